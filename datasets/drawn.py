@@ -1,0 +1,61 @@
+"""The drawn suites as the run sees them: references drawn at the size asked for, and their truth for metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fastvmt.datasets.scene import draw
+from fastvmt.datasets.shapes import Pair, suite_pairs
+from fastvmt.errors import SuiteError
+from fastvmt.keys import frames_digest
+from fastvmt.model import Case, Reference
+from fastvmt.suites import Wanted
+from fastvmt.video import Frames, fit_frames
+
+FPS = 15
+SIDE = 64
+
+
+class Drawn:
+    """Base of the drawn suites; a subclass names one of ``shapes.suite_pairs``."""
+
+    name = ""
+    summary = ""
+    licence = "the clips are drawn by this package (Apache-2.0)"
+
+    def cases(self, wanted: Wanted) -> Iterator[tuple[Case, Frames]]:
+        """Pairs of the suite. Clips are drawn at 64x64 px and fitted to other sizes like any clip.
+
+        Raises:
+            SuiteError: for a stride, which drawn clips have no use for.
+        """
+        if wanted.stride != 1:
+            raise SuiteError(f"{self.name}: drawn clips have no stride; leave --stride out.")
+        for pair in suite_pairs(self.name, wanted.frames):
+            frames = fit_frames(draw(pair.reference), wanted.width, wanted.height)
+            reference = Reference(
+                frames_digest=frames_digest(frames), width=wanted.width, height=wanted.height, frames=wanted.frames,
+                fps_num=FPS, source=f"drawn:{self.name}/{pair.name}",
+            )  # fmt: skip
+            yield Case(
+                id=pair.name, category=pair.category, prompt=pair.target, caption=pair.reference.caption(), reference=reference
+            ), frames
+
+
+class Shapes(Drawn):
+    name = "shapes"
+    summary = "8 drawn clips with known motion, two of each category: the offline default"
+
+
+class Shapes64(Drawn):
+    name = "shapes-64"
+    summary = "64 drawn clips with known motion: 40 single-object, 8 each of camera, multiple objects, complex"
+
+
+def find_pair(source: str, frames: int) -> Pair | None:
+    """The drawn pair behind a reference's ``source``, or None for other references."""
+    kind, _, rest = source.partition(":")
+    suite, _, name = rest.partition("/")
+    if kind != "drawn":
+        return None
+    return next((p for p in suite_pairs(suite, frames) if p.name == name), None)

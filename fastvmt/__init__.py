@@ -1,0 +1,37 @@
+"""FastVMT bench: the benchmark that video motion transfer is judged by.
+
+    import fastvmt
+    result = fastvmt.run(fastvmt.Request(methods=("fastvmt", "ditflow")))
+
+In a checkout, ``methods/``, ``metrics/``, ``datasets/`` and ``reports/`` lie beside this folder; in a wheel they lie
+inside it. They are imported as ``fastvmt.methods`` and so on in both.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+_root = Path(__file__).resolve().parent.parent
+if (_root / "pyproject.toml").is_file() and (_root / "methods").is_dir():
+    __path__.append(str(_root))
+
+__version__ = "0.1.0"
+
+_PUBLIC = {
+    "Method": "fastvmt.method", "Params": "fastvmt.method", "Context": "fastvmt.method", "Shape": "fastvmt.method",
+    "Metric": "fastvmt.metric", "Scored": "fastvmt.metric", "Value": "fastvmt.metric",
+    "Request": "fastvmt.planning", "Options": "fastvmt.runner", "Result": "fastvmt.api",
+    "run": "fastvmt.api", "plan": "fastvmt.api", "resume": "fastvmt.api", "score": "fastvmt.api", "table": "fastvmt.api",
+    "describe": "fastvmt.api", "listing": "fastvmt.catalog", "BenchError": "fastvmt.errors",
+}  # fmt: skip
+__all__ = sorted([*_PUBLIC, "__version__"])
+
+
+def __getattr__(name: str) -> Any:
+    """Public names are imported when first used, so that ``import fastvmt`` stays light."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'fastvmt' has no attribute '{name}'")
+    import importlib
+
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

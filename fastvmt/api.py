@@ -1,0 +1,129 @@
+"""Everything the command line does, as Python calls."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastvmt.errors import SpecError
+from fastvmt.planning import Estimate, Plan, Request, estimate, resolve
+from fastvmt.runner import Options, Outcome, Runner
+from fastvmt.store import RunConfig, Store
+
+if TYPE_CHECKING:
+    from fastvmt.reports.table import Table
+
+
+@dataclass(frozen=True)
+class Result:
+    """A finished (or interrupted) run."""
+
+    folder: Path
+    outcome: Outcome
+    table: Table
+    sheet: Path | None
+
+
+def run(request: Request, out: Path | None = None, options: Options | None = None) -> Result:
+    """Plan, generate what is missing, score, and build the table. The same call resumes.
+
+    Args:
+        request: what to run.
+        out: run folder; by default one whose name follows from the request.
+        options: workers, time limit, display.
+
+    Raises:
+        UserError: for anything wrong with the request.
+        NotComparable: when the methods must not share a table.
+    """
+    from fastvmt.card import require_weights
+    from fastvmt.reports.table import _refuse_mixed_presets
+
+    plan = resolve(request)
+    require_weights(plan.card)
+    _refuse_mixed_presets(plan.config)
+    store = plan.open_store(out)
+    return _go(store, plan.config, options or Options())
+
+
+def resume(folder: Path, options: Options | None = None) -> Result:
+    """Go on with a run folder as its ``config.json`` says."""
+    store = Store.open(folder)
+    config = store.config()
+    _load_plugins(config)
+    return _go(store, config, options or Options())
+
+
+def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None, again: bool = False) -> Result:
+    """Score what a run folder holds, without generating.
+
+    Args:
+        metrics: registered names.
+        again: compute even what is already recorded.
+    """
+    from fastvmt import registry
+
+    store = Store.open(folder)
+    config = store.config()
+    _load_plugins(config)
+    for name in metrics:
+        registry.metrics.get(name)
+    return _go(store, config, options or Options(), generate=False, metrics=metrics, rescore=again)
+
+
+def table(folder: Path) -> Table:
+    """The table of a run folder, from its records."""
+    from fastvmt.reports.table import build
+
+    store = Store.open(folder)
+    config = store.config()
+    _load_plugins(config)
+    return build(store, config)
+
+
+def plan(request: Request, out: Path | None = None) -> tuple[Plan, Estimate]:
+    """What a run would do and take; writes nothing."""
+    plan = resolve(request)
+    folder = out or plan.default_folder()
+    store = Store.open(folder) if (folder / "config.json").is_file() else None
+    return plan, estimate(plan, store)
+
+
+def _load_plugins(config: RunConfig) -> None:
+    from fastvmt import registry
+
+    for plugin in config.plugins:
+        registry.load_plugin(plugin)
+
+
+def _go(
+    store: Store, config: RunConfig, options: Options, generate: bool = True,
+    metrics: tuple[str, ...] | None = None, rescore: bool = False,
+) -> Result:  # fmt: skip
+    from fastvmt.atomic import write_atomic
+    from fastvmt.reports.sheet import write_sheet
+    from fastvmt.reports.table import as_lines, build
+
+    if options.workers < 1:
+        raise SpecError(f"--workers {options.workers}: at least 1 is needed.")
+    store.lock()
+    store.clear_unfinished()
+    outcome = Runner(store, config, options).run(generate, metrics, rescore)
+    found = build(store, config)
+    sheet = None
+    if not outcome.interrupted and any(r.made for r in found.rows):
+        sheet = write_sheet(store, config, store.root / "sheet.png")
+    write_atomic(store.root / "table.md", as_lines(found, sheet) + "\n")
+    return Result(store.root, outcome, found, sheet)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """What is registered under a name, as plain data.
+
+    Raises:
+        SpecError: when nothing is.
+    """
+    from fastvmt.catalog import describe as look_up
+
+    return look_up(name)

@@ -1,0 +1,72 @@
+"""Writes that are whole or absent.
+
+What is covered: a process killed at any instant leaves the old file, the new file, or a ``.part`` that nobody reads.
+What is not: power loss on file systems that reorder a rename before the data of a file that was not synced; final
+files are therefore synced.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from pathlib import Path
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_atomic(path: Path, data: bytes | str) -> None:
+    """Replace ``path`` by ``data``, or leave it as it was.
+
+    Raises:
+        OSError: when the disk is full or the folder cannot be written; ``path`` is then untouched.
+    """
+    raw = data.encode() if isinstance(data, str) else data
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        with open(partial, "xb") as file:
+            file.write(raw)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def publish_folder(made: Path, final: Path) -> None:
+    """Rename a finished folder to its final name; an existing one there wins, since equal keys hold equal content."""
+    for path in made.iterdir():
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    try:
+        os.rename(made, final)
+    except OSError:
+        if not final.exists():
+            raise
+        shutil.rmtree(made)
+    _sync_folder(final.parent)
+
+
+def append_line(path: Path, line: str) -> None:
+    """Append one line by one ``write``; the file has one writer. A torn last line is for the reader to drop.
+
+    If the last write was torn, a newline is put first, so that the torn piece stays a line of its own.
+    """
+    with open(path, "ab+") as file:
+        end = file.seek(0, os.SEEK_END)
+        torn = False
+        if end:
+            file.seek(end - 1)
+            torn = file.read(1) != b"\n"
+        os.write(file.fileno(), (b"\n" if torn else b"") + line.encode() + b"\n")

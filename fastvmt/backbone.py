@@ -1,0 +1,246 @@
+"""The only code that knows Wan: any diffusers ``WanPipeline`` folder behind a small face.
+
+Shapes: B = 1; C latent channels; (F, H, W) latent frames, rows, columns; (F, h, w) tokens, P = h*w a frame.
+Flow matching: x_s = (1-s) x0 + s eps, velocity v = eps - x0, Euler step x_next = x + (s_next - s) v.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from diffusers import WanPipeline
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fastvmt.card import Card, require_weights
+from fastvmt.method import GRADIENT_COST, TAP_SHARE
+
+Hook = Callable[..., Any]
+ACTIVATION_FACTOR = 22
+"""Saved activations of a block in units of tokens x width x bytes (baselines measured on Wan2.1 are 20 to 22)."""
+
+
+class _Reached(Exception):
+    """Raised inside the last tapped module: nothing behind it is needed."""
+
+
+class Taps(dict[str, Tensor]):
+    """What ``Backbone.taps`` returns: tensors by name, e.g. ``q@14``."""
+
+
+class Backbone:
+    """A loaded model on one device.
+
+    Args:
+        card: what to load; see ``fastvmt.card``.
+        device: ``cpu`` or ``cuda``.
+        dtype: of the transformer and text encoder; the VAE stays fp32.
+        offload: keep the text encoder and VAE on the CPU between uses.
+
+    Raises:
+        MissingWeights: when the weights are not on this machine.
+    """
+
+    def __init__(self, card: Card, device: str = "cpu", dtype: torch.dtype = torch.float32, offload: bool = False):
+        folder = require_weights(card)
+        self.card, self.device, self.dtype, self.offload = card, torch.device(device), dtype, offload
+        pipe = _read_pipeline(folder, dtype)
+        self.transformer, self.vae = pipe.transformer, pipe.vae
+        self.text_encoder, self.tokenizer = pipe.text_encoder, pipe.tokenizer
+        self._pipe = pipe
+        for module in (self.transformer, self.vae, self.text_encoder):
+            module.requires_grad_(False).eval()
+        self.transformer.to(self.device)
+        for module in (self.vae, self.text_encoder):
+            module.to("cpu" if offload else self.device)
+        self.forward_equivalents = 0.0
+
+    # --- texts and pictures -------------------------------------------------------------------------------------
+
+    @torch.no_grad()
+    def encode_text(self, prompt: str) -> Tensor:
+        """(1, n, d) embeddings, zero behind the text, as ``WanPipeline`` makes them; n is the tokenizer's limit."""
+        limit = min(int(self.tokenizer.model_max_length), 512)
+        with self._on_device(self.text_encoder):
+            embeds, _ = self._pipe.encode_prompt(
+                prompt, do_classifier_free_guidance=False, max_sequence_length=limit, device=self.device
+            )
+        return embeds.to(self.device)
+
+    @torch.no_grad()
+    def encode_video(self, frames: NDArray[np.uint8]) -> Tensor:
+        """(T, H, W, 3) uint8 RGB to the normalised latent (1, C, F, H/stride, W/stride), fp32: the posterior's mode."""
+        video = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(3, 0, 1, 2)[None]
+        with self._on_device(self.vae):
+            raw = self.vae.encode(video.float() / 127.5 - 1).latent_dist.mode()
+        mean, std = self._latent_scale()
+        return ((raw - mean) / std).float()
+
+    @torch.no_grad()
+    def decode(self, latent: Tensor) -> NDArray[np.uint8]:
+        """Normalised latent to (T, H, W, 3) uint8 RGB, T = 4F-3."""
+        mean, std = self._latent_scale()
+        with self._on_device(self.vae):
+            video = self.vae.decode((latent.float() * std + mean).to(self.vae.dtype), return_dict=False)[0]
+        video = (video.float() / 2 + 0.5).clamp(0, 1)
+        out: NDArray[np.uint8] = (video[0].permute(1, 2, 3, 0) * 255).round().to(torch.uint8).cpu().numpy()
+        return out
+
+    def _latent_scale(self) -> tuple[Tensor, Tensor]:
+        config = self.vae.config
+        mean, std = (torch.tensor(v, device=self.device).view(1, -1, 1, 1, 1) for v in (config.latents_mean, config.latents_std))
+        return mean, std
+
+    @contextmanager
+    def _on_device(self, module: nn.Module) -> Iterator[None]:
+        if not self.offload:
+            yield
+            return
+        module.to(self.device)
+        try:
+            yield
+        finally:
+            module.to("cpu")
+
+    # --- the model ----------------------------------------------------------------------------------------------
+
+    def tokens(self, x: Tensor) -> tuple[int, int, int]:
+        """Token grid (F, h, w) of a latent."""
+        t, h, w = self.card.patch
+        return x.shape[2] // t, x.shape[3] // h, x.shape[4] // w
+
+    def noised(self, x0: Tensor, sigma: float, eps: Tensor) -> Tensor:
+        """(1-s) x0 + s eps."""
+        return (1 - sigma) * x0 + sigma * eps
+
+    def velocity(self, x: Tensor, sigma: float, text: Tensor) -> Tensor:
+        """Predicted velocity, fp32, same shape as ``x``."""
+        self.forward_equivalents += 1
+        return self._run(x, sigma, text).float()
+
+    def _run(self, x: Tensor, sigma: float, text: Tensor) -> Tensor:
+        time = (torch.tensor(sigma, dtype=torch.float32) * 1000).to(self.device).expand(x.shape[0])
+        out: Tensor = self.transformer(
+            hidden_states=x.to(self.dtype), timestep=time, encoder_hidden_states=text.to(self.dtype), return_dict=False
+        )[0]
+        return out
+
+    def taps(self, x: Tensor, sigma: float, text: Tensor, names: Sequence[str], rope: bool = True) -> Taps:
+        """Inner tensors of named blocks, stopping right behind the last one needed.
+
+        Args:
+            x: latent; give it ``requires_grad`` under ``torch.enable_grad`` for gradients.
+            sigma: noise level told to the model.
+            text: embeddings.
+            names: ``q@L``, ``k@L`` (1, S, heads, d), after norm and, with ``rope``, after rotary embedding;
+                ``hidden@L`` and ``attn@L`` (1, S, D): output of block L and of its self-attention.
+
+        Raises:
+            KeyError: for another kind of name.
+        """
+        taps = Taps()
+        last = max(names, key=self._depth)
+        with ExitStack() as stack:
+            for name in names:
+                stack.enter_context(self.hooked((self._module_of(name), self._keep(taps, name, name == last))))
+            self._checkpoint_if_needed(x, int(self._depth(last)), stack)
+            try:
+                self._run(x, sigma, text)
+            except _Reached:
+                pass
+        share = self._depth(last) / self.card.blocks
+        self.forward_equivalents += share * (GRADIENT_COST if x.requires_grad else 1)
+        rotary = self.transformer.rope(x) if rope else None
+        for name in names:
+            if name[0] in "qk" and name[1] == "@":
+                heads = taps[name].unflatten(2, (self.card.heads, -1))
+                taps[name] = rotate(heads, *rotary) if rotary else heads
+        return taps
+
+    def _keep(self, taps: Taps, name: str, last: bool) -> Hook:
+        def hook(module: nn.Module, args: Any, output: Tensor) -> None:
+            if name not in taps:  # with checkpointing a hook fires again in the backward pass
+                taps[name] = output
+                if last:
+                    raise _Reached
+
+        return hook
+
+    def _module_of(self, name: str) -> str:
+        kind, _, block = name.partition("@")
+        tail = {"q": ".attn1.norm_q", "k": ".attn1.norm_k", "v": ".attn1.to_v", "attn": ".attn1", "hidden": ""}[kind]
+        return f"blocks.{block}{tail}"
+
+    def _depth(self, name: str) -> float:
+        """Blocks that must run for a tap; within a block the order is v, q, k, attention, output."""
+        kind, _, block = name.partition("@")
+        return int(block) + {"v": 0.1, "q": 0.15, "k": TAP_SHARE, "attn": 0.5, "hidden": 1.0}[kind]
+
+    def _checkpoint_if_needed(self, x: Tensor, blocks: int, stack: ExitStack) -> None:
+        """Recompute activations in the backward pass only when keeping them would not fit."""
+        if not (x.requires_grad and torch.is_grad_enabled()):
+            return
+        f, h, w = self.tokens(x)
+        size = torch.empty((), dtype=self.dtype).element_size()
+        wanted = f * h * w * self.card.heads * self.card.head_dim * size * ACTIVATION_FACTOR * blocks
+        if wanted < 0.6 * free_bytes(self.device):
+            return
+        self.transformer.enable_gradient_checkpointing()
+        stack.callback(self.transformer.disable_gradient_checkpointing)
+
+    @contextmanager
+    def hooked(self, *hooks: tuple[str, Hook]) -> Iterator[None]:
+        """Forward hooks on named transformer modules while the context holds; a hook may return a replacement."""
+        handles = [self.transformer.get_submodule(name).register_forward_hook(hook) for name, hook in hooks]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    @torch.no_grad()
+    def invert(self, x0: Tensor, sigmas: Sequence[float], text: Tensor) -> list[Tensor]:
+        """Euler steps from data to noise on the run's grid: latents at every level of ``sigmas``, in its order."""
+        path = [x0]
+        levels = list(sigmas)[::-1]
+        for low, high in zip(levels[:-1], levels[1:], strict=True):
+            path.append(path[-1] + (high - low) * self.velocity(path[-1], low, text))
+        return path[::-1]
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary embedding on interleaved pairs, as Wan's attention applies it; x (1, S, heads, d)."""
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)
+    c, s = cos[..., 0::2], sin[..., 1::2]
+    out = torch.empty_like(x)
+    out[..., 0::2] = even * c - odd * s
+    out[..., 1::2] = even * s + odd * c
+    return out.type_as(x)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Memory still free on the device."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    try:
+        text = Path("/proc/meminfo").read_text()
+        return int(text.split("MemAvailable:")[1].split()[0]) * 1024
+    except (OSError, IndexError):
+        return 8 << 30
+
+
+def _read_pipeline(folder: Path, dtype: torch.dtype) -> WanPipeline:
+    """Parts in ``dtype``, the VAE in fp32 (its decoder loses detail otherwise), safetensors only."""
+    from diffusers import AutoencoderKLWan
+
+    vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32, use_safetensors=True)
+    pipe = WanPipeline.from_pretrained(
+        folder, vae=vae, torch_dtype=dtype, use_safetensors=True, local_files_only=True
+    )
+    pipe.set_progress_bar_config(disable=True)
+    return pipe

@@ -1,0 +1,224 @@
+"""What is known about a backbone before it is loaded: a card (TOML) and the folder's own configs. No torch here."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastvmt.atomic import write_atomic
+from fastvmt.errors import MissingWeights, SpecError, UserError
+from fastvmt.keys import digest
+from fastvmt.method import Shape
+
+CARDS = Path(__file__).parent / "backbones"
+TINY = Path(__file__).parent / "tiny" / "weights"
+GENERIC_DEFAULTS: dict[str, Any] = {
+    "width": 832, "height": 480, "frames": 81, "steps": 50, "guidance": 5.0, "shift": 3.0, "negative": "",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Card:
+    """A backbone's facts and defaults.
+
+    Attributes:
+        id: as the user names it.
+        folder: where its weights lie, or None when they have to be fetched.
+        hub: hub id, or "".
+        download_gb: what fetching it takes, 0 when unknown.
+        blocks, heads, head_dim, patch, latent_channels, vae_spatial, vae_temporal: from the configs.
+        defaults: width, height, frames, steps, guidance, shift, negative.
+        methods: parameter defaults by method id.
+    """
+
+    id: str
+    folder: Path | None
+    hub: str
+    download_gb: float
+    blocks: int
+    heads: int
+    head_dim: int
+    patch: tuple[int, int, int]
+    latent_channels: int
+    vae_spatial: int
+    vae_temporal: int
+    parameters: int
+    defaults: dict[str, Any] = field(default_factory=dict)
+    methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def multiple(self) -> int:
+        """Width and height must be multiples of this many px."""
+        return self.vae_spatial * self.patch[1]
+
+    def latent_shape(self, width: int, height: int, frames: int) -> tuple[int, int, int, int, int]:
+        """(1, C, F, H, W) of a video."""
+        t = (frames - 1) // self.vae_temporal + 1
+        return (1, self.latent_channels, t, height // self.vae_spatial, width // self.vae_spatial)
+
+    def shape(self, width: int, height: int, frames: int, sigmas: tuple[float, ...]) -> Shape:
+        _, _, t, h, w = self.latent_shape(width, height, frames)
+        return Shape(self.blocks, self.heads, (t // self.patch[0], h // self.patch[1], w // self.patch[2]), sigmas)
+
+    def check_size(self, width: int, height: int, frames: int) -> None:
+        """Refuse sizes the model cannot make.
+
+        Raises:
+            UserError: naming the nearest legal values.
+        """
+        step = self.vae_temporal
+        if frames < 1 or (frames - 1) % step:
+            low = max(1, (frames - 1) // step * step + 1)
+            raise UserError(
+                f"frames={frames} is not {step}k+1, which this backbone's causal VAE needs "
+                f"(it would return {low}). Use --frames {low} or --frames {low + step}."
+            )
+        for name, value in (("width", width), ("height", height)):
+            if value < self.multiple or value % self.multiple:
+                low = max(self.multiple, value // self.multiple * self.multiple)
+                raise UserError(
+                    f"{name}={value} px is not a multiple of {self.multiple} (VAE stride {self.vae_spatial} x patch "
+                    f"{self.patch[1]}). Use --{name} {low} or --{name} {low + self.multiple}."
+                )
+
+
+def known() -> list[str]:
+    """Backbones with a card of their own."""
+    return ["tiny", *sorted(p.stem for p in CARDS.glob("*.toml"))]
+
+
+def load(name: str) -> Card:
+    """The card of ``tiny``, of a named backbone, of a diffusers folder, or of a hub id that is on this machine.
+
+    Raises:
+        SpecError: for a name that is none of these.
+        UserError: for a folder that is not a WanPipeline.
+    """
+    card_file = CARDS / f"{name}.toml"
+    if name == "tiny":
+        return _from_folder(name, TINY, {})
+    if card_file.is_file():
+        facts = tomllib.loads(card_file.read_text())
+        folder = hub_folder(facts["hub"])
+        if folder is not None:
+            return _from_folder(name, folder, facts)
+        return Card(
+            id=name, folder=None, hub=facts["hub"], download_gb=facts["download_gb"],
+            defaults=GENERIC_DEFAULTS | facts["defaults"], methods=facts["methods"],
+            **{**facts["shape"], "patch": tuple(facts["shape"]["patch"])},
+        )  # fmt: skip
+    if Path(name).is_dir():
+        return _from_folder(name, Path(name).resolve(), {})
+    if name.count("/") == 1 and not name.startswith((".", "/")):
+        folder = hub_folder(name)
+        if folder is not None:
+            return _from_folder(name, folder, {"hub": name})
+        raise MissingWeights(
+            f"The weights of '{name}' are not on this machine and their size is not known here: fetch them with "
+            f"`hf download {name}`, or give a folder that holds a WanPipeline."
+        )
+    raise SpecError(
+        f"No backbone is called '{name}': use one of {', '.join(known())}, a hub id (owner/name), or a folder that "
+        "holds a WanPipeline."
+    )
+
+
+def require_weights(card: Card) -> Path:
+    """The folder of the weights.
+
+    Raises:
+        MissingWeights: one sentence on what to fetch, how large it is, and how.
+    """
+    if card.folder is None:
+        raise MissingWeights(
+            f"The weights of '{card.id}' are not on this machine: fetch them (about {card.download_gb:.0f} GB) with "
+            f"`hf download {card.hub}`, then run the same command again."
+        )
+    return card.folder
+
+
+def hub_folder(repo: str) -> Path | None:
+    """The newest complete local snapshot of a hub repository, or None. No network is used."""
+    home = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub")
+    snapshots = home.expanduser() / f"models--{repo.replace('/', '--')}" / "snapshots"
+    if not snapshots.is_dir():
+        return None
+    whole = [p for p in snapshots.iterdir() if (p / "model_index.json").is_file() and _weights_present(p)]
+    return max(whole, key=lambda p: p.stat().st_mtime) if whole else None
+
+
+def _weights_present(folder: Path) -> bool:
+    return all(any((folder / part).glob("*.safetensors")) for part in ("transformer", "vae", "text_encoder"))
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        value: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise UserError(f"{path.parent} is not a WanPipeline folder: {path.name} is missing.") from None
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}).") from None
+    return value
+
+
+def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
+    index = _read_json(folder / "model_index.json")
+    if index.get("_class_name") != "WanPipeline":
+        raise UserError(f"{folder}: model_index.json says {index.get('_class_name')}; a WanPipeline is needed.")
+    transformer, vae = (_read_json(folder / part / "config.json") for part in ("transformer", "vae"))
+    own = folder / "bench.toml"
+    facts = facts | (tomllib.loads(own.read_text()) if own.is_file() else {})
+    t, h, w = transformer["patch_size"]
+    return Card(
+        id=name,
+        folder=folder,
+        hub=facts.get("hub", ""),
+        download_gb=facts.get("download_gb", 0.0),
+        blocks=transformer["num_layers"],
+        heads=transformer["num_attention_heads"],
+        head_dim=transformer["attention_head_dim"],
+        patch=(t, h, w),
+        latent_channels=vae["z_dim"],
+        vae_spatial=vae.get("scale_factor_spatial", 8),
+        vae_temporal=vae.get("scale_factor_temporal", 4),
+        parameters=facts.get("shape", {}).get("parameters", 0),
+        defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
+        methods=facts.get("methods", {}),
+    )
+
+
+def weights_digest(card: Card) -> str:
+    """Digest over names and contents of every config and weight file; ``unfetched`` without weights.
+
+    File digests are remembered by path, size and time of change, because hashing 80 GB takes minutes.
+    """
+    if card.folder is None:
+        return "unfetched"
+    memory_path = Path(os.environ.get("FASTVMT_CACHE", "~/.cache/fastvmt")).expanduser() / "file-digests.json"
+    try:
+        memory: dict[str, str] = json.loads(memory_path.read_text())
+    except (OSError, ValueError):
+        memory = {}
+    known_before = len(memory)
+    rows = []
+    for path in sorted(card.folder.rglob("*")):
+        if path.suffix not in (".json", ".safetensors", ".model", ".txt") or not path.is_file():
+            continue
+        stat = path.stat()
+        mark = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+        if mark not in memory:
+            with open(path, "rb") as file:
+                memory[mark] = hashlib.file_digest(file, "sha256").hexdigest()
+        rows.append([path.relative_to(card.folder).as_posix(), memory[mark]])
+    if len(memory) != known_before:
+        try:
+            memory_path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(memory_path, json.dumps(memory))
+        except OSError:
+            pass  # a read-only home costs time, not correctness
+    return digest(rows)

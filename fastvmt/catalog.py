@@ -1,0 +1,84 @@
+"""``bench list`` and ``bench describe``: what is registered, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastvmt import card as cards
+from fastvmt import registry
+from fastvmt.errors import BenchError, SpecError
+
+KINDS = ("methods", "metrics", "suites", "backbones")
+
+
+def listing(kind: str) -> list[dict[str, str]]:
+    """Every registered name of a kind with origin and summary; what cannot be loaded carries the cause.
+
+    Raises:
+        SpecError: for an unknown kind.
+    """
+    if kind not in KINDS:
+        raise SpecError(f"There is no list of '{kind}': use {', '.join(KINDS)}.")
+    if kind == "backbones":
+        return [{"name": n, "origin": "built in", "summary": _backbone_summary(n)} for n in cards.known()]
+    found = getattr(registry, kind)
+    rows = []
+    for entry in found.entries():
+        summary = f"BROKEN: {entry.cause}" if entry.cause else str(getattr(found.get(entry.name), "summary", ""))
+        rows.append({"name": entry.name, "origin": entry.origin, "summary": summary})
+        for variant in () if entry.cause else getattr(found.get(entry.name), "variants", ()):
+            changes = ", ".join(f"{k}={v}" for k, v in found.get(entry.name).variants[variant].items())
+            rows.append({"name": f"{entry.name}:{variant}", "origin": entry.origin, "summary": changes})
+    return rows
+
+
+def _backbone_summary(name: str) -> str:
+    try:
+        card = cards.load(name)
+    except BenchError as error:
+        return f"cannot be read: {error}"
+    where = "here" if card.folder else f"to fetch, about {card.download_gb:.0f} GB: hf download {card.hub}"
+    d = card.defaults
+    return f"{card.blocks} blocks, {card.heads} heads; width {d['width']}, height {d['height']}, {d['frames']} frames; {where}"
+
+
+def describe(name: str) -> dict[str, Any]:
+    """One registered thing, whatever its kind.
+
+    Raises:
+        SpecError: when nothing is called so.
+    """
+    base = name.partition(":")[0]
+    if name in cards.known():
+        return _backbone(name)
+    for kind in ("methods", "metrics", "suites"):
+        found = getattr(registry, kind)
+        key = base if kind == "methods" else name
+        if key in found.names():
+            return {"kind": kind[:-1], **_plugin(kind, key, found.get(key))}
+    raise SpecError(f"Nothing is called '{name}'. `bench list methods|metrics|suites|backbones` shows what there is.")
+
+
+def _backbone(name: str) -> dict[str, Any]:
+    card = cards.load(name)
+    return {
+        "kind": "backbone", "name": name, "folder": str(card.folder or ""), "hub": card.hub,
+        "download_gb": card.download_gb, "blocks": card.blocks, "heads": card.heads, "head_dim": card.head_dim,
+        "latent_channels": card.latent_channels, "size_multiple_px": card.multiple, "frames": f"{card.vae_temporal}k+1",
+        "defaults": card.defaults, "method_defaults": card.methods,
+    }  # fmt: skip
+
+
+def _plugin(kind: str, name: str, value: Any) -> dict[str, Any]:
+    facts: dict[str, Any] = {"name": name}
+    for key in ("version", "summary", "source", "direction", "range", "unit", "needs", "backend", "licence"):
+        found = getattr(value, key, None)
+        if found not in (None, "", ()):
+            facts[key] = list(found) if isinstance(found, tuple) else found
+    if kind == "methods":
+        facts["variants"] = {k: dict(v) for k, v in value.variants.items()}
+        facts["parameters"] = {
+            k: {"default": f.default, "meaning": f.description or ""} for k, f in value.Params.model_fields.items()
+        }
+    facts["about"] = (value.__doc__ or "").strip() or (__import__(value.__module__, fromlist=["_"]).__doc__ or "").strip()
+    return facts

@@ -1,0 +1,236 @@
+"""The command line: ``bench`` and ``fastvmt-bench``. Nothing heavy is imported before a command needs it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastvmt.errors import BenchError
+
+if TYPE_CHECKING:
+    from fastvmt.api import Result
+    from fastvmt.planning import Request
+    from fastvmt.runner import Options
+
+app = typer.Typer(
+    name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    help="Benchmark of video motion transfer: plan, generate, score, tabulate; the same command resumes.",
+)  # fmt: skip
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; by default its name follows from the request.")]
+Run = Annotated[Path, typer.Argument(help="Run folder.")]
+Workers = Annotated[int, typer.Option(help="Worker processes.")]
+Timeout = Annotated[float, typer.Option(help="Seconds a job may take; 0 for no limit.")]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
+Methods = Annotated[str, typer.Option(help="Comma-separated, e.g. fastvmt,fastvmt:no-window,ditflow:inner=10.")]
+SuiteName = Annotated[str, typer.Option(help="Registered suite, folder of clips and prompts, suite.toml, or one clip.")]
+Backbone = Annotated[str, typer.Option(help="tiny, wan2.1-1.3b, wan2.1-14b, a WanPipeline folder, or a hub id.")]
+Seeds = Annotated[str, typer.Option(help="Comma-separated integers.")]
+Metrics = Annotated[str, typer.Option(help="Comma-separated; empty for the default set.")]
+Controls = Annotated[bool, typer.Option(help="Add the rows no transfer and SDEdit.")]
+Prompt = Annotated[str | None, typer.Option(help="Target prompt for every clip of a folder, or for one clip.")]
+Limit = Annotated[int, typer.Option(help="Only the first so many cases; 0 for all.")]
+Width = Annotated[int | None, typer.Option(help="Width in px.")]
+Height = Annotated[int | None, typer.Option(help="Height in px.")]
+FrameCount = Annotated[int | None, typer.Option("--frames", help="Frames, 4k+1.")]
+Stride = Annotated[int, typer.Option(help="Take every n-th frame of a clip.")]
+Steps = Annotated[int | None, typer.Option(help="Denoise steps.")]
+Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance scale.")]
+Shift = Annotated[float | None, typer.Option(help="Shift of the noise grid.")]
+Strength = Annotated[float, typer.Option(help="Start the grid lower, keeping all steps (released FastVMT code).")]
+Solver = Annotated[str, typer.Option(help="euler.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Threads = Annotated[int, typer.Option(help="CPU threads of each worker; 0 for all cores.")]
+Offload = Annotated[bool, typer.Option(help="Keep text encoder and VAE on the CPU between uses.")]
+Plugin = Annotated[list[str] | None, typer.Option(help="Python file with METHODS, METRICS or SUITES; may be repeated.")]
+
+
+def _split(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _request(v: dict[str, Any]) -> Request:
+    from fastvmt.errors import SpecError
+    from fastvmt.planning import DEFAULT_METRICS, Request
+
+    try:
+        seeds = tuple(int(s) for s in _split(v["seeds"]))
+    except ValueError:
+        raise SpecError(f"--seeds {v['seeds']}: comma-separated integers are needed, e.g. 0,1.") from None
+    same = (
+        "suite", "backbone", "controls", "prompt", "limit", "width", "height", "frames", "stride", "steps", "guidance",
+        "shift", "strength", "solver", "device", "dtype", "threads", "offload",
+    )  # fmt: skip
+    return Request(
+        methods=_split(v["methods"]), seeds=seeds, metrics=_split(v["metrics"]) or DEFAULT_METRICS,
+        plugins=tuple(v["plugin"] or ()), **{k: v[k] for k in same},
+    )  # fmt: skip
+
+
+def _options(workers: int, timeout: float, fail_fast: bool, as_json: bool) -> Options:
+    from fastvmt.runner import Options
+
+    style = "json" if as_json else "live" if sys.stderr.isatty() else "plain"
+    return Options(workers=workers, timeout=timeout, fail_fast=fail_fast, style=style)
+
+
+def _finish(result: Result, as_json: bool) -> None:
+    from fastvmt.reports.table import as_data, as_lines
+
+    outcome = result.outcome
+    if as_json:
+        print(json.dumps(as_data(result.table) | {"folder": str(result.folder), "outcome": vars(outcome)}, ensure_ascii=False))
+    else:
+        print(as_lines(result.table, result.sheet))
+    if outcome.interrupted:
+        print(f"Interrupted; what was finished is kept. Go on with: bench resume {result.folder}", file=sys.stderr)
+        raise typer.Exit(130)
+    if outcome.failed:
+        raise typer.Exit(3)
+
+
+@app.command()
+def run(
+    methods: Methods = "fastvmt,ditflow", suite: SuiteName = "shapes", backbone: Backbone = "tiny", seeds: Seeds = "0",
+    metrics: Metrics = "", controls: Controls = True, prompt: Prompt = None, limit: Limit = 0, width: Width = None,
+    height: Height = None, frames: FrameCount = None, stride: Stride = 1, steps: Steps = None, guidance: Guidance = None,
+    shift: Shift = None, strength: Strength = 1.0, solver: Solver = "euler", device: Device = "auto",
+    dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, plugin: Plugin = None,
+    out: Out = None, workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Plan, generate what is missing, score, print the table. The same command resumes."""
+    values = dict(locals())
+    from fastvmt import api
+
+    _finish(api.run(_request(values), out, _options(workers, timeout, fail_fast, as_json)), as_json)
+
+
+@app.command()
+def plan(
+    methods: Methods = "fastvmt,ditflow", suite: SuiteName = "shapes", backbone: Backbone = "tiny", seeds: Seeds = "0",
+    metrics: Metrics = "", controls: Controls = True, prompt: Prompt = None, limit: Limit = 0, width: Width = None,
+    height: Height = None, frames: FrameCount = None, stride: Stride = 1, steps: Steps = None, guidance: Guidance = None,
+    shift: Shift = None, strength: Strength = 1.0, solver: Solver = "euler", device: Device = "auto",
+    dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, plugin: Plugin = None, out: Out = None,
+    workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Say what the same ``run`` would do and take, and do nothing."""
+    values = dict(locals())
+    from fastvmt import api
+
+    found, cost = api.plan(_request(values), out)
+    folder = str(out or found.default_folder())
+    if as_json:
+        methods_data = [m.model_dump(mode="json") for m in found.config.methods]
+        print(json.dumps(vars(cost) | {"folder": folder, "methods": methods_data}))
+        return
+    print(f"{cost.jobs} videos, {cost.done} already there, {cost.jobs - cost.done} to make, into {folder}")
+    for label, passes in cost.forward_equivalents.items():
+        print(f"  {label}: {passes:g} forward passes a video (counted from its parameters)")
+    time = "unknown" if cost.seconds is None else f"about {cost.seconds / max(1, workers):.0f} s"
+    print(f"time: {time} ({cost.seconds_basis})")
+    print(f"memory: about {cost.memory_bytes / 2**30:.1f} GiB for model and activations (estimated), beside the libraries")
+    print(f"disk: about {cost.disk_bytes / 2**20:.0f} MiB (estimated)")
+    print(f"weights to fetch: {cost.fetch or 'none'}")
+
+
+@app.command()
+def resume(
+    folder: Run, workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False, as_json: Json = False
+) -> None:
+    """Go on with a run folder."""
+    from fastvmt import api
+
+    _finish(api.resume(folder, _options(workers, timeout, fail_fast, as_json)), as_json)
+
+
+@app.command()
+def score(
+    folder: Run, metrics: Metrics = "", workers: Workers = 1, as_json: Json = False,
+    again: Annotated[bool, typer.Option("--again", help="Compute even what is already recorded.")] = False,
+) -> None:  # fmt: skip
+    """Score a run folder, without generating."""
+    from fastvmt import api
+    from fastvmt.planning import DEFAULT_METRICS
+
+    names = _split(metrics) or DEFAULT_METRICS
+    _finish(api.score(folder, names, _options(workers, 0.0, False, as_json), again), as_json)
+
+
+@app.command()
+def table(folder: Run, as_json: Json = False) -> None:
+    """Print the table of a run folder."""
+    from fastvmt import api
+    from fastvmt.reports.table import as_data, as_lines
+
+    found = api.table(folder)
+    sheet = folder / "sheet.png"
+    print(json.dumps(as_data(found), ensure_ascii=False) if as_json else as_lines(found, sheet if sheet.exists() else None))
+
+
+@app.command("list")
+def list_(
+    kind: Annotated[str, typer.Argument(help="methods, metrics, suites or backbones.")], plugin: Plugin = None, as_json: Json = False
+) -> None:
+    """List what is registered."""
+    from fastvmt import registry
+    from fastvmt.catalog import listing
+
+    for path in plugin or ():
+        registry.load_plugin(path)
+    rows = listing(kind)
+    if as_json:
+        print(json.dumps(rows, ensure_ascii=False))
+        return
+    width = max(len(r["name"]) for r in rows)
+    for row in rows:
+        origin = "" if row["origin"] == "built in" else f" [{row['origin']}]"
+        print(f"{row['name']:<{width}}  {row['summary']}{origin}")
+
+
+@app.command()
+def describe(name: Annotated[str, typer.Argument(help="A method, metric, suite or backbone.")], plugin: Plugin = None, as_json: Json = False) -> None:
+    """Say what a name stands for: source, parameters, defaults."""
+    from fastvmt import api, registry
+
+    for path in plugin or ():
+        registry.load_plugin(path)
+    facts = api.describe(name)
+    if as_json:
+        print(json.dumps(facts, default=str, ensure_ascii=False))
+        return
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            print(f"{key}:")
+            for inner, what in value.items():
+                print(f"  {inner}: {what}")
+        else:
+            print(f"{key}: {value}")
+
+
+def main() -> None:
+    """Entry point: errors raised on purpose end in one sentence and their exit code."""
+    guarded(app)
+
+
+def guarded(call: Callable[[], Any]) -> None:
+    try:
+        call()
+    except BenchError as error:
+        print(f"bench: {error}", file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BrokenPipeError:
+        raise SystemExit(0) from None
+
+
+if __name__ == "__main__":
+    main()

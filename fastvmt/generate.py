@@ -1,0 +1,186 @@
+"""One job to one artefact, inside a worker: seed, reference, denoise loop, frames, files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from fractions import Fraction
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from fastvmt import card as cards
+from fastvmt.backbone import Backbone
+from fastvmt.denoise import denoise
+from fastvmt.errors import NonFinite, WrongOutput
+from fastvmt.keys import digest, frames_digest
+from fastvmt.measure import Stages, cpu_name, peak_process_bytes, software
+from fastvmt.method import Context
+from fastvmt.model import Artefact, Case, Job
+from fastvmt.specs import build
+from fastvmt.store import RunConfig, Store, file_info
+from fastvmt.video import read_lossless, write_lossless, write_viewable
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+class Generator:
+    """A loaded backbone and what it makes. One per worker process."""
+
+    def __init__(self, store: Store, config: RunConfig) -> None:
+        self.store, self.config = store, config
+        self.cases = {c.id: c for c in config.suite.cases}
+        torch.set_num_threads(config.threads)
+        self.device = torch.device(config.device)
+        self.stages = Stages(synchronise=self._synchronise)
+        with self.stages("load"):
+            self.card = cards.load(config.setting.backbone)
+            self.backbone = Backbone(self.card, config.device, DTYPES[config.setting.dtype], config.offload)
+            self._warm_up()
+        self.load_seconds = self.stages.seconds["load"]
+        self.memory: dict[str, Tensor] = {}
+
+    def _synchronise(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    def _warm_up(self) -> None:
+        """One pass at the run's size, so that no job pays for first-use costs."""
+        x = torch.zeros(self._latent_shape(), device=self.device)
+        with torch.no_grad():
+            self.backbone.velocity(x, 0.5, self.backbone.encode_text(""))
+
+    def _latent_shape(self) -> tuple[int, int, int, int, int]:
+        s = self.config.setting
+        return self.card.latent_shape(s.width, s.height, s.frames)
+
+    # --- what is shared between jobs --------------------------------------------------------------------------------
+
+    def _shared(self, name: str, make: Callable[[], Tensor], stage: str, stages: Stages) -> Tensor:
+        """A tensor computed once per run and kept on disk.
+
+        Its seconds are stored beside it and charged to every job that uses it, so that a job's time does not depend
+        on which job came first.
+        """
+        key = digest([self.config.setting.weights_digest, self.config.setting.dtype, name])[:24]
+        path = self.store.root / "cache" / f"{key}.safetensors"
+        charge_key = f"{key}|seconds"
+        if key not in self.memory and path.exists():
+            with safe_open(path, framework="pt") as file:
+                self.memory[key] = file.get_tensor("x").to(self.device)
+                self.memory[charge_key] = torch.tensor(float((file.metadata() or {}).get("seconds", 0)))
+        if key not in self.memory:
+            clock = Stages(synchronise=self._synchronise)
+            with stages("shared"), clock(stage):
+                value = make()
+            stages.seconds.pop("shared", None)
+            self.memory[key], self.memory[charge_key] = value, torch.tensor(clock.seconds[stage])
+            partial = path.with_suffix(f".{id(self)}.part")
+            save_file({"x": value.cpu().contiguous()}, partial, {"seconds": str(clock.seconds[stage])})
+            partial.replace(path)
+        stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(self.memory[charge_key])
+        return self.memory[key]
+
+    def _text(self, prompt: str, stages: Stages) -> Tensor:
+        return self._shared(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
+
+    def _reference(self, case: Case, stages: Stages) -> Tensor:
+        def make() -> Tensor:
+            frames = read_lossless(self.store.reference_path(case.reference.frames_digest))
+            return self.backbone.encode_video(frames)
+
+        return self._shared(f"reference:{case.reference.frames_digest}", make, "encode", stages)
+
+    def _noise(self, case: Case, seed: int) -> Tensor:
+        """The same tensor for every method of a case and seed, drawn on the CPU so that devices agree."""
+        word = int.from_bytes(hashlib.sha256(f"{seed}|{case.digest()}".encode()).digest()[:8], "big") >> 1
+        generator = torch.Generator("cpu").manual_seed(word)
+        return torch.randn(self._latent_shape(), generator=generator).to(self.device)
+
+    # --- one job ----------------------------------------------------------------------------------------------------
+
+    def make(self, job: Job, tick: Callable[[int, int], None], enter: Callable[[str], None]) -> Artefact:
+        """Generate, store and publish one job's video.
+
+        Args:
+            tick: called with (step, steps).
+            enter: called with the name of each stage.
+
+        Raises:
+            JobError: for NaN or a wrong shape; anything else a method raises passes through.
+        """
+        case, setting = self.cases[job.case_id], self.config.setting
+        stages = Stages(listener=enter, synchronise=self._synchronise)
+        method = build(job.method)
+        torch.manual_seed(job.seed)
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        self.backbone.forward_equivalents = 0.0
+        negative = setting.negative if case.negative is None else case.negative
+        texts = {
+            name: self._text(prompt, stages)
+            for name, prompt in (("target", case.prompt), ("negative", negative), ("null", ""), ("caption", case.caption))
+        }
+        ctx = Context(
+            backbone=self.backbone, sigmas=setting.sigmas, noise=self._noise(case, job.seed),
+            reference=_once(lambda: self._reference(case, stages)), texts=texts, stages=stages,
+        )  # fmt: skip
+        latent = denoise(method, ctx, setting.guidance, tick)
+        with stages("decode"):
+            frames = self.backbone.decode(latent)
+        expected = (setting.frames, setting.height, setting.width, 3)
+        if frames.shape != expected:
+            raise WrongOutput(f"the decoded video has shape {frames.shape}, need {expected} (frames, height, width, 3)")
+        if not bool(torch.isfinite(latent).all()):
+            raise NonFinite("the final latent holds NaN or infinity")
+        return self._write(job, case, frames, stages, ctx)
+
+    def _write(self, job: Job, case: Case, frames: np.ndarray, stages: Stages, ctx: Context) -> Artefact:  # type: ignore[type-arg]
+        setting = self.config.setting
+        folder = self.store.new_folder()
+        fps = Fraction(case.reference.fps_num, case.reference.fps_den)
+        with stages("write"):
+            write_lossless(folder / "frames.mkv", frames, fps)
+            write_viewable(folder / "video.mp4", frames, fps)
+        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_name()
+        versions = software()
+        artefact = Artefact(
+            key=job.key,
+            frames_digest=frames_digest(frames),
+            width=setting.width,
+            height=setting.height,
+            frames=setting.frames,
+            fps_num=fps.numerator,
+            fps_den=fps.denominator,
+            files={p.name: file_info(p) for p in sorted(folder.iterdir())},
+            stages={k: round(v, 6) for k, v in stages.seconds.items()} | {"load": round(self.load_seconds, 6)},
+            peak_memory_bytes=self._peak_memory(),
+            forward_equivalents=round(self.backbone.forward_equivalents, 3),
+            device=device,
+            software=versions,
+            timing_key=digest([job.key, device, self.config.threads, versions]),
+            log=json.loads(json.dumps(ctx.log, default=str)),
+        )
+        self.store.publish(folder, job, artefact)
+        return artefact
+
+    def _peak_memory(self) -> int:
+        if self.device.type == "cuda":
+            return int(torch.cuda.max_memory_allocated(self.device))
+        return peak_process_bytes()
+
+
+def _once(make: Callable[[], Tensor]) -> Callable[[], Tensor]:
+    """Call ``make`` at most once: its seconds are charged once per job."""
+    kept: list[Tensor] = []
+
+    def get() -> Tensor:
+        if not kept:
+            kept.append(make())
+        return kept[0]
+
+    return get

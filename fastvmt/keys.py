@@ -1,0 +1,63 @@
+"""Content addresses: canonical JSON and SHA-256.
+
+A key must be the same on every machine and Python version, so canonical JSON sorts keys, uses no spaces, writes floats
+by ``repr`` (shortest round trip), and refuses NaN, infinity and anything that is not plain data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+KEY_FORMAT = 1
+"""Part of every key; raise it when the meaning of a key changes."""
+
+
+def canonical_json(value: Any) -> str:
+    """Plain data as the one JSON text that stands for it.
+
+    Raises:
+        TypeError: for a value that is not None, bool, int, float, str, list, tuple or a mapping with string keys.
+        ValueError: for NaN or infinity.
+
+    >>> canonical_json({"b": (1, 2.0), "a": None})
+    '{"a":null,"b":[1,2.0]}'
+    """
+    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _plain(value: Any) -> Any:
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise ValueError(f"a key cannot hold {value}")
+        return value
+    if isinstance(value, Mapping):
+        if any(not isinstance(k, str) for k in value):
+            raise TypeError("a key's mappings need string keys")
+        return {k: _plain(v) for k, v in value.items()}
+    if isinstance(value, Sequence):
+        return [_plain(v) for v in value]
+    raise TypeError(f"a key cannot hold {type(value).__name__}")
+
+
+def digest(value: Any) -> str:
+    """SHA-256 (hex) of the canonical JSON of plain data."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+
+
+def frames_digest(frames: NDArray[np.uint8]) -> str:
+    """SHA-256 (hex) of decoded frames, uint8 RGB of shape (T, H, W, 3): the shape, then the bytes.
+
+    Decoded frames and not file bytes, because encoders write different bytes for the same frames.
+    """
+    hasher = hashlib.sha256(canonical_json(list(frames.shape)).encode())
+    hasher.update(np.ascontiguousarray(frames).tobytes())
+    return hasher.hexdigest()

@@ -1,0 +1,77 @@
+"""What a metric is: a formula and a backend, with a declared direction, range and unit.
+
+A metric is one class in ``metrics/``. Its ``identity`` goes into every record; records of different identity never
+share a cell of a table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from fastvmt.model import Artefact, Case, Job
+from fastvmt.video import Frames
+
+
+@dataclass
+class Scored:
+    """What a metric may look at.
+
+    Attributes:
+        generated, reference: uint8 RGB (T, H, W, 3).
+        case, job, artefact: where the generated clip comes from.
+        cache: shared between the metrics of one job (tracks, features), keyed by what was computed.
+    """
+
+    generated: Frames
+    reference: Frames
+    case: Case
+    job: Job
+    artefact: Artefact
+    cache: dict[Any, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Value:
+    """A number, or None where the metric is undefined (too few tracks, nothing moves ...); ``details`` say more."""
+
+    value: float | None
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+class Metric:
+    """Base of all metrics.
+
+    Class attributes:
+        id, version: name of the formula; raise the version when the same input gives another number.
+        direction: ``up`` (higher is better), ``down`` or ``none``.
+        range: lowest and highest possible value; unit: "" for a pure number.
+        needs: what must be there beside frames, e.g. ``known motion``.
+        backend: what computes the features, e.g. ``opencv-lk``.
+        decimals: how many are worth printing.
+        timing: true for numbers that belong to one machine and are never taken over from elsewhere.
+    """
+
+    id: ClassVar[str] = ""
+    version: ClassVar[int] = 1
+    summary: ClassVar[str] = ""
+    source: ClassVar[str] = ""
+    direction: ClassVar[str] = "up"
+    range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
+    unit: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ()
+    backend: ClassVar[str] = "none"
+    decimals: ClassVar[int] = 3
+    timing: ClassVar[bool] = False
+
+    def identity(self) -> dict[str, Any]:
+        """Formula version, backend and settings."""
+        return {"metric": self.id, "version": self.version, "backend": self.backend}
+
+    def applies(self, case: Case) -> bool:
+        """False where the metric has no meaning for a case (a record is then not made)."""
+        return True
+
+    def score(self, scored: Scored) -> Value:
+        """The number for one clip."""
+        raise NotImplementedError

@@ -1,0 +1,174 @@
+"""The vocabulary: Suite, Case, MethodSpec, Job, Artefact, MetricRecord, Failure.
+
+All are frozen and refuse unknown keys, so that a file of another version is named instead of half understood.
+Sizes are pixels, times are seconds, digests are hex SHA-256.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fastvmt.keys import KEY_FORMAT, digest
+
+CATEGORIES = ("camera", "single_object", "multiple_objects", "complex_human_motion", "complex", "uncategorised")
+
+
+class Frozen(BaseModel):
+    """Base of the vocabulary: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Reference(Frozen):
+    """The clip whose motion is transferred, as decoded and fitted to the run's size."""
+
+    frames_digest: str
+    width: int
+    height: int
+    frames: int
+    fps_num: int = 15
+    fps_den: int = 1
+    source: str
+    """Where it came from: a path as the user gave it, or ``drawn:<suite>/<case>``."""
+    fit: str = "crop"
+    notes: tuple[str, ...] = ()
+
+
+class Case(Frozen):
+    """One reference and one target prompt."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$")
+    category: str = "uncategorised"
+    prompt: str
+    caption: str = ""
+    """What the reference shows; used by methods that need it."""
+    negative: str | None = None
+    """None: the backbone's own negative prompt."""
+    reference: Reference
+
+    def digest(self) -> str:
+        """What of the case determines the video: decoded frames and texts, not names or paths."""
+        texts = {"prompt": self.prompt, "caption": self.caption, "negative": self.negative}
+        return digest({"frames": self.reference.frames_digest, **texts})
+
+
+class Suite(Frozen):
+    """Named cases; ``digest`` covers every case in order."""
+
+    name: str
+    cases: tuple[Case, ...]
+
+    def digest(self) -> str:
+        return digest([self.name, [[c.id, c.category, c.digest()] for c in self.cases]])
+
+
+class MethodSpec(Frozen):
+    """A method with every parameter resolved to an absolute value."""
+
+    label: str
+    """As the user wrote it, e.g. ``fastvmt:no-window``."""
+    method: str
+    version: int
+    params: dict[str, Any]
+    preset: str = ""
+    control: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the video: not the label."""
+        return {"method": self.method, "version": self.version, "params": self.params}
+
+
+class Setting(Frozen):
+    """What all jobs of a run share and what determines the video."""
+
+    backbone: str
+    weights_digest: str
+    width: int
+    height: int
+    frames: int
+    steps: int
+    guidance: float
+    solver: Literal["euler"] = "euler"
+    sigmas: tuple[float, ...]
+    """steps + 1 noise levels, falling, the last one 0."""
+    dtype: str
+    negative: str
+
+
+class Job(Frozen):
+    """One video to be made. ``key`` is its content address."""
+
+    key: str
+    method: MethodSpec
+    case_id: str
+    case_digest: str
+    seed: int
+
+    @classmethod
+    def make(cls, method: MethodSpec, case: Case, seed: int, setting: Setting) -> Job:
+        identity = {
+            "format": KEY_FORMAT,
+            "method": method.identity(),
+            "case": case.digest(),
+            "seed": seed,
+            "setting": setting.model_dump(mode="json"),
+        }
+        return cls(key=digest(identity), method=method, case_id=case.id, case_digest=case.digest(), seed=seed)
+
+
+class FileInfo(Frozen):
+    bytes: int
+    sha256: str
+
+
+class Artefact(Frozen):
+    """A finished video: what it is, and what it cost where it was made.
+
+    ``timing_key`` covers the job, the device class and the software; seconds are only ever reported under it, and an
+    artefact taken over from another run (``reused_from``) reports none.
+    """
+
+    key: str
+    frames_digest: str
+    width: int
+    height: int
+    frames: int
+    fps_num: int
+    fps_den: int
+    files: dict[str, FileInfo]
+    stages: dict[str, float]
+    peak_memory_bytes: int
+    forward_equivalents: float
+    device: str
+    software: dict[str, str]
+    timing_key: str
+    reused_from: str | None = None
+    log: dict[str, Any] = {}
+
+
+class MetricRecord(Frozen):
+    """One number about one job, or the reason why there is none."""
+
+    key: str
+    """Digest of metric identity, frames digest and reference digest."""
+    job_key: str
+    metric: str
+    identity: dict[str, Any]
+    """Formula version, backend, grid, policy, device: numbers of different identity never share a cell."""
+    status: Literal["ok", "undefined", "failed"]
+    value: float | None
+    details: dict[str, Any] = {}
+
+
+class Failure(Frozen):
+    """One job that could not be done."""
+
+    job_key: str
+    kind: str
+    """``error``, ``non_finite``, ``wrong_output``, ``out_of_memory``, ``timeout``, ``crash``, ``cancelled``."""
+    stage: str
+    message: str
+    traceback: str = ""
+    attempt: int = 1

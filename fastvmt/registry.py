@@ -1,0 +1,169 @@
+"""Names to plug-ins: our own (lazy), installed packages' (entry points), and single files given by ``--plugin``.
+
+Core imports a plug-in only here, and only when its name is asked for. A broken plug-in is listed with its cause and
+breaks nothing else; nobody can take over a built-in name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from fastvmt.errors import SpecError
+
+BUILTIN: dict[str, dict[str, str]] = {
+    "methods": {
+        "none": "fastvmt.methods.controls:NoTransfer",
+        "sdedit": "fastvmt.methods.controls:SDEdit",
+        "ditflow": "fastvmt.methods.ditflow:DiTFlow",
+        "fastvmt": "fastvmt.methods.fastvmt:FastVMT",
+    },
+    "metrics": {
+        "motion_fidelity": "fastvmt.metrics.motion_fidelity:MotionFidelity",
+        "motion_fidelity@smm-script": "fastvmt.metrics.motion_fidelity:MotionFidelityScript",
+        "motion_fidelity_moving": "fastvmt.metrics.motion_fidelity:MotionFidelityMoving",
+        "trajectory": "fastvmt.metrics.trajectory:Trajectory",
+        "time": "fastvmt.metrics.cost:Time",
+        "peak_memory": "fastvmt.metrics.cost:PeakMemory",
+    },
+    "suites": {
+        "shapes": "fastvmt.datasets.drawn:Shapes",
+        "shapes-64": "fastvmt.datasets.drawn:Shapes64",
+    },
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One registered name; ``cause`` says why it cannot be loaded, if it cannot."""
+
+    name: str
+    origin: str
+    target: str
+    cause: str = ""
+
+
+@dataclass
+class Registry:
+    """All plug-ins of one kind (``methods``, ``metrics`` or ``suites``)."""
+
+    kind: str
+    _found: dict[str, Any] = field(default_factory=dict)
+    _entries: dict[str, Entry] = field(default_factory=dict)
+    _scanned: bool = False
+
+    def _scan(self) -> None:
+        if self._scanned:
+            return
+        self._scanned = True
+        for name, target in BUILTIN[self.kind].items():
+            self._entries[name] = Entry(name, "built in", target)
+        for point in sorted(entry_points(group=f"fastvmt.{self.kind}"), key=lambda p: p.name):
+            owner = point.dist.name if point.dist else "an installed package"
+            if owner == "fastvmt-bench":
+                continue
+            self._add(Entry(point.name, owner, point.value))
+
+    def _add(self, entry: Entry) -> None:
+        taken = self._entries.get(entry.name)
+        if taken and (taken.origin, taken.target) != (entry.origin, entry.target):
+            cause = f"the name is taken by {taken.origin}"
+            self._entries[f"{entry.name} ({entry.origin})"] = Entry(entry.name, entry.origin, entry.target, cause)
+            return
+        self._entries[entry.name] = entry
+
+    def add_object(self, name: str, value: Any, origin: str) -> None:
+        """Register a loaded object, as ``--plugin FILE`` does.
+
+        Raises:
+            SpecError: when the name is taken by something else.
+        """
+        self._scan()
+        taken = self._entries.get(name)
+        if taken and taken.origin != origin:
+            raise SpecError(f"{origin}: the {self.kind[:-1]} name '{name}' is taken ({taken.origin}); choose another.")
+        self._entries[name] = Entry(name, origin, f"{value.__module__}:{value.__qualname__}")
+        self._found[name] = value
+
+    def entries(self) -> Iterator[Entry]:
+        """Every name with its origin; those that fail to load carry the cause."""
+        self._scan()
+        for entry in list(self._entries.values()):
+            if not entry.cause:
+                try:
+                    self.get(entry.name)
+                except SpecError as error:
+                    entry = Entry(entry.name, entry.origin, entry.target, str(error))
+            yield entry
+
+    def names(self) -> list[str]:
+        """Registered names, without loading anything."""
+        self._scan()
+        return [e.name for e in self._entries.values() if not e.cause]
+
+    def get(self, name: str) -> Any:
+        """The object behind a name.
+
+        Raises:
+            SpecError: for an unknown name (with the nearest ones) or one that cannot be imported (with the cause).
+        """
+        self._scan()
+        if name in self._found:
+            return self._found[name]
+        entry = self._entries.get(name)
+        if entry is None:
+            near = difflib.get_close_matches(name, self.names(), 3, 0.5)
+            hint = f" Did you mean {' or '.join(near)}?" if near else ""
+            raise SpecError(f"No {self.kind[:-1]} is called '{name}'.{hint} `bench list {self.kind}` shows all.")
+        module, _, attribute = entry.target.partition(":")
+        try:
+            value = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # noqa: BLE001 - a foreign plug-in may raise anything at import
+            raise SpecError(
+                f"The {self.kind[:-1]} '{name}' of {entry.origin} cannot be loaded: {type(error).__name__}: {error}."
+            ) from error
+        self._found[name] = value
+        return value
+
+
+methods = Registry("methods")
+metrics = Registry("metrics")
+suites = Registry("suites")
+
+
+def load_plugin(path: str) -> list[str]:
+    """Import one Python file and register what it lists in ``METHODS``, ``METRICS`` and ``SUITES`` (name to class).
+
+    Returns:
+        The registered names.
+
+    Raises:
+        SpecError: when the file is missing, raises, or registers nothing.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise SpecError(f"--plugin {path}: there is no such file.")
+    name = f"fastvmt_plugin_{file.stem}"
+    spec = importlib.util.spec_from_file_location(name, file)
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - the file is the user's and may raise anything
+        raise SpecError(f"--plugin {path}: {type(error).__name__}: {error}.") from error
+    added = []
+    for registry in (methods, metrics, suites):
+        for key, value in getattr(module, registry.kind.upper(), {}).items():
+            registry.add_object(key, value, str(file.resolve()))
+            added.append(key)
+    if not added:
+        raise SpecError(f"--plugin {path}: it defines none of METHODS, METRICS, SUITES (dictionaries of name to class).")
+    return added

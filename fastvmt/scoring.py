@@ -1,0 +1,63 @@
+"""From an artefact and metrics to records. Frames are decoded once per job; features are shared through a cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from fastvmt import registry
+from fastvmt.errors import JobError
+from fastvmt.keys import digest, frames_digest
+from fastvmt.metric import Metric, Scored
+from fastvmt.model import Artefact, Case, Job, MetricRecord
+from fastvmt.store import RunConfig, Store
+from fastvmt.video import read_lossless
+
+
+def record_key(metric: Metric, artefact: Artefact, case: Case, job: Job) -> str:
+    """Content address of one record; a timing's covers device class and software instead of frames."""
+    subject = artefact.timing_key if metric.timing else [artefact.frames_digest, case.reference.frames_digest]
+    return digest([metric.identity(), subject, job.key])
+
+
+def wanted_metrics(names: list[str] | tuple[str, ...], case: Case, artefact: Artefact) -> list[Metric]:
+    """The metrics that apply: not those without meaning for the case, no timing of an artefact made elsewhere."""
+    metrics = [registry.metrics.get(n)() for n in names]
+    return [m for m in metrics if m.applies(case) and not (m.timing and artefact.reused_from)]
+
+
+def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> Iterator[MetricRecord]:
+    """Records of one job.
+
+    Raises:
+        JobError: when the artefact is missing or its frames are not those it was published with.
+    """
+    artefact = store.artefact(job)
+    if artefact is None:
+        raise JobError("there is no video to score")
+    case = next(c for c in config.suite.cases if c.id == job.case_id)
+    metrics = wanted_metrics(names, case, artefact)
+    scored: Scored | None = None
+    for metric in metrics:
+        if not metric.timing and scored is None:
+            generated = read_lossless(store.folder(job) / "frames.mkv")
+            if frames_digest(generated) != artefact.frames_digest:
+                raise JobError("frames.mkv does not decode to the frames it was published with")
+            reference = read_lossless(store.reference_path(case.reference.frames_digest))
+            scored = Scored(generated, reference, case, job, artefact)
+        yield _record(metric, scored, artefact, case, job)
+
+
+def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Case, job: Job) -> MetricRecord:
+    subject = scored or Scored(None, None, case, job, artefact)  # type: ignore[arg-type]
+    key, identity = record_key(metric, artefact, case, job), metric.identity()
+    if metric.timing:
+        identity |= {"device": artefact.device, "software": digest(artefact.software)[:8]}
+    try:
+        value = metric.score(subject)
+    except Exception as error:  # noqa: BLE001 - one metric's failure on one clip is a record, not the end of the run
+        cause = {"cause": f"{type(error).__name__}: {error}"}
+        return MetricRecord(key=key, job_key=job.key, metric=metric.id, identity=identity, status="failed", value=None, details=cause)
+    status = "undefined" if value.value is None else "ok"
+    return MetricRecord(
+        key=key, job_key=job.key, metric=metric.id, identity=identity, status=status, value=value.value, details=value.details
+    )

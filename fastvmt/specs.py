@@ -1,0 +1,84 @@
+"""``fastvmt:no-window:inner=5`` and what it means on a given backbone."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from fastvmt import registry
+from fastvmt.errors import SpecError
+from fastvmt.method import Method, Shape
+from fastvmt.model import MethodSpec
+
+
+def parse(label: str) -> tuple[type[Method], dict[str, Any]]:
+    """A method and the changes written after its name.
+
+    Returns:
+        The method class and raw parameter changes (variants applied in order, then ``key=value`` as text).
+
+    Raises:
+        SpecError: for an unknown method, variant or parameter, naming the nearest ones.
+    """
+    name, *parts = label.strip().split(":")
+    cls: type[Method] = registry.methods.get(name)
+    changes: dict[str, Any] = {}
+    fields = cls.Params.model_fields
+    for part in parts:
+        key, equals, value = part.partition("=")
+        if not equals:
+            if part not in cls.variants:
+                near = difflib.get_close_matches(part, list(cls.variants), 2, 0.4)
+                hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(cls.variants) or 'none'}."
+                raise SpecError(f"Method '{name}' has no variant '{part}'.{hint}")
+            changes |= cls.variants[part]
+        elif key not in fields:
+            near = difflib.get_close_matches(key, list(fields), 2, 0.4)
+            hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(fields) or 'none'}."
+            raise SpecError(f"Method '{name}' has no parameter '{key}'.{hint}")
+        else:
+            changes[key] = value
+    return cls, changes
+
+
+def resolve(label: str, shape: Shape, defaults: Mapping[str, Mapping[str, Any]]) -> MethodSpec:
+    """A label as a MethodSpec with absolute parameters.
+
+    Args:
+        label: as the user wrote it.
+        shape: the backbone and grid it will run on.
+        defaults: the backbone card's parameter tables by method id; a preset that the user names switches them off,
+            because a preset says how the authors ran it.
+
+    Raises:
+        SpecError: for anything unknown or a value of the wrong type.
+    """
+    cls, changes = parse(label)
+    card = dict(defaults.get(cls.id, {}))
+    if cls.preset_of and changes.get(cls.preset_of, cls.Params.model_fields[cls.preset_of].default) != (
+        cls.Params.model_fields[cls.preset_of].default
+    ):
+        card = {}
+    try:
+        params = cls.resolve(cls.Params.model_validate(card | changes), shape)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(p) for p in first["loc"]) or "parameters"
+        raise SpecError(f"Method '{label}': {place}: {first['msg']} (found {first['input']!r}).") from error
+    return MethodSpec(
+        label=label.strip(),
+        method=cls.id,
+        version=cls.version,
+        params=params.model_dump(mode="json"),
+        preset=str(getattr(params, cls.preset_of)) if cls.preset_of else "",
+        control=cls.control,
+    )
+
+
+def build(spec: MethodSpec) -> Method:
+    """The method object of a resolved spec."""
+    cls: type[Method] = registry.methods.get(spec.method)
+    return cls(cls.Params.model_validate(spec.params))

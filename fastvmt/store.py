@@ -1,0 +1,236 @@
+"""A run folder: readable by a person, safe to kill, written by one process at a time.
+
+    config.json          what the run is, frozen
+    events.jsonl         what happened, one line each (written by the runner alone)
+    records.jsonl        metric records (runner alone)
+    failures.jsonl       failures (runner alone)
+    references/          reference frames as the methods see them, lossless
+    artefacts/NAME/      frames.mkv (lossless, scored), video.mp4 (for the eye), meta.json (written last)
+    cache/               text embeddings and reference latents
+    workers/             what the workers printed
+
+An artefact is done when its folder has its final name: it is made under ``.making-…`` and renamed. A torn last line of
+a log is dropped and said; any other damage is named.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from fastvmt.atomic import append_line, publish_folder, write_atomic
+from fastvmt.errors import StoreError
+from fastvmt.model import Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
+
+STORE_FORMAT = 1
+Row = TypeVar("Row", bound=BaseModel)
+
+
+class RunConfig(Frozen):
+    """Everything a run needs to be done again."""
+
+    format: int = STORE_FORMAT
+    suite: Suite
+    setting: Setting
+    methods: tuple[MethodSpec, ...]
+    seeds: tuple[int, ...]
+    metrics: tuple[str, ...]
+    plugins: tuple[str, ...] = ()
+    device: str = "cpu"
+    threads: int = 1
+    offload: bool = False
+
+    def jobs(self) -> list[Job]:
+        """All jobs: cases outermost, so that the first rows of a table are complete early."""
+        return [
+            Job.make(method, case, seed, self.setting)
+            for case in self.suite.cases
+            for seed in self.seeds
+            for method in self.methods
+        ]
+
+
+def slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
+
+
+@dataclass
+class Store:
+    """One run folder. ``warnings`` collects what was dropped or found damaged while reading."""
+
+    root: Path
+    warnings: list[str] = field(default_factory=list)
+    _lock: IO[str] | None = None
+
+    # --- opening ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def create(cls, root: Path, config: RunConfig) -> Store:
+        """Open a folder for this configuration, new or from an earlier call of the same one.
+
+        Raises:
+            StoreError: when the folder holds a run of another configuration, naming what differs.
+        """
+        store = cls(root)
+        for name in ("artefacts", "references", "cache", "workers"):
+            (root / name).mkdir(parents=True, exist_ok=True)
+        if (root / "config.json").exists():
+            before = store.config()
+            differing = [k for k in RunConfig.model_fields if getattr(before, k) != getattr(config, k)]
+            decisive = [k for k in differing if k not in ("device", "threads", "offload", "plugins", "metrics")]
+            if decisive:
+                raise StoreError(
+                    f"{root} holds another run (different: {', '.join(decisive)}). Give another --out, or leave it out."
+                )
+        write_atomic(root / "config.json", config.model_dump_json(indent=1))
+        return store
+
+    @classmethod
+    def open(cls, root: Path) -> Store:
+        """Open an existing run folder.
+
+        Raises:
+            StoreError: when it is none.
+        """
+        if not (root / "config.json").is_file():
+            raise StoreError(f"{root} is not a run folder: it has no config.json. `bench run` makes one.")
+        return cls(root)
+
+    def config(self) -> RunConfig:
+        path = self.root / "config.json"
+        try:
+            raw = json.loads(path.read_text())
+        except ValueError as error:
+            raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
+        if raw.get("format") != STORE_FORMAT:
+            raise StoreError(f"{path}: format {raw.get('format')}, this version reads {STORE_FORMAT}. Use the version that wrote it.")
+        try:
+            return RunConfig.model_validate(raw)
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise StoreError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+
+    def lock(self) -> None:
+        """Hold the folder until the process ends.
+
+        Raises:
+            StoreError: when another process holds it.
+        """
+        handle = open(self.root / "lock", "a+")  # noqa: SIM115 - held for the life of the process
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            handle.seek(0)
+            owner = handle.read().strip() or "another process"
+            handle.close()
+            raise StoreError(f"{self.root} is in use by {owner}. Wait for it, or give another --out.") from None
+        handle.truncate(0)
+        handle.write(f"process {os.getpid()}")
+        handle.flush()
+        self._lock = handle
+
+    # --- logs --------------------------------------------------------------------------------------------------------
+
+    def event(self, kind: str, **facts: Any) -> None:
+        append_line(self.root / "events.jsonl", json.dumps({"event": kind, **facts}, ensure_ascii=False))
+
+    def add(self, row: MetricRecord | Failure) -> None:
+        name = "records.jsonl" if isinstance(row, MetricRecord) else "failures.jsonl"
+        append_line(self.root / name, row.model_dump_json())
+
+    def records(self) -> dict[str, MetricRecord]:
+        """Metric records by key; a later one replaces an earlier one."""
+        return {r.key: r for r in self._rows("records.jsonl", MetricRecord)}
+
+    def failures(self) -> dict[str, Failure]:
+        """The last failure of each job, by job key."""
+        return {f.job_key: f for f in self._rows("failures.jsonl", Failure)}
+
+    def _rows(self, name: str, kind: type[Row]) -> Iterator[Row]:
+        path = self.root / name
+        if not path.exists():
+            return
+        raw = path.read_bytes()
+        lines = raw.split(b"\n")
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield kind.model_validate_json(line)
+            except ValidationError:
+                torn = number == len(lines)
+                what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
+                message = f"{path.name}: {what}."
+                if message not in self.warnings:
+                    self.warnings.append(message)
+
+    # --- artefacts ---------------------------------------------------------------------------------------------------
+
+    def folder(self, job: Job) -> Path:
+        name = f"{job.case_id}--{slug(job.method.label)}--s{job.seed}--{job.key[:12]}"
+        return self.root / "artefacts" / name
+
+    def new_folder(self) -> Path:
+        path = self.root / "artefacts" / f".making-{secrets.token_hex(6)}"
+        path.mkdir()
+        return path
+
+    def publish(self, made: Path, job: Job, artefact: Artefact) -> None:
+        """Write ``meta.json`` into a finished folder and give it its final name."""
+        write_atomic(made / "meta.json", artefact.model_dump_json(indent=1))
+        publish_folder(made, self.folder(job))
+
+    def artefact(self, job: Job, verify: bool = False) -> Artefact | None:
+        """The finished artefact of a job, or None. One whose files do not match is moved to ``quarantine/``.
+
+        Args:
+            verify: compare every file's SHA-256, not only its size.
+        """
+        folder = self.folder(job)
+        if not folder.exists():
+            return None
+        try:
+            artefact = Artefact.model_validate_json((folder / "meta.json").read_bytes())
+            if artefact.key != job.key:
+                raise ValueError("another job's key")
+            for name, info in artefact.files.items():
+                path = folder / name
+                if path.stat().st_size != info.bytes:
+                    raise ValueError(f"{name} has {path.stat().st_size} bytes, not {info.bytes}")
+                if verify and file_info(path) != info:
+                    raise ValueError(f"{name} has another SHA-256 than when it was written")
+        except (OSError, ValueError) as error:
+            self._quarantine(folder, error)
+            return None
+        return artefact
+
+    def _quarantine(self, folder: Path, why: Exception) -> None:
+        place = self.root / "quarantine"
+        place.mkdir(exist_ok=True)
+        shutil.move(folder, place / f"{folder.name}-{secrets.token_hex(3)}")
+        reason = str(why).splitlines()[0]
+        self.warnings.append(f"{folder.name}: damaged ({reason}); moved to quarantine, will be made again.")
+
+    def clear_unfinished(self) -> None:
+        """Remove what killed workers left half-made. Only for the holder of the lock."""
+        for path in (self.root / "artefacts").glob(".making-*"):
+            shutil.rmtree(path, ignore_errors=True)
+
+    def reference_path(self, frames_digest: str) -> Path:
+        return self.root / "references" / f"{frames_digest[:16]}.mkv"
+
+
+def file_info(path: Path) -> FileInfo:
+    with open(path, "rb") as file:
+        return FileInfo(bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())

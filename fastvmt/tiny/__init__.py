@@ -1,0 +1,1 @@
+"""The embedded backbone: how it was made, and the folder it lives in."""

@@ -1,0 +1,44 @@
+"""Write the trained parts as a ``WanPipeline`` folder that diffusers loads by itself."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import torch
+from diffusers import WanPipeline
+
+from fastvmt.tiny.latents import Code, new_vae
+from fastvmt.tiny.parts import new_scheduler, new_text_encoder, new_tokenizer, new_transformer
+
+
+def assemble(out: Path, code: Code) -> WanPipeline:
+    """The pipeline with the averaged weights of the training folder ``out``; parts not yet trained stay as drawn."""
+    torch.manual_seed(0)
+    tokenizer = new_tokenizer()
+    vae, text, transformer = new_vae(code), new_text_encoder(tokenizer), new_transformer()
+    if (out / "vae.pt").exists():
+        average = torch.load(out / "vae.pt", weights_only=True)["average"]
+        torch.nn.ModuleList([vae.decoder, vae.post_quant_conv]).load_state_dict(average)
+    if (out / "flow.pt").exists():
+        average = torch.load(out / "flow.pt", weights_only=True)["average"]
+        torch.nn.ModuleDict({"text": text, "transformer": transformer}).load_state_dict(average)
+    return WanPipeline(
+        tokenizer=tokenizer, text_encoder=text, vae=vae, transformer=transformer, scheduler=new_scheduler()
+    )
+
+
+def export(out: Path, code: Code, to: Path) -> None:
+    """Replace the weights in folder ``to``; its card (``bench.toml``) and other files of ours stay."""
+    pipe = assemble(out, code)
+    pipe.transformer.to(torch.bfloat16)
+    pipe.text_encoder.to(torch.bfloat16)
+    to.mkdir(parents=True, exist_ok=True)
+    for part in ("vae", "text_encoder", "tokenizer", "transformer", "scheduler"):
+        shutil.rmtree(to / part, ignore_errors=True)
+    pipe.save_pretrained(to, safe_serialization=True)
+    for config in to.rglob("*.json"):  # no machine's paths in shipped files
+        facts = json.loads(config.read_text())
+        if isinstance(facts, dict) and facts.pop("_name_or_path", None) is not None:
+            config.write_text(json.dumps(facts, indent=2) + "\n")

@@ -1,0 +1,125 @@
+"""Train the text encoder and the transformer of ``tiny`` by flow matching on latents of drawn clips.
+
+Target velocity = noise - latent, timestep = 1000 sigma, as Wan. Sigma is logit-normal, shifted by 3 for clips and 2 for
+single frames. One caption in ten is empty. A curriculum of 1, 5 and 9 latent frames.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import torch
+import torch.distributed as dist
+from diffusers.models.transformers.transformer_wan import WanAttnProcessor
+from torch import Tensor, nn
+
+from fastvmt.tiny.data import draw_batch
+from fastvmt.tiny.latents import LinearEncoder
+from fastvmt.tiny.parts import TEXT_LENGTH, embed, new_text_encoder, new_tokenizer, new_transformer
+from fastvmt.tiny.state import Progress, Run
+
+PIPELINE_LENGTH = 512  # WanPipeline pads captions to this many tokens unless told otherwise
+
+
+class PaddedCrossAttention(WanAttnProcessor):
+    """Cross-attention in which the zero tokens behind a caption weigh as many as a longer padding would have.
+
+    ``bias`` has shape (B, 1, 1, TEXT_LENGTH); with it, 24 tokens act exactly as 512 do.
+    """
+
+    bias: Tensor | None = None
+
+    def __call__(self, attn, hidden_states, encoder_hidden_states=None, attention_mask=None, rotary_emb=None):  # type: ignore[no-untyped-def]
+        return super().__call__(attn, hidden_states, encoder_hidden_states, self.bias, rotary_emb)
+
+
+def draw_sigma(count: int, shift: float, generator: torch.Generator) -> Tensor:
+    u = torch.sigmoid(1.1 * torch.randn(count, generator=generator))
+    return shift * u / (1 + (shift - 1) * u)
+
+
+def stage_of(share: float) -> tuple[int, int]:
+    """(frames, clips a batch over all processes) by share of the training time."""
+    if share < 0.10:
+        return 1, 64
+    if share < 0.25:
+        return 17, 16
+    return 33, 8
+
+
+def _optimisers(model: nn.ModuleDict) -> list[torch.optim.Optimizer]:
+    """Muon for the blocks' matrices, AdamW for the rest; ``lr`` holds each one's factor on the base rate."""
+    matrices = [p for n, p in model["transformer"].blocks.named_parameters() if p.ndim == 2]
+    chosen = {id(p) for p in matrices}
+    rest = [p for p in model.parameters() if id(p) not in chosen]
+    muon = torch.optim.Muon(matrices, lr=1.0, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    return [muon, torch.optim.AdamW(rest, lr=1.0, betas=(0.9, 0.98), weight_decay=0.0)]
+
+
+def train_flow(run: Run, encode: LinearEncoder, hours: float) -> None:
+    """Train until ``hours`` are used; with ``run.world`` > 1, gradients are averaged over the processes."""
+    torch.manual_seed(0)
+    tokenizer = new_tokenizer()
+    model = nn.ModuleDict({"text": new_text_encoder(tokenizer), "transformer": new_transformer()})
+    cross = PaddedCrossAttention()
+    for block in model["transformer"].blocks:
+        block.attn2.set_processor(cross)
+    progress = Progress(run, "flow", model, _optimisers(model), hours, base_lr=2e-3, average=0.997)
+    number = progress.restore()
+    while progress.share < 1:
+        began = time.time()
+        frames, batch = stage_of(progress.share)
+        share = batch // run.world
+        video, captions = draw_batch(number + run.rank * share, share, frames)
+        number += batch
+        generator = torch.Generator().manual_seed(progress.step * 64 + run.rank)
+        loss = flow_loss(model, cross, tokenizer, encode(video), captions, generator)
+        for optimiser in progress.optimisers:
+            optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        if run.world > 1:
+            _average_gradients(model, run.world)
+        progress.step_only(float(loss.detach()), began, number, frames=frames)
+        if run.world > 1:  # every process must leave the loop at the same step
+            clock = torch.tensor(progress.seconds, dtype=torch.float64)
+            dist.broadcast(clock, 0)
+            progress.seconds = float(clock)
+    progress.finish(number)
+
+
+def flow_loss(
+    model: nn.ModuleDict,
+    cross: PaddedCrossAttention,
+    tokenizer: object,
+    latent: Tensor,
+    captions: list[str],
+    generator: torch.Generator,
+) -> Tensor:
+    """Mean squared error of the velocity on one batch of latents (B, Z, F, h, w)."""
+    count = len(captions)
+    drop = torch.rand(count, generator=generator) < 0.1
+    captions = ["" if d else c for c, d in zip(captions, drop.tolist(), strict=True)]
+    text, lengths = embed(tokenizer, model["text"], captions)  # type: ignore[arg-type]
+    padded = PIPELINE_LENGTH if torch.rand(1, generator=generator) < 0.3 else TEXT_LENGTH
+    behind = torch.arange(TEXT_LENGTH) >= lengths[:, None]
+    extra = ((padded - lengths) / (TEXT_LENGTH - lengths).clamp(min=1)).log()
+    cross.bias = (behind * extra[:, None]).view(count, 1, 1, TEXT_LENGTH)
+    sigma = draw_sigma(count, 3.0 if latent.shape[2] > 1 else 2.0, generator)
+    noise = torch.randn(latent.shape, generator=generator)
+    s = sigma.view(-1, 1, 1, 1, 1)
+    predicted = model["transformer"](latent * (1 - s) + noise * s, sigma * 1000, text, return_dict=False)[0]
+    return (predicted - (noise - latent)).square().mean()
+
+
+def _average_gradients(model: nn.Module, world: int) -> None:
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([p.grad.view(-1) for p in parameters])  # type: ignore[union-attr]
+    dist.all_reduce(flat)
+    flat /= world
+    offset = 0
+    for p in parameters:
+        p.grad.copy_(flat[offset : offset + p.numel()].view_as(p))  # type: ignore[union-attr]
+        offset += p.numel()
+    if not math.isfinite(float(flat.sum())):
+        raise FloatingPointError("a gradient is not finite; lower the learning rate or resume from the last checkpoint")

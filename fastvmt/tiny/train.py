@@ -1,0 +1,76 @@
+"""``python -m fastvmt.tiny.train STAGE --out FOLDER --hours H``: repeat the training of the embedded backbone.
+
+Stages: ``code`` (fit the encoder, a minute), ``vae`` (decoder), ``flow`` (text encoder and transformer; several
+processes with ``--processes N``), ``export`` (write the ``WanPipeline`` folder). Each resumes where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+from fastvmt.tiny.data import draw_batch
+from fastvmt.tiny.latents import Code, LinearEncoder, fit, new_vae
+from fastvmt.tiny.state import Run
+
+FIT_CLIPS = 400
+
+
+def load_code(folder: Path) -> Code:
+    path = folder / "code.npz"
+    if not path.exists():
+        video, _ = draw_batch(10**6, FIT_CLIPS, 33)
+        code = fit(video)
+        np.savez(path, **code.__dict__)
+    with np.load(path) as z:
+        return Code(**{k: z[k] for k in z.files})
+
+
+def _flow_process(rank: int, folder: str, hours: float, world: int, threads: int, port: int) -> None:
+    torch.set_num_threads(threads)
+    if world > 1:
+        os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+        dist.init_process_group("gloo", rank=rank, world_size=world)
+    from fastvmt.tiny.flow import train_flow
+
+    train_flow(Run(Path(folder), rank, world), LinearEncoder(load_code(Path(folder))), hours)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage", choices=["code", "vae", "flow", "export"])
+    parser.add_argument("--out", type=Path, required=True, help="training folder")
+    parser.add_argument("--hours", type=float, default=1.0, help="training time of this stage")
+    parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1)))
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--port", type=int, default=29517)
+    parser.add_argument("--to", type=Path, help="export: the pipeline folder to write")
+    args = parser.parse_args()
+    args.out.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(args.threads)
+    code = load_code(args.out)
+    if args.stage == "vae":
+        from fastvmt.tiny.vae import train_decoder
+
+        torch.manual_seed(0)
+        train_decoder(Run(args.out), new_vae(code), LinearEncoder(code), args.hours)
+    elif args.stage == "flow":
+        options = (str(args.out), args.hours, args.processes, args.threads, args.port)
+        if args.processes > 1:
+            mp.spawn(_flow_process, options, nprocs=args.processes)
+        else:
+            _flow_process(0, *options)
+    elif args.stage == "export":
+        from fastvmt.tiny.export import export
+
+        export(args.out, code, args.to)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,112 @@
+"""A worker process: reads tasks as JSON lines on stdin, reports on its own pipe, stays up for its backbone.
+
+Everything a method or metric prints goes to the worker's log file. When stdin ends (the runner is gone, for whatever
+reason) the process ends at once. This is the only place where any exception becomes a report instead of a crash.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from fastvmt import registry
+from fastvmt.errors import BenchError, NonFinite, WrongOutput
+from fastvmt.model import Job
+from fastvmt.store import Store
+
+
+class _Reports:
+    """The pipe to the runner, taken before anything else can print to it."""
+
+    def __init__(self) -> None:
+        self._handle = os.dup(1)
+        os.dup2(2, 1)
+        self._lock = threading.Lock()
+
+    def __call__(self, kind: str, **facts: Any) -> None:
+        line = json.dumps({"report": kind, **facts}) + "\n"
+        with self._lock:
+            os.write(self._handle, line.encode())
+
+
+def _read_tasks(tasks: queue.Queue[dict[str, Any]]) -> None:
+    for line in sys.stdin:
+        tasks.put(json.loads(line))
+    os._exit(0)
+
+
+def _classify(error: BaseException) -> str:
+    if isinstance(error, NonFinite):
+        return "non_finite"
+    if isinstance(error, WrongOutput):
+        return "wrong_output"
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out_of_memory"
+    return "error"
+
+
+class Worker:
+    """Handles one task after another; loads the backbone at the first one that needs it."""
+
+    def __init__(self, root: Path, report: _Reports) -> None:
+        self.store, self.report = Store.open(root), report
+        self.config = self.store.config()
+        for plugin in self.config.plugins:
+            registry.load_plugin(plugin)
+        self._generator: Any = None
+        self._stage = "start"
+
+    def handle(self, task: dict[str, Any]) -> None:
+        job = Job.model_validate(task["job"])
+        self._stage = "load"
+        try:
+            if task["task"] == "generate":
+                self._generate(job)
+            else:
+                self._score(job, task["metrics"])
+        except Exception as error:  # noqa: BLE001 - whatever a method raises becomes a Failure record
+            text = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+            trace = "".join(traceback.format_exception(error))
+            self.report("failed", key=job.key, kind=_classify(error), stage=self._stage, message=text, traceback=trace)
+
+    def _enter(self, stage: str) -> None:
+        self._stage = stage
+
+    def _generate(self, job: Job) -> None:
+        if self._generator is None:
+            from fastvmt.generate import Generator
+
+            self._generator = Generator(self.store, self.config)
+            self.report("loaded", seconds=self._generator.load_seconds)
+        tick = lambda i, n: self.report("step", key=job.key, step=i, steps=n)  # noqa: E731
+        artefact = self._generator.make(job, tick, self._enter)
+        seconds = sum(v for k, v in artefact.stages.items() if k != "load")
+        self.report("made", key=job.key, seconds=seconds, digest=artefact.frames_digest)
+
+    def _score(self, job: Job, metrics: list[str]) -> None:
+        from fastvmt.scoring import score_job
+
+        self._stage = "score"
+        for record in score_job(self.store, self.config, job, metrics):
+            self.report("record", key=job.key, record=record.model_dump(mode="json"))
+        self.report("scored", key=job.key)
+
+
+def main() -> None:
+    report = _Reports()
+    tasks: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
+    worker = Worker(Path(sys.argv[1]), report)
+    report("ready", pid=os.getpid())
+    while True:
+        worker.handle(tasks.get())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,213 @@
+"""Attention motion flow: where the attention of a token moves from one frame to another, in tokens.
+
+Shapes: F frames, a token grid of H rows and W columns, S = H*W tokens in raster order s = u*W + v, D features.
+Displacements are (row, column) = (u, v). Pairs are grouped by offset d = j - i, so that one batched matrix product
+serves all pairs of an offset; there is no Python loop over tiles or pairs.
+
+Source: FastVMT (arXiv 2602.05551) sections 3.2, 3.3, B.1, B.4; DiTFlow (CVPR 2025) for the dense form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+KEEP_ELEMENTS = 96 << 20
+"""Attention weights kept for the backward pass; beyond this they are computed again."""
+
+
+@lru_cache(maxsize=16)
+def positions(height: int, width: int, device: str = "cpu") -> Tensor:
+    """(S, 2) token positions (row, column), fp32."""
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    return torch.stack([rows, columns], -1).reshape(-1, 2).float().to(device)
+
+
+def soft_expectation(q: Tensor, k: Tensor, values: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
+    """Attention that returns expected values instead of features.
+
+    Args:
+        q: (B, G, n, D) queries in G groups.
+        k: (B, M, D) keys.
+        values: (M, c), or (B, G, M, c) when they differ by group.
+        scale: factor on the logits.
+        bias: (B, G, M) added to the logits of all queries of a group; -inf shuts a key out.
+
+    Returns:
+        (B, G, n, c).
+    """
+    b, g, n, d = q.shape
+    logits = torch.baddbmm(q.new_zeros(()), q.reshape(b, g * n, d), k.transpose(1, 2), beta=0, alpha=scale)
+    logits = logits.view(b, g, n, -1)
+    if bias is not None:
+        logits = logits + bias[:, :, None]
+    return torch.matmul(torch.softmax(logits, -1), values)
+
+
+def dense_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], scale: float) -> Tensor:
+    """Expected displacement of every token, attending to all tokens of the target frame.
+
+    Args:
+        q: (B, S, D) queries, one row per frame pair.
+        k: (F, S, D) keys of all frames.
+        targets: (B,) target frame of each pair.
+        grid: (H, W).
+        scale: factor on the logits.
+
+    Returns:
+        (B, S, 2) displacement (row, column) in tokens.
+    """
+    centre = torch.tensor([(grid[0] - 1) / 2, (grid[1] - 1) / 2], device=q.device)
+    place = positions(*grid, str(q.device))
+
+    def chunk(queries: Tensor, keys: Tensor) -> Tensor:
+        # Centred coordinates: smaller sums, less rounding.
+        return soft_expectation(queries[:, None], keys, place - centre, scale)[:, 0]
+
+    size = max(1, KEEP_ELEMENTS // (4 * q.shape[1] ** 2))
+    keep_all = q.shape[0] * q.shape[1] ** 2 <= KEEP_ELEMENTS
+    parts = []
+    for start in range(0, q.shape[0], q.shape[0] if keep_all else size):
+        part = slice(start, q.shape[0] if keep_all else start + size)
+        args = (q[part], k[targets[part]])
+        parts.append(chunk(*args) if keep_all else checkpoint(chunk, *args, use_reentrant=False))
+    return torch.cat(parts) - (place - centre)
+
+
+@torch.no_grad()
+def hard_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Displacement to the best-matching token; arguments and result as ``dense_flow``."""
+    place = positions(*grid, str(q.device))
+    best = [(q[i] @ k[int(j)].T).argmax(-1) for i, j in enumerate(targets)]
+    return place[torch.stack(best)] - place
+
+
+@dataclass(frozen=True)
+class Windows:
+    """A window of ``rows`` x ``columns`` tokens per pair and tile, whole inside the frame.
+
+    ``top`` and ``left`` have shape (pairs, P), int64: first row and column.
+    """
+
+    top: Tensor
+    left: Tensor
+    rows: int
+    columns: int
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Non-overlapping tiles of ``height`` x ``width`` tokens; the last ones are padded when the grid is no multiple.
+
+    Padded tokens repeat the edge and are dropped again by ``to_raster``.
+    """
+
+    grid: tuple[int, int]
+    height: int
+    width: int
+
+    @property
+    def counts(self) -> tuple[int, int]:
+        return -(-self.grid[0] // self.height), -(-self.grid[1] // self.width)
+
+    @property
+    def number(self) -> int:
+        return self.counts[0] * self.counts[1]
+
+    def order(self, device: torch.device) -> Tensor:
+        """(P, height*width) raster index of each tile's tokens."""
+        th, tw = self.counts
+        rows = torch.arange(th * self.height, device=device).clamp(max=self.grid[0] - 1).view(th, 1, self.height, 1)
+        columns = torch.arange(tw * self.width, device=device).clamp(max=self.grid[1] - 1).view(1, tw, 1, self.width)
+        return (rows * self.grid[1] + columns).reshape(self.number, -1)
+
+    def representative(self, device: torch.device) -> Tensor:
+        """(P,) raster index of the token at (height//2, width//2) of each tile."""
+        return self.order(device)[:, (self.height // 2) * self.width + self.width // 2]
+
+    def to_raster(self, values: Tensor) -> Tensor:
+        """(B, P, n, c) in tile order to (B, S, c)."""
+        b, c = values.shape[0], values.shape[-1]
+        th, tw = self.counts
+        whole = values.view(b, th, tw, self.height, self.width, c).permute(0, 1, 3, 2, 4, 5)
+        whole = whole.reshape(b, th * self.height, tw * self.width, c)
+        return whole[:, : self.grid[0], : self.grid[1]].reshape(b, -1, c)
+
+
+@torch.no_grad()
+def window_centres(q: Tensor, k: Tensor, tiles: Tiles, scale: float, soft: bool = True) -> Tensor:
+    """Centre (row, column) of each tile's window from its representative query.
+
+    Args:
+        q, k: (B, S, D) queries and keys of the pairs' first and second frames.
+        soft: expected position (equation 2); otherwise the best key's position (equation 4).
+
+    Returns:
+        (B, P, 2) fp32, in tokens.
+    """
+    place = positions(*tiles.grid, str(q.device))
+    queries = q[:, tiles.representative(q.device)]
+    if soft:
+        return soft_expectation(queries[:, None], k, place, scale)[:, 0]
+    return place[torch.bmm(queries, k.transpose(1, 2)).argmax(-1)]
+
+
+def windows_at(centres: Tensor, grid: tuple[int, int], side: int) -> Windows:
+    """Windows of ``side`` (cut to the grid) around centres, shifted so that they stay whole inside the frame."""
+    rows, columns = min(side, grid[0]), min(side, grid[1])
+    corner = torch.round(centres).long()
+    top = (corner[..., 0] - rows // 2).clamp(0, grid[0] - rows)
+    left = (corner[..., 1] - columns // 2).clamp(0, grid[1] - columns)
+    return Windows(top, left, rows, columns)
+
+
+def windowed_flow(q: Tensor, k: Tensor, windows: Windows, tiles: Tiles, scale: float) -> Tensor:
+    """Expected displacement of every token, attending only to its tile's window.
+
+    Scores every query against the bounding region of all windows of the offset by one matrix product and shuts out
+    the keys beyond each tile's window; nothing is gathered.
+
+    Args:
+        q, k: (B, S, D).
+
+    Returns:
+        (B, S, 2) absolute displacement (row, column) in tokens.
+    """
+    height, width = tiles.grid
+    top, bottom = int(windows.top.min()), int(windows.top.max()) + windows.rows
+    left, right = int(windows.left.min()), int(windows.left.max()) + windows.columns
+    region = k.view(k.shape[0], height, width, -1)[:, top:bottom, left:right].reshape(k.shape[0], -1, k.shape[2])
+    row = torch.arange(top, bottom, device=q.device)
+    column = torch.arange(left, right, device=q.device)
+    row_in = (row >= windows.top[..., None]) & (row < windows.top[..., None] + windows.rows)
+    column_in = (column >= windows.left[..., None]) & (column < windows.left[..., None] + windows.columns)
+    inside = row_in[..., :, None] & column_in[..., None, :]
+    bias = torch.zeros(inside.shape, device=q.device).masked_fill_(~inside, float("-inf")).flatten(2)
+    place = positions(height, width, str(q.device))
+    middle = torch.tensor([(top + bottom) / 2, (left + right) / 2], device=q.device)
+    values = torch.stack(torch.meshgrid(row, column, indexing="ij"), -1).reshape(-1, 2).float() - middle
+    grouped = q[:, tiles.order(q.device)]
+    moved = tiles.to_raster(soft_expectation(grouped, region, values, scale, bias))
+    return moved - (place - middle)
+
+
+def window_means(k: Tensor, windows: Windows, grid: tuple[int, int]) -> Tensor:
+    """Mean key feature of each window, by two sums of window indicators (equation before (7), B.4).
+
+    Args:
+        k: (B, S, D).
+
+    Returns:
+        (B, P, D).
+    """
+    height, width = grid
+    rows = torch.arange(height, device=k.device)
+    columns = torch.arange(width, device=k.device)
+    row_in = ((rows >= windows.top[..., None]) & (rows < windows.top[..., None] + windows.rows)).to(k.dtype)
+    column_in = ((columns >= windows.left[..., None]) & (columns < windows.left[..., None] + windows.columns)).to(k.dtype)
+    weight = (row_in[..., :, None] * column_in[..., None, :]).flatten(2) / (windows.rows * windows.columns)
+    return torch.bmm(weight, k)

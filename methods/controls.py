@@ -1,0 +1,62 @@
+"""The controls that belong under every comparison."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from pydantic import Field
+from torch import Tensor
+
+from fastvmt.errors import SpecError
+from fastvmt.method import Context, Method, Params, Shape
+
+
+class NoTransfer(Method):
+    """Plain text-to-video: pure noise, no reference. Equal to ``WanPipeline`` for the same noise."""
+
+    id = "none"
+    summary = "no transfer: the prompt alone, from pure noise"
+    source = "control; motion fidelity's floor and text similarity's ceiling"
+    control = True
+
+
+class SDEditParams(Params):
+    sigma: float = Field(0.95, gt=0, le=1, description="start at the first noise level not above this")
+
+
+class SDEdit(Method):
+    """Start from the noised reference, then sample as usual: z = (1-s) reference + s noise.
+
+    Strength is stated as a noise level, because two incompatible meanings of "strength" are in use.
+    """
+
+    id = "sdedit"
+    summary = "the noised reference as starting point, nothing else"
+    source = "Meng et al. 2022 (arXiv 2108.01073); control for every method that starts from the reference"
+    control = True
+    Params: ClassVar[type[Params]] = SDEditParams
+
+    @classmethod
+    def resolve(cls, params: SDEditParams, shape: Shape) -> SDEditParams:
+        first = start_index(params.sigma, shape.sigmas)
+        return params.model_copy(update={"sigma": shape.sigmas[first]})
+
+    @classmethod
+    def cost(cls, params: SDEditParams, shape: Shape) -> float:
+        return 2.0 * (len(shape.sigmas) - 1 - start_index(params.sigma, shape.sigmas))
+
+    def start(self, ctx: Context) -> tuple[Tensor, int]:
+        first = start_index(self.params.sigma, ctx.sigmas)
+        return ctx.backbone.noised(ctx.reference(), ctx.sigmas[first], ctx.noise), first
+
+
+def start_index(sigma: float, sigmas: tuple[float, ...]) -> int:
+    """First step whose noise level is not above ``sigma``.
+
+    Raises:
+        SpecError: when the grid has none but 0.
+    """
+    for i, level in enumerate(sigmas[:-1]):
+        if level <= sigma + 1e-6:
+            return i
+    raise SpecError(f"sigma={sigma} lies below the whole noise grid (its last level is {sigmas[-2]:.4f}).")

@@ -1,0 +1,253 @@
+"""FastVMT (arXiv 2602.05551): windowed attention motion flow, corresponding-window loss, reused gradients.
+
+Two presets, never mixed in a table:
+
+``paper``     sections 3.2-3.4, B.1 and B.4 as written: heads averaged, absolute displacement, windows whole inside the
+              frame, mean over tokens, fp32 latent and moments.
+``released``  the authors' code with its oddities (``released.py``): token-group means instead of head means, clamped
+              slots, residual displacement, sums over tokens, bf16 latent, start from the noised reference.
+
+Where the paper disagrees with itself, the default is the first of each pair and the second is a parameter:
+reference noised to the current level (4.1, Algorithm 1) or clean (3.2): ``reference``; plain norm (B.4) or square
+(equation 7): ``window_power``; soft window centre (equation 2) or best key (equation 4): ``centre``; offsets 1..s_f-1
+(B.4) or with 0 (equation 3): ``include_same``; weights 1 to 0.8 over the offsets (B.1) or equation 6: ``weights``;
+mean over tokens (B.1) or sum (equation 5): ``tokens_mean``; Gaussian start (4.1) or the noised reference (the released
+code): ``begin``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, ClassVar, Literal
+
+import torch
+from pydantic import Field, field_validator, model_validator
+from torch import Tensor
+
+from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Method, Params, Shape
+from fastvmt.methods import amf, released
+from fastvmt.methods.controls import start_index
+from fastvmt.methods.updater import LatentUpdate
+from fastvmt.sigmas import resolve_steps
+
+
+RELEASED: dict[str, Any] = {"span": 4, "include_same": True, "tokens_mean": False, "begin": "reference"}
+"""What the authors' code has in place of the paper's values."""
+
+
+class FastVMTParams(Params):
+    preset: Literal["paper", "released"] = Field("paper", description="never mixed in a table")
+    block: int | float = Field(0.5, description="index of the tapped block, or a fraction of the depth")
+    guided: str = Field("share:0.2", description="steps:0-9, share:0.2 or sigma:1.0-0.9")
+    inner: int = Field(10, ge=1, description="optimiser steps J per guided step")
+    interval: int = Field(3, ge=1, description="a fresh gradient every so many inner steps; 1 never reuses")
+    lr_first: float = Field(0.003, gt=0)
+    lr_last: float = Field(0.002, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    span: int = Field(5, ge=2, description="temporal span s_f: offsets 1 .. s_f - 1")
+    window: int = Field(21, ge=0, description="window side l in tokens; 0 means the whole frame")
+    tile: tuple[int, int] = Field((3, 4), description="rows x columns of a tile, in tokens")
+    temperature: float = Field(1.0, gt=0)
+    heads: Literal["mean_qk", "mean_logits"] = "mean_qk"
+    centre: Literal["soft", "argmax"] = "soft"
+    centre_from: Literal["own", "reference"] = Field("own", description="whose queries and keys place the windows")
+    reference: Literal["matched", "clean"] = Field("matched", description="reference noised to the current level, or clean")
+    include_same: bool = False
+    weights: Literal["b1", "eq6"] = "b1"
+    tokens_mean: bool = True
+    amf_weight: float = Field(5.0, ge=0)
+    window_weight: float = Field(1.0, ge=0)
+    window_power: Literal["norm", "square"] = "norm"
+    begin: Literal["noise", "reference"] = "noise"
+    begin_sigma: float = Field(1.0, gt=0, le=1, description="with begin=reference: start at this noise level or below")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _released_defaults(cls, values: Any) -> Any:
+        return RELEASED | values if isinstance(values, dict) and values.get("preset") == "released" else values
+
+    @field_validator("tile", mode="before")
+    @classmethod
+    def _tile(cls, value: Any) -> Any:
+        return [int(v) for v in value.split("x")] if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Descriptors of one video: displacements, windows and offset of every group of pairs."""
+
+    flows: list[Tensor]
+    windows: list[amf.Windows]
+
+
+class FastVMT(Method):
+    id = "fastvmt"
+    summary = "sliding-window attention motion flow with reused gradients"
+    source = "FastVMT, arXiv 2602.05551, sections 3.2-3.4, 4.1, B.1, B.4"
+    preset_of = "preset"
+    Params: ClassVar[type[Params]] = FastVMTParams
+    variants: ClassVar[dict[str, dict[str, Any]]] = {
+        "no-window": {"window": 0},
+        "no-window-loss": {"window_weight": 0.0},
+        "no-step-skip": {"interval": 1},
+        "released": {"preset": "released"},
+    }
+
+    @classmethod
+    def resolve(cls, params: FastVMTParams, shape: Shape) -> FastVMTParams:
+        _, height, width = shape.grid
+        longest = max(height, width)
+        side = params.window if params.preset == "released" else min(params.window or longest, longest)
+        return params.model_copy(
+            update={
+                "block": shape.block_index(params.block),
+                "guided": shape.steps(params.guided),
+                "window": side,
+                "span": min(params.span, shape.grid[0]),
+                "tile": (min(params.tile[0], height), min(params.tile[1], width)),
+            }
+        )
+
+    @classmethod
+    def cost(cls, params: FastVMTParams, shape: Shape) -> float:
+        first, last = resolve_steps(params.guided, shape.sigmas)
+        fresh = -(-params.inner // params.interval)
+        steps, share = last - first + 1, (params.block + TAP_SHARE) / shape.blocks
+        references = 1 if params.reference == "clean" and params.preset == "paper" else steps
+        return super().cost(params, shape) + share * (steps * fresh * GRADIENT_COST + references)
+
+    def start(self, ctx: Context) -> tuple[Tensor, int]:
+        if self.params.begin == "noise":
+            return ctx.noise, 0
+        first = start_index(self.params.begin_sigma, ctx.sigmas)
+        return ctx.backbone.noised(ctx.reference(), ctx.sigmas[first], ctx.noise), first
+
+    def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
+        p = self.params
+        first, last = resolve_steps(p.guided, ctx.sigmas)
+        if not first <= i <= last:
+            return x
+        target = self._reference(ctx, i)
+        update = LatentUpdate(
+            p.inner, p.interval, p.lr_first, p.lr_last, p.inner, p.weight_decay,
+            dtype=torch.bfloat16 if p.preset == "released" else torch.float32,
+        )  # fmt: skip
+        level = ctx.sigmas[i]
+        curve = ctx.log.setdefault("loss", {}).setdefault(str(i), [])
+        loss = self._released_loss if p.preset == "released" else self._paper_loss
+        return update(x, partial(loss, ctx, level, target), curve)
+
+    # --- what both presets need -----------------------------------------------------------------------------------
+
+    def _features(self, ctx: Context, x: Tensor, sigma: float, text: str) -> tuple[Tensor, Tensor]:
+        """Queries and keys (F, S, D) of the tapped block, fp32, heads reduced."""
+        p = self.params
+        names = (f"q@{p.block}", f"k@{p.block}")
+        taps = ctx.backbone.taps(x, sigma, ctx.texts[text], names)
+        frames = ctx.backbone.tokens(x)[0]
+        q, k = (taps[n][0].float().unflatten(0, (frames, -1)) for n in names)
+        if p.preset == "released":
+            return released.group_tokens(q, q.shape[2]), released.group_tokens(k, k.shape[2])
+        if p.heads == "mean_qk":
+            return q.mean(2), k.mean(2)
+        return q.flatten(2), k.flatten(2)
+
+    def _scale(self, ctx: Context) -> float:
+        card = ctx.backbone.card
+        heads = card.heads if self.params.heads == "mean_logits" and self.params.preset == "paper" else 1
+        return float(self.params.temperature / (heads * card.head_dim**0.5))
+
+    @torch.no_grad()
+    def _reference(self, ctx: Context, i: int) -> Any:
+        """Descriptors of the reference at this step; once and for all when the reference is clean."""
+        p = self.params
+        clean = p.reference == "clean" and p.preset == "paper"
+        if clean and ctx.state is not None:
+            return ctx.state
+        level = 0.0 if clean else ctx.sigmas[i]
+        with ctx.stages("reference"):
+            if p.preset == "released":
+                level = released.reference_sigma(i, ctx.sigmas)
+                level_told = released.bf16_time(ctx.sigmas[i]) / 1000
+                noise = torch.randn(ctx.noise.shape, generator=torch.Generator().manual_seed(1)).to(ctx.noise)
+                latent = ctx.backbone.noised(ctx.reference(), level, noise)
+                q, k = self._features(ctx, latent, level_told, "null")
+                return released.flow(q, k, self._tiles(ctx), p.window, p.span, self._scale(ctx))
+            latent = ctx.backbone.noised(ctx.reference(), level, ctx.noise)
+            seen = self._describe(ctx, *self._features(ctx, latent, level, "null"), None)
+        if clean:
+            ctx.state = seen
+        return seen
+
+    def _tiles(self, ctx: Context) -> amf.Tiles:
+        _, height, width = ctx.backbone.tokens(ctx.noise)
+        return amf.Tiles((height, width), *self.params.tile)
+
+    # --- the paper's descriptor and losses ------------------------------------------------------------------------
+
+    def _describe(self, ctx: Context, q: Tensor, k: Tensor, given: list[amf.Windows] | None) -> Seen:
+        p, tiles, scale = self.params, self._tiles(ctx), self._scale(ctx)
+        frames = q.shape[0]
+        whole = p.window >= max(tiles.grid)
+        flows, windows = [], []
+        for d in range(0 if p.include_same else 1, p.span):
+            a, b = q[: frames - d], k[d:]
+            if given is not None:
+                box = given[len(windows)]
+            elif whole:
+                none = torch.zeros(frames - d, tiles.number, dtype=torch.long, device=q.device)
+                box = amf.Windows(none, none, *tiles.grid)
+            else:
+                centres = amf.window_centres(a, b, tiles, scale, p.centre == "soft")
+                box = amf.windows_at(centres, tiles.grid, p.window)
+            windows.append(box)
+            if whole:
+                flows.append(amf.dense_flow(a, k, torch.arange(d, frames, device=q.device), tiles.grid, scale))
+            else:
+                flows.append(amf.windowed_flow(a, b, box, tiles, scale))
+        return Seen(flows, windows)
+
+    def _paper_loss(self, ctx: Context, level: float, target: Seen, x: Tensor) -> Tensor:
+        p = self.params
+        q, k = self._features(ctx, x, level, "target")
+        seen = self._describe(ctx, q, k, target.windows if p.centre_from == "reference" else None)
+        loss = p.amf_weight * self._amf_loss(target.flows, seen.flows)
+        if p.window_weight:
+            loss = loss + p.window_weight * self._window_loss(k, seen.windows, self._tiles(ctx))
+        return loss
+
+    def _amf_loss(self, reference: list[Tensor], generated: list[Tensor]) -> Tensor:
+        """Weighted squared distance over pairs (equation 5, normalised as B.1 says)."""
+        p, total, pairs = self.params, generated[0].new_zeros(()), 0
+        first = 0 if p.include_same else 1
+        for n, (a, b) in enumerate(zip(reference, generated, strict=True)):
+            spread = p.span - 1 if p.weights == "eq6" else max(1, len(generated) - 1)
+            weight = 1 - 0.2 * ((n + first - 1) if p.weights == "eq6" else n) / spread
+            distance = (a - b).square().sum(-1)
+            total = total + weight * (distance.mean(-1) if p.tokens_mean else distance.sum(-1)).sum()
+            pairs += a.shape[0]
+        return total / pairs
+
+    def _window_loss(self, k: Tensor, windows: list[amf.Windows], tiles: amf.Tiles) -> Tensor:
+        """Change of the window's mean key from one target frame to the next (equation 7, B.4), over F anchors."""
+        p, frames = self.params, k.shape[0]
+        boxes = windows[1:] if p.include_same else windows
+        means = [amf.window_means(k[d:], box, tiles.grid) for d, box in enumerate(boxes, start=1)]
+        total = k.new_zeros(())
+        for near, far in zip(means[:-1], means[1:], strict=True):
+            n = far.shape[0]
+            steps = torch.tensor([min(len(means), frames - 1 - i) - 1 for i in range(n)], device=k.device)
+            change = (far - near[:n]).square().sum(-1)
+            change = change if p.window_power == "square" else (change + 1e-20).sqrt()
+            total = total + (change.mean(-1) / steps).sum()
+        return total / frames
+
+    # --- the released code's loss ---------------------------------------------------------------------------------
+
+    def _released_loss(self, ctx: Context, level: float, target: released.Flow, x: Tensor) -> Tensor:
+        p, tiles = self.params, self._tiles(ctx)
+        q, k = self._features(ctx, x, released.bf16_time(level) / 1000, "target")
+        seen = released.flow(q, k, tiles, p.window, p.span, self._scale(ctx))
+        loss = p.amf_weight * released.amf_loss(target, seen, p.span)
+        return loss + p.window_weight * released.track_loss(k, seen, tiles.grid)

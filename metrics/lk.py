@@ -1,0 +1,68 @@
+"""The offline tracker: OpenCV's pyramidal Lucas-Kanade on a grid of the first frame, checked forward and backward.
+
+It sees no network and needs no weights. Small frames are enlarged first, because its window is larger than their
+details; the factor is part of its identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvmt.video import Frames
+
+GRID, WINDOW, LEVELS, MAX_RETURN_PX, SHORT_SIDE = 20, 21, 3, 1.0, 256
+MIN_TRACKS = 8
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """points (N, T, 2) as (x, y) in px of the given frames; visible (N, T): found and consistent so far."""
+
+    points: NDArray[np.float64]
+    visible: NDArray[np.bool_]
+
+
+def identity() -> dict[str, Any]:
+    return {"tracker": "opencv-lk", "opencv": cv2.__version__, "grid": GRID, "window": WINDOW, "return_px": MAX_RETURN_PX, "short_side": SHORT_SIDE}
+
+
+def track(frames: Frames) -> Tracks:
+    """Follow a ``GRID`` x ``GRID`` set of points of the first frame.
+
+    A point whose way back ends more than ``MAX_RETURN_PX`` (enlarged px) from where it started is invisible from then
+    on and keeps its last place plus what the tracker says.
+
+    Args:
+        frames: uint8 RGB (T, H, W, 3).
+    """
+    height, width = frames.shape[1:3]
+    factor = max(1.0, SHORT_SIDE / min(height, width))
+    grey = [_grey(f, factor) for f in frames]
+    x, y = np.meshgrid((np.arange(GRID) + 0.5) * width / GRID, (np.arange(GRID) + 0.5) * height / GRID)
+    start = np.stack([x.ravel(), y.ravel()], -1).astype(np.float32) * np.float32(factor)
+    here, alive = start, np.ones(len(start), bool)
+    path, seen = [start], [alive]
+    options: dict[str, Any] = {"winSize": (WINDOW, WINDOW), "maxLevel": LEVELS}
+    cv2.setNumThreads(1)  # sums in one order, whatever the machine
+    for before, after in zip(grey[:-1], grey[1:], strict=True):
+        there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, here[:, None], None, **options)
+        back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **options)
+        error = np.linalg.norm(back[:, 0] - here, axis=1)
+        alive = alive & (found[:, 0] == 1) & (found_back[:, 0] == 1) & (error < MAX_RETURN_PX)
+        here = there[:, 0]
+        path.append(here)
+        seen.append(alive)
+    return Tracks(np.stack(path, 1).astype(float) / factor, np.stack(seen, 1))
+
+
+def _grey(frame: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    grey = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY)
+    if factor == 1.0:
+        return np.asarray(grey, np.uint8)
+    size = (round(frame.shape[1] * factor), round(frame.shape[0] * factor))
+    return np.asarray(cv2.resize(grey, size, interpolation=cv2.INTER_CUBIC), np.uint8)

@@ -1,0 +1,81 @@
+"""The generated subject's path against the reference's known one; only for drawn clips with one mover.
+
+The subject is found by colour: a pixel is the subject's when its colour is nearer to one of the subject's two tones
+than to either tone of the ground. A clip that loses its subject scores 0, so that a failure is not left out.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvmt.datasets.drawn import find_pair
+from fastvmt.datasets.scene import GROUND_COLOURS, SUBJECT_COLOURS
+from fastvmt.datasets.shapes import truth
+from fastvmt.metric import Metric, Scored, Value
+from fastvmt.model import Case
+from fastvmt.video import Frames
+
+EVERY, MIN_AREA_SHARE, MIN_STEP_SHARE = 4, 0.006, 0.008
+
+
+def subject_mask(frames: Frames, caption: str) -> NDArray[np.bool_]:
+    """(T, H, W): where the one subject that the caption names is seen.
+
+    Raises:
+        KeyError: when the caption is not of the drawn suites' form.
+    """
+    words = caption.split()
+    subject = np.array(SUBJECT_COLOURS[words[1]], float)
+    ground = np.array(GROUND_COLOURS[words[words.index("on") + 2]], float)
+    tones = np.stack([subject, subject * 0.62, subject * 0.8, ground, ground * 0.6, ground * 0.8])
+    distance = np.linalg.norm(frames[..., None, :].astype(float) - tones, axis=-1)
+    out: NDArray[np.bool_] = distance.argmin(-1) < 3
+    return out
+
+
+def centroids(mask: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """(T, 2) mean (x, y) of the mask in px; None when it is lost in some frame."""
+    area = mask.sum((1, 2))
+    if area.min() < MIN_AREA_SHARE * mask.shape[1] * mask.shape[2]:
+        return None
+    rows, columns = np.arange(mask.shape[1])[None, :, None], np.arange(mask.shape[2])[None, None, :]
+    return np.stack([(mask * columns).sum((1, 2)) / area, (mask * rows).sum((1, 2)) / area], -1)
+
+
+def path_cosine(found: NDArray[np.float64], known: NDArray[np.float64], width: int) -> float | None:
+    """Mean cosine between displacements over ``EVERY`` frames where the known path moves; None when it never does."""
+    a, b = np.diff(found[::EVERY], axis=0), np.diff(known[::EVERY], axis=0)
+    moves = np.linalg.norm(b, axis=1) > MIN_STEP_SHARE * width
+    if not moves.any():
+        return None
+    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    cosine = (a * b).sum(1) / np.maximum(norms, 1e-9)
+    return float(cosine[moves].mean())
+
+
+class Trajectory(Metric):
+    """Mean cosine between the generated subject's steps and the reference's known ones, -1 to 1; chance is 0."""
+
+    id = "trajectory"
+    summary = "path of the subject (by colour) against the known path, single drawn movers only"
+    source = "this package; drawn clips have known motion"
+    needs = ("known motion",)
+    backend = "colour-mask"
+
+    def applies(self, case: Case) -> bool:
+        pair = find_pair(case.reference.source, case.reference.frames)
+        return bool(pair and pair.category == "single_object")
+
+    def score(self, scored: Scored) -> Value:
+        pair = find_pair(scored.case.reference.source, scored.case.reference.frames)
+        assert pair is not None
+        known = truth(pair.reference).centroids[0]
+        found = centroids(subject_mask(scored.generated, scored.case.prompt))
+        if found is None:
+            return Value(0.0, {"lost": True})
+        scale = scored.generated.shape[2] / pair.reference.width
+        known = known[: len(found)] * scale
+        error = (found - found.mean(0)) - (known - known.mean(0))
+        spread = np.linalg.norm(known - known.mean(0))
+        return Value(path_cosine(found, known, scored.generated.shape[2]), {"relative_error": round(float(np.linalg.norm(error) / max(spread, 1e-9)), 4)})

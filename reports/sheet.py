@@ -1,0 +1,68 @@
+"""A picture of a run: per case one band, the reference above every method, frames from left to right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from fastvmt.store import RunConfig, Store
+from fastvmt.video import Frames, read_lossless
+
+COLUMNS, TILE, LABEL, GAP, MAX_CASES = 9, 96, 190, 6, 12
+
+
+def write_sheet(store: Store, config: RunConfig, path: Path) -> Path:
+    """Draw up to ``MAX_CASES`` cases of the first seed to a PNG and return its path."""
+    bands = []
+    jobs = {(j.case_id, j.method.label): j for j in config.jobs() if j.seed == config.seeds[0]}
+    for case in config.suite.cases[:MAX_CASES]:
+        reference = read_lossless(store.reference_path(case.reference.frames_digest))
+        rows = [_row(f"reference: {case.caption or case.id}", reference)]
+        for method in config.methods:
+            job = jobs[case.id, method.label]
+            clip = store.folder(job) / "frames.mkv"
+            if clip.exists():
+                rows.append(_row(method.label, read_lossless(clip)))
+        bands.append(_title(f"{case.id}   prompt: {case.prompt}", rows[0].width))
+        bands += rows
+    width, height = max(b.width for b in bands), sum(b.height for b in bands)
+    sheet = Image.new("RGB", (width, height), "white")
+    top = 0
+    for band in bands:
+        sheet.paste(band, (0, top))
+        top += band.height
+    partial = path.with_name(f".part-{path.name}")
+    sheet.save(partial, format="PNG", optimize=True)
+    partial.replace(path)
+    return path
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(12)
+
+
+def _title(text: str, width: int) -> Image.Image:
+    band = Image.new("RGB", (width, 24), "#e8e8e8")
+    ImageDraw.Draw(band).text((6, 5), text[:160], fill="black", font=_font())
+    return band
+
+
+def _row(label: str, frames: Frames) -> Image.Image:
+    picks = np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)
+    height = round(TILE * frames.shape[1] / frames.shape[2])
+    band = Image.new("RGB", (LABEL + COLUMNS * (TILE + GAP), height + GAP), "white")
+    draw = ImageDraw.Draw(band)
+    words, line, lines = label.split(" "), "", []
+    for word in words:
+        if draw.textlength(f"{line} {word}", font=_font()) > LABEL - 12:
+            lines.append(line)
+            line = word
+        else:
+            line = f"{line} {word}".strip()
+    draw.multiline_text((6, 4), "\n".join([*lines, line]), fill="black", font=_font())
+    how = Image.Resampling.NEAREST if frames.shape[2] < TILE else Image.Resampling.BOX
+    for n, index in enumerate(picks):
+        band.paste(Image.fromarray(frames[index]).resize((TILE, height), how), (LABEL + n * (TILE + GAP), 0))
+    return band

@@ -1,0 +1,184 @@
+"""Attention motion flow against the authors' vectors, a slow transcription, and brute force."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from fastvmt.methods import amf, released
+from reference_amf import pair, total_loss
+
+
+def load(golden: Path, name: str) -> tuple[dict[str, Tensor], dict]:
+    with np.load(golden / name) as z:
+        meta = json.loads(str(z["meta"]))
+        return {k: torch.from_numpy(z[k]) for k in z.files if k != "meta"}, meta
+
+
+def case_files(golden: Path) -> list[str]:
+    return [p.name for p in sorted(golden.glob("case_*.npz")) if p.name != "case_c.npz"]
+
+
+def test_released_descriptor_losses_and_gradients_match_the_authors(golden: Path) -> None:
+    for name in case_files(golden):
+        z, meta = load(golden, name)
+        f, h, w, d = (meta[k] for k in "FHWD")
+        q_ref, k_ref, q, k = (z[n].reshape(f, h * w, d) for n in ("Q_ref", "K_ref", "Q_gen", "K_gen"))
+        q.requires_grad_(True), k.requires_grad_(True)
+        tiles, scale = amf.Tiles((h, w), *meta["tile"]), d**-0.5
+        flows = {"ref": released.flow(q_ref, k_ref, tiles, meta["l"], meta["sf"], scale)}
+        flows["gen"] = released.flow(q, k, tiles, meta["l"], meta["sf"], scale)
+        for side, flow in flows.items():
+            for n, (i, j) in enumerate(z["pair_ij"].tolist()):
+                found = (flow.same if i == j else flow.between[j - i - 1])[i].detach()
+                torch.testing.assert_close(found, z[f"amf_{side}_raster"][n], atol=1e-5, rtol=0)
+        loss = released.amf_loss(flows["ref"], flows["gen"], meta["sf"])
+        track = released.track_loss(k, flows["gen"], (h, w))
+        torch.testing.assert_close(loss, z["amf_loss"], rtol=1e-5, atol=0)
+        torch.testing.assert_close(track, z["track_loss_gen"], rtol=1e-5, atol=0)
+        grads = torch.autograd.grad(5 * loss + track, (q, k))
+        for found, wanted in zip(grads, ("grad_total_Qgen", "grad_total_Kgen"), strict=True):
+            torch.testing.assert_close(found, z[wanted].reshape_as(found), atol=1e-5, rtol=1e-5)
+
+
+def test_window_mean_loss_on_the_authors_windows(golden: Path) -> None:
+    """The paper's window-mean loss, on the (repeating) slots of the released windows, through plain means."""
+    z, meta = load(golden, "case_a.npz")
+    f, s, d = meta["F"], meta["H"] * meta["W"], meta["D"]
+    k = z["K_gen"].reshape(f, s, d)
+    means = {}
+    for n, (i, j) in enumerate(z["inter_pair_ij"].tolist()):
+        means[i, j] = k[j][z["window_linear_idx_gen"][n].long()].mean(1)
+    total = 0.0
+    for i in range(f):
+        targets = [j for j in range(f) if (i, j) in means]
+        if len(targets) >= 2:
+            steps = [(means[i, b] - means[i, a]).norm(dim=-1).mean() for a, b in zip(targets[:-1], targets[1:], strict=True)]
+            total += float(torch.stack(steps).mean())
+    assert total / f == pytest.approx(float(z["alt_windowmean_l2_gen"]), rel=1e-5)
+
+
+def test_dense_flow_is_ditflows(golden: Path) -> None:
+    for name in case_files(golden):
+        z, meta = load(golden, name)
+        f, h, w, d = (meta[k] for k in "FHWD")
+        q_ref, k_ref, q, k = (z[n].reshape(f, h * w, d) for n in ("Q_ref", "K_ref", "Q_gen", "K_gen"))
+        q.requires_grad_(True), k.requires_grad_(True)
+        first, second = torch.arange(f).repeat_interleave(f), torch.arange(f).repeat(f)
+        hard = amf.hard_flow(q_ref[first], k_ref, second, (h, w))
+        torch.testing.assert_close(hard.flip(-1), z["ditflow_ref_argmax"].float())
+        soft = amf.dense_flow(q[first], k, second, (h, w), 2 * d**-0.5)
+        torch.testing.assert_close(soft.flip(-1).detach(), z["ditflow_gen_soft"], atol=1e-5, rtol=0)
+        moving = (hard != 0).any(-1)
+        loss = (soft - hard)[moving].square().mean()
+        torch.testing.assert_close(loss, z["ditflow_loss_thresh_argmaxref"], rtol=1e-5, atol=0)
+        for found, wanted in zip(torch.autograd.grad(loss, (q, k)), ("ditflow_grad_Qgen", "ditflow_grad_Kgen"), strict=True):
+            torch.testing.assert_close(found, z[wanted].reshape_as(found), atol=1e-5, rtol=1e-4)
+
+
+def test_head_reductions(golden: Path) -> None:
+    z, meta = load(golden, "heads.npz")
+    f, h, w, n, d = (meta[k] for k in ("F", "H", "W", "heads", "head_dim"))
+    q, k = (z[name].reshape(f, h * w, n, d) for name in ("q_full", "k_full"))
+    torch.testing.assert_close(released.group_tokens(q, n).view(f, h, w, d), z["authors_Q"], atol=1e-6, rtol=0)
+    torch.testing.assert_close(q.mean(2).view(f, h, w, d), z["fork_Q"], atol=1e-6, rtol=0)
+    first, second = torch.arange(f).repeat_interleave(f), torch.arange(f).repeat(f)
+    scale = meta["ditflow_temp"] / (n * d**0.5)  # mean of logits over heads = one product over the full width
+    soft = amf.dense_flow(q.flatten(2)[first], k.flatten(2), second, (h, w), scale)
+    torch.testing.assert_close(soft.flip(-1), z["ditflow_multihead_soft"], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize(("grid", "tile", "side", "frames", "span"), [((6, 8), (3, 4), 5, 4, 4), ((9, 12), (3, 4), 7, 5, 3), ((8, 8), (2, 2), 4, 4, 3)])
+def test_vectorised_released_equals_the_transcription(
+    grid: tuple[int, int], tile: tuple[int, int], side: int, frames: int, span: int
+) -> None:
+    generator = torch.Generator().manual_seed(3)
+    tensors = [torch.randn(frames, grid[0] * grid[1], 16, generator=generator) for _ in range(4)]
+    results = []
+    for literal in (True, False):
+        q_ref, k_ref, q, k = (t.clone().requires_grad_(True) for t in tensors)
+        if literal:
+            loss = total_loss(q_ref, k_ref, q, k, grid, tile, side, span)
+        else:
+            tiles, scale = amf.Tiles(grid, *tile), 16**-0.5
+            seen = released.flow(q, k, tiles, side, span, scale)
+            with torch.no_grad():
+                target = released.flow(q_ref, k_ref, tiles, side, span, scale)
+            loss = 5 * released.amf_loss(target, seen, span) + released.track_loss(k, seen, grid)
+        results.append((loss, *torch.autograd.grad(loss, (q, k))))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+
+
+def brute_windowed(q: Tensor, k: Tensor, windows: amf.Windows, tiles: amf.Tiles, scale: float) -> Tensor:
+    height, width = tiles.grid
+    place = amf.positions(height, width)
+    out = torch.zeros(q.shape[0], height * width, 2)
+    for b in range(q.shape[0]):
+        for p, tokens in enumerate(tiles.order(q.device)):
+            top, left = int(windows.top[b, p]), int(windows.left[b, p])
+            index = torch.tensor([r * width + c for r in range(top, top + windows.rows) for c in range(left, left + windows.columns)])
+            attention = torch.softmax(q[b, tokens] @ k[b, index].T * scale, -1)
+            out[b, tokens] = attention @ place[index] - place[tokens]
+    return out
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(4, 9), st.integers(4, 10), st.integers(1, 4), st.integers(1, 4), st.integers(1, 12), st.integers(0, 10**6)
+)
+def test_windowed_flow_equals_brute_force(height: int, width: int, th: int, tw: int, side: int, seed: int) -> None:
+    """Any grid (also not a multiple of the tile), any window (also larger than the frame)."""
+    generator = torch.Generator().manual_seed(seed)
+    q, k = (torch.randn(2, height * width, 8, generator=generator) for _ in range(2))
+    tiles = amf.Tiles((height, width), th, tw)
+    windows = amf.windows_at(amf.window_centres(q, k, tiles, 1.0), (height, width), side)
+    assert int(windows.top.min()) >= 0 and int((windows.top + windows.rows).max()) <= height
+    assert int(windows.left.min()) >= 0 and int((windows.left + windows.columns).max()) <= width
+    found = amf.windowed_flow(q, k, windows, tiles, 0.7)
+    torch.testing.assert_close(found, brute_windowed(q, k, windows, tiles, 0.7), atol=2e-5, rtol=0)
+    means = amf.window_means(k, windows, (height, width))
+    top, left = int(windows.top[1, 0]), int(windows.left[1, 0])
+    box = k[1].view(height, width, 8)[top : top + windows.rows, left : left + windows.columns]
+    torch.testing.assert_close(means[1, 0], box.reshape(-1, 8).mean(0), atol=1e-5, rtol=1e-5)
+
+
+def test_a_translation_is_read_as_its_displacement() -> None:
+    """With distinct features that move by (1, 2) tokens, the absolute displacement is (1, 2) inside the frame."""
+    generator = torch.Generator().manual_seed(0)
+    field = torch.nn.functional.normalize(torch.randn(12, 16, 64, generator=generator), dim=-1) * 12
+    moved = field.roll((1, 2), (0, 1))
+    q, k = field.reshape(1, -1, 64), moved.reshape(1, -1, 64)
+    tiles = amf.Tiles((12, 16), 3, 4)
+    windows = amf.windows_at(amf.window_centres(q, k, tiles, 1.0), (12, 16), 9)
+    for flow in (amf.windowed_flow(q, k, windows, tiles, 1.0), amf.dense_flow(q, k, torch.tensor([0]), (12, 16), 1.0)):
+        inner = flow.view(12, 16, 2)[3:9, 4:12]
+        torch.testing.assert_close(inner, torch.tensor([1.0, 2.0]).expand_as(inner), atol=1e-3, rtol=0)
+
+
+def test_recomputed_dense_flow_has_the_same_gradient(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(1)
+    tensors = [torch.randn(4, 30, 8, generator=generator) for _ in range(2)]
+    results = []
+    for limit in (amf.KEEP_ELEMENTS, 1000):
+        monkeypatch.setattr(amf, "KEEP_ELEMENTS", limit)
+        q, k = (t.clone().requires_grad_(True) for t in tensors)
+        flow = amf.dense_flow(q, k, torch.tensor([1, 2, 3, 0]), (5, 6), 0.5)
+        results.append((flow, *torch.autograd.grad(flow.square().sum(), (q, k))))
+    for a, b in zip(*results, strict=True):
+        torch.testing.assert_close(a, b)
+
+
+def test_the_transcription_addresses_the_authors_slots(golden: Path) -> None:
+    z, meta = load(golden, "case_a.npz")
+    h, w = meta["H"], meta["W"]
+    for n, (i, j) in enumerate(z["inter_pair_ij"].tolist()):
+        _, slots = pair(z["Q_gen"][i].reshape(h * w, -1), z["K_gen"][j].reshape(h * w, -1), h, w, tuple(meta["tile"]), meta["l"])
+        assert torch.equal(slots.int(), z["window_linear_idx_gen"][n].int())
