@@ -25,6 +25,7 @@ import torch
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
+from fastvmt.errors import SpecError
 from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Method, Params, Shape
 from fastvmt.methods import amf, released
 from fastvmt.methods.controls import start_index
@@ -81,6 +82,21 @@ class Seen:
     windows: list[amf.Windows]
 
 
+def _check_released(params: FastVMTParams, shape: Shape) -> None:
+    """The authors' reshapes need grids they divide.
+
+    Raises:
+        SpecError: naming what does not divide.
+    """
+    frames, height, width = shape.grid
+    tokens, (th, tw) = frames * height * width, params.tile
+    if tokens % shape.heads or height % th or width % tw:
+        raise SpecError(
+            f"fastvmt:released needs tokens ({tokens}) divisible by heads ({shape.heads}) and a grid ({height} rows, {width} "
+            f"columns) divisible by the tile ({th}x{tw}, rows x columns). Choose another size, or tile=2x2."
+        )
+
+
 class FastVMT(Method):
     id = "fastvmt"
     summary = "sliding-window attention motion flow with reused gradients"
@@ -98,7 +114,10 @@ class FastVMT(Method):
     def resolve(cls, params: FastVMTParams, shape: Shape) -> FastVMTParams:
         _, height, width = shape.grid
         longest = max(height, width)
-        side = params.window if params.preset == "released" else min(params.window or longest, longest)
+        side = min(params.window or longest, longest)
+        if params.preset == "released":
+            _check_released(params, shape)
+            side = min(side, height, width)  # beyond it the authors' clamp has no room
         return params.model_copy(
             update={
                 "block": shape.block_index(params.block),

@@ -31,7 +31,7 @@ def clips() -> Path:
 
 @pytest.fixture(scope="session")
 def xs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A WanPipeline folder with random weights: 3 blocks, 8x8 px tokens, 3 heads of 12."""
+    """A WanPipeline folder with random weights: 3 blocks, 8x8 px tokens, 4 heads of 12."""
     return make_xs(tmp_path_factory.mktemp("xs"))
 
 
@@ -45,7 +45,7 @@ def make_xs(folder: Path, blocks: int = 3) -> Path:
     torch.manual_seed(0)
     tokenizer = new_tokenizer()
     transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=3, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=16,
+        patch_size=(1, 2, 2), num_attention_heads=4, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=16,
         freq_dim=16, ffn_dim=32, num_layers=blocks, cross_attn_norm=True, rope_max_seq_len=32,
     )  # fmt: skip
     vae = AutoencoderKLWan(

@@ -1,0 +1,35 @@
+"""Running the command line as a user does: a real process, its exit code, its words."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass
+class Said:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        return json.loads(self.out)
+
+
+ENV = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
+def command(*args: str | Path) -> list[str]:
+    return [sys.executable, "-m", "fastvmt.cli", *map(str, args)]
+
+
+def bench(*args: str | Path, cwd: Path | None = None) -> Said:
+    done = subprocess.run(command(*args), capture_output=True, text=True, cwd=cwd, env=ENV, timeout=300)
+    assert "Traceback" not in done.stderr, done.stderr
+    return Said(done.returncode, done.stdout, done.stderr)

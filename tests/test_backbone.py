@@ -1,0 +1,171 @@
+"""The only code that knows Wan, held against diffusers itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import make_context
+from fastvmt import card
+from fastvmt.backbone import rotate
+from fastvmt.denoise import denoise
+from fastvmt.errors import MissingWeights, NonFinite, UserError, WrongOutput
+from fastvmt.method import Context, Method, Params
+from fastvmt.methods.controls import NoTransfer, SDEdit, SDEditParams
+
+
+def none(ctx: Context, guidance: float = 3.0) -> torch.Tensor:
+    return denoise(NoTransfer(Params()), ctx, guidance)
+
+
+def test_no_transfer_is_wan_pipeline_bit_for_bit(xs: Path, backbone: Any, context: Context) -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
+
+    pipe = WanPipeline.from_pretrained(xs, torch_dtype=torch.float32)
+    pipe.set_progress_bar_config(disable=True)
+    steps = len(context.sigmas) - 1
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    plain = scheduler.set_timesteps
+    linear = np.linspace(1, 0, steps + 1)[:-1]
+    scheduler.set_timesteps = lambda n, device=None: plain(sigmas=linear, device=device)
+    pipe.scheduler = scheduler
+    wanted = pipe(
+        prompt="a red circle on a navy plain background", negative_prompt="", height=32, width=32, num_frames=17,
+        num_inference_steps=steps, guidance_scale=3.0, latents=context.noise.clone(), output_type="latent",
+        max_sequence_length=24,
+    ).frames  # fmt: skip
+    assert torch.equal(none(context), wanted)
+
+
+def test_taps_are_what_the_attention_kernel_receives(backbone: Any, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    from diffusers.models.transformers import transformer_wan
+
+    seen = []
+    plain = transformer_wan.dispatch_attention_fn
+
+    def spy(query: torch.Tensor, key: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        seen.append((query, key))
+        return plain(query, key, *args, **kwargs)
+
+    monkeypatch.setattr(transformer_wan, "dispatch_attention_fn", spy)
+    backbone.velocity(context.noise, 0.7, context.texts["target"])
+    for block in range(3):
+        taps = backbone.taps(context.noise, 0.7, context.texts["target"], (f"q@{block}", f"k@{block}"))
+        assert torch.equal(taps[f"q@{block}"], seen[2 * block][0]) and torch.equal(taps[f"k@{block}"], seen[2 * block][1])
+
+
+def test_early_exit_runs_no_later_block_and_changes_no_gradient(backbone: Any, context: Context) -> None:
+    ran: list[int] = []
+    handles = [b.register_forward_pre_hook(lambda m, a, i=i: ran.append(i)) for i, b in enumerate(backbone.transformer.blocks)]
+    x = context.noise.clone().requires_grad_(True)
+    with torch.enable_grad():
+        taps = backbone.taps(x, 0.7, context.texts["target"], ("q@1", "k@1"))
+        (short,) = torch.autograd.grad(taps["q@1"].square().sum() + taps["k@1"].sin().sum(), x)
+    for handle in handles:
+        handle.remove()
+    assert ran == [0, 1]
+    kept: dict[str, torch.Tensor] = {}
+
+    def keep(name: str) -> Any:
+        return lambda module, args, output: kept.update({name: output})
+
+    y = context.noise.clone().requires_grad_(True)
+    hooks = [(f"blocks.1.attn1.norm_{n}", keep(n)) for n in "qk"]
+    with torch.enable_grad(), backbone.hooked(*hooks):
+        backbone.velocity(y, 0.7, context.texts["target"])
+        q, k = (rotate(kept[n].unflatten(2, (4, -1)), *backbone.transformer.rope(y)) for n in "qk")
+        (whole,) = torch.autograd.grad(q.square().sum() + k.sin().sum(), y)
+    assert torch.equal(short, whole)
+
+
+def test_checkpointing_changes_no_gradient(backbone: Any, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    grads = []
+    for free in (1 << 40, 0):
+        monkeypatch.setattr("fastvmt.backbone.free_bytes", lambda device, free=free: free)
+        x = context.noise.clone().requires_grad_(True)
+        with torch.enable_grad():
+            taps = backbone.taps(x, 0.5, context.texts["target"], ("k@2", "hidden@1"))
+            (g,) = torch.autograd.grad(taps["k@2"].square().sum() + taps["hidden@1"].sum(), x)
+        grads.append(g)
+    assert torch.equal(*grads) and bool(grads[0].any())
+
+
+def test_inversion_and_sampling_meet(backbone: Any, context: Context) -> None:
+    """Euler inversion followed by the same number of plain steps comes back near the start on a fine grid."""
+    fine = make_context(backbone, steps=60)
+    x0 = fine.reference()
+    path = backbone.invert(x0, fine.sigmas, fine.texts["null"])
+    assert len(path) == 61 and torch.equal(path[-1], x0)
+    x = path[0]
+    for i in range(60):
+        with torch.no_grad():
+            x = x + (fine.sigmas[i + 1] - fine.sigmas[i]) * backbone.velocity(x, fine.sigmas[i], fine.texts["null"])
+    assert float((x - x0).norm() / x0.norm()) < 0.05
+
+
+def test_sdedit_from_pure_noise_is_no_transfer(context: Context) -> None:
+    assert torch.equal(denoise(SDEdit(SDEditParams(sigma=1.0)), context, 3.0), none(context))
+
+
+def test_video_round_trip_shapes_and_scale(backbone: Any) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (17, 32, 32, 3), dtype=np.uint8)
+    latent = backbone.encode_video(frames)
+    assert latent.shape == (1, 4, 5, 8, 8) and latent.dtype == torch.float32
+    assert backbone.decode(latent).shape == frames.shape
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [((32, 32, 32), "--frames 29 or --frames 33"), ((36, 32, 17), "--width 32 or --width 40"), ((32, 4, 17), "--height 8 or")],
+)
+def test_illegal_sizes_name_the_nearest_legal_ones(backbone: Any, size: tuple[int, int, int], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        backbone.card.check_size(*size)
+
+
+def test_missing_weights_say_what_to_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(MissingWeights, match=r"about 29 GB.*hf download Wan-AI/Wan2.1-T2V-1.3B-Diffusers"):
+        card.require_weights(card.load("wan2.1-1.3b"))
+
+
+def test_a_hub_snapshot_on_disk_is_found(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, xs: Path) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    snapshots = tmp_path / "models--Wan-AI--Wan2.1-T2V-1.3B-Diffusers" / "snapshots"
+    snapshots.mkdir(parents=True)
+    (snapshots / "abc").symlink_to(xs)
+    assert card.load("wan2.1-1.3b").folder == snapshots / "abc"
+    assert card.load("Wan-AI/Wan2.1-T2V-1.3B-Diffusers").blocks == 3
+
+
+def test_weights_digest_follows_content_not_place(xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import shutil
+
+    monkeypatch.setenv("FASTVMT_CACHE", str(tmp_path / "cache"))
+    copy = shutil.copytree(xs, tmp_path / "copy")
+    before = card.weights_digest(card.load(str(xs)))
+    assert card.weights_digest(card.load(str(copy))) == before
+    target = copy / "transformer" / "config.json"
+    target.write_text(target.read_text().replace('"freq_dim": 16', '"freq_dim": 32'))
+    assert card.weights_digest(card.load(str(copy))) != before
+
+
+class Breaks(Method):
+    id = "breaks"
+
+    def __init__(self, value: torch.Tensor) -> None:
+        self.value = value
+
+    def adjust(self, ctx: Context, i: int, x: torch.Tensor) -> torch.Tensor:
+        return self.value if i == 1 else x
+
+
+def test_nan_and_wrong_shape_are_named_at_once(context: Context) -> None:
+    with pytest.raises(NonFinite, match="adjust at step 1"):
+        denoise(Breaks(torch.full_like(context.noise, float("nan"))), context, 3.0)
+    with pytest.raises(WrongOutput, match="adjust at step 1 returned shape"):
+        denoise(Breaks(context.noise[:, :, :1]), context, 3.0)

@@ -1,0 +1,157 @@
+"""Invariants of the methods on the random Wan, and how their labels resolve."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from fastvmt import card, registry, specs
+from fastvmt.denoise import denoise
+from fastvmt.errors import SpecError
+from fastvmt.method import Context, Shape
+from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
+from fastvmt.sigmas import sigma_grid
+
+WAN_1B = card.load("wan2.1-1.3b")
+LABELS = [
+    "none", "sdedit", "ditflow", "ditflow:no-injection", "ditflow:forward-span", "fastvmt", "fastvmt:no-window",
+    "fastvmt:no-window-loss", "fastvmt:no-step-skip", "fastvmt:released:tile=2x2", "fastvmt:block=2", "fastvmt:span=3",
+    "fastvmt:centre=argmax:reference=clean:centre_from=reference:heads=mean_logits",
+]  # fmt: skip
+
+SMALL = {"fastvmt": {"guided": "steps:0-1", "window": 3}, "ditflow": {"guided": "steps:0-1"}}
+"""Two guided steps, and windows smaller than the 4x4 grid."""
+
+
+def shape_of(ctx: Context) -> Shape:
+    c = ctx.backbone.card
+    return c.shape(32, 32, 17, ctx.sigmas)
+
+
+def method(label: str, ctx: Context) -> tuple[Any, Any]:
+    spec = specs.resolve(label, shape_of(ctx), {})
+    return specs.build(spec), spec
+
+
+@pytest.mark.parametrize("label", LABELS)
+def test_runs_finite_repeatable_and_costs_what_it_says(label: str, context: Context) -> None:
+    results = []
+    for _ in range(2):
+        spec = specs.resolve(label, shape_of(context), SMALL)
+        context.state, context.log = None, {}
+        context.backbone.forward_equivalents = 0.0
+        results.append(denoise(specs.build(spec), context, 3.0))
+    assert torch.equal(*results) and bool(torch.isfinite(results[0]).all())
+    cls = registry.methods.get(spec.method)
+    said = cls.cost(cls.Params.model_validate(spec.params), shape_of(context))
+    assert context.backbone.forward_equivalents == pytest.approx(said, rel=1e-6)
+
+
+def test_reuse_runs_four_gradients_of_ten(context: Context) -> None:
+    found, _ = method("fastvmt", context)
+    denoise(found, context, 3.0)
+    assert [len(v) for v in context.log["loss"].values()] == [4]
+    context.state, context.log = None, {}
+    plain, _ = method("fastvmt:no-step-skip", context)
+    denoise(plain, context, 3.0)
+    assert [len(v) for v in context.log["loss"].values()] == [10]
+
+
+@pytest.mark.parametrize("label", ["fastvmt", "ditflow"])
+def test_total_displacement_is_bounded_by_the_learning_rates(label: str, context: Context) -> None:
+    """Adam moves an element by little more than lr a step (and AdamW by lr x decay x |x| more)."""
+    found, spec = method(label, context)
+    context.state = found.fit(context)
+    with torch.no_grad():
+        x = context.noise
+        moved = found.adjust(context, 0, x) - x
+    assert 0 < float(moved.abs().max()) <= spec.params["inner"] * spec.params["lr_first"] * 1.2
+
+
+@pytest.mark.parametrize("changes", [{}, {"window": 3}, {"heads": "mean_logits", "window": 3}, {"include_same": True}])
+def test_the_loss_at_the_reference_is_its_floor(changes: dict[str, Any], context: Context) -> None:
+    """Same latent, same level, same text: displacements agree and only the window term is left."""
+    params = FastVMTParams(block=1, window_weight=0.0, **({"window": 0} | changes))
+    found = FastVMT(FastVMT.resolve(params, shape_of(context)))
+    context.texts = dict(context.texts) | {"target": context.texts["null"]}
+    level = context.sigmas[1]
+    x = context.backbone.noised(context.reference(), level, context.noise)
+    target = found._reference(context, 1)
+    assert float(found._paper_loss(context, level, target, x)) < 1e-9
+    other = context.backbone.noised(-context.reference(), level, context.noise)
+    assert float(found._paper_loss(context, level, target, other)) > 1e-6
+
+
+def test_ditflow_prefers_the_reference(context: Context) -> None:
+    found, _ = method("ditflow:reference=soft:moving_only=false", context)
+    context.texts = dict(context.texts) | {"target": context.texts["null"]}
+    context.state = found.fit(context)
+    assert float(found._loss(context, 0.0, context.reference())) < 1e-9
+
+
+def test_windowing_the_whole_frame_is_dense(context: Context) -> None:
+    """A window as large as the grid attends to everything: the same flow as the dense form."""
+    from fastvmt.methods import amf
+
+    q, k = (torch.randn(3, 16, 8) for _ in range(2))
+    tiles = amf.Tiles((4, 4), 2, 2)
+    windows = amf.windows_at(torch.zeros(3, 4, 2), (4, 4), 9)
+    a = amf.windowed_flow(q, k, windows, tiles, 0.3)
+    b = amf.dense_flow(q, k, torch.arange(3), (4, 4), 0.3)
+    torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
+
+
+def test_injected_keys_are_gone_after_the_step(context: Context) -> None:
+    found, _ = method("ditflow", context)
+    before = context.backbone.velocity(context.noise, 0.9, context.texts["target"])
+    with found.scope(context, 0):
+        during = context.backbone.velocity(context.noise, 0.9, context.texts["target"])
+    after = context.backbone.velocity(context.noise, 0.9, context.texts["target"])
+    assert torch.equal(before, after)
+    noised = context.backbone.noised(context.reference(), context.sigmas[0], context.noise)
+    assert torch.equal(noised, context.noise) and not torch.isnan(during).any()
+    with found.scope(context, 2):  # outside the guided steps nothing is injected
+        assert torch.equal(context.backbone.velocity(context.noise, 0.9, context.texts["target"]), before)
+
+
+def test_paper_values_on_wan_1b() -> None:
+    shape = WAN_1B.shape(832, 480, 81, sigma_grid(50, 3.0))
+    assert shape.grid == (21, 30, 52)
+    p = specs.resolve("fastvmt", shape, WAN_1B.methods).params
+    wanted = {
+        "preset": "paper", "block": 14, "guided": "steps:0-9", "inner": 10, "interval": 3, "lr_first": 0.003, "lr_last": 0.002,
+        "span": 5, "window": 21, "tile": [3, 4], "temperature": 1.0, "amf_weight": 5.0, "window_weight": 1.0, "begin": "noise",
+    }  # fmt: skip
+    assert {k: p[k] for k in wanted} == wanted
+    r = specs.resolve("fastvmt:released", shape, WAN_1B.methods).params
+    assert (r["span"], r["include_same"], r["tokens_mean"], r["begin"], r["block"]) == (4, True, False, "reference", 14)
+    d = specs.resolve("ditflow", shape, WAN_1B.methods).params
+    assert (d["temperature"], d["inner"], d["reference"], d["inject"], d["guided"]) == (2.0, 5, "argmax", True, "steps:0-9")
+
+
+def test_presets_ignore_the_cards_tuning() -> None:
+    tiny = {"fastvmt": {"lr_first": 0.05, "reference": "clean"}}
+    shape = WAN_1B.shape(832, 480, 33, sigma_grid(50, 3.0))
+    assert specs.resolve("fastvmt", shape, tiny).params["lr_first"] == 0.05
+    assert specs.resolve("fastvmt:released", shape, tiny).params["lr_first"] == 0.003
+
+
+def test_the_released_preset_says_which_grids_it_needs() -> None:
+    for shape in (Shape(30, 7, (9, 30, 52), sigma_grid(50, 3.0)), Shape(30, 12, (9, 30, 50), sigma_grid(50, 3.0))):
+        with pytest.raises(SpecError, match="divisible"):
+            specs.resolve("fastvmt:released", shape, {})
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("fastvm", "Did you mean fastvmt"), ("fastvmt:no-windw", "Did you mean no-window"), ("fastvmt:blok=3", "Did you mean block"),
+        ("fastvmt:inner=many", "inner"), ("fastvmt:inner=0", "greater than or equal to 1"), ("none:block=3", "no parameter 'block'"),
+        ("fastvmt:guided=half", "steps:0-9"), ("fastvmt:preset=own", "'paper' or 'released'"),
+    ],
+)  # fmt: skip
+def test_unreadable_labels_get_a_sentence(label: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        specs.resolve(label, Shape(30, 12, (9, 30, 52), sigma_grid(50, 3.0)), {})
