@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs
+
 from fastvmt.errors import SuiteError
 from fastvmt.keys import frames_digest
 from fastvmt.model import Case, Reference
@@ -37,9 +38,16 @@ class Drawn:
                 frames_digest=frames_digest(frames), width=wanted.width, height=wanted.height, frames=wanted.frames,
                 fps_num=FPS, source=f"drawn:{self.name}/{pair.name}",
             )  # fmt: skip
-            yield Case(
-                id=pair.name, category=pair.category, prompt=pair.target, caption=pair.reference.caption(), reference=reference
-            ), frames
+            yield (
+                Case(
+                    id=pair.name,
+                    category=pair.category,
+                    prompt=pair.target,
+                    caption=pair.reference.caption(),
+                    reference=reference,
+                ),
+                frames,
+            )
 
 
 class Shapes(Drawn):

@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
-
 from fastvmt.datasets.motion import IN_PLACE, MOTIONS, TRAVEL, camera_path, subject_path
 from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, Mover, Scene, coverage
+from numpy.typing import NDArray
 
 STREAMS = {"train": 1, "tune": 2, "suite": 3, "heldout": 4}
 """First word of the seed of each stream; the second is the clip's number."""
@@ -164,9 +163,9 @@ def truth(scene: Scene, points_per_mover: int = 12, ground_grid: int = 6) -> Tru
     all_tracks, owner = np.stack(tracks), np.array(owners)
     column, row = (np.rint(all_tracks[..., k]).astype(int) for k in (0, 1))
     inside = (column >= 0) & (column < scene.width) & (row >= 0) & (row < scene.height)
-    seen = owner_map[
-        np.arange(scene.frames), row.clip(0, scene.height - 1), column.clip(0, scene.width - 1)
-    ] == owner.reshape(-1, 1)
+    seen = owner_map[np.arange(scene.frames), row.clip(0, scene.height - 1), column.clip(0, scene.width - 1)] == owner.reshape(
+        -1, 1
+    )
     return Truth(all_tracks, inside & seen, owner, masks, np.stack(centroids) if centroids else np.zeros((0, 1, 2)))
 
 
@@ -191,7 +190,5 @@ def _inner_points(
 def cut(scene: Scene, start: int, stop: int) -> Scene:
     """The frames start..stop-1 of a scene, as a scene."""
     part = slice(start, stop)
-    movers = tuple(
-        replace(m, x=m.x[part], y=m.y[part], angle=m.angle[part], radius=m.radius[part]) for m in scene.movers
-    )
+    movers = tuple(replace(m, x=m.x[part], y=m.y[part], angle=m.angle[part], radius=m.radius[part]) for m in scene.movers)
     return replace(scene, movers=movers, pan_x=scene.pan_x[part], pan_y=scene.pan_y[part], zoom=scene.zoom[part])

@@ -108,13 +108,16 @@ def _go(
     if options.workers < 1:
         raise SpecError(f"--workers {options.workers}: at least 1 is needed.")
     store.lock()
-    store.clear_unfinished()
-    outcome = Runner(store, config, options).run(generate, metrics, rescore)
-    found = build(store, config)
-    sheet = None
-    if not outcome.interrupted and any(r.made for r in found.rows):
-        sheet = write_sheet(store, config, store.root / "sheet.png")
-    write_atomic(store.root / "table.md", as_lines(found, sheet) + "\n")
+    try:
+        store.clear_unfinished()
+        outcome = Runner(store, config, options).run(generate, metrics, rescore)
+        found = build(store, config)
+        sheet = None
+        if not outcome.interrupted and any(r.made for r in found.rows):
+            sheet = write_sheet(store, config, store.root / "sheet.png")
+        write_atomic(store.root / "table.md", as_lines(found, sheet) + "\n")
+    finally:
+        store.unlock()
     return Result(store.root, outcome, found, sheet)
 
 

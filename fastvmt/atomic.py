@@ -50,7 +50,7 @@ def publish_folder(made: Path, final: Path) -> None:
         finally:
             os.close(handle)
     try:
-        os.rename(made, final)
+        made.rename(final)
     except OSError:
         if not final.exists():
             raise

@@ -6,8 +6,9 @@ Flow matching: x_s = (1-s) x0 + s eps, velocity v = eps - x0, Euler step x_next 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,9 @@ class Backbone:
 
     def _latent_scale(self) -> tuple[Tensor, Tensor]:
         config = self.vae.config
-        mean, std = (torch.tensor(v, device=self.device).view(1, -1, 1, 1, 1) for v in (config.latents_mean, config.latents_std))
+        mean, std = (
+            torch.tensor(v, device=self.device).view(1, -1, 1, 1, 1) for v in (config.latents_mean, config.latents_std)
+        )
         return mean, std
 
     @contextmanager
@@ -149,10 +152,8 @@ class Backbone:
             for name in names:
                 stack.enter_context(self.hooked((self._module_of(name), self._keep(taps, name, name == last))))
             self._checkpoint_if_needed(x, int(self._depth(last)), stack)
-            try:
+            with suppress(_Reached):
                 self._run(x, sigma, text)
-            except _Reached:
-                pass
         share = self._depth(last) / self.card.blocks
         self.forward_equivalents += share * (GRADIENT_COST if x.requires_grad else 1)
         rotary = self.transformer.rope(x) if rope else None
@@ -208,7 +209,7 @@ class Backbone:
         """Euler steps from data to noise on the run's grid: latents at every level of ``sigmas``, in its order."""
         path = [x0]
         levels = list(sigmas)[::-1]
-        for low, high in zip(levels[:-1], levels[1:], strict=True):
+        for low, high in itertools.pairwise(levels):
             path.append(path[-1] + (high - low) * self.velocity(path[-1], low, text))
         return path[::-1]
 
@@ -238,9 +239,7 @@ def _read_pipeline(folder: Path, dtype: torch.dtype) -> WanPipeline:
     """Parts in ``dtype``, the VAE in fp32 (its decoder loses detail otherwise), safetensors only."""
     from diffusers import AutoencoderKLWan
 
-    vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", torch_dtype=torch.float32, use_safetensors=True)
-    pipe = WanPipeline.from_pretrained(
-        folder, vae=vae, torch_dtype=dtype, use_safetensors=True, local_files_only=True
-    )
+    vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, use_safetensors=True)
+    pipe = WanPipeline.from_pretrained(folder, vae=vae, dtype=dtype, use_safetensors=True, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe

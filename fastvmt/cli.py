@@ -177,7 +177,9 @@ def table(folder: Run, as_json: Json = False) -> None:
 
 @app.command("list")
 def list_(
-    kind: Annotated[str, typer.Argument(help="methods, metrics, suites or backbones.")], plugin: Plugin = None, as_json: Json = False
+    kind: Annotated[str, typer.Argument(help="methods, metrics, suites or backbones.")],
+    plugin: Plugin = None,
+    as_json: Json = False,
 ) -> None:
     """List what is registered."""
     from fastvmt import registry
@@ -196,7 +198,11 @@ def list_(
 
 
 @app.command()
-def describe(name: Annotated[str, typer.Argument(help="A method, metric, suite or backbone.")], plugin: Plugin = None, as_json: Json = False) -> None:
+def describe(
+    name: Annotated[str, typer.Argument(help="A method, metric, suite or backbone.")],
+    plugin: Plugin = None,
+    as_json: Json = False,
+) -> None:
     """Say what a name stands for: source, parameters, defaults."""
     from fastvmt import api, registry
 

@@ -1,16 +1,16 @@
 """Every failure this package raises on purpose.
 
-    BenchError                   base; carries the exit code
-    ├── UserError           2    bad input: says what, why, and what to do
-    │   ├── SuiteError      2    a suite, clip or prompt file
-    │   ├── SpecError       2    a method, metric or option that cannot be understood
-    │   ├── MissingWeights  2    weights that have to be fetched first
-    │   └── StoreError      2    a run folder that cannot be used as it is
-    ├── SomeJobsFailed      3    the run ended; failures are recorded
-    ├── NotComparable       4    numbers that must not stand in one table
-    └── JobError            3    one job; becomes a Failure record
-        ├── NonFinite       3    NaN or infinity in a latent or a frame
-        └── WrongOutput     3    a method returned frames of another shape
+BenchError                   base; carries the exit code
+├── UserError           2    bad input: says what, why, and what to do
+│   ├── SuiteError      2    a suite, clip or prompt file
+│   ├── SpecError       2    a method, metric or option that cannot be understood
+│   ├── MissingWeights  2    weights that have to be fetched first
+│   └── StoreError      2    a run folder that cannot be used as it is
+├── SomeJobsFailed      3    the run ended; failures are recorded
+├── NotComparable       4    numbers that must not stand in one table
+└── JobError            3    one job; becomes a Failure record
+    ├── NonFinite       3    NaN or infinity in a latent or a frame
+    └── WrongOutput     3    a method returned frames of another shape
 """
 
 from __future__ import annotations

@@ -106,9 +106,9 @@ class Method:
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     preset_of: ClassVar[str] = ""
     control: ClassVar[bool] = False
-    Params: ClassVar[type[Params]] = Params
+    Params: ClassVar[type[BaseModel]] = Params
 
-    def __init__(self, params: Params) -> None:
+    def __init__(self, params: BaseModel) -> None:
         self.params: Any = params
 
     @classmethod

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -75,7 +74,13 @@ class Plan:
         """``runs/<suite>-<backbone>-<digest>``: the same request gives the same folder, which is how it resumes."""
         c = self.config
         # Threads too: they change the last bits of a sum, and one table must not mix two settings.
-        identity = [c.suite.digest(), c.setting.model_dump(mode="json"), [m.identity() for m in c.methods], list(c.seeds), c.threads]
+        identity = [
+            c.suite.digest(),
+            c.setting.model_dump(mode="json"),
+            [m.identity() for m in c.methods],
+            list(c.seeds),
+            c.threads,
+        ]
         return Path("runs") / f"{slug(c.suite.name)}-{slug(c.setting.backbone)}-{digest(identity)[:8]}"
 
     def open_store(self, out: Path | None) -> Store:
@@ -106,7 +111,9 @@ def resolve(request: Request) -> Plan:
     card = cards.load(request.backbone)
     width, height, frames = (_or(getattr(request, k), card.defaults[k]) for k in ("width", "height", "frames"))
     card.check_size(width, height, frames)
-    sigmas = sigma_grid(_or(request.steps, card.defaults["steps"]), _or(request.shift, card.defaults["shift"]), request.strength)
+    sigmas = sigma_grid(
+        _or(request.steps, card.defaults["steps"]), _or(request.shift, card.defaults["shift"]), request.strength
+    )
     methods = _methods(request, card, width, height, frames, sigmas)
     for name in request.metrics:
         registry.metrics.get(name)
@@ -182,7 +189,9 @@ def _methods(
     for spec in found:
         key = digest(spec.identity())
         if key in seen:
-            raise SpecError(f"'{spec.label}' and '{seen[key]}' are the same on this backbone (all parameters agree); leave one out.")
+            raise SpecError(
+                f"'{spec.label}' and '{seen[key]}' are the same on this backbone (all parameters agree); leave one out."
+            )
         seen[key] = spec.label
     return tuple(found)
 

@@ -25,7 +25,7 @@ class Progress:
             self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True, get_renderable=self._line)
             self._live.start()
 
-    def event(self, kind: str, text: str, **facts: Any) -> None:
+    def event(self, kind: str, text: str, /, **facts: Any) -> None:
         """Something happened that belongs into the log: started, made, failed, note."""
         if kind == "made":
             self.done += 1

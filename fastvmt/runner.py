@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import json
 import os
 import queue
@@ -21,6 +22,8 @@ from fastvmt.progress import Progress
 from fastvmt.scoring import record_key, wanted_metrics
 from fastvmt.store import RunConfig, Store
 
+LOAD_SECONDS = 1800.0
+"""Loading weights may take this long, whatever a job may take."""
 CRASH_ATTEMPTS = 2
 """A job whose worker died is tried once more; then it is a failure."""
 
@@ -62,10 +65,16 @@ class _Hand:
     """One worker process with what it is doing."""
 
     def __init__(self, number: int, root: Path, threads: int, inbox: queue.Queue[tuple[_Hand, dict[str, Any]]]) -> None:
-        self.number, self.task, self.started, self.stage = number, None, 0.0, "start"  # type: ignore[var-annotated]
-        self.task: _Task | None
+        self.number, self.started, self.stage = number, 0.0, "start"
+        self.task: _Task | None = None
+        self.loading = False
         log = open(root / "workers" / f"worker-{number}.log", "ab")  # noqa: SIM115 - handed to the child
-        env = os.environ | {"PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "PYTHONUNBUFFERED": "1"}
+        env = os.environ | {
+            "PYTHONSAFEPATH": "1",
+            "OMP_NUM_THREADS": str(threads),
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "PYTHONUNBUFFERED": "1",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "fastvmt.worker", str(root.resolve())],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=env, cwd=root, start_new_session=True,
@@ -93,10 +102,8 @@ class _Hand:
 
     def kill(self) -> None:
         """End the whole process group, so that no grandchild keeps anything open."""
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         self.process.wait()
 
 
@@ -202,9 +209,12 @@ class Runner:
     def _on_ready(self, hand: _Hand, report: dict[str, Any]) -> None:
         self._next(hand)
 
+    def _on_loading(self, hand: _Hand, report: dict[str, Any]) -> None:
+        hand.loading, hand.stage = True, "load"
+
     def _on_loaded(self, hand: _Hand, report: dict[str, Any]) -> None:
         self.store.event("loaded", worker=hand.number, seconds=report["seconds"])
-        hand.started = time.monotonic()  # the time limit is for the job, not for loading weights
+        hand.loading, hand.started = False, time.monotonic()  # the time limit is for the job, not for loading weights
 
     def _on_step(self, hand: _Hand, report: dict[str, Any]) -> None:
         if hand.task:
@@ -215,7 +225,9 @@ class Runner:
         assert hand.task
         task, self.made = hand.task, self.made + 1
         self.store.event("made", key=task.job.key, digest=report["digest"], seconds=report["seconds"])
-        self.progress.event("made", f"{_name(task.job)}: made in {report['seconds']:.1f} s", job=_name(task.job), seconds=report["seconds"])
+        self.progress.event(
+            "made", f"{_name(task.job)}: made in {report['seconds']:.1f} s", job=_name(task.job), seconds=report["seconds"]
+        )
         hand.give(_Task(task.job, "score", task.metrics))
 
     def _on_record(self, hand: _Hand, report: dict[str, Any]) -> None:
@@ -251,7 +263,9 @@ class Runner:
     def _fail_start(self, hand: _Hand, code: int) -> None:
         tail = self._log_tail(hand)
         last = tail.strip().splitlines()[-1] if tail.strip() else "no output"
-        raise StoreError(f"A worker process ended with code {code} before it could start: {last}. See {self.store.root}/workers.")
+        raise StoreError(
+            f"A worker process ended with code {code} before it could start: {last}. See {self.store.root}/workers."
+        )
 
     def _replace(self, hand: _Hand) -> None:
         hand.task = None
@@ -262,14 +276,19 @@ class Runner:
 
     def _fail(self, task: _Task, kind: str, stage: str, message: str, trace: str) -> None:
         self.failed += 1
-        self.store.add(Failure(job_key=task.job.key, kind=kind, stage=stage, message=message, traceback=trace, attempt=task.attempt))
-        self.progress.event("failed", f"{_name(task.job)}: FAILED in {stage}: {message}", job=_name(task.job), kind=kind, message=message)
+        self.store.add(
+            Failure(job_key=task.job.key, kind=kind, stage=stage, message=message, traceback=trace, attempt=task.attempt)
+        )
+        self.progress.event(
+            "failed", f"{_name(task.job)}: FAILED in {stage}: {message}", job=_name(task.job), kind=kind, message=message
+        )
         self._stop = self._stop or self.options.fail_fast
 
     def _check_time(self) -> None:
         for hand in list(self.hands):
-            if self.options.timeout and hand.task and time.monotonic() - hand.started > self.options.timeout:
-                self._fail(hand.task, "timeout", hand.stage, f"took longer than {self.options.timeout:g} s (--timeout)", "")
+            limit = LOAD_SECONDS if hand.loading else self.options.timeout
+            if limit and hand.task and time.monotonic() - hand.started > limit:
+                self._fail(hand.task, "timeout", hand.stage, f"took longer than {limit:g} s (--timeout)", "")
                 self._replace(hand)
 
     def _log_tail(self, hand: _Hand) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Literal
 
 from fastvmt import registry
 from fastvmt.errors import JobError
@@ -56,8 +57,10 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
         value = metric.score(subject)
     except Exception as error:  # noqa: BLE001 - one metric's failure on one clip is a record, not the end of the run
         cause = {"cause": f"{type(error).__name__}: {error}"}
-        return MetricRecord(key=key, job_key=job.key, metric=metric.id, identity=identity, status="failed", value=None, details=cause)
-    status = "undefined" if value.value is None else "ok"
+        return MetricRecord(
+            key=key, job_key=job.key, metric=metric.id, identity=identity, status="failed", value=None, details=cause
+        )
+    status: Literal["ok", "undefined"] = "undefined" if value.value is None else "ok"
     return MetricRecord(
         key=key, job_key=job.key, metric=metric.id, identity=identity, status=status, value=value.value, details=value.details
     )

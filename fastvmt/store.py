@@ -114,7 +114,9 @@ class Store:
         except ValueError as error:
             raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
         if raw.get("format") != STORE_FORMAT:
-            raise StoreError(f"{path}: format {raw.get('format')}, this version reads {STORE_FORMAT}. Use the version that wrote it.")
+            raise StoreError(
+                f"{path}: format {raw.get('format')}, this version reads {STORE_FORMAT}. Use the version that wrote it."
+            )
         try:
             return RunConfig.model_validate(raw)
         except ValidationError as error:
@@ -122,7 +124,7 @@ class Store:
             raise StoreError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
 
     def lock(self) -> None:
-        """Hold the folder until the process ends.
+        """Hold the folder until ``unlock`` or the process's end, however it ends.
 
         Raises:
             StoreError: when another process holds it.
@@ -140,9 +142,15 @@ class Store:
         handle.flush()
         self._lock = handle
 
+    def unlock(self) -> None:
+        """Let go of the folder; the end of the process does the same."""
+        if self._lock:
+            self._lock.close()
+            self._lock = None
+
     # --- logs --------------------------------------------------------------------------------------------------------
 
-    def event(self, kind: str, **facts: Any) -> None:
+    def event(self, kind: str, /, **facts: Any) -> None:
         append_line(self.root / "events.jsonl", json.dumps({"event": kind, **facts}, ensure_ascii=False))
 
     def add(self, row: MetricRecord | Failure) -> None:

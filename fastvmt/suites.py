@@ -17,7 +17,7 @@ from fastvmt import registry
 from fastvmt.errors import SpecError, SuiteError
 from fastvmt.keys import frames_digest
 from fastvmt.model import CATEGORIES, Case, Reference
-from fastvmt.video import VIDEO_SUFFIXES, Frames, fit_frames, read_clip
+from fastvmt.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES, Frames, fit_frames, read_clip
 
 MAX_PROMPT_BYTES = 10_000
 
@@ -153,7 +153,9 @@ def _rows(path: Path, prompt: str | None, problems: _Problems) -> list[_Row]:
             return _validated(path / name, reader(path / name), problems)
     clips = list_clips(path)
     if not clips:
-        raise SuiteError(f"Suite '{path}' has no clips (looked for {', '.join('*' + s for s in VIDEO_SUFFIXES)} and image folders).")
+        raise SuiteError(
+            f"Suite '{path}' has no clips (looked for {', '.join('*' + s for s in VIDEO_SUFFIXES)} and image folders)."
+        )
     if prompt is not None:
         return [_Row(clip=c, prompt=prompt) for c in clips]
     if (path / "prompts.txt").is_file():
@@ -171,9 +173,8 @@ def list_clips(folder: Path) -> list[str]:
     for entry in sorted(folder.iterdir()):
         if entry.name.startswith((".", "__MACOSX")):
             continue
-        if entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES:
-            found.append(entry.name)
-        elif entry.is_dir() and any(p.suffix.lower() in (".png", ".jpg", ".jpeg") for p in entry.iterdir()):
+        is_video = entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES
+        if is_video or (entry.is_dir() and any(p.suffix.lower() in IMAGE_SUFFIXES for p in entry.iterdir())):
             found.append(entry.name)
     return found
 
@@ -228,7 +229,12 @@ def _manifest(path: Path) -> list[tuple[str, Any]]:
     for clip in clips:
         for prompt in clip.get("prompts", []):
             shared = {"clip": clip["file"], "caption": clip.get("caption", "")}
-            rows.append((f"clip '{clip.get('name', clip['file'])}'", {**shared, "prompt": prompt, "category": clip.get("category", "uncategorised")}))
+            rows.append(
+                (
+                    f"clip '{clip.get('name', clip['file'])}'",
+                    {**shared, "prompt": prompt, "category": clip.get("category", "uncategorised")},
+                )
+            )
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -78,7 +79,7 @@ def _read_video(path: Path, name: str) -> Clip:
     stamped.sort(key=lambda pair: pair[0])
     if expected and expected != len(stamped):
         notes.append(f"header says {expected} frames, {len(stamped)} decode; using {len(stamped)}")
-    gaps = {b[0] - a[0] for a, b in zip(stamped[:-1], stamped[1:], strict=True)}
+    gaps = {b[0] - a[0] for a, b in itertools.pairwise(stamped)}
     if len(gaps) > 1 and max(gaps) > 1.5 * min(gaps):
         notes.append("frame durations vary; frames used as stored")
     return Clip(np.stack([f for _, f in stamped]), fps, notes)

@@ -29,7 +29,7 @@ class _Reports:
         os.dup2(2, 1)
         self._lock = threading.Lock()
 
-    def __call__(self, kind: str, **facts: Any) -> None:
+    def __call__(self, kind: str, /, **facts: Any) -> None:
         line = json.dumps({"report": kind, **facts}) + "\n"
         with self._lock:
             os.write(self._handle, line.encode())
@@ -80,6 +80,7 @@ class Worker:
 
     def _generate(self, job: Job) -> None:
         if self._generator is None:
+            self.report("loading")
             from fastvmt.generate import Generator
 
             self._generator = Generator(self.store, self.config)

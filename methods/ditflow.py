@@ -15,12 +15,12 @@ from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
+from fastvmt.methods import amf
+from fastvmt.methods.updater import LatentUpdate
 from pydantic import Field
 from torch import Tensor
 
 from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Method, Params, Shape
-from fastvmt.methods import amf
-from fastvmt.methods.updater import LatentUpdate
 from fastvmt.sigmas import resolve_steps
 
 

@@ -17,21 +17,21 @@ code): ``begin``.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal
 
 import torch
+from fastvmt.methods import amf, released
+from fastvmt.methods.controls import start_index
+from fastvmt.methods.updater import LatentUpdate
 from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from fastvmt.errors import SpecError
 from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Method, Params, Shape
-from fastvmt.methods import amf, released
-from fastvmt.methods.controls import start_index
-from fastvmt.methods.updater import LatentUpdate
 from fastvmt.sigmas import resolve_steps
-
 
 RELEASED: dict[str, Any] = {"span": 4, "include_same": True, "tokens_mean": False, "begin": "reference"}
 """What the authors' code has in place of the paper's values."""
@@ -209,7 +209,8 @@ class FastVMT(Method):
         p, tiles, scale = self.params, self._tiles(ctx), self._scale(ctx)
         frames = q.shape[0]
         whole = p.window >= max(tiles.grid)
-        flows, windows = [], []
+        flows: list[Tensor] = []
+        windows: list[amf.Windows] = []
         for d in range(0 if p.include_same else 1, p.span):
             a, b = q[: frames - d], k[d:]
             if given is not None:
@@ -254,7 +255,7 @@ class FastVMT(Method):
         boxes = windows[1:] if p.include_same else windows
         means = [amf.window_means(k[d:], box, tiles.grid) for d, box in enumerate(boxes, start=1)]
         total = k.new_zeros(())
-        for near, far in zip(means[:-1], means[1:], strict=True):
+        for near, far in itertools.pairwise(means):
             n = far.shape[0]
             steps = torch.tensor([min(len(means), frames - 1 - i) - 1 for i in range(n)], device=k.device)
             change = (far - near[:n]).square().sum(-1)

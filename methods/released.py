@@ -8,12 +8,12 @@ channel means. ``Q`` and ``K`` here are what comes after head reduction. Coordin
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
-
 from fastvmt.methods.amf import Tiles, dense_flow, soft_expectation, window_centres
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ def track_loss(k: Tensor, generated: Flow, grid: tuple[int, int]) -> Tensor:
     # Anchor i has targets i+1 .. min(i+span, F)-1; those with at least two count, each as a mean over its steps.
     total, anchors = k.new_zeros(()), frames - 2
     steps_of = torch.tensor([min(len(by_offset), frames - 1 - i) - 1 for i in range(anchors)], device=k.device)
-    for near, far in zip(by_offset[:-1], by_offset[1:], strict=True):
+    for near, far in itertools.pairwise(by_offset):
         n = far.shape[0]
         change = torch.linalg.vector_norm(far - near[:n], dim=-1).mean(-1)
         total = total + (change / steps_of[:n]).sum()

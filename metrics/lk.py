@@ -6,6 +6,7 @@ details; the factor is part of its identity.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,14 @@ class Tracks:
 
 
 def identity() -> dict[str, Any]:
-    return {"tracker": "opencv-lk", "opencv": cv2.__version__, "grid": GRID, "window": WINDOW, "return_px": MAX_RETURN_PX, "short_side": SHORT_SIDE}
+    return {
+        "tracker": "opencv-lk",
+        "opencv": cv2.__version__,
+        "grid": GRID,
+        "window": WINDOW,
+        "return_px": MAX_RETURN_PX,
+        "short_side": SHORT_SIDE,
+    }
 
 
 def track(frames: Frames) -> Tracks:
@@ -49,7 +57,7 @@ def track(frames: Frames) -> Tracks:
     path, seen = [start], [alive]
     options: dict[str, Any] = {"winSize": (WINDOW, WINDOW), "maxLevel": LEVELS}
     cv2.setNumThreads(1)  # sums in one order, whatever the machine
-    for before, after in zip(grey[:-1], grey[1:], strict=True):
+    for before, after in itertools.pairwise(grey):
         there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, here[:, None], None, **options)
         back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **options)
         error = np.linalg.norm(back[:, 0] - here, axis=1)

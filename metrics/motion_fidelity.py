@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-
-from fastvmt.metric import Metric, Scored, Value
 from fastvmt.metrics import lk
 from fastvmt.metrics.tracklets import fidelity, script_form
+
+from fastvmt.metric import Metric, Scored, Value
 
 STATIC_PX = 1e-6
 MOVING_PX_AT_512 = 0.1
@@ -83,8 +83,9 @@ class MotionFidelityMoving(MotionFidelity):
         counts = {"moving_tracks": [int(m.sum()) for m in moving]}
         if min(int(m.sum()) for m in moving) < lk.MIN_TRACKS:
             return Value(None, counts | {"why": f"fewer than {lk.MIN_TRACKS} moving tracks on one side"})
-        points, visible = [t.points[m] for t, m in zip((g, r), moving, strict=True)], [
-            t.visible[m] for t, m in zip((g, r), moving, strict=True)
-        ]
+        points, visible = (
+            [t.points[m] for t, m in zip((g, r), moving, strict=True)],
+            [t.visible[m] for t, m in zip((g, r), moving, strict=True)],
+        )
         found = fidelity(points[0], points[1], "mask50", tau, (visible[0], visible[1]))
         return Value(found.forward, counts | {"backward": found.backward, "both": found.both})

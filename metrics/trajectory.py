@@ -7,11 +7,11 @@ than to either tone of the ground. A clip that loses its subject scores 0, so th
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
-
 from fastvmt.datasets.drawn import find_pair
 from fastvmt.datasets.scene import GROUND_COLOURS, SUBJECT_COLOURS
 from fastvmt.datasets.shapes import truth
+from numpy.typing import NDArray
+
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Case
 from fastvmt.video import Frames
@@ -77,5 +77,8 @@ class Trajectory(Metric):
         scale = scored.generated.shape[2] / pair.reference.width
         known = known[: len(found)] * scale
         error = (found - found.mean(0)) - (known - known.mean(0))
-        spread = np.linalg.norm(known - known.mean(0))
-        return Value(path_cosine(found, known, scored.generated.shape[2]), {"relative_error": round(float(np.linalg.norm(error) / max(spread, 1e-9)), 4)})
+        spread = max(float(np.linalg.norm(known - known.mean(0))), 1e-9)
+        return Value(
+            path_cosine(found, known, scored.generated.shape[2]),
+            {"relative_error": round(float(np.linalg.norm(error) / spread), 4)},
+        )

@@ -192,7 +192,9 @@ def _notes(store: Store, config: RunConfig, rows: list[Row]) -> list[str]:
     notes = list(store.warnings)
     counts = {row.made for row in rows}
     if len(counts) > 1:
-        notes.append("Not every method has every video; means are over different cases. Run the same command again to fill them.")
+        notes.append(
+            "Not every method has every video; means are over different cases. Run the same command again to fill them."
+        )
     for row in rows:
         for kind, n in sorted(row.failed.items()):
             notes.append(f"{row.label}: {n} failed ({kind}); see failures.jsonl.")

@@ -5,6 +5,8 @@ Conventions: frames F, grid H x W, raster tokens, (row, column). The vectorised 
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -63,10 +65,10 @@ def total_loss(
     track, anchors = q.new_zeros(()), 0
     mean = k.mean(-1)
     for i in range(frames):
-        targets = [j for j in range(i + 1, min(frames, i + span))]
+        targets = list(range(i + 1, min(frames, i + span)))
         if len(targets) < 2:
             continue
         anchors += 1
-        steps = [mean[b][slots[i, b]] - mean[a][slots[i, a]] for a, b in zip(targets[:-1], targets[1:], strict=True)]
+        steps = [mean[b][slots[i, b]] - mean[a][slots[i, a]] for a, b in itertools.pairwise(targets)]
         track = track + torch.stack([s.norm(dim=-1).mean() for s in steps]).mean()
     return 5 * amf / pairs + track / max(1, anchors)

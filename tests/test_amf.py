@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from fastvmt.methods import amf, released
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
-
-from fastvmt.methods import amf, released
 from reference_amf import pair, total_loss
+from torch import Tensor
 
 
 def load(golden: Path, name: str) -> tuple[dict[str, Tensor], dict]:
@@ -60,7 +60,7 @@ def test_window_mean_loss_on_the_authors_windows(golden: Path) -> None:
     for i in range(f):
         targets = [j for j in range(f) if (i, j) in means]
         if len(targets) >= 2:
-            steps = [(means[i, b] - means[i, a]).norm(dim=-1).mean() for a, b in zip(targets[:-1], targets[1:], strict=True)]
+            steps = [(means[i, b] - means[i, a]).norm(dim=-1).mean() for a, b in itertools.pairwise(targets)]
             total += float(torch.stack(steps).mean())
     assert total / f == pytest.approx(float(z["alt_windowmean_l2_gen"]), rel=1e-5)
 
@@ -95,7 +95,10 @@ def test_head_reductions(golden: Path) -> None:
     torch.testing.assert_close(soft.flip(-1), z["ditflow_multihead_soft"], atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize(("grid", "tile", "side", "frames", "span"), [((6, 8), (3, 4), 5, 4, 4), ((9, 12), (3, 4), 7, 5, 3), ((8, 8), (2, 2), 4, 4, 3)])
+@pytest.mark.parametrize(
+    ("grid", "tile", "side", "frames", "span"),
+    [((6, 8), (3, 4), 5, 4, 4), ((9, 12), (3, 4), 7, 5, 3), ((8, 8), (2, 2), 4, 4, 3)],
+)
 def test_vectorised_released_equals_the_transcription(
     grid: tuple[int, int], tile: tuple[int, int], side: int, frames: int, span: int
 ) -> None:
@@ -124,16 +127,16 @@ def brute_windowed(q: Tensor, k: Tensor, windows: amf.Windows, tiles: amf.Tiles,
     for b in range(q.shape[0]):
         for p, tokens in enumerate(tiles.order(q.device)):
             top, left = int(windows.top[b, p]), int(windows.left[b, p])
-            index = torch.tensor([r * width + c for r in range(top, top + windows.rows) for c in range(left, left + windows.columns)])
+            index = torch.tensor(
+                [r * width + c for r in range(top, top + windows.rows) for c in range(left, left + windows.columns)]
+            )
             attention = torch.softmax(q[b, tokens] @ k[b, index].T * scale, -1)
             out[b, tokens] = attention @ place[index] - place[tokens]
     return out
 
 
 @settings(max_examples=25, deadline=None)
-@given(
-    st.integers(4, 9), st.integers(4, 10), st.integers(1, 4), st.integers(1, 4), st.integers(1, 12), st.integers(0, 10**6)
-)
+@given(st.integers(4, 9), st.integers(4, 10), st.integers(1, 4), st.integers(1, 4), st.integers(1, 12), st.integers(0, 10**6))
 def test_windowed_flow_equals_brute_force(height: int, width: int, th: int, tw: int, side: int, seed: int) -> None:
     """Any grid (also not a multiple of the tile), any window (also larger than the frame)."""
     generator = torch.Generator().manual_seed(seed)
@@ -180,5 +183,7 @@ def test_the_transcription_addresses_the_authors_slots(golden: Path) -> None:
     z, meta = load(golden, "case_a.npz")
     h, w = meta["H"], meta["W"]
     for n, (i, j) in enumerate(z["inter_pair_ij"].tolist()):
-        _, slots = pair(z["Q_gen"][i].reshape(h * w, -1), z["K_gen"][j].reshape(h * w, -1), h, w, tuple(meta["tile"]), meta["l"])
+        _, slots = pair(
+            z["Q_gen"][i].reshape(h * w, -1), z["K_gen"][j].reshape(h * w, -1), h, w, tuple(meta["tile"]), meta["l"]
+        )
         assert torch.equal(slots.int(), z["window_linear_idx_gen"][n].int())

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from conftest import make_context
+from fastvmt.methods.controls import NoTransfer, SDEdit, SDEditParams
+
 from fastvmt import card
 from fastvmt.backbone import rotate
 from fastvmt.denoise import denoise
 from fastvmt.errors import MissingWeights, NonFinite, UserError, WrongOutput
 from fastvmt.method import Context, Method, Params
-from fastvmt.methods.controls import NoTransfer, SDEdit, SDEditParams
 
 
 def none(ctx: Context, guidance: float = 3.0) -> torch.Tensor:
@@ -25,7 +25,7 @@ def none(ctx: Context, guidance: float = 3.0) -> torch.Tensor:
 def test_no_transfer_is_wan_pipeline_bit_for_bit(xs: Path, backbone: Any, context: Context) -> None:
     from diffusers import FlowMatchEulerDiscreteScheduler, WanPipeline
 
-    pipe = WanPipeline.from_pretrained(xs, torch_dtype=torch.float32)
+    pipe = WanPipeline.from_pretrained(xs, dtype=torch.float32)
     pipe.set_progress_bar_config(disable=True)
     steps = len(context.sigmas) - 1
     scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0)

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fastvmt.methods import released
+from fastvmt.methods.updater import LatentUpdate
+from fastvmt.metrics.tracklets import correlation_rows, fidelity, script_form
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastvmt.errors import SpecError
-from fastvmt.methods import released
-from fastvmt.methods.updater import LatentUpdate
-from fastvmt.metrics.tracklets import correlation_rows, fidelity, script_form
 from fastvmt.sigmas import resolve_steps, sigma_grid
 
 
@@ -38,7 +38,14 @@ def test_single_shift_grid_values() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("steps:0-9", (0, 9)), ("share:0.2", (0, 9)), ("share:0", (0, -1)), ("steps:3-99", (3, 49)), ("sigma:1.0-0.9305", (0, 9)), ("sigma:0.9305-1.0", (0, 9))],
+    [
+        ("steps:0-9", (0, 9)),
+        ("share:0.2", (0, 9)),
+        ("share:0", (0, -1)),
+        ("steps:3-99", (3, 49)),
+        ("sigma:1.0-0.9305", (0, 9)),
+        ("sigma:0.9305-1.0", (0, 9)),
+    ],
 )
 def test_parts_of_the_grid(text: str, expected: tuple[int, int]) -> None:
     assert resolve_steps(text, sigma_grid(50, 3.0)) == expected
@@ -96,7 +103,12 @@ def test_every_stored_motion_fidelity_case(golden: Path) -> None:
                 continue
             found = fidelity(gen, ref, policy, tau=case.get("tau", 0.0), visible=visible)
             script = script_form(gen, ref, policy, tau=case.get("tau", 0.0), visible=visible)
-            for key, value in (("forward", found.forward), ("backward", found.backward), ("chamfer_mean", found.both), ("repo_eye", script)):
+            for key, value in (
+                ("forward", found.forward),
+                ("backward", found.backward),
+                ("chamfer_mean", found.both),
+                ("repo_eye", script),
+            ):
                 assert same(value, wanted[key]), (case["name"], policy, key)
 
 

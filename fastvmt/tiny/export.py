@@ -24,9 +24,7 @@ def assemble(out: Path, code: Code) -> WanPipeline:
     if (out / "flow.pt").exists():
         average = torch.load(out / "flow.pt", weights_only=True)["average"]
         torch.nn.ModuleDict({"text": text, "transformer": transformer}).load_state_dict(average)
-    return WanPipeline(
-        tokenizer=tokenizer, text_encoder=text, vae=vae, transformer=transformer, scheduler=new_scheduler()
-    )
+    return WanPipeline(tokenizer=tokenizer, text_encoder=text, vae=vae, transformer=transformer, scheduler=new_scheduler())
 
 
 def export(out: Path, code: Code, to: Path) -> None:

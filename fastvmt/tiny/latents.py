@@ -83,13 +83,9 @@ def _halves(rows: NDArray[np.float64]) -> NDArray[np.float64]:
     return out
 
 
-def _slow_and_fast(
-    halves: NDArray[np.float64], half: NDArray[np.float64], fast: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _slow_and_fast(halves: NDArray[np.float64], half: NDArray[np.float64], fast: NDArray[np.float64]) -> NDArray[np.float64]:
     m = halves @ half.T
-    out: NDArray[np.float64] = np.concatenate(
-        [(m[:, 0] + m[:, 1]) / 2**0.5, (m[:, 1] - m[:, 0]) / 2**0.5 @ fast.T], -1
-    )
+    out: NDArray[np.float64] = np.concatenate([(m[:, 0] + m[:, 1]) / 2**0.5, (m[:, 1] - m[:, 0]) / 2**0.5 @ fast.T], -1)
     return out
 
 

@@ -83,7 +83,15 @@ class Progress:
         self.seconds += time.time() - began
         if time.time() - self._shown > 20:
             mean = sum(self._losses) / len(self._losses)
-            self.run.log(stage=self.stage, step=self.step, seconds=round(self.seconds), loss=round(mean, 5), lr=self.rate(), seen=position, **extra)
+            self.run.log(
+                stage=self.stage,
+                step=self.step,
+                seconds=round(self.seconds),
+                loss=round(mean, 5),
+                lr=self.rate(),
+                seen=position,
+                **extra,
+            )
             self._shown, self._losses = time.time(), []
         if time.time() - self._saved > 180:
             self.save(position)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import spawn
 
 from fastvmt.tiny.data import draw_batch
 from fastvmt.tiny.latents import Code, LinearEncoder, fit, new_vae
@@ -63,7 +63,7 @@ def main() -> None:
     elif args.stage == "flow":
         options = (str(args.out), args.hours, args.processes, args.threads, args.port)
         if args.processes > 1:
-            mp.spawn(_flow_process, options, nprocs=args.processes)
+            spawn(_flow_process, options, nprocs=args.processes)
         else:
             _flow_process(0, *options)
     elif args.stage == "export":

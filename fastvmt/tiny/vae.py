@@ -7,6 +7,7 @@ clip at once, which trains about twice as fast.
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKLWan
@@ -31,7 +32,7 @@ def decode_whole(vae: AutoencoderKLWan, latent: Tensor) -> Tensor:
     return out
 
 
-def _upsample(upsampler: nn.Module, x: Tensor) -> Tensor:
+def _upsample(upsampler: Any, x: Tensor) -> Tensor:
     n, c, _, h, w = x.shape
     if x.shape[2] > 1:
         later = upsampler.time_conv(x[:, :, 1:]).reshape(n, 2, c, -1, h, w)

@@ -1,0 +1,159 @@
+"""Ratios of speed, interleaved in one process: ``python benchmarks/speed.py [--runs N] [--threads N]``.
+
+1. Windowed attention motion flow, vectorised, against a literal per-pair, per-tile transcription of the released
+   algorithm (``tests/reference_amf.py``): random Q/K of 30x52 tokens (rows x columns), D 128, F 6, span 4, window 21,
+   forward and backward. The two losses and gradients are compared first.
+2. One fresh inner step of FastVMT on the embedded backbone with true early exit, against the same step through all
+   blocks, at the first, middle and default tapped block.
+3. Dense against windowed flow by token grid: where the window starts to pay.
+
+Only ratios within one run are worth quoting; medians and quartiles are printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+
+from reference_amf import total_loss  # noqa: E402
+
+from fastvmt import card  # noqa: E402
+from fastvmt.backbone import Backbone  # noqa: E402
+from fastvmt.methods import amf, released  # noqa: E402
+
+
+def interleaved(calls: dict[str, Callable[[], object]], runs: int) -> dict[str, list[float]]:
+    """Seconds of each call, taken in turns after one warm-up each."""
+    for call in calls.values():
+        call()
+    seconds: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(runs):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def report(title: str, seconds: dict[str, list[float]]) -> None:
+    print(title)
+    first = next(iter(seconds))
+    for name, values in seconds.items():
+        ratios = [a / b for a, b in zip(seconds[first], values, strict=True)]
+        low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
+        print(
+            f"  {name:<34} median {statistics.median(values) * 1e3:9.1f} ms   {first} / this = {statistics.median(ratios):6.2f} [{low:.2f}, {high:.2f}]"
+        )
+
+
+def windowed_against_literal(runs: int) -> None:
+    grid, tile, side, span, frames, width = (30, 52), (3, 4), 21, 4, 6, 128
+    generator = torch.Generator().manual_seed(0)
+    base = [torch.randn(frames, grid[0] * grid[1], width, generator=generator) for _ in range(4)]
+    tiles, scale = amf.Tiles(grid, *tile), width**-0.5
+
+    def literal() -> tuple[Tensor, ...]:
+        q, k = (t.clone().requires_grad_(True) for t in base[2:])
+        loss = total_loss(base[0], base[1], q, k, grid, tile, side, span)
+        return (loss.detach(), *torch.autograd.grad(loss, (q, k)))
+
+    def vectorised() -> tuple[Tensor, ...]:
+        q, k = (t.clone().requires_grad_(True) for t in base[2:])
+        with torch.no_grad():
+            target = released.flow(base[0], base[1], tiles, side, span, scale)
+        seen = released.flow(q, k, tiles, side, span, scale)
+        loss = 5 * released.amf_loss(target, seen, span) + released.track_loss(k, seen, grid)
+        return (loss.detach(), *torch.autograd.grad(loss, (q, k)))
+
+    for a, b in zip(literal(), vectorised(), strict=True):
+        print(f"  largest relative difference {float((a - b).abs().max() / a.abs().max()):.1e}")
+    report(
+        "1. windowed flow, forward and backward (both videos)",
+        interleaved({"literal": literal, "vectorised": vectorised}, runs),
+    )
+
+
+def early_exit(runs: int) -> None:
+    backbone = Backbone(card.load("tiny"))
+    text = backbone.encode_text("a red circle on a navy plain background")
+    x = torch.randn(backbone.card.latent_shape(64, 64, 33), generator=torch.Generator().manual_seed(0))
+    last = backbone.card.blocks - 1
+
+    def step(block: int, stop: bool) -> Callable[[], object]:
+        def call() -> object:
+            latent = x.clone().requires_grad_(True)
+            with torch.enable_grad():
+                if stop:
+                    taps = backbone.taps(latent, 0.9, text, (f"q@{block}", f"k@{block}"))
+                    q, k = (taps[n][0].unflatten(0, (9, -1)).mean(2) for n in taps)
+                else:
+                    kept: dict[str, Tensor] = {}
+                    hooks = [(f"blocks.{block}.attn1.norm_{n}", lambda m, a, o, n=n: kept.update({n: o})) for n in "qk"]
+                    with backbone.hooked(*hooks):
+                        backbone.velocity(latent, 0.9, text)
+                    q, k = (kept[n][0].unflatten(0, (9, -1)).unflatten(3 - 1, (backbone.card.heads, -1)).mean(2) for n in "qk")
+                flow = amf.dense_flow(q[:-1], k, torch.arange(1, 9), (8, 8), 0.1)
+                return torch.autograd.grad(flow.square().sum(), latent)
+
+        return call
+
+    for block in sorted({0, last // 2, last}):
+        calls = {"all blocks": step(block, False), "early exit": step(block, True)}
+        report(f"2. one fresh inner step on tiny, block {block} of 0..{last}", interleaved(calls, runs))
+
+
+def dense_against_window(runs: int) -> None:
+    for grid in ((8, 8), (12, 12), (16, 16), (24, 24), (30, 52)):
+        generator = torch.Generator().manual_seed(0)
+        q, k = (torch.randn(6, grid[0] * grid[1], 128, generator=generator) * 2 for _ in range(2))
+        side = max(5, min(21, grid[0] * 2 // 3))
+        tiles, scale = amf.Tiles(grid, 3, 4), 128**-0.5
+
+        def flow(
+            window: bool,
+            q: Tensor = q,
+            k: Tensor = k,
+            grid: tuple[int, int] = grid,
+            side: int = side,
+            tiles: amf.Tiles = tiles,
+            scale: float = scale,
+        ) -> Callable[[], object]:
+            def call() -> object:
+                a, b = q.clone().requires_grad_(True), k.clone().requires_grad_(True)
+                total = a.new_zeros(())
+                for d in range(1, 5):
+                    if window:
+                        centres = amf.window_centres(a[:-d], b[d:], tiles, scale)
+                        moved = amf.windowed_flow(a[:-d], b[d:], amf.windows_at(centres, grid, side), tiles, scale)
+                    else:
+                        moved = amf.dense_flow(a[:-d], b, torch.arange(d, 6), grid, scale)
+                    total = total + moved.square().mean()
+                return torch.autograd.grad(total, (a, b))
+
+            return call
+
+        report(
+            f"3. flow at {grid[0]} rows x {grid[1]} columns, window {side}, span 5, F 6, D 128",
+            interleaved({"dense": flow(False), "windowed": flow(True)}, runs),
+        )
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--part", type=int, choices=(1, 2, 3), help="only one part")
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    for number, part in enumerate((windowed_against_literal, early_exit, dense_against_window), start=1):
+        if args.part in (None, number):
+            part(args.runs)

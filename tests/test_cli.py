@@ -1,0 +1,117 @@
+"""The command line's words: help at once, lists, descriptions, one sentence per mistake, exit code 2."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from helpers import bench, command
+
+PLUGIN = '''
+from fastvmt import Method
+class Mine(Method):
+    id = "mine"
+    summary = "a method from a file"
+METHODS = {"mine": Mine}
+'''
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom fastvmt.cli import app\nfrom typer.testing import CliRunner\n"
+        "said = CliRunner().invoke(app, ['--help'])\nassert said.exit_code == 0 and 'resume' in said.output\n"
+        "print([m for m in ('torch', 'diffusers', 'cv2', 'av', 'pandas', 'matplotlib', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stdout + done.stderr
+    heavy = subprocess.run([sys.executable, "-c", code.replace("import sys", "import sys, torch", 1)], capture_output=True, text=True)
+    assert "torch" in heavy.stdout  # the check above can fail
+
+
+def test_both_names_are_one_program() -> None:
+    import tomllib
+
+    from conftest import ROOT
+
+    scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    assert scripts == {"bench": "fastvmt.cli:main", "fastvmt-bench": "fastvmt.cli:main"}
+
+
+def test_lists_and_descriptions() -> None:
+    names = {kind: {r["name"] for r in bench("list", kind, "--json").data} for kind in ("methods", "metrics", "suites", "backbones")}
+    assert {"none", "sdedit", "ditflow", "fastvmt", "fastvmt:no-window", "fastvmt:no-window-loss", "fastvmt:no-step-skip"} <= names["methods"]
+    assert {"motion_fidelity", "motion_fidelity@smm-script", "time", "peak_memory"} <= names["metrics"]
+    assert {"shapes", "shapes-64"} <= names["suites"] and {"tiny", "wan2.1-1.3b", "wan2.1-14b"} <= names["backbones"]
+    about = bench("describe", "fastvmt", "--json").data
+    assert about["parameters"]["interval"]["default"] == 3 and "2602.05551" in about["source"]
+    assert bench("describe", "motion_fidelity", "--json").data["direction"] == "up"
+    assert bench("describe", "wan2.1-1.3b", "--json").data["download_gb"] == 28.9
+    assert "no transfer" in bench("list", "methods").out
+
+
+def test_a_plugin_file_is_listed_and_runs(tmp_path: Path, xs: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(PLUGIN)
+    assert "mine" in {r["name"] for r in bench("list", "methods", "--plugin", file, "--json").data}
+    said = bench("run", "--backbone", xs, "--limit", "1", "--methods", "mine,none", "--no-controls", "--plugin", file,
+                 "--metrics", "time", "--out", tmp_path / "r", "--json")  # fmt: skip
+    assert said.code == 2 and "are the same" not in said.out or said.code == 0, said.err
+
+
+def test_an_installed_plugin_is_listed_and_a_broken_one_named(tmp_path: Path) -> None:
+    """An entry point of an installed package, beside one whose import fails and one that takes our name."""
+    site = tmp_path / "site"
+    info = site / "their_method-1.0.dist-info"
+    info.mkdir(parents=True)
+    (site / "their_method.py").write_text(PLUGIN)
+    (site / "their_broken.py").write_text("raise ImportError('needs a library that is not here')")
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-method\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[fastvmt.methods]\ntheirs = their_method:Mine\nbroken = their_broken:X\nfastvmt = their_method:Mine\n"
+    )
+    import os
+
+    env = os.environ | {"PYTHONPATH": str(site)}
+    done = subprocess.run(command("list", "methods", "--json"), capture_output=True, text=True, env=env)
+    import json
+
+    rows = {(r["name"], r["origin"]): r["summary"] for r in json.loads(done.stdout)}
+    assert rows["theirs", "their-method"] == "a method from a file"
+    assert "needs a library that is not here" in rows["broken", "their-method"]
+    assert "taken" in rows["fastvmt", "their-method"] and "sliding-window" in rows["fastvmt", "built in"]
+
+
+@pytest.mark.parametrize(
+    ("words", "args"),
+    [
+        ("Did you mean fastvmt", ["run", "--methods", "fastvm"]),
+        ("--frames 29 or --frames 33", ["run", "--frames", "32"]),
+        ("not a multiple of 8", ["plan", "--width", "70"]),
+        ("No suite is called 'shaps'. Did you mean shapes", ["run", "--suite", "shaps"]),
+        ("hf download Wan-AI/Wan2.1-T2V-14B-Diffusers", ["run", "--backbone", "wan2.1-14b", "--frames", "33", "--limit", "1"]),
+        ("No backbone is called 'wan'", ["plan", "--backbone", "wan"]),
+        ("keeps 6 % of an edit", ["run", "--solver", "unipc"]),
+        ("comma-separated integers", ["run", "--seeds", "a"]),
+        ("No metric is called 'fvd'", ["run", "--metrics", "fvd"]),
+        ("is not a run folder", ["table", "nowhere"]),
+        ("is not a run folder", ["resume", "nowhere"]),
+        ("there is no such file", ["run", "--plugin", "nowhere.py"]),
+        ("Nothing is called 'xyz'", ["describe", "xyz"]),
+        ("There is no list of 'things'", ["list", "things"]),
+        ("at least 1 is needed", ["run", "--workers", "0", "--limit", "1"]),
+    ],
+)
+def test_one_sentence_per_mistake(words: str, args: list[str], tmp_path: Path) -> None:
+    said = bench(*args, cwd=tmp_path)
+    assert said.code == 2 and words in said.err, said.err
+    assert said.err.startswith("bench: ") and len(said.err.strip().splitlines()) == 1
+
+
+def test_odd_clips_each_get_their_sentence(clips: Path, tmp_path: Path) -> None:
+    said = bench("run", "--suite", clips / "odd", "--prompt", "a bus", "--frames", "33", cwd=tmp_path)
+    assert said.code == 2
+    for words in ("stops at frame 28", "rotate90.mov: 3 frames", "unordered.mov: 4 frames", "movi_a.gif: 24 frames"):
+        assert words in said.err

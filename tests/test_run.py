@@ -1,0 +1,261 @@
+"""Whole runs as a user starts them: real processes, real signals, the random Wan."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import ENV, Said, bench, command
+
+TOYS = Path(__file__).with_name("toys.py")
+
+
+def args(xs: Path, out: Path, *more: str, methods: str = "ditflow,fastvmt", limit: int = 2) -> list[str]:
+    return ["run", "--backbone", str(xs), "--suite", "shapes", "--limit", str(limit), "--methods", methods, "--threads", "1",
+            "--metrics", "motion_fidelity,time", "--out", str(out), *more]  # fmt: skip
+
+
+def digest_of(said: Said) -> str:
+    assert said.code == 0, said.err
+    return str(said.data["digest"])
+
+
+@pytest.fixture(scope="module")
+def undisturbed(xs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    said = bench(*args(xs, out, "--json"))
+    assert said.code == 0, said.err
+    return out, said.data
+
+
+def test_one_command_plans_makes_scores_and_tabulates(xs: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
+    out, data = undisturbed
+    assert [r["method"] for r in data["rows"]] == ["none", "sdedit", "ditflow", "fastvmt"]
+    assert [r["control"] for r in data["rows"]] == [True, True, False, False]
+    assert all(r["made"] == r["planned"] == 2 for r in data["rows"])
+    fast = data["rows"][3]
+    assert fast["metrics"]["time"]["n"] == 2 and fast["speed_up"]["n"] == 2
+    assert fast["speed_up"]["low"] <= fast["speed_up"]["value"] <= fast["speed_up"]["high"]
+    for name in ("config.json", "events.jsonl", "records.jsonl", "table.md", "sheet.png"):
+        assert (out / name).stat().st_size > 0
+    folders = sorted((out / "artefacts").iterdir())
+    assert len(folders) == 8 and all({"frames.mkv", "video.mp4", "meta.json"} == {p.name for p in f.iterdir()} for f in folders)
+    plan = bench("plan", *args(xs, out)[1:], "--json").data
+    assert plan["jobs"] == plan["done"] == 8 and plan["seconds"] == 0
+    text = bench("table", out).out
+    assert "none (control)" in text and "speed-up over ditflow" in text and str(out) in text
+
+
+def test_the_same_command_again_makes_nothing(xs: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
+    out, data = undisturbed
+    before = {p: p.stat().st_mtime_ns for p in (out / "artefacts").rglob("*")}
+    again = bench(*args(xs, out, "--json")).data
+    assert again["outcome"]["made"] == 0 and again["outcome"]["found"] == 8 and again["digest"] == data["digest"]
+    assert again["rows"] == data["rows"]
+    resumed = bench("resume", out, "--json").data
+    assert resumed["digest"] == data["digest"]
+    assert before == {p: p.stat().st_mtime_ns for p in (out / "artefacts").rglob("*")}
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_any_number_of_workers_gives_the_same_table(
+    xs: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]], workers: int
+) -> None:
+    assert digest_of(bench(*args(xs, tmp_path / "run", "--workers", str(workers), "--json"))) == undisturbed[1]["digest"]
+
+
+def test_scoring_again_generates_nothing(xs: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
+    out, _ = undisturbed
+    said = bench("score", out, "--metrics", "motion_fidelity@smm-script", "--json")
+    assert said.code == 0 and said.data["outcome"]["made"] == 0
+    assert said.data["rows"][0]["metrics"]["motion_fidelity@smm-script"]["n"] == 2
+
+
+def test_kill_9_at_random_moments_resumes_to_the_same_table(
+    xs: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]]
+) -> None:
+    """25 kills of the runner or of a worker, over as many runs as it takes; every run then ends as the undisturbed one."""
+    rng, kills, rounds = random.Random(7), 0, 0
+    while kills < 25:
+        rounds += 1
+        out = tmp_path / f"run{rounds}"
+        for _ in range(40):
+            process = subprocess.Popen(
+                command(*args(xs, out, "--workers", "2")), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=ENV
+            )
+            try:
+                process.wait(timeout=rng.uniform(1.0, 14.0))
+                break
+            except subprocess.TimeoutExpired:
+                victim = rng.choice([process.pid, *children(process.pid)])
+                done_before = finished(out)
+                os.kill(victim, signal.SIGKILL)
+                kills += 1
+                if victim != process.pid:
+                    process.wait()
+                    assert process.returncode in (0, 3)
+                    break
+                process.wait()
+                assert done_before <= finished(out)
+        final = bench(*args(xs, out, "--json"))
+        assert digest_of(final) == undisturbed[1]["digest"]
+        events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines() if line.endswith("}")]
+        made = [e["key"] for e in events if e["event"] == "made"]
+        assert len(made) == len(set(made)), "a finished job was done again"
+        assert not list((out / "artefacts").glob(".making-*"))
+
+
+def finished(out: Path) -> set[str]:
+    return {p.parent.name for p in (out / "artefacts").glob("[!.]*/meta.json")}
+
+
+def children(pid: int) -> list[int]:
+    try:
+        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "words"),
+    [
+        ("raises", "error", "a toy's own error"), ("gives-nan", "non_finite", "adjust at step 0"), ("wrong-shape", "wrong_output", "shape"),
+        ("out-of-memory", "out_of_memory", "out of memory"), ("aborts", "crash", "signal SIGSEGV"), ("hangs", "timeout", "longer than 6 s"),
+    ],
+)  # fmt: skip
+def test_whatever_a_method_does_becomes_a_record_and_the_run_goes_on(
+    xs: Path, tmp_path: Path, name: str, kind: str, words: str
+) -> None:
+    out = tmp_path / "run"
+    said = bench(
+        *args(xs, out, "--plugin", str(TOYS), "--no-controls", "--timeout", "6", "--json", methods=f"{name},none", limit=1)
+    )
+    assert said.code == 3
+    bad, good = said.data["rows"]
+    assert bad["failed"] == {kind: 1} and bad["made"] == 0 and good["made"] == 1
+    failure = json.loads((out / "failures.jsonl").read_text().splitlines()[-1])
+    assert failure["kind"] == kind and words in failure["message"] and failure["stage"]
+    assert any(f"1 failed ({kind})" in note for note in said.data["notes"])
+
+
+def test_a_worker_that_dies_once_costs_nothing(xs: Path, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    said = bench(
+        *args(xs, tmp_path / "run", "--plugin", str(TOYS), "--no-controls", "--json", methods=f"aborts:mark={mark}", limit=1)
+    )
+    assert said.code == 0 and said.data["rows"][0]["made"] == 1
+
+
+def test_fail_fast_stops(xs: Path, tmp_path: Path) -> None:
+    said = bench(
+        *args(
+            xs,
+            tmp_path / "run",
+            "--plugin",
+            str(TOYS),
+            "--no-controls",
+            "--fail-fast",
+            "--json",
+            methods="raises,none",
+            limit=1,
+        )
+    )
+    assert said.code == 3 and said.data["rows"][1]["made"] == 0
+
+
+def test_prints_of_a_method_stay_out_of_the_protocol(xs: Path, tmp_path: Path) -> None:
+    said = bench(*args(xs, tmp_path / "run", "--plugin", str(TOYS), "--no-controls", "--json", methods="prints", limit=1))
+    assert said.code == 0 and said.data["rows"][0]["made"] == 1
+    assert "raw bytes" in (tmp_path / "run" / "workers" / "worker-1.log").read_text()
+
+
+def test_a_metric_that_fails_on_some_clips_shows_n(xs: Path, tmp_path: Path) -> None:
+    said = bench(
+        *args(
+            xs,
+            tmp_path / "run",
+            "--plugin",
+            str(TOYS),
+            "--no-controls",
+            "--seeds",
+            "0,1",
+            "--metrics",
+            "half",
+            "--json",
+            methods="none",
+            limit=1,
+        )
+    )
+    cell = said.data["rows"][0]["metrics"]["half"]
+    assert cell["n"] == 1 and cell["failed"] == 1 and cell["mean"] == 1.0
+
+
+def test_ctrl_c_keeps_what_is_done_and_exits_130(xs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    process = subprocess.Popen(
+        command(*args(xs, out, methods="ditflow,fastvmt", limit=8)), stderr=subprocess.PIPE, text=True, env=ENV
+    )
+    assert process.stderr
+    for line in process.stderr:
+        if "made in" in line:
+            break
+    began = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    rest = process.stderr.read()
+    assert process.wait() == 130 and time.monotonic() - began < 20
+    assert "bench resume" in rest and "Traceback" not in rest
+    assert len(finished(out)) >= 1
+    assert json.loads((out / "events.jsonl").read_text().splitlines()[-1])["interrupted"] is True
+
+
+def test_a_flipped_bit_is_found_and_the_video_made_again(xs: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = bench(*args(xs, out, "--no-controls", "--json", methods="none", limit=1)).data
+    meta = next((out / "artefacts").glob("*/meta.json"))
+    meta.write_bytes(meta.read_bytes()[:-40])
+    second = bench(*args(xs, out, "--no-controls", "--json", methods="none", limit=1)).data
+    assert second["outcome"]["made"] == 1 and second["digest"] == first["digest"]
+    assert any("moved to quarantine" in n for n in second["notes"]) and len(list((out / "quarantine").iterdir())) == 1
+
+
+def test_presets_never_share_a_table(xs: Path, tmp_path: Path) -> None:
+    said = bench(*args(xs, tmp_path / "run", methods="fastvmt,fastvmt:released:tile=2x2"))
+    assert said.code == 4 and "presets paper and released" in said.err
+
+
+def test_a_folder_in_use_is_refused(xs: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
+    from fastvmt.store import Store
+
+    store = Store.open(undisturbed[0])
+    store.lock()
+    try:
+        said = bench(*args(xs, undisturbed[0]))
+    finally:
+        store.unlock()
+    assert said.code == 2 and "in use by process" in said.err
+
+
+def test_real_clips_end_to_end(clips: Path, tmp_path: Path) -> None:
+    said = bench(
+        "run", "--suite", str(clips), "--methods", "none,sdedit,ditflow,fastvmt", "--frames", "33", "--steps", "2", "--limit", "1",
+        "--out", str(tmp_path / "run"), "--json",
+    )  # fmt: skip
+    assert said.code == 0, said.err
+    assert [r["made"] for r in said.data["rows"]] == [1, 1, 1, 1]
+
+
+def test_python_does_what_the_command_does(xs: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
+    import fastvmt
+
+    request = fastvmt.Request(
+        methods=("ditflow", "fastvmt"), backbone=str(xs), limit=2, threads=1, metrics=("motion_fidelity", "time")
+    )
+    result = fastvmt.run(request, undisturbed[0], fastvmt.Options(style="none"))
+    assert result.table.digest == undisturbed[1]["digest"] and result.outcome.found == 8

@@ -1,0 +1,172 @@
+"""Keys and the run folder: identity, torn logs, damage, whole-or-absent writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fastvmt.atomic import append_line, write_atomic
+from fastvmt.errors import StoreError
+from fastvmt.keys import canonical_json, digest
+from fastvmt.model import Case, Failure, Job, MethodSpec, Reference, Setting, Suite
+from fastvmt.store import RunConfig, Store
+
+plain = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(plain)
+def test_canonical_json_round_trips(value: Any) -> None:
+    assert json.loads(canonical_json(value)) == value
+
+
+@given(st.dictionaries(st.text(), st.integers(), min_size=2, max_size=6))
+def test_order_of_keys_does_not_matter(value: dict[str, int]) -> None:
+    assert digest(value) == digest(dict(reversed(list(value.items()))))
+
+
+def test_pinned_digest() -> None:
+    """The same on every machine and Python: change it only together with KEY_FORMAT."""
+    assert digest({"b": [1, 2.5, "é"], "a": None}) == "21fddaeebc6c84f1b55624c41336b0e521adecf3e414f2eaa12789afd6167428"
+    with pytest.raises(ValueError, match="cannot hold nan"):
+        digest(float("nan"))
+    with pytest.raises(TypeError, match="cannot hold set"):
+        digest({1})
+
+
+def case(**changes: Any) -> Case:
+    reference = Reference(frames_digest="f" * 64, width=32, height=32, frames=17, source="a.mp4")
+    return Case(**({"id": "a", "prompt": "p", "caption": "c", "reference": reference} | changes))
+
+
+def setting(**changes: Any) -> Setting:
+    base = dict(
+        backbone="xs",
+        weights_digest="w",
+        width=32,
+        height=32,
+        frames=17,
+        steps=1,
+        guidance=3.0,
+        sigmas=(1.0, 0.0),
+        dtype="float32",
+        negative="",
+    )
+    return Setting(**(base | changes))
+
+
+METHOD = MethodSpec(label="none", method="none", version=1, params={})
+
+
+def config(**changes: Any) -> RunConfig:
+    base = dict(suite=Suite(name="s", cases=(case(),)), setting=setting(), methods=(METHOD,), seeds=(0,), metrics=("time",))
+    return RunConfig(**(base | changes))
+
+
+def test_every_field_that_decides_the_video_changes_the_key() -> None:
+    base = Job.make(METHOD, case(), 0, setting()).key
+    others = [
+        Job.make(METHOD.model_copy(update={"params": {"x": 1}}), case(), 0, setting()),
+        Job.make(METHOD.model_copy(update={"version": 2}), case(), 0, setting()),
+        Job.make(METHOD, case(prompt="q"), 0, setting()),
+        Job.make(METHOD, case(caption="d"), 0, setting()),
+        Job.make(METHOD, case(negative="n"), 0, setting()),
+        Job.make(METHOD, case(reference=case().reference.model_copy(update={"frames_digest": "e" * 64})), 0, setting()),
+        Job.make(METHOD, case(), 1, setting()),
+        *(Job.make(METHOD, case(), 0, setting(**{k: v})) for k, v in {
+            "weights_digest": "v", "width": 40, "height": 40, "frames": 21, "guidance": 4.0, "sigmas": (0.9, 0.0), "dtype": "bfloat16",
+        }.items()),
+    ]  # fmt: skip
+    keys = [j.key for j in others]
+    assert base not in keys and len(set(keys)) == len(keys)
+    same = case(id="b", reference=case().reference.model_copy(update={"source": "elsewhere/b.mp4"}))
+    assert Job.make(METHOD.model_copy(update={"label": "other words"}), same, 0, setting()).key == base
+
+
+def test_other_configuration_is_refused_by_name(tmp_path: Path) -> None:
+    Store.create(tmp_path / "r", config())
+    Store.create(tmp_path / "r", config(threads=2))
+    with pytest.raises(StoreError, match="different: seeds"):
+        Store.create(tmp_path / "r", config(seeds=(1,)))
+
+
+def test_a_folder_that_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="not a run folder"):
+        Store.open(tmp_path)
+    (tmp_path / "config.json").write_text('{"format": 99}')
+    with pytest.raises(StoreError, match="format 99, this version reads 1"):
+        Store.open(tmp_path).config()
+
+
+def test_a_log_cut_at_every_byte_loses_at_most_its_last_line(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "r", config())
+    for n in range(3):
+        store.add(Failure(job_key=f"k{n}", kind="error", stage="denoise", message="é"))
+    whole = (store.root / "failures.jsonl").read_bytes()
+    ends = [i + 1 for i, b in enumerate(whole) if b == 10]
+    for cut in range(len(whole) + 1):
+        (store.root / "failures.jsonl").write_bytes(whole[:cut])
+        reader = Store.open(store.root)
+        complete = sum(end <= cut for end in ends)
+        found = len(reader.failures())
+        assert found in (complete, complete + 1) and (found == complete or cut + 1 in ends)
+        assert len(reader.warnings) == (0 if cut in (0, *ends) or cut + 1 in ends else 1)
+
+
+def test_writing_goes_on_after_a_torn_line(tmp_path: Path) -> None:
+    store = Store.create(tmp_path / "r", config())
+    store.add(Failure(job_key="a", kind="error", stage="s", message="m"))
+    with open(store.root / "failures.jsonl", "ab") as f:
+        f.write(b'{"job_key": "b", "ki')
+    store.add(Failure(job_key="c", kind="error", stage="s", message="m"))
+    assert set(store.failures()) == {"a", "c"}
+    assert store.warnings == ["failures.jsonl: line 2 is damaged; passed over."]
+
+
+def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "x.json"
+    write_atomic(target, "old")
+
+    def full(*args: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fastvmt.atomic.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomic(target, "new")
+    assert target.read_text() == "old" and os.listdir(tmp_path) == ["x.json"]
+
+
+def test_a_held_folder_is_refused_and_freed_by_death(tmp_path: Path) -> None:
+    Store.create(tmp_path / "r", config())
+    code = (
+        "import sys; from pathlib import Path; from fastvmt.store import Store\n"
+        "store = Store.open(Path(sys.argv[1])); store.lock(); print('held', flush=True); sys.stdin.read()"
+    )
+    argv = [sys.executable, "-c", code, str(tmp_path / "r")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout and holder.stdout.readline() == b"held\n"
+        with pytest.raises(StoreError, match=f"in use by process {holder.pid}"):
+            Store.open(tmp_path / "r").lock()
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    store = Store.open(tmp_path / "r")
+    store.lock()
+    store.unlock()
+
+
+def test_append_puts_a_torn_piece_on_a_line_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "log").write_bytes(b"torn")
+    append_line(tmp_path / "log", "whole")
+    assert (tmp_path / "log").read_bytes() == b"torn\nwhole\n"
