@@ -24,11 +24,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from reference_amf import total_loss  # noqa: E402
+from fastvmt.methods import amf, released
+from reference_amf import total_loss
 
-from fastvmt import card  # noqa: E402
-from fastvmt.backbone import Backbone  # noqa: E402
-from fastvmt.methods import amf, released  # noqa: E402
+from fastvmt import card
+from fastvmt.backbone import Backbone
 
 
 def interleaved(calls: dict[str, Callable[[], object]], runs: int) -> dict[str, list[float]]:
@@ -50,9 +50,8 @@ def report(title: str, seconds: dict[str, list[float]]) -> None:
     for name, values in seconds.items():
         ratios = [a / b for a, b in zip(seconds[first], values, strict=True)]
         low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
-        print(
-            f"  {name:<34} median {statistics.median(values) * 1e3:9.1f} ms   {first} / this = {statistics.median(ratios):6.2f} [{low:.2f}, {high:.2f}]"
-        )
+        ratio = f"{first} / this = {statistics.median(ratios):6.2f} [{low:.2f}, {high:.2f}]"
+        print(f"  {name:<34} median {statistics.median(values) * 1e3:9.1f} ms   {ratio}")
 
 
 def windowed_against_literal(runs: int) -> None:

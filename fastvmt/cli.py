@@ -221,6 +221,32 @@ def describe(
             print(f"{key}: {value}")
 
 
+@app.command()
+def doctor(
+    backbone: Backbone = "tiny", frames: FrameCount = None, width: Width = None, height: Height = None,
+    clips: Annotated[int, typer.Option(help="Drawn clips to probe with.")] = 12, as_json: Json = False,
+) -> None:  # fmt: skip
+    """Show per block and noise level how well queries and keys follow known motion, to choose the guided block."""
+    from fastvmt import card as cards
+    from fastvmt import registry
+
+    card = cards.load(backbone)
+    size = [v or card.defaults[k] for k, v in (("width", width), ("height", height), ("frames", frames))]
+    card.check_size(*size)
+    cards.require_weights(card)
+    from fastvmt.backbone import Backbone as Loaded
+
+    found = registry.probes.get("correspondence")(Loaded(card), *size, clips=clips)
+    if as_json:
+        print(
+            json.dumps(
+                {"levels": found.levels, "forms": found.forms, "share": found.share.tolist(), "best": found.best_block()}
+            )
+        )
+    else:
+        print(registry.probes.get("correspondence-lines")(found))
+
+
 def main() -> None:
     """Entry point: errors raised on purpose end in one sentence and their exit code."""
     guarded(app)

@@ -33,6 +33,10 @@ BUILTIN: dict[str, dict[str, str]] = {
         "time": "fastvmt.metrics.cost:Time",
         "peak_memory": "fastvmt.metrics.cost:PeakMemory",
     },
+    "probes": {
+        "correspondence": "fastvmt.datasets.probe:correspondence",
+        "correspondence-lines": "fastvmt.datasets.probe:as_lines",
+    },
     "suites": {
         "shapes": "fastvmt.datasets.drawn:Shapes",
         "shapes-64": "fastvmt.datasets.drawn:Shapes64",
@@ -136,6 +140,7 @@ class Registry:
 methods = Registry("methods")
 metrics = Registry("metrics")
 suites = Registry("suites")
+probes = Registry("probes")
 
 
 def load_plugin(path: str) -> list[str]:

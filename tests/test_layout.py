@@ -10,7 +10,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from conftest import ROOT
 
 FOLDERS = ("methods", "metrics", "datasets", "reports")
@@ -71,13 +70,17 @@ def test_4_direction_of_imports() -> None:
     allowed = {"methods": ("methods",), "metrics": ("metrics", "datasets"), "datasets": ("datasets",), "reports": ("reports",)}
     for folder in FOLDERS:
         for path in (ROOT / folder).rglob("*.py"):
-            foreign = [m for m in imports(path) if m.startswith(tuple(f"fastvmt.{f}" for f in FOLDERS if f not in allowed[folder]))]
+            foreign = [
+                m for m in imports(path) if m.startswith(tuple(f"fastvmt.{f}" for f in FOLDERS if f not in allowed[folder]))
+            ]
             assert not foreign, (path.name, foreign)
 
 
 def test_5_types_are_checked_on_the_wheel() -> None:
     script = (ROOT / "scripts" / "types.sh").read_text()
-    assert "uv build --quiet --wheel" in script and "mypy" in script and "scripts/types.sh" in (ROOT / ".ci" / "run").read_text()
+    assert (
+        "uv build --quiet --wheel" in script and "mypy" in script and "scripts/types.sh" in (ROOT / ".ci" / "run").read_text()
+    )
 
 
 def test_6_workers_start_safely() -> None:
@@ -120,5 +123,10 @@ def test_7_installing_and_removing_our_wheel_leaves_hugging_face_datasets_whole(
 
 
 def test_modules_stay_small() -> None:
-    long = {p.name: n for top in ("fastvmt", *FOLDERS) for p in (ROOT / top).rglob("*.py") if (n := len(p.read_text().splitlines())) > 400}
+    long = {
+        p.name: n
+        for top in ("fastvmt", *FOLDERS)
+        for p in (ROOT / top).rglob("*.py")
+        if (n := len(p.read_text().splitlines())) > 400
+    }
     assert not long

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fastvmt.datasets.scene import draw
+from fastvmt.datasets.shapes import random_scene, stream
 
 from fastvmt import card
 from fastvmt.backbone import Backbone
-from fastvmt.datasets.scene import draw
-from fastvmt.datasets.shapes import random_scene, stream
 
 
 @pytest.fixture(scope="module")
