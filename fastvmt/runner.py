@@ -89,6 +89,7 @@ class _Hand:
                 inbox.put((self, json.loads(line)))
             except ValueError:
                 continue  # a library wrote to the pipe; the worker's log has what matters
+        self.process.stdout.close()
         inbox.put((self, {"report": "gone"}))
 
     def give(self, task: _Task) -> None:
@@ -100,10 +101,17 @@ class _Hand:
         except BrokenPipeError:
             pass  # its reader reports it gone
 
+    def let_go(self) -> None:
+        """Close its input, at which a worker ends by itself."""
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+
     def kill(self) -> None:
         """End the whole process group, so that no grandchild keeps anything open."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
+        self.let_go()
         self.process.wait()
 
 
@@ -199,8 +207,7 @@ class Runner:
             hand.give(task)
             return
         self.hands.remove(hand)
-        assert hand.process.stdin
-        hand.process.stdin.close()
+        hand.let_go()
         hand.process.wait()
 
     def _ignore(self, hand: _Hand, report: dict[str, Any]) -> None:

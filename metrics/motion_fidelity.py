@@ -17,9 +17,22 @@ MOVING_PX_AT_512 = 0.1
 def tracks(scored: Scored) -> tuple[lk.Tracks, lk.Tracks]:
     """Tracks of the generated clip and of the reference, computed once per job."""
     if "lk" not in scored.cache:
-        scored.cache["lk"] = (lk.track(scored.generated), lk.track(scored.reference))
+        scored.cache["lk"] = (lk.track(scored.generated), _reference_tracks(scored))
     found: tuple[lk.Tracks, lk.Tracks] = scored.cache["lk"]
     return found
+
+
+_REFERENCES: dict[str, lk.Tracks] = {}
+"""Tracks of references already seen by this process: every method of a case is scored against the same clip."""
+
+
+def _reference_tracks(scored: Scored) -> lk.Tracks:
+    key = scored.case.reference.frames_digest
+    if key not in _REFERENCES:
+        if len(_REFERENCES) >= 64:
+            _REFERENCES.clear()
+        _REFERENCES[key] = lk.track(scored.reference)
+    return _REFERENCES[key]
 
 
 def _shares(scored: Scored) -> dict[str, Any]:

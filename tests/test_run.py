@@ -199,17 +199,16 @@ def test_a_metric_that_fails_on_some_clips_shows_n(xs: Path, tmp_path: Path) -> 
 
 def test_ctrl_c_keeps_what_is_done_and_exits_130(xs: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    process = subprocess.Popen(
-        command(*args(xs, out, methods="ditflow,fastvmt", limit=8)), stderr=subprocess.PIPE, text=True, env=ENV
-    )
-    assert process.stderr
-    for line in process.stderr:
-        if "made in" in line:
-            break
-    began = time.monotonic()
-    process.send_signal(signal.SIGINT)
-    rest = process.stderr.read()
-    assert process.wait() == 130 and time.monotonic() - began < 20
+    argv = command(*args(xs, out, methods="ditflow,fastvmt", limit=8))
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=ENV) as process:
+        assert process.stderr
+        for line in process.stderr:
+            if "made in" in line:
+                break
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait() == 130 and time.monotonic() - began < 20
     assert "bench resume" in rest and "Traceback" not in rest
     assert len(finished(out)) >= 1
     assert json.loads((out / "events.jsonl").read_text().splitlines()[-1])["interrupted"] is True

@@ -6,8 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import torch
 from diffusers import WanPipeline
+from safetensors.torch import load_file, save_file
 
 from fastvmt.tiny.latents import Code, new_vae
 from fastvmt.tiny.parts import new_scheduler, new_text_encoder, new_tokenizer, new_transformer
@@ -36,7 +38,25 @@ def export(out: Path, code: Code, to: Path) -> None:
     for part in ("vae", "text_encoder", "tokenizer", "transformer", "scheduler"):
         shutil.rmtree(to / part, ignore_errors=True)
     pipe.save_pretrained(to, safe_serialization=True)
+    save_file({k: torch.from_numpy(v) for k, v in code.__dict__.items()}, to / "code.safetensors")
     for config in to.rglob("*.json"):  # no machine's paths in shipped files
         facts = json.loads(config.read_text())
         if isinstance(facts, dict) and facts.pop("_name_or_path", None) is not None:
             config.write_text(json.dumps(facts, indent=2) + "\n")
+
+
+def unpack(folder: Path, out: Path) -> None:
+    """Make a training folder whose stages start from a pipeline folder's weights, as ``train --warm`` asks for.
+
+    Raises:
+        FileExistsError: when the training folder already holds a stage.
+    """
+    for stage in ("vae", "flow"):
+        if (out / f"{stage}.pt").exists():
+            raise FileExistsError(f"{out}/{stage}.pt is there already; leave --warm out, or give another --out")
+    np.savez(out / "code.npz", **{k: v.numpy() for k, v in load_file(folder / "code.safetensors").items()})
+    pipe = WanPipeline.from_pretrained(folder, dtype=torch.float32)
+    decoder = torch.nn.ModuleList([pipe.vae.decoder, pipe.vae.post_quant_conv])
+    model = torch.nn.ModuleDict({"text": pipe.text_encoder, "transformer": pipe.transformer})
+    for stage, module in (("vae", decoder), ("flow", model)):
+        torch.save({"warm": module.state_dict()}, out / f"{stage}.warm.pt")

@@ -49,6 +49,7 @@ class Progress:
         self.average = {k: v.detach().clone() for k, v in module.state_dict().items()}
         self.step, self.seconds, self._saved, self._shown = 0, 0.0, time.time(), time.time()
         self._losses: list[float] = []
+        self.warm = False
 
     @property
     def share(self) -> float:
@@ -117,7 +118,12 @@ class Progress:
 
     def restore(self) -> int:
         """Load the stage's checkpoint if there is one; returns the number of the next clip."""
+        warm = self.run.folder / f"{self.stage}.warm.pt"
         if not self._path().exists():
+            if warm.exists():
+                self.warm = True
+                self.module.load_state_dict(torch.load(warm, weights_only=True)["warm"])
+                self.average = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
             return 0
         state = torch.load(self._path(), weights_only=True)
         self.module.load_state_dict(state["module"])

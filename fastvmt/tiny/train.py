@@ -51,9 +51,14 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--port", type=int, default=29517)
     parser.add_argument("--to", type=Path, help="export: the pipeline folder to write")
+    parser.add_argument("--warm", type=Path, help="start from the weights of a pipeline folder (code, vae and flow)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
+    if args.warm:
+        from fastvmt.tiny.export import unpack
+
+        unpack(args.warm, args.out)
     code = load_code(args.out)
     if args.stage == "vae":
         from fastvmt.tiny.vae import train_decoder
