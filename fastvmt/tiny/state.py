@@ -119,9 +119,9 @@ class Progress:
     def restore(self) -> int:
         """Load the stage's checkpoint if there is one; returns the number of the next clip."""
         warm = self.run.folder / f"{self.stage}.warm.pt"
+        self.warm = warm.exists()
         if not self._path().exists():
-            if warm.exists():
-                self.warm = True
+            if self.warm:
                 self.module.load_state_dict(torch.load(warm, weights_only=True)["warm"])
                 self.average = {k: v.detach().clone() for k, v in self.module.state_dict().items()}
             return 0

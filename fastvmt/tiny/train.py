@@ -1,7 +1,8 @@
 """``python -m fastvmt.tiny.train STAGE --out FOLDER --hours H``: repeat the training of the embedded backbone.
 
 Stages: ``code`` (fit the encoder, a minute), ``vae`` (decoder), ``flow`` (text encoder and transformer; several
-processes with ``--processes N``), ``export`` (write the ``WanPipeline`` folder). Each resumes where it stopped.
+processes with ``--processes N``), ``export`` (write the ``WanPipeline`` folder), ``picture`` (loss curve and sample
+sheet as PNG beside the log). Each resumes where it stopped.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ def _flow_process(rank: int, folder: str, hours: float, world: int, threads: int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=["code", "vae", "flow", "export"])
+    parser.add_argument("stage", choices=["code", "vae", "flow", "export", "picture"])
     parser.add_argument("--out", type=Path, required=True, help="training folder")
     parser.add_argument("--hours", type=float, default=1.0, help="training time of this stage")
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1)))
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--port", type=int, default=29517)
-    parser.add_argument("--to", type=Path, help="export: the pipeline folder to write")
+    parser.add_argument("--to", type=Path, help="export, picture: the pipeline folder to write or show")
     parser.add_argument("--warm", type=Path, help="start from the weights of a pipeline folder (code, vae and flow)")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -75,6 +76,10 @@ def main() -> None:
         from fastvmt.tiny.export import export
 
         export(args.out, code, args.to)
+    elif args.stage == "picture":
+        from fastvmt.tiny.picture import loss_curve, sample_sheet
+
+        print(loss_curve(args.out), sample_sheet(args.out, args.to))
 
 
 if __name__ == "__main__":
