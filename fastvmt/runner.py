@@ -24,6 +24,8 @@ from fastvmt.store import RunConfig, Store
 
 LOAD_SECONDS = 1800.0
 """Loading weights may take this long, whatever a job may take."""
+START_DEATHS = 20
+"""So many workers in a row may be killed before they are ready; then something kills them on purpose."""
 CRASH_ATTEMPTS = 2
 """A job whose worker died is tried once more; then it is a failure."""
 
@@ -124,7 +126,7 @@ class Runner:
         self.tasks: collections.deque[_Task] = collections.deque()
         self.hands: list[_Hand] = []
         self.progress = Progress(0, 0, "none")
-        self.made = self.failed = self._numbers = 0
+        self.made = self.failed = self._numbers = self._start_deaths = 0
         self._stop = False
 
     def run(self, generate: bool = True, metrics: tuple[str, ...] | None = None, rescore: bool = False) -> Outcome:
@@ -214,6 +216,7 @@ class Runner:
         pass
 
     def _on_ready(self, hand: _Hand, report: dict[str, Any]) -> None:
+        self._start_deaths = 0
         self._next(hand)
 
     def _on_loading(self, hand: _Hand, report: dict[str, Any]) -> None:
@@ -268,6 +271,11 @@ class Runner:
         self._replace(hand)
 
     def _fail_start(self, hand: _Hand, code: int) -> None:
+        """Killed while starting: another one. Ended by itself: the same would happen again, so say why."""
+        self._start_deaths += 1
+        if code < 0 and self._start_deaths < START_DEATHS:
+            self._replace(hand)
+            return
         tail = self._log_tail(hand)
         last = tail.strip().splitlines()[-1] if tail.strip() else "no output"
         raise StoreError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -86,28 +87,26 @@ def test_kill_9_at_random_moments_resumes_to_the_same_table(
     while kills < 25:
         rounds += 1
         out = tmp_path / f"run{rounds}"
-        for _ in range(40):
-            process = subprocess.Popen(
-                command(*args(xs, out, "--workers", "2")), stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=ENV
-            )
+        argv = command(*args(xs, out, "--workers", "2"))
+        process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=ENV)
+        while kills < 25:
             try:
-                process.wait(timeout=rng.uniform(1.0, 14.0))
+                process.wait(timeout=rng.uniform(0.5, 9.0))
                 break
             except subprocess.TimeoutExpired:
                 victim = rng.choice([process.pid, *children(process.pid)])
                 done_before = finished(out)
-                os.kill(victim, signal.SIGKILL)
-                kills += 1
-                if victim != process.pid:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(victim, signal.SIGKILL)
+                    kills += 1
+                if victim == process.pid:
                     process.wait()
-                    assert process.returncode in (0, 3)
-                    break
-                process.wait()
-                assert done_before <= finished(out)
-        final = bench(*args(xs, out, "--json"))
-        assert digest_of(final) == undisturbed[1]["digest"]
-        events = [json.loads(line) for line in (out / "events.jsonl").read_text().splitlines() if line.endswith("}")]
-        made = [e["key"] for e in events if e["event"] == "made"]
+                    assert done_before <= finished(out)
+                    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=ENV)
+        assert process.wait() in (0, 3)  # 3: a job whose worker was killed twice is a recorded failure, tried again below
+        assert digest_of(bench(*args(xs, out, "--json"))) == undisturbed[1]["digest"]
+        lines = (out / "events.jsonl").read_text().splitlines()
+        made = [e["key"] for e in map(json.loads, (n for n in lines if n.endswith("}"))) if e["event"] == "made"]
         assert len(made) == len(set(made)), "a finished job was done again"
         assert not list((out / "artefacts").glob(".making-*"))
 
