@@ -28,6 +28,9 @@ Run = Annotated[Path, typer.Argument(help="Run folder.")]
 Workers = Annotated[int, typer.Option(help="Worker processes.")]
 Timeout = Annotated[float, typer.Option(help="Seconds a job may take; 0 for no limit.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
+Reuse = Annotated[
+    bool, typer.Option(help="Take the same videos over from run folders beside this one (without their seconds).")
+]
 Methods = Annotated[str, typer.Option(help="Comma-separated, e.g. fastvmt,fastvmt:no-window,ditflow:inner=10.")]
 SuiteName = Annotated[str, typer.Option(help="Registered suite, folder of clips and prompts, suite.toml, or one clip.")]
 Backbone = Annotated[str, typer.Option(help="tiny, wan2.1-1.3b, wan2.1-14b, a WanPipeline folder, or a hub id.")]
@@ -74,11 +77,11 @@ def _request(v: dict[str, Any]) -> Request:
     )  # fmt: skip
 
 
-def _options(workers: int, timeout: float, fail_fast: bool, as_json: bool) -> Options:
+def _options(workers: int, timeout: float, fail_fast: bool, as_json: bool, reuse: bool = True) -> Options:
     from fastvmt.runner import Options
 
     style = "json" if as_json else "live" if sys.stderr.isatty() else "plain"
-    return Options(workers=workers, timeout=timeout, fail_fast=fail_fast, style=style)
+    return Options(workers=workers, timeout=timeout, fail_fast=fail_fast, reuse=reuse, style=style)
 
 
 def _finish(result: Result, as_json: bool) -> None:
@@ -103,13 +106,14 @@ def run(
     height: Height = None, frames: FrameCount = None, stride: Stride = 1, steps: Steps = None, guidance: Guidance = None,
     shift: Shift = None, strength: Strength = 1.0, solver: Solver = "euler", device: Device = "auto",
     dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, plugin: Plugin = None,
-    out: Out = None, workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False, as_json: Json = False,
+    out: Out = None, workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False,
+    reuse: Reuse = True, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan, generate what is missing, score, print the table. The same command resumes."""
     values = dict(locals())
     from fastvmt import api
 
-    _finish(api.run(_request(values), out, _options(workers, timeout, fail_fast, as_json)), as_json)
+    _finish(api.run(_request(values), out, _options(workers, timeout, fail_fast, as_json, reuse)), as_json)
 
 
 @app.command()
@@ -119,7 +123,7 @@ def plan(
     height: Height = None, frames: FrameCount = None, stride: Stride = 1, steps: Steps = None, guidance: Guidance = None,
     shift: Shift = None, strength: Strength = 1.0, solver: Solver = "euler", device: Device = "auto",
     dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, plugin: Plugin = None, out: Out = None,
-    workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False, as_json: Json = False,
+    workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False, reuse: Reuse = True, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Say what the same ``run`` would do and take, and do nothing."""
     values = dict(locals())
@@ -143,12 +147,17 @@ def plan(
 
 @app.command()
 def resume(
-    folder: Run, workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False, as_json: Json = False
+    folder: Run,
+    workers: Workers = 1,
+    timeout: Timeout = 0.0,
+    fail_fast: FailFast = False,
+    reuse: Reuse = True,
+    as_json: Json = False,
 ) -> None:
     """Go on with a run folder."""
     from fastvmt import api
 
-    _finish(api.resume(folder, _options(workers, timeout, fail_fast, as_json)), as_json)
+    _finish(api.resume(folder, _options(workers, timeout, fail_fast, as_json, reuse)), as_json)
 
 
 @app.command()

@@ -38,6 +38,8 @@ class Options:
     timeout: float = 0.0
     """Seconds a job may take; 0 for no limit."""
     fail_fast: bool = False
+    reuse: bool = True
+    """Take videos with the same key over from run folders beside this one (their seconds are then not reported)."""
     style: str = "plain"
 
 
@@ -143,6 +145,8 @@ class Runner:
         found = 0
         for job in jobs:
             artefact = self.store.artefact(job)
+            if artefact is None and generate and self.options.reuse:
+                artefact = self.store.adopt(job)
             found += artefact is not None
             if artefact is None and generate:
                 self.tasks.append(_Task(job, "generate", wanted))

@@ -223,6 +223,28 @@ class Store:
             return None
         return artefact
 
+    def adopt(self, job: Job) -> Artefact | None:
+        """Take over the same job's video from a run folder beside this one, every file verified; or None.
+
+        The copy says where it came from, and no seconds are ever reported for it.
+        """
+        for folder in sorted(self.root.resolve().parent.glob(f"*/artefacts/[!.]*--{job.key[:12]}")):
+            try:
+                found = Artefact.model_validate_json((folder / "meta.json").read_bytes())
+            except (OSError, ValueError):
+                continue
+            if found.key != job.key or any(file_info(folder / n) != i for n, i in found.files.items() if (folder / n).exists()):
+                continue
+            if not all((folder / name).exists() for name in found.files):
+                continue
+            made = self.new_folder()
+            for name in found.files:
+                shutil.copyfile(folder / name, made / name)
+            origin = found.reused_from or folder.parent.parent.name
+            self.publish(made, job, found.model_copy(update={"reused_from": origin}))
+            return self.artefact(job)
+        return None
+
     def _quarantine(self, folder: Path, why: Exception) -> None:
         place = self.root / "quarantine"
         place.mkdir(exist_ok=True)

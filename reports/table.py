@@ -190,6 +190,12 @@ def _title(config: RunConfig) -> str:
 
 def _notes(store: Store, config: RunConfig, rows: list[Row]) -> list[str]:
     notes = list(store.warnings)
+    reused = [j for j in config.jobs() if (a := store.artefact(j)) and a.reused_from]
+    if reused:
+        notes.append(
+            f"{len(reused)} videos were taken over from other runs; their seconds are not reported "
+            "(--no-reuse makes them again)."
+        )
     counts = {row.made for row in rows}
     if len(counts) > 1:
         notes.append(

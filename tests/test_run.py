@@ -72,6 +72,18 @@ def test_any_number_of_workers_gives_the_same_table(
     assert digest_of(bench(*args(xs, tmp_path / "run", "--workers", str(workers), "--json"))) == undisturbed[1]["digest"]
 
 
+def test_a_video_made_in_another_run_is_taken_over_without_its_seconds(
+    xs: Path, undisturbed: tuple[Path, dict[str, Any]]
+) -> None:
+    out, data = undisturbed
+    other = bench(*args(xs, out.with_name("other"), "--json", methods="fastvmt,ditflow:inner=2"))
+    assert other.code == 0 and other.data["outcome"] == {"made": 2, "found": 6, "failed": 0, "interrupted": False}
+    fast, new = other.data["rows"][2:]
+    assert fast["metrics"]["motion_fidelity"] == data["rows"][3]["metrics"]["motion_fidelity"]
+    assert fast["metrics"]["time"]["n"] == 0 and new["metrics"]["time"]["n"] == 2
+    assert any("taken over from other runs" in n for n in other.data["notes"])
+
+
 def test_scoring_again_generates_nothing(xs: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
     out, _ = undisturbed
     said = bench("score", out, "--metrics", "motion_fidelity@smm-script", "--json")
@@ -87,7 +99,7 @@ def test_kill_9_at_random_moments_resumes_to_the_same_table(
     while kills < 25:
         rounds += 1
         out = tmp_path / f"run{rounds}"
-        argv = command(*args(xs, out, "--workers", "2"))
+        argv = command(*args(xs, out, "--workers", "2", "--no-reuse"))
         process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=ENV)
         while kills < 25:
             try:
@@ -104,7 +116,7 @@ def test_kill_9_at_random_moments_resumes_to_the_same_table(
                     assert done_before <= finished(out)
                     process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=ENV)
         assert process.wait() in (0, 3)  # 3: a job whose worker was killed twice is a recorded failure, tried again below
-        assert digest_of(bench(*args(xs, out, "--json"))) == undisturbed[1]["digest"]
+        assert digest_of(bench(*args(xs, out, "--no-reuse", "--json"))) == undisturbed[1]["digest"]
         lines = (out / "events.jsonl").read_text().splitlines()
         made = [e["key"] for e in map(json.loads, (n for n in lines if n.endswith("}"))) if e["event"] == "made"]
         assert len(made) == len(set(made)), "a finished job was done again"
