@@ -68,17 +68,24 @@ class _Task:
 class _Hand:
     """One worker process with what it is doing."""
 
-    def __init__(self, number: int, root: Path, threads: int, inbox: queue.Queue[tuple[_Hand, dict[str, Any]]]) -> None:
+    def __init__(
+        self, number: int, root: Path, threads: int, crowded: bool, inbox: queue.Queue[tuple[_Hand, dict[str, Any]]]
+    ) -> None:
         self.number, self.started, self.stage = number, 0.0, "start"
         self.task: _Task | None = None
         self.loading = False
         log = open(root / "workers" / f"worker-{number}.log", "ab")  # noqa: SIM115 - handed to the child
-        env = os.environ | {
-            "PYTHONSAFEPATH": "1",
-            "OMP_NUM_THREADS": str(threads),
-            "OMP_WAIT_POLICY": "PASSIVE",
-            "PYTHONUNBUFFERED": "1",
-        }
+        # Waiting threads spin unless told to sleep: right for one worker on idle cores, ruinous when workers share them.
+        wait = {"OMP_WAIT_POLICY": "PASSIVE"} if crowded else {}
+        env = (
+            os.environ
+            | wait
+            | {
+                "PYTHONSAFEPATH": "1",
+                "OMP_NUM_THREADS": str(threads),
+                "PYTHONUNBUFFERED": "1",
+            }
+        )
         self.process = subprocess.Popen(
             [sys.executable, "-m", "fastvmt.worker", str(root.resolve())],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=env, cwd=root, start_new_session=True,
@@ -200,7 +207,7 @@ class Runner:
 
     def _hire(self) -> None:
         self._numbers += 1
-        self.hands.append(_Hand(self._numbers, self.store.root, self.config.threads, self.inbox))
+        self.hands.append(_Hand(self._numbers, self.store.root, self.config.threads, self.options.workers > 1, self.inbox))
 
     def _next(self, hand: _Hand) -> None:
         """The next task for a free worker, or its leave."""

@@ -217,7 +217,9 @@ def as_lines(table: Table, path: Path | None = None) -> str:
         metric = _metric(name)
         heads.append(name + (f" [{metric.unit}]" if metric.unit else "") + arrows[metric.direction])
     heads.append(f"speed-up over {DENSE}")
-    body = [[_label(r), _count(r), *(_text(r.cells[m], m) for m in table.metrics), _ratio(r.speed_up)] for r in table.rows]
+    body = [
+        [_label(r), _count(r), *(_text(r.cells[m], m, r.made) for m in table.metrics), _ratio(r.speed_up)] for r in table.rows
+    ]
     widths = [max(len(row[i]) for row in [heads, *body]) for i in range(len(heads))]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in [heads, *body]]
     lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
@@ -236,15 +238,14 @@ def _count(row: Row) -> str:
     return str(row.made) if row.made == row.planned else f"{row.made} of {row.planned}"
 
 
-def _text(cell: Cell, name: str) -> str:
+def _text(cell: Cell, name: str, made: int) -> str:
     if cell.mean is None:
         return "undefined" if cell.undefined else "failed" if cell.failed else "–"
     places = _metric(name).decimals
     text = f"{cell.mean:.{places}f}"
     if cell.error is not None:
         text += f" ± {cell.error:.{places}f}"
-    extra = [f"n={cell.n}"] if cell.undefined or cell.failed else []
-    return text + (f" ({', '.join(extra)})" if extra else "")
+    return text if cell.n == made else f"{text} (n={cell.n})"
 
 
 def _ratio(ratio: Ratio | None) -> str:
