@@ -34,6 +34,7 @@ class Card:
         blocks, heads, head_dim, patch, latent_channels, vae_spatial, vae_temporal: from the configs.
         defaults: width, height, frames, steps, guidance, shift, negative.
         methods: parameter defaults by method id.
+        note: what must stand under every table made with it.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Card:
     parameters: int
     defaults: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
+    note: str = ""
 
     @property
     def multiple(self) -> int:
@@ -189,6 +191,7 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
         parameters=facts.get("shape", {}).get("parameters", 0),
         defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
         methods=facts.get("methods", {}),
+        note=facts.get("note", ""),
     )
 
 

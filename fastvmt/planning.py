@@ -136,7 +136,7 @@ def resolve(request: Request) -> Plan:
     config = RunConfig(
         suite=suite, setting=setting, methods=methods, seeds=request.seeds, metrics=request.metrics,
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins), device=device,
-        threads=request.threads or _cores(), offload=request.offload,
+        threads=request.threads or _cores(), offload=request.offload, notes=(card.note,) if card.note else (),
     )  # fmt: skip
     return Plan(config, card, references)
 

@@ -50,6 +50,8 @@ class RunConfig(Frozen):
     device: str = "cpu"
     threads: int = 1
     offload: bool = False
+    notes: tuple[str, ...] = ()
+    """Under every table of the run."""
 
     def jobs(self) -> list[Job]:
         """All jobs: cases outermost, so that the first rows of a table are complete early."""
@@ -88,7 +90,7 @@ class Store:
         if (root / "config.json").exists():
             before = store.config()
             differing = [k for k in RunConfig.model_fields if getattr(before, k) != getattr(config, k)]
-            decisive = [k for k in differing if k not in ("device", "threads", "offload", "plugins", "metrics")]
+            decisive = [k for k in differing if k not in ("device", "threads", "offload", "plugins", "metrics", "notes")]
             if decisive:
                 raise StoreError(
                     f"{root} holds another run (different: {', '.join(decisive)}). Give another --out, or leave it out."

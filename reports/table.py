@@ -204,8 +204,7 @@ def _notes(store: Store, config: RunConfig, rows: list[Row]) -> list[str]:
     for row in rows:
         for kind, n in sorted(row.failed.items()):
             notes.append(f"{row.label}: {n} failed ({kind}); see failures.jsonl.")
-    if config.setting.backbone == "tiny":
-        notes.append("A result on tiny is a result on tiny: drawn shapes, 64 px, its own tuned parameters.")
+    notes += config.notes
     return notes
 
 
