@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.errors import StoreError
-from fastvmt.model import Failure, Job, MetricRecord
+from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.progress import Progress
 from fastvmt.scoring import record_key, wanted_metrics
 from fastvmt.store import RunConfig, Store
@@ -158,7 +158,7 @@ class Runner:
             if artefact is None and generate:
                 self.tasks.append(_Task(job, "generate", wanted))
             elif artefact is not None:
-                missing = self._missing(job, wanted, {} if rescore else records)
+                missing = self._missing(job, artefact, wanted, {} if rescore else records)
                 if missing:
                     self.tasks.append(_Task(job, "score", missing))
         self.progress = Progress(len(jobs), found, self.options.style)
@@ -177,10 +177,8 @@ class Runner:
         self.store.event("ended", made=self.made, failed=self.failed, interrupted=interrupted, time=time.time())
         return Outcome(self.made, found, self.failed, interrupted)
 
-    def _missing(self, job: Job, wanted: list[str], records: dict[str, MetricRecord]) -> list[str]:
-        artefact = self.store.artefact(job)
+    def _missing(self, job: Job, artefact: Artefact, wanted: list[str], records: dict[str, MetricRecord]) -> list[str]:
         case = next(c for c in self.config.suite.cases if c.id == job.case_id)
-        assert artefact is not None
         return [
             m.id for m in wanted_metrics(wanted, case, artefact)
             if (r := records.get(record_key(m, artefact, case, job))) is None or r.status == "failed"

@@ -8,11 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffusers import WanPipeline
+from diffusers import AutoencoderKLWan, WanPipeline
 from safetensors.torch import load_file, save_file
 
-from fastvmt.tiny.latents import Code, new_vae
+from fastvmt.tiny.data import FULL_FRAMES, draw_batch
+from fastvmt.tiny.latents import Code, LinearEncoder, new_vae
 from fastvmt.tiny.parts import new_scheduler, new_text_encoder, new_tokenizer, new_transformer
+from fastvmt.tiny.vae import reconstruction_psnr
 
 
 def assemble(out: Path, code: Code) -> WanPipeline:
@@ -54,9 +56,21 @@ def unpack(folder: Path, out: Path) -> None:
     for stage in ("vae", "flow"):
         if (out / f"{stage}.pt").exists():
             raise FileExistsError(f"{out}/{stage}.pt is there already; leave --warm out, or give another --out")
-    np.savez(out / "code.npz", **{k: v.numpy() for k, v in load_file(folder / "code.safetensors").items()})
+    np.savez(out / "code.npz", **read_code(folder).__dict__)
     pipe = WanPipeline.from_pretrained(folder, dtype=torch.float32)
     decoder = torch.nn.ModuleList([pipe.vae.decoder, pipe.vae.post_quant_conv])
     model = torch.nn.ModuleDict({"text": pipe.text_encoder, "transformer": pipe.transformer})
     for stage, module in (("vae", decoder), ("flow", model)):
         torch.save({"warm": module.state_dict()}, out / f"{stage}.warm.pt")
+
+
+def read_code(folder: Path) -> Code:
+    """The encoder's code as shipped beside the weights."""
+    return Code(**{k: v.numpy() for k, v in load_file(folder / "code.safetensors").items()})
+
+
+def measure(folder: Path, clips: int = 24) -> dict[str, float]:
+    """PSNR in dB of a pipeline folder's VAE on held-out 33-frame clips: all, moving pixels, last 8 frames."""
+    vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae")
+    video, _ = draw_batch(0, clips, FULL_FRAMES, "heldout")
+    return reconstruction_psnr(vae, LinearEncoder(read_code(folder)), video)

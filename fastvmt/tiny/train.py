@@ -1,8 +1,9 @@
 """``python -m fastvmt.tiny.train STAGE --out FOLDER --hours H``: repeat the training of the embedded backbone.
 
 Stages: ``code`` (fit the encoder, a minute), ``vae`` (decoder), ``flow`` (text encoder and transformer; several
-processes with ``--processes N``), ``export`` (write the ``WanPipeline`` folder), ``picture`` (loss curve and sample
-sheet as PNG beside the log). Each resumes where it stopped.
+processes with ``--processes N``), ``export`` (write the ``WanPipeline`` folder ``--to``), ``picture`` (loss curve and
+sample sheet as PNG beside the log), ``psnr`` (reconstruction of 24 held-out clips by the folder ``--to``). The training
+stages resume where they stopped.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def _flow_process(rank: int, folder: str, hours: float, world: int, threads: int
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stage", choices=["code", "vae", "flow", "export", "picture"])
+    parser.add_argument("stage", choices=["code", "vae", "flow", "export", "picture", "psnr"])
     parser.add_argument("--out", type=Path, required=True, help="training folder")
     parser.add_argument("--hours", type=float, default=1.0, help="training time of this stage")
     parser.add_argument("--threads", type=int, default=max(1, (os.cpu_count() or 1)))
@@ -56,6 +57,11 @@ def main() -> None:
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
+    if args.stage == "psnr":
+        from fastvmt.tiny.export import measure
+
+        print(measure(args.to))
+        return
     if args.warm:
         from fastvmt.tiny.export import unpack
 
