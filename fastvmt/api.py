@@ -38,11 +38,11 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
         NotComparable: when the methods must not share a table.
     """
     from fastvmt.card import require_weights
-    from fastvmt.reports.table import _refuse_mixed_presets
+    from fastvmt.reports.table import refuse_mixed_presets
 
     plan = resolve(request)
     require_weights(plan.card)
-    _refuse_mixed_presets(plan.config)
+    refuse_mixed_presets(plan.config)
     store = plan.open_store(out)
     return _go(store, plan.config, options or Options())
 

@@ -18,7 +18,7 @@ from fastvmt.backbone import Backbone
 from fastvmt.denoise import denoise
 from fastvmt.errors import NonFinite, WrongOutput
 from fastvmt.keys import digest, frames_digest
-from fastvmt.measure import Stages, cpu_name, peak_process_bytes, software
+from fastvmt.measure import Stages, cpu_name, peak_process_bytes, reset_peak, software
 from fastvmt.method import Context
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.specs import build
@@ -119,6 +119,7 @@ class Generator:
         torch.manual_seed(job.seed)
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
+        reset_peak()
         self.backbone.forward_equivalents = 0.0
         negative = setting.negative if case.negative is None else case.negative
         texts = {

@@ -77,7 +77,7 @@ def build(store: Store, config: RunConfig) -> Table:
     Raises:
         NotComparable: when one method stands in it with two presets, or records differ in identity.
     """
-    _refuse_mixed_presets(config)
+    refuse_mixed_presets(config)
     jobs = config.jobs()
     artefacts = {j.key: a for j in jobs if (a := store.artefact(j))}
     failures = store.failures()
@@ -113,7 +113,12 @@ def _metric_names(config: RunConfig) -> list[str]:
     return list(dict.fromkeys([*config.metrics, *registry.metrics.names()]))
 
 
-def _refuse_mixed_presets(config: RunConfig) -> None:
+def refuse_mixed_presets(config: RunConfig) -> None:
+    """Numbers of two presets of one method must not stand side by side.
+
+    Raises:
+        NotComparable: naming the method and its presets.
+    """
     presets: dict[str, set[str]] = defaultdict(set)
     for method in config.methods:
         if method.preset:

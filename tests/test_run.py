@@ -184,7 +184,9 @@ def test_fail_fast_stops(xs: Path, tmp_path: Path) -> None:
 def test_prints_of_a_method_stay_out_of_the_protocol(xs: Path, tmp_path: Path) -> None:
     said = bench(*args(xs, tmp_path / "run", "--plugin", str(TOYS), "--no-controls", "--json", methods="prints", limit=1))
     assert said.code == 0 and said.data["rows"][0]["made"] == 1
-    assert "raw bytes" in (tmp_path / "run" / "workers" / "worker-1.log").read_text()
+    log = (tmp_path / "run" / "workers" / "worker-1.log").read_text()
+    assert "raw bytes" in log
+    assert "safe path True folder run" in log  # rule 6 of the layout: nothing of the current folder can be imported
 
 
 def test_a_metric_that_fails_on_some_clips_shows_n(xs: Path, tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ class Prints(Toy):
     def misbehave(self, x: Tensor) -> Tensor:
         print('{"report": "made"}', flush=True)
         os.write(1, b"raw bytes\n")
+        print("safe path", sys.flags.safe_path, "folder", Path.cwd().name, flush=True)
         return x
 
 
