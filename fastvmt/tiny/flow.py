@@ -17,9 +17,11 @@ from torch import Tensor, nn
 
 from fastvmt.tiny.data import draw_batch
 from fastvmt.tiny.latents import LinearEncoder
+from fastvmt.tiny.muon import Muon
 from fastvmt.tiny.parts import TEXT_LENGTH, embed, new_text_encoder, new_tokenizer, new_transformer
 from fastvmt.tiny.state import Progress, Run
 
+AFTER_FIRST_RUN = 10**7  # clips of a warm start: none that the weights may have been trained on
 PIPELINE_LENGTH = 512  # WanPipeline pads captions to this many tokens unless told otherwise
 
 
@@ -51,12 +53,12 @@ def stage_of(share: float, warm: bool) -> tuple[int, int]:
     return 33, 8
 
 
-def _optimisers(model: Any) -> list[torch.optim.Optimizer]:
+def _optimisers(model: Any, rank: int = 0, world: int = 1) -> list[torch.optim.Optimizer]:
     """Muon for the blocks' matrices, AdamW for the rest; ``lr`` holds each one's factor on the base rate."""
     matrices = [p for n, p in model["transformer"].blocks.named_parameters() if p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
-    muon = torch.optim.Muon(matrices, lr=1.0, weight_decay=0.01, adjust_lr_fn="match_rms_adamw")
+    muon = Muon(matrices, lr=1.0, weight_decay=0.01, rank=rank, world=world)
     return [muon, torch.optim.AdamW(rest, lr=1.0, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
@@ -68,8 +70,10 @@ def train_flow(run: Run, encode: LinearEncoder, hours: float) -> None:
     cross = PaddedCrossAttention()
     for block in model["transformer"].blocks:
         block.attn2.set_processor(cross)
-    progress = Progress(run, "flow", model, _optimisers(model), hours, base_lr=2e-3, average=0.997)
+    progress = Progress(run, "flow", model, _optimisers(model, run.rank, run.world), hours, base_lr=2e-3, average=0.997)
     number = progress.restore()
+    if progress.warm and not number:
+        number = AFTER_FIRST_RUN
     while progress.share < 1:
         began = time.time()
         frames, batch = stage_of(progress.share, progress.warm)
