@@ -102,7 +102,7 @@ def _triangle_wave(u: F32) -> F32:
     return out
 
 
-def _pattern(name: str, u: F32, v: F32) -> F32:
+def pattern_weight(name: str, u: F32, v: F32) -> F32:
     """Two-tone weight in 0..1 for ground coordinates in periods; soft edges about two pixels wide."""
     if name == "plain":
         return np.zeros(np.broadcast_shapes(u.shape, v.shape), np.float32)
@@ -173,7 +173,7 @@ def draw(scene: Scene) -> NDArray[np.uint8]:
     inverse_zoom = _snap(1 / scene.zoom, (-1, 1, 1))
     u = ((px - cx - _snap(scene.pan_x, (-1, 1, 1))) * inverse_zoom + cx) / np.float32(PATTERN_PERIOD_PX)
     v = ((py - cy - _snap(scene.pan_y, (-1, 1, 1))) * inverse_zoom + cy) / np.float32(PATTERN_PERIOD_PX)
-    w = _pattern(scene.pattern, u + np.float32(scene.phase[0]), v + np.float32(scene.phase[1]))
+    w = pattern_weight(scene.pattern, u + np.float32(scene.phase[0]), v + np.float32(scene.phase[1]))
     light = np.array(GROUND_COLOURS[scene.ground], np.float32)
     tone = np.float32(1) - np.float32(0.4) * w
     planes = np.stack([np.broadcast_to(tone * c, (scene.frames, scene.height, scene.width)) for c in light])

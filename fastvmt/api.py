@@ -82,6 +82,15 @@ def table(folder: Path) -> Table:
     return build(store, config)
 
 
+def by_category(folder: Path) -> str:
+    """The table of a run folder split by the cases' category, as Markdown."""
+    from fastvmt.reports.breakdown import as_lines
+
+    found = table(folder)
+    store = Store.open(folder)
+    return as_lines(found, store, store.config())
+
+
 def plan(request: Request, out: Path | None = None) -> tuple[Plan, Estimate]:
     """What a run would do and take; writes nothing."""
     plan = resolve(request)

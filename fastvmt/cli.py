@@ -52,6 +52,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Threads = Annotated[int, typer.Option(help="CPU threads of each worker; 0 for all cores.")]
 Offload = Annotated[bool, typer.Option(help="Keep text encoder and VAE on the CPU between uses.")]
+By = Annotated[str, typer.Option(help="category: also print a table split by the cases' category.")]
 Plugin = Annotated[list[str] | None, typer.Option(help="Python file with METHODS, METRICS or SUITES; may be repeated.")]
 
 
@@ -84,7 +85,21 @@ def _options(workers: int, timeout: float, fail_fast: bool, as_json: bool, reuse
     return Options(workers=workers, timeout=timeout, fail_fast=fail_fast, reuse=reuse, style=style)
 
 
-def _finish(result: Result, as_json: bool) -> None:
+def _check_by(by: str) -> None:
+    from fastvmt.errors import SpecError
+
+    if by not in ("", "category"):
+        raise SpecError(f"--by {by}: a table can be split by category only.")
+
+
+def _print_split(folder: Path, by: str) -> None:
+    from fastvmt import api
+
+    if by:
+        print("\n" + api.by_category(folder))
+
+
+def _finish(result: Result, as_json: bool, by: str = "") -> None:
     from fastvmt.reports.table import as_data, as_lines
 
     outcome = result.outcome
@@ -92,6 +107,7 @@ def _finish(result: Result, as_json: bool) -> None:
         print(json.dumps(as_data(result.table) | {"folder": str(result.folder), "outcome": vars(outcome)}, ensure_ascii=False))
     else:
         print(as_lines(result.table, result.sheet))
+        _print_split(result.folder, by)
     if outcome.interrupted:
         print(f"Interrupted; what was finished is kept. Go on with: bench resume {result.folder}", file=sys.stderr)
         raise typer.Exit(130)
@@ -107,13 +123,14 @@ def run(
     shift: Shift = None, strength: Strength = 1.0, solver: Solver = "euler", device: Device = "auto",
     dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, plugin: Plugin = None,
     out: Out = None, workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False,
-    reuse: Reuse = True, as_json: Json = False,
+    reuse: Reuse = True, by: By = "", as_json: Json = False,
 ) -> None:  # fmt: skip
     """Plan, generate what is missing, score, print the table. The same command resumes."""
     values = dict(locals())
     from fastvmt import api
 
-    _finish(api.run(_request(values), out, _options(workers, timeout, fail_fast, as_json, reuse)), as_json)
+    _check_by(by)
+    _finish(api.run(_request(values), out, _options(workers, timeout, fail_fast, as_json, reuse)), as_json, by)
 
 
 @app.command()
@@ -174,14 +191,17 @@ def score(
 
 
 @app.command()
-def table(folder: Run, as_json: Json = False) -> None:
+def table(folder: Run, by: By = "", as_json: Json = False) -> None:
     """Print the table of a run folder."""
     from fastvmt import api
     from fastvmt.reports.table import as_data, as_lines
 
+    _check_by(by)
     found = api.table(folder)
     sheet = folder / "sheet.png"
     print(json.dumps(as_data(found), ensure_ascii=False) if as_json else as_lines(found, sheet if sheet.exists() else None))
+    if not as_json:
+        _print_split(folder, by)
 
 
 @app.command("list")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from fastvmt.datasets.drawn import find_pair
 from fastvmt.datasets.scene import GROUND_COLOURS, SUBJECT_COLOURS
-from fastvmt.datasets.shapes import truth
+from fastvmt.datasets.shapes import Pair, suite_pairs, truth
 from numpy.typing import NDArray
 
 from fastvmt.metric import Metric, Scored, Value
@@ -67,9 +67,14 @@ class Trajectory(Metric):
         pair = find_pair(case.reference.source, case.reference.frames)
         return bool(pair and pair.category == "single_object")
 
-    def score(self, scored: Scored) -> Value:
-        pair = find_pair(scored.case.reference.source, scored.case.reference.frames)
+    def judged_against(self, case: Case) -> Pair:
+        """The pair whose reference's path is the known one."""
+        pair = find_pair(case.reference.source, case.reference.frames)
         assert pair is not None
+        return pair
+
+    def score(self, scored: Scored) -> Value:
+        pair = self.judged_against(scored.case)
         known = truth(pair.reference).centroids[0]
         found = centroids(subject_mask(scored.generated, scored.case.prompt))
         if found is None:
@@ -82,3 +87,20 @@ class Trajectory(Metric):
             path_cosine(found, known, scored.generated.shape[2]),
             {"relative_error": round(float(np.linalg.norm(error) / spread), 4)},
         )
+
+
+class TrajectoryWrong(Trajectory):
+    """The control of the measure: the same clip against the path of the next single-object pair of its suite.
+
+    What does not depend on the reference (an easy suite, a habit of the model) shows here as much as in ``trajectory``.
+    """
+
+    id = "trajectory_wrong"
+    summary = "control: path of the subject against the path of another pair's reference"
+    direction = "none"
+
+    def judged_against(self, case: Case) -> Pair:
+        own = super().judged_against(case)
+        suite = case.reference.source.partition(":")[2].partition("/")[0]
+        single = [p for p in suite_pairs(suite, case.reference.frames) if p.category == "single_object"]
+        return single[([p.name for p in single].index(own.name) + 1) % len(single)]

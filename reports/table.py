@@ -92,7 +92,7 @@ def build(store: Store, config: RunConfig) -> Table:
             if job.key not in artefacts and job.key in failures:
                 kinds[failures[job.key].kind] += 1
         keys = {j.key for j in own}
-        cells = {m: _cell([r for r in records if r.metric == m and r.job_key in keys]) for m in names}
+        cells = {m: cell_of([r for r in records if r.metric == m and r.job_key in keys]) for m in names}
         made = sum(k in artefacts for k in keys)
         rows.append(Row(method.label, method.control, made, len(own), dict(kinds), cells))
     _add_speed_up(rows, jobs, records)
@@ -148,7 +148,8 @@ def _identities(records: list[MetricRecord]) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _cell(records: list[MetricRecord]) -> Cell:
+def cell_of(records: list[MetricRecord]) -> Cell:
+    """Mean and standard error of what is defined among some records of one metric."""
     values = np.array([r.value for r in records if r.status == "ok" and r.value is not None])
     undefined = sum(r.status == "undefined" for r in records)
     failed = sum(r.status == "failed" for r in records)
@@ -215,14 +216,10 @@ def _notes(store: Store, config: RunConfig, rows: list[Row]) -> list[str]:
 
 def as_lines(table: Table, path: Path | None = None) -> str:
     """The table as Markdown text, which also reads well on a terminal."""
-    arrows = {"up": " ↑", "down": " ↓", "none": ""}
-    heads = ["method", "n"]
-    for name in table.metrics:
-        metric = _metric(name)
-        heads.append(name + (f" [{metric.unit}]" if metric.unit else "") + arrows[metric.direction])
-    heads.append(f"speed-up over {DENSE}")
+    heads = ["method", "n", *(head_of(m) for m in table.metrics), f"speed-up over {DENSE}"]
     body = [
-        [_label(r), _count(r), *(_text(r.cells[m], m, r.made) for m in table.metrics), _ratio(r.speed_up)] for r in table.rows
+        [_label(r), _count(r), *(cell_text(r.cells[m], m, r.made) for m in table.metrics), _ratio(r.speed_up)]
+        for r in table.rows
     ]
     widths = [max(len(row[i]) for row in [heads, *body]) for i in range(len(heads))]
     lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in [heads, *body]]
@@ -234,6 +231,13 @@ def as_lines(table: Table, path: Path | None = None) -> str:
     return "\n".join([table.title, "", *lines, "", "mean ± standard error over videos (n where it differs)", *tail, *where])
 
 
+def head_of(name: str) -> str:
+    """A metric's column head: name, unit and the direction that is better."""
+    metric = _metric(name)
+    arrow = {"up": " ↑", "down": " ↓", "none": ""}[metric.direction]
+    return name + (f" [{metric.unit}]" if metric.unit else "") + arrow
+
+
 def _label(row: Row) -> str:
     return f"{row.label} (control)" if row.control else row.label
 
@@ -242,7 +246,8 @@ def _count(row: Row) -> str:
     return str(row.made) if row.made == row.planned else f"{row.made} of {row.planned}"
 
 
-def _text(cell: Cell, name: str, made: int) -> str:
+def cell_text(cell: Cell, name: str, made: int) -> str:
+    """A cell as printed; ``made`` videos are what it could cover."""
     if cell.mean is None:
         return "undefined" if cell.undefined else "failed" if cell.failed else "–"
     places = _metric(name).decimals

@@ -1,15 +1,22 @@
 """Choose method parameters for the embedded backbone, on drawn pairs of the ``tune`` stream and never on a suite.
 
-    python -m fastvmt.tiny.sweep --pairs 8 --steps 20 "fastvmt" "fastvmt:block=2" "ditflow:lr_first=0.04"
+    python -m fastvmt.tiny.sweep --pairs 12 --steps 20 "fastvmt" "fastvmt:block=2" "ditflow:lr_first=0.04"
+    python -m fastvmt.tiny.sweep --grid          # the published grid: as many trials for ditflow as for fastvmt
 
 Prints, for every label, the mean trajectory cosine over the pairs with its standard error, the share of pairs above 0.7,
-and seconds a clip. Labels are resolved with the backbone card's defaults, so a label names only what it changes.
+how often colours and shape came out as the prompt says, and seconds a clip with one thread for each worker. Labels are
+resolved with the backbone card's defaults, so a label names only what it changes.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import time
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 
 import numpy as np
 import torch
@@ -23,53 +30,101 @@ from fastvmt.datasets.shapes import make_scene, stream, truth
 from fastvmt.denoise import denoise
 from fastvmt.measure import Stages
 from fastvmt.method import Context
+from fastvmt.metrics.looks import judge, read_caption
 from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask
 from fastvmt.sigmas import sigma_grid
 
 
-def score_pair(backbone: Backbone, label: str, number: int, sigmas: tuple[float, ...], guidance: float, frames: int) -> float:
-    """Trajectory cosine of one tuning pair; a lost subject scores 0."""
+def _around(method: str, *changes: str) -> list[str]:
+    return [method, *(f"{method}:{c}" for c in changes)]
+
+
+GRID = [
+    "none",
+    *_around(
+        "fastvmt", "lr_first=0.01:lr_last=0.0065", "lr_first=0.04:lr_last=0.026", "guided=share:0.2", "guided=share:0.3",
+        "guided=share:0.5", "temperature=2", "temperature=4", "block=0", "heads=mean_logits", "reference=matched",
+        "centre_from=own", "window=3", "window=0", "window_weight=0",
+    ),
+    *_around(
+        "ditflow", "lr_first=0.01:lr_last=0.0065", "lr_first=0.04:lr_last=0.026", "guided=share:0.2", "guided=share:0.3",
+        "guided=share:0.5", "temperature=2", "temperature=4", "block=0", "heads=mean_qk", "reference=soft",
+        "moving_only=false", "moving_only=false:reference=soft", "pairs=span:moving_only=false", "inject=true",
+    ),
+]  # fmt: skip
+"""One change at a time around the card's values, fourteen for each method."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One tuning pair under one label; a lost subject has cosine 0."""
+
+    cosine: float
+    colours: bool
+    shape: bool
+    seconds: float
+
+
+_loaded: dict[str, Backbone] = {}
+
+
+def run_trial(backbone_name: str, label: str, number: int, steps: int | None) -> Trial:
+    """Generate and judge tuning pair ``number``."""
+    torch.set_num_threads(1)
+    if backbone_name not in _loaded:
+        _loaded[backbone_name] = Backbone(cards.load(backbone_name))
+    backbone = _loaded[backbone_name]
+    defaults = backbone.card.defaults
+    sigmas = sigma_grid(steps or defaults["steps"], defaults["shift"])
     rng = stream("tune", number)
-    scene = make_scene(rng, (TRAVEL[number % len(TRAVEL)],), "still", frames)
+    scene = make_scene(rng, (TRAVEL[number % len(TRAVEL)],), "still", defaults["frames"])
     target = make_scene(rng, ("static",), "still", 1, avoid=scene.caption()).caption()
-    shape = backbone.card.shape(scene.width, scene.height, frames, sigmas)
+    start = time.perf_counter()
+    shape = backbone.card.shape(scene.width, scene.height, defaults["frames"], sigmas)
     spec = specs.resolve(label, shape, backbone.card.methods)
     reference = backbone.encode_video(draw(scene))
     null = backbone.encode_text("")
     texts = {"target": backbone.encode_text(target), "negative": null, "null": null, "caption": null}
     noise = torch.randn(reference.shape, generator=torch.Generator().manual_seed(number))
     ctx = Context(backbone, sigmas, noise, lambda: reference, texts, Stages())
-    latent = denoise(specs.build(spec), ctx, guidance)
-    found = centroids(subject_mask(backbone.decode(latent), target))
-    if found is None:
-        return 0.0
-    return path_cosine(found, truth(scene).centroids[0], scene.width) or 0.0
+    frames = backbone.decode(denoise(specs.build(spec), ctx, defaults["guidance"]))
+    seconds = time.perf_counter() - start
+    found, seen, named = centroids(subject_mask(frames, target)), judge(frames), read_caption(target)
+    cosine = 0.0 if found is None else path_cosine(found, truth(scene).centroids[0], scene.width) or 0.0
+    assert named is not None
+    colours = (seen.colour, seen.ground) == (named.colour, named.ground)
+    return Trial(cosine, colours, seen.shape == named.shape, seconds)
+
+
+def line(label: str, trials: Iterable[Trial]) -> str:
+    """One row of the published table."""
+    found = list(trials)
+    cosine = np.array([t.cosine for t in found])
+    error = cosine.std(ddof=1) / len(cosine) ** 0.5 if len(cosine) > 1 else float("nan")
+    colours, shape, seconds = (float(np.mean([getattr(t, k) for t in found])) for k in ("colours", "shape", "seconds"))
+    cells = (f"{cosine.mean():.3f} ± {error:.3f}", f"{(cosine > 0.7).mean():.2f}", f"{colours:.2f}", f"{shape:.2f}")
+    return f"| {label} | {' | '.join(cells)} | {seconds:.1f} |"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("labels", nargs="+")
+    parser.add_argument("labels", nargs="*")
+    parser.add_argument("--grid", action="store_true", help="the published grid")
     parser.add_argument("--backbone", default="tiny")
-    parser.add_argument("--pairs", type=int, default=8)
+    parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--first", type=int, default=0, help="number of the first tuning pair")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
-    card = cards.load(args.backbone)
-    backbone = Backbone(card)
-    sigmas = sigma_grid(args.steps or card.defaults["steps"], card.defaults["shift"])
-    print(
-        f"{args.pairs} tuning pairs, {len(sigmas) - 1} steps\n| label | cosine | above 0.7 | s a clip |\n|---|---|---|---|",
-        flush=True,
-    )
-    for label in args.labels:
-        start = time.perf_counter()
-        numbers = range(args.first, args.first + args.pairs)
-        values = np.array(
-            [score_pair(backbone, label, n, sigmas, card.defaults["guidance"], card.defaults["frames"]) for n in numbers]
-        )
-        error = values.std(ddof=1) / len(values) ** 0.5 if len(values) > 1 else float("nan")
-        seconds = (time.perf_counter() - start) / len(values)
-        print(f"| {label} | {values.mean():.3f} ± {error:.3f} | {(values > 0.7).mean():.2f} | {seconds:.1f} |", flush=True)
+    labels = [*(GRID if args.grid else ()), *args.labels]
+    numbers = range(args.first, args.first + args.pairs)
+    steps = args.steps or cards.load(args.backbone).defaults["steps"]
+    print(f"{args.pairs} tuning pairs, {steps} steps, {args.workers} workers of one thread")
+    print("| label | cosine | above 0.7 | colours | shape | s a clip |\n|---|---|---|---|---|---|", flush=True)
+    with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
+        waiting = {label: [pool.submit(run_trial, args.backbone, label, n, args.steps) for n in numbers] for label in labels}
+        for label, trials in waiting.items():
+            print(line(label, (t.result() for t in trials)), flush=True)
 
 
 if __name__ == "__main__":

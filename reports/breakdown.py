@@ -1,0 +1,25 @@
+"""The table of a run split by the category of its cases: one line per category and method, a column per metric."""
+
+from __future__ import annotations
+
+from fastvmt.reports.table import Table, cell_of, cell_text, head_of
+
+from fastvmt import registry
+from fastvmt.store import RunConfig, Store
+
+
+def as_lines(table: Table, store: Store, config: RunConfig) -> str:
+    """Markdown; timings are left out, a metric without meaning in a category shows a dash."""
+    names = [m for m in table.metrics if not registry.metrics.get(m).timing]
+    category = {c.id: c.category for c in config.suite.cases}
+    jobs, records = config.jobs(), list(store.records().values())
+    rows = [["category", "method", "n", *(head_of(m) for m in names)]]
+    for kind in dict.fromkeys(category.values()):
+        for method in config.methods:
+            keys = {j.key for j in jobs if category[j.case_id] == kind and j.method.label == method.label and store.artefact(j)}
+            cells = [cell_of([r for r in records if r.metric == m and r.job_key in keys]) for m in names]
+            texts = [cell_text(c, m, len(keys)) for c, m in zip(cells, names, strict=True)]
+            rows.append([kind, method.label, str(len(keys)), *texts])
+    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+    lines = ["| " + " | ".join(t.ljust(w) for t, w in zip(r, widths, strict=True)) + " |" for r in rows]
+    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
