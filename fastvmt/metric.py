@@ -6,6 +6,7 @@ share a cell of a table.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -21,6 +22,7 @@ class Scored:
         generated, reference: uint8 RGB (T, H, W, 3).
         case, job, artefact: where the generated clip comes from.
         cache: shared between the metrics of one job (tracks, features), keyed by what was computed.
+        wrong_reference: digest and frames of another case's reference, for controls; None when all cases have one.
     """
 
     generated: Frames
@@ -29,6 +31,7 @@ class Scored:
     job: Job
     artefact: Artefact
     cache: dict[Any, Any] = field(default_factory=dict)
+    wrong_reference: Callable[[], tuple[str, Frames] | None] = lambda: None
 
 
 @dataclass(frozen=True)

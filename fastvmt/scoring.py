@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Literal
 
 from fastvmt import registry
@@ -11,7 +12,7 @@ from fastvmt.keys import digest, frames_digest
 from fastvmt.metric import Metric, Scored
 from fastvmt.model import Artefact, Case, Job, MetricRecord
 from fastvmt.store import RunConfig, Store
-from fastvmt.video import read_lossless
+from fastvmt.video import Frames, read_lossless
 
 
 def record_key(metric: Metric, artefact: Artefact, case: Case, job: Job) -> str:
@@ -45,7 +46,17 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
                 raise JobError("frames.mkv does not decode to the frames it was published with")
             reference = read_lossless(store.reference_path(case.reference.frames_digest))
             scored = Scored(generated, reference, case, job, artefact)
+            scored.wrong_reference = partial(_wrong_reference, store, config, case)
         yield _record(metric, scored, artefact, case, job)
+
+
+def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, Frames] | None:
+    """The next case's reference, round the suite: a derangement, the same for every method."""
+    cases = config.suite.cases
+    at = next(n for n, c in enumerate(cases) if c.id == case.id)
+    own = case.reference.frames_digest
+    digests = [c.reference.frames_digest for c in (*cases[at + 1 :], *cases[:at]) if c.reference.frames_digest != own]
+    return (digests[0], read_lossless(store.reference_path(digests[0]))) if digests else None
 
 
 def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Case, job: Job) -> MetricRecord:
