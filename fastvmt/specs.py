@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,7 +24,7 @@ def parse(label: str) -> tuple[type[Method], dict[str, Any]]:
     Raises:
         SpecError: for an unknown method, variant or parameter, naming the nearest ones.
     """
-    name, *parts = label.strip().split(":")
+    name, *parts = re.split(r":(?![0-9.])", label.strip())  # a colon before a number belongs to a value: guided=share:0.2
     cls: type[Method] = registry.methods.get(name)
     changes: dict[str, Any] = {}
     fields = cls.Params.model_fields

@@ -131,6 +131,19 @@ def test_paper_values_on_wan_1b() -> None:
     assert (d["temperature"], d["inner"], d["reference"], d["inject"], d["guided"]) == (2.0, 5, "argmax", True, "steps:0-9")
 
 
+@pytest.mark.parametrize(
+    ("label", "guided"),
+    [
+        ("fastvmt:guided=share:0.3:inner=2", "steps:0-14"), ("fastvmt:inner=2:guided=steps:3-5", "steps:3-5"),
+        ("fastvmt:guided=share:.5:no-window:inner=2", "steps:0-24"),
+    ],
+)  # fmt: skip
+def test_a_value_with_a_colon_can_be_typed(label: str, guided: str) -> None:
+    shape = WAN_1B.shape(832, 480, 81, sigma_grid(50, 3.0))
+    p = specs.resolve(label, shape, {}).params
+    assert (p["guided"], p["inner"]) == (guided, 2)
+
+
 def test_presets_ignore_the_cards_tuning() -> None:
     tiny = {"fastvmt": {"lr_first": 0.05, "reference": "clean"}}
     shape = WAN_1B.shape(832, 480, 33, sigma_grid(50, 3.0))

@@ -22,13 +22,20 @@ def assemble(out: Path, code: Code) -> WanPipeline:
     torch.manual_seed(0)
     tokenizer = new_tokenizer()
     vae, text, transformer = new_vae(code), new_text_encoder(tokenizer), new_transformer()
-    if (out / "vae.pt").exists():
-        average = torch.load(out / "vae.pt", weights_only=True)["average"]
-        torch.nn.ModuleList([vae.decoder, vae.post_quant_conv]).load_state_dict(average)
-    if (out / "flow.pt").exists():
-        average = torch.load(out / "flow.pt", weights_only=True)["average"]
-        torch.nn.ModuleDict({"text": text, "transformer": transformer}).load_state_dict(average)
+    decoder = torch.nn.ModuleList([vae.decoder, vae.post_quant_conv])
+    for stage, module in (("vae", decoder), ("flow", torch.nn.ModuleDict({"text": text, "transformer": transformer}))):
+        if (weights := _newest(out, stage)) is not None:
+            module.load_state_dict(weights)
     return WanPipeline(tokenizer=tokenizer, text_encoder=text, vae=vae, transformer=transformer, scheduler=new_scheduler())
+
+
+def _newest(out: Path, stage: str) -> dict[str, torch.Tensor] | None:
+    """Averaged weights of a stage, else those it was to start from, else none."""
+    for name, key in ((f"{stage}.pt", "average"), (f"{stage}.warm.pt", "warm")):
+        if (out / name).exists():
+            found: dict[str, torch.Tensor] = torch.load(out / name, weights_only=True)[key]
+            return found
+    return None
 
 
 def export(out: Path, code: Code, to: Path) -> None:
