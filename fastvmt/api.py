@@ -59,17 +59,18 @@ def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None
     """Score what a run folder holds, without generating.
 
     Args:
-        metrics: registered names.
+        metrics: labels or patterns such as ``vbench:*``; none for those of the run.
         again: compute even what is already recorded.
     """
-    from fastvmt import registry
+    from fastvmt import metric_specs
 
     store = Store.open(folder)
     config = store.config()
     _load_plugins(config)
-    for name in metrics:
-        registry.metrics.get(name)
-    return _go(store, config, options or Options(), generate=False, metrics=metrics, rescore=again)
+    chosen, missing = metric_specs.choose(metrics, config.metrics)
+    result = _go(store, config, options or Options(), generate=False, metrics=chosen, rescore=again)
+    result.table.notes += missing
+    return result
 
 
 def table(folder: Path) -> Table:

@@ -19,6 +19,10 @@ CARDS = Path(__file__).parent / "backbones"
 TINY = Path(__file__).parent / "tiny" / "weights"
 GENERIC_DEFAULTS: dict[str, Any] = {
     "width": 832, "height": 480, "frames": 81, "steps": 50, "guidance": 5.0, "shift": 3.0, "negative": "",
+    "metrics": [
+        "motion_fidelity", "motion_fidelity@smm-script", "motion_fidelity_moving", "motion_fidelity_wrong",
+        "vbench:*", "time", "peak_memory",
+    ],
 }  # fmt: skip
 
 
@@ -32,7 +36,7 @@ class Card:
         hub: hub id, or "".
         download_gb: what fetching it takes, 0 when unknown.
         blocks, heads, head_dim, patch, latent_channels, vae_spatial, vae_temporal: from the configs.
-        defaults: width, height, frames, steps, guidance, shift, negative.
+        defaults: width, height, frames, steps, guidance, shift, negative, metrics.
         methods: parameter defaults by method id.
         note: what must stand under every table made with it.
     """

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from fastvmt import card as cards
 from fastvmt import registry
 from fastvmt.errors import BenchError, SpecError
 
-KINDS = ("methods", "metrics", "suites", "backbones")
+KINDS = ("methods", "metrics", "trackers", "suites", "backbones")
 
 
 def listing(kind: str) -> list[dict[str, str]]:
@@ -48,15 +49,16 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         SpecError: when nothing is called so.
     """
+    name = re.split(r":(?=[a-z_]+=)", name)[0]
     base = name.partition(":")[0]
     if name in cards.known():
         return _backbone(name)
-    for kind in ("methods", "metrics", "suites"):
+    for kind in ("methods", "metrics", "trackers", "suites"):
         found = getattr(registry, kind)
         key = base if kind == "methods" else name
         if key in found.names():
             return {"kind": kind[:-1], **_plugin(kind, key, found.get(key))}
-    raise SpecError(f"Nothing is called '{name}'. `bench list methods|metrics|suites|backbones` shows what there is.")
+    raise SpecError(f"Nothing is called '{name}'. `bench list methods|metrics|trackers|suites|backbones` shows what there is.")
 
 
 def _backbone(name: str) -> dict[str, Any]:
@@ -77,6 +79,7 @@ def _plugin(kind: str, name: str, value: Any) -> dict[str, Any]:
             facts[key] = list(found) if isinstance(found, tuple) else found
     if kind == "methods":
         facts["variants"] = {k: dict(v) for k, v in value.variants.items()}
+    if kind in ("methods", "metrics"):
         facts["parameters"] = {
             k: {"default": f.default, "meaning": f.description or ""} for k, f in value.Params.model_fields.items()
         }

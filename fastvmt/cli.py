@@ -35,7 +35,9 @@ Methods = Annotated[str, typer.Option(help="Comma-separated, e.g. fastvmt,fastvm
 SuiteName = Annotated[str, typer.Option(help="Registered suite, folder of clips and prompts, suite.toml, or one clip.")]
 Backbone = Annotated[str, typer.Option(help="tiny, wan2.1-1.3b, wan2.1-14b, a WanPipeline folder, or a hub id.")]
 Seeds = Annotated[str, typer.Option(help="Comma-separated integers.")]
-Metrics = Annotated[str, typer.Option(help="Comma-separated; empty for the default set.")]
+Metrics = Annotated[
+    str, typer.Option(help="Comma-separated labels or patterns, e.g. vbench:*; empty for the backbone's own list.")
+]
 Controls = Annotated[bool, typer.Option(help="Add the rows no transfer and SDEdit.")]
 Prompt = Annotated[str | None, typer.Option(help="Target prompt for every clip of a folder, or for one clip.")]
 Limit = Annotated[int, typer.Option(help="Only the first so many cases; 0 for all.")]
@@ -62,7 +64,7 @@ def _split(text: str) -> tuple[str, ...]:
 
 def _request(v: dict[str, Any]) -> Request:
     from fastvmt.errors import SpecError
-    from fastvmt.planning import DEFAULT_METRICS, Request
+    from fastvmt.planning import Request
 
     try:
         seeds = tuple(int(s) for s in _split(v["seeds"]))
@@ -73,7 +75,7 @@ def _request(v: dict[str, Any]) -> Request:
         "shift", "strength", "solver", "device", "dtype", "threads", "offload",
     )  # fmt: skip
     return Request(
-        methods=_split(v["methods"]), seeds=seeds, metrics=_split(v["metrics"]) or DEFAULT_METRICS,
+        methods=_split(v["methods"]), seeds=seeds, metrics=_split(v["metrics"]),
         plugins=tuple(v["plugin"] or ()), **{k: v[k] for k in same},
     )  # fmt: skip
 
@@ -184,10 +186,8 @@ def score(
 ) -> None:  # fmt: skip
     """Score a run folder, without generating."""
     from fastvmt import api
-    from fastvmt.planning import DEFAULT_METRICS
 
-    names = _split(metrics) or DEFAULT_METRICS
-    _finish(api.score(folder, names, _options(workers, 0.0, False, as_json), again), as_json)
+    _finish(api.score(folder, _split(metrics), _options(workers, 0.0, False, as_json), again), as_json)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from fastvmt.method import Params
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.video import Frames
 
@@ -45,7 +46,12 @@ class Value:
 class Metric:
     """Base of all metrics.
 
+    A metric is named as a method is: ``motion_fidelity:tracker=cotracker3`` is the formula ``motion_fidelity`` with one
+    parameter changed, and that label is the column of the table. Making one must be cheap: whatever it loads, it loads at
+    the first ``score``.
+
     Class attributes:
+        Params: pydantic model of what can be chosen (tracker, weights ...); every field has a default.
         id, version: name of the formula; raise the version when the same input gives another number.
         direction: ``up`` (higher is better), ``down`` or ``none``.
         range: lowest and highest possible value; unit: "" for a pure number.
@@ -66,6 +72,21 @@ class Metric:
     backend: ClassVar[str] = "none"
     decimals: ClassVar[int] = 3
     timing: ClassVar[bool] = False
+    Params: ClassVar[type[Params]] = Params
+
+    def __init__(self, params: Params | None = None) -> None:
+        self.params: Any = params or self.Params()
+
+    @property
+    def label(self) -> str:
+        """The id, with every parameter that is not at its default: ``motion_fidelity:tracker=cotracker3``."""
+        fields = type(self.params).model_fields
+        changed = [f"{k}={v}" for k, f in fields.items() if (v := getattr(self.params, k)) != f.default]
+        return ":".join([self.id, *changed])
+
+    def missing(self) -> str:
+        """What has to be fetched before this metric can be computed: one sentence with size and command, or ""."""
+        return ""
 
     def identity(self) -> dict[str, Any]:
         """Formula version, backend and settings."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt import card as cards
-from fastvmt import registry, specs
+from fastvmt import metric_specs, registry, specs
 from fastvmt.errors import SpecError
 from fastvmt.keys import digest
 from fastvmt.model import Case, MethodSpec, Setting, Suite
@@ -18,9 +18,6 @@ from fastvmt.suites import Wanted, open_suite
 from fastvmt.video import Frames
 
 CONTROLS = ("none", "sdedit")
-DEFAULT_METRICS = (
-    "trajectory", "motion_fidelity", "motion_fidelity@smm-script", "motion_fidelity_moving", "time", "peak_memory",
-)  # fmt: skip
 SOLVERS = ("euler",)
 
 
@@ -30,6 +27,7 @@ class Request:
 
     Attributes:
         methods: labels such as ``fastvmt:no-window``; ``controls`` adds *no transfer* and *SDEdit* to them.
+        metrics: labels or patterns such as ``vbench:*``; none for the backbone's own list.
         suite: registered name, folder, suite.toml or clip; ``prompt`` serves all clips of a folder.
         limit: only the first so many cases.
         shift, strength: of the noise grid; see ``fastvmt.sigmas.sigma_grid``.
@@ -42,7 +40,7 @@ class Request:
     suite: str = "shapes"
     backbone: str = "tiny"
     seeds: tuple[int, ...] = (0,)
-    metrics: tuple[str, ...] = DEFAULT_METRICS
+    metrics: tuple[str, ...] = ()
     controls: bool = True
     prompt: str | None = None
     limit: int = 0
@@ -115,8 +113,7 @@ def resolve(request: Request) -> Plan:
         _or(request.steps, card.defaults["steps"]), _or(request.shift, card.defaults["shift"]), request.strength
     )
     methods = _methods(request, card, width, height, frames, sigmas)
-    for name in request.metrics:
-        registry.metrics.get(name)
+    metrics, missing = metric_specs.choose(request.metrics, card.defaults["metrics"])
     if not request.seeds:
         raise SpecError("--seeds is empty; give at least one, e.g. --seeds 0.")
     suite, references = _suite(request, Wanted(width, height, frames, request.stride))
@@ -134,9 +131,9 @@ def resolve(request: Request) -> Plan:
         negative=card.defaults["negative"],
     )
     config = RunConfig(
-        suite=suite, setting=setting, methods=methods, seeds=request.seeds, metrics=request.metrics,
+        suite=suite, setting=setting, methods=methods, seeds=request.seeds, metrics=metrics,
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins), device=device,
-        threads=request.threads or _cores(), offload=request.offload, notes=(card.note,) if card.note else (),
+        threads=request.threads or _cores(), offload=request.offload, notes=(*((card.note,) if card.note else ()), *missing),
     )  # fmt: skip
     return Plan(config, card, references)
 

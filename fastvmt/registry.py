@@ -34,6 +34,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "motion_fidelity_moving": "fastvmt.metrics.motion_fidelity:MotionFidelityMoving",
         "motion_fidelity_wrong": "fastvmt.metrics.motion_fidelity:MotionFidelityWrong",
         "motion_fidelity_moving_wrong": "fastvmt.metrics.motion_fidelity:MotionFidelityMovingWrong",
+        "motion_fidelity_frozen": "fastvmt.metrics.motion_fidelity:MotionFidelityFrozen",
         "vbench:temporal_flickering": "fastvmt.metrics.pixels:TemporalFlickering",
         "motion_smoothness@blend": "fastvmt.metrics.pixels:SmoothnessByBlend",
         "trajectory": "fastvmt.metrics.trajectory:Trajectory",
@@ -45,6 +46,9 @@ BUILTIN: dict[str, dict[str, str]] = {
         "outline": "fastvmt.metrics.looks:Outline",
         "time": "fastvmt.metrics.cost:Time",
         "peak_memory": "fastvmt.metrics.cost:PeakMemory",
+    },
+    "trackers": {
+        "lk": "fastvmt.metrics.lk:LK",
     },
     "probes": {
         "correspondence": "fastvmt.datasets.probe:correspondence",
@@ -69,7 +73,7 @@ class Entry:
 
 @dataclass
 class Registry:
-    """All plug-ins of one kind (``methods``, ``metrics`` or ``suites``)."""
+    """All plug-ins of one kind (``methods``, ``metrics``, ``trackers``, ``suites``)."""
 
     kind: str
     _found: dict[str, Any] = field(default_factory=dict)
@@ -153,11 +157,13 @@ class Registry:
 methods = Registry("methods")
 metrics = Registry("metrics")
 suites = Registry("suites")
+trackers = Registry("trackers")
 probes = Registry("probes")
 
 
 def load_plugin(path: str) -> list[str]:
-    """Import one Python file and register what it lists in ``METHODS``, ``METRICS`` and ``SUITES`` (name to class).
+    """Import one Python file and register what it lists in ``METHODS``, ``METRICS``, ``TRACKERS`` and ``SUITES``
+    (name to class).
 
     Returns:
         The registered names.
@@ -178,10 +184,12 @@ def load_plugin(path: str) -> list[str]:
     except Exception as error:
         raise SpecError(f"--plugin {path}: {type(error).__name__}: {error}.") from error
     added = []
-    for registry in (methods, metrics, suites):
+    for registry in (methods, metrics, trackers, suites):
         for key, value in getattr(module, registry.kind.upper(), {}).items():
             registry.add_object(key, value, str(file.resolve()))
             added.append(key)
     if not added:
-        raise SpecError(f"--plugin {path}: it defines none of METHODS, METRICS, SUITES (dictionaries of name to class).")
+        raise SpecError(
+            f"--plugin {path}: it defines none of METHODS, METRICS, TRACKERS, SUITES (dictionaries of name to class)."
+        )
     return added

@@ -180,7 +180,7 @@ class Runner:
     def _missing(self, job: Job, artefact: Artefact, wanted: list[str], records: dict[str, MetricRecord]) -> list[str]:
         case = next(c for c in self.config.suite.cases if c.id == job.case_id)
         return [
-            m.id for m in wanted_metrics(wanted, case, artefact)
+            m.label for m in wanted_metrics(wanted, case, artefact)
             if (r := records.get(record_key(m, artefact, case, job))) is None or r.status == "failed"
         ]  # fmt: skip
 

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Literal
 
-from fastvmt import registry
 from fastvmt.errors import JobError
 from fastvmt.keys import digest, frames_digest
 from fastvmt.metric import Metric, Scored
+from fastvmt.metric_specs import build
 from fastvmt.model import Artefact, Case, Job, MetricRecord
 from fastvmt.store import RunConfig, Store
 from fastvmt.video import Frames, read_lossless
@@ -23,7 +23,7 @@ def record_key(metric: Metric, artefact: Artefact, case: Case, job: Job) -> str:
 
 def wanted_metrics(names: list[str] | tuple[str, ...], case: Case, artefact: Artefact) -> list[Metric]:
     """The metrics that apply: not those without meaning for the case, no timing of an artefact made elsewhere."""
-    metrics = [registry.metrics.get(n)() for n in names]
+    metrics = [build(n) for n in names]
     return [m for m in metrics if m.applies(case) and not (m.timing and artefact.reused_from)]
 
 
@@ -69,9 +69,15 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
     except Exception as error:  # noqa: BLE001 - one metric's failure on one clip is a record, not the end of the run
         cause = {"cause": f"{type(error).__name__}: {error}"}
         return MetricRecord(
-            key=key, job_key=job.key, metric=metric.id, identity=identity, status="failed", value=None, details=cause
+            key=key, job_key=job.key, metric=metric.label, identity=identity, status="failed", value=None, details=cause
         )
     status: Literal["ok", "undefined"] = "undefined" if value.value is None else "ok"
     return MetricRecord(
-        key=key, job_key=job.key, metric=metric.id, identity=identity, status=status, value=value.value, details=value.details
+        key=key,
+        job_key=job.key,
+        metric=metric.label,
+        identity=identity,
+        status=status,
+        value=value.value,
+        details=value.details,
     )

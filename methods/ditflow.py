@@ -32,6 +32,7 @@ class DiTFlowParams(Params):
     lr_last: float = Field(0.001, gt=0, description="one step behind the last guided step")
     temperature: float = Field(2.0, gt=0)
     heads: Literal["mean_logits", "mean_qk"] = "mean_logits"
+    rope: bool = Field(True, description="queries and keys after rotary embedding, as attention sees them, or before")
     reference: Literal["argmax", "soft"] = Field("argmax", description="hard or expected reference displacement")
     moving_only: bool = Field(True, description="loss only where the reference displacement is not zero")
     pairs: Literal["all", "span"] = Field("all", description="all ordered pairs, or offsets 1 .. span - 1 forward")
@@ -124,7 +125,7 @@ class DiTFlow(Method):
     def _features(self, ctx: Context, x: Tensor, sigma: float, text: str) -> tuple[Tensor, Tensor]:
         """Queries and keys (F, S, D): all heads side by side (their dot product is the sum of the heads' logits)."""
         names = (f"q@{self.params.block}", f"k@{self.params.block}")
-        taps = ctx.backbone.taps(x, sigma, ctx.texts[text], names)
+        taps = ctx.backbone.taps(x, sigma, ctx.texts[text], names, rope=self.params.rope)
         frames = ctx.backbone.tokens(x)[0]
         q, k = (taps[n][0].float().unflatten(0, (frames, -1)) for n in names)
         return (q.mean(2), k.mean(2)) if self.params.heads == "mean_qk" else (q.flatten(2), k.flatten(2))

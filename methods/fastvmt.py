@@ -51,6 +51,7 @@ class FastVMTParams(Params):
     tile: tuple[int, int] = Field((3, 4), description="rows x columns of a tile, in tokens")
     temperature: float = Field(1.0, gt=0)
     heads: Literal["mean_qk", "mean_logits"] = "mean_qk"
+    rope: bool = Field(True, description="queries and keys after rotary embedding, as attention sees them, or before")
     centre: Literal["soft", "argmax"] = "soft"
     centre_from: Literal["own", "reference"] = Field("own", description="whose queries and keys place the windows")
     reference: Literal["matched", "clean"] = Field("matched", description="reference noised to the current level, or clean")
@@ -163,7 +164,7 @@ class FastVMT(Method):
         """Queries and keys (F, S, D) of the tapped block, fp32, heads reduced."""
         p = self.params
         names = (f"q@{p.block}", f"k@{p.block}")
-        taps = ctx.backbone.taps(x, sigma, ctx.texts[text], names)
+        taps = ctx.backbone.taps(x, sigma, ctx.texts[text], names, rope=p.rope)
         frames = ctx.backbone.tokens(x)[0]
         q, k = (taps[n][0].float().unflatten(0, (frames, -1)) for n in names)
         if p.preset == "released":

@@ -7,52 +7,61 @@ details; the factor is part of its identity.
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
+from fastvmt.metrics.tracker import F64, Tracker, Tracks
 from numpy.typing import NDArray
 
 from fastvmt.video import Frames
 
 GRID, WINDOW, LEVELS, MAX_RETURN_PX, SHORT_SIDE = 20, 21, 3, 1.0, 256
-MIN_TRACKS = 8
 
 
-@dataclass(frozen=True)
-class Tracks:
-    """points (N, T, 2) as (x, y) in px of the given frames; visible (N, T): found and consistent so far."""
+class LK(Tracker):
+    """Pyramidal Lucas-Kanade; a lost point is never found again."""
 
-    points: NDArray[np.float64]
-    visible: NDArray[np.bool_]
+    id = "lk"
+    summary = "OpenCV's pyramidal Lucas-Kanade, checked forward and backward; needs no weights"
+    source = "Bouguet 2000, as in OpenCV"
+    licence = "Apache-2.0"
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "tracker": "opencv-lk",
+            "opencv": cv2.__version__,
+            "grid": GRID,
+            "window": WINDOW,
+            "return_px": MAX_RETURN_PX,
+            "short_side": SHORT_SIDE,
+        }
+
+    def track(self, frames: Frames, queries: F64 | None = None) -> Tracks:
+        return track(frames, queries)
 
 
-def identity() -> dict[str, Any]:
-    return {
-        "tracker": "opencv-lk",
-        "opencv": cv2.__version__,
-        "grid": GRID,
-        "window": WINDOW,
-        "return_px": MAX_RETURN_PX,
-        "short_side": SHORT_SIDE,
-    }
+def grid_points(height: int, width: int) -> F64:
+    """(GRID * GRID, 2) middles of the cells of a grid over the frame."""
+    x, y = np.meshgrid((np.arange(GRID) + 0.5) * width / GRID, (np.arange(GRID) + 0.5) * height / GRID)
+    return np.stack([x.ravel(), y.ravel()], -1)
 
 
-def track(frames: Frames) -> Tracks:
-    """Follow a ``GRID`` x ``GRID`` set of points of the first frame.
+def track(frames: Frames, queries: F64 | None = None) -> Tracks:
+    """Follow points of the first frame; by default a ``GRID`` x ``GRID`` set.
 
     A point whose way back ends more than ``MAX_RETURN_PX`` (enlarged px) from where it started is invisible from then
     on and keeps its last place plus what the tracker says.
 
     Args:
         frames: uint8 RGB (T, H, W, 3).
+        queries: (N, 2) points (x, y) of the first frame, px.
     """
     height, width = frames.shape[1:3]
     factor = max(1.0, SHORT_SIDE / min(height, width))
     grey = [_grey(f, factor) for f in frames]
-    x, y = np.meshgrid((np.arange(GRID) + 0.5) * width / GRID, (np.arange(GRID) + 0.5) * height / GRID)
-    start = np.stack([x.ravel(), y.ravel()], -1).astype(np.float32) * np.float32(factor)
+    points = grid_points(height, width) if queries is None else queries
+    start = points.astype(np.float32) * np.float32(factor)
     here, alive = start, np.ones(len(start), bool)
     path, seen = [start], [alive]
     options: dict[str, Any] = {"winSize": (WINDOW, WINDOW), "maxLevel": LEVELS}

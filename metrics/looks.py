@@ -203,7 +203,8 @@ class GroundPattern(Looks):
 
 
 class Outline(Looks):
-    """How still the subject's edges hold: overlap of consecutive masks, movement taken out; drawn clips reach about 0.95."""
+    """How still the subject's edges hold: overlap of consecutive masks, movement taken out; the ceiling is
+    what drawn clips themselves reach."""
 
     id, summary = "outline", "overlap of the subject's outline from frame to frame, movement taken out"
 

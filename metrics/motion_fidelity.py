@@ -1,84 +1,133 @@
-"""Motion fidelity with the offline tracker: headline, the published scripts' form, and moving points only."""
+"""Motion fidelity with any tracker: the headline, the published scripts' form, diagnostics, and controls.
+
+Every class is one formula (``tracklets.py``) under one ``policy``; the tracker is a parameter.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-from fastvmt.metrics import lk
-from fastvmt.metrics.tracklets import fidelity, script_form
+from fastvmt.metrics.tracker import Tracker, Tracks, get
+from fastvmt.metrics.tracklets import Fidelity, chance_floor, fidelity, script_form
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
 
+from fastvmt import registry
+from fastvmt.errors import SpecError
+from fastvmt.method import Params
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.video import Frames
 
 STATIC_PX = 1e-6
 MOVING_PX_AT_512 = 0.1
 LOCAL_RADIUS = 0.1
+MIN_TRACKS = 8
 
 
-def tracks(scored: Scored) -> tuple[lk.Tracks, lk.Tracks]:
-    """Tracks of the generated clip and of the reference, computed once per job."""
-    if "lk" not in scored.cache:
-        scored.cache["lk"] = (lk.track(scored.generated), _reference_tracks(scored))
-    found: tuple[lk.Tracks, lk.Tracks] = scored.cache["lk"]
-    return found
+class FidelityParams(Params):
+    tracker: str = Field("lk", description="`bench list trackers`")
+
+    @field_validator("tracker")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            registry.trackers.get(value)
+        except SpecError as error:
+            raise ValueError(str(error)) from None
+        return value
 
 
-_REFERENCES: dict[str, lk.Tracks] = {}
-"""Tracks of references already seen by this process: every method of a case is scored against the same clip."""
+class _Remembered:
+    """Tracks of references already seen by this process: every method of a case is scored against the same clip."""
+
+    def __init__(self) -> None:
+        self.found: dict[tuple[str, str], Tracks] = {}
+
+    def __call__(self, tracker: Tracker, digest: str, frames: Frames) -> Tracks:
+        key = (tracker.id, digest)
+        if key not in self.found:
+            if len(self.found) >= 128:
+                self.found.clear()
+            self.found[key] = tracker.track(frames)
+        return self.found[key]
 
 
-def _reference_tracks(scored: Scored) -> lk.Tracks:
-    return _tracks_of(scored.case.reference.frames_digest, scored.reference)
-
-
-def _tracks_of(key: str, reference: Frames) -> lk.Tracks:
-    if key not in _REFERENCES:
-        if len(_REFERENCES) >= 128:
-            _REFERENCES.clear()
-        _REFERENCES[key] = lk.track(reference)
-    return _REFERENCES[key]
-
-
-def _against_wrong(scored: Scored) -> Scored | None:
-    """The same job as if another case's reference were its own; None when there is no other."""
-    if "wrong" not in scored.cache:
-        other = scored.wrong_reference()
-        scored.cache["wrong"] = other and replace(scored, cache={"lk": (tracks(scored)[0], _tracks_of(*other))})
-    found: Scored | None = scored.cache["wrong"]
-    return found
-
-
-def _shares(scored: Scored) -> dict[str, Any]:
-    g, r = tracks(scored)
-    return {
-        "tracks": [len(g.points), len(r.points)],
-        "invisible": [round(float(1 - t.visible.mean()), 4) for t in (g, r)],
-        "static": [round(float((np.linalg.norm(np.diff(t.points, axis=1), axis=2) <= STATIC_PX).mean()), 4) for t in (g, r)],
-    }
+@cache
+def _references() -> _Remembered:
+    return _Remembered()
 
 
 class MotionFidelity(Metric):
     """Mean over generated tracklets of the best correlation with a reference tracklet (forward, static steps add 0).
 
-    Range -1 to 1. Far above 0 by chance, because every tracklet takes a maximum: read it beside the control rows.
+    Range -1 to 1. Far above 0 by chance, because every tracklet takes a maximum: read it beside the control rows and
+    the record's ``chance_floor`` (as many tracklets, moving at the same steps, with random directions).
     Source: Yatim et al., CVPR 2024; formula in ``tracklets.py``.
     """
 
     id = "motion_fidelity"
     summary = "tracklets of the generated clip against the reference's (Yatim et al.), forward, zero-safe"
     source = "Yatim et al., CVPR 2024"
-    backend = "opencv-lk"
+    backend = "tracker"
+    Params: ClassVar[type[Params]] = FidelityParams
     policy: ClassVar[dict[str, Any]] = {"policy": "zero", "tau_px": STATIC_PX, "direction": "forward"}
 
+    @property
+    def tracker(self) -> Tracker:
+        return get(self.params.tracker)
+
+    def missing(self) -> str:
+        return self.tracker.missing()
+
     def identity(self) -> dict[str, Any]:
-        return super().identity() | lk.identity() | self.policy
+        return super().identity() | self.tracker.identity() | self.policy
+
+    def generated(self, scored: Scored) -> Tracks | None:
+        """Tracks of the judged clip, once per job."""
+        key = ("tracks", self.tracker.id)
+        if key not in scored.cache:
+            scored.cache[key] = self.tracker.track(scored.generated)
+        found: Tracks = scored.cache[key]
+        return found
+
+    def reference(self, scored: Scored) -> Tracks | None:
+        """Tracks of the clip it is judged against; None when there is none."""
+        return _references()(self.tracker, scored.case.reference.frames_digest, scored.reference)
 
     def score(self, scored: Scored) -> Value:
-        g, r = tracks(scored)
-        found = fidelity(g.points, r.points, "zero", STATIC_PX)
-        return Value(found.forward, {"backward": found.backward, "both": found.both} | _shares(scored))
+        g, r = self.generated(scored), self.reference(scored)
+        if g is None or r is None:
+            return Value(None, {"why": "every case has the same reference"})
+        if min(len(g.points), len(r.points)) < MIN_TRACKS:
+            return Value(None, {"why": f"fewer than {MIN_TRACKS} tracks on one side"})
+        return self.compare(g, r, scored.generated.shape[2])
+
+    def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
+        """The number for two sets of tracks in clips ``width`` px wide."""
+        radius = self.policy.get("radius_of_width")
+        found = fidelity(g.points, r.points, "zero", STATIC_PX, radius=radius and radius * width)
+        floor = round(chance_floor(g.points, r.points, STATIC_PX), 4)
+        facts = {"backward": found.backward, "both": found.both, "chance_floor": floor} | _shares(g, r)
+        return Value(_side(found, self.policy), facts)
+
+
+def _side(found: Fidelity, policy: dict[str, Any]) -> float | None:
+    value: float | None = getattr(found, policy["direction"])
+    return value
+
+
+def _shares(g: Tracks, r: Tracks) -> dict[str, Any]:
+    return {
+        "tracks": [len(g.points), len(r.points)],
+        "invisible": [round(float(1 - t.visible.mean()), 4) for t in (g, r)],
+        "static": [round(float((_steps(t) <= STATIC_PX).mean()), 4) for t in (g, r)],
+    }
+
+
+def _steps(tracks: Tracks) -> NDArray[np.float64]:
+    return np.linalg.norm(np.diff(tracks.points, axis=1), axis=2)
 
 
 class MotionFidelityScript(MotionFidelity):
@@ -87,10 +136,9 @@ class MotionFidelityScript(MotionFidelity):
 
     id = "motion_fidelity@smm-script"
     summary = "motion fidelity as the published scripts print it (identity subtracted)"
-    policy: ClassVar[dict[str, Any]] = {"policy": "zero", "tau_px": STATIC_PX, "direction": "forward", "minus_identity": True}
+    policy: ClassVar[dict[str, Any]] = MotionFidelity.policy | {"minus_identity": True}
 
-    def score(self, scored: Scored) -> Value:
-        g, r = tracks(scored)
+    def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
         return Value(script_form(g.points, r.points, "zero", tau=STATIC_PX))
 
 
@@ -99,23 +147,15 @@ class MotionFidelityBackward(MotionFidelity):
 
     id = "motion_fidelity_backward"
     summary = "motion fidelity from the reference's side: is all of its motion there?"
-    policy: ClassVar[dict[str, Any]] = {"policy": "zero", "tau_px": STATIC_PX, "direction": "backward"}
-
-    def score(self, scored: Scored) -> Value:
-        g, r = tracks(scored)
-        return Value(fidelity(g.points, r.points, "zero", STATIC_PX).backward)
+    policy: ClassVar[dict[str, Any]] = MotionFidelity.policy | {"direction": "backward"}
 
 
 class MotionFidelityBoth(MotionFidelity):
-    """Mean of forward and backward: a pan cannot pass for a zoom here (forward 0.96, both 0.6 on drawn clips)."""
+    """Mean of forward and backward: a pan, which matches some part of every zoom, cannot pass for one here."""
 
     id = "motion_fidelity_both"
     summary = "motion fidelity, mean of both directions"
-    policy: ClassVar[dict[str, Any]] = {"policy": "zero", "tau_px": STATIC_PX, "direction": "both"}
-
-    def score(self, scored: Scored) -> Value:
-        g, r = tracks(scored)
-        return Value(fidelity(g.points, r.points, "zero", STATIC_PX).both)
+    policy: ClassVar[dict[str, Any]] = MotionFidelity.policy | {"direction": "both"}
 
 
 class MotionFidelityLocal(MotionFidelity):
@@ -126,14 +166,7 @@ class MotionFidelityLocal(MotionFidelity):
 
     id = "motion_fidelity_local"
     summary = "motion fidelity among tracklets that start near each other"
-    policy: ClassVar[dict[str, Any]] = {
-        "policy": "zero", "tau_px": STATIC_PX, "direction": "forward", "radius_of_width": LOCAL_RADIUS,
-    }  # fmt: skip
-
-    def score(self, scored: Scored) -> Value:
-        g, r = tracks(scored)
-        found = fidelity(g.points, r.points, "zero", STATIC_PX, radius=LOCAL_RADIUS * scored.generated.shape[2])
-        return Value(found.forward, {"backward": found.backward})
+    policy: ClassVar[dict[str, Any]] = MotionFidelity.policy | {"radius_of_width": LOCAL_RADIUS}
 
 
 class MotionFidelityMoving(MotionFidelity):
@@ -146,42 +179,52 @@ class MotionFidelityMoving(MotionFidelity):
     summary = "motion fidelity over moving, visible points only"
     policy: ClassVar[dict[str, Any]] = {"policy": "mask50", "tau_px_at_512": MOVING_PX_AT_512, "direction": "forward"}
 
-    def score(self, scored: Scored) -> Value:
-        g, r = tracks(scored)
-        tau = MOVING_PX_AT_512 * scored.generated.shape[2] / 512
-        moving = [np.linalg.norm(np.diff(t.points, axis=1), axis=2).max(1) > 10 * tau for t in (g, r)]
+    def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
+        tau = MOVING_PX_AT_512 * width / 512
+        moving = [_steps(t).max(1) > 10 * tau for t in (g, r)]
         counts = {"moving_tracks": [int(m.sum()) for m in moving]}
-        if min(int(m.sum()) for m in moving) < lk.MIN_TRACKS:
-            return Value(None, counts | {"why": f"fewer than {lk.MIN_TRACKS} moving tracks on one side"})
-        points, visible = (
-            [t.points[m] for t, m in zip((g, r), moving, strict=True)],
-            [t.visible[m] for t, m in zip((g, r), moving, strict=True)],
-        )
-        found = fidelity(points[0], points[1], "mask50", tau, (visible[0], visible[1]))
-        return Value(found.forward, counts | {"backward": found.backward, "both": found.both})
+        if min(counts["moving_tracks"]) < MIN_TRACKS:
+            return Value(None, counts | {"why": f"fewer than {MIN_TRACKS} moving tracks on one side"})
+        (a, seen_a), (b, seen_b) = ((t.points[m], t.visible[m]) for t, m in zip((g, r), moving, strict=True))
+        found = fidelity(a, b, "mask50", tau, (seen_a, seen_b))
+        return Value(_side(found, self.policy), counts | {"backward": found.backward, "both": found.both})
 
 
-class MotionFidelityWrong(MotionFidelity):
-    """Control: the headline against another case's reference. What it scores is what any motion would."""
+class _AgainstNext(MotionFidelity):
+    """The same formula as if another case's reference were this one's own: what it scores is what any motion would."""
+
+    direction = "none"
+
+    def reference(self, scored: Scored) -> Tracks | None:
+        if "wrong" not in scored.cache:
+            scored.cache["wrong"] = scored.wrong_reference()
+        other = scored.cache["wrong"]
+        return other and _references()(self.tracker, *other)
+
+
+class MotionFidelityWrong(_AgainstNext):
+    """Control: the headline against another case's reference."""
 
     id = "motion_fidelity_wrong"
     summary = "control: motion fidelity against another case's reference"
-    direction = "none"
     policy: ClassVar[dict[str, Any]] = MotionFidelity.policy | {"reference": "next case"}
 
-    def score(self, scored: Scored) -> Value:
-        other = _against_wrong(scored)
-        return Value(None, {"why": "every case has the same reference"}) if other is None else super().score(other)
 
-
-class MotionFidelityMovingWrong(MotionFidelityMoving):
+class MotionFidelityMovingWrong(_AgainstNext, MotionFidelityMoving):
     """Control: the moving form against another case's reference."""
 
     id = "motion_fidelity_moving_wrong"
     summary = "control: motion fidelity over moving points against another case's reference"
-    direction = "none"
     policy: ClassVar[dict[str, Any]] = MotionFidelityMoving.policy | {"reference": "next case"}
 
-    def score(self, scored: Scored) -> Value:
-        other = _against_wrong(scored)
-        return Value(None, {"why": "every case has the same reference"}) if other is None else super().score(other)
+
+class MotionFidelityFrozen(MotionFidelity):
+    """Control: the headline of a still, the generated clip's first frame held. A tracker that jitters scores above 0."""
+
+    id = "motion_fidelity_frozen"
+    summary = "control: motion fidelity of the clip's first frame, held"
+    direction = "none"
+    policy: ClassVar[dict[str, Any]] = MotionFidelity.policy | {"generated": "first frame, held"}
+
+    def generated(self, scored: Scored) -> Tracks | None:
+        return self.tracker.track(np.repeat(scored.generated[:1], len(scored.generated), axis=0))

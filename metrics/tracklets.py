@@ -141,6 +141,22 @@ def _mean_of_best(matrix: F64) -> float | None:
     return float(np.where(defined, matrix, -np.inf).max(1)[rows].mean())
 
 
+def chance_floor(generated: F64, reference: F64, tau: float = 0.0) -> float:
+    """Forward fidelity (policy ``zero``) if every moving step of both sets had a random direction of its own; seeded.
+
+    Real tracklets are correlated in space and time, so a control against another clip stands higher than this.
+    """
+    rng = np.random.default_rng(0)
+
+    def scatter(points: F64) -> F64:
+        moving = np.linalg.norm(np.diff(points, axis=1), axis=2) > tau
+        angle = rng.uniform(0, 2 * np.pi, moving.shape)
+        steps = np.stack([np.cos(angle), np.sin(angle)], -1) * moving[..., None]
+        return np.concatenate([np.zeros_like(points[:, :1]), steps.cumsum(1)], 1)
+
+    return float(correlation_rows(scatter(generated), scatter(reference), "zero", 0.5).max(1).mean())
+
+
 def script_form(generated: F64, reference: F64, policy: Policy = "nan", **options: object) -> float | None:
     """What the published scripts print: forward, after subtracting an identity of the generated set's size.
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from fastvmt.reports.table import Table, cell_of, cell_text, head_of
 
-from fastvmt import registry
+from fastvmt import metric_specs
 from fastvmt.store import RunConfig, Store
 
 
 def as_lines(table: Table, store: Store, config: RunConfig) -> str:
     """Markdown; timings are left out, a metric without meaning in a category shows a dash."""
-    names = [m for m in table.metrics if not registry.metrics.get(m).timing]
+    names = [m for m in table.metrics if not metric_specs.build(m).timing]
     category = {c.id: c.category for c in config.suite.cases}
     jobs, records = config.jobs(), list(store.records().values())
     rows = [["category", "method", "n", *(head_of(m) for m in names)]]

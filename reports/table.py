@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastvmt import registry
+from fastvmt import metric_specs, registry
 from fastvmt.errors import NotComparable
 from fastvmt.keys import digest
 from fastvmt.metric import Metric
@@ -83,7 +83,7 @@ def build(store: Store, config: RunConfig) -> Table:
     failures = store.failures()
     records = _current(store, artefacts)
     identities = _identities(records)
-    names = [m for m in _metric_names(config) if any(r.metric == m for r in records)]
+    names = [m for m in _metric_names(config, records) if any(r.metric == m for r in records)]
     rows = []
     for method in config.methods:
         own = [j for j in jobs if j.method.label == method.label]
@@ -104,13 +104,14 @@ def build(store: Store, config: RunConfig) -> Table:
     )  # fmt: skip
 
 
-def _metric(name: str) -> type[Metric]:
-    cls: type[Metric] = registry.metrics.get(name)
-    return cls
+def _metric(label: str) -> Metric:
+    return metric_specs.build(label)
 
 
-def _metric_names(config: RunConfig) -> list[str]:
-    return list(dict.fromkeys([*config.metrics, *registry.metrics.names()]))
+def _metric_names(config: RunConfig, records: list[MetricRecord]) -> list[str]:
+    registered = registry.metrics.names()
+    others = sorted({r.metric for r in records} - set(registered))
+    return list(dict.fromkeys([*config.metrics, *registered, *others]))
 
 
 def refuse_mixed_presets(config: RunConfig) -> None:
@@ -132,7 +133,9 @@ def refuse_mixed_presets(config: RunConfig) -> None:
 
 
 def _current(store: Store, artefacts: dict[str, Artefact]) -> list[MetricRecord]:
-    return [r for r in store.records().values() if r.job_key in artefacts]
+    """The last record of each job and metric: one scored again with another version or backend replaces the older one."""
+    last = {(r.job_key, r.metric): r for r in store.records().values() if r.job_key in artefacts}
+    return list(last.values())
 
 
 def _identities(records: list[MetricRecord]) -> dict[str, dict[str, Any]]:

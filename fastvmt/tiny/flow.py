@@ -1,7 +1,8 @@
 """Train the text encoder and the transformer of ``tiny`` by flow matching on latents of drawn clips.
 
 Target velocity = noise - latent, timestep = 1000 sigma, as Wan. Sigma is logit-normal, shifted by 3 for clips and 2 for
-single frames. One caption in ten is empty. A curriculum of 1, 5 and 9 latent frames.
+single frames. One caption in ten is empty. From nothing: 1, then 5, then 9 latent frames; warm:
+9 and, every third step until near the end, single frames.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from fastvmt.tiny.muon import Muon
 from fastvmt.tiny.parts import TEXT_LENGTH, embed, new_text_encoder, new_tokenizer, new_transformer
 from fastvmt.tiny.state import Progress, Run
 
-AFTER_FIRST_RUN = 10**7  # clips of a warm start: none that the weights may have been trained on
+AFTER_FIRST_RUN = 2 * 10**7  # clips of a warm start: none that the weights may have been trained on
 PIPELINE_LENGTH = 512  # WanPipeline pads captions to this many tokens unless told otherwise
 
 
@@ -45,7 +46,7 @@ def draw_sigma(count: int, shift: float, generator: torch.Generator) -> Tensor:
 def stage_of(share: float, warm: bool, step: int) -> tuple[int, int]:
     """(frames, clips a batch over all processes) by share of the training time."""
     if warm:  # single frames, which show eight times as many subjects in the time, in turn with whole clips
-        return (1, 64) if step % 2 else (33, 8)
+        return (1, 64) if step % 3 == 2 and share < 0.85 else (33, 8)
     if share < 0.10:
         return 1, 64
     if share < 0.25:
