@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import tomllib
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastvmt.atomic import write_atomic
+from fastvmt.digests import sha256_of
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.keys import digest
 from fastvmt.method import Shape
@@ -21,7 +20,7 @@ GENERIC_DEFAULTS: dict[str, Any] = {
     "width": 832, "height": 480, "frames": 81, "steps": 50, "guidance": 5.0, "shift": 3.0, "negative": "",
     "metrics": [
         "motion_fidelity", "motion_fidelity@smm-script", "motion_fidelity_moving", "motion_fidelity_wrong",
-        "vbench:*", "time", "peak_memory",
+        "text_similarity", "temporal_consistency", "vbench:*", "time", "peak_memory",
     ],
 }  # fmt: skip
 
@@ -200,32 +199,10 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
 
 
 def weights_digest(card: Card) -> str:
-    """Digest over names and contents of every config and weight file; ``unfetched`` without weights.
-
-    File digests are remembered by path, size and time of change, because hashing 80 GB takes minutes.
-    """
+    """Digest over names and contents of every config and weight file; ``unfetched`` without weights."""
     if card.folder is None:
         return "unfetched"
-    memory_path = Path(os.environ.get("FASTVMT_CACHE", "~/.cache/fastvmt")).expanduser() / "file-digests.json"
-    try:
-        memory: dict[str, str] = json.loads(memory_path.read_text())
-    except (OSError, ValueError):
-        memory = {}
-    known_before = len(memory)
-    rows = []
-    for path in sorted(card.folder.rglob("*")):
-        if path.suffix not in (".json", ".safetensors", ".model", ".txt") or not path.is_file():
-            continue
-        stat = path.stat()
-        mark = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
-        if mark not in memory:
-            with open(path, "rb") as file:
-                memory[mark] = hashlib.file_digest(file, "sha256").hexdigest()
-        rows.append([path.relative_to(card.folder).as_posix(), memory[mark]])
-    if len(memory) != known_before:
-        try:
-            memory_path.parent.mkdir(parents=True, exist_ok=True)
-            write_atomic(memory_path, json.dumps(memory))
-        except OSError:
-            pass  # a read-only home costs time, not correctness
+    kinds = (".json", ".safetensors", ".model", ".txt")
+    paths = [p for p in sorted(card.folder.rglob("*")) if p.suffix in kinds and p.is_file()]
+    rows = [[p.relative_to(card.folder).as_posix(), d] for p, d in zip(paths, sha256_of(paths), strict=True)]
     return digest(rows)

@@ -1,0 +1,42 @@
+"""SHA-256 of large files, remembered by path, size and time of change, because hashing 80 GB takes minutes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+
+from fastvmt.atomic import write_atomic
+
+
+def _memory_path() -> Path:
+    return Path(os.environ.get("FASTVMT_CACHE", "~/.cache/fastvmt")).expanduser() / "file-digests.json"
+
+
+def sha256_of(paths: list[Path]) -> list[str]:
+    """SHA-256 (hex) of each file, computed only for files that are new or changed since the last call on this machine.
+
+    Raises:
+        OSError: when a file cannot be read; that the memory cannot be written is no error.
+    """
+    memory_path = _memory_path()
+    try:
+        memory: dict[str, str] = json.loads(memory_path.read_text())
+    except (OSError, ValueError):
+        memory = {}
+    known_before, found = len(memory), []
+    for path in paths:
+        stat = path.stat()
+        mark = f"{path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}"
+        if mark not in memory:
+            with open(path, "rb") as file:
+                memory[mark] = hashlib.file_digest(file, "sha256").hexdigest()
+        found.append(memory[mark])
+    if len(memory) != known_before:
+        try:
+            memory_path.parent.mkdir(parents=True, exist_ok=True)
+            write_atomic(memory_path, json.dumps(memory))
+        except OSError:
+            pass  # a read-only home costs time, not correctness
+    return found

@@ -1,0 +1,198 @@
+"""CLIP by open_clip: features of a clip's frames and of its prompt, and the two scores made of them.
+
+Features are computed in fp32, once per clip and model: every metric of a job that asks for the same ones shares them.
+Nothing is ever fetched; ``clip_spec.py`` says what ``clip=...`` may be.
+"""
+
+from __future__ import annotations
+
+import pickle
+from functools import lru_cache
+from typing import Any, ClassVar
+
+import numpy as np
+from fastvmt.metrics.clip_spec import DEFAULT, WORD_LIST, missing, read, weights_identity
+from fastvmt.metrics.formulas import temporal_consistency, text_similarity
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+
+from fastvmt.errors import MissingWeights, SpecError, UserError
+from fastvmt.keys import digest
+from fastvmt.method import Params
+from fastvmt.metric import Metric, Scored, Value
+from fastvmt.video import Frames
+
+__all__ = ["Model", "TemporalConsistency", "TextSimilarity", "image_features", "text_features", "weights_identity"]
+
+F64 = NDArray[np.float64]
+BATCH = {"cpu": 32, "cuda": 128}
+ARCHIVE_EXTRAS = ("input_resolution", "context_length", "vocab_size", "attn_mask")  # kept among the weights, but constants
+
+
+def device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Model:
+    """A loaded CLIP: fp32, evaluation mode, on the GPU where there is one.
+
+    Args:
+        spec: as in ``clip_spec.py``.
+
+    Raises:
+        SpecError, MissingWeights: as ``clip_spec.read`` and ``weights_identity``.
+        UserError: when the file does not hold weights of that architecture.
+    """
+
+    def __init__(self, spec: str) -> None:
+        import open_clip
+        import torch
+        from fastvmt.metrics.words import WordTokenizer
+        from open_clip.transform import PreprocessCfg, image_transform_v2
+
+        clip = read(spec)
+        if clip.weights is None:
+            raise MissingWeights(f"clip={spec}: {clip.absent}")
+        self.device = device()
+        try:
+            if clip.torchscript:  # TorchScript's own reader, which runs nothing that a pickle may hide
+                state = torch.jit.load(str(clip.weights), map_location="cpu").state_dict()
+                self.net = open_clip.CLIP(**clip.config)
+                self.net.load_state_dict({k: v for k, v in state.items() if k not in ARCHIVE_EXTRAS})
+                self.net.to(self.device)
+            else:
+                weights = None if clip.local else str(clip.weights)
+                self.net = open_clip.create_model(clip.name, weights, precision="fp32", device=self.device, weights_only=True)
+        except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, pickle.UnpicklingError) as error:
+            why = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+            raise UserError(f"clip={spec}: {clip.weights.name} does not fit ({why}); give another file.") from error
+        self.net.eval()
+        self.prepare = image_transform_v2(PreprocessCfg(**clip.preprocess), is_train=False)
+        self.context_length: int = clip.config["text_cfg"].get("context_length", 77)
+        if clip.local and (clip.weights.parent / WORD_LIST).is_file():
+            self.tokenizer: Any = WordTokenizer.load(clip.weights.parent, self.context_length)
+        else:
+            self.tokenizer = open_clip.get_tokenizer(clip.name)
+
+    def images(self, frames: Frames) -> F64:
+        """Features (T, D), not normalised, of uint8 RGB frames (T, H, W, 3).
+
+        Each goes through the model's own preprocessing: for CLIP the shorter side to its size (bicubic, with
+        antialiasing), the centre cut out, mean and standard deviation. A wide clip loses its sides.
+        """
+        import torch
+        from PIL import Image
+
+        size, out = BATCH[self.device], []
+        with torch.no_grad():
+            for start in range(0, len(frames), size):
+                batch = torch.stack([self.prepare(Image.fromarray(f)) for f in frames[start : start + size]])
+                out.append(self.net.encode_image(batch.to(self.device)).double().cpu().numpy())
+        return np.concatenate(out)
+
+    def text(self, text: str) -> tuple[F64, dict[str, Any]]:
+        """Feature (D,), not normalised; and what the number must be read with.
+
+        open_clip cuts a long prompt without a word, so that tokens are counted in a row that none can fill. Details hold
+        ``truncated``, ``tokens`` and ``context_length`` where it was cut, and ``unknown_words`` of a small vocabulary.
+        """
+        import torch
+        from fastvmt.metrics.words import WordTokenizer
+
+        row = self.tokenizer([text], context_length=len(text.encode()) + 16)[0]
+        tokens = int((row != row[-1]).nonzero().max()) + 1
+        details: dict[str, Any] = {}
+        if tokens > self.context_length:
+            details = {"truncated": True, "tokens": tokens, "context_length": self.context_length}
+        if isinstance(self.tokenizer, WordTokenizer) and (unknown := self.tokenizer.unknown(text)):
+            details["unknown_words"] = unknown
+        with torch.no_grad():
+            ids = self.tokenizer([text], context_length=self.context_length)
+            return self.net.encode_text(ids.to(self.device))[0].double().cpu().numpy(), details
+
+
+@lru_cache(maxsize=4)
+def _model(spec: str, key: str) -> Model:
+    return Model(spec)
+
+
+@lru_cache(maxsize=4096)
+def _text(spec: str, key: str, text: str) -> tuple[F64, dict[str, Any]]:
+    return _model(spec, key).text(text)
+
+
+def image_features(scored: Scored, spec: str) -> F64:
+    """CLIP features (T, D) of the generated frames, float64, not normalised; computed once per job and model.
+
+    Raises:
+        SpecError, MissingWeights, UserError: as ``Model``.
+    """
+    key = digest(weights_identity(spec))
+    if (at := ("clip", key, "generated")) not in scored.cache:
+        scored.cache[at] = _model(spec, key).images(scored.generated)
+    found: F64 = scored.cache[at]
+    return found
+
+
+def text_features(text: str, spec: str) -> tuple[F64, dict[str, Any]]:
+    """CLIP feature (D,) of a text, float64, not normalised, and details as ``Model.text``; once per process."""
+    return _text(spec, digest(weights_identity(spec)), text)
+
+
+class ClipParams(Params):
+    clip: str = Field(DEFAULT, description="ARCHITECTURE/tag, ARCHITECTURE//path/to/weights, local-dir:/path or tiny-shapes")
+
+    @field_validator("clip")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        try:
+            return read(value).spec
+        except SpecError as error:
+            raise ValueError(str(error)) from None
+
+
+class _Clip(Metric):
+    source = "FastVMT section 4.2"
+    backend = "open_clip"
+    decimals = 4
+    Params: ClassVar[type[Params]] = ClipParams
+
+    def missing(self) -> str:
+        return missing(self.params.clip)
+
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | weights_identity(self.params.clip) | {"device": device()}
+
+
+class TextSimilarity(_Clip):
+    """Mean cosine between the features of the generated frames (T, D) and of the prompt (D,).
+
+    Range -1 to 1; with ViT-B/32 a fitting prompt scores about 0.3. Undefined when the model's vocabulary lacks a word of the
+    prompt; ``details`` say when a prompt was too long and has been cut. Source: FastVMT section 4.2, which does not name
+    its CLIP: numbers of another ``clip`` cannot be compared.
+    """
+
+    id = "text_similarity"
+    summary = "mean CLIP cosine of generated frames and prompt"
+
+    def score(self, scored: Scored) -> Value:
+        text, details = text_features(scored.case.prompt, self.params.clip)
+        if "unknown_words" in details:
+            return Value(None, details | {"why": "the prompt has words that this CLIP does not know"})
+        return Value(text_similarity(image_features(scored, self.params.clip), text), details)
+
+
+class TemporalConsistency(_Clip):
+    """Mean cosine between the features (T, D) of consecutive generated frames.
+
+    Range -1 to 1; undefined for a single frame. A frozen clip scores 1: read it beside a motion metric.
+    Source: FastVMT section 4.2.
+    """
+
+    id = "temporal_consistency"
+    summary = "mean CLIP cosine of consecutive generated frames"
+
+    def score(self, scored: Scored) -> Value:
+        return Value(temporal_consistency(image_features(scored, self.params.clip)))
