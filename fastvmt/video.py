@@ -126,6 +126,11 @@ def write_lossless(path: Path, frames: Frames, fps: Fraction) -> None:
     _encode(path, frames, fps, "ffv1", "bgr0", {})
 
 
+def write_exact_mp4(path: Path, frames: Frames, fps: Fraction) -> None:
+    """H.264 in RGB without loss (libx264rgb, qp 0): an mp4 for readers that take nothing else; decodes to the same frames."""
+    _encode(path, frames, fps, "libx264rgb", "rgb24", {"qp": "0", "preset": "ultrafast", "threads": "1"})
+
+
 def write_viewable(path: Path, frames: Frames, fps: Fraction) -> None:
     """A small H.264 mp4 for the eye; never scored. Sides below 128 px are enlarged without smoothing."""
     times = max(1, round(256 / min(frames.shape[1:3]))) if min(frames.shape[1:3]) < 128 else 1

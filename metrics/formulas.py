@@ -107,9 +107,11 @@ def dynamic_degree(scores: Sequence[float], height: int, width: int, sampled: in
         scores: ``flow_score`` of consecutive sampled frames.
         height, width: of the frames, px.
         sampled: number of sampled frames.
+
+    Without a pair nothing moves, even where ``need`` is 0.
     """
     limit, need = 6.0 * min(height, width) / 256.0, round(4 * sampled / 16)
-    return sum(s > limit for s in scores) >= need
+    return bool(scores) and sum(s > limit for s in scores) >= need
 
 
 def aesthetic_quality(raw: ArrayLike) -> float:

@@ -1,0 +1,141 @@
+"""Seven of VBench's dimensions, those that need no prompt table, each with three backends.
+
+``package``: the real vbench 0.1.5, in a Python environment of its own. ``native``: our formulas on the same weight files.
+``tiny-shapes``: our formulas on features that ship with the embedded backbone, which is another number and says so.
+Per video, on the scale 0 to 1. A frozen clip scores (nearly) 1 in four of them: read them beside ``dynamic_degree``.
+Source of all: Huang et al., VBench, CVPR 2024, and the package of that name (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any, ClassVar, Literal, Protocol, cast
+
+from pydantic import Field
+
+from fastvmt.method import Params as BaseParams
+from fastvmt.metric import Metric, Scored, Value
+
+Backend = Literal["package", "native", "tiny-shapes"]
+MODULES = {"package": "vbench_package", "native": "vbench_native", "tiny-shapes": "vbench_tiny"}
+FPS = 16
+"""The rate every clip is taken to have, whatever its file says. It decides only which frames dynamic degree looks at (VBench
+takes about eight a second): 16 is what Wan makes, so every second frame, as VBench does with the papers' videos at 15 or 16."""
+
+
+class BackendModule(Protocol):
+    """What ``vbench_package``, ``vbench_native`` and ``vbench_tiny`` offer; ``name`` is VBench's name of a dimension."""
+
+    def missing(self, name: str) -> str: ...
+    def identity(self, name: str, device: str) -> dict[str, Any]: ...
+    def score(self, name: str, scored: Scored, device: str) -> Value: ...
+
+
+class VBenchParams(BaseParams):
+    backend: Backend = Field("package", description="package: vbench 0.1.5; native: our formulas; tiny-shapes: other features")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where the networks run; part of the identity")
+
+
+class FlickerParams(VBenchParams):
+    backend: Backend = Field("native", description="native is exact and needs no weights; package: vbench 0.1.5")
+
+
+class Dimension(Metric):
+    """Base: one dimension of VBench. ``least`` frames make it defined.
+
+    Raises (in ``score``): JobError, when the worker process of the package fails; it becomes a failed record.
+    """
+
+    source = "VBench 0.1.5 (Huang et al., CVPR 2024)"
+    direction = "up"
+    range = (0.0, 1.0)
+    decimals = 4
+    Params: ClassVar[type[BaseParams]] = VBenchParams
+    least: ClassVar[int] = 2
+
+    @property
+    def name(self) -> str:
+        return self.id.partition(":")[2]
+
+    def _module(self) -> BackendModule:
+        return cast(BackendModule, import_module(f"fastvmt.metrics.{MODULES[self.params.backend]}"))
+
+    def missing(self) -> str:
+        return self._module().missing(self.name)
+
+    def identity(self) -> dict[str, Any]:
+        own = {"metric": self.id, "version": self.version, "backend": self.params.backend}
+        return own | self._module().identity(self.name, self.params.device)
+
+    def score(self, scored: Scored) -> Value:
+        if len(scored.generated) < self.least:
+            return Value(None, {"why": f"fewer than {self.least} frames"})
+        return self._module().score(self.name, scored, self.params.device)
+
+
+class SubjectConsistency(Dimension):
+    """Cosine of each frame's DINO ViT-B/16 feature to the one before and to the first, negatives as 0, mean over frames.
+
+    Frames are resized to 224 px on the shorter side (bilinear, no antialiasing, no crop). DINO: Apache-2.0.
+    """
+
+    id = "vbench:subject_consistency"
+    summary = "VBench subject consistency: likeness of DINO features to the frame before and the first"
+
+
+class BackgroundConsistency(Dimension):
+    """The same formula on CLIP ViT-B/32 image features (bicubic to 224 px without antialiasing, centre crop). CLIP: MIT."""
+
+    id = "vbench:background_consistency"
+    summary = "VBench background consistency: likeness of CLIP features to the frame before and the first"
+
+
+class MotionSmoothness(Dimension):
+    """How well AMT-S foretells every odd frame from its even neighbours: 1 - mean absolute error / 255.
+
+    With an even number of frames the last is not used. Never computed at reduced size, whatever the memory. AMT-S is
+    licensed CC-BY-NC 4.0: non-commercial use only.
+    """
+
+    id = "vbench:motion_smoothness"
+    summary = "VBench motion smoothness: how well AMT-S foretells the odd frames"
+    least = 3
+
+
+class DynamicDegree(Dimension):
+    """1 when enough sampled frame pairs move far enough by RAFT-things (``formulas.dynamic_degree``), else 0; the mean over
+    clips is the share that moves. RAFT: BSD-3-Clause."""
+
+    id = "vbench:dynamic_degree"
+    summary = "VBench dynamic degree: share of clips that move, by optical flow"
+    least = FPS // 8 + 1
+
+
+class AestheticQuality(Dimension):
+    """LAION's linear head on CLIP ViT-L/14 image features, over 10, mean over frames; about 0 to 1, not bounded by it.
+
+    Judges single frames, so a frozen or static clip loses nothing. CLIP and head: MIT.
+    """
+
+    id = "vbench:aesthetic_quality"
+    summary = "VBench aesthetic quality: LAION's head on CLIP features, over 10"
+    least = 1
+
+
+class ImagingQuality(Dimension):
+    """MUSIQ trained on SPAQ, over 100, mean over frames; frames over 512 px are shrunk to that on the longer side.
+
+    MUSIQ's code and weights come with pyiqa, whose licence (PolyForm) allows non-commercial use only.
+    """
+
+    id = "vbench:imaging_quality"
+    summary = "VBench imaging quality: MUSIQ, over 100"
+    least = 1
+
+
+class TemporalFlickering(Dimension):
+    """1 - mean absolute change between consecutive frames / 255; needs no network, so every backend gives VBench's number."""
+
+    id = "vbench:temporal_flickering"
+    summary = "VBench temporal flickering: 1 - mean absolute change between frames"
+    Params: ClassVar[type[BaseParams]] = FlickerParams

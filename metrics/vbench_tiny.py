@@ -1,0 +1,82 @@
+"""Backend ``tiny-shapes``: VBench's formulas on what ships inside, for clips of the embedded backbone. Not VBench's numbers.
+
+Consistency uses the embedded CLIP of drawn shapes for subject and background alike (there is no second network), so that the
+two are one number here; smoothness uses blended midpoints, dynamic degree OpenCV's DIS flow, flickering is exact.
+Aesthetic and imaging quality are judgements of photographs and have no substitute.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from fastvmt.metrics import formulas
+from fastvmt.metrics.clip_spec import TINY
+from fastvmt.metrics.clip_spec import missing as clip_missing
+from fastvmt.metrics.vbench_native import moves
+from numpy.typing import NDArray
+
+from fastvmt.metric import Scored, Value
+
+SHORT_SIDE = 256
+WITHOUT = {"aesthetic_quality": "beauty", "imaging_quality": "image quality"}
+CONSISTENCY = ("subject_consistency", "background_consistency")
+
+
+def missing(name: str) -> str:
+    if name in WITHOUT:
+        return (
+            f"there is no honest substitute for a network that was taught {WITHOUT[name]} by people's ratings: use "
+            f"`vbench:{name}` (backend=package)."
+        )
+    return clip_missing(TINY) if name in CONSISTENCY else ""
+
+
+def identity(name: str, device: str) -> dict[str, Any]:
+    """What stands in for VBench's network; ``device`` is not used, the embedded CLIP runs where all of ours do."""
+    if name in CONSISTENCY:
+        from fastvmt.metrics import clip
+
+        found = {} if clip_missing(TINY) else clip.weights_identity(TINY)
+        return {"features": "embedded CLIP tiny-shapes, not VBench's", **found, "device": clip.device()}
+    if name == "dynamic_degree":
+        from fastvmt.metrics.vbench import FPS
+
+        flow = {"opencv": cv2.__version__, "preset": "medium", "short_side": SHORT_SIDE}
+        return {"features": "OpenCV's DIS flow, not RAFT", **flow, "fps": FPS}
+    return {"features": "blend of two frames, not AMT-S" if name == "motion_smoothness" else "pixels"}
+
+
+def score(name: str, scored: Scored, device: str) -> Value:
+    """One number; undefined where the formula is."""
+    frames = scored.generated
+    if name in CONSISTENCY:
+        from fastvmt.metrics import clip
+
+        return Value(formulas.vbench_consistency(clip.image_features(scored, TINY)))
+    if name == "dynamic_degree":
+        from fastvmt.metrics.vbench import FPS
+
+        found = moves(np.stack([enlarged(f) for f in frames]), FPS, dis_flow)
+        return Value(None if found is None else float(found))
+    if name == "motion_smoothness":
+        return Value(formulas.motion_smoothness(frames))
+    return Value(formulas.temporal_flickering(frames))
+
+
+def enlarged(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame (H, W, 3) with at least ``SHORT_SIDE`` px on its shorter side: DIS matches patches of 8 px on several scales."""
+    factor = SHORT_SIDE / min(frame.shape[:2])
+    if factor <= 1:
+        return frame
+    size = (round(frame.shape[1] * factor), round(frame.shape[0] * factor))
+    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC), np.uint8)
+
+
+def dis_flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """(2, H, W) flow in px by OpenCV's dense inverse search. It sees nothing move inside flat colour."""
+    cv2.setNumThreads(1)  # the same sums on every machine
+    grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in (before, after)]
+    search: Any = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_MEDIUM)
+    return np.moveaxis(np.asarray(search.calc(grey[0], grey[1], None), np.float32), -1, 0)
