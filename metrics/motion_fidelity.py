@@ -39,6 +39,14 @@ class FidelityParams(Params):
         return value
 
 
+class MovingParams(FidelityParams):
+    moving_px: float = Field(
+        MOVING_PX_AT_512,
+        gt=0,
+        description="steps up to this are static (px at 512 px width); set it above the jitter of still points",
+    )
+
+
 class _Remembered:
     """Tracks of references already seen by this process: every method of a case is scored against the same clip."""
 
@@ -172,15 +180,20 @@ class MotionFidelityLocal(MotionFidelity):
 class MotionFidelityMoving(MotionFidelity):
     """Only steps that move and are visible in both count, and a pair needs half of them; undefined when nothing moves.
 
-    The headline cannot tell a small object's path from its reverse over a static ground; this can.
+    The headline cannot tell a small object's path from its reverse over a static ground; this can, as long as what counts
+    as moving lies above the jitter that a VAE gives to still points (``moving_px``; see docs/metrics.md).
     """
 
     id = "motion_fidelity_moving"
     summary = "motion fidelity over moving, visible points only"
+    Params: ClassVar[type[Params]] = MovingParams
     policy: ClassVar[dict[str, Any]] = {"policy": "mask50", "tau_px_at_512": MOVING_PX_AT_512, "direction": "forward"}
 
+    def identity(self) -> dict[str, Any]:
+        return super().identity() | {"tau_px_at_512": self.params.moving_px}
+
     def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
-        tau = MOVING_PX_AT_512 * width / 512
+        tau = self.params.moving_px * width / 512
         moving = [_steps(t).max(1) > 10 * tau for t in (g, r)]
         counts = {"moving_tracks": [int(m.sum()) for m in moving]}
         if min(counts["moving_tracks"]) < MIN_TRACKS:

@@ -18,15 +18,19 @@ All pairs are one matrix product (block by block), never an array of n x m x (T-
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
+Floats = NDArray[Any]
 Policy = Literal["zero", "nan", "mask", "mask50", "match"]
-BLOCK = 1024
+Visible = tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]
+BLOCK = 256
+UNSEEN: Visible = (None, None)
 
 
 @dataclass(frozen=True)
@@ -43,28 +47,81 @@ class Fidelity:
 
 @dataclass(frozen=True)
 class _Steps:
-    unit: F64  # (n, (T-1)*2), zero rows where not moving
-    moving: F64  # (n, T-1) 1.0 where |v| > tau
-    usable: F64  # (n, T-1) 1.0 where moving and visible at both ends
+    start: F64  # (n, 2) first points
+    unit: Floats  # (n, (T-1)*2), zeros where not usable
+    moving: NDArray[np.bool_]  # (n, T-1) |v| > tau
+    usable: NDArray[np.bool_]  # (n, T-1) moving, and visible at both ends where visibility counts
 
 
-def _steps(points: F64, visible: NDArray[np.bool_] | None, tau: float) -> _Steps:
-    step = np.diff(points, axis=1)
-    length = np.linalg.norm(step, axis=2)
+def _steps(points: Floats, visible: NDArray[np.bool_] | None, tau: float, dtype: type[np.floating[Any]]) -> _Steps:
+    """Lengths are taken in float64 whatever ``dtype`` is: differences of large coordinates lose digits in float32."""
+    x, y = (np.diff(points[..., k].astype(np.float64, order="C"), axis=1) for k in (0, 1))
+    length = np.sqrt(x * x + y * y)
     moving = length > tau
-    unit = np.where(moving[..., None], step / np.where(moving, length, 1.0)[..., None], 0.0)
     usable = moving if visible is None else moving & visible[:, 1:] & visible[:, :-1]
-    return _Steps(unit.reshape(len(points), -1), moving.astype(float), usable.astype(float))
+    unit = np.empty((*x.shape, 2), dtype)
+    length[~moving] = 1.0
+    for k, part in enumerate((x, y)):  # coordinate by coordinate: a last axis of 2 is numpy's slowest case
+        part /= length
+        unit[..., k] = part
+    if not usable.all():
+        unit[~usable] = 0
+    return _Steps(points[:, 0].astype(np.float64), unit.reshape(len(points), -1), moving, usable)
+
+
+def _blocks(
+    generated: Floats, reference: Floats, policy: Policy, tau: float, visible: Visible, radius: float | None,
+    dtype: type[np.floating[Any]], undefined: float, poison: float,
+) -> Iterator[tuple[slice, Floats]]:  # fmt: skip
+    """Correlations of ``BLOCK`` generated tracklets at a time with all reference tracklets, times ``_divisor``: rows and
+    (rows, m).
+
+    ``undefined`` stands for pairs without enough usable steps or too far apart, ``poison`` (policy ``nan``) for pairs with
+    a static step. Every block is written over the one before: fresh memory costs as much as the product itself.
+    """
+    masked, count = policy in ("mask", "mask50"), _common_steps(generated, reference)
+    frames = count + 1
+    seen = [v[:, :frames] if masked and v is not None else None for v in visible]
+    g, r = (_steps(p[:, :frames], v, tau, dtype) for p, v in zip((generated, reference), seen, strict=True))
+    kept = np.empty((min(BLOCK, len(generated)), len(reference)), dtype)
+    for first in range(0, len(generated), BLOCK):
+        rows = slice(first, first + BLOCK)
+        block = np.matmul(g.unit[rows], r.unit.T, out=kept[: len(generated) - first])
+        if masked:
+            shared = g.usable[rows].astype(dtype) @ r.usable.T.astype(dtype)
+            block /= np.maximum(shared, 1)
+            block[shared < (1 if policy == "mask" else -(-count // 2))] = undefined
+        elif policy == "match":
+            block += (~g.moving[rows]).astype(dtype) @ (~r.moving).T.astype(dtype)
+        if policy == "nan":
+            block[(g.moving[rows].min(1) == 0)[:, None] | (r.moving.min(1) == 0)] = poison
+        if radius is not None:
+            dx, dy = (g.start[rows, None, k] - r.start[None, :, k] for k in (0, 1))
+            block[np.sqrt(dx * dx + dy * dy) > radius] = undefined
+        yield rows, block
+
+
+def _common_steps(generated: Floats, reference: Floats) -> int:
+    frames = min(generated.shape[1], reference.shape[1])
+    if min(len(generated), len(reference)) == 0 or frames < 2:
+        raise ValueError("motion fidelity needs at least one tracklet of two frames on each side")
+    return frames - 1
+
+
+def _divisor(generated: Floats, reference: Floats, policy: Policy) -> int:
+    """What sums over steps are divided by; the mask policies divide each pair by a count of its own."""
+    return 1 if policy in ("mask", "mask50") else _common_steps(generated, reference)
 
 
 def correlation_rows(
-    generated: F64,
-    reference: F64,
+    generated: Floats,
+    reference: Floats,
     policy: Policy = "zero",
     tau: float = 0.0,
-    visible: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None] = (None, None),
+    visible: Visible = UNSEEN,
     radius: float | None = None,
-) -> F64:
+    dtype: type[np.floating[Any]] = np.float64,
+) -> Floats:
     """Correlation of every generated with every reference tracklet.
 
     Args:
@@ -73,6 +130,7 @@ def correlation_rows(
         tau: steps not longer than this (px) are static.
         visible: (n, T) and (m, T') booleans, used by the mask policies only.
         radius: pairs whose first points are farther apart (px) are undefined.
+        dtype: of the matrix product: float64, or float32 (half the memory; correlations differ by less than 2e-6).
 
     Returns:
         (n, m); NaN where undefined (or, with policy ``nan``, where a step is static).
@@ -80,44 +138,23 @@ def correlation_rows(
     Raises:
         ValueError: when a set is empty or shorter than 2 frames.
     """
-    frames = min(generated.shape[1], reference.shape[1])
-    if min(len(generated), len(reference)) == 0 or frames < 2:
-        raise ValueError("motion fidelity needs at least one tracklet of two frames on each side")
-    cut = [None if v is None else v[:, :frames] for v in visible]
-    masked = policy in ("mask", "mask50")
-    g = _steps(generated[:, :frames].astype(float), cut[0] if masked else None, tau)
-    r = _steps(reference[:, :frames].astype(float), cut[1] if masked else None, tau)
-    count = frames - 1
-    wide = np.repeat(r.usable, 2, axis=1) * r.unit
-    out = np.empty((len(generated), len(reference)))
-    for start in range(0, len(generated), BLOCK):
-        rows = slice(start, start + BLOCK)
-        total = (np.repeat(g.usable[rows], 2, axis=1) * g.unit[rows]) @ wide.T
-        if masked:
-            shared = g.usable[rows] @ r.usable.T
-            need = 1 if policy == "mask" else -(-count // 2)
-            out[rows] = np.where(shared >= need, total / np.maximum(shared, 1), np.nan)
-            continue
-        if policy == "match":
-            total += (1 - g.moving[rows]) @ (1 - r.moving).T
-        out[rows] = total / count
-        if policy == "nan":
-            out[rows][(g.moving[rows].min(1) == 0)[:, None] | (r.moving.min(1) == 0)] = np.nan
-    if radius is not None:
-        apart = np.linalg.norm(generated[:, None, 0] - reference[None, :, 0], axis=-1)
-        out[apart > radius] = np.nan
+    out = np.empty((len(generated), len(reference)), dtype)
+    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, dtype, np.nan, np.nan):
+        out[rows] = block
+    out /= _divisor(generated, reference, policy)
     return out
 
 
 def fidelity(
-    generated: F64,
-    reference: F64,
+    generated: Floats,
+    reference: Floats,
     policy: Policy = "zero",
     tau: float = 0.0,
-    visible: tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None] = (None, None),
+    visible: Visible = UNSEEN,
     radius: float | None = None,
+    dtype: type[np.floating[Any]] = np.float64,
 ) -> Fidelity:
-    """Forward and backward motion fidelity; arguments as ``correlation_rows``.
+    """Forward and backward motion fidelity; arguments as ``correlation_rows``, of which one block is held at a time.
 
     With policy ``nan`` undefined pairs poison the result (NaN), as in the published scripts; with all others they are
     left out of the maximum, and tracklets without any defined pair out of the mean.
@@ -127,18 +164,19 @@ def fidelity(
     >>> fidelity(right, right).forward, fidelity(-right, right).forward
     (1.0, -1.0)
     """
-    matrix = correlation_rows(generated, reference, policy, tau, visible, radius)
-    if policy == "nan" and radius is None:
-        return Fidelity(float(matrix.max(1).mean()), float(matrix.max(0).mean()))
-    return Fidelity(_mean_of_best(matrix), _mean_of_best(matrix.T))
+    poison = np.nan if radius is None else -np.inf
+    of_rows, of_columns = np.empty(len(generated)), np.full(len(reference), -np.inf)
+    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, dtype, -np.inf, poison):
+        of_rows[rows] = block.max(1)
+        np.maximum(of_columns, block.max(0), out=of_columns)
+    divisor = _divisor(generated, reference, policy)  # dividing the maxima is dividing what they were taken from
+    return Fidelity(_mean_of_defined(of_rows / divisor), _mean_of_defined(of_columns / divisor))
 
 
-def _mean_of_best(matrix: F64) -> float | None:
-    defined = ~np.isnan(matrix)
-    rows = defined.any(1)
-    if not rows.any():
-        return None
-    return float(np.where(defined, matrix, -np.inf).max(1)[rows].mean())
+def _mean_of_defined(best: F64) -> float | None:
+    """Mean of the maxima of those tracklets that had any pair; minus infinity marks the others."""
+    defined = best[best != -np.inf]
+    return float(defined.mean()) if len(defined) else None
 
 
 def chance_floor(generated: F64, reference: F64, tau: float = 0.0) -> float:
@@ -154,7 +192,9 @@ def chance_floor(generated: F64, reference: F64, tau: float = 0.0) -> float:
         steps = np.stack([np.cos(angle), np.sin(angle)], -1) * moving[..., None]
         return np.concatenate([np.zeros_like(points[:, :1]), steps.cumsum(1)], 1)
 
-    return float(correlation_rows(scatter(generated), scatter(reference), "zero", 0.5).max(1).mean())
+    floor = fidelity(scatter(generated), scatter(reference), "zero", 0.5).forward
+    assert floor is not None  # the policy "zero" leaves nothing undefined
+    return floor
 
 
 def script_form(generated: F64, reference: F64, policy: Policy = "nan", **options: object) -> float | None:
@@ -167,7 +207,10 @@ def script_form(generated: F64, reference: F64, policy: Policy = "nan", **option
     n, m = matrix.shape
     if n != m and 1 not in (n, m):
         return None
-    printed = matrix - np.eye(n)
+    if n == m:
+        matrix[np.diag_indices(n)] -= 1
+    else:
+        matrix = matrix - np.eye(n)
     if policy == "nan":
-        return float(printed.max(1).mean())
-    return _mean_of_best(printed)
+        return float(matrix.max(1).mean())
+    return _mean_of_defined(np.where(np.isnan(matrix), -np.inf, matrix).max(1))

@@ -1,0 +1,96 @@
+"""Motion fidelity as DeT's evaluation computes it with its distance part switched on (``--add_frechet_score``).
+
+It differs from every other form here, so it has an id of its own. Per pair of clips, with N and M tracklets:
+
+    p          points divided by the clip's width and height: directions are distorted in clips that are not square
+    steps      the start position p_0 counts as a first step (a unit vector from the top left corner), then p_1 - p_0 ...
+    cosine     mean over generated of max over reference of the mean cosine of steps; no identity is subtracted
+    distance   for 50 tracklets drawn at random (with replacement, the same indices on both sides):
+               mean over generated of max over reference of 1 / (1 + mean distance of all T x T pairs of points)
+    value      0.5 * cosine + 0.5 * distance
+
+The distance part is called "Frechet" there and is no Frechet distance: order and time do not enter it, and two identical
+tracklets that move score below 1. The longer set is thinned to the shorter one's length by a rounded-down linspace.
+
+Two things are ours: the 50 indices are drawn with a fixed seed (theirs are not, so that their number changes from run to
+run), and a step of no length adds 0 (theirs gives NaN). Their grid is 50x50 points and a mask's box may thin it; here the
+grid is the tracker's, which the identity names, and there is no mask.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import numpy as np
+from fastvmt.metrics.motion_fidelity import STATIC_PX, MotionFidelity
+from fastvmt.metrics.tracker import F64, Tracks
+from fastvmt.metrics.tracklets import fidelity
+from numpy.typing import NDArray
+
+from fastvmt.metric import Scored, Value
+from fastvmt.video import Frames
+
+DRAWN, SEED = 50, 0
+
+
+class MotionFidelityDeT(MotionFidelity):
+    """0.5 * cosine + 0.5 * distance part, as DeT's evaluation computes it; range -0.5 to 1. Position counts, so two
+    still clips score above 0.5. The two parts stand in the record's details."""
+
+    id = "motion_fidelity@det-hybrid"
+    summary = "motion fidelity as DeT's evaluation computes it: half cosine (with start position), half distance of points"
+    source = "evaluation.py of DeT (Shi et al. 2025), with its 50 tracklets drawn by a fixed seed"
+    range = (-0.5, 1.0)
+    policy: ClassVar[dict[str, Any]] = {
+        "policy": "zero", "tau_px": STATIC_PX, "direction": "forward", "coordinates": "divided by width and height",
+        "start_position": "as a step", "distance_part": f"{DRAWN} tracklets, seed {SEED}",
+    }  # fmt: skip
+
+    def generated(self, scored: Scored) -> Tracks | None:
+        return _of_unit_size(super().generated(scored), scored.generated)
+
+    def reference(self, scored: Scored) -> Tracks | None:
+        return _of_unit_size(super().reference(scored), scored.reference)
+
+    def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
+        cosine, distance = hybrid_parts(g.points, r.points, STATIC_PX / width)
+        return Value(0.5 * cosine + 0.5 * distance, {"cosine": cosine, "distance_part": distance, "seed": SEED})
+
+
+def _of_unit_size(tracks: Tracks | None, frames: Frames) -> Tracks | None:
+    return tracks and Tracks(tracks.points / np.array([frames.shape[2], frames.shape[1]]), tracks.visible)
+
+
+def hybrid_parts(generated: F64, reference: F64, tau: float = 0.0) -> tuple[float, float]:
+    """The cosine and the distance part.
+
+    Args:
+        generated: (n, T, 2); reference: (m, T', 2), divided by width and height.
+        tau: steps not longer than this add 0.
+    """
+    frames = min(generated.shape[1], reference.shape[1])
+    g, r = (points[:, kept_frames(points.shape[1], frames)] for points in (generated, reference))
+    cosine = fidelity(_from_corner(g), _from_corner(r), "zero", tau).forward
+    assert cosine is not None  # the policy "zero" leaves nothing undefined
+    drawn = np.random.default_rng(SEED).integers(0, min(len(g), len(r)), DRAWN)
+    return cosine, float((1 / (1 + _mean_distances(g[drawn], r[drawn]))).max(1).mean())
+
+
+def kept_frames(count: int, wanted: int) -> NDArray[np.int64]:
+    """Indices of ``wanted`` of ``count`` frames, by torch's own linspace: its rounding decides where it is cut down."""
+    import torch
+
+    return torch.linspace(0, count - 1, wanted).to(torch.int64).numpy()
+
+
+def _from_corner(points: F64) -> F64:
+    return np.concatenate([np.zeros_like(points[:, :1]), points], 1)
+
+
+def _mean_distances(generated: F64, reference: F64) -> F64:
+    """(n, m) mean distance between every point of one and every point of the other tracklet."""
+    rows = []
+    for points in generated:  # row by row: all at once would be n x m x T x T
+        apart = points[None, :, None] - reference[:, None]
+        rows.append(np.sqrt((apart * apart).sum(-1)).mean((1, 2)))
+    return np.stack(rows)

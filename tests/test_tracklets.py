@@ -1,0 +1,170 @@
+"""Properties of motion fidelity that hold for any tracklets, all policies; fixed values stand in ``test_numbers.py``."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from fastvmt.metrics import tracklets
+from fastvmt.metrics.tracklets import chance_floor, correlation_rows, fidelity, script_form
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+POLICIES = ("zero", "nan", "mask", "mask50", "match")
+FINITE = ("zero", "mask", "mask50", "match")
+few = settings(max_examples=15, deadline=None)
+
+
+@st.composite
+def two_sets(draw: Any, still: bool = True) -> dict[str, Any]:
+    """Two sets of walks on a fine grid, some steps standing still and some points unseen."""
+    n, m, frames, seed = (draw(st.integers(*span)) for span in ((1, 6), (1, 6), (2, 8), (0, 10**6)))
+    rng = np.random.default_rng(seed)
+    found: dict[str, Any] = {}
+    for name, count in (("generated", n), ("reference", m)):
+        steps = rng.normal(size=(count, frames, 2))
+        if still:
+            steps *= rng.random((count, frames, 1)) < 0.7
+        found[name] = 10 * rng.random((count, 1, 2)) + steps.cumsum(1)
+    found["visible"] = (rng.random((n, frames)) < 0.8, rng.random((m, frames)) < 0.8)
+    return found
+
+
+def values(sets: dict[str, Any], policy: str, **more: Any) -> list[float | None]:
+    found = fidelity(**(sets | more), policy=policy)
+    return [found.forward, found.backward]
+
+
+def same(a: list[float | None], b: list[float | None]) -> bool:
+    pairs = [(np.nan if x is None else x, np.nan if y is None else y) for x, y in zip(a, b, strict=True)]
+    return all(math.isclose(x, y, abs_tol=1e-9) or (math.isnan(x) and math.isnan(y)) for x, y in pairs)
+
+
+def loops(sets: dict[str, Any], policy: str, radius: float | None) -> list[float | None]:
+    """The definition in plain Python, tracklet by tracklet and step by step."""
+    gen, ref, (seen_a, seen_b) = sets["generated"], sets["reference"], sets["visible"]
+    table: list[list[float | None]] = []
+    for i, a in enumerate(gen):
+        table.append([])
+        for j, b in enumerate(ref):
+            total, used, both_still, count = 0.0, 0, 0, len(a) - 1
+            for k in range(count):
+                u, v = a[k + 1] - a[k], b[k + 1] - b[k]
+                in_view = all((seen_a[i][k], seen_a[i][k + 1], seen_b[j][k], seen_b[j][k + 1])) or "mask" not in policy
+                if math.hypot(*u) > 0 and math.hypot(*v) > 0 and in_view:
+                    total += (u[0] * v[0] + u[1] * v[1]) / math.hypot(*u) / math.hypot(*v)
+                    used += 1
+                both_still += math.hypot(*u) == 0 == math.hypot(*v)
+            need = {"mask": 1, "mask50": math.ceil(count / 2)}.get(policy, 0)
+            value = total / max(used, 1) if "mask" in policy else (total + both_still * (policy == "match")) / count
+            far = radius is not None and math.dist(a[0], b[0]) > radius
+            table[-1].append(None if far or used < need else value)
+    best = []
+    for rows in (table, list(zip(*table, strict=True))):
+        tops = [max(x for x in row if x is not None) for row in rows if any(x is not None for x in row)]
+        best.append(sum(tops) / len(tops) if tops else None)
+    return best
+
+
+@few
+@given(two_sets(), st.sampled_from(FINITE), st.sampled_from([None, 3.0]))
+def test_the_matrix_product_is_the_plain_loop(sets: dict[str, Any], policy: str, radius: float | None) -> None:
+    assert same(values(sets, policy, radius=radius), loops(sets, policy, radius))
+
+
+@few
+@given(two_sets(), st.sampled_from(POLICIES), st.floats(-50, 50), st.floats(0.2, 5))
+def test_place_speed_and_order_of_either_set_do_not_matter(sets: dict[str, Any], policy: str, far: float, fast: float) -> None:
+    base, rng = values(sets, policy), np.random.default_rng(0)
+    steps = np.diff(sets["reference"], axis=1) * fast
+    slower = np.concatenate([sets["reference"][:, :1] + far, steps], 1).cumsum(1)
+    order = [rng.permutation(len(sets[k])) for k in ("generated", "reference")]
+    moved = {"generated": sets["generated"][order[0]], "reference": slower[order[1]]}
+    visible = tuple(v[o] for v, o in zip(sets["visible"], order, strict=True))
+    assert same(values({**moved, "visible": visible}, policy, tau=1e-9), base)
+
+
+@few
+@given(two_sets(), st.sampled_from(POLICIES), st.floats(0, 6.3), st.booleans())
+def test_turning_or_mirroring_both_clips_changes_nothing(sets: dict[str, Any], policy: str, angle: float, mirror: bool) -> None:
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]) * [1, -1 if mirror else 1]
+    turned = {k: sets[k] @ turn for k in ("generated", "reference")}
+    for radius in (None, 4.0) if policy != "nan" else (None,):
+        assert same(values(sets | turned, policy, radius=radius, tau=1e-9), values(sets, policy, radius=radius, tau=1e-9))
+
+
+@few
+@given(two_sets(), st.sampled_from(POLICIES))
+def test_playing_both_backwards_changes_nothing(sets: dict[str, Any], policy: str) -> None:
+    backwards = {k: sets[k][:, ::-1] for k in ("generated", "reference")}
+    backwards["visible"] = tuple(v[:, ::-1] for v in sets["visible"])
+    assert same(values(backwards, policy), values(sets, policy))
+
+
+@few
+@given(two_sets(still=False))
+def test_the_opposite_of_a_single_pair_has_the_opposite_sign(sets: dict[str, Any]) -> None:
+    one, other = sets["generated"][:1], sets["reference"][:1]
+    for policy in POLICIES:
+        assert same([fidelity(one, -other, policy).forward], [-(fidelity(one, other, policy).forward or 0.0)])
+
+
+@few
+@given(two_sets(), st.sampled_from(FINITE))
+def test_the_mean_of_both_directions_is_symmetric(sets: dict[str, Any], policy: str) -> None:
+    swapped = {"generated": sets["reference"], "reference": sets["generated"], "visible": sets["visible"][::-1]}
+    assert same([fidelity(**swapped, policy=policy).both], [fidelity(**sets, policy=policy).both])
+
+
+@few
+@given(two_sets(), st.floats(0.1, 20))
+def test_never_nan_but_under_its_own_policy(sets: dict[str, Any], radius: float) -> None:
+    for policy in FINITE:
+        for near in (None, radius):
+            found = values(sets, policy, radius=near, tau=0.5)
+            assert all(v is None or -1 - 1e-12 <= v <= 1 + 1e-12 for v in found), (policy, found)
+        assert policy in ("mask", "mask50") or None not in values(sets, policy)
+    stands = (np.diff(sets["generated"], axis=1) == 0).all(2).any() or (np.diff(sets["reference"], axis=1) == 0).all(2).any()
+    assert bool(np.isnan(fidelity(sets["generated"], sets["reference"], "nan").forward or 0)) == stands
+
+
+@few
+@given(two_sets(), st.sampled_from(POLICIES), st.integers(1, 5))
+def test_blocks_change_no_maximum(sets: dict[str, Any], policy: str, size: int) -> None:
+    whole = values(sets, policy, radius=4.0), values(sets, policy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tracklets, "BLOCK", size)
+        assert all(same(a, b) for a, b in zip((values(sets, policy, radius=4.0), values(sets, policy)), whole, strict=True))
+
+
+@few
+@given(two_sets())
+def test_a_wide_radius_is_none_and_a_narrow_one_only_takes_away(sets: dict[str, Any]) -> None:
+    gen, ref = sets["generated"], sets["reference"]
+    whole, near = correlation_rows(gen, ref), correlation_rows(gen, ref, radius=2.0)
+    np.testing.assert_array_equal(correlation_rows(gen, ref, radius=1e9), whole)
+    np.testing.assert_array_equal(near[~np.isnan(near)], whole[~np.isnan(near)])
+
+
+def test_float32_is_within_two_millionths() -> None:
+    rng = np.random.default_rng(0)
+    gen, ref = (rng.normal(size=(300, 33, 2)).cumsum(1) + 800 for _ in range(2))
+    for policy in FINITE:
+        apart = correlation_rows(gen, ref, policy) - correlation_rows(gen, ref, policy, dtype=np.float32)
+        assert np.abs(apart).max() < 2e-6, policy
+    assert fidelity(gen, ref, dtype=np.float32).forward == pytest.approx(fidelity(gen, ref).forward, abs=2e-6)
+
+
+def test_inputs_stay_as_they_were_and_empty_sets_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    gen, ref = rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 5, 2))
+    before = gen.copy(), ref.copy()
+    fidelity(gen, ref)
+    script_form(gen, ref)
+    chance_floor(gen, ref)
+    np.testing.assert_array_equal((gen, ref), before)
+    for bad in (gen[:0], gen[:, :1]):
+        with pytest.raises(ValueError, match="at least one tracklet of two frames"):
+            fidelity(bad, ref)
