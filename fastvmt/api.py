@@ -117,6 +117,10 @@ def _go(
 
     if options.workers < 1:
         raise SpecError(f"--workers {options.workers}: at least 1 is needed.")
+    if config.repeats and generate and options.workers > 1:
+        raise SpecError(
+            f"--workers {options.workers}: a run with timed repeats makes one video at a time; leave --workers out."
+        )
     store.lock()
     try:
         store.clear_unfinished()

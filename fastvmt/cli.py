@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fastvmt import env_cli
 from fastvmt.errors import BenchError
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ app = typer.Typer(
     name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Benchmark of video motion transfer: plan, generate, score, tabulate; the same command resumes.",
 )  # fmt: skip
+app.add_typer(env_cli.app, name="env")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; by default its name follows from the request.")]
@@ -54,6 +56,8 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Threads = Annotated[int, typer.Option(help="CPU threads of each worker; 0 for all cores.")]
 Offload = Annotated[bool, typer.Option(help="Keep text encoder and VAE on the CPU between uses.")]
+Protocol = Annotated[str, typer.Option(help="normal, or timing: one worker, a discarded video, then --repeats timed ones.")]
+Repeats = Annotated[int, typer.Option(help="Timed repeats of every video with --protocol timing.")]
 By = Annotated[str, typer.Option(help="category: also print a table split by the cases' category.")]
 Plugin = Annotated[list[str] | None, typer.Option(help="Python file with METHODS, METRICS or SUITES; may be repeated.")]
 
@@ -74,9 +78,12 @@ def _request(v: dict[str, Any]) -> Request:
         "suite", "backbone", "controls", "prompt", "limit", "width", "height", "frames", "stride", "steps", "guidance",
         "shift", "strength", "solver", "device", "dtype", "threads", "offload",
     )  # fmt: skip
+    if v["protocol"] not in ("normal", "timing") or v["repeats"] < 1:
+        raise SpecError(f"--protocol {v['protocol']} --repeats {v['repeats']}: use normal, or timing with 1 or more repeats.")
+    timing = v["protocol"] == "timing"
     return Request(
         methods=_split(v["methods"]), seeds=seeds, metrics=_split(v["metrics"]),
-        plugins=tuple(v["plugin"] or ()), **{k: v[k] for k in same},
+        plugins=tuple(v["plugin"] or ()), repeats=v["repeats"] if timing else 0, **{k: v[k] for k in same},
     )  # fmt: skip
 
 
@@ -123,7 +130,8 @@ def run(
     metrics: Metrics = "", controls: Controls = True, prompt: Prompt = None, limit: Limit = 0, width: Width = None,
     height: Height = None, frames: FrameCount = None, stride: Stride = 1, steps: Steps = None, guidance: Guidance = None,
     shift: Shift = None, strength: Strength = 1.0, solver: Solver = "euler", device: Device = "auto",
-    dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, plugin: Plugin = None,
+    dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, protocol: Protocol = "normal", repeats: Repeats = 3,
+    plugin: Plugin = None,
     out: Out = None, workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False,
     reuse: Reuse = True, by: By = "", as_json: Json = False,
 ) -> None:  # fmt: skip
@@ -141,7 +149,8 @@ def plan(
     metrics: Metrics = "", controls: Controls = True, prompt: Prompt = None, limit: Limit = 0, width: Width = None,
     height: Height = None, frames: FrameCount = None, stride: Stride = 1, steps: Steps = None, guidance: Guidance = None,
     shift: Shift = None, strength: Strength = 1.0, solver: Solver = "euler", device: Device = "auto",
-    dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, plugin: Plugin = None, out: Out = None,
+    dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, protocol: Protocol = "normal", repeats: Repeats = 3,
+    plugin: Plugin = None, out: Out = None,
     workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False, reuse: Reuse = True, as_json: Json = False,
 ) -> None:  # fmt: skip
     """Say what the same ``run`` would do and take, and do nothing."""
@@ -253,19 +262,39 @@ def describe(
 @app.command()
 def doctor(
     backbone: Backbone = "tiny", frames: FrameCount = None, width: Width = None, height: Height = None,
-    clips: Annotated[int, typer.Option(help="Drawn clips to probe with.")] = 12, as_json: Json = False,
+    clips: Annotated[int | None, typer.Option(help="Drawn clips (12; with --tracker 2 of each motion).")] = None,
+    tracker: Annotated[str, typer.Option(help="Judge this tracker on the known tracks of drawn clips instead.")] = "",
+    tapvid: Annotated[
+        Path | None,
+        typer.Option(help="With --tracker: judge on this TAP-Vid pickle. Only arrays are taken from it; nothing in it is run."),
+    ] = None,
+    plugin: Plugin = None, as_json: Json = False,
 ) -> None:  # fmt: skip
-    """Show per block and noise level how well queries and keys follow known motion, to choose the guided block."""
+    """Show per block and noise level how well queries and keys follow known motion, to choose the guided block.
+
+    With --tracker: how well a tracker follows points whose tracks are known, and what that does to motion fidelity.
+    """
     from fastvmt import card as cards
     from fastvmt import registry
+    from fastvmt.errors import SpecError
 
+    for path in plugin or ():
+        registry.load_plugin(path)
+    if clips is not None and clips < 1:
+        raise SpecError(f"--clips {clips}: at least 1 is needed.")
+    if tapvid and not tracker:
+        raise SpecError("--tapvid needs --tracker NAME beside it: it is a tracker that is judged on it.")
     card = cards.load(backbone)
     size = [v or card.defaults[k] for k, v in (("width", width), ("height", height), ("frames", frames))]
+    if tracker:
+        checked = registry.probes.get("tracker")(tracker, *size, clips=clips or 2, tapvid_file=tapvid)
+        print(json.dumps(checked.data()) if as_json else registry.probes.get("tracker-lines")(checked))
+        return
     card.check_size(*size)
     cards.require_weights(card)
     from fastvmt.backbone import Backbone as Loaded
 
-    found = registry.probes.get("correspondence")(Loaded(card), *size, clips=clips)
+    found = registry.probes.get("correspondence")(Loaded(card), *size, clips=clips or 12)
     if as_json:
         print(
             json.dumps(

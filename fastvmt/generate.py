@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import statistics
 from collections.abc import Callable
+from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
@@ -16,6 +18,7 @@ from torch import Tensor
 from fastvmt import card as cards
 from fastvmt.backbone import Backbone
 from fastvmt.denoise import denoise
+from fastvmt.device import energy_joules, others
 from fastvmt.errors import NonFinite, WrongOutput
 from fastvmt.keys import digest, frames_digest
 from fastvmt.measure import Stages, cpu_name, peak_process_bytes, reset_peak, software
@@ -23,9 +26,22 @@ from fastvmt.method import Context
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.specs import build
 from fastvmt.store import RunConfig, Store, file_info
-from fastvmt.video import read_lossless, write_lossless, write_viewable
+from fastvmt.video import Frames, read_lossless, write_lossless, write_viewable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Take:
+    """One sampled video: uint8 frames (T, H, W, 3), its clock, and what the hooks left."""
+
+    frames: Frames
+    stages: Stages
+    ctx: Context
+
+    @property
+    def seconds(self) -> float:
+        return sum(self.stages.seconds.values())
 
 
 class Generator:
@@ -43,6 +59,7 @@ class Generator:
             self._warm_up()
         self.load_seconds = self.stages.seconds["load"]
         self.memory: dict[str, Tensor] = {}
+        self.warm: set[str] = set()
 
     def _synchronise(self) -> None:
         if self.device.type == "cuda":
@@ -113,13 +130,44 @@ class Generator:
         Raises:
             JobError: for NaN or a wrong shape; anything else a method raises passes through.
         """
+        busy, warm_up = others(self.config.device), 0.0
+        if self.config.repeats and job.method.label not in self.warm:
+            self.warm.add(job.method.label)
+            warm_up = self._sample(job, tick, enter).seconds
+        self._reset_peaks()
+        energy = energy_joules(self.config.device)
+        takes = [self._sample(job, tick, enter) for _ in range(max(1, self.config.repeats))]
+        used = energy_joules(self.config.device)
+        take = takes[-1]
+        if any(frames_digest(t.frames) != frames_digest(take.frames) for t in takes):
+            take.ctx.log["repeats_differ"] = True  # the same job gave other pixels: said under the table
+        for name in take.stages.seconds:
+            take.stages.seconds[name] = statistics.median(t.stages.seconds.get(name, 0.0) for t in takes)
+        cost = {
+            "repeats": tuple(round(t.seconds, 6) for t in takes) if self.config.repeats else (),
+            "warm_up_seconds": round(warm_up, 6),
+            "energy_joules": None if energy is None or used is None else (used - energy) / len(takes),
+            "busy": busy,
+            "shared_by": self._sharing(job),
+        }
+        return self._write(job, take, cost)
+
+    def _sharing(self, job: Job) -> int:
+        """Jobs of this run with the same method and reference: preparation could serve them all."""
+        own = self.cases[job.case_id].reference.frames_digest
+        return sum(c.reference.frames_digest == own for c in self.cases.values()) * len(self.config.seeds)
+
+    def _reset_peaks(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        reset_peak()
+
+    def _sample(self, job: Job, tick: Callable[[int, int], None], enter: Callable[[str], None]) -> Take:
+        """One video, from texts to frames; the same each time it is called."""
         case, setting = self.cases[job.case_id], self.config.setting
         stages = Stages(listener=enter, synchronise=self._synchronise)
         method = build(job.method)
         torch.manual_seed(job.seed)
-        if self.device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(self.device)
-        reset_peak()
         self.backbone.forward_equivalents = 0.0
         negative = setting.negative if case.negative is None else case.negative
         texts = {
@@ -138,10 +186,10 @@ class Generator:
             raise WrongOutput(f"the decoded video has shape {frames.shape}, need {expected} (frames, height, width, 3)")
         if not bool(torch.isfinite(latent).all()):
             raise NonFinite("the final latent holds NaN or infinity")
-        return self._write(job, case, frames, stages, ctx)
+        return Take(frames, stages, ctx)
 
-    def _write(self, job: Job, case: Case, frames: np.ndarray, stages: Stages, ctx: Context) -> Artefact:  # type: ignore[type-arg]
-        setting = self.config.setting
+    def _write(self, job: Job, take: Take, cost: dict[str, Any]) -> Artefact:
+        case, setting, frames, stages = self.cases[job.case_id], self.config.setting, take.frames, take.stages
         folder = self.store.new_folder()
         fps = Fraction(case.reference.fps_num, case.reference.fps_den)
         with stages("write"):
@@ -160,11 +208,15 @@ class Generator:
             files={p.name: file_info(p) for p in sorted(folder.iterdir())},
             stages={k: round(v, 6) for k, v in stages.seconds.items()} | {"load": round(self.load_seconds, 6)},
             peak_memory_bytes=self._peak_memory(),
+            peak_reserved_bytes=int(torch.cuda.max_memory_reserved(self.device)) if self.device.type == "cuda" else 0,
             forward_equivalents=round(self.backbone.forward_equivalents, 3),
             device=device,
             software=versions,
-            timing_key=digest([job.key, device, self.config.threads, versions]),
-            log=json.loads(json.dumps(ctx.log, default=str)),
+            timing_key=digest(
+                [job.key, device, self.config.threads, versions, *([self.config.repeats] if self.config.repeats else [])]
+            ),
+            **cost,
+            log=json.loads(json.dumps(take.ctx.log, default=str)),
         )
         self.store.publish(folder, job, artefact)
         return artefact

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
-from fastvmt.method import Params
+from fastvmt.method import Params as BaseParams
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.video import Frames
 
@@ -72,9 +72,9 @@ class Metric:
     backend: ClassVar[str] = "none"
     decimals: ClassVar[int] = 3
     timing: ClassVar[bool] = False
-    Params: ClassVar[type[Params]] = Params
+    Params: ClassVar[type[BaseParams]] = BaseParams
 
-    def __init__(self, params: Params | None = None) -> None:
+    def __init__(self, params: BaseParams | None = None) -> None:
         self.params: Any = params or self.Params()
 
     @property

@@ -144,6 +144,16 @@ class Artefact(Frozen):
     device: str
     software: dict[str, str]
     timing_key: str
+    repeats: tuple[float, ...] = ()
+    """Seconds of each timed repeat (protocol timing); ``stages`` then holds the median of each stage."""
+    warm_up_seconds: float = 0.0
+    """A whole video made and discarded first (protocol timing, first job of a method in a worker); else 0."""
+    shared_by: int = 1
+    """Jobs of the run with the same method and reference, among which preparation is amortised."""
+    peak_reserved_bytes: int = 0
+    energy_joules: float | None = None
+    busy: str = ""
+    """What else used the device when the job began; "" when nothing did."""
     reused_from: str | None = None
     log: dict[str, Any] = {}
 

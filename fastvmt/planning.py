@@ -32,6 +32,7 @@ class Request:
         limit: only the first so many cases.
         shift, strength: of the noise grid; see ``fastvmt.sigmas.sigma_grid``.
         device: ``auto``, ``cpu`` or ``cuda``; dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        repeats: timed repeats of every video, after a discarded one (protocol timing); 0 for none.
         threads: CPU threads of each worker; 0 means all cores. The same for any number of workers, because the order
             of sums depends on it.
     """
@@ -57,6 +58,7 @@ class Request:
     dtype: str = "auto"
     threads: int = 0
     offload: bool = False
+    repeats: int = 0
     plugins: tuple[str, ...] = ()
 
 
@@ -78,6 +80,7 @@ class Plan:
             [m.identity() for m in c.methods],
             list(c.seeds),
             c.threads,
+            *([c.repeats] if c.repeats else []),
         ]
         return Path("runs") / f"{slug(c.suite.name)}-{slug(c.setting.backbone)}-{digest(identity)[:8]}"
 
@@ -133,7 +136,8 @@ def resolve(request: Request) -> Plan:
     config = RunConfig(
         suite=suite, setting=setting, methods=methods, seeds=request.seeds, metrics=metrics,
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins), device=device,
-        threads=request.threads or _cores(), offload=request.offload, notes=(*((card.note,) if card.note else ()), *missing),
+        threads=request.threads or _cores(), offload=request.offload, repeats=request.repeats,
+        notes=(*((card.note,) if card.note else ()), *missing),
     )  # fmt: skip
     return Plan(config, card, references)
 

@@ -24,10 +24,15 @@ BUILTIN: dict[str, dict[str, str]] = {
         "sdedit": "fastvmt.methods.controls:SDEdit",
         "ditflow": "fastvmt.methods.ditflow:DiTFlow",
         "fastvmt": "fastvmt.methods.fastvmt:FastVMT",
+        "oracle": "fastvmt.methods.toys:Oracle",
+        "copy": "fastvmt.methods.toys:Copy",
+        "shuffled": "fastvmt.methods.toys:Shuffled",
+        "frozen": "fastvmt.methods.toys:Frozen",
     },
     "metrics": {
         "motion_fidelity": "fastvmt.metrics.motion_fidelity:MotionFidelity",
         "motion_fidelity@smm-script": "fastvmt.metrics.motion_fidelity:MotionFidelityScript",
+        "motion_fidelity@det-hybrid": "fastvmt.metrics.det_hybrid:MotionFidelityDeT",
         "motion_fidelity_backward": "fastvmt.metrics.motion_fidelity:MotionFidelityBackward",
         "motion_fidelity_both": "fastvmt.metrics.motion_fidelity:MotionFidelityBoth",
         "motion_fidelity_local": "fastvmt.metrics.motion_fidelity:MotionFidelityLocal",
@@ -35,8 +40,16 @@ BUILTIN: dict[str, dict[str, str]] = {
         "motion_fidelity_wrong": "fastvmt.metrics.motion_fidelity:MotionFidelityWrong",
         "motion_fidelity_moving_wrong": "fastvmt.metrics.motion_fidelity:MotionFidelityMovingWrong",
         "motion_fidelity_frozen": "fastvmt.metrics.motion_fidelity:MotionFidelityFrozen",
-        "vbench:temporal_flickering": "fastvmt.metrics.pixels:TemporalFlickering",
+        "vbench:subject_consistency": "fastvmt.metrics.vbench:SubjectConsistency",
+        "vbench:background_consistency": "fastvmt.metrics.vbench:BackgroundConsistency",
+        "vbench:motion_smoothness": "fastvmt.metrics.vbench:MotionSmoothness",
+        "vbench:dynamic_degree": "fastvmt.metrics.vbench:DynamicDegree",
+        "vbench:aesthetic_quality": "fastvmt.metrics.vbench:AestheticQuality",
+        "vbench:imaging_quality": "fastvmt.metrics.vbench:ImagingQuality",
+        "vbench:temporal_flickering": "fastvmt.metrics.vbench:TemporalFlickering",
         "motion_smoothness@blend": "fastvmt.metrics.pixels:SmoothnessByBlend",
+        "text_similarity": "fastvmt.metrics.clip:TextSimilarity",
+        "temporal_consistency": "fastvmt.metrics.clip:TemporalConsistency",
         "trajectory": "fastvmt.metrics.trajectory:Trajectory",
         "trajectory_wrong": "fastvmt.metrics.trajectory:TrajectoryWrong",
         "subject_colour": "fastvmt.metrics.looks:SubjectColour",
@@ -45,14 +58,24 @@ BUILTIN: dict[str, dict[str, str]] = {
         "ground_pattern": "fastvmt.metrics.looks:GroundPattern",
         "outline": "fastvmt.metrics.looks:Outline",
         "time": "fastvmt.metrics.cost:Time",
+        "time_amortised": "fastvmt.metrics.cost:TimeAmortised",
         "peak_memory": "fastvmt.metrics.cost:PeakMemory",
+        "peak_reserved": "fastvmt.metrics.cost:PeakReserved",
+        "energy": "fastvmt.metrics.cost:Energy",
     },
     "trackers": {
         "lk": "fastvmt.metrics.lk:LK",
+        "cotracker3": "fastvmt.metrics.cotracker:CoTracker3",
+        "cotracker2": "fastvmt.metrics.cotracker:CoTracker2",
     },
     "probes": {
         "correspondence": "fastvmt.datasets.probe:correspondence",
         "correspondence-lines": "fastvmt.datasets.probe:as_lines",
+        "tracker": "fastvmt.metrics.tracker_check:check",
+        "tracker-lines": "fastvmt.metrics.tracker_check:as_lines",
+    },
+    "environments": {
+        "vbench": "fastvmt.metrics.vbench_files:RECIPE",
     },
     "suites": {
         "shapes": "fastvmt.datasets.drawn:Shapes",
@@ -159,6 +182,7 @@ metrics = Registry("metrics")
 suites = Registry("suites")
 trackers = Registry("trackers")
 probes = Registry("probes")
+environments = Registry("environments")
 
 
 def load_plugin(path: str) -> list[str]:

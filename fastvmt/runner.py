@@ -152,7 +152,7 @@ class Runner:
         found = 0
         for job in jobs:
             artefact = self.store.artefact(job)
-            if artefact is None and generate and self.options.reuse:
+            if artefact is None and generate and self.options.reuse and not self.config.repeats:
                 artefact = self.store.adopt(job)
             found += artefact is not None
             if artefact is None and generate:

@@ -50,6 +50,8 @@ class RunConfig(Frozen):
     device: str = "cpu"
     threads: int = 1
     offload: bool = False
+    repeats: int = 0
+    """Timed repeats of every job (protocol timing); 0 for one video and no warm-up."""
     notes: tuple[str, ...] = ()
     """Under every table of the run."""
 

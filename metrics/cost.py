@@ -23,9 +23,51 @@ class Time(Metric):
     timing: ClassVar[bool] = True
 
     def score(self, scored: Scored) -> Value:
-        stages = dict(scored.artefact.stages)
+        found = scored.artefact
+        stages = dict(found.stages)
         load = stages.pop("load", 0.0)
-        return Value(round(sum(stages.values()), 6), {"stages": stages, "load": load})
+        facts: dict[str, object] = {"stages": stages, "load": load, "forward_equivalents": found.forward_equivalents}
+        if found.repeats:
+            facts |= {"repeats": list(found.repeats), "warm_up": found.warm_up_seconds}
+        return Value(round(sum(stages.values()), 6), facts)
+
+
+PREPARATION = ("encode", "reference", "train")
+"""Stages that depend on the reference alone; their result could serve every prompt and seed."""
+
+
+class TimeAmortised(Time):
+    """Seconds for one video when what depends on the reference alone is shared among the run's videos of that reference.
+
+    ``time`` charges preparation (encoding, features, training) to every video in full. Equal to it where every reference
+    has one prompt and one seed.
+    """
+
+    id = "time_amortised"
+    summary = "seconds per video, preparation of a reference shared among its videos"
+
+    def score(self, scored: Scored) -> Value:
+        found = scored.artefact
+        prepared = sum(found.stages.get(s, 0.0) for s in PREPARATION)
+        whole = sum(v for k, v in found.stages.items() if k != "load")
+        seconds = whole - prepared * (1 - 1 / found.shared_by)
+        return Value(round(seconds, 6), {"preparation": round(prepared, 6), "shared_by": found.shared_by})
+
+
+class Energy(Metric):
+    """Energy of one video by the GPU's own counter (NVML); undefined where there is none. Source: NVML."""
+
+    id = "energy"
+    summary = "energy per video by the GPU's counter"
+    direction = "down"
+    range = (0.0, float("inf"))
+    unit = "J"
+    decimals = 0
+    timing: ClassVar[bool] = True
+
+    def score(self, scored: Scored) -> Value:
+        joules = scored.artefact.energy_joules
+        return Value(joules, {} if joules is not None else {"why": "no energy counter (NVML) on this device"})
 
 
 class PeakMemory(Metric):
@@ -41,3 +83,14 @@ class PeakMemory(Metric):
 
     def score(self, scored: Scored) -> Value:
         return Value(scored.artefact.peak_memory_bytes / 2**30)
+
+
+class PeakReserved(PeakMemory):
+    """Largest memory that CUDA's allocator held from the device: what a neighbour could not have; undefined on a CPU."""
+
+    id = "peak_reserved"
+    summary = "peak memory reserved by CUDA's allocator"
+
+    def score(self, scored: Scored) -> Value:
+        found = scored.artefact.peak_reserved_bytes
+        return Value(found / 2**30 if found else None)

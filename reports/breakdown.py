@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastvmt.reports.table import Table, cell_of, cell_text, head_of
+from fastvmt.reports.table import Table, cell_of, cell_text, head_of, ruled
 
 from fastvmt import metric_specs
 from fastvmt.store import RunConfig, Store
@@ -20,6 +20,4 @@ def as_lines(table: Table, store: Store, config: RunConfig) -> str:
             cells = [cell_of([r for r in records if r.metric == m and r.job_key in keys]) for m in names]
             texts = [cell_text(c, m, len(keys)) for c, m in zip(cells, names, strict=True)]
             rows.append([kind, method.label, str(len(keys)), *texts])
-    widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
-    lines = ["| " + " | ".join(t.ljust(w) for t, w in zip(r, widths, strict=True)) + " |" for r in rows]
-    return "\n".join([lines[0], "|" + "|".join("-" * (w + 2) for w in widths) + "|", *lines[1:]])
+    return "\n".join(ruled(rows))

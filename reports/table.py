@@ -22,6 +22,8 @@ from fastvmt.model import Artefact, Job, MetricRecord
 from fastvmt.store import RunConfig, Store
 
 DENSE = "ditflow"
+MOST_COLUMNS = 9
+"""A wider table is turned: a line for each metric, a column for each method."""
 RESAMPLES = 10_000
 
 
@@ -210,6 +212,13 @@ def _notes(store: Store, config: RunConfig, rows: list[Row]) -> list[str]:
         notes.append(
             "Not every method has every video; means are over different cases. Run the same command again to fill them."
         )
+    made = [a for j in config.jobs() if (a := store.artefact(j)) and not a.reused_from]
+    if any(a.busy for a in made):
+        words = next(a.busy for a in made if a.busy)
+        share = f"{sum(bool(a.busy) for a in made)} of {len(made)}"
+        notes.append(f"{share} videos were made on a busy machine ({words}); do not trust their seconds.")
+    if differ := sum(bool(a.log.get("repeats_differ")) for a in made):
+        notes.append(f"{differ} videos came out different when made again; this device is not deterministic here.")
     for row in rows:
         for kind, n in sorted(row.failed.items()):
             notes.append(f"{row.label}: {n} failed ({kind}); see failures.jsonl.")
@@ -224,14 +233,21 @@ def as_lines(table: Table, path: Path | None = None) -> str:
         [_label(r), _count(r), *(cell_text(r.cells[m], m, r.made) for m in table.metrics), _ratio(r.speed_up)]
         for r in table.rows
     ]
-    widths = [max(len(row[i]) for row in [heads, *body]) for i in range(len(heads))]
-    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in [heads, *body]]
-    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    grid = [heads, *body]
+    lines = ruled(grid if len(heads) <= MOST_COLUMNS else [list(column) for column in zip(*grid, strict=True)])
     tail = [f"note: {n}" for n in table.notes]
     where = [f"videos: {table.videos}", f"table digest: {table.digest}"]
     if path is not None:
         where.insert(1, f"picture: {path}")
     return "\n".join([table.title, "", *lines, "", "mean ± standard error over videos (n where it differs)", *tail, *where])
+
+
+def ruled(rows: list[list[str]]) -> list[str]:
+    """Rows of text (the first one holds the heads) as the lines of a Markdown table with aligned columns."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["| " + " | ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (w + 2) for w in widths) + "|")
+    return lines
 
 
 def head_of(name: str) -> str:

@@ -1,0 +1,70 @@
+"""What else the device is doing, and the energy it has used: NVML where there is one, the load average on a CPU."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Any
+
+BUSY_LOAD = 0.5
+"""Running threads a core, beside ours, from which a CPU counts as busy."""
+
+
+def _nvml(index: int) -> tuple[Any, Any] | None:
+    """The NVML module and a device handle; None without driver or binding."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+        return pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)
+    except Exception:  # noqa: BLE001 - the binding raises its own classes, which exist only where it is installed
+        return None
+
+
+def energy_joules(device: str, index: int = 0) -> float | None:
+    """Energy that the GPU has used since its driver was loaded, J; None where it cannot be read.
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        index: number of the GPU.
+    """
+    found = _nvml(index) if device.startswith("cuda") else None
+    if found is None:
+        return None
+    nvml, handle = found
+    try:
+        return float(nvml.nvmlDeviceGetTotalEnergyConsumption(handle)) / 1000  # the counter is in mJ
+    except Exception:  # noqa: BLE001 - older cards have no counter
+        return None
+
+
+def others(device: str, index: int = 0) -> str:
+    """Who else uses the device: a few words for the record, or "" when it is ours alone (or cannot be known)."""
+    if device.startswith("cuda"):
+        found = _nvml(index)
+        if found is None:
+            return ""
+        nvml, handle = found
+        pids = [p.pid for p in nvml.nvmlDeviceGetComputeRunningProcesses(handle) if p.pid != os.getpid()]
+        return f"{len(pids)} other processes on the GPU" if pids else ""
+    return busy_cpu(min(_running(pause) for pause in (0.0, 0.01, 0.01)), os.cpu_count() or 1)
+
+
+def _running(pause: float) -> int:
+    """Threads running or waiting for a core after a pause (s), this one not counted; 0 where it cannot be known."""
+    time.sleep(pause)
+    try:
+        with open("/proc/loadavg") as file:
+            return int(file.read().split()[3].partition("/")[0]) - 1
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def busy_cpu(running: int, cores: int) -> str:
+    """
+    >>> busy_cpu(0, 2), busy_cpu(1, 2)
+    ('', '1 other thread running on 2 cores')
+    """
+    if running < max(1, BUSY_LOAD * cores):
+        return ""
+    return f"{running} other thread{'s' if running > 1 else ''} running on {cores} cores"
