@@ -47,7 +47,6 @@ BUILTIN: dict[str, dict[str, str]] = {
         "vbench:aesthetic_quality": "fastvmt.metrics.vbench:AestheticQuality",
         "vbench:imaging_quality": "fastvmt.metrics.vbench:ImagingQuality",
         "vbench:temporal_flickering": "fastvmt.metrics.vbench:TemporalFlickering",
-        "motion_smoothness@blend": "fastvmt.metrics.pixels:SmoothnessByBlend",
         "text_similarity": "fastvmt.metrics.clip:TextSimilarity",
         "temporal_consistency": "fastvmt.metrics.clip:TemporalConsistency",
         "trajectory": "fastvmt.metrics.trajectory:Trajectory",

@@ -7,7 +7,16 @@ from typing import ClassVar
 from fastvmt.metric import Metric, Scored, Value
 
 
-class Time(Metric):
+class Cost(Metric):
+    """Base: belongs to one machine, lower is better, no upper end."""
+
+    direction = "down"
+    range = (0.0, float("inf"))
+    decimals = 2
+    timing: ClassVar[bool] = True
+
+
+class Time(Cost):
     """Seconds for one video: text, encoding, reference, guidance, denoising, decoding, writing; loading apart.
 
     Shared work (text embeddings, the reference's latent) is charged to every video that uses it. Source: FastVMT,
@@ -16,11 +25,7 @@ class Time(Metric):
 
     id = "time"
     summary = "seconds per video, loading apart"
-    direction = "down"
-    range = (0.0, float("inf"))
     unit = "s"
-    decimals = 2
-    timing: ClassVar[bool] = True
 
     def score(self, scored: Scored) -> Value:
         found = scored.artefact
@@ -54,32 +59,25 @@ class TimeAmortised(Time):
         return Value(round(seconds, 6), {"preparation": round(prepared, 6), "shared_by": found.shared_by})
 
 
-class Energy(Metric):
+class Energy(Cost):
     """Energy of one video by the GPU's own counter (NVML); undefined where there is none. Source: NVML."""
 
     id = "energy"
     summary = "energy per video by the GPU's counter"
-    direction = "down"
-    range = (0.0, float("inf"))
     unit = "J"
     decimals = 0
-    timing: ClassVar[bool] = True
 
     def score(self, scored: Scored) -> Value:
         joules = scored.artefact.energy_joules
         return Value(joules, {} if joules is not None else {"why": "no energy counter (NVML) on this device"})
 
 
-class PeakMemory(Metric):
+class PeakMemory(Cost):
     """Largest memory held while a video was made: allocated device memory on CUDA, resident size on the CPU."""
 
     id = "peak_memory"
     summary = "peak memory: device allocations on CUDA, resident size on the CPU"
-    direction = "down"
-    range = (0.0, float("inf"))
     unit = "GiB"
-    decimals = 2
-    timing: ClassVar[bool] = True
 
     def score(self, scored: Scored) -> Value:
         return Value(scored.artefact.peak_memory_bytes / 2**30)

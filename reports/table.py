@@ -83,7 +83,7 @@ def build(store: Store, config: RunConfig) -> Table:
     jobs = config.jobs()
     artefacts = {j.key: a for j in jobs if (a := store.artefact(j))}
     failures = store.failures()
-    records = _current(store, artefacts)
+    records = current_records(store, artefacts)
     identities = _identities(records)
     names = [m for m in _metric_names(config, records) if any(r.metric == m for r in records)]
     rows = []
@@ -134,7 +134,7 @@ def refuse_mixed_presets(config: RunConfig) -> None:
             )
 
 
-def _current(store: Store, artefacts: dict[str, Artefact]) -> list[MetricRecord]:
+def current_records(store: Store, artefacts: dict[str, Artefact]) -> list[MetricRecord]:
     """The last record of each job and metric: one scored again with another version or backend replaces the older one."""
     last = {(r.job_key, r.metric): r for r in store.records().values() if r.job_key in artefacts}
     return list(last.values())

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from helpers import make_fake_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("FASTVMT_SHARED", ROOT.parent / "shared"))
@@ -98,3 +100,22 @@ def make_context(backbone: Any, steps: int = 4, seed: int = 0) -> Any:
     }
     noise = torch.randn(shape, generator=generator)
     return Context(backbone, sigma_grid(steps, 3.0), noise, lambda: reference, texts, Stages())
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with neither environment nor weights."""
+    for name, folder in (("FASTVMT_ENVS", "envs"), ("VBENCH_CACHE_DIR", "cache"), ("TORCH_HOME", "th"), ("FASTVMT_CACHE", "c")):
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    return tmp_path
+
+
+@pytest.fixture
+def fake(home: Path) -> Iterator[Path]:
+    """The same machine with an environment whose Python runs the stub instead of the worker."""
+    make_fake_environment(home / "envs" / "vbench")
+    yield home
+    from fastvmt.metrics import vbench_package
+
+    for found in vbench_package._workers.values():
+        found.close()

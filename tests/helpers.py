@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastvmt.environments import MARKER
+
 
 @dataclass
 class Said:
@@ -33,3 +35,13 @@ def bench(*args: str | Path, cwd: Path | None = None) -> Said:
     done = subprocess.run(command(*args), capture_output=True, text=True, cwd=cwd, env=ENV, timeout=300)
     assert "Traceback" not in done.stderr, done.stderr
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+def make_fake_environment(folder: Path) -> None:
+    """An environment that counts as made, whose Python runs the stub of VBench's worker."""
+    (folder / "bin").mkdir(parents=True)
+    python = folder / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{Path(__file__).with_name("vbench_stub.py")}" "$2"\n')
+    python.chmod(0o755)
+    facts = {"packages": {"vbench": "0.1.5", "torch": "1"}, "size_bytes": 7, "seconds": 1.0}
+    (folder / MARKER).write_text(json.dumps(facts))

@@ -8,16 +8,18 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fastvmt.reports.table import current_records
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastvmt.atomic import append_line, write_atomic
 from fastvmt.errors import StoreError
 from fastvmt.keys import canonical_json, digest
-from fastvmt.model import Case, Failure, Job, MethodSpec, Reference, Setting, Suite
+from fastvmt.model import Case, Failure, Job, MethodSpec, MetricRecord, Reference, Setting, Suite
 from fastvmt.store import RunConfig, Store
 
 plain = st.recursive(
@@ -170,3 +172,11 @@ def test_append_puts_a_torn_piece_on_a_line_of_its_own(tmp_path: Path) -> None:
     (tmp_path / "log").write_bytes(b"torn")
     append_line(tmp_path / "log", "whole")
     assert (tmp_path / "log").read_bytes() == b"torn\nwhole\n"
+
+
+def test_a_record_scored_again_replaces_the_older_one_in_every_table() -> None:
+    """Another version or backend has another key, so both stay in the log."""
+    old = MetricRecord(key="a", job_key="j", metric="m", identity={"version": 1}, status="ok", value=1.0)
+    new = old.model_copy(update={"key": "b", "identity": {"version": 2}, "value": 3.0})
+    log = SimpleNamespace(records=lambda: {"a": old, "b": new})
+    assert current_records(log, {"j": None}) == [new] and current_records(log, {}) == []  # type: ignore[arg-type, dict-item]

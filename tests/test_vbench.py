@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,12 +19,10 @@ import pytest
 import test_store
 import torch
 from fastvmt.metrics import formulas, vbench_files, vbench_native, vbench_package, vbench_tiny
-from helpers import bench
+from helpers import bench, make_fake_environment
 from PIL import Image
-from typer.testing import CliRunner
 
 from fastvmt import environments, metric_specs
-from fastvmt.cli import app
 from fastvmt.errors import JobError, MissingWeights, SpecError
 from fastvmt.keys import frames_digest
 from fastvmt.model import Artefact, Suite
@@ -54,32 +51,6 @@ def value(label: str, frames: Any) -> Any:
     return metric_specs.build(label).score(scored(frames)).value
 
 
-@pytest.fixture
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine with neither environment nor weights."""
-    for name, folder in (("FASTVMT_ENVS", "envs"), ("VBENCH_CACHE_DIR", "cache"), ("TORCH_HOME", "th"), ("FASTVMT_CACHE", "c")):
-        monkeypatch.setenv(name, str(tmp_path / folder))
-    return tmp_path
-
-
-@pytest.fixture
-def fake(home: Path) -> Iterator[Path]:
-    """The same machine with an environment whose Python runs the stub instead of the worker."""
-    make_fake(home / "envs" / "vbench")
-    yield home
-    for found in vbench_package._workers.values():
-        found.close()
-
-
-def make_fake(folder: Path) -> None:
-    (folder / "bin").mkdir(parents=True)
-    python = folder / "bin" / "python"
-    python.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{HERE / "vbench_stub.py"}" "$2"\n')
-    python.chmod(0o755)
-    facts = {"packages": {"vbench": "0.1.5", "torch": "1"}, "size_bytes": 7, "seconds": 1.0}
-    (folder / environments.MARKER).write_text(json.dumps(facts))
-
-
 def any_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let weight files of any size and content pass."""
     loose = {k: dataclasses.replace(v, at_least=1, sha256="") for k, v in vbench_files.FILES.items()}
@@ -104,7 +75,7 @@ def test_seven_names_with_three_backends_each() -> None:
 def test_first_the_environment_is_missing_then_each_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NETWORKS:
         assert "bench env create vbench" in metric_specs.build(f"vbench:{name}").missing()
-    make_fake(home / "envs" / "vbench")
+    make_fake_environment(home / "envs" / "vbench")
     for name in NETWORKS:
         sentence = metric_specs.build(f"vbench:{name}").missing()
         for file in vbench_files.NEEDED[name]:
@@ -362,60 +333,6 @@ def test_a_pattern_scores_what_it_can_and_says_the_rest(fake: Path, monkeypatch:
     said = score(label, "envs")
     assert said.code == 0 and said.data["rows"][0]["metrics"][label]["mean"] == 0.25, said.err
     assert said.data["identities"][label]["packages"]["vbench"] == "0.1.5"
-
-
-def fake_uv(folder: Path, install: str) -> None:
-    """A uv that makes a folder with a Python, and whose installation is the given shell line."""
-    folder.mkdir()
-    (folder / "uv").write_text(
-        "#!/bin/sh\nfor last; do :; done\n"
-        f'case "$1 $2" in\nvenv*) mkdir -p "$last/bin" && printf "#!/bin/sh\\n" > "$last/bin/python"'
-        f' && chmod +x "$last/bin/python" ;;\n"pip install") {install} ;;\n"pip freeze") echo vbench==0.1.5 ;;\nesac\n'
-    )
-    (folder / "uv").chmod(0o755)
-
-
-def test_an_environment_is_whole_or_absent(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(home / "empty"))
-    monkeypatch.setattr(sys, "executable", str(home / "python"))
-    recipe = environments.recipe("vbench")
-    with pytest.raises(SpecError, match="uv is needed to make an environment"):
-        environments.create(recipe)
-    fake_uv(home / "bad", "echo 'error: no solution found' >&2; exit 1")
-    monkeypatch.setenv("PATH", f"{home / 'bad'}:/usr/bin:/bin")
-    with pytest.raises(environments.UserError, match=r"could not be made \(step: fill\): error: no solution found\."):
-        environments.create(recipe)
-    assert list((home / "envs").iterdir()) == [] and environments.find("vbench") is None
-    (home / "envs" / "vbench").mkdir()  # torn: no marker
-    monkeypatch.setenv("UV_CONSTRAINT", "ours.txt")
-    fake_uv(home / "good", 'test -z "$UV_CONSTRAINT"')
-    monkeypatch.setenv("PATH", f"{home / 'good'}:/usr/bin:/bin")
-    said: list[str] = []
-    made = environments.create(recipe, said.append)
-    assert made.packages == {"vbench": "0.1.5"} and len(said) == 3 and made.python.exists()
-    assert [p.name for p in (home / "envs").iterdir()] == ["vbench"]
-    assert environments.create(recipe) == made == environments.find("vbench")
-
-
-def test_env_on_the_command_line(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def env(*args: str) -> Any:
-        return CliRunner().invoke(app, ["env", *args])
-
-    assert env("where", "vbench").stdout.strip() == str(fake / "envs" / "vbench" / "bin" / "python")
-    assert json.loads(env("status", "--json").stdout)[0]["there"] is True
-    assert json.loads(env("create", "vbench", "--json").stdout)["size_bytes"] == 7  # the one that is there
-    assert "Did you mean vbench" in str(env("create", "vbensh").exception)
-    monkeypatch.setattr("helpers.ENV", dict(os.environ) | {"FASTVMT_ENVS": str(fake / "none")})
-    said = bench("env", "where", "vbench")
-    assert said.code == 2 and "make it once with `bench env create vbench`" in said.err
-    with pytest.raises(MissingWeights, match="vbench:imaging_quality: the weight file"):
-        metric_specs.choose(("vbench:imaging_quality",), ())
-
-
-def test_constraints_hold_names_and_versions_only() -> None:
-    lines = [x for x in vbench_files.RECIPE.constraints.read_text().splitlines() if not x.startswith("#")]
-    assert "vbench==0.1.5" in lines and "setuptools==81.0.0" in lines
-    assert all(len(x.split("==")) == 2 and "/" not in x and "@" not in x for x in lines)
 
 
 # --- the real package ----------------------------------------------------------------------------------------------
