@@ -67,3 +67,18 @@ def find_pair(source: str, frames: int) -> Pair | None:
     if kind != "drawn":
         return None
     return next((p for p in suite_pairs(suite, frames) if p.name == name), None)
+
+
+def clip(name: str, suite: str = "shapes", frames: int = 33) -> tuple[Frames, str]:
+    """A drawn reference by its pair's name, uint8 RGB (frames, 64, 64, 3), and its caption.
+
+    Raises:
+        SuiteError: when the suite has no such pair.
+
+    >>> clip("single-object-100")[0].shape
+    (33, 64, 64, 3)
+    """
+    pair = find_pair(f"drawn:{suite}/{name}", frames)
+    if pair is None:
+        raise SuiteError(f"{suite} has no pair {name}.")
+    return draw(pair.reference), pair.reference.caption()

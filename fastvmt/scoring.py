@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
-from fastvmt.errors import JobError
+from fastvmt.errors import JobError, MissingWeights, SpecError
 from fastvmt.keys import digest, frames_digest
-from fastvmt.metric import Metric, Scored
+from fastvmt.metric import Metric, Scored, Value
 from fastvmt.metric_specs import build
-from fastvmt.model import Artefact, Case, Job, MetricRecord
+from fastvmt.model import Artefact, Case, Job, MetricRecord, Reference
 from fastvmt.store import RunConfig, Store
 from fastvmt.video import Frames, read_lossless
 
@@ -81,3 +81,48 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
         value=value.value,
         details=value.details,
     )
+
+
+def score_clip(
+    label: str, generated: Frames, reference: Frames | None = None, *, prompt: str = "", other: Frames | None = None,
+    source: str = "memory",
+) -> Value:  # fmt: skip
+    """One number for frames in memory, without a run folder.
+
+    Args:
+        label: a metric as on the command line, e.g. ``motion_fidelity:tracker=cotracker3``.
+        generated: uint8 RGB (T, H, W, 3).
+        reference: the clip it is judged against, the same shape; ``generated`` itself when left out.
+        prompt: what was asked for.
+        other: another case's reference, which the ``_wrong`` controls need.
+        source: where the reference comes from; drawn pairs (``drawn:SUITE/NAME``) have a known path.
+
+    Returns:
+        The number, or None with the reason in ``details`` where the metric is undefined.
+
+    Raises:
+        SpecError: for an unknown metric, one that needs a run (costs), or one without meaning for this clip.
+        MissingWeights: when a weight file is not there.
+
+    >>> import numpy as np
+    >>> still = np.zeros((5, 64, 64, 3), np.uint8)
+    >>> score_clip("vbench:temporal_flickering:backend=native", still).value
+    1.0
+    """
+    reference = generated if reference is None else reference
+    metric = build(label)
+    if metric.timing:
+        raise SpecError(f"{label}: costs are measured while a video is made; use `bench run`.")
+    if metric.missing():
+        raise MissingWeights(metric.missing())
+    digests = {name: frames_digest(f) for name, f in (("own", reference), ("other", other)) if f is not None}
+    frames, height, width = reference.shape[:3]
+    known = Reference(frames_digest=digests["own"], width=width, height=height, frames=frames, source=source)
+    case = Case(id="clip", prompt=prompt, reference=known)
+    if not metric.applies(case):
+        raise SpecError(f"{label} has no meaning for this clip: it needs {', '.join(metric.needs)}.")
+    nowhere: Any = None  # a metric that is no cost reads neither job nor artefact
+    scored = Scored(generated, reference, case, nowhere, nowhere)
+    if other is not None:
+        scored.wrong_reference = lambda: (digests["other"], other)
+    return metric.score(scored)

@@ -172,6 +172,16 @@ class TextSimilarity(_Clip):
     Range -1 to 1; with ViT-B/32 a fitting prompt scores about 0.3. Undefined when the model's vocabulary lacks a word of the
     prompt; ``details`` say when a prompt was too long and has been cut. Source: FastVMT section 4.2, which does not name
     its CLIP: numbers of another ``clip`` cannot be compared.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> right, wrong = (
+    ...     score_clip("text_similarity:clip=tiny-shapes", frames, prompt=p).value
+    ...     for p in (caption, "a red star on a white plain background")
+    ... )
+    >>> right > 0.8 > wrong
+    True
     """
 
     id = "text_similarity"
@@ -189,6 +199,12 @@ class TemporalConsistency(_Clip):
 
     Range -1 to 1; undefined for a single frame. A frozen clip scores 1: read it beside a motion metric.
     Source: FastVMT section 4.2.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> score_clip("temporal_consistency:clip=tiny-shapes", frames).value > 0.95
+    True
     """
 
     id = "temporal_consistency"

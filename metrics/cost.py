@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fastvmt.metric import Metric, Scored, Value
+from fastvmt.model import Artefact
+
+
+def example(**facts: Any) -> Scored:
+    """A video's facts without the video, for trying a cost: fields of ``model.Artefact``, the rest empty."""
+    empty: dict[str, Any] = {
+        "key": "", "frames_digest": "", "width": 64, "height": 64, "frames": 33, "fps_num": 15, "fps_den": 1, "files": {},
+        "stages": {}, "peak_memory_bytes": 0, "forward_equivalents": 0, "device": "cpu", "software": {}, "timing_key": "",
+    }  # fmt: skip
+    nothing: Any = None  # a cost reads the artefact alone
+    return Scored(nothing, nothing, nothing, nothing, Artefact(**empty | facts))
 
 
 class Cost(Metric):
@@ -21,6 +32,9 @@ class Time(Cost):
 
     Shared work (text embeddings, the reference's latent) is charged to every video that uses it. Source: FastVMT,
     section 4.2 ("total time ... including any inference-time optimization").
+
+    >>> Time().score(example(stages={"load": 9.0, "encode": 1.0, "guidance": 4.0, "denoise": 2.0})).value
+    7.0
     """
 
     id = "time"
@@ -46,6 +60,9 @@ class TimeAmortised(Time):
 
     ``time`` charges preparation (encoding, features, training) to every video in full. Equal to it where every reference
     has one prompt and one seed.
+
+    >>> TimeAmortised().score(example(stages={"encode": 1.0, "denoise": 2.0}, shared_by=4)).value
+    2.25
     """
 
     id = "time_amortised"
@@ -60,7 +77,11 @@ class TimeAmortised(Time):
 
 
 class Energy(Cost):
-    """Energy of one video by the GPU's own counter (NVML); undefined where there is none. Source: NVML."""
+    """Energy of one video by the GPU's own counter (NVML), in J; undefined where there is none. Source: NVML.
+
+    >>> Energy().score(example(energy_joules=1234.0)).value, Energy().score(example()).details["why"]
+    (1234.0, 'no energy counter (NVML) on this device')
+    """
 
     id = "energy"
     summary = "energy per video by the GPU's counter"
@@ -73,7 +94,11 @@ class Energy(Cost):
 
 
 class PeakMemory(Cost):
-    """Largest memory held while a video was made: allocated device memory on CUDA, resident size on the CPU."""
+    """Largest memory held while a video was made, GiB: allocated device memory on CUDA, resident size on the CPU.
+
+    >>> PeakMemory().score(example(peak_memory_bytes=3 * 2**29)).value
+    1.5
+    """
 
     id = "peak_memory"
     summary = "peak memory: device allocations on CUDA, resident size on the CPU"
@@ -84,7 +109,11 @@ class PeakMemory(Cost):
 
 
 class PeakReserved(PeakMemory):
-    """Largest memory that CUDA's allocator held from the device: what a neighbour could not have; undefined on a CPU."""
+    """Largest memory that CUDA's allocator held from the device, GiB: what a neighbour could not have; undefined on a CPU.
+
+    >>> PeakReserved().score(example(peak_reserved_bytes=2**30)).value, PeakReserved().score(example()).value
+    (1.0, None)
+    """
 
     id = "peak_reserved"
     summary = "peak memory reserved by CUDA's allocator"

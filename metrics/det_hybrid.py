@@ -35,7 +35,16 @@ DRAWN, SEED = 50, 0
 
 class MotionFidelityDeT(MotionFidelity):
     """0.5 * cosine + 0.5 * distance part, as DeT's evaluation computes it; range -0.5 to 1. Position counts, so two
-    still clips score above 0.5. The two parts stand in the record's details."""
+    still clips score above 0.5. The two parts stand in the record's details.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> label = "motion_fidelity@det-hybrid"
+    >>> reversed_, same = (score_clip(label, g, frames).value for g in (frames[::-1], frames))
+    >>> 0.5 < reversed_ < same < 1
+    True
+    """
 
     id = "motion_fidelity@det-hybrid"
     summary = "motion fidelity as DeT's evaluation computes it: half cosine (with start position), half distance of points"

@@ -65,7 +65,7 @@ def track(frames: Frames, queries: F64 | None = None) -> Tracks:
     here, alive = start, np.ones(len(start), bool)
     path, seen = [start], [alive]
     options: dict[str, Any] = {"winSize": (WINDOW, WINDOW), "maxLevel": LEVELS}
-    cv2.setNumThreads(1)  # sums in one order, whatever the machine
+    cv2.setNumThreads(-1)  # every point is searched by itself: the paths do not depend on the number of threads
     for before, after in itertools.pairwise(grey):
         there, found, _ = cv2.calcOpticalFlowPyrLK(before, after, here[:, None], None, **options)
         back, found_back, _ = cv2.calcOpticalFlowPyrLK(after, before, there, None, **options)

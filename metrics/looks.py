@@ -187,24 +187,76 @@ def seen_in(scored: Scored) -> Seen:
 
 
 class SubjectColour(Looks):
+    """The subject's colour is that of most pixels nearest to a subject colour.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> source = "drawn:shapes/single-object-100"
+    >>> asked = (caption, "a red circle on a teal checker background")
+    >>> [score_clip("subject_colour", frames, prompt=p, source=source).value for p in asked]
+    [1.0, 0.0]
+    """
+
     id, part, summary = "subject_colour", "colour", "share of clips whose subject has the prompt's colour"
 
 
 class SubjectShape(Looks):
+    """The subject's shape is the template with the largest overlap, turned and scaled as fits best.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> source = "drawn:shapes/single-object-100"
+    >>> asked = (caption, "a white star on a teal checker background")
+    >>> [score_clip("subject_shape", frames, prompt=p, source=source).value for p in asked]
+    [1.0, 0.0]
+    """
+
     id, part, summary = "subject_shape", "shape", "share of clips whose subject has the prompt's shape, by template overlap"
 
 
 class GroundColour(Looks):
+    """The ground's colour is that of most pixels nearest to a ground colour.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> source = "drawn:shapes/single-object-100"
+    >>> asked = (caption, "a white circle on a navy checker background")
+    >>> [score_clip("ground_colour", frames, prompt=p, source=source).value for p in asked]
+    [1.0, 0.0]
+    """
+
     id, part, summary = "ground_colour", "ground", "share of clips whose ground has the prompt's colour"
 
 
 class GroundPattern(Looks):
+    """The ground's pattern is the template that its brightness follows best; plain when it hardly varies.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> source = "drawn:shapes/single-object-100"
+    >>> asked = (caption, "a white circle on a teal plain background")
+    >>> [score_clip("ground_pattern", frames, prompt=p, source=source).value for p in asked]
+    [1.0, 0.0]
+    """
+
     id, part, summary = "ground_pattern", "pattern", "share of clips whose ground has the prompt's pattern"
 
 
 class Outline(Looks):
     """How still the subject's edges hold: overlap of consecutive masks, movement taken out; the ceiling is
-    what drawn clips themselves reach."""
+    what drawn clips themselves reach.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> source = "drawn:shapes/single-object-100"
+    >>> 0.9 < score_clip("outline", frames, prompt=caption, source=source).value <= 1
+    True
+    """
 
     id, summary = "outline", "overlap of the subject's outline from frame to frame, movement taken out"
 

@@ -73,6 +73,14 @@ class MotionFidelity(Metric):
     Range -1 to 1. Far above 0 by chance, because every tracklet takes a maximum: read it beside the control rows and
     the record's ``chance_floor`` (as many tracklets, moving at the same steps, with random directions).
     Source: Yatim et al., CVPR 2024; formula in ``tracklets.py``.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> other, _ = clip("single-object-101")
+    >>> same, wrong = (score_clip("motion_fidelity", g, frames).value for g in (frames, other))
+    >>> same > 0.7 > 0.4 > wrong
+    True
     """
 
     id = "motion_fidelity"
@@ -140,7 +148,15 @@ def _steps(tracks: Tracks) -> NDArray[np.float64]:
 
 class MotionFidelityScript(MotionFidelity):
     """The number the published scripts print: the identity is subtracted before the maximum, so that a point may not
-    match the same grid index. Static steps add 0 here, where the scripts would return NaN."""
+    match the same grid index. Static steps add 0 here, where the scripts would return NaN.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> label = "motion_fidelity@smm-script"  # below the headline: no point may match itself
+    >>> score_clip(label, frames, frames).value < score_clip("motion_fidelity", frames, frames).value
+    True
+    """
 
     id = "motion_fidelity@smm-script"
     summary = "motion fidelity as the published scripts print it (identity subtracted)"
@@ -151,7 +167,16 @@ class MotionFidelityScript(MotionFidelity):
 
 
 class MotionFidelityBackward(MotionFidelity):
-    """Recall to the headline's precision: mean over reference tracklets of the best generated one."""
+    """Recall to the headline's precision: mean over reference tracklets of the best generated one.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> other, _ = clip("single-object-101")
+    >>> forward = score_clip("motion_fidelity", other, frames).value
+    >>> score_clip("motion_fidelity_backward", frames, other).value == forward
+    True
+    """
 
     id = "motion_fidelity_backward"
     summary = "motion fidelity from the reference's side: is all of its motion there?"
@@ -159,7 +184,16 @@ class MotionFidelityBackward(MotionFidelity):
 
 
 class MotionFidelityBoth(MotionFidelity):
-    """Mean of forward and backward: a pan, which matches some part of every zoom, cannot pass for one here."""
+    """Mean of forward and backward: a pan, which matches some part of every zoom, cannot pass for one here.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> other, _ = clip("single-object-101")
+    >>> sides = [score_clip(f"motion_fidelity{side}", other, frames).value for side in ("", "_backward")]
+    >>> score_clip("motion_fidelity_both", other, frames).value == sum(sides) / 2
+    True
+    """
 
     id = "motion_fidelity_both"
     summary = "motion fidelity, mean of both directions"
@@ -170,6 +204,13 @@ class MotionFidelityLocal(MotionFidelity):
     """A tracklet is compared only with those that start within a tenth of the width: motion must be at its place.
 
     The only form here that tells a zoom in from a zoom out. Both clips are taken at one size, as the run makes them.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> same, reversed_ = (score_clip("motion_fidelity_local", g, frames).value for g in (frames, frames[::-1]))
+    >>> same > 0.7 > 0.2 > reversed_
+    True
     """
 
     id = "motion_fidelity_local"
@@ -182,6 +223,13 @@ class MotionFidelityMoving(MotionFidelity):
 
     The headline cannot tell a small object's path from its reverse over a static ground; this can, as long as what counts
     as moving lies above the jitter that a VAE gives to still points (``moving_px``; see docs/metrics.md).
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> same, reversed_ = (score_clip("motion_fidelity_moving", g, frames).value for g in (frames, frames[::-1]))
+    >>> same > 0.9 > -0.5 > reversed_
+    True
     """
 
     id = "motion_fidelity_moving"
@@ -216,7 +264,17 @@ class _AgainstNext(MotionFidelity):
 
 
 class MotionFidelityWrong(_AgainstNext):
-    """Control: the headline against another case's reference."""
+    """Control: the headline against another case's reference.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> other, _ = clip("single-object-101")
+    >>> score_clip("motion_fidelity_wrong", frames, frames, other=other).value < 0.4
+    True
+    >>> score_clip("motion_fidelity_wrong", frames, frames).details["why"]
+    'every case has the same reference'
+    """
 
     id = "motion_fidelity_wrong"
     summary = "control: motion fidelity against another case's reference"
@@ -224,7 +282,15 @@ class MotionFidelityWrong(_AgainstNext):
 
 
 class MotionFidelityMovingWrong(_AgainstNext, MotionFidelityMoving):
-    """Control: the moving form against another case's reference."""
+    """Control: the moving form against another case's reference.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> other, _ = clip("single-object-101")
+    >>> score_clip("motion_fidelity_moving_wrong", frames, frames, other=other).value < 0.5
+    True
+    """
 
     id = "motion_fidelity_moving_wrong"
     summary = "control: motion fidelity over moving points against another case's reference"
@@ -232,7 +298,14 @@ class MotionFidelityMovingWrong(_AgainstNext, MotionFidelityMoving):
 
 
 class MotionFidelityFrozen(MotionFidelity):
-    """Control: the headline of a still, the generated clip's first frame held. A tracker that jitters scores above 0."""
+    """Control: the headline of a still, the generated clip's first frame held. A tracker that jitters scores above 0.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> score_clip("motion_fidelity_frozen", frames, frames).value
+    0.0
+    """
 
     id = "motion_fidelity_frozen"
     summary = "control: motion fidelity of the clip's first frame, held"

@@ -55,7 +55,15 @@ def path_cosine(found: NDArray[np.float64], known: NDArray[np.float64], width: i
 
 
 class Trajectory(Metric):
-    """Mean cosine between the generated subject's steps and the reference's known ones, -1 to 1; chance is 0."""
+    """Mean cosine between the generated subject's steps and the reference's known ones, -1 to 1; chance is 0.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> pair = {"source": "drawn:shapes/single-object-100", "prompt": caption}
+    >>> [round(score_clip("trajectory", g, frames, **pair).value) for g in (frames, frames[::-1])]
+    [1, -1]
+    """
 
     id = "trajectory"
     summary = "path of the subject (by colour) against the known path, single drawn movers only"
@@ -93,6 +101,13 @@ class TrajectoryWrong(Trajectory):
     """The control of the measure: the same clip against the path of the next single-object pair of its suite.
 
     What does not depend on the reference (an easy suite, a habit of the model) shows here as much as in ``trajectory``.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> pair = {"source": "drawn:shapes/single-object-100", "prompt": caption}
+    >>> abs(score_clip("trajectory_wrong", frames, frames, **pair).value) < 0.5
+    True
     """
 
     id = "trajectory_wrong"

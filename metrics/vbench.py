@@ -77,6 +77,16 @@ class SubjectConsistency(Dimension):
     """Cosine of each frame's DINO ViT-B/16 feature to the one before and to the first, negatives as 0, mean over frames.
 
     Frames are resized to 224 px on the shorter side (bilinear, no antialiasing, no crop). DINO: Apache-2.0.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> other, _ = clip("single-object-101")
+    >>> cut = frames.copy()  # two scenes are less consistent than one
+    >>> cut[16:] = other[16:]
+    >>> label = "vbench:subject_consistency:backend=tiny-shapes"
+    >>> score_clip(label, cut).value < score_clip(label, frames).value
+    True
     """
 
     id = "vbench:subject_consistency"
@@ -84,7 +94,18 @@ class SubjectConsistency(Dimension):
 
 
 class BackgroundConsistency(Dimension):
-    """The same formula on CLIP ViT-B/32 image features (bicubic to 224 px without antialiasing, centre crop). CLIP: MIT."""
+    """The same formula on CLIP ViT-B/32 image features (bicubic to 224 px without antialiasing, centre crop). CLIP: MIT.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> other, _ = clip("single-object-101")
+    >>> cut = frames.copy()  # two scenes are less consistent than one
+    >>> cut[16:] = other[16:]
+    >>> label = "vbench:background_consistency:backend=tiny-shapes"
+    >>> score_clip(label, cut).value < score_clip(label, frames).value
+    True
+    """
 
     id = "vbench:background_consistency"
     summary = "VBench background consistency: likeness of CLIP features to the frame before and the first"
@@ -95,6 +116,13 @@ class MotionSmoothness(Dimension):
 
     With an even number of frames the last is not used. Never computed at reduced size, whatever the memory. AMT-S is
     licensed CC-BY-NC 4.0: non-commercial use only.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> label = "vbench:motion_smoothness:backend=tiny-shapes"
+    >>> score_clip(label, frames[::4]).value < score_clip(label, frames).value < 1
+    True
     """
 
     id = "vbench:motion_smoothness"
@@ -104,7 +132,15 @@ class MotionSmoothness(Dimension):
 
 class DynamicDegree(Dimension):
     """1 when enough sampled frame pairs move far enough by RAFT-things (``formulas.dynamic_degree``), else 0; the mean over
-    clips is the share that moves. RAFT: BSD-3-Clause."""
+    clips is the share that moves. RAFT: BSD-3-Clause.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> label = "vbench:dynamic_degree:backend=tiny-shapes"
+    >>> [score_clip(label, g).value for g in (frames, frames[:1].repeat(33, 0))]
+    [1.0, 0.0]
+    """
 
     id = "vbench:dynamic_degree"
     summary = "VBench dynamic degree: share of clips that move, by optical flow"
@@ -115,6 +151,10 @@ class AestheticQuality(Dimension):
     """LAION's linear head on CLIP ViT-L/14 image features, over 10, mean over frames; about 0 to 1, not bounded by it.
 
     Judges single frames, so a frozen or static clip loses nothing. CLIP and head: MIT.
+
+    >>> from fastvmt.metrics.formulas import aesthetic_quality
+    >>> aesthetic_quality([5.0, 6.0])  # the head's scores of two frames
+    0.55
     """
 
     id = "vbench:aesthetic_quality"
@@ -126,6 +166,10 @@ class ImagingQuality(Dimension):
     """MUSIQ trained on SPAQ, over 100, mean over frames; frames over 512 px are shrunk to that on the longer side.
 
     MUSIQ's code and weights come with pyiqa, whose licence (PolyForm) allows non-commercial use only.
+
+    >>> from fastvmt.metrics.formulas import imaging_quality
+    >>> imaging_quality([60.0, 70.0])  # MUSIQ's scores of two frames
+    0.65
     """
 
     id = "vbench:imaging_quality"
@@ -134,7 +178,15 @@ class ImagingQuality(Dimension):
 
 
 class TemporalFlickering(Dimension):
-    """1 - mean absolute change between consecutive frames / 255; needs no network, so every backend gives VBench's number."""
+    """1 - mean absolute change between consecutive frames / 255; needs no network, so every backend gives VBench's number.
+
+    >>> from fastvmt import score_clip
+    >>> from fastvmt.datasets.drawn import clip
+    >>> frames, caption = clip("single-object-100")
+    >>> label = "vbench:temporal_flickering:backend=native"
+    >>> [score_clip(label, g).value == 1 for g in (frames[:1].repeat(33, 0), frames)]
+    [True, False]
+    """
 
     id = "vbench:temporal_flickering"
     summary = "VBench temporal flickering: 1 - mean absolute change between frames"

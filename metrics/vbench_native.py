@@ -166,5 +166,9 @@ def moves(frames: Frames, fps: float, flow: Flow) -> bool | None:
     sampled = frames[:: formulas.sampling_step(fps)]
     if len(sampled) < 2:
         return None
-    scores = [formulas.flow_score(flow(a, b)) for a, b in itertools.pairwise(sampled)]
-    return formulas.dynamic_degree(scores, frames.shape[1], frames.shape[2], len(sampled))
+    scores: list[float] = []
+    for before, after in itertools.pairwise(sampled):  # a pair can only add to the count, so the first True is the answer
+        scores.append(formulas.flow_score(flow(before, after)))
+        if formulas.dynamic_degree(scores, frames.shape[1], frames.shape[2], len(sampled)):
+            return True
+    return False

@@ -34,7 +34,7 @@ def write_sheet(store: Store, config: RunConfig, path: Path) -> Path:
         sheet.paste(band, (0, top))
         top += band.height
     partial = path.with_name(f".part-{path.name}")
-    sheet.save(partial, format="PNG", optimize=True)
+    sheet.save(partial, format="PNG")
     partial.replace(path)
     return path
 

@@ -7,6 +7,7 @@ single frames. One caption in ten is empty. From nothing: 1, then 5, then 9 late
 
 from __future__ import annotations
 
+import hashlib
 import math
 import time
 from typing import Any
@@ -16,13 +17,14 @@ import torch.distributed as dist
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor, nn
 
-from fastvmt.tiny.data import draw_batch
+from fastvmt.tiny.data import draw_batch, subject_cells
 from fastvmt.tiny.latents import LinearEncoder
 from fastvmt.tiny.muon import Muon
 from fastvmt.tiny.parts import TEXT_LENGTH, embed, new_text_encoder, new_tokenizer, new_transformer
 from fastvmt.tiny.state import Progress, Run
 
-AFTER_FIRST_RUN = 2 * 10**7  # clips of a warm start: none that the weights may have been trained on
+AFTER_FIRST_RUN = 2 * 10**7
+SUBJECT_WEIGHT, OPEN_PLACE = 6.0, 0.8
 PIPELINE_LENGTH = 512  # WanPipeline pads captions to this many tokens unless told otherwise
 
 
@@ -54,6 +56,14 @@ def stage_of(share: float, warm: bool, step: int) -> tuple[int, int]:
     return 33, 8
 
 
+def first_clip(model: nn.Module) -> int:
+    """Where a warm run starts in the training stream: a place drawn from the weights, so that every run sees other clips."""
+    parts = hashlib.sha256()
+    for value in model.state_dict().values():
+        parts.update(value.numpy().tobytes())
+    return AFTER_FIRST_RUN + int(parts.hexdigest()[:4], 16) * 10**6
+
+
 def _optimisers(model: Any, rank: int = 0, world: int = 1) -> list[torch.optim.Optimizer]:
     """Muon for the blocks' matrices, AdamW for the rest; ``lr`` holds each one's factor on the base rate."""
     matrices = [p for n, p in model["transformer"].blocks.named_parameters() if p.ndim == 2]
@@ -74,7 +84,7 @@ def train_flow(run: Run, encode: LinearEncoder, hours: float) -> None:
     progress = Progress(run, "flow", model, _optimisers(model, run.rank, run.world), hours, base_lr=2e-3, average=0.997)
     number = progress.restore()
     if progress.warm and not number:
-        number = AFTER_FIRST_RUN
+        number = first_clip(model)
     while progress.share < 1:
         began = time.time()
         frames, batch = stage_of(progress.share, progress.warm, progress.step)
@@ -82,7 +92,8 @@ def train_flow(run: Run, encode: LinearEncoder, hours: float) -> None:
         video, captions = draw_batch(number + run.rank * share, share, frames)
         number += batch
         generator = torch.Generator().manual_seed(progress.step * 64 + run.rank)
-        loss = flow_loss(model, cross, tokenizer, encode(video), captions, generator)
+        cells = subject_cells(number - batch + run.rank * share, share, frames)
+        loss = flow_loss(model, cross, tokenizer, encode(video), captions, generator, cells)
         for optimiser in progress.optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -103,8 +114,13 @@ def flow_loss(
     latent: Tensor,
     captions: list[str],
     generator: torch.Generator,
+    subject: Tensor,
 ) -> Tensor:
-    """Mean squared error of the velocity on one batch of latents (B, Z, F, h, w)."""
+    """Mean squared error of the velocity on one batch of latents (B, Z, F, h, w).
+
+    Cells with a subject (``subject``, 1 there, (B, F, h, w)) weigh more the less noise there is: few cells hold the shapes.
+    At high noise, where a subject's place is still open, a weight would pull subjects everywhere, so there is none.
+    """
     count = len(captions)
     drop = torch.rand(count, generator=generator) < 0.1
     captions = ["" if d else c for c, d in zip(captions, drop.tolist(), strict=True)]
@@ -117,7 +133,8 @@ def flow_loss(
     noise = torch.randn(latent.shape, generator=generator)
     s = sigma.view(-1, 1, 1, 1, 1)
     predicted = model["transformer"](latent * (1 - s) + noise * s, sigma * 1000, text, return_dict=False)[0]
-    return (predicted - (noise - latent)).square().mean()
+    weight = 1 + SUBJECT_WEIGHT * subject[:, None] * (1 - s / OPEN_PLACE).clamp(min=0)
+    return ((predicted - (noise - latent)).square() * weight / weight.mean()).mean()
 
 
 def _average_gradients(model: nn.Module, world: int) -> None:

@@ -1,0 +1,49 @@
+"""One template for every metric: a source, units, a range its own example keeps, and an example that runs."""
+
+from __future__ import annotations
+
+import doctest
+import inspect
+import sys
+
+import numpy as np
+import pytest
+from fastvmt.datasets.drawn import clip
+
+from fastvmt import registry, score_clip
+from fastvmt.errors import MissingWeights, SpecError
+from fastvmt.metric_specs import build
+
+NAMES = sorted(registry.metrics.names())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_docstring_and_example(name: str) -> None:
+    cls = type(build(name))
+    assert cls.__dict__.get("__doc__") and cls.summary and (cls.source or cls.timing), name
+    assert cls.direction in ("up", "down", "none") and cls.range[0] < cls.range[1]
+    module = sys.modules[cls.__module__]
+    found = doctest.DocTestFinder(recurse=False).find(cls, cls.__name__, module=module, globs=dict(vars(module)))
+    assert found and found[0].examples, f"{name} has no example"
+    said: list[str] = []
+    result = doctest.DocTestRunner(verbose=False).run(found[0], out=said.append)
+    assert result.failed == 0, "".join(said)
+
+
+def test_what_the_summary_says_is_in_the_description() -> None:
+    for name in NAMES:
+        assert inspect.getdoc(type(build(name))) != inspect.getdoc(inspect.getmro(type(build(name)))[1]), name
+
+
+def test_scoring_frames_in_memory_refuses_what_it_cannot_know() -> None:
+    frames, caption = clip("single-object-100")
+    with pytest.raises(SpecError, match="costs are measured"):
+        score_clip("time", frames)
+    with pytest.raises(SpecError, match="known motion"):
+        score_clip("trajectory", frames, prompt=caption)
+    with pytest.raises(SpecError, match="no-such"):
+        score_clip("no-such-metric", frames)
+    with pytest.raises(MissingWeights, match="MUSIQ|musiq|vbench"):
+        score_clip("vbench:imaging_quality", frames)
+    still = score_clip("motion_fidelity_moving", np.zeros((5, 64, 64, 3), np.uint8), frames)
+    assert still.value is None and still.details["why"]
