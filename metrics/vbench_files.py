@@ -92,7 +92,7 @@ NEEDED = {
 
 def root() -> Path:
     """VBench's cache: ``$VBENCH_CACHE_DIR``, or ``~/.cache/vbench``."""
-    return Path(os.environ.get("VBENCH_CACHE_DIR") or "~/.cache/vbench").expanduser()
+    return Path(os.environ.get("VBENCH_CACHE_DIR") or "~/.cache/vbench").expanduser().absolute()
 
 
 def torch_home() -> Path:
