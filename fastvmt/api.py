@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.errors import SpecError
-from fastvmt.planning import Estimate, Plan, Request, estimate, resolve
+from fastvmt.estimate import Estimate, estimate
+from fastvmt.planning import Plan, Request, resolve
 from fastvmt.runner import Options, Outcome, Runner
 from fastvmt.store import RunConfig, Store
 
@@ -94,7 +95,7 @@ def by_category(folder: Path) -> str:
 
 def plan(request: Request, out: Path | None = None) -> tuple[Plan, Estimate]:
     """What a run would do and take; writes nothing."""
-    plan = resolve(request)
+    plan = resolve(request, decode=False)
     folder = out or plan.default_folder()
     store = Store.open(folder) if (folder / "config.json").is_file() else None
     return plan, estimate(plan, store)

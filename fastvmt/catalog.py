@@ -9,7 +9,7 @@ from fastvmt import card as cards
 from fastvmt import registry
 from fastvmt.errors import BenchError, SpecError
 
-KINDS = ("methods", "metrics", "trackers", "suites", "backbones")
+KINDS = ("methods", "metrics", "trackers", "suites", "archives", "backbones")
 
 
 def listing(kind: str) -> list[dict[str, str]]:
@@ -53,12 +53,14 @@ def describe(name: str) -> dict[str, Any]:
     base = name.partition(":")[0]
     if name in cards.known():
         return _backbone(name)
-    for kind in ("methods", "metrics", "trackers", "suites"):
+    for kind in ("methods", "metrics", "trackers", "suites", "archives"):
         found = getattr(registry, kind)
         key = base if kind == "methods" else name
         if key in found.names():
             return {"kind": kind[:-1], **_plugin(kind, key, found.get(key))}
-    raise SpecError(f"Nothing is called '{name}'. `bench list methods|metrics|trackers|suites|backbones` shows what there is.")
+    raise SpecError(
+        f"Nothing is called '{name}'. `bench list methods|metrics|trackers|suites|archives|backbones` shows what there is."
+    )
 
 
 def _backbone(name: str) -> dict[str, Any]:
@@ -73,7 +75,7 @@ def _backbone(name: str) -> dict[str, Any]:
 
 def _plugin(kind: str, name: str, value: Any) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": name}
-    for key in ("version", "summary", "source", "direction", "range", "unit", "needs", "backend", "licence"):
+    for key in ("version", "summary", "source", "direction", "range", "unit", "needs", "backend", "size", "licence", "how"):
         found = getattr(value, key, None)
         if found not in (None, "", ()):
             facts[key] = list(found) if isinstance(found, tuple) else found

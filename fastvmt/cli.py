@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt import env_cli
+from fastvmt import env_cli, fetch_cli, suite_cli
 from fastvmt.errors import BenchError
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ app = typer.Typer(
     help="Benchmark of video motion transfer: plan, generate, score, tabulate; the same command resumes.",
 )  # fmt: skip
 app.add_typer(env_cli.app, name="env")
+app.add_typer(suite_cli.app, name="suite")
+app.command()(fetch_cli.fetch)
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; by default its name follows from the request.")]
@@ -47,6 +49,12 @@ Width = Annotated[int | None, typer.Option(help="Width in px.")]
 Height = Annotated[int | None, typer.Option(help="Height in px.")]
 FrameCount = Annotated[int | None, typer.Option("--frames", help="Frames, 4k+1.")]
 Stride = Annotated[int, typer.Option(help="Take every n-th frame of a clip.")]
+Root = Annotated[str | None, typer.Option("--root", "--davis-root", help="Your copy of a registered dataset, e.g. DAVIS.")]
+Prompts = Annotated[str | None, typer.Option(help="Your own prompt file for a registered dataset.")]
+ShortClips = Annotated[str | None, typer.Option(help="Clips with too few frames: error, skip, or trim to their largest 4k+1.")]
+Fit = Annotated[str, typer.Option(help="How a clip is brought to size: crop (middle), stretch, or pad.")]
+Truncated = Annotated[bool, typer.Option("--allow-truncated", help="Keep what damaged clips still give.")]
+Upscale = Annotated[bool, typer.Option("--allow-upscale", help="Enlarge clips that are smaller than the video.")]
 Steps = Annotated[int | None, typer.Option(help="Denoise steps.")]
 Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance scale.")]
 Shift = Annotated[float | None, typer.Option(help="Shift of the noise grid.")]
@@ -75,7 +83,8 @@ def _request(v: dict[str, Any]) -> Request:
     except ValueError:
         raise SpecError(f"--seeds {v['seeds']}: comma-separated integers are needed, e.g. 0,1.") from None
     same = (
-        "suite", "backbone", "controls", "prompt", "limit", "width", "height", "frames", "stride", "steps", "guidance",
+        "suite", "backbone", "controls", "prompt", "limit", "width", "height", "frames", "stride", "root", "prompts",
+        "short_clips", "fit", "allow_truncated", "allow_upscale", "steps", "guidance",
         "shift", "strength", "solver", "device", "dtype", "threads", "offload",
     )  # fmt: skip
     if v["protocol"] not in ("normal", "timing") or v["repeats"] < 1:
@@ -128,7 +137,9 @@ def _finish(result: Result, as_json: bool, by: str = "") -> None:
 def run(
     methods: Methods = "fastvmt,ditflow", suite: SuiteName = "shapes", backbone: Backbone = "tiny", seeds: Seeds = "0",
     metrics: Metrics = "", controls: Controls = True, prompt: Prompt = None, limit: Limit = 0, width: Width = None,
-    height: Height = None, frames: FrameCount = None, stride: Stride = 1, steps: Steps = None, guidance: Guidance = None,
+    height: Height = None, frames: FrameCount = None, stride: Stride = 1, root: Root = None, prompts: Prompts = None,
+    short_clips: ShortClips = None, fit: Fit = "crop", allow_truncated: Truncated = False, allow_upscale: Upscale = False,
+    steps: Steps = None, guidance: Guidance = None,
     shift: Shift = None, strength: Strength = 1.0, solver: Solver = "euler", device: Device = "auto",
     dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, protocol: Protocol = "normal", repeats: Repeats = 3,
     plugin: Plugin = None,
@@ -147,7 +158,9 @@ def run(
 def plan(
     methods: Methods = "fastvmt,ditflow", suite: SuiteName = "shapes", backbone: Backbone = "tiny", seeds: Seeds = "0",
     metrics: Metrics = "", controls: Controls = True, prompt: Prompt = None, limit: Limit = 0, width: Width = None,
-    height: Height = None, frames: FrameCount = None, stride: Stride = 1, steps: Steps = None, guidance: Guidance = None,
+    height: Height = None, frames: FrameCount = None, stride: Stride = 1, root: Root = None, prompts: Prompts = None,
+    short_clips: ShortClips = None, fit: Fit = "crop", allow_truncated: Truncated = False, allow_upscale: Upscale = False,
+    steps: Steps = None, guidance: Guidance = None,
     shift: Shift = None, strength: Strength = 1.0, solver: Solver = "euler", device: Device = "auto",
     dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, protocol: Protocol = "normal", repeats: Repeats = 3,
     plugin: Plugin = None, out: Out = None,
@@ -166,11 +179,19 @@ def plan(
     print(f"{cost.jobs} videos, {cost.done} already there, {cost.jobs - cost.done} to make, into {folder}")
     for label, passes in cost.forward_equivalents.items():
         print(f"  {label}: {passes:g} forward passes a video (counted from its parameters)")
-    time = "unknown" if cost.seconds is None else f"about {cost.seconds / max(1, workers):.0f} s"
+    for note in found.notes:
+        print(note)
+    if not found.decoded:
+        print("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
+    time = "unknown" if cost.seconds is None else _duration(cost.seconds / max(1, workers))
     print(f"time: {time} ({cost.seconds_basis})")
     print(f"memory: about {cost.memory_bytes / 2**30:.1f} GiB for model and activations (estimated), beside the libraries")
     print(f"disk: about {cost.disk_bytes / 2**20:.0f} MiB (estimated)")
     print(f"weights to fetch: {cost.fetch or 'none'}")
+
+
+def _duration(seconds: float) -> str:
+    return f"about {seconds:.0f} s" if seconds < 7200 else f"about {seconds / 3600:,.0f} GPU-hours"
 
 
 @app.command()

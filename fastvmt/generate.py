@@ -67,13 +67,13 @@ class Generator:
 
     def _warm_up(self) -> None:
         """One pass at the run's size, so that no job pays for first-use costs."""
-        x = torch.zeros(self._latent_shape(), device=self.device)
+        x = torch.zeros(self._latent_shape(self.config.setting.frames), device=self.device)
         with torch.no_grad():
             self.backbone.velocity(x, 0.5, self.backbone.encode_text(""))
 
-    def _latent_shape(self) -> tuple[int, int, int, int, int]:
+    def _latent_shape(self, frames: int) -> tuple[int, int, int, int, int]:
         s = self.config.setting
-        return self.card.latent_shape(s.width, s.height, s.frames)
+        return self.card.latent_shape(s.width, s.height, frames)
 
     # --- what is shared between jobs --------------------------------------------------------------------------------
 
@@ -116,7 +116,7 @@ class Generator:
         """The same tensor for every method of a case and seed, drawn on the CPU so that devices agree."""
         word = int.from_bytes(hashlib.sha256(f"{seed}|{case.digest()}".encode()).digest()[:8], "big") >> 1
         generator = torch.Generator("cpu").manual_seed(word)
-        return torch.randn(self._latent_shape(), generator=generator).to(self.device)
+        return torch.randn(self._latent_shape(case.reference.frames), generator=generator).to(self.device)
 
     # --- one job ----------------------------------------------------------------------------------------------------
 
@@ -181,7 +181,7 @@ class Generator:
         latent = denoise(method, ctx, setting.guidance, tick)
         with stages("decode"):
             frames = self.backbone.decode(latent)
-        expected = (setting.frames, setting.height, setting.width, 3)
+        expected = (case.reference.frames, setting.height, setting.width, 3)
         if frames.shape != expected:
             raise WrongOutput(f"the decoded video has shape {frames.shape}, need {expected} (frames, height, width, 3)")
         if not bool(torch.isfinite(latent).all()):
@@ -202,7 +202,7 @@ class Generator:
             frames_digest=frames_digest(frames),
             width=setting.width,
             height=setting.height,
-            frames=setting.frames,
+            frames=len(frames),
             fps_num=fps.numerator,
             fps_den=fps.denominator,
             files={p.name: file_info(p) for p in sorted(folder.iterdir())},

@@ -97,6 +97,7 @@ class Method:
         variants: named parameter changes, usable as ``id:variant``.
         preset_of: parameter whose value is a preset that must not be mixed in a table, or "".
         control: true for rows that belong under every comparison.
+        toy: true for rows whose result is known beforehand; ``--methods all`` leaves them out.
     """
 
     id: ClassVar[str] = ""
@@ -106,6 +107,7 @@ class Method:
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     preset_of: ClassVar[str] = ""
     control: ClassVar[bool] = False
+    toy: ClassVar[bool] = False
     Params: ClassVar[type[BaseModel]] = Params
 
     def __init__(self, params: BaseModel) -> None:

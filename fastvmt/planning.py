@@ -1,22 +1,27 @@
-"""From what the user asked to a frozen run: suite, setting, methods, jobs; and what it would take."""
+"""From what the user asked to a frozen run: suite, setting, methods, jobs."""
 
 from __future__ import annotations
 
-import difflib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from fastvmt import card as cards
 from fastvmt import metric_specs, registry, specs
+from fastvmt.clips import Short, Wanted
 from fastvmt.errors import SpecError
 from fastvmt.keys import digest
 from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store, slug
-from fastvmt.suites import Wanted, open_suite
-from fastvmt.video import Frames
+from fastvmt.suites import clip_count, habits, open_suite, undecoded_suite
+from fastvmt.video import Fit, Frames
 
+KEPT_BYTES = 256 << 20
+"""Decoded references held between planning and storing; what goes beyond is decoded a second time instead."""
+OPENED_BY_PLAN = 20
+"""``bench plan`` opens the clips of suites up to this many; larger ones it counts."""
 CONTROLS = ("none", "sdedit")
 SOLVERS = ("euler",)
 
@@ -30,6 +35,9 @@ class Request:
         metrics: labels or patterns such as ``vbench:*``; none for the backbone's own list.
         suite: registered name, folder, suite.toml or clip; ``prompt`` serves all clips of a folder.
         limit: only the first so many cases.
+        root: the user's copy of a dataset; prompts: the user's own prompt file for it.
+        short_clips: ``error``, ``skip`` or ``trim``; None for the suite's own habit, or an error.
+        fit: ``crop``, ``stretch`` or ``pad``; see ``clips.Wanted``.
         shift, strength: of the noise grid; see ``fastvmt.sigmas.sigma_grid``.
         device: ``auto``, ``cpu`` or ``cuda``; dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         repeats: timed repeats of every video, after a discarded one (protocol timing); 0 for none.
@@ -49,6 +57,12 @@ class Request:
     height: int | None = None
     frames: int | None = None
     stride: int = 1
+    root: str | None = None
+    prompts: str | None = None
+    short_clips: str | None = None
+    fit: str = "crop"
+    allow_truncated: bool = False
+    allow_upscale: bool = False
     steps: int | None = None
     guidance: float | None = None
     shift: float | None = None
@@ -64,11 +78,21 @@ class Request:
 
 @dataclass
 class Plan:
-    """A resolved run. ``frames`` holds the references by frames digest until they are stored."""
+    """A resolved run.
+
+    Attributes:
+        references: decodes the clips once more, for those that ``frames`` has no room for.
+        frames: references by frames digest, the first ``KEPT_BYTES`` of them, until they are stored.
+        notes: clips that are left out.
+        decoded: false when clips were only listed (``bench plan`` of a large suite): digests and keys are not a run's.
+    """
 
     config: RunConfig
     card: cards.Card
+    references: Callable[[], Iterator[tuple[Case, Frames]]] = field(repr=False, default=lambda: iter(()))
     frames: dict[str, Frames] = field(repr=False, default_factory=dict)
+    decoded: bool = True
+    notes: tuple[str, ...] = ()
 
     def default_folder(self) -> Path:
         """``runs/<suite>-<backbone>-<digest>``: the same request gives the same folder, which is how it resumes."""
@@ -91,17 +115,31 @@ class Plan:
         from fastvmt.video import write_lossless
 
         store = Store.create(out or self.default_folder(), self.config)
-        for key, frames in self.frames.items():
+        wanted = {c.reference.frames_digest for c in self.config.suite.cases}
+        missing = {key for key in wanted if not store.reference_path(key).exists()}
+
+        def keep(key: str, frames: Frames) -> None:
             path = store.reference_path(key)
-            if not path.exists():
-                partial = path.with_name(f".part-{path.name}")
-                write_lossless(partial, frames, Fraction(15))
-                partial.replace(path)
+            partial = path.with_name(f".part-{path.name}")
+            write_lossless(partial, frames, Fraction(15))
+            partial.replace(path)
+            missing.discard(key)
+
+        for key in sorted(missing & self.frames.keys()):
+            keep(key, self.frames[key])
+        for case, frames in self.references() if missing else ():
+            if case.reference.frames_digest in missing:
+                keep(case.reference.frames_digest, frames)
+            if not missing:
+                break
         return store
 
 
-def resolve(request: Request) -> Plan:
+def resolve(request: Request, decode: bool = True) -> Plan:
     """Everything that can be wrong with a request is found here, before anything is loaded or written.
+
+    Args:
+        decode: false to list a large suite's clips instead of opening them.
 
     Raises:
         UserError: with one clear sentence (several lines when a suite has several problems).
@@ -110,7 +148,8 @@ def resolve(request: Request) -> Plan:
         registry.load_plugin(plugin)
     _check_solver(request.solver)
     card = cards.load(request.backbone)
-    width, height, frames = (_or(getattr(request, k), card.defaults[k]) for k in ("width", "height", "frames"))
+    width, height = (_or(getattr(request, k), card.defaults[k]) for k in ("width", "height"))
+    frames = _or(request.frames, _or(habits(request.suite).frames, card.defaults["frames"]))
     card.check_size(width, height, frames)
     sigmas = sigma_grid(
         _or(request.steps, card.defaults["steps"]), _or(request.shift, card.defaults["shift"]), request.strength
@@ -119,8 +158,8 @@ def resolve(request: Request) -> Plan:
     metrics, missing = metric_specs.choose(request.metrics, card.defaults["metrics"])
     if not request.seeds:
         raise SpecError("--seeds is empty; give at least one, e.g. --seeds 0.")
-    suite, references = _suite(request, Wanted(width, height, frames, request.stride))
-    device = _device(request.device)
+    found = _suite(request, _wanted(request, width, height, frames), decode)
+    device = device_named(request.device)
     setting = Setting(
         backbone=request.backbone,
         weights_digest=cards.weights_digest(card),
@@ -134,12 +173,12 @@ def resolve(request: Request) -> Plan:
         negative=card.defaults["negative"],
     )
     config = RunConfig(
-        suite=suite, setting=setting, methods=methods, seeds=request.seeds, metrics=metrics,
+        suite=found.suite, setting=setting, methods=methods, seeds=request.seeds, metrics=metrics,
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins), device=device,
         threads=request.threads or _cores(), offload=request.offload, repeats=request.repeats,
-        notes=(*((card.note,) if card.note else ()), *missing),
+        notes=(*((card.note,) if card.note else ()), *missing, *found.notes),
     )  # fmt: skip
-    return Plan(config, card, references)
+    return Plan(config, card, found.again, found.frames, found.decoded, found.notes)
 
 
 def _or(value: Any, default: Any) -> Any:
@@ -152,7 +191,12 @@ def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _device(name: str) -> str:
+def device_named(name: str) -> str:
+    """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        SpecError: for another name, or for CUDA where there is none.
+    """
     if name not in ("auto", "cpu", "cuda"):
         raise SpecError(f"--device {name}: use auto, cpu or cuda.")
     if name == "cpu":
@@ -182,6 +226,9 @@ def _methods(
     labels = [label for label in dict.fromkeys(m.strip() for m in request.methods) if label]
     if not labels:
         raise SpecError("--methods is empty; `bench list methods` shows what there is.")
+    if "all" in labels:
+        every = [n for n in registry.methods.names() if not registry.methods.get(n).toy and n not in CONTROLS]
+        labels = list(dict.fromkeys(name for label in labels for name in (every if label == "all" else [label])))
     if request.controls:
         labels = [c for c in CONTROLS if c not in labels] + labels
     shape = card.shape(width, height, frames, sigmas)
@@ -197,64 +244,55 @@ def _methods(
     return tuple(found)
 
 
-def _suite(request: Request, wanted: Wanted) -> tuple[Suite, dict[str, Frames]]:
+def _wanted(request: Request, width: int, height: int, frames: int) -> Wanted:
+    short = _or(request.short_clips, _or(habits(request.suite).short, "error"))
+    for option, value, known in (
+        ("--short-clips", short, ("error", "skip", "trim")), ("--fit", request.fit, ("crop", "stretch", "pad")),
+    ):  # fmt: skip
+        if value not in known:
+            raise SpecError(f"{option} {value}: use {', '.join(known)}.")
+    return Wanted(
+        width, height, frames, request.stride, root=Path(request.root) if request.root else None,
+        prompts=Path(request.prompts) if request.prompts else None, short=cast(Short, short),
+        fit=cast(Fit, request.fit), truncated=request.allow_truncated, upscale=request.allow_upscale,
+    )  # fmt: skip
+
+
+@dataclass
+class _Found:
+    suite: Suite
+    again: Callable[[], Iterator[tuple[Case, Frames]]]
+    frames: dict[str, Frames]
+    decoded: bool
+    notes: tuple[str, ...]
+
+
+def _suite(request: Request, wanted: Wanted, decode: bool) -> _Found:
+    """Cases, with as many references in memory as ``KEPT_BYTES`` allow."""
+    again = lambda: open_suite(request.suite, wanted, request.prompt)  # noqa: E731
+    skipped: list[str] = []
+    decoded = decode or clip_count(request.suite, wanted, request.prompt) <= OPENED_BY_PLAN
+    source: Iterator[tuple[Case, Frames | None]]
+    if decoded:
+        source = iter(open_suite(request.suite, wanted, request.prompt, skipped))
+    else:
+        source = ((case, None) for case in undecoded_suite(request.suite, wanted, request.prompt, skipped))
     cases: list[Case] = []
-    references: dict[str, Frames] = {}
-    for case, frames in open_suite(request.suite, wanted, request.prompt):
+    ids: set[str] = set()
+    kept: dict[str, Frames] = {}
+    room = KEPT_BYTES
+    for case, frames in source:
         if request.limit and len(cases) == request.limit:
             break
-        if any(c.id == case.id for c in cases):
-            near = difflib.get_close_matches(case.id, [c.id for c in cases], 1, 0)
-            raise SpecError(f"{request.suite}: two cases are called '{case.id}' ({', '.join(near)}); rename one clip.")
+        if case.id in ids:
+            raise SpecError(f"{request.suite}: two cases are called '{case.id}'; rename one clip.")
+        ids.add(case.id)
         cases.append(case)
-        references[case.reference.frames_digest] = frames
+        if frames is not None and case.reference.frames_digest not in kept and frames.nbytes <= room:
+            kept[case.reference.frames_digest] = frames
+            room -= frames.nbytes
+    if not cases:
+        raise SpecError(f"{request.suite}: no clip is left ({'; '.join(skipped) or 'it names none'}).")
     name = request.suite if request.suite in registry.suites.names() else slug(Path(request.suite).resolve().name)
-    return Suite(name=name, cases=tuple(cases)), references
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a run would take; seconds are measured where this folder or its siblings hold timings, else None."""
-
-    jobs: int
-    done: int
-    seconds: float | None
-    seconds_basis: str
-    memory_bytes: int
-    disk_bytes: int
-    fetch: str
-    forward_equivalents: dict[str, float]
-
-
-def estimate(plan: Plan, store: Store | None) -> Estimate:
-    """Count jobs and what is already there, and estimate seconds, memory and disk for the rest."""
-    config, card = plan.config, plan.card
-    jobs = config.jobs()
-    done = {job.key: store.artefact(job) for job in jobs} if store else {}
-    finished = {k: a for k, a in done.items() if a}
-    shape = card.shape(config.setting.width, config.setting.height, config.setting.frames, config.setting.sigmas)
-    cost = {}
-    for spec in config.methods:
-        cls = registry.methods.get(spec.method)
-        cost[spec.label] = round(float(cls.cost(cls.Params.model_validate(spec.params), shape)), 1)
-    measured = [(sum(a.stages.values()) - a.stages.get("load", 0), a.forward_equivalents) for a in finished.values()]
-    left = sum(cost[j.method.label] for j in jobs if j.key not in finished)
-    seconds, basis = None, "unknown: no timings of this run on this machine yet"
-    if measured and sum(f for _, f in measured):
-        seconds = left * sum(s for s, _ in measured) / sum(f for _, f in measured)
-        basis = f"from {len(measured)} measured videos of this run"
-    pixels = config.setting.width * config.setting.height * config.setting.frames * 3
-    size = 2 if config.setting.dtype != "float32" else 4
-    f, h, w = shape.grid
-    activations = f * h * w * card.heads * card.head_dim * size * 22 * (card.blocks // 2 + 1)
-    missing = card.folder is None
-    return Estimate(
-        jobs=len(jobs),
-        done=len(finished),
-        seconds=seconds,
-        seconds_basis=basis,
-        memory_bytes=int(card.parameters * size + activations),
-        disk_bytes=int(pixels * 0.6 * (len(jobs) - len(finished))),
-        fetch=f"{card.download_gb:.1f} GB: hf download {card.hub}" if missing else "",
-        forward_equivalents=cost,
-    )
+    notes = tuple(f"left out: {s.split('. Use')[0]}" for s in skipped)
+    return _Found(Suite(name=name, cases=tuple(cases)), again, kept, decoded, notes)

@@ -79,6 +79,14 @@ BUILTIN: dict[str, dict[str, str]] = {
     "suites": {
         "shapes": "fastvmt.datasets.drawn:Shapes",
         "shapes-64": "fastvmt.datasets.drawn:Shapes64",
+        "davis2016-50": "fastvmt.datasets.davis:Davis2016",
+        "davis2017-90": "fastvmt.datasets.davis:Davis2017",
+        "ditflow-50": "fastvmt.datasets.davis:DiTFlow50",
+        "mtbench": "fastvmt.datasets.mtbench:MTBench",
+        "generated": "fastvmt.datasets.generated:Generated",
+    },
+    "archives": {
+        "davis2017": "fastvmt.datasets.archives:DAVIS2017",
     },
 }
 
@@ -182,6 +190,7 @@ suites = Registry("suites")
 trackers = Registry("trackers")
 probes = Registry("probes")
 environments = Registry("environments")
+archives = Registry("archives")
 
 
 def load_plugin(path: str) -> list[str]:

@@ -1,23 +1,31 @@
-"""Reading, writing and probing video through PyAV. Frames are uint8 RGB arrays of shape (T, H, W, 3)."""
+"""Clips in and out: video files and folders of images to frames, and frames to video files.
+
+Frames are uint8 RGB arrays of shape (T, H, W, 3). Files are decoded in ``decode``, folders of images are read in ``images``,
+and sizes are changed in ``fit``; all of it is reached from here.
+"""
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
+from fastvmt.decode import decode, degrees, display_matrix, opened, stated_fps
 from fastvmt.errors import SuiteError
+from fastvmt.fit import Fit, Frames, crop_box, fit_frames, fit_masks, fit_points
+from fastvmt.images import IMAGE_SUFFIXES, check_side, image_size, list_images, read_images
 
-Frames = NDArray[np.uint8]
-MAX_BYTES, MAX_FRAMES, MAX_PIXELS = 4 << 30, 20_000, 8192 * 8192
+__all__ = [
+    "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "Clip", "Fit", "Frames", "Probe", "crop_box", "fit_frames", "fit_masks", "fit_points",
+    "probe", "read_clip", "read_lossless", "write_exact_mp4", "write_lossless", "write_viewable",
+]  # fmt: skip
+
 VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".gif", ".mkv", ".avi")
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+IMAGES_FPS = Fraction(24)
+"""For folders of images, which store no frames per second."""
 
 
 @dataclass
@@ -29,96 +37,59 @@ class Clip:
     notes: list[str] = field(default_factory=list)
 
 
-def read_clip(path: Path, name: str) -> Clip:
-    """Decode a whole file or a folder of images.
+@dataclass(frozen=True)
+class Probe:
+    """What a clip says about itself before it is decoded.
 
-    Frames are counted by decoding, ordered by time stamp, and turned upright by the file's rotation tag.
+    Attributes:
+        width, height: px as ``read_clip`` will give them, after rotation.
+        fps: frames a second; frames_in_header: 0 when the header does not say. Only decoding counts frames for certain.
+        rotation: clockwise degrees of the rotation tag: 0, 90, 180 or 270.
+    """
+
+    width: int
+    height: int
+    fps: Fraction
+    frames_in_header: int
+    rotation: int = 0
+
+
+def read_clip(path: Path, name: str, *, truncated: bool = False) -> Clip:
+    """Decode a whole video file or a folder of images.
+
+    Frames are counted by decoding, ordered by time stamp, left as they are where their durations vary, and turned upright
+    by the file's rotation tag; alpha is laid on black. Whatever was done to them is in the notes.
+
+    Args:
+        name: what messages call the clip.
+        truncated: keep the frames before the damage of a truncated file instead of refusing it.
 
     Raises:
         SuiteError: one sentence beginning with ``name``: unreadable, truncated, without video, too large.
     """
-    return _read_images(path, name) if path.is_dir() else _read_video(path, name)
+    if path.is_dir():
+        frames, notes = read_images(path, name)
+        return Clip(frames, IMAGES_FPS, notes)
+    return Clip(*decode(path, name, truncated))
 
 
-def _read_video(path: Path, name: str) -> Clip:
-    size = path.stat().st_size
-    if size == 0:
-        raise SuiteError(f"{name}: not a readable video (0 bytes). Copy it again or take it out.")
-    if size > MAX_BYTES:
-        raise SuiteError(f"{name}: {size / 2**30:.1f} GB, more than the limit of {MAX_BYTES >> 30} GB. Cut it first.")
-    stamped: list[tuple[int, Frames]] = []
-    notes: list[str] = []
-    expected, fps, stopped = 0, Fraction(15), ""
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise SuiteError(f"{name}: has no video stream. Take it out of the suite.")
-            stream = container.streams.video[0]
-            expected = stream.frames
-            fps = Fraction(stream.average_rate or stream.guessed_rate or 15)
-            if stream.width * stream.height > MAX_PIXELS:
-                raise SuiteError(f"{name}: {stream.width}x{stream.height} px (width x height) is beyond the limit.")
-            try:
-                for frame in container.decode(stream):
-                    if frame.is_corrupt:
-                        stopped = "a damaged frame"
-                        break
-                    stamp = frame.pts if frame.pts is not None else len(stamped)
-                    stamped.append((stamp, _upright(frame)))
-                    if len(stamped) > MAX_FRAMES:
-                        raise SuiteError(f"{name}: more than {MAX_FRAMES} frames. Cut it first.")
-            except av.error.FFmpegError as error:
-                stopped = str(error.strerror)
-    except av.error.FFmpegError as error:
-        raise SuiteError(f"{name}: not a readable video ({error.strerror}). Copy it again or take it out.") from None
-    if stopped:
-        about = f" of about {expected}" if expected else ""
-        raise SuiteError(f"{name}: stops at frame {len(stamped)}{about} (truncated or corrupt). Copy it again or take it out.")
-    if not stamped:
-        raise SuiteError(f"{name}: decodes to 0 frames. Take it out of the suite.")
-    stamped.sort(key=lambda pair: pair[0])
-    if expected and expected != len(stamped):
-        notes.append(f"header says {expected} frames, {len(stamped)} decode; using {len(stamped)}")
-    gaps = {b[0] - a[0] for a, b in itertools.pairwise(stamped)}
-    if len(gaps) > 1 and max(gaps) > 1.5 * min(gaps):
-        notes.append("frame durations vary; frames used as stored")
-    return Clip(np.stack([f for _, f in stamped]), fps, notes)
+def probe(path: Path, name: str) -> Probe:
+    """Size, rate and length by the header. Of a video only the first frame is decoded: it carries the rotation tag.
 
-
-def _upright(frame: av.VideoFrame) -> Frames:
-    picture = frame.to_ndarray(format="rgb24")
-    turns = round(getattr(frame, "rotation", 0) / 90) % 4
-    return np.ascontiguousarray(np.rot90(picture, turns)) if turns else picture
-
-
-def _read_images(path: Path, name: str) -> Clip:
-    files = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith("."))
-    if not files:
-        raise SuiteError(f"{name}: the folder holds no images ({', '.join(IMAGE_SUFFIXES)}).")
-    pictures = []
-    for file in files:
-        try:
-            with Image.open(file) as image:
-                pictures.append(np.asarray(image.convert("RGB")))
-        except (OSError, ValueError) as error:
-            raise SuiteError(f"{name}/{file.name}: not a readable image ({error}).") from None
-        if pictures[-1].shape != pictures[0].shape:
-            (h, w, _), (h0, w0, _) = pictures[-1].shape, pictures[0].shape
-            raise SuiteError(f"{name}: frame {file.stem} is {w}x{h} px, the others are {w0}x{h0} (width x height).")
-    return Clip(np.stack(pictures), Fraction(24))
-
-
-def fit_frames(frames: Frames, width: int, height: int) -> Frames:
-    """Centre-crop to the aspect ratio, then resize (area when shrinking, Lanczos when growing)."""
-    _, h, w, _ = frames.shape
-    if (w, h) == (width, height):
-        return frames
-    scale = max(width / w, height / h)
-    cut_w, cut_h = min(w, round(width / scale)), min(h, round(height / scale))
-    left, top = (w - cut_w) // 2, (h - cut_h) // 2
-    box = (left, top, left + cut_w, top + cut_h)
-    how = Image.Resampling.BOX if scale < 1 else Image.Resampling.LANCZOS
-    return np.stack([np.asarray(Image.fromarray(f).resize((width, height), how, box=box)) for f in frames])
+    Raises:
+        SuiteError: one sentence beginning with ``name``: unreadable, without video, too large.
+    """
+    if path.is_dir():
+        files = list_images(path, name)
+        return Probe(*image_size(files[0], name), IMAGES_FPS, len(files))
+    with opened(path, name) as (container, stream):
+        frame = next(container.decode(stream), None)
+        if frame is None:
+            raise SuiteError(f"{name}: decodes to 0 frames. Take it out of the suite.")
+        check_side(frame.width, frame.height, name)
+        matrix = display_matrix(frame)
+        sides = (frame.height, frame.width) if matrix[1] else (frame.width, frame.height)
+        return Probe(*sides, stated_fps(stream)[0], stream.frames, degrees(matrix))
 
 
 def write_lossless(path: Path, frames: Frames, fps: Fraction) -> None:

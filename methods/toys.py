@@ -36,6 +36,7 @@ class Toy(Method):
     """Base: one step, whose result is replaced by ``wanted``."""
 
     source = "this package; a row whose place in the table is known"
+    toy: ClassVar[bool] = True
 
     @classmethod
     def cost(cls, params: Params, shape: Shape) -> float:

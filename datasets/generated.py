@@ -1,0 +1,168 @@
+"""Videos that some model made, in one folder: references of known origin, with their prompts as captions.
+
+Where the prompts come from:
+
+- a file in the folder: ``prompts.json`` ({file name: prompt}), ``prompts.jsonl`` or ``prompts.csv`` (file, prompt);
+- else the names, as VBench writes them: ``<prompt>-<n>.mp4``; samples -0 and -1 of one prompt are two clips.
+
+The target prompts are another file (``--prompts``): a .txt whose lines apply to every clip, or .jsonl or .csv with a clip
+named by file name, by file name without suffix, or by id. Prompts name no files of ours: ``clip_ids`` makes short ids.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, csv_rows, json_rows, nfc, opened, read_targets, shortened
+
+from fastvmt.clips import ClipEntry, Problems, Wanted
+from fastvmt.errors import SuiteError
+from fastvmt.video import VIDEO_SUFFIXES
+
+CAPTION_FILES = ("prompts.json", "prompts.jsonl", "prompts.csv")
+SAMPLE = re.compile(r"(?P<prompt>.*\S)\s*-(?P<number>\d+)")
+
+
+class Generated:
+    """Clips by file name, in the order of their names."""
+
+    name = "generated"
+    summary = "videos made by any model, in a folder of yours (VBench's file names, or a prompt file), with your target prompts"
+    size = "that of your folder"
+    licence = "that of the model that made the videos"
+    how = "make or download the videos, and pass --root FOLDER and --prompts FILE with the target prompts"
+
+    def entries(self, wanted: Wanted) -> list[ClipEntry]:
+        """Clips with caption and targets; no video is opened.
+
+        Raises:
+            SuiteError: all problems in one message, a line each.
+        """
+        problems = Problems()
+        if wanted.prompts is None:
+            problems.found.append(f"{self.name}: the target prompts are missing. Pass --prompts FILE (.txt, .jsonl or .csv).")
+        if wanted.root is None:
+            problems.found.append(f"{self.name}: no folder of videos was named. Pass --root FOLDER.")
+            problems.raise_if_any()
+        root = wanted.root or Path()
+        try:
+            found = self._entries(root, _videos(root), wanted.prompts, problems)
+        except OSError as error:
+            raise SuiteError(f"'{error.filename}' cannot be read ({error.strerror}). Change its permissions.") from None
+        except SuiteError as error:
+            problems.found.append(str(error))
+        problems.raise_if_any()
+        return found
+
+    def _entries(self, root: Path, files: list[str], prompts: Path | None, problems: Problems) -> list[ClipEntry]:
+        targets: dict[str, ClipPrompts] = {}
+        try:
+            targets = _targets(prompts, files, problems) if prompts else {}
+        except SuiteError as error:
+            problems.found.append(str(error))
+        captions = _captions(root, files, prompts, problems)
+        found = []
+        for name, id_ in _ids(files).items():
+            said = targets.get(name, ClipPrompts())
+            entry = ClipEntry(id_, name, root / name, said.targets, captions.get(name, ""), said.category, self.licence)
+            found.append(entry)
+        return found
+
+
+def _videos(root: Path) -> list[str]:
+    """Names of the videos directly in the folder.
+
+    Raises:
+        SuiteError: when there are none.
+    """
+    if not root.is_dir():
+        raise SuiteError(f"Folder of generated videos '{root}' does not exist. Correct --root.")
+    files = [p for p in root.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    if not files:
+        looked = ", ".join("*" + s for s in VIDEO_SUFFIXES)
+        near = next((p for p in sorted(root.iterdir()) if p.is_dir() and any(f.suffix == ".mp4" for f in p.iterdir())), None)
+        hint = f"'{near}' has some: pass it." if near else "Pass --root FOLDER of another."
+        raise SuiteError(f"Suite '{root}' has no clips (looked for {looked}). {hint}")
+    return sorted(p.name for p in files)
+
+
+def _ids(files: list[str]) -> dict[str, str]:
+    """Ids by file name: from the name without suffix, with it where two files differ in nothing else."""
+    stems = [Path(f).stem for f in files]
+    called = {f: s if stems.count(s) == 1 else f for f, s in zip(files, stems, strict=True)}
+    ids = clip_ids(called.values())
+    return {f: ids[c] for f, c in called.items()}
+
+
+def _captions(root: Path, files: list[str], targets: Path | None, problems: Problems) -> dict[str, str]:
+    theirs = targets.resolve() if targets else None
+    there = [root / n for n in CAPTION_FILES if (root / n).is_file() and (root / n).resolve() != theirs]
+    if len(there) > 1:
+        raise SuiteError(f"'{root}' has {there[0].name} and {there[1].name}: which says what the clips show? Take one out.")
+    return _from_file(there[0], files, problems) if there else _from_names(files, problems)
+
+
+def _from_names(files: list[str], problems: Problems) -> dict[str, str]:
+    found = {}
+    for name in files:
+        match = SAMPLE.fullmatch(Path(name).stem)
+        if match:
+            found[name] = match.group("prompt").strip()
+        else:
+            problems.found.append(
+                f"{shortened(name)}: its prompt is unknown, because the name is not '<prompt>-<number>'. Add prompts.json "
+                "{file name: prompt} to the folder."
+            )
+    return found
+
+
+def _pairs(path: Path, problems: Problems) -> list[tuple[str, Any, Any]]:
+    """Place, file and prompt of every row."""
+    if path.suffix == ".json":
+        try:
+            raw = json.loads(opened(path), object_pairs_hook=list)
+        except json.JSONDecodeError as error:
+            raise SuiteError(f"{path.name} line {error.lineno}, column {error.colno}: {error.msg}. Correct it.") from None
+        except RecursionError:
+            raise SuiteError(f"{path.name}: nested too deeply. It has to be one object {{file name: prompt}}.") from None
+        if not isinstance(raw, list) or not all(isinstance(r, tuple) for r in raw):
+            raise SuiteError(f"{path.name}: it is not one object {{file name: prompt}}. Write it so.")
+        return [(f"'{shortened(key)}'", key, value) for key, value in raw]
+    rows = json_rows(path, problems) if path.suffix == ".jsonl" else csv_rows(path, ("file", "prompt"), problems)
+    return [(place, row.get("file"), row.get("prompt")) for place, row in rows]
+
+
+def _from_file(path: Path, files: list[str], problems: Problems) -> dict[str, str]:
+    known = {nfc(name): name for name in files}
+    found: dict[str, str] = {}
+    for place, file, prompt in _pairs(path, problems):
+        name = known.get(nfc(re.split(r"[/\\]", file)[-1])) if isinstance(file, str) else None
+        if name is None:
+            said = f"'{shortened(str(file))}' is not in the folder" if file is not None else "file is missing"
+            problems.found.append(f"{path.name} {place}: {said}. Correct or take out the line.")
+        elif not isinstance(prompt, str) or not prompt.strip() or "\x00" in prompt:
+            problems.found.append(f"{path.name} {place}: prompt must be a non-empty string (found {shortened(str(prompt))}).")
+        elif name in found:
+            problems.found.append(f"{path.name} {place}: '{shortened(name)}' is there twice. Take one line out.")
+        else:
+            found[name] = prompt.strip()
+    for name in files:
+        if name not in found and not problems.found:
+            problems.found.append(f"{shortened(name)}: {path.name} has no prompt for it. Add one, or take the clip out.")
+    return found
+
+
+def _targets(path: Path, files: list[str], problems: Problems) -> dict[str, ClipPrompts]:
+    """Targets by file name; a name without suffix serves where only one file has it."""
+    stems = [Path(f).stem for f in files]
+    called = {i: f for f, i in _ids(files).items()}
+    called |= {nfc(s): f for f, s in zip(files, stems, strict=True) if stems.count(s) == 1}
+    called |= {nfc(f): f for f in files}
+    found = read_targets(path, called, problems)
+    for name in files:
+        if name not in found or not found[name].targets:
+            problems.found.append(f"{shortened(name)}: {path.name} has no target prompt for it. Add one, or take the clip out.")
+    return found

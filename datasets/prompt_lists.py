@@ -1,0 +1,236 @@
+"""Prompt files that come with a dataset, or that a user wrote for one: which clip gets which target prompts.
+
+    .jsonl  lines {"clip", "id", "text", "kind", "negative"}, or {"clip", "caption", "category", "prompts": [{...}, ...]}
+    .csv    the same names as a header; ``clip`` and ``text`` are needed
+    .txt    one prompt a line, for every clip; lines that begin with # are passed over
+
+Nothing is corrected silently: what is wrong goes to ``Problems``, with file and line.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from fastvmt.clips import Problems, Target
+from fastvmt.errors import SuiteError
+from fastvmt.model import CATEGORIES
+from fastvmt.prompt_files import read_text
+from fastvmt.suite_format import PromptRow, explain
+
+
+@dataclass(frozen=True)
+class ClipPrompts:
+    """What a prompt file says about one clip; ``span`` is DiTFlow's (start, stop, stride)."""
+
+    targets: tuple[Target, ...] = ()
+    caption: str = ""
+    category: str = "uncategorised"
+    span: tuple[int, int, int] | None = None
+
+
+@dataclass
+class Gathered:
+    """Prompts by clip while a file is read; ``clips`` maps every name a clip may be called by to the one wanted."""
+
+    file: str
+    clips: Mapping[str, str]
+    problems: Problems
+    found: dict[str, ClipPrompts] = field(default_factory=dict)
+    unknown: dict[str, int] = field(default_factory=dict)
+    places: dict[tuple[str, str, str], str] = field(default_factory=dict)
+
+    def clip(self, called: Any, place: str, count: int = 1) -> str | None:
+        """The clip that a file means; None, with a problem, when there is none."""
+        if not isinstance(called, str) or not called.strip():
+            self.problems.found.append(f"{self.file} {place}: clip must be the name of a clip; it is missing or empty.")
+            return None
+        name = self.clips.get(nfc(called.strip()))
+        if name is None:
+            self.unknown[called] = self.unknown.get(called, 0) + count
+        return name
+
+    def add(self, clip: str, place: str, raw: Mapping[str, Any]) -> None:
+        """One prompt of a clip; of every clip when ``clip`` is ""."""
+        before = self.found.get(clip, ClipPrompts())
+        row = {"id": f"p{len(before.targets) + 1}", **raw, "clip": clip}
+        try:
+            good = PromptRow.model_validate(row)
+        except ValidationError as error:
+            inside = clip and f", clip '{clip}'"
+            self.problems.found.append(f"{self.file} {place}{inside}: {explain(error)}.")
+            return
+        text, of = good.text.strip(), clip and f" of clip '{clip}'"
+        for what, value in (("id", good.id), ("prompt", text)):
+            first = self.places.setdefault((clip, what, value), place)
+            if first != place:
+                self.problems.found.append(
+                    f"{self.file} {place}: {what} '{shortened(value)}'{of} repeats {first}. Take one out."
+                )
+                return
+        target = Target(good.id, text, good.kind, good.negative)
+        self.found[clip] = replace(before, targets=(*before.targets, target))
+
+    def about(self, clip: str, place: str, row: Mapping[str, Any]) -> None:
+        """Caption and category of a clip, where the file gives them."""
+        caption, category = row.get("caption", ""), row.get("category", "uncategorised")
+        if not isinstance(caption, str):
+            self.problems.found.append(f"{self.file} {place}: caption must be a string.")
+        elif category not in CATEGORIES:
+            self.problems.found.append(f"{self.file} {place}: category '{category}' unknown: {', '.join(CATEGORIES)}.")
+        else:
+            before = self.found.get(clip, ClipPrompts())
+            self.found[clip] = replace(before, caption=caption.strip(), category=category)
+
+    def done(self) -> dict[str, ClipPrompts]:
+        for called, count in self.unknown.items():
+            prompts = "1 prompt" if count == 1 else f"{count} prompts"
+            self.problems.found.append(
+                f"{self.file}: {prompts} for '{shortened(called)}', which is not a clip of the suite. Correct the name."
+            )
+        return self.found
+
+
+def nfc(text: str) -> str:
+    return unicodedata.normalize("NFC", text)
+
+
+def shortened(text: str) -> str:
+    """A text for a message: control characters escaped, cut after 60 characters."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
+
+
+def clip_ids(names: Iterable[str]) -> dict[str, str]:
+    """Ids for clips whose names may be anything, such as prompts: at most 48 characters of a slug, plus a digest of 8
+    where the slug alone would not do (cut, not ASCII, or the same as another name's).
+
+    >>> clip_ids(["A cat runs-0", "A cat runs-1"])
+    {'A cat runs-0': 'a-cat-runs-0', 'A cat runs-1': 'a-cat-runs-1'}
+    """
+    slugs, plain = {}, {}
+    for name in names:
+        ascii_only = unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode().lower()
+        whole = re.sub(r"[^a-z0-9._]+", "-", ascii_only).strip("-._")
+        slugs[name] = whole[:48].rstrip("-._") or "clip"
+        plain[name] = name.isascii() and slugs[name] == whole
+    taken = list(slugs.values())
+    return {
+        name: slug if plain[name] and taken.count(slug) == 1 else f"{slug}-{hashlib.sha256(nfc(name).encode()).hexdigest()[:8]}"
+        for name, slug in slugs.items()
+    }
+
+
+def lines_of(path: Path) -> list[tuple[str, str]]:
+    """Non-blank lines, stripped on both sides, with their places."""
+    return [(f"line {n}", line.strip()) for n, line in enumerate(opened(path).splitlines(), start=1) if line.strip()]
+
+
+def opened(path: Path) -> str:
+    """A file's text.
+
+    Raises:
+        SuiteError: when it is missing, unreadable or not UTF-8.
+    """
+    if not path.is_file():
+        raise SuiteError(f"Prompt file '{path}' is not there. Correct --prompts, or the path in it.")
+    try:
+        return read_text(path)
+    except OSError as error:
+        raise SuiteError(f"Prompt file '{path}' cannot be read: {error.strerror}. Change its permissions.") from None
+
+
+def json_rows(path: Path, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Objects of a JSON Lines file with their places."""
+    for number, line in enumerate(opened(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        place = f"line {number}"
+        try:
+            row = json.loads(line)
+        except json.JSONDecodeError as error:
+            problems.found.append(f"{path.name} {place}, column {error.colno}: {error.msg}. One JSON object a line is read.")
+            continue
+        except RecursionError:
+            problems.found.append(f"{path.name} {place}: nested too deeply. One JSON object a line is read.")
+            continue
+        if isinstance(row, dict):
+            yield place, row
+        else:
+            problems.found.append(f"{path.name} {place}: a JSON object is needed, found {type(row).__name__}.")
+
+
+def csv_rows(path: Path, needed: tuple[str, ...], problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Rows of a CSV file with their places; empty cells count as not given."""
+    reader = csv.DictReader(io.StringIO(opened(path), newline=""), skipinitialspace=True)
+    header = [(name or "").strip() for name in reader.fieldnames or ()]
+    reader.fieldnames = header
+    missing = [name for name in needed if name not in header]
+    if missing:
+        problems.found.append(
+            f"{path.name} line 1: no column '{missing[0]}' (found: {shortened(', '.join(header)) or 'nothing'}). "
+            f"The first line names the columns, with commas between: {', '.join(needed)}."
+        )
+        return
+    try:
+        for row in reader:
+            place = f"line {reader.line_num}"
+            if None in row:
+                what = "more cells than the header names; put prompts with commas in quotes"
+                problems.found.append(f"{path.name} {place}: {what}.")
+                continue
+            yield place, {key: value for key, value in row.items() if value}
+    except csv.Error as error:
+        problems.found.append(f"{path.name} line {reader.line_num}: {error}. Check its quotes.")
+
+
+def read_targets(path: Path, clips: Mapping[str, str], problems: Problems) -> dict[str, ClipPrompts]:
+    """Target prompts by clip.
+
+    Args:
+        path: a file of one of the formats above, by its suffix.
+        clips: every name the file may call a clip by, in NFC, to the name wanted in the answer.
+        problems: takes what is wrong.
+
+    Raises:
+        SuiteError: when the file cannot be read at all.
+    """
+    kind = path.suffix.lower()
+    gathered = Gathered(path.name, clips, problems)
+    if kind == ".txt":
+        for place, text in lines_of(path):
+            if not text.startswith("#"):
+                gathered.add("", place, {"text": text})
+        return {clip: gathered.found.get("", ClipPrompts()) for clip in clips.values()}
+    elif kind in (".jsonl", ".csv"):
+        rows = json_rows(path, problems) if kind == ".jsonl" else csv_rows(path, ("clip", "text"), problems)
+        for place, row in rows:
+            _add_row(gathered, place, row)
+    else:
+        raise SuiteError(f"Prompt file '{path}': its suffix is not .jsonl, .csv or .txt. Rename or convert it.")
+    return gathered.done()
+
+
+def _add_row(gathered: Gathered, place: str, row: dict[str, Any]) -> None:
+    """A row with one prompt, or with all prompts of a clip."""
+    prompts = row.get("prompts", [row])
+    if not isinstance(prompts, list) or not all(isinstance(p, dict) for p in prompts):
+        gathered.problems.found.append(f"{gathered.file} {place}: prompts must be a list of objects with id and text.")
+        return
+    clip = gathered.clip(row.get("clip"), place, len(prompts))
+    if clip is None:
+        return
+    if "prompts" in row:
+        gathered.about(clip, place, row)
+    for number, prompt in enumerate(prompts, start=1):
+        gathered.add(clip, f"{place}, prompt {number}" if "prompts" in row else place, prompt)

@@ -1,0 +1,263 @@
+"""From what a suite names to decoded cases: one place for ranges, short clips, fitting, and telling all problems at once.
+
+A suite's source lists ``ClipEntry`` objects without opening a video; ``load`` decodes them one after another, so that a
+suite of any size needs the memory of one clip.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, Literal
+
+from fastvmt.digests import sha256_of
+from fastvmt.errors import SuiteError
+from fastvmt.keys import digest, frames_digest
+from fastvmt.model import Case, Reference
+from fastvmt.video import Fit, Frames, fit_frames, read_clip
+
+Short = Literal["error", "skip", "trim"]
+MIN_KEPT = 0.5
+"""A crop that keeps less of the frame than this is refused: it is no longer the same clip."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What every reference is brought to.
+
+    Attributes:
+        width, height: px; frames: 4k+1; stride: every n-th frame, on top of a clip's own.
+        root: where the user's copy of a dataset lies; prompts: the user's own prompt file for it.
+        short: what happens to a clip that is too short: an error, left out by name, or its largest 4k+1.
+        fit: ``crop`` (middle, keeps the aspect), ``stretch`` or ``pad`` (black bars).
+        truncated: keep what a damaged file still gives; upscale: allow enlarging.
+    """
+
+    width: int
+    height: int
+    frames: int
+    stride: int = 1
+    root: Path | None = None
+    prompts: Path | None = None
+    short: Short = "error"
+    fit: Fit = "crop"
+    truncated: bool = False
+    upscale: bool = False
+
+
+@dataclass(frozen=True)
+class Target:
+    """One prompt for a clip. ``kind``: caption, subject, scene, style, background or free."""
+
+    id: str
+    text: str
+    kind: str = "free"
+    negative: str | None = None
+
+
+@dataclass(frozen=True)
+class ClipEntry:
+    """A clip as a suite names it, before anything is decoded.
+
+    Attributes:
+        id: of the clip, ``^[a-z0-9][a-z0-9._-]{0,63}$``; name: how messages call it.
+        path: video file or folder of images.
+        targets: prompts; every one makes a case ``<id>--<target id>``.
+        caption: what the clip shows.
+        start, stride: first frame taken and step; stop: first frame no longer taken, or None.
+        fps: for folders of images, which have none; None otherwise.
+        frames, sha256: as a manifest recorded them; None when nobody did.
+    """
+
+    id: str
+    name: str
+    path: Path
+    targets: tuple[Target, ...]
+    caption: str = ""
+    category: str = "uncategorised"
+    licence: str = ""
+    start: int = 0
+    stride: int = 1
+    stop: int | None = None
+    fps: Fraction | None = None
+    frames: int | None = None
+    sha256: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+@dataclass
+class Problems:
+    """Everything that is wrong, collected so that the user reads it in one pass."""
+
+    found: list[str] = field(default_factory=list)
+
+    def raise_if_any(self) -> None:
+        if self.found:
+            raise SuiteError("\n".join(dict.fromkeys(self.found)))
+
+
+def load(
+    entries: Iterable[ClipEntry], wanted: Wanted, problems: Problems | None = None, skipped: list[str] | None = None
+) -> Iterator[tuple[Case, Frames]]:
+    """Cases with their reference frames, clip after clip.
+
+    Args:
+        problems: what is wrong already; skipped: takes a sentence for every clip left out as too short.
+
+    Raises:
+        SuiteError: after the last clip, all problems in one message, a line each; nothing is yielded after a problem.
+    """
+    problems, skipped = problems or Problems(), [] if skipped is None else skipped
+    for entry in entries:
+        try:
+            frames, reference = _reference(entry, wanted)
+        except _TooShort as error:
+            (skipped if wanted.short == "skip" else problems.found).append(str(error))
+            continue
+        except SuiteError as error:
+            problems.found.append(str(error))
+            continue
+        if not problems.found:
+            for target in entry.targets:
+                yield case_of(entry, target, reference), frames
+    problems.raise_if_any()
+
+
+def case_of(entry: ClipEntry, target: Target, reference: Reference) -> Case:
+    return Case(
+        id=f"{entry.id}--{target.id}", category=entry.category, prompt=target.text, caption=entry.caption,
+        negative=target.negative, reference=reference,
+    )  # fmt: skip
+
+
+def undecoded(
+    entries: Iterable[ClipEntry], wanted: Wanted, problems: Problems | None = None, skipped: list[str] | None = None
+) -> Iterator[Case]:
+    """Cases for counting and estimating: the reference's digest is that of its recipe, not of its frames.
+
+    Raises:
+        SuiteError: after the last clip, for clips that are not there or known to be too short.
+    """
+    problems, skipped = problems or Problems(), [] if skipped is None else skipped
+    for entry in entries:
+        if not entry.path.exists():
+            problems.found.append(f"{entry.name}: there is no such clip in '{entry.path.parent}'.")
+            continue
+        count = wanted.frames if entry.frames is None else length(entry, wanted, entry.frames)
+        if count is None:
+            (skipped if wanted.short == "skip" else problems.found).append(_too_short(entry, wanted, entry.frames or 0))
+            continue
+        recipe = [entry.sha256 or str(entry.path), entry.start, entry.stride, wanted.stride, wanted.fit]
+        reference = Reference(
+            frames_digest=digest([recipe, wanted.width, wanted.height, count]), width=wanted.width, height=wanted.height,
+            frames=count, source=entry.name, fit=wanted.fit,
+        )  # fmt: skip
+        for target in entry.targets:
+            yield case_of(entry, target, reference)
+    problems.raise_if_any()
+
+
+class _TooShort(SuiteError):
+    pass
+
+
+def length(entry: ClipEntry, wanted: Wanted, there: int) -> int | None:
+    """Frames that can be taken when the clip has ``there``: those wanted, fewer under ``trim``, or None.
+
+    >>> entry = ClipEntry("dog", "dog", Path("dog"), ())
+    >>> length(entry, Wanted(64, 64, 33), 40), length(entry, Wanted(64, 64, 33), 25)
+    (33, None)
+    >>> length(entry, Wanted(64, 64, 33, short="trim"), 27)
+    25
+    """
+    stop = there if entry.stop is None else min(entry.stop, there)
+    usable = math.ceil(max(0, stop - entry.start) / (entry.stride * wanted.stride))
+    if usable >= wanted.frames:
+        return wanted.frames
+    return (usable - 1) // 4 * 4 + 1 if wanted.short == "trim" and usable >= 1 else None
+
+
+def _reference(entry: ClipEntry, wanted: Wanted) -> tuple[Frames, Reference]:
+    if not entry.path.exists():
+        raise SuiteError(f"{entry.name}: there is no such clip in '{entry.path.parent}'.")
+    if entry.sha256 and (found := content_sha256(entry.path)) != entry.sha256:
+        raise SuiteError(
+            f"{entry.name}: sha256 is {found[:8]}..., the suite says {entry.sha256[:8]}...: the clip changed since it was "
+            "recorded. Bring the old one back, or record it anew with `bench suite make --force`."
+        )
+    clip = read_clip(entry.path, entry.name, truncated=wanted.truncated)
+    step, there = entry.stride * wanted.stride, len(clip.frames)
+    count = length(entry, wanted, there)
+    if count is None:
+        raise _TooShort(_too_short(entry, wanted, there))
+    notes = list(clip.notes)
+    if count < wanted.frames:
+        notes.append(f"{there} frames: trimmed to {count}")
+    frames = clip.frames[entry.start : entry.start + (count - 1) * step + 1 : step]
+    _check_fit(entry, wanted, frames)
+    fps = (entry.fps or clip.fps) / step
+    fitted = fit_frames(frames, wanted.width, wanted.height, wanted.fit)
+    reference = Reference(
+        frames_digest=frames_digest(fitted), width=wanted.width, height=wanted.height, frames=count,
+        fps_num=fps.numerator, fps_den=fps.denominator, source=entry.name, fit=wanted.fit, notes=tuple(notes),
+    )  # fmt: skip
+    return fitted, reference
+
+
+def _too_short(entry: ClipEntry, wanted: Wanted, there: int) -> str:
+    step = entry.stride * wanted.stride
+    last = entry.start + (wanted.frames - 1) * step
+    if entry.start or step > 1 or (entry.stop is not None and entry.stop < there):
+        what = f"range [{entry.start}, {entry.stop or last + 1}, {step}] needs frame {last} but the clip has {there}"
+        what += f" (0-{there - 1})" if there else ""
+    else:
+        what = f"{there} frames, {wanted.frames} needed"
+    trimmed = length(entry, Wanted(1, 1, wanted.frames, wanted.stride, short="trim"), there)
+    trim = f" (trim would use {trimmed})" if trimmed else ""
+    return f"{entry.name}: {what}. Use --short-clips skip|trim{trim}, or --frames for fewer."
+
+
+def _check_fit(entry: ClipEntry, wanted: Wanted, frames: Any) -> None:
+    height, width = frames.shape[1:3]
+    scale = max(wanted.width / width, wanted.height / height)
+    if scale > 1 and not wanted.upscale:
+        raise SuiteError(
+            f"{entry.name}: width {width}, height {height} px, wanted width {wanted.width}, height {wanted.height}: would "
+            f"upscale {scale:.1f}x. Pass --allow-upscale, or a smaller --width and --height."
+        )
+    kept = wanted.width * wanted.height / (width * height * scale * scale)
+    if wanted.fit == "crop" and kept < MIN_KEPT:
+        raise SuiteError(f"{entry.name}: a crop would keep {kept:.0%} of the frame. Pass --fit pad or --fit stretch.")
+
+
+def content_sha256(path: Path) -> str:
+    """SHA-256 (hex) of a file; of a folder, over the lines ``name NUL sha256(file) newline`` of its visible files, sorted."""
+    if path.is_file():
+        return sha256_of([path])[0]
+    files = sorted(p for p in path.iterdir() if p.is_file() and not p.name.startswith("."))
+    lines = [f"{p.name}\0{found}\n" for p, found in zip(files, sha256_of(files), strict=True)]
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def inside(root: Path, relative: str) -> Path:
+    """A clip's path, refused when it leaves the suite's folder, through a link too.
+
+    Raises:
+        SuiteError: also for absolute paths, drive letters, NUL and loops of links.
+    """
+    if relative.startswith(("/", "\\")) or "\x00" in relative or re.match(r"^[A-Za-z]:", relative):
+        raise SuiteError(f"clip path {relative!r} is not relative to the suite folder.")
+    try:
+        path = (root / relative).resolve()
+        leaves = not path.is_relative_to(root.resolve())
+    except (OSError, RuntimeError, ValueError) as error:
+        raise SuiteError(f"clip path {relative!r} cannot be followed ({type(error).__name__}).") from None
+    if leaves or ".." in re.split(r"[/\\]", relative):
+        linked = ".." not in re.split(r"[/\\]", relative)
+        raise SuiteError(f"clip path {relative!r} {'links outside' if linked else 'leaves'} the suite folder.")
+    return path

@@ -1,0 +1,41 @@
+"""``bench fetch``: data sets that are not ours to give out, brought to the user's own disk."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Name = Annotated[str, typer.Argument(help="Data set, e.g. davis2017.")]
+To = Annotated[
+    Path | None,
+    typer.Option("--to", help="Folder in which NAME/ is made; by default $FASTVMT_DATA or ~/.cache/fastvmt/data."),
+]
+From = Annotated[Path | None, typer.Option("--from", help="A copy of the archive on this machine; nothing is downloaded.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+def fetch(name: Name, to: To = None, from_file: From = None, as_json: Json = False) -> None:
+    """Download a data set, check it and unpack it. The same command goes on after an interruption."""
+    from fastvmt import fetch as fetching
+    from fastvmt import registry
+
+    archive: fetching.Archive = registry.archives.get(name)
+    there = fetching.find(archive, to) is not None
+    if not there:
+        print(f"{archive.name}: {archive.summary} ({archive.bytes / 1e6:,.0f} MB). {archive.licence}", file=sys.stderr)
+    try:
+        folder = fetching.fetch(archive, to, from_file)
+    except KeyboardInterrupt:
+        print("Interrupted; what has arrived is kept, and the same command goes on from there.", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if as_json:
+        manifest = json.loads((folder / fetching.MANIFEST).read_bytes())
+        facts = {"name": name, "folder": str(folder), "already_there": there, "files": len(manifest["files"])}
+        facts |= {"bytes": sum(f["bytes"] for f in manifest["files"]), "sha256": archive.sha256, "licence": archive.licence}
+        print(json.dumps(facts, ensure_ascii=False))
+    else:
+        print(folder)

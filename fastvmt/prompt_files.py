@@ -1,0 +1,192 @@
+"""Prompts beside a folder of clips: prompts.txt, prompts.csv, prompts.jsonl, suite.toml with ``[[case]]``, or a manifest."""
+
+from __future__ import annotations
+
+import csv
+import json
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fastvmt.clips import Problems
+from fastvmt.errors import SuiteError
+from fastvmt.model import CATEGORIES
+from fastvmt.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+
+MAX_PROMPT_BYTES = 10_000
+
+
+class Row(BaseModel):
+    """One line of a prompt file, or one ``[[case]]``."""
+
+    model_config = ConfigDict(extra="forbid")
+    clip: str
+    prompt: str
+    caption: str = ""
+    category: str = "uncategorised"
+    negative: str | None = None
+    start: int = 0
+    sha256: str | None = None
+    frames: int | None = None
+    """As a manifest recorded them; checked when they are there."""
+
+
+def read_rows(path: Path, prompt: str | None, problems: Problems, plain: bool = False) -> list[Row]:
+    """Rows of the first prompt source that is there; with ``prompt``, every clip gets it.
+
+    Args:
+        plain: pass over what ``bench suite make`` writes, suite.toml and prompts.jsonl.
+    """
+    if path.is_file():
+        return _validated(path, [(f"case {n}", c) for n, c in _toml_cases(path)], problems)
+    for name, reader in (
+        ("suite.toml", None),
+        ("manifest.json", _manifest),
+        ("prompts.jsonl", read_jsonl),
+        ("prompts.csv", _csv),
+    ):
+        if prompt is None and (path / name).is_file() and not (plain and name not in PLAIN):
+            if reader is None:
+                return read_rows(path / name, None, problems)
+            return _validated(path / name, reader(path / name, problems), problems)
+    clips = list_clips(path)
+    if not clips:
+        raise SuiteError(
+            f"Suite '{path}' has no clips (looked for {', '.join('*' + s for s in VIDEO_SUFFIXES)} and image folders)."
+        )
+    if prompt is not None:
+        return [Row(clip=c, prompt=prompt) for c in clips]
+    if (path / "prompts.txt").is_file():
+        return _validated(path / "prompts.txt", _plain(path / "prompts.txt", clips), problems)
+    problems.found.append(
+        f"Suite '{path}' has clips but no prompts: add prompts.txt (lines 'clip: prompt'), prompts.csv, prompts.jsonl "
+        "or suite.toml, or give --prompt TEXT for all clips."
+    )
+    return [Row(clip=c, prompt="-") for c in clips]  # read them all the same, so that every problem is told at once
+
+
+PLAIN = ("prompts.txt", "prompts.csv", "manifest.json")
+
+
+def plain_prompts(folder: Path) -> bool:
+    """Whether a folder that is a suite already still has the prompts that it was made from."""
+    return any((folder / name).is_file() for name in PLAIN)
+
+
+def list_clips(folder: Path) -> list[str]:
+    """Names of the clips directly in a folder: video files and folders of images; hidden files are passed over."""
+    found = []
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith((".", "__MACOSX")):
+            continue
+        is_video = entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES
+        if is_video or (entry.is_dir() and any(p.suffix.lower() in IMAGE_SUFFIXES for p in entry.iterdir())):
+            found.append(entry.name)
+    return found
+
+
+def read_text(path: Path) -> str:
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise SuiteError(f"{path.name}: the file is not UTF-8. Save it as UTF-8.") from None
+
+
+def _toml_cases(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        table = tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
+        raise SuiteError(f"{path.name}: {error}.") from None
+    unknown = set(table) - {"schema", "name", "case"}
+    if unknown:
+        raise SuiteError(f"{path.name}: unknown key '{sorted(unknown)[0]}' (known: schema, name, case).")
+    if table.get("schema", 1) != 1:
+        raise SuiteError(f"{path.name}: schema {table['schema']} needs a newer version of this tool.")
+    cases = table.get("case", [])
+    if not isinstance(cases, list) or not cases:
+        raise SuiteError(f"{path.name}: no [[case]] in it; a case needs clip and prompt.")
+    yield from enumerate(cases, start=1)
+
+
+def read_jsonl(path: Path, problems: Problems) -> list[tuple[str, Any]]:
+    """Values of a JSON Lines file with their places; lines that are no JSON become problems."""
+    rows = []
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            rows.append((f"line {number}", json.loads(line)))
+        except json.JSONDecodeError as error:
+            problems.found.append(f"{path.name} line {number}, column {error.colno}: {error.msg}.")
+        except RecursionError:
+            problems.found.append(f"{path.name} line {number}: nested too deeply.")
+    return rows
+
+
+def _csv(path: Path, problems: Problems) -> list[tuple[str, Any]]:
+    reader = csv.DictReader(read_text(path).splitlines())
+    rows: list[tuple[str, Any]] = []
+    for row in reader:
+        place = f"line {reader.line_num}"
+        if None in row:
+            problems.found.append(f"{path.name} {place}: more cells than the header names; put prompts with commas in quotes.")
+            continue
+        rows.append((place, {k: v for k, v in row.items() if v not in (None, "")}))
+    return rows
+
+
+def _manifest(path: Path, problems: Problems) -> list[tuple[str, Any]]:
+    try:
+        clips = json.loads(read_text(path))["clips"]
+        if not isinstance(clips, list) or not all(isinstance(c, dict) and "file" in c for c in clips):
+            raise TypeError("'clips' must be a list of objects with 'file'")
+    except (ValueError, KeyError, TypeError) as error:
+        raise SuiteError(f"{path.name}: not a clip manifest ({type(error).__name__}: {error}).") from None
+    same, rows = ("caption", "category", "sha256", "frames"), []
+    for clip in clips:
+        place = f"clip '{clip.get('name', clip['file'])}'"
+        if not clip.get("prompts"):
+            problems.found.append(f"{path.name} {place}: it has no prompts.")
+        shared = {"clip": clip["file"]} | {k: clip[k] for k in same if k in clip}
+        rows += [(place, {**shared, "prompt": prompt}) for prompt in clip.get("prompts") or []]
+    return rows
+
+
+def _plain(path: Path, clips: list[str]) -> list[tuple[str, Any]]:
+    """Lines ``clip: prompt``; lines without a clip's name apply to every clip."""
+    stems = {Path(c).stem: c for c in clips} | {c: c for c in clips}
+    rows: list[tuple[str, Any]] = []
+    for number, line in enumerate(read_text(path).splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, colon, rest = line.partition(":")
+        if colon and name.strip() in stems:
+            rows.append((f"line {number}", {"clip": stems[name.strip()], "prompt": rest.strip()}))
+        else:
+            rows += [(f"line {number}", {"clip": c, "prompt": line.strip()}) for c in clips]
+    return rows
+
+
+def _validated(path: Path, rows: list[tuple[str, Any]], problems: Problems) -> list[Row]:
+    good = []
+    for place, value in rows:
+        try:
+            row = Row.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(str(p) for p in first["loc"])
+            what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
+            problems.found.append(f"{path.name} {place}: {key}: {what} (known: {', '.join(Row.model_fields)}).")
+            continue
+        for name, text in (("prompt", row.prompt), ("caption", row.caption)):
+            if "\x00" in text or len(text.encode()) > MAX_PROMPT_BYTES:
+                problems.found.append(f"{path.name} {place}: {name} holds U+0000 or more than {MAX_PROMPT_BYTES} bytes.")
+        if not row.prompt.strip():
+            problems.found.append(f"{path.name} {place}: prompt must be a non-empty string.")
+        if row.category not in CATEGORIES:
+            problems.found.append(f"{path.name} {place}: category '{row.category}' unknown: {', '.join(CATEGORIES)}.")
+        good.append(row)
+    return good

@@ -1,0 +1,114 @@
+"""``bench suite``: suites of clips and prompts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="Make, check, show and freeze suites of clips and prompts.")
+
+Name = Annotated[str, typer.Argument(metavar="SUITE", help="Registered suite, folder, suite.toml, or manifest.")]
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of clips and prompts.")]
+Root = Annotated[Path | None, typer.Option("--root", "--davis-root", help="Your copy of a registered dataset.")]
+Prompts = Annotated[Path | None, typer.Option(help="Your own prompts for a registered dataset.")]
+Frames = Annotated[int | None, typer.Option(help="Name clips with fewer frames; by default those the suite asks for.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+@app.command()
+def make(
+    folder: Folder,
+    title: Annotated[str, typer.Option(help="What the suite is.")] = "",
+    licence: Annotated[str, typer.Option(help="Of the clips.")] = "",
+    source: Annotated[str, typer.Option(help="Where the clips come from.")] = "",
+    force: Annotated[bool, typer.Option("--force", help="Write the files anew.")] = False,
+) -> None:
+    """Write suite.toml, clips.jsonl and prompts.jsonl for a folder of clips, by decoding every clip."""
+    from fastvmt import suite_tools
+
+    print(suite_tools.make(folder, title, licence, source, force))
+
+
+@app.command()
+def check(
+    name: Name, root: Root = None, prompts: Prompts = None, frames: Frames = None,
+    fast: Annotated[bool, typer.Option("--fast", help="Compare lists and digests, decode nothing.")] = False,
+    as_json: Json = False,
+) -> None:  # fmt: skip
+    """Open every clip and compare it with what the suite says; all problems in one pass, exit code 2."""
+    from fastvmt import suite_tools
+    from fastvmt.clips import Wanted
+    from fastvmt.suites import habits
+
+    wanted = Wanted(1, 1, frames or habits(name).frames or 1, root=root, prompts=prompts)
+    found = suite_tools.check(name, wanted, fast, (lambda _: None) if as_json else print)
+    if as_json:
+        print(json.dumps(vars(found), ensure_ascii=False))
+        return
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    print(f"{found.clips} clips, {found.prompts} prompts, digest {found.digest[:16] or 'drawn'}: ok")
+
+
+@app.command()
+def show(name: Name, root: Root = None, prompts: Prompts = None, as_json: Json = False) -> None:
+    """Print a suite's clips and prompts, nothing decoded."""
+    from fastvmt import suite_tools
+    from fastvmt.clips import Wanted
+
+    data = suite_tools.show(name, Wanted(1, 1, 1, root=root, prompts=prompts))
+    if as_json:
+        print(json.dumps(data, ensure_ascii=False))
+        return
+    for clip in data["clips"]:
+        frames = f", {clip['frames']} frames" if clip.get("frames") else ""
+        print(f"{clip['id']} ({clip['category']}{frames}): {clip['caption']}")
+        for text in clip["prompts"]:
+            print(f"  - {text}")
+
+
+@app.command()
+def freeze(folder: Folder) -> None:
+    """Record the digest of clips and prompts in suite.toml; a run refuses the suite when they change."""
+    from fastvmt import suite_tools
+
+    print(suite_tools.freeze(folder))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of the format vmt-suite/1."""
+    from fastvmt.suite_format import json_schema
+
+    print(json.dumps(json_schema(), indent=1))
+
+
+@app.command()
+def generate(
+    prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="Text file, one prompt a line.")],
+    out: Annotated[Path, typer.Option(help="Folder of the new suite.")],
+    backbone: Annotated[str, typer.Option(help="tiny, wan2.1-1.3b, wan2.1-14b, a WanPipeline folder, or a hub id.")] = "tiny",
+    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
+    targets: Annotated[int, typer.Option(help="Target prompts a clip: so many of the prompts that follow its own.")] = 1,
+    width: Annotated[int | None, typer.Option(help="Width in px.")] = None,
+    height: Annotated[int | None, typer.Option(help="Height in px.")] = None,
+    frames: Annotated[int | None, typer.Option(help="Frames, 4k+1.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Denoise steps.")] = None,
+    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance scale.")] = None,
+    limit: Annotated[int, typer.Option(help="Only the first so many prompts; 0 for all.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Make a suite of generated clips with a backbone; the same command goes on where it was stopped."""
+    from fastvmt.planning import device_named
+    from fastvmt.suite_generate import Wish
+    from fastvmt.suite_generate import generate as make_clips
+
+    wish = Wish(
+        backbone=backbone, seed=seed, width=width, height=height, frames=frames, steps=steps, guidance=guidance,
+        targets=targets, device=device_named(device), limit=limit,
+    )  # fmt: skip
+    print(make_clips(prompts, out, wish, lambda line: print(line, file=sys.stderr)))

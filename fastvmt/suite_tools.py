@@ -1,0 +1,279 @@
+"""``bench suite``: write, check, show and freeze suites."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastvmt.atomic import write_atomic
+from fastvmt.clips import ClipEntry, Problems, Wanted, content_sha256, length
+from fastvmt.errors import SuiteError
+from fastvmt.keys import digest
+from fastvmt.prompt_files import Row, plain_prompts, read_rows
+from fastvmt.suite_format import (
+    SCHEMA,
+    ClipRow,
+    Header,
+    PromptRow,
+    Rate,
+    is_suite,
+    read_header,
+    read_suite,
+    read_tables,
+    tables_digest,
+)
+from fastvmt.suites import entries_from_rows, entries_of, open_suite
+from fastvmt.video import Clip, Frames, read_clip
+
+ANY_SIZE = Wanted(width=1, height=1, frames=1)
+STILL_LEVELS, CUT_LEVELS, CUT_TIMES = 1.0, 40.0, 6.0
+"""Levels of 255: a clip changes less than this from frame to frame when still; a cut changes more, and by so many times the
+clip's median."""
+
+
+@dataclass
+class Checked:
+    """What ``check`` found.
+
+    Attributes:
+        lines: one a clip, in order; warnings: nothing that stops a run; digest: of the suite's clips and prompts.
+    """
+
+    clips: int
+    prompts: int
+    digest: str
+    lines: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+
+def check(name: str, wanted: Wanted = ANY_SIZE, fast: bool = False, tell: Callable[[str], None] = lambda _: None) -> Checked:
+    """Open every clip of a suite and compare it with what the suite says.
+
+    Args:
+        name: as for ``bench run --suite``; wanted: ``frames`` and ``root`` matter here.
+        fast: compare digests and lists only, decode nothing.
+        tell: called with a line for every clip.
+
+    Raises:
+        SuiteError: all problems, a line each.
+    """
+    found = entries_of(name, wanted)
+    if found is None:
+        cases = [case for case, _ in open_suite(name, Wanted(64, 64, 33))]
+        return Checked(len(cases), len(cases), "", [f"{c.id}: {c.reference.frames} frames" for c in cases])
+    entries, problems = found
+    checked = Checked(len(entries), sum(len(e.targets) for e in entries), entries_digest(entries))
+    by_content: dict[str, str] = {}
+    for entry in entries:
+        try:
+            line = _check_clip(entry, wanted, fast, checked.warnings)
+            same = by_content.setdefault(content_sha256(entry.path), entry.name)
+        except (SuiteError, OSError) as error:
+            problems.found.append(str(error) if isinstance(error, SuiteError) else f"{entry.name}: {error.strerror}.")
+            continue
+        if same != entry.name:
+            checked.warnings.append(f"{same} and {entry.name} are the same clip (sha256 {content_sha256(entry.path)[:8]}...).")
+        checked.lines.append(line)
+        tell(line)
+    if not entries:
+        problems.found.append(f"Suite '{name}' has no clips.")
+    problems.raise_if_any()
+    return checked
+
+
+def entries_digest(entries: Iterable[ClipEntry]) -> str:
+    """Digest of a suite's lists: ids, ranges, recorded contents and texts; not of paths."""
+    rows = []
+    for e in entries:
+        texts = [[t.id, t.text, t.kind, t.negative] for t in e.targets]
+        rows.append([e.id, e.start, e.stride, e.stop, e.sha256, e.category, e.caption, texts])
+    return digest(rows)
+
+
+def _check_clip(entry: ClipEntry, wanted: Wanted, fast: bool, warnings: list[str]) -> str:
+    if not entry.path.exists():
+        raise SuiteError(f"{entry.name}: there is no such clip in '{entry.path.parent}'.")
+    if entry.sha256 and content_sha256(entry.path) != entry.sha256:
+        raise SuiteError(f"{entry.name}: its sha256 is not the one that the suite recorded; the clip changed. Bring it back.")
+    for target in entry.targets:
+        words = len(target.text) // 3
+        if words > 512:
+            warnings.append(f"{entry.name}: prompt '{target.id}' is about {words} tokens; Wan reads 512 and CLIP 77 of them.")
+    if entry.frames is not None and length(entry, wanted, entry.frames) is None:
+        warnings.append(_short(entry, wanted, entry.frames))
+    if fast:
+        return f"{entry.name}: {len(entry.targets)} prompts"
+    clip = read_clip(entry.path, entry.name)
+    count, (height, width) = len(clip.frames), clip.frames.shape[1:3]
+    if entry.frames is not None and entry.frames != count:
+        raise SuiteError(f"{entry.name}: {count} frames decode, the suite says {entry.frames}. Bring the old clip back.")
+    if length(entry, wanted, count) is None:
+        raise SuiteError(
+            f"{entry.name}: {count} frames, {wanted.frames} needed. Use --short-clips skip|trim, or fewer --frames."
+        )
+    warnings += [f"{entry.name}: {note}." for note in (*clip.notes, *remarks(clip.frames))]
+    return (
+        f"{entry.name}: width {width}, height {height}, {count} frames, {float(clip.fps):g} fps, {len(entry.targets)} prompts"
+    )
+
+
+def _short(entry: ClipEntry, wanted: Wanted, count: int) -> str:
+    return f"{entry.name}: {count} frames, {wanted.frames} needed; a run leaves it out or trims it (--short-clips)."
+
+
+def remarks(frames: Frames) -> list[str]:
+    """What makes a clip a bad reference although it can be read: no motion, or a cut.
+
+    >>> remarks(np.zeros((9, 8, 8, 3), np.uint8))
+    ['no change between frames (at most 0.0 levels of 255): motion fidelity is undefined']
+    """
+    small = frames[:, :: max(1, frames.shape[1] // 64), :: max(1, frames.shape[2] // 64)].astype(np.float32)
+    steps = np.abs(np.diff(small, axis=0)).mean((1, 2, 3))
+    if not len(steps):
+        return ["a single frame: there is no motion to transfer"]
+    if steps.max() < STILL_LEVELS and np.abs(small - small[0]).mean((1, 2, 3)).max() < STILL_LEVELS:
+        return [f"no change between frames (at most {steps.max():.1f} levels of 255): motion fidelity is undefined"]
+    cut = int(steps.argmax())
+    if steps[cut] > max(CUT_LEVELS, CUT_TIMES * float(np.median(steps))):
+        return [f"cut at frame {cut + 1}: tracks do not survive it"]
+    return []
+
+
+def make(
+    folder: Path, title: str = "", licence: str = "", source: str = "", force: bool = False, rows: list[Row] | None = None
+) -> Path:
+    """Write ``suite.toml``, ``clips.jsonl`` and ``prompts.jsonl`` for a folder of clips and prompts, by decoding every clip.
+
+    A folder that is a suite already is read anew from its plain prompt files, or, without any, from the suite itself.
+
+    Args:
+        rows: clips and prompts, instead of reading them from the folder's prompt files.
+
+    Raises:
+        SuiteError: for what is wrong with clips or prompts (all of it), or when the files are there and not ``force``.
+    """
+    header_path = folder / "suite.toml"
+    if not folder.is_dir():
+        raise SuiteError(f"'{folder}' is no folder. Give the folder that holds the clips and their prompts.")
+    old = [n for n in ("suite.toml", "clips.jsonl") if (folder / n).exists()]
+    if old and not force:
+        raise SuiteError(f"{folder / old[0]} is there already. Use --force to write it anew.")
+    entries, problems = _listed(folder, rows)
+    clips, prompts, used = [], [], set[str]()
+    for entry in entries:
+        try:
+            clip = read_clip(entry.path, entry.name)
+        except SuiteError as error:
+            problems.found.append(str(error))
+            continue
+        name = _free(entry.id, used)
+        clips.append(_clip_row(folder, entry, name, clip, licence))
+        prompts += [
+            PromptRow(clip=name, id=t.id, text=t.text, kind=t.kind, negative=t.negative)  # type: ignore[arg-type]
+            for t in entry.targets
+        ]
+    problems.raise_if_any()
+    slug = _free(
+        "".join(c if c.isalnum() and c.isascii() else "-" for c in folder.resolve().name.lower()).strip("-")[:60] or "suite",
+        set(),
+    )
+    _write_table(folder / "clips.jsonl", clips)
+    _write_table(folder / "prompts.jsonl", prompts)
+    header = {"schema": SCHEMA, "id": slug, "title": title, "licence": licence, "source": source}
+    write_atomic(header_path, _toml(header))  # last: without it the folder is no suite
+    return header_path
+
+
+def _listed(folder: Path, rows: list[Row] | None) -> tuple[list[ClipEntry], Problems]:
+    problems = Problems()
+    if rows is None and is_suite(folder) and plain_prompts(folder):
+        rows = read_rows(folder, None, problems, plain=True)
+    if rows is not None:
+        return entries_from_rows(folder, rows, problems), problems
+    if is_suite(folder):  # its digests are about to be written anew: they must not be compared
+        return [replace(e, sha256=None, frames=None) for e in read_suite(folder, problems)], problems
+    found = entries_of(str(folder), ANY_SIZE)
+    assert found is not None  # a path is always listed
+    return found
+
+
+def _free(name: str, used: set[str]) -> str:
+    candidate, n = name, 1
+    while candidate in used:
+        n += 1
+        candidate = f"{name[:58]}-{n}"
+    used.add(candidate)
+    return candidate
+
+
+def _clip_row(folder: Path, entry: ClipEntry, name: str, clip: Clip, licence: str) -> ClipRow:
+    return ClipRow(
+        id=name, path=entry.path.relative_to(folder.resolve()).as_posix(), sha256=content_sha256(entry.path),
+        width=clip.frames.shape[2], height=clip.frames.shape[1], fps=Rate(num=clip.fps.numerator, den=clip.fps.denominator),
+        frames=len(clip.frames), start=entry.start, stride=entry.stride, category=entry.category, caption=entry.caption,
+        licence=entry.licence or licence,
+    )  # fmt: skip
+
+
+def _write_table(path: Path, rows: Iterable[ClipRow | PromptRow]) -> None:
+    lines = [json.dumps(row.model_dump(mode="json", exclude_none=True), ensure_ascii=False) for row in rows]
+    write_atomic(path, "".join(f"{line}\n" for line in lines))
+
+
+def _toml(values: dict[str, Any]) -> str:
+    """Plain keys with strings and integers as TOML; a JSON string is a TOML string."""
+    return "".join(f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in values.items() if v not in (None, ""))
+
+
+def freeze(folder: Path) -> str:
+    """Write the digest of clips and prompts into ``suite.toml``; from then on a changed table is refused.
+
+    Raises:
+        SuiteError: when the suite has problems, or its header is JSON.
+    """
+    header, file = read_header(folder)
+    problems = Problems()
+    clips, prompts = read_tables(file.parent, problems)
+    problems.raise_if_any()
+    unrecorded = [c.id for c in clips if not c.sha256]
+    if unrecorded:
+        raise SuiteError(
+            f"clips.jsonl: '{unrecorded[0]}' has no sha256, so freezing would hold nothing. `bench suite make` writes it."
+        )
+    frozen = tables_digest(clips, prompts)
+    values = header.model_dump(by_alias=True) | {"frozen": frozen}
+    write_atomic(file, _toml(values) if file.suffix == ".toml" else json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    return frozen
+
+
+def show(name: str, wanted: Wanted = ANY_SIZE) -> dict[str, Any]:
+    """A suite's clips and prompts as plain data, nothing decoded.
+
+    Raises:
+        SuiteError: all problems, a line each.
+    """
+    found = entries_of(name, wanted)
+    if found is None:
+        drawn: list[dict[str, Any]] = [
+            {"id": c.id, "category": c.category, "caption": c.caption, "prompts": [c.prompt]}
+            for c, _ in open_suite(name, Wanted(64, 64, 33))
+        ]
+        return {"suite": name, "clips": drawn}
+    entries, problems = found
+    problems.raise_if_any()
+    rows: list[dict[str, Any]] = [
+        {
+            "id": e.id, "category": e.category, "caption": e.caption, "frames": e.frames, "start": e.start, "stride": e.stride,
+            "licence": e.licence, "prompts": [t.text for t in e.targets],
+        }
+        for e in entries
+    ]  # fmt: skip
+    return {"suite": name, "digest": entries_digest(entries), "clips": rows}
+
+
+__all__ = ["Checked", "Header", "check", "entries_digest", "freeze", "make", "remarks", "show"]
