@@ -12,6 +12,7 @@ import typer
 
 from fastvmt import env_cli, fetch_cli, suite_cli
 from fastvmt.errors import BenchError
+from fastvmt.lazy import load_when_used
 
 if TYPE_CHECKING:
     from fastvmt.api import Result
@@ -328,6 +329,7 @@ def doctor(
 
 def main() -> None:
     """Entry point: errors raised on purpose end in one sentence and their exit code."""
+    load_when_used("torch")
     guarded(app)
 
 

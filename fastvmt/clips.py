@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -244,6 +245,11 @@ def content_sha256(path: Path) -> str:
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
+@lru_cache(maxsize=8)
+def _real(root: str) -> Path:
+    return Path(root).resolve()
+
+
 def inside(root: Path, relative: str) -> Path:
     """A clip's path, refused when it leaves the suite's folder, through a link too.
 
@@ -253,8 +259,8 @@ def inside(root: Path, relative: str) -> Path:
     if relative.startswith(("/", "\\")) or "\x00" in relative or re.match(r"^[A-Za-z]:", relative):
         raise SuiteError(f"clip path {relative!r} is not relative to the suite folder.")
     try:
-        path = (root / relative).resolve()
-        leaves = not path.is_relative_to(root.resolve())
+        path = (root / relative).resolve(strict=False)
+        leaves = not path.is_relative_to(_real(str(root)))
     except (OSError, RuntimeError, ValueError) as error:
         raise SuiteError(f"clip path {relative!r} cannot be followed ({type(error).__name__}).") from None
     if leaves or ".." in re.split(r"[/\\]", relative):

@@ -3,11 +3,25 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
+from pathlib import Path
 from typing import Any
+
+NODES = ("nvidia*", "nvgpu*", "nvhost*", "dxg", "kfd")
+"""What Linux has in /dev for a GPU that torch can use: NVIDIA's driver, Jetson's, WSL's, AMD's."""
 
 BUSY_LOAD = 0.5
 """Running threads a core, beside ours, from which a CPU counts as busy."""
+
+
+def has_cuda() -> bool:
+    """Whether torch would run on CUDA. Without a driver's device file the answer is known without loading torch."""
+    if sys.platform == "linux" and not any(any(Path("/dev").glob(n)) for n in NODES):
+        return False
+    import torch
+
+    return torch.cuda.is_available()
 
 
 def _nvml(index: int) -> tuple[Any, Any] | None:

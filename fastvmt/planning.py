@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,12 +11,13 @@ from typing import Any, cast
 from fastvmt import card as cards
 from fastvmt import metric_specs, registry, specs
 from fastvmt.clips import Short, Wanted
+from fastvmt.device import has_cuda
 from fastvmt.errors import SpecError
 from fastvmt.keys import digest
 from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store, slug
-from fastvmt.suites import clip_count, habits, open_suite, undecoded_suite
+from fastvmt.suites import habits, list_suite, open_suite
 from fastvmt.video import Fit, Frames
 
 KEPT_BYTES = 256 << 20
@@ -201,9 +203,7 @@ def device_named(name: str) -> str:
         raise SpecError(f"--device {name}: use auto, cpu or cuda.")
     if name == "cpu":
         return name
-    import torch
-
-    available = torch.cuda.is_available()
+    available = has_cuda()
     if name == "cuda" and not available:
         raise SpecError("--device cuda: torch sees no CUDA device here. Use --device cpu, or install a driver.")
     return "cuda" if available else "cpu"
@@ -271,12 +271,8 @@ def _suite(request: Request, wanted: Wanted, decode: bool) -> _Found:
     """Cases, with as many references in memory as ``KEPT_BYTES`` allow."""
     again = lambda: open_suite(request.suite, wanted, request.prompt)  # noqa: E731
     skipped: list[str] = []
-    decoded = decode or clip_count(request.suite, wanted, request.prompt) <= OPENED_BY_PLAN
-    source: Iterator[tuple[Case, Frames | None]]
-    if decoded:
-        source = iter(open_suite(request.suite, wanted, request.prompt, skipped))
-    else:
-        source = ((case, None) for case in undecoded_suite(request.suite, wanted, request.prompt, skipped))
+    most = sys.maxsize if decode else OPENED_BY_PLAN
+    source, decoded = list_suite(request.suite, wanted, request.prompt, skipped, most)
     cases: list[Case] = []
     ids: set[str] = set()
     kept: dict[str, Frames] = {}

@@ -21,12 +21,11 @@ __all__ = [
     "Drawing",
     "Listing",
     "Wanted",
-    "clip_count",
     "entries_from_rows",
     "entries_of",
     "habits",
+    "list_suite",
     "open_suite",
-    "undecoded_suite",
 ]
 
 
@@ -89,12 +88,6 @@ def open_suite(
     return load(found[0], wanted, found[1], skipped)
 
 
-def clip_count(name: str, wanted: Wanted, prompt: str | None = None) -> int:
-    """Clips that would have to be opened; 0 for a suite that makes its clips itself."""
-    found = entries_of(name, wanted, prompt)
-    return len(found[0]) if found else 0
-
-
 @dataclass(frozen=True)
 class Habits:
     """What a suite asks for unless the user says otherwise; None leaves it to the backbone, or to ``error``."""
@@ -112,16 +105,21 @@ def habits(name: str) -> Habits:
     return Habits(read_header(path)[0].frames) if path.exists() and is_suite(path) else Habits()
 
 
-def undecoded_suite(name: str, wanted: Wanted, prompt: str | None = None, skipped: list[str] | None = None) -> Iterator[Case]:
-    """The same cases for counting: nothing is decoded, so that a clip's own faults stay unseen.
+def list_suite(
+    name: str, wanted: Wanted, prompt: str | None, skipped: list[str], most: int
+) -> tuple[Iterator[tuple[Case, Frames | None]], bool]:
+    """The same cases for counting: with up to ``most`` clips as ``open_suite``, else without frames and with nothing opened.
+
+    Returns:
+        Cases, and whether their clips are opened. Where they are not, a clip's own faults stay unseen.
 
     Raises:
-        SuiteError, SpecError: as ``open_suite``, for what can be seen without decoding.
+        SuiteError, SpecError: as ``open_suite``, for what can be seen.
     """
     found = entries_of(name, wanted, prompt)
-    if found is None:
-        return (case for case, _ in open_suite(name, wanted, prompt))
-    return undecoded(found[0], wanted, found[1], skipped)
+    if found is None or len(found[0]) <= most:
+        return iter(open_suite(name, wanted, prompt, skipped)), True
+    return ((case, None) for case in undecoded(found[0], wanted, found[1], skipped)), False
 
 
 def _path_entries(path: Path, prompt: str | None, problems: Problems) -> list[ClipEntry]:

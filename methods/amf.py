@@ -11,10 +11,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+
+from fastvmt.lazy import no_grad
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 KEEP_ELEMENTS = 96 << 20
 """Attention weights kept for the backward pass; beyond this they are computed again."""
@@ -74,11 +78,11 @@ def dense_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], sca
     for start in range(0, q.shape[0], q.shape[0] if keep_all else size):
         part = slice(start, q.shape[0] if keep_all else start + size)
         args = (q[part], k[targets[part]])
-        parts.append(chunk(*args) if keep_all else checkpoint(chunk, *args, use_reentrant=False))
+        parts.append(chunk(*args) if keep_all else torch.utils.checkpoint.checkpoint(chunk, *args, use_reentrant=False))
     return torch.cat(parts) - (place - centre)
 
 
-@torch.no_grad()
+@no_grad
 def hard_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int]) -> Tensor:
     """Displacement to the best-matching token; arguments and result as ``dense_flow``."""
     place = positions(*grid, str(q.device))
@@ -138,7 +142,7 @@ class Tiles:
         return whole[:, : self.grid[0], : self.grid[1]].reshape(b, -1, c)
 
 
-@torch.no_grad()
+@no_grad
 def window_centres(q: Tensor, k: Tensor, tiles: Tiles, scale: float, soft: bool = True) -> Tensor:
     """Centre (row, column) of each tile's window from its representative query.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
-from torch import Tensor
 
 from fastvmt.errors import SpecError
 from fastvmt.method import Context, Method, Params, Shape
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class NoTransfer(Method):

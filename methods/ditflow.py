@@ -12,16 +12,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from fastvmt.methods import amf
 from fastvmt.methods.updater import LatentUpdate
 from pydantic import Field
-from torch import Tensor
 
 from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Method, Params, Shape
 from fastvmt.sigmas import resolve_steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 class DiTFlowParams(Params):

@@ -20,18 +20,21 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from fastvmt.methods import amf, released
 from fastvmt.methods.controls import start_index
 from fastvmt.methods.updater import LatentUpdate
 from pydantic import Field, field_validator, model_validator
-from torch import Tensor
 
 from fastvmt.errors import SpecError
+from fastvmt.lazy import no_grad
 from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Method, Params, Shape
 from fastvmt.sigmas import resolve_steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 RELEASED: dict[str, Any] = {"span": 4, "include_same": True, "tokens_mean": False, "begin": "reference"}
 """What the authors' code has in place of the paper's values."""
@@ -178,7 +181,7 @@ class FastVMT(Method):
         heads = card.heads if self.params.heads == "mean_logits" and self.params.preset == "paper" else 1
         return float(self.params.temperature / (heads * card.head_dim**0.5))
 
-    @torch.no_grad()
+    @no_grad
     def _reference(self, ctx: Context, i: int) -> Any:
         """Descriptors of the reference at this step; once and for all when the reference is clean."""
         p = self.params

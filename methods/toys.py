@@ -12,7 +12,7 @@ the place of that step's result (``start`` and ``settle``); the loop knows nothi
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ from fastvmt.datasets.redraw import redraw
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs
 from pydantic import Field
-from torch import Tensor
 
 from fastvmt.errors import JobError
 from fastvmt.method import Context, Method, Params, Shape
 from fastvmt.video import Frames, fit_frames
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 CLEARLY_NEAREST, ALIKE = 0.7, 30.0
 """A drawn clip is recognised when its root mean square difference is below this share of the next clip's, and below so many

@@ -16,6 +16,7 @@ from fastvmt.metrics.formulas import temporal_consistency, text_similarity
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from fastvmt.device import has_cuda
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.keys import digest
 from fastvmt.method import Params
@@ -30,9 +31,7 @@ ARCHIVE_EXTRAS = ("input_resolution", "context_length", "vocab_size", "attn_mask
 
 
 def device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    return "cuda" if has_cuda() else "cpu"
 
 
 class Model:

@@ -71,6 +71,8 @@ class Table:
     videos: str = ""
     digest: str = ""
     """Over the frames digests of every finished job and every untimed record: equal tables have equal digests."""
+    suite_digest: str = ""
+    """Over every case's texts and decoded reference: numbers of suites that differ in it cannot be compared."""
 
 
 def build(store: Store, config: RunConfig) -> Table:
@@ -103,6 +105,7 @@ def build(store: Store, config: RunConfig) -> Table:
     return Table(
         title=_title(config), metrics=names, rows=rows, identities=identities, notes=_notes(store, config, rows),
         videos=str(store.root / "artefacts"), digest=digest([facts, scores])[:16],
+        suite_digest=config.suite.digest()[:16],
     )  # fmt: skip
 
 
@@ -236,7 +239,7 @@ def as_lines(table: Table, path: Path | None = None) -> str:
     grid = [heads, *body]
     lines = ruled(grid if len(heads) <= MOST_COLUMNS else [list(column) for column in zip(*grid, strict=True)])
     tail = [f"note: {n}" for n in table.notes]
-    where = [f"videos: {table.videos}", f"table digest: {table.digest}"]
+    where = [f"videos: {table.videos}", f"suite digest: {table.suite_digest}", f"table digest: {table.digest}"]
     if path is not None:
         where.insert(1, f"picture: {path}")
     return "\n".join([table.title, "", *lines, "", "mean ± standard error over videos (n where it differs)", *tail, *where])
@@ -295,5 +298,6 @@ def as_data(table: Table) -> dict[str, Any]:
         "identities": table.identities,
         "notes": table.notes,
         "videos": table.videos,
+        "suite_digest": table.suite_digest,
         "digest": table.digest,
     }  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from fastvmt.datasets import davis
 from fastvmt.datasets.davis import Davis2016, Davis2017, DiTFlow50, facts
+from helpers import bench
 from PIL import Image
 
 from fastvmt.clips import Wanted, load, undecoded
@@ -371,3 +372,9 @@ def test_escapes_and_joined_texts_of_javascript(whole: Path, tmp_path: Path) -> 
 b'},"""
     found = DiTFlow50().entries(wanted(whole, 21, prompts=js(tmp_path / "p.js", changes={"bear": row}), short="trim"))
     assert [t.text for e in found if e.id == "bear" for t in e.targets] == ["café A 🐻", "🐻", "ab"]
+
+
+def test_tracks_without_prompts_say_what_they_are_for() -> None:
+    said = bench("run", "--suite", "tapvid-davis")
+    assert said.code == 2 and "bench doctor --tracker lk --tapvid" in said.err
+    assert "CC-BY-4.0" in bench("describe", "tapvid-davis").out

@@ -222,18 +222,20 @@ def test_a_large_suite_is_planned_quickly(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     plan, used = (json.loads(line) for line in done.stdout.splitlines())
     assert plan["jobs"] == 20_000  # and SDEdit
-    assert used["resident"] < 300 << 20, used  # what the suite takes beside the libraries
-    assert used["seconds"] < 20, used  # 5 s are aimed for on an idle machine; see benchmarks
+    assert not used["torch"] and used["resident"] < 300 << 20, used
+    assert used["seconds"] < 20, used  # under 5 s on an idle machine; speed is measured in benchmarks, not here
 
 
 MEASURED = """
 import json, sys, time
-import torch, fastvmt.methods.controls
+began = time.perf_counter()
 from fastvmt.cli import app
-from fastvmt.measure import peak_process_bytes, reset_peak
-before = peak_process_bytes(); began = time.perf_counter()
+from fastvmt.lazy import load_when_used
+from fastvmt.measure import peak_process_bytes
+load_when_used("torch")
 app(sys.argv[1:], standalone_mode=False)
-print(json.dumps({"seconds": time.perf_counter() - began, "resident": peak_process_bytes() - before}))
+facts = {"seconds": time.perf_counter() - began, "resident": peak_process_bytes(), "torch": "torch.nn" in sys.modules}
+print(json.dumps(facts))
 """
 
 

@@ -1,0 +1,47 @@
+"""Modules that load when something in them is first used: planning needs no torch, which takes seconds and 0.4 GB."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class _Later(ModuleType):
+    """Stands in ``sys.modules`` for a module until the first attribute is asked for, then passes everything on to it."""
+
+    def __getattr__(self, attribute: str) -> Any:
+        name = self.__name__
+        if sys.modules.get(name) is self:
+            del sys.modules[name]
+            importlib.import_module(name)
+        return getattr(sys.modules[name], attribute)
+
+
+def load_when_used(name: str) -> None:
+    """Make ``import name`` cheap until an attribute of it is read. Does nothing for a module that is loaded, or not there."""
+    spec = None if name in sys.modules else importlib.util.find_spec(name)
+    if spec is not None:
+        module = _Later(name)
+        module.__spec__ = spec
+        sys.modules[name] = module
+
+
+def no_grad(function: Callable[P, R]) -> Callable[P, R]:
+    """``torch.no_grad`` as a decorator that does not load torch where a function is only defined."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        import torch
+
+        with torch.no_grad():
+            return function(*args, **kwargs)
+
+    return call
