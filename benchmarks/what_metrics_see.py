@@ -1,7 +1,7 @@
 """What each form of motion fidelity can and cannot see: ``python benchmarks/what_metrics_see.py [--tracker lk]``.
 
 Pairs of drawn clips of known motion (64 x 64 px, 33 frames by default), scored in every form, as a Markdown table. The clips
-are exact and OpenCV's tracker runs in one thread, so the table does not depend on how fast or busy the machine is.
+are exact and OpenCV's tracker searches every point by itself, so the table does not depend on how busy the machine is.
 
 With ``--through tiny`` the generated clips pass through that backbone's VAE first, as every generated video has: then still
 points jitter, and the second table's oracle, copy, shuffled and frozen say what a form is worth on such clips.

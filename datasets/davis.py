@@ -70,7 +70,7 @@ def _find_root(given: Path | None, problems: Problems) -> Path | None:
     said = f"'{root}'" + (" (from FASTVMT_DAVIS)" if named and not given else "")
     if not root.is_dir():
         what = f"DAVIS root {said} does not exist" if given or named else f"No copy of DAVIS was named, and none is in '{root}'"
-        problems.found.append(f"{what}. Pass --root FOLDER or set FASTVMT_DAVIS; {FETCH}.")
+        problems.found.append(f"{what}. Pass --davis-root FOLDER or set FASTVMT_DAVIS; {FETCH}.")
         return None
     if (root / IMAGES).is_dir():
         return root
@@ -80,7 +80,7 @@ def _find_root(given: Path | None, problems: Problems) -> Path | None:
             return None
     larger = next((n for n in ("Full-Resolution", "1080p") if (root / "JPEGImages" / n).is_dir()), "")
     held = f"it holds JPEGImages/{larger}, and the suites need 480p" if larger else "it is no copy of DAVIS"
-    problems.found.append(f"No JPEGImages/480p under {said}: {held}. Pass --root FOLDER of another; {FETCH}.")
+    problems.found.append(f"No JPEGImages/480p under {said}: {held}. Pass --davis-root FOLDER of another; {FETCH}.")
     return None
 
 
@@ -161,7 +161,7 @@ class Davis2016:
     licence = (
         "toolkit BSD-3-Clause; the videos under their creators' Creative Commons licences: cite DAVIS, do not pass frames on"
     )
-    how = "`bench fetch davis2017` gets the trainval archive at 480p, which holds all of them; or --root, or FASTVMT_DAVIS"
+    how = "`bench fetch davis2017` gets the trainval archive at 480p, which holds them all; or --davis-root, or FASTVMT_DAVIS"
 
     def clips(self) -> list[Fact]:
         """The suite's clips in their order."""

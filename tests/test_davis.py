@@ -125,7 +125,7 @@ def test_the_copy_is_found_by_option_then_variable_then_what_fetch_left(
 def test_no_copy_is_said_with_size_and_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for where in (None, tmp_path / "d"):
         [said] = problems(Davis2016(), wanted(where))
-        assert all(part in said for part in ("--root", "FASTVMT_DAVIS", "`bench fetch davis2017`", "0.83 GB"))
+        assert all(part in said for part in ("--davis-root", "FASTVMT_DAVIS", "`bench fetch davis2017`", "0.83 GB"))
     assert f"DAVIS root '{tmp_path / 'd'}' does not exist." in said
     monkeypatch.setenv("FASTVMT_DAVIS", str(tmp_path / "e"))
     assert "(from FASTVMT_DAVIS) does not exist" in problems(Davis2016(), wanted(None))[0]
