@@ -7,6 +7,8 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar
 
@@ -25,6 +27,27 @@ class _Later(ModuleType):
         return getattr(sys.modules[name], attribute)
 
 
+class _Loaded(MetaPathFinder, Loader):
+    """Hands out submodules that came with their package: ``import torch.fft`` asks the stand-in for its path, by which
+    everything is loaded, and would then load ``torch.fft`` once more."""
+
+    def __init__(self, package: str) -> None:
+        self.package = package
+
+    def find_spec(self, name: str, path: Any = None, target: ModuleType | None = None) -> ModuleSpec | None:
+        ours = name.startswith(f"{self.package}.") and name in sys.modules
+        return ModuleSpec(name, self) if ours else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        module = sys.modules[spec.name]
+        spec.loader_state = module.__spec__
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        if module.__spec__ is not None:
+            module.__spec__ = module.__spec__.loader_state
+
+
 def load_when_used(name: str) -> None:
     """Make ``import name`` cheap until an attribute of it is read. Does nothing for a module that is loaded, or not there."""
     spec = None if name in sys.modules else importlib.util.find_spec(name)
@@ -32,6 +55,7 @@ def load_when_used(name: str) -> None:
         module = _Later(name)
         module.__spec__ = spec
         sys.modules[name] = module
+        sys.meta_path.insert(0, _Loaded(name))
 
 
 def no_grad(function: Callable[P, R]) -> Callable[P, R]:

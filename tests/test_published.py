@@ -1,0 +1,257 @@
+"""Published tables: transcribed exactly, mapped to names that exist, and consistent with what the paper says of them."""
+
+from __future__ import annotations
+
+import re
+import statistics
+from pathlib import Path
+
+import pytest
+from conftest import SHARED
+from fastvmt.reports import published
+from fastvmt.reports.published import Published
+
+from fastvmt import metric_specs, registry, specs
+from fastvmt.errors import SpecError
+
+TABLES = [
+    "fastvmt-appendix-table1", "fastvmt-appendix-table2", "fastvmt-appendix-table3", "fastvmt-appendix-table4",
+    "fastvmt-table1", "fastvmt-table2",
+]  # fmt: skip
+PLANNED = {"moft", "motionclone", "smm", "motioninversion", "motiondirector", "det"}
+"""Methods of the tables that need not be registered yet."""
+PASSAGES = {
+    "fastvmt-table1": "Table 1: **Quantitative ablation.**",
+    "fastvmt-table2": "Table 2: **Comparison with state-of-the-art",
+    "fastvmt-appendix-table1": "Table 1: **User Study Comparison",
+    "fastvmt-appendix-table2": "Table 2: **Ablation comparison of different attention layers",
+    "fastvmt-appendix-table3": "Table 3: **Ablation study about temporal span.**",
+    "fastvmt-appendix-table4": "Table 4: **Vbench metrics evaluated of the ablation samples.**",
+}
+ARROWS = {"↑": "up", "↓": "down"}
+each = pytest.mark.parametrize("id", TABLES)
+
+
+@pytest.fixture(scope="module")
+def paper() -> str:
+    path = SHARED / "facts" / "paper.txt"
+    if not path.is_file():
+        pytest.skip("no text of the paper beside the checkout")
+    return path.read_text(encoding="utf-8")
+
+
+def lines_of(paper: str, id: str) -> list[list[str]]:
+    """The table's lines split at tabs, from its caption to the next blank line behind its cells."""
+    assert paper.count(PASSAGES[id]) == 1
+    _, _, rest = paper[paper.index(PASSAGES[id]) :].partition("\n\n")
+    return [line.split("\t") for line in rest.split("\n\n")[0].splitlines()]
+
+
+def bare(cell: str) -> str:
+    return re.sub(r"</?b>", "", cell).strip()
+
+
+def column(table: Published, name: str) -> list[float]:
+    at = [c.name for c in table.columns].index(name)
+    return [r.values[at] for r in table.rows]
+
+
+def test_the_six_tables_are_there_and_load() -> None:
+    assert published.names() == TABLES
+    assert [published.load(id).id for id in TABLES] == TABLES
+
+
+@each
+def test_every_row_is_the_papers_line_cell_by_cell(id: str, paper: str) -> None:
+    """Names, order, digits, trailing zeros and marks of every row; no row of the paper is missing."""
+    table = published.load(id)
+    lines = [line for line in lines_of(paper, id) if re.fullmatch(r"\d+(\.\d+)?", bare(line[-1]))]
+    assert len(lines) == len(table.rows)
+    for row, (name, *cells) in zip(table.rows, lines, strict=True):
+        assert bare(name) == (f"{row.name} ({row.cited})" if row.cited else row.name)
+        assert [bare(c) for c in cells] == list(row.printed)
+        assert [c.name for c, cell in zip(table.columns, cells, strict=True) if "<b>" in cell] == list(row.marked)
+
+
+@each
+def test_columns_and_arrows_are_the_papers(id: str, paper: str) -> None:
+    table = published.load(id)
+    heads = [[bare(cell) for cell in line] for line in lines_of(paper, id)]
+    head = next(h for h in heads if any(cell.rstrip("↑↓") == table.columns[0].name for cell in h))
+    printed = head[-len(table.columns) :]
+    assert [cell.rstrip("↑↓") for cell in printed] == [c.name for c in table.columns]
+    arrows = [ARROWS.get(cell[-1]) for cell in printed]
+    if any(arrows):
+        assert arrows == [c.direction for c in table.columns]
+    else:
+        assert any("no arrows" in line for line in table.unclear)
+
+
+@each
+def test_groups_are_the_papers(id: str, paper: str) -> None:
+    table = published.load(id)
+    group, found = "", {}
+    for name, *cells in lines_of(paper, id):
+        if not any(cells) and name.startswith("<b>"):
+            group = bare(name)
+        else:
+            found[bare(name)] = group
+    for row in table.rows:
+        stands_under = found[f"{row.name} ({row.cited})" if row.cited else row.name]
+        assert row.group == stands_under or (not row.group and "below" in row.note)
+    assert {r.group for r in table.rows} - {""} == set(table.groups)
+
+
+@each
+def test_numbers_of_conflicts_stand_in_the_paper(id: str, paper: str) -> None:
+    for conflict in published.load(id).conflicts:
+        assert len(conflict.said) >= 2
+        for said in conflict.said:
+            for number in re.findall(r"\d+(?:\.\d+)?", said.text):
+                assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d]|\.\d)", paper), (conflict.what, number)
+
+
+@each
+def test_metrics_exist_and_point_the_same_way(id: str) -> None:
+    for c in published.load(id).columns:
+        assert c.why.endswith(".") and c.comparable in ("no", "in rank only", "yes")
+        assert bool(c.metrics) == (c.comparable != "no")
+        for label in c.metrics:
+            metric = metric_specs.build(label)
+            assert (metric.direction, metric.unit) == (c.direction, c.unit), label
+
+
+@each
+def test_methods_exist_or_are_planned(id: str) -> None:
+    known = set(registry.methods.names())
+    labels = [m for r in published.load(id).rows for m in r.methods]
+    assert len(labels) == len(set(labels)) and all(r.methods for r in published.load(id).rows)
+    for label in labels:
+        name = label.split(":")[0]
+        if name in known:
+            cls, changes = specs.parse(label)
+            cls.Params.model_validate(changes)
+        else:
+            assert label in PLANNED
+
+
+def test_layers_are_counted_from_1_in_the_paper_and_from_0_here() -> None:
+    for row in published.load("fastvmt-appendix-table2").rows:
+        number = int(re.match(r"\d+", row.name).group())  # type: ignore[union-attr]
+        assert row.methods[0] == f"fastvmt:block={number - 1}"
+
+
+def test_the_quoted_ratios_follow_from_the_times() -> None:
+    def seconds(method: str) -> float:
+        found = published.value("fastvmt-table2", method, "time")
+        assert found
+        return found.value
+
+    ours = seconds("fastvmt")
+    assert f"{seconds('motioninversion') / ours:.2f}" == "3.43"
+    assert f"{seconds('ditflow') / ours:.2f}" == "3.40"
+    assert f"{seconds('det') / ours:.2f}" == "14.91"
+    ratios = [t / ours for t in column(published.load("fastvmt-table2"), "Time (s)") if t != ours]
+    assert (f"{statistics.mean(ratios):.2f}", f"{statistics.geometric_mean(ratios):.2f}") == ("5.13", "4.21")
+    assert f"{statistics.median(ratios):.2f}" == "3.43"
+    caveats = " ".join(published.load("fastvmt-table2").caveats)
+    assert all(number in caveats for number in ("3.43", "3.40", "14.91", "5.13", "4.21"))
+
+
+def test_ranks_add_up_and_overall_is_their_mean() -> None:
+    table = published.load("fastvmt-appendix-table1")
+    for c in table.columns:
+        assert sum(column(table, c.name)) == pytest.approx(36, abs=0.005)
+    for row in table.rows:
+        assert row.values[3] == pytest.approx(statistics.mean(row.values[:3]), abs=0.001)
+
+
+def test_our_row_is_the_same_in_every_table_of_metrics() -> None:
+    """A slip in one copy of the row that six tables share would show here, without the paper's text."""
+    main = published.load("fastvmt-table2")
+    for id in TABLES:
+        for c in published.load(id).columns:
+            for metric in c.metrics[:1]:
+                here, there = published.value(id, "fastvmt", metric), published.value(main, "fastvmt", metric)
+                assert here and there and here.value == pytest.approx(there.value, abs=0.5 if metric == "time" else 0)
+
+
+def test_marks_that_disagree_with_values_are_recorded() -> None:
+    """Best and second best by value against the marks: the only mismatches are those the conflicts name."""
+    found = set()
+    for id in TABLES:
+        table = published.load(id)
+        for c in table.columns:
+            ranked = sorted(column(table, c.name), reverse=c.direction == "up")[:2]
+            marked = [v for v, r in zip(column(table, c.name), table.rows, strict=True) if c.name in r.marked]
+            if sorted(ranked) != sorted(marked):
+                found.add((id, c.name))
+    assert found == {
+        ("fastvmt-table1", "Text Sim."),
+        *(("fastvmt-table2", n) for n in ("Text Sim.", "Time (s)", "Back. Cons.")),
+    }
+    for id, name in found:
+        assert any(name in c.what for c in published.load(id).conflicts)
+
+
+def test_a_value_carries_what_has_to_be_said_beside_it() -> None:
+    found = published.value("fastvmt-table2", "det", "time")
+    assert found and (found.printed, found.value, found.row) == ("2745.60", 2745.6, "DeT")
+    assert found.source == "arXiv 2602.05551, Table 2"
+    assert found.comparable == "in rank only" and "A100" in found.column.why
+
+
+@pytest.mark.parametrize(
+    ("metric", "printed"),
+    [
+        ("motion_fidelity:tracker=cotracker3", "0.4062"),
+        ("motion_fidelity@smm-script", "0.4062"),
+        ("vbench:aesthetic_quality:backend=native:device=cuda", "0.5310"),
+        ("text_similarity:clip=local-dir:/weights", "0.2091"),
+        ("text_similarity:clip=tiny-shapes", None),
+        ("vbench:aesthetic_quality:backend=tiny-shapes", None),
+        ("motion_fidelity_wrong", None),
+        ("vbench:imaging_quality", None),
+    ],
+)
+def test_metric_labels_as_a_run_writes_them(metric: str, printed: str | None) -> None:
+    found = published.value("fastvmt-table2", "ditflow", metric)
+    assert (found.printed if found else None) == printed
+
+
+def test_what_the_paper_did_not_run_has_no_value() -> None:
+    for method in ("none", "sdedit", "fastvmt:released", "ditflow:no-injection"):
+        assert published.value("fastvmt-table2", method, "time") is None
+    assert published.value("fastvmt-appendix-table3", "fastvmt", "time") is None
+
+
+def test_a_wrong_id_gets_the_nearest() -> None:
+    with pytest.raises(SpecError, match=r"No published table is called 'fastvmt-tabel2'\. Did you mean fastvmt-table2"):
+        published.load("fastvmt-tabel2")
+    with pytest.raises(SpecError, match=r"There are: fastvmt-appendix-table1, .*fastvmt-table2\."):
+        published.value("qqq", "fastvmt", "time")
+    with pytest.raises(SpecError):
+        published.load("../published/fastvmt-table2")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('"227"', '"272"', "value 227.0 is not what is printed, 272"),
+        ('direction = "down"', 'direction = "less"', "direction is 'less'"),
+        ('comparable = "in rank only"', 'comparable = "maybe"', "comparable is 'maybe'"),
+        (", 227.0]", "]", "3 values and 4 texts for 4 columns"),
+        ('what = "FastVMT', 'whta = "FastVMT', "whta"),
+        ("protocol = [", "protocol = ", "not valid TOML"),
+    ],
+)
+def test_a_damaged_file_is_refused(old: str, new: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (published.FOLDER / "fastvmt-table1.toml").read_text(encoding="utf-8")
+    assert old in text
+    (tmp_path / "fastvmt-table1.toml").write_text(text.replace(old, new, 1), encoding="utf-8")
+    monkeypatch.setattr(published, "FOLDER", tmp_path)
+    published.load.cache_clear()
+    with pytest.raises(SpecError) as caught:
+        published.load("fastvmt-table1")
+    published.load.cache_clear()
+    assert said in str(caught.value) and "fastvmt-table1.toml" in str(caught.value)
