@@ -1,0 +1,187 @@
+"""Clips that are folders of images: their order, their gaps, and every kind of pixel."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+from test_video import corner, make, noise, refused
+
+from fastvmt import images
+from fastvmt.errors import SuiteError
+from fastvmt.video import probe, read_clip
+
+
+def sequence(folder: Path, numbers: Any, pattern: str = "{:05d}.png") -> Path:
+    folder.mkdir()
+    for number in numbers:
+        Image.new("RGB", (32, 24), (number, 0, 0)).save(folder / pattern.format(number))
+    return folder
+
+
+def reds(folder: Path) -> list[int]:
+    return [int(frame[0, 0, 0]) for frame in read_clip(folder, "x").frames]
+
+
+@pytest.mark.parametrize("pattern", ["{}.png", "frame_{:02d}.PNG", "f{}.bmp", "shot2_{}.png", "{}_a.png"])
+def test_images_are_in_the_order_of_their_numbers(tmp_path: Path, pattern: str) -> None:
+    assert reds(sequence(tmp_path / "f", range(8, 13), pattern)) == [8, 9, 10, 11, 12]
+
+
+def test_hidden_files_and_other_kinds_are_ignored(tmp_path: Path) -> None:
+    folder = sequence(tmp_path / "f", range(3))
+    for name in ("._00000.png", ".DS_Store", "Thumbs.db", "notes.txt"):
+        (folder / name).write_bytes(b"x")
+    clip = read_clip(folder, "x")
+    assert len(clip.frames) == 3 and clip.notes == [] and clip.fps == 24
+
+
+@pytest.mark.parametrize(
+    ("numbers", "words"),
+    [
+        ([n for n in range(82) if n != 17], "x: frame 00017.png is missing between 00016 and 00018 (81 of 82 present)."),
+        ([0, 1, 2, 6, 7], "x: frames 00003.png to 00005.png are missing between 00002 and 00006 (5 of 8 present)."),
+    ],
+)
+def test_a_gap_in_the_numbers(tmp_path: Path, numbers: list[int], words: str) -> None:
+    assert refused(sequence(tmp_path / "f", numbers)).startswith(words)
+
+
+def test_gaps_in_names_without_padding(tmp_path: Path) -> None:
+    said = refused(sequence(tmp_path / "f", [8, 9, 11], "img{}.png"))
+    assert said.startswith("x: frame img10.png is missing between img9 and img11 (3 of 4 present).")
+
+
+@pytest.mark.parametrize(
+    ("extra", "words"),
+    [
+        ("00001.jpg", "'00001.jpg' and '00001.png' are the same frame twice"),
+        ("1.png", "have the same number"),
+        ("cover.png", "'cover.png' does not end in a number, 3 other images do"),
+    ],
+)
+def test_names_that_do_not_make_a_sequence(tmp_path: Path, extra: str, words: str) -> None:
+    folder = sequence(tmp_path / "f", range(3))
+    Image.new("RGB", (32, 24)).save(folder / extra)
+    assert words in refused(folder)
+
+
+def test_mixed_sizes_name_the_odd_one_out(tmp_path: Path) -> None:
+    folder = sequence(tmp_path / "f", range(5))
+    Image.new("RGB", (16, 24)).save(folder / "00000.png")
+    assert refused(folder).startswith("x: frame 00000 is width 16, height 24 px, the others are width 32, height 24.")
+
+
+def test_half_a_jpeg_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "f"
+    folder.mkdir()
+    for number in range(3):
+        Image.fromarray(noise(1)[0]).save(folder / f"{number:05d}.jpg")
+    whole = (folder / "00001.jpg").read_bytes()
+    (folder / "00001.jpg").write_bytes(whole[: len(whole) // 2])
+    said = refused(folder)
+    assert said.startswith("x/00001.jpg: image is cut short (") and "bytes not processed)" in said
+
+
+@pytest.mark.parametrize("part", [0.0, 0.02, 0.3, 0.7])
+def test_damaged_pngs_are_refused_without_a_traceback(tmp_path: Path, part: float) -> None:
+    folder = sequence(tmp_path / "f", range(2))
+    Image.fromarray(noise(1, 32, 24)[0]).save(folder / "00001.png")
+    whole = (folder / "00001.png").read_bytes()
+    (folder / "00001.png").write_bytes(whole[: int(len(whole) * part)])
+    assert refused(folder).startswith("x/00001.png: ")
+
+
+def test_something_else_named_as_an_image(tmp_path: Path) -> None:
+    folder = sequence(tmp_path / "f", range(2))
+    (folder / "00001.png").write_text("<html>moved</html>")
+    assert refused(folder) == "x/00001.png: not a readable image (starts with '<html>moved<...'). Copy it again."
+    (folder / "00001.png").unlink()
+    os.mkfifo(folder / "00001.png")
+    assert refused(folder) == "x/00001.png: not a regular file. Take it out of the folder."
+
+
+def test_exif_orientation_is_applied(tmp_path: Path) -> None:
+    picture = Image.fromarray(corner(noise(1))[0])
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown after a quarter turn clockwise
+    (tmp_path / "f").mkdir()
+    picture.save(tmp_path / "f" / "0.png", exif=exif)
+    clip = read_clip(tmp_path / "f", "x")
+    assert np.array_equal(clip.frames[0], np.rot90(np.asarray(picture), -1))
+    assert clip.notes == ["1 of 1 images: turned upright by the EXIF tag"]
+    assert (probe(tmp_path / "f", "x").width, probe(tmp_path / "f", "x").height) == (48, 64)
+
+
+def palette() -> Image.Image:
+    picture = Image.new("P", (8, 8), 3)
+    picture.putpalette([9] * 9 + [10, 20, 30])
+    return picture
+
+
+@pytest.mark.parametrize(
+    ("picture", "suffix", "colour", "note"),
+    [
+        (Image.new("L", (8, 8), 77), ".png", (77, 77, 77), "grey, read as RGB"),
+        (palette(), ".png", (10, 20, 30), "with a palette, read as RGB"),
+        (Image.new("CMYK", (8, 8), (0, 255, 255, 0)), ".jpg", (255, 0, 0), "CMYK, read as RGB"),
+        (Image.new("RGBA", (8, 8), (200, 100, 0, 51)), ".png", (40, 20, 0), "alpha composited on black"),
+        (Image.fromarray(np.full((8, 8), 77 * 257, np.uint16)), ".png", (77, 77, 77), "16-bit; scaled by 1/257"),
+    ],
+)
+def test_other_kinds_of_pixels_are_converted_and_said(
+    tmp_path: Path, picture: Image.Image, suffix: str, colour: tuple[int, int, int], note: str
+) -> None:
+    (tmp_path / "f").mkdir()
+    picture.save(tmp_path / "f" / f"0{suffix}")
+    Image.new("RGB", (8, 8)).save(tmp_path / "f" / "1.png")
+    clip = read_clip(tmp_path / "f", "x")
+    assert np.abs(clip.frames[0].astype(int) - colour).max() <= 2 and not clip.frames[1].any()
+    assert f"1 of 2 images: {note}" in clip.notes
+
+
+def test_a_palette_with_a_transparent_colour_is_laid_on_black(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    palette().save(tmp_path / "f" / "0.png", transparency=3)
+    clip = read_clip(tmp_path / "f", "x")
+    assert not clip.frames.any() and "1 of 1 images: alpha composited on black" in clip.notes
+
+
+def test_sixteen_bit_colour_is_said(tmp_path: Path) -> None:
+    deep = np.broadcast_to(np.uint16([257 * 9, 257 * 200, 257 * 31]), (1, 8, 8, 3)).copy()
+    (tmp_path / "f").mkdir()
+    with av.open(str(tmp_path / "f" / "0.png"), "w", format="image2", options={"update": "1"}) as out:
+        stream = out.add_stream("png", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 8, 8, "rgb48be"
+        frame = av.VideoFrame.from_ndarray(deep[0], format="rgb48le").reformat(format="rgb48be")
+        out.mux([*stream.encode(frame), *stream.encode(None)])
+    clip = read_clip(tmp_path / "f", "x")
+    assert (clip.frames == [9, 200, 31]).all() and "16-bit" in clip.notes[0]
+
+
+def test_limits_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = sequence(tmp_path / "f", range(5))
+    with monkeypatch.context() as patch:
+        patch.setattr(images, "MAX_FRAMES", 4)
+        assert refused(folder) == "x: more than 4 images. Cut the clip first."
+    monkeypatch.setattr(images, "MAX_SIDE", 30)
+    assert refused(folder).startswith("x/00000.png: width 32, height 24 px; a side may have at most 30.")
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    assert refused(tmp_path).startswith("x: the folder holds no images (.png,")
+
+
+def test_probe_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
+    found = probe(make(tmp_path / "x.mp4", noise(7)), "x")
+    assert (found.width, found.height, found.fps, found.frames_in_header, found.rotation) == (64, 48, 30, 7, 0)
+    folder = sequence(tmp_path / "f", range(5))
+    found = probe(folder, "x")
+    assert (found.width, found.height, found.fps, found.frames_in_header) == (32, 24, 24, 5)
+    with pytest.raises(SuiteError, match="x: cannot be read"):
+        probe(tmp_path / "absent.mp4", "x")
