@@ -51,6 +51,9 @@ class Generator:
         self.store, self.config = store, config
         self.cases = {c.id: c for c in config.suite.cases}
         torch.set_num_threads(config.threads)
+        if config.device == "cpu":  # else gradients of indexing are summed in whatever order the threads arrive
+            torch.use_deterministic_algorithms(True, warn_only=True)
+            torch.utils.deterministic.fill_uninitialized_memory = False
         self.device = torch.device(config.device)
         self.stages = Stages(synchronise=self._synchronise)
         with self.stages("load"):

@@ -272,3 +272,11 @@ def test_python_does_what_the_command_does(xs: Path, undisturbed: tuple[Path, di
     )
     result = fastvmt.run(request, undisturbed[0], fastvmt.Options(style="none"))
     assert result.table.digest == undisturbed[1]["digest"] and result.outcome.found == 8
+
+
+def test_two_threads_make_the_same_video_twice(tmp_path: Path) -> None:
+    """Gradients of indexing, as DiTFlow's dense flow has them, are summed in any order unless torch is told otherwise."""
+    once = ("run", "--methods", "ditflow", "--no-controls", "--limit", "1", "--steps", "4", "--threads", "2",
+            "--metrics", "trajectory", "--no-reuse", "--json")  # fmt: skip
+    first, second = (digest_of(bench(*once, "--out", str(tmp_path / name))) for name in ("a", "b"))
+    assert first == second
