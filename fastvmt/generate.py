@@ -53,7 +53,7 @@ class Generator:
         torch.set_num_threads(config.threads)
         if config.device == "cpu":  # else gradients of indexing are summed in whatever order the threads arrive
             torch.use_deterministic_algorithms(True, warn_only=True)
-            torch.utils.deterministic.fill_uninitialized_memory = False
+            torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.device = torch.device(config.device)
         self.stages = Stages(synchronise=self._synchronise)
         with self.stages("load"):
