@@ -12,10 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastvmt.datasets.prompt_lists import ClipPrompts, Gathered, opened, shortened
+from fastvmt.datasets.prompt_lists import ClipPrompts, Gathered, opened
 
 from fastvmt.clips import Problems
 from fastvmt.errors import SuiteError
+from fastvmt.prompt_files import shortened
 
 KINDS = {"easy": "caption", "medium": "subject", "hard": "scene"}
 """The file's keys, and the kinds of prompt that the paper names them by."""

@@ -22,6 +22,7 @@ class Drawn:
 
     name = ""
     summary = ""
+    size = "nothing to fetch: the clips are drawn when they are needed"
     licence = "the clips are drawn by this package (Apache-2.0)"
 
     def cases(self, wanted: Wanted) -> Iterator[tuple[Case, Frames]]:

@@ -16,10 +16,11 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, csv_rows, json_rows, nfc, opened, read_targets, shortened
+from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, nfc, opened, read_targets
 
 from fastvmt.clips import ClipEntry, Problems, Wanted
 from fastvmt.errors import SuiteError
+from fastvmt.prompt_files import read_csv, read_jsonl, shortened, unusable
 from fastvmt.video import VIDEO_SUFFIXES
 
 CAPTION_FILES = ("prompts.json", "prompts.jsonl", "prompts.csv")
@@ -27,13 +28,20 @@ SAMPLE = re.compile(r"(?P<prompt>.*\S)\s*-(?P<number>\d+)")
 
 
 class Generated:
-    """Clips by file name, in the order of their names."""
+    """Clips by file name, in the order of their names.
+
+    Captions are read from prompts.json, prompts.jsonl or prompts.csv in the folder, else from names such as
+    "A cat runs-0.mp4"; target prompts from --prompts: a .txt whose lines apply to every clip, or .jsonl or .csv by clip.
+    """
 
     name = "generated"
     summary = "videos made by any model, in a folder of yours (VBench's file names, or a prompt file), with your target prompts"
-    size = "that of your folder"
-    licence = "that of the model that made the videos"
-    how = "make or download the videos, and pass --root FOLDER and --prompts FILE with the target prompts"
+    size = "that of your folder; nothing is fetched"
+    licence = "that which the model's licence gives its output; look it up where the model is from"
+    how = (
+        "put the videos of any model into a folder, and pass --root FOLDER and --prompts FILE with the target prompts; "
+        "`bench suite generate PROMPTS --out FOLDER` makes videos, and a suite of them to be run with --suite FOLDER"
+    )
 
     def entries(self, wanted: Wanted) -> list[ClipEntry]:
         """Clips with caption and targets; no video is opened.
@@ -131,7 +139,7 @@ def _pairs(path: Path, problems: Problems) -> list[tuple[str, Any, Any]]:
         if not isinstance(raw, list) or not all(isinstance(r, tuple) for r in raw):
             raise SuiteError(f"{path.name}: it is not one object {{file name: prompt}}. Write it so.")
         return [(f"'{shortened(key)}'", key, value) for key, value in raw]
-    rows = json_rows(path, problems) if path.suffix == ".jsonl" else csv_rows(path, ("file", "prompt"), problems)
+    rows = read_jsonl(path, problems) if path.suffix == ".jsonl" else read_csv(path, ("file", "prompt"), problems)
     return [(place, row.get("file"), row.get("prompt")) for place, row in rows]
 
 
@@ -143,7 +151,9 @@ def _from_file(path: Path, files: list[str], problems: Problems) -> dict[str, st
         if name is None:
             said = f"'{shortened(str(file))}' is not in the folder" if file is not None else "file is missing"
             problems.found.append(f"{path.name} {place}: {said}. Correct or take out the line.")
-        elif not isinstance(prompt, str) or not prompt.strip() or "\x00" in prompt:
+        elif isinstance(prompt, str) and (why := unusable(prompt)):
+            problems.found.append(f"{path.name} {place}: prompt {why}.")
+        elif not isinstance(prompt, str) or not prompt.strip():
             problems.found.append(f"{path.name} {place}: prompt must be a non-empty string (found {shortened(str(prompt))}).")
         elif name in found:
             problems.found.append(f"{path.name} {place}: '{shortened(name)}' is there twice. Take one line out.")

@@ -26,11 +26,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, nfc, read_targets, shortened
+from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, nfc, read_targets
 from numpy.typing import NDArray
 
 from fastvmt.clips import ClipEntry, Problems, Target, Wanted
 from fastvmt.errors import SuiteError
+from fastvmt.prompt_files import shortened, unusable
 from fastvmt.video import VIDEO_SUFFIXES
 
 LEVEL = re.compile(r"MTBench_(easy|medium|hard)")
@@ -168,8 +169,8 @@ def _targets(folder: Path, problems: Problems) -> tuple[Target, ...]:
                 f"{folder.name}: eval_prompts.txt {place} repeats {seen[text]} ('{shortened(text)}'). Take one out."
             )
         seen.setdefault(text, place)
-        if "\x00" in text:
-            problems.found.append(f"{folder.name}: eval_prompts.txt {place} contains U+0000. Copy it again.")
+        if why := unusable(text):
+            problems.found.append(f"{folder.name}: eval_prompts.txt {place} {why}. Copy it again.")
         targets.append(Target(f"p{len(targets) + 1}", text))
     return tuple(targets)
 

@@ -9,13 +9,10 @@ Nothing is corrected silently: what is wrong goes to ``Problems``, with file and
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
-import json
 import re
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +22,7 @@ from pydantic import ValidationError
 from fastvmt.clips import Problems, Target
 from fastvmt.errors import SuiteError
 from fastvmt.model import CATEGORIES
-from fastvmt.prompt_files import read_text
+from fastvmt.prompt_files import read_csv, read_jsonl, read_text, shortened
 from fastvmt.suite_format import PromptRow, explain
 
 
@@ -105,12 +102,6 @@ def nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def shortened(text: str) -> str:
-    """A text for a message: control characters escaped, cut after 60 characters."""
-    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-    return shown if len(shown) <= 60 else shown[:57] + "..."
-
-
 def clip_ids(names: Iterable[str]) -> dict[str, str]:
     """Ids for clips whose names may be anything, such as prompts: at most 48 characters of a slug, plus a digest of 8
     where the slug alone would not do (cut, not ASCII, or the same as another name's).
@@ -137,61 +128,18 @@ def lines_of(path: Path) -> list[tuple[str, str]]:
 
 
 def opened(path: Path) -> str:
-    """A file's text.
+    """A prompt file's text.
 
     Raises:
         SuiteError: when it is missing, unreadable or not UTF-8.
     """
+    return read_text(_there(path))
+
+
+def _there(path: Path) -> Path:
     if not path.is_file():
         raise SuiteError(f"Prompt file '{path}' is not there. Correct --prompts, or the path in it.")
-    try:
-        return read_text(path)
-    except OSError as error:
-        raise SuiteError(f"Prompt file '{path}' cannot be read: {error.strerror}. Change its permissions.") from None
-
-
-def json_rows(path: Path, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Objects of a JSON Lines file with their places."""
-    for number, line in enumerate(opened(path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        place = f"line {number}"
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            problems.found.append(f"{path.name} {place}, column {error.colno}: {error.msg}. One JSON object a line is read.")
-            continue
-        except RecursionError:
-            problems.found.append(f"{path.name} {place}: nested too deeply. One JSON object a line is read.")
-            continue
-        if isinstance(row, dict):
-            yield place, row
-        else:
-            problems.found.append(f"{path.name} {place}: a JSON object is needed, found {type(row).__name__}.")
-
-
-def csv_rows(path: Path, needed: tuple[str, ...], problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Rows of a CSV file with their places; empty cells count as not given."""
-    reader = csv.DictReader(io.StringIO(opened(path), newline=""), skipinitialspace=True)
-    header = [(name or "").strip() for name in reader.fieldnames or ()]
-    reader.fieldnames = header
-    missing = [name for name in needed if name not in header]
-    if missing:
-        problems.found.append(
-            f"{path.name} line 1: no column '{missing[0]}' (found: {shortened(', '.join(header)) or 'nothing'}). "
-            f"The first line names the columns, with commas between: {', '.join(needed)}."
-        )
-        return
-    try:
-        for row in reader:
-            place = f"line {reader.line_num}"
-            if None in row:
-                what = "more cells than the header names; put prompts with commas in quotes"
-                problems.found.append(f"{path.name} {place}: {what}.")
-                continue
-            yield place, {key: value for key, value in row.items() if value}
-    except csv.Error as error:
-        problems.found.append(f"{path.name} line {reader.line_num}: {error}. Check its quotes.")
+    return path
 
 
 def read_targets(path: Path, clips: Mapping[str, str], problems: Problems) -> dict[str, ClipPrompts]:
@@ -213,7 +161,8 @@ def read_targets(path: Path, clips: Mapping[str, str], problems: Problems) -> di
                 gathered.add("", place, {"text": text})
         return {clip: gathered.found.get("", ClipPrompts()) for clip in clips.values()}
     elif kind in (".jsonl", ".csv"):
-        rows = json_rows(path, problems) if kind == ".jsonl" else csv_rows(path, ("clip", "text"), problems)
+        file = _there(path)
+        rows = read_jsonl(file, problems) if kind == ".jsonl" else read_csv(file, ("clip", "text"), problems)
         for place, row in rows:
             _add_row(gathered, place, row)
     else:

@@ -147,11 +147,11 @@ def undecoded(
     problems, skipped = problems or Problems(), [] if skipped is None else skipped
     for entry in entries:
         if not entry.path.exists():
-            problems.found.append(f"{entry.name}: there is no such clip in '{entry.path.parent}'.")
+            problems.found.append(_absent(entry))
             continue
         count = wanted.frames if entry.frames is None else length(entry, wanted, entry.frames)
         if count is None:
-            (skipped if wanted.short == "skip" else problems.found).append(_too_short(entry, wanted, entry.frames or 0))
+            (skipped if wanted.short == "skip" else problems.found).append(too_short(entry, wanted, entry.frames or 0))
             continue
         recipe = [entry.sha256 or str(entry.path), entry.start, entry.stride, wanted.stride, wanted.fit]
         reference = Reference(
@@ -183,19 +183,38 @@ def length(entry: ClipEntry, wanted: Wanted, there: int) -> int | None:
     return (usable - 1) // 4 * 4 + 1 if wanted.short == "trim" and usable >= 1 else None
 
 
-def _reference(entry: ClipEntry, wanted: Wanted) -> tuple[Frames, Reference]:
+def _absent(entry: ClipEntry) -> str:
+    return f"{entry.name}: there is no such clip in '{entry.path.parent}'."
+
+
+def check_recorded(entry: ClipEntry) -> None:
+    """Whether a clip is there and, where the suite recorded a digest, has that content.
+
+    Raises:
+        SuiteError: when not.
+    """
     if not entry.path.exists():
-        raise SuiteError(f"{entry.name}: there is no such clip in '{entry.path.parent}'.")
-    if entry.sha256 and (found := content_sha256(entry.path)) != entry.sha256:
+        raise SuiteError(_absent(entry))
+    if not (entry.path.is_file() or entry.path.is_dir()):  # a pipe would be waited for
+        raise SuiteError(f"{entry.name}: neither a regular file nor a folder. Take it out of the suite.")
+    try:
+        found = content_sha256(entry.path) if entry.sha256 else None
+    except OSError as error:
+        raise SuiteError(f"{entry.name}: cannot be read ({(error.strerror or 'unknown reason').lower()}).") from None
+    if entry.sha256 and found != entry.sha256:
         raise SuiteError(
-            f"{entry.name}: sha256 is {found[:8]}..., the suite says {entry.sha256[:8]}...: the clip changed since it was "
+            f"{entry.name}: sha256 is {str(found)[:8]}..., the suite says {entry.sha256[:8]}...: the clip changed since it was "
             "recorded. Bring the old one back, or record it anew with `bench suite make --force`."
         )
+
+
+def _reference(entry: ClipEntry, wanted: Wanted) -> tuple[Frames, Reference]:
+    check_recorded(entry)
     clip = read_clip(entry.path, entry.name, truncated=wanted.truncated)
     step, there = entry.stride * wanted.stride, len(clip.frames)
     count = length(entry, wanted, there)
     if count is None:
-        raise _TooShort(_too_short(entry, wanted, there))
+        raise _TooShort(too_short(entry, wanted, there))
     notes = list(clip.notes)
     if count < wanted.frames:
         notes.append(f"{there} frames: trimmed to {count}")
@@ -210,7 +229,8 @@ def _reference(entry: ClipEntry, wanted: Wanted) -> tuple[Frames, Reference]:
     return fitted, reference
 
 
-def _too_short(entry: ClipEntry, wanted: Wanted, there: int) -> str:
+def too_short(entry: ClipEntry, wanted: Wanted, there: int) -> str:
+    """The sentence for a clip of which ``length`` gives None."""
     step = entry.stride * wanted.stride
     last = entry.start + (wanted.frames - 1) * step
     if entry.start or step > 1 or (entry.stop is not None and entry.stop < there):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import tomllib
 from collections.abc import Iterator
@@ -17,6 +18,27 @@ from fastvmt.model import CATEGORIES
 from fastvmt.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 MAX_PROMPT_BYTES = 10_000
+
+
+def unusable(text: str) -> str:
+    """Why a text is no prompt, for ``it ...``; empty when it can be one.
+
+    >>> unusable("a red bus"), unusable("a red bus\\x00")
+    ('', 'holds U+0000')
+    """
+    if "\x00" in text:
+        return "holds U+0000"
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        return "holds half of a surrogate pair, which is no character"
+    return f"holds more than {MAX_PROMPT_BYTES} bytes" if size > MAX_PROMPT_BYTES else ""
+
+
+def shortened(text: str) -> str:
+    """A text for a message: control characters escaped, cut after 60 characters."""
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return shown if len(shown) <= 60 else shown[:57] + "..."
 
 
 class Row(BaseModel):
@@ -89,10 +111,17 @@ def list_clips(folder: Path) -> list[str]:
 
 
 def read_text(path: Path) -> str:
+    """A file's text, without a byte order mark.
+
+    Raises:
+        SuiteError: when it cannot be read or is not UTF-8.
+    """
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError:
         raise SuiteError(f"{path.name}: the file is not UTF-8. Save it as UTF-8.") from None
+    except OSError as error:
+        raise SuiteError(f"'{path}' cannot be read: {error.strerror}. Change its permissions.") from None
 
 
 def _toml_cases(path: Path) -> Iterator[tuple[int, Any]]:
@@ -111,31 +140,72 @@ def _toml_cases(path: Path) -> Iterator[tuple[int, Any]]:
     yield from enumerate(cases, start=1)
 
 
-def read_jsonl(path: Path, problems: Problems) -> list[tuple[str, Any]]:
-    """Values of a JSON Lines file with their places; lines that are no JSON become problems."""
-    rows = []
+def read_jsonl(path: Path, problems: Problems) -> list[tuple[str, dict[str, Any]]]:
+    """Objects of a JSON Lines file with their places; lines that are none become problems."""
+    rows: list[tuple[str, dict[str, Any]]] = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
+        place = f"line {number}"
         try:
-            rows.append((f"line {number}", json.loads(line)))
+            row = json.loads(line)
         except json.JSONDecodeError as error:
-            problems.found.append(f"{path.name} line {number}, column {error.colno}: {error.msg}.")
+            problems.found.append(f"{path.name} {place}, column {error.colno}: {error.msg}. One JSON object a line is read.")
         except RecursionError:
-            problems.found.append(f"{path.name} line {number}: nested too deeply.")
+            problems.found.append(f"{path.name} {place}: nested too deeply. One JSON object a line is read.")
+        else:
+            if isinstance(row, dict):
+                rows.append((place, row))
+            else:
+                problems.found.append(f"{path.name} {place}: a JSON object is needed, found {type(row).__name__}.")
     return rows
 
 
-def _csv(path: Path, problems: Problems) -> list[tuple[str, Any]]:
-    reader = csv.DictReader(read_text(path).splitlines())
-    rows: list[tuple[str, Any]] = []
-    for row in reader:
-        place = f"line {reader.line_num}"
-        if None in row:
-            problems.found.append(f"{path.name} {place}: more cells than the header names; put prompts with commas in quotes.")
-            continue
-        rows.append((place, {k: v for k, v in row.items() if v not in (None, "")}))
+def read_csv(path: Path, needed: tuple[str, ...], problems: Problems) -> list[tuple[str, dict[str, Any]]]:
+    """Rows of a CSV file with their places; empty cells count as not given.
+
+    Args:
+        needed: columns that must be there; the first line names the columns.
+        problems: takes what is wrong.
+    """
+    rows: list[tuple[str, dict[str, Any]]] = []
+    # strict: a quote that is never closed would otherwise swallow the rest of the file as one prompt
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True, strict=True)
+    line, header = 1, list[str]()
+    try:
+        for cells in reader:
+            place, line = f"line {line}", reader.line_num + 1  # where a row begins: a cell in quotes may hold several lines
+            if not header:
+                header = [name.strip() for name in cells]
+                if why := _wrong_columns(header, needed):
+                    problems.found.append(f"{path.name} {place}: {why}")
+                    return []
+            elif len(cells) > len(header):
+                what = "more cells than the header names; put prompts with commas in quotes"
+                problems.found.append(f"{path.name} {place}: {what}.")
+            elif cells:
+                rows.append((place, {key: value for key, value in zip(header, cells, strict=False) if value}))
+    except csv.Error as error:
+        problems.found.append(f"{path.name} line {line}: {error}. Check its quotes.")
+    if not header and not problems.found:
+        problems.found.append(f"{path.name} line 1: {_wrong_columns([], needed)}")
     return rows
+
+
+def _wrong_columns(header: list[str], needed: tuple[str, ...]) -> str:
+    for name in header:
+        if header.count(name) > 1:
+            return f"the column '{shortened(name)}' is there twice. Give every column a name of its own."
+    for name in needed:
+        if name not in header:
+            found = shortened(", ".join(header)) or "nothing"
+            first = f"The first line names the columns, with commas between: {', '.join(needed)}."
+            return f"no column '{name}' (found: {found}). {first}"
+    return ""
+
+
+def _csv(path: Path, problems: Problems) -> list[tuple[str, dict[str, Any]]]:
+    return read_csv(path, ("clip", "prompt"), problems)
 
 
 def _manifest(path: Path, problems: Problems) -> list[tuple[str, Any]]:
@@ -182,8 +252,8 @@ def _validated(path: Path, rows: list[tuple[str, Any]], problems: Problems) -> l
             problems.found.append(f"{path.name} {place}: {key}: {what} (known: {', '.join(Row.model_fields)}).")
             continue
         for name, text in (("prompt", row.prompt), ("caption", row.caption)):
-            if "\x00" in text or len(text.encode()) > MAX_PROMPT_BYTES:
-                problems.found.append(f"{path.name} {place}: {name} holds U+0000 or more than {MAX_PROMPT_BYTES} bytes.")
+            if why := unusable(text):
+                problems.found.append(f"{path.name} {place}: {name} {why}.")
         if not row.prompt.strip():
             problems.found.append(f"{path.name} {place}: prompt must be a non-empty string.")
         if row.category not in CATEGORIES:

@@ -84,6 +84,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "ditflow-50": "fastvmt.datasets.davis:DiTFlow50",
         "mtbench": "fastvmt.datasets.mtbench:MTBench",
         "generated": "fastvmt.datasets.generated:Generated",
+        "folder": "fastvmt.datasets.folder:Folder",
         "tapvid-davis": "fastvmt.datasets.tapvid_davis:TapVidDavis",
     },
     "archives": {

@@ -44,7 +44,8 @@ def check(
     from fastvmt.clips import Wanted
     from fastvmt.suites import habits
 
-    wanted = Wanted(1, 1, frames or habits(name).frames or 1, root=root, prompts=prompts)
+    habit = habits(name, root)
+    wanted = Wanted(1, 1, frames or habit.frames or 1, root=root, prompts=prompts, short=habit.short or "error")
     found = suite_tools.check(name, wanted, fast, (lambda _: None) if as_json else print)
     if as_json:
         print(json.dumps(vars(found), ensure_ascii=False))
@@ -65,8 +66,9 @@ def show(name: Name, root: Root = None, prompts: Prompts = None, as_json: Json =
         print(json.dumps(data, ensure_ascii=False))
         return
     for clip in data["clips"]:
-        frames = f", {clip['frames']} frames" if clip.get("frames") else ""
-        print(f"{clip['id']} ({clip['category']}{frames}): {clip['caption']}")
+        frames = [f"{clip['frames']} frames"] if clip.get("frames") else []
+        about = ", ".join([clip["category"], *clip.get("tags", ()), *frames])
+        print(f"{clip['id']} ({about}): {clip['caption']}")
         for text in clip["prompts"]:
             print(f"  - {text}")
 

@@ -23,11 +23,10 @@ from fastvmt.clips import ClipEntry, Problems, Target, inside
 from fastvmt.errors import SuiteError
 from fastvmt.keys import digest
 from fastvmt.model import CATEGORIES
-from fastvmt.prompt_files import read_jsonl, read_text
+from fastvmt.prompt_files import read_jsonl, read_text, unusable
 
 SCHEMA = "vmt-suite/1"
 HEADERS = ("suite.toml", "suite.json")
-MAX_PROMPT_BYTES = 10_000
 ID = r"^[a-z0-9][a-z0-9._-]{0,63}$"
 Kind = Literal["caption", "subject", "scene", "style", "background", "free"]
 
@@ -101,8 +100,8 @@ class PromptRow(_Open):
     def _usable(cls, value: str) -> str:
         if not value.strip():
             raise ValueError("text must be a non-empty string")
-        if "\x00" in value or len(value.encode()) > MAX_PROMPT_BYTES:
-            raise ValueError(f"text holds U+0000 or more than {MAX_PROMPT_BYTES} bytes")
+        if why := unusable(value):
+            raise ValueError(f"text {why}")
         return value
 
 

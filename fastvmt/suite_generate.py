@@ -6,7 +6,6 @@ without loss; their prompts become captions, and the prompts that follow in the 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -18,7 +17,8 @@ from typing import Any
 from fastvmt import card as cards
 from fastvmt.atomic import write_atomic
 from fastvmt.errors import SuiteError
-from fastvmt.prompt_files import MAX_PROMPT_BYTES, Row, read_text
+from fastvmt.keys import noise_seed
+from fastvmt.prompt_files import Row, read_text, unusable
 
 FPS = Fraction(16)
 """What Wan makes; no file of a backbone says it."""
@@ -54,8 +54,8 @@ def read_prompts(path: Path) -> list[str]:
     for number, line in found:
         if line in seen:
             raise SuiteError(f"{path.name} line {number}: the same prompt as line {seen[line]}; take one out.")
-        if "\x00" in line or len(line.encode()) > MAX_PROMPT_BYTES:
-            raise SuiteError(f"{path.name} line {number}: it holds U+0000 or more than {MAX_PROMPT_BYTES} bytes.")
+        if why := unusable(line):
+            raise SuiteError(f"{path.name} line {number}: it {why}.")
         seen[line] = number
     if len(found) < 2:
         raise SuiteError(f"{path.name}: {len(found)} prompts; at least 2 are needed, because a clip's target is another one.")
@@ -139,8 +139,7 @@ class _Sampler:
         from fastvmt.method import Context, Method, Params
         from fastvmt.video import write_lossless
 
-        word = hashlib.sha256(f"{self.facts['seed']}|{text}".encode()).digest()[:8]
-        generator = torch.Generator("cpu").manual_seed(int.from_bytes(word, "big") >> 1)
+        generator = torch.Generator("cpu").manual_seed(noise_seed(self.facts["seed"], text))
         shape = self.card.latent_shape(self.facts["width"], self.facts["height"], self.facts["frames"])
         texts = {
             "target": self.backbone.encode_text(text),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from fastvmt.atomic import write_atomic
-from fastvmt.clips import ClipEntry, Problems, Wanted, content_sha256, length
+from fastvmt.clips import ClipEntry, Problems, Wanted, check_recorded, content_sha256, length, too_short
 from fastvmt.errors import SuiteError
 from fastvmt.keys import digest
-from fastvmt.prompt_files import Row, plain_prompts, read_rows
+from fastvmt.prompt_files import Row, plain_prompts, read_rows, read_text
 from fastvmt.suite_format import (
+    HEADERS,
     SCHEMA,
     ClipRow,
     Header,
@@ -74,7 +77,8 @@ def check(name: str, wanted: Wanted = ANY_SIZE, fast: bool = False, tell: Callab
             line = _check_clip(entry, wanted, fast, checked.warnings)
             same = by_content.setdefault(content_sha256(entry.path), entry.name)
         except (SuiteError, OSError) as error:
-            problems.found.append(str(error) if isinstance(error, SuiteError) else f"{entry.name}: {error.strerror}.")
+            why = f"{entry.name}: cannot be read ({(getattr(error, 'strerror', None) or 'unknown reason').lower()})."
+            problems.found.append(str(error) if isinstance(error, SuiteError) else why)
             continue
         if same != entry.name:
             checked.warnings.append(f"{same} and {entry.name} are the same clip (sha256 {content_sha256(entry.path)[:8]}...).")
@@ -96,34 +100,36 @@ def entries_digest(entries: Iterable[ClipEntry]) -> str:
 
 
 def _check_clip(entry: ClipEntry, wanted: Wanted, fast: bool, warnings: list[str]) -> str:
-    if not entry.path.exists():
-        raise SuiteError(f"{entry.name}: there is no such clip in '{entry.path.parent}'.")
-    if entry.sha256 and content_sha256(entry.path) != entry.sha256:
-        raise SuiteError(f"{entry.name}: its sha256 is not the one that the suite recorded; the clip changed. Bring it back.")
+    check_recorded(entry)
     for target in entry.targets:
-        words = len(target.text) // 3
-        if words > 512:
-            warnings.append(f"{entry.name}: prompt '{target.id}' is about {words} tokens; Wan reads 512 and CLIP 77 of them.")
-    if entry.frames is not None and length(entry, wanted, entry.frames) is None:
-        warnings.append(_short(entry, wanted, entry.frames))
+        tokens = len(target.text) // 3
+        if tokens > 512:
+            warnings.append(f"{entry.name}: prompt '{target.id}' is about {tokens} tokens; Wan reads 512 and CLIP 77 of them.")
     if fast:
+        if entry.frames is not None:
+            _check_length(entry, wanted, entry.frames, warnings)
         return f"{entry.name}: {len(entry.targets)} prompts"
     clip = read_clip(entry.path, entry.name)
     count, (height, width) = len(clip.frames), clip.frames.shape[1:3]
     if entry.frames is not None and entry.frames != count:
         raise SuiteError(f"{entry.name}: {count} frames decode, the suite says {entry.frames}. Bring the old clip back.")
-    if length(entry, wanted, count) is None:
-        raise SuiteError(
-            f"{entry.name}: {count} frames, {wanted.frames} needed. Use --short-clips skip|trim, or fewer --frames."
-        )
+    _check_length(entry, wanted, count, warnings)
     warnings += [f"{entry.name}: {note}." for note in (*clip.notes, *remarks(clip.frames))]
     return (
         f"{entry.name}: width {width}, height {height}, {count} frames, {float(clip.fps):g} fps, {len(entry.targets)} prompts"
     )
 
 
-def _short(entry: ClipEntry, wanted: Wanted, count: int) -> str:
-    return f"{entry.name}: {count} frames, {wanted.frames} needed; a run leaves it out or trims it (--short-clips)."
+def _check_length(entry: ClipEntry, wanted: Wanted, count: int, warnings: list[str]) -> None:
+    """A clip that is too short is a warning, because --short-clips and --frames are a run's; one with no frame is not."""
+    if length(entry, wanted, count) is not None:
+        return
+    if length(entry, replace(wanted, short="trim"), count) is None:
+        raise SuiteError(f"{entry.name}: it begins at frame {entry.start}, and the clip has {count}. Correct start.")
+    said = too_short(entry, wanted, count)
+    if wanted.short == "skip":
+        said = f"{said.split('. Use')[0]}; a run leaves it out unless told otherwise with --short-clips."
+    warnings.append(said)
 
 
 def remarks(frames: Frames) -> list[str]:
@@ -149,21 +155,26 @@ def make(
 ) -> Path:
     """Write ``suite.toml``, ``clips.jsonl`` and ``prompts.jsonl`` for a folder of clips and prompts, by decoding every clip.
 
-    A folder that is a suite already is read anew from its plain prompt files, or, without any, from the suite itself.
+    A folder that is a suite already is read anew from its plain prompt files, or, without any, from the suite itself. Its
+    header stays as it is but for what is given here and for ``frozen``, which is taken out.
 
     Args:
+        title, licence, source: for the header; "" leaves what is there.
         rows: clips and prompts, instead of reading them from the folder's prompt files.
 
     Raises:
         SuiteError: for what is wrong with clips or prompts (all of it), or when the files are there and not ``force``.
     """
-    header_path = folder / "suite.toml"
     if not folder.is_dir():
         raise SuiteError(f"'{folder}' is no folder. Give the folder that holds the clips and their prompts.")
-    old = [n for n in ("suite.toml", "clips.jsonl") if (folder / n).exists()]
+    old = [n for n in (*HEADERS, "clips.jsonl") if (folder / n).exists()]
     if old and not force:
         raise SuiteError(f"{folder / old[0]} is there already. Use --force to write it anew.")
+    before, header_path = read_header(folder) if is_suite(folder) else (None, folder / "suite.toml")
     entries, problems = _listed(folder, rows)
+    if before:  # a clip that only has the header's licence follows it
+        entries = [replace(e, licence="") if e.licence == before.licence else e for e in entries]
+    of_clips = licence or (before.licence if before else "")
     clips, prompts, used = [], [], set[str]()
     for entry in entries:
         try:
@@ -172,20 +183,21 @@ def make(
             problems.found.append(str(error))
             continue
         name = _free(entry.id, used)
-        clips.append(_clip_row(folder, entry, name, clip, licence))
+        clips.append(_clip_row(folder, entry, name, clip, of_clips))
         prompts += [
             PromptRow(clip=name, id=t.id, text=t.text, kind=t.kind, negative=t.negative)  # type: ignore[arg-type]
             for t in entry.targets
         ]
     problems.raise_if_any()
-    slug = _free(
-        "".join(c if c.isalnum() and c.isascii() else "-" for c in folder.resolve().name.lower()).strip("-")[:60] or "suite",
-        set(),
-    )
+    given = {k: v for k, v in (("title", title), ("licence", licence), ("source", source)) if v}
+    if before:
+        header = edited(header_path, {"frozen": None, **given})
+    else:
+        slug = "".join(c if c.isalnum() and c.isascii() else "-" for c in folder.resolve().name.lower()).strip("-")[:60]
+        header = _toml({"schema": SCHEMA, "id": slug or "suite", **given})
     _write_table(folder / "clips.jsonl", clips)
     _write_table(folder / "prompts.jsonl", prompts)
-    header = {"schema": SCHEMA, "id": slug, "title": title, "licence": licence, "source": source}
-    write_atomic(header_path, _toml(header))  # last: without it the folder is no suite
+    write_atomic(header_path, header)  # last: without it the folder is no suite
     return header_path
 
 
@@ -197,7 +209,7 @@ def _listed(folder: Path, rows: list[Row] | None) -> tuple[list[ClipEntry], Prob
         return entries_from_rows(folder, rows, problems), problems
     if is_suite(folder):  # its digests are about to be written anew: they must not be compared
         return [replace(e, sha256=None, frames=None) for e in read_suite(folder, problems)], problems
-    found = entries_of(str(folder), ANY_SIZE)
+    found = entries_of(str(folder.resolve()), ANY_SIZE)  # whole, because a folder may be called as a registered suite is
     assert found is not None  # a path is always listed
     return found
 
@@ -225,18 +237,47 @@ def _write_table(path: Path, rows: Iterable[ClipRow | PromptRow]) -> None:
     write_atomic(path, "".join(f"{line}\n" for line in lines))
 
 
-def _toml(values: dict[str, Any]) -> str:
-    """Plain keys with strings and integers as TOML; a JSON string is a TOML string."""
-    return "".join(f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in values.items() if v not in (None, ""))
+def _toml(values: Mapping[str, str]) -> str:
+    """Lines of TOML; a JSON string is a TOML string, but for U+007F."""
+    return "".join(f"{k} = {json.dumps(v, ensure_ascii=False)}\n".replace("\x7f", "\\u007f") for k, v in values.items())
+
+
+def edited(file: Path, changes: Mapping[str, str | None]) -> str:
+    """The text of a header with some keys changed and everything else, comments and unknown tables too, as it was.
+
+    Args:
+        file: suite.toml or suite.json; changes: new values, None for a key to be taken out.
+
+    Raises:
+        SuiteError: when the TOML is written in a way that this cannot change (a value of several lines, for one).
+    """
+    text, new = read_text(file), {k: v for k, v in changes.items() if v is not None}
+    if file.suffix == ".json":
+        kept = {k: v for k, v in json.loads(text).items() if k not in changes}
+        return json.dumps(kept | new, indent=1, ensure_ascii=False) + "\n"
+    old = tomllib.loads(text)
+    lines = text.splitlines(keepends=True)
+    top = next((n for n, line in enumerate(lines) if line.lstrip().startswith("[")), len(lines))
+    keys = "|".join(map(re.escape, changes))
+    gone = re.compile(rf"""\s*["']?({keys})["']?\s*=""")
+    text = _toml(new) + "".join(line for n, line in enumerate(lines) if n >= top or not gone.match(line))
+    try:
+        done = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        done = {}
+    if done != {k: v for k, v in old.items() if k not in changes} | new:
+        wish = ", ".join(f"{k} = '{v}'" if v is not None else f"no {k}" for k, v in changes.items())
+        raise SuiteError(f"{file.name}: it cannot be changed by line. Write {wish} into it yourself.")
+    return text
 
 
 def freeze(folder: Path) -> str:
     """Write the digest of clips and prompts into ``suite.toml``; from then on a changed table is refused.
 
     Raises:
-        SuiteError: when the suite has problems, or its header is JSON.
+        SuiteError: when the suite has problems, or a clip has no sha256.
     """
-    header, file = read_header(folder)
+    _, file = read_header(folder)
     problems = Problems()
     clips, prompts = read_tables(file.parent, problems)
     problems.raise_if_any()
@@ -246,8 +287,7 @@ def freeze(folder: Path) -> str:
             f"clips.jsonl: '{unrecorded[0]}' has no sha256, so freezing would hold nothing. `bench suite make` writes it."
         )
     frozen = tables_digest(clips, prompts)
-    values = header.model_dump(by_alias=True) | {"frozen": frozen}
-    write_atomic(file, _toml(values) if file.suffix == ".toml" else json.dumps(values, indent=1, ensure_ascii=False) + "\n")
+    write_atomic(file, edited(file, {"frozen": frozen}))
     return frozen
 
 
@@ -269,7 +309,7 @@ def show(name: str, wanted: Wanted = ANY_SIZE) -> dict[str, Any]:
     rows: list[dict[str, Any]] = [
         {
             "id": e.id, "category": e.category, "caption": e.caption, "frames": e.frames, "start": e.start, "stride": e.stride,
-            "licence": e.licence, "prompts": [t.text for t in e.targets],
+            "licence": e.licence, "tags": list(e.tags), "prompts": [t.text for t in e.targets],
         }
         for e in entries
     ]  # fmt: skip

@@ -20,6 +20,7 @@ from fastvmt.video import Frames
 __all__ = [
     "Drawing",
     "Listing",
+    "Pointing",
     "Wanted",
     "entries_from_rows",
     "entries_of",
@@ -47,6 +48,17 @@ class Listing(Protocol):
         """
 
 
+class Pointing(Protocol):
+    """A registered suite that stands for a folder of the user's."""
+
+    def path(self, root: Path | None) -> Path:
+        """The folder.
+
+        Raises:
+            SuiteError: when none was named or it is not there.
+        """
+
+
 def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[list[ClipEntry], Problems] | None:
     """What a suite names, without opening a clip, and what is wrong so far; None for one that makes its clips itself.
 
@@ -57,8 +69,11 @@ def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[li
     problems = Problems()
     if name in registry.suites.names():
         source = registry.suites.get(name)()
-        return (source.entries(wanted), problems) if hasattr(source, "entries") else None
-    path = Path(name)
+        if not hasattr(source, "path"):
+            return (source.entries(wanted), problems) if hasattr(source, "entries") else None
+        path = source.path(wanted.root)
+    else:
+        path = Path(name)
     if not path.exists():
         try:
             registry.suites.get(name)
@@ -96,12 +111,20 @@ class Habits:
     short: Short | None = None
 
 
-def habits(name: str) -> Habits:
-    """Of a registered suite (class attributes ``frames`` and ``short``) or of a suite folder (``frames`` in its header)."""
+def habits(name: str, root: Path | None = None) -> Habits:
+    """Of a registered suite (class attributes ``frames`` and ``short``) or of a suite folder (``frames`` in its header).
+
+    Args:
+        root: as in ``Wanted``; where the suite stands for a folder, that one.
+    """
+    path = Path(name)
     if name in registry.suites.names():
         source = registry.suites.get(name)
-        return Habits(getattr(source, "frames", None), getattr(source, "short", None))
-    path = Path(name)
+        if not hasattr(source, "path"):
+            return Habits(getattr(source, "frames", None), getattr(source, "short", None))
+        if root is None:
+            return Habits()
+        path = root
     return Habits(read_header(path)[0].frames) if path.exists() and is_suite(path) else Habits()
 
 
@@ -129,7 +152,11 @@ def _path_entries(path: Path, prompt: str | None, problems: Problems) -> list[Cl
             problems.found.append(f"{path.name}: a single clip needs --prompt TEXT.")
     else:
         root = path if path.is_dir() else path.parent
-        rows = read_rows(path, prompt, problems)
+        try:
+            rows = read_rows(path, prompt, problems)
+        except OSError as error:
+            why = (error.strerror or "unknown reason").lower()
+            raise SuiteError(f"Suite '{path}': '{error.filename}' cannot be read ({why}).") from None
     return entries_from_rows(root, rows, problems)
 
 

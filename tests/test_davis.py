@@ -15,6 +15,7 @@ from PIL import Image
 
 from fastvmt.clips import Wanted, load, undecoded
 from fastvmt.errors import SuiteError
+from fastvmt.suite_tools import check
 
 TRAINVAL = [f for f in facts().values() if f.split != "test-dev"]
 RANGED = [f for f in facts().values() if f.span]
@@ -266,6 +267,16 @@ def test_the_short_clip_is_named_by_the_loader(copies: dict[str, Path]) -> None:
         list(load(found, wanted(None)))
     trimmed = {case.id: frames.shape[0] for case, frames in load(found, wanted(None, short="trim"))}
     assert (trimmed["dog--p1"], trimmed["dog-agility--p1"]) == (33, 25)
+
+
+def test_a_check_passes_and_names_the_short_clip(copies: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    few = [facts()[name] for name in ("bear", "dog-agility")]
+    monkeypatch.setattr(Davis2016, "clips", lambda _: few)
+    for fast in (True, False):
+        found = check("davis2016-50", wanted(copies["2017"], short="skip"), fast)
+        assert (found.clips, found.prompts, len(found.lines)) == (2, 10, 2)
+        short = [w for w in found.warnings if "33 needed" in w]
+        assert short == ["dog-agility: 25 frames, 33 needed; a run leaves it out unless told otherwise with --short-clips."]
 
 
 # DiTFlow's list ------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from fastvmt.datasets.mtbench import MTBench, first_mask, tracks
+from helpers import bench
 from PIL import Image
 
 from fastvmt.clips import Wanted, undecoded
@@ -206,3 +207,9 @@ def test_tracks_that_are_none_are_refused_and_nothing_in_them_runs(
         with pytest.raises(SuiteError, match=said):
             tracks(file.parent.parent, 720, 480)
     assert not (tmp_path / "ran").exists()
+
+
+def test_show_names_the_difficulty(graded: Path) -> None:
+    said = bench("suite", "show", "mtbench", "--root", graded)
+    assert "ant (uncategorised, hard): Someone dances (ant)." in said.out.splitlines(), said.err
+    assert bench("suite", "show", "mtbench", "--root", graded, "--json").data["clips"][1]["tags"] == ["medium"]

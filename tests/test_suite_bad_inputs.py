@@ -1,0 +1,245 @@
+"""Bad inputs of whole suites: each ends in one clear sentence, a warning, or is passed over as it should be."""
+
+from __future__ import annotations
+
+import json
+import os
+import unicodedata
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import pytest
+from helpers import bench
+from test_suites import clip
+from test_video import make as encode
+from test_video import noise
+
+from fastvmt.clips import Wanted
+from fastvmt.errors import SuiteError, UserError
+from fastvmt.prompt_files import list_clips
+from fastvmt.suite_tools import check
+from fastvmt.suites import open_suite
+
+WANTED = Wanted(32, 32, 17)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """20 frames of width 64, height 48."""
+    return encode(tmp_path_factory.mktemp("video") / "x.mp4", noise(20)).read_bytes()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, video: bytes) -> Path:
+    (tmp_path / "bus.mp4").write_bytes(video)
+    return tmp_path
+
+
+def complaint(folder: Path, wanted: Wanted = WANTED, prompt: str | None = "a tram") -> str:
+    """What a run says; always one line."""
+    with pytest.raises(SuiteError) as caught:
+        list(open_suite(str(folder), wanted, prompt))
+    said = str(caught.value)
+    assert "\n" not in said
+    return said
+
+
+# Sizes and lengths ---------------------------------------------------------------------------------------------------
+
+
+def test_a_clip_is_not_enlarged_unless_asked(folder: Path) -> None:
+    said = "bus.mp4: width 64, height 48 px, wanted width 96, height 64: would upscale 1.5x. Pass --allow-upscale, or a smaller --width and --height."
+    assert complaint(folder, Wanted(96, 64, 17)) == said
+    ((case, frames),) = open_suite(str(folder), Wanted(96, 64, 17, upscale=True), "a tram")
+    assert frames.shape == (17, 64, 96, 3) and case.reference.width == 96
+
+
+def test_a_crop_to_less_than_half_is_refused(folder: Path) -> None:
+    """Width 64, height 48 cropped to a column of width 16, height 48 keeps a quarter."""
+    assert (
+        complaint(folder, Wanted(16, 48, 17)) == "bus.mp4: a crop would keep 25% of the frame. Pass --fit pad or --fit stretch."
+    )
+    for fit in ("pad", "stretch"):
+        assert len(list(open_suite(str(folder), Wanted(16, 48, 17, fit=fit), "a tram"))) == 1
+    assert len(list(open_suite(str(folder), Wanted(32, 48, 17), "a tram"))) == 1  # a half is enough
+
+
+def test_short_clips_stop_are_left_out_or_trimmed(folder: Path) -> None:
+    assert complaint(folder, Wanted(32, 32, 33)) == (
+        "bus.mp4: 20 frames, 33 needed. Use --short-clips skip|trim (trim would use 17), or --frames for fewer."
+    )
+    left_out: list[str] = []
+    assert list(open_suite(str(folder), Wanted(32, 32, 33, short="skip"), "a tram", left_out)) == []
+    assert left_out and left_out[0].startswith("bus.mp4: 20 frames, 33 needed.")
+    ((case, frames),) = open_suite(str(folder), Wanted(32, 32, 33, short="trim"), "a tram")
+    whole = next(iter(open_suite(str(folder), WANTED, "a tram")))[1]
+    assert np.array_equal(frames, whole) and case.reference.notes == ("20 frames: trimmed to 17",)
+
+
+def test_short_clips_from_the_command_line(folder: Path) -> None:
+    command = ("plan", "--suite", folder, "--prompt", "a tram", "--methods", "none", "--no-controls", "--frames", "33",
+               "--width", "32", "--height", "32")  # fmt: skip
+    assert bench(*command).code == 2
+    skipped = bench(*command, "--short-clips", "skip")
+    assert skipped.code == 2 and "no clip is left (bus.mp4: 20 frames, 33 needed" in skipped.err
+    trimmed = bench(*command, "--short-clips", "trim", "--json")
+    assert trimmed.code == 0 and trimmed.data["jobs"] == 1, trimmed.err
+    assert bench(*command, "--short-clips", "loop").code == 2
+
+
+def test_a_number_of_frames_that_no_model_makes(folder: Path) -> None:
+    said = bench("plan", "--suite", folder, "--prompt", "a tram", "--methods", "none", "--frames", "32")
+    assert said.code == 2 and "4k+1" in said.err and len(said.err.strip().splitlines()) == 1
+
+
+def test_a_truncated_clip_is_refused_or_kept_by_choice(tmp_path: Path) -> None:
+    path = encode(tmp_path / "cut.mkv", noise(60), "libx264rgb", "rgb24")
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 6 // 10])
+    said = complaint(tmp_path)
+    assert said.startswith("cut.mkv: stops at frame ") and "or pass --allow-truncated" in said
+    ((case, _),) = open_suite(str(tmp_path), Wanted(32, 32, 17, truncated=True), "a tram")
+    assert "truncated or corrupt" in case.reference.notes[0]
+
+
+# What lies in the folder ---------------------------------------------------------------------------------------------
+
+
+def test_files_of_operating_systems_pipes_and_other_kinds_are_passed_over(folder: Path, video: bytes) -> None:
+    for name in ("._bus.mp4", ".DS_Store", "Thumbs.db", "desktop.ini", "notes.pdf", ".hidden.mp4"):
+        (folder / name).write_bytes(video)
+    (folder / "__MACOSX").mkdir()
+    (folder / "__MACOSX" / "00000.png").write_bytes(b"x")
+    (folder / "empty folder").mkdir()
+    os.mkfifo(folder / "pipe.mp4")
+    assert list_clips(folder) == ["bus.mp4"]
+    assert len(list(open_suite(str(folder), WANTED, "a tram"))) == 1
+
+
+def test_a_pipe_that_is_named_as_a_clip_is_refused_and_not_waited_for(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.mp4")
+    said = "pipe.mp4: neither a regular file nor a folder. Take it out of the suite."
+    for extra in ({}, {"sha256": "0" * 64}):
+        (folder / "prompts.jsonl").write_text(json.dumps({"clip": "pipe.mp4", "prompt": "x", **extra}))
+        assert complaint(folder, prompt=None) == said
+        for fast in (True, False):
+            with pytest.raises(SuiteError) as caught:
+                check(str(folder), fast=fast)
+            assert str(caught.value) == said
+
+
+def test_a_folder_that_cannot_be_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert complaint(folder) == f"Suite '{folder}': '{folder}' cannot be read (permission denied)."
+
+
+def test_the_same_clip_twice_is_a_warning(folder: Path, video: bytes) -> None:
+    (folder / "bus2.mp4").write_bytes(video)
+    (folder / "prompts.txt").write_text("a tram\n")
+    found = check(str(folder))
+    assert next(w for w in found.warnings if "same clip" in w).startswith("bus.mp4 and bus2.mp4 are the same clip (sha256 ")
+    assert found.clips == 2
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("name", ["café ☕.mp4", "−x.mp4", "-x #1.mp4", "10:30.mp4", "%2e.mp4", "שלום.mp4"])
+def test_file_names_of_any_kind(tmp_path: Path, video: bytes, name: str, form: Literal["NFC", "NFD"]) -> None:
+    name = unicodedata.normalize(form, name)
+    (tmp_path / name).write_bytes(video)
+    (tmp_path / "prompts.jsonl").write_text(json.dumps({"clip": name, "prompt": "a tram"}))
+    ((case, _),) = open_suite(str(tmp_path), WANTED)
+    assert case.id.isascii() and "/" not in case.id and case.reference.source == name
+
+
+# Prompts -------------------------------------------------------------------------------------------------------------
+
+
+def prompted(folder: Path, prompt: str) -> Path:
+    (folder / "prompts.jsonl").write_text(json.dumps({"clip": "bus.mp4", "prompt": prompt}))
+    return folder
+
+
+def test_a_prompt_beyond_what_a_text_encoder_reads_is_a_warning(folder: Path) -> None:
+    assert not any("tokens" in w for w in check(str(prompted(folder, "a tram " * 200))).warnings)
+    found = check(str(prompted(folder, "a tram " * 300)))
+    assert "bus.mp4: prompt '1' is about 700 tokens; Wan reads 512 and CLIP 77 of them." in found.warnings
+
+
+@pytest.mark.parametrize(
+    "prompt", ["‮a tram‬", "a\u200btram", "a 🚋", "a\ttram\x1b[31m", "../../etc/passwd", "a tram\nat night", "nan"]
+)
+def test_any_text_is_a_prompt_and_no_file_name(folder: Path, prompt: str) -> None:
+    ((case, _),) = open_suite(str(prompted(folder, prompt)), WANTED)
+    assert case.prompt == prompt and case.id == "bus--1"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "words"),
+    [
+        ("x" * 10_001, "prompts.jsonl line 1: prompt holds more than 10000 bytes."),
+        ("é" * 5_001, "prompts.jsonl line 1: prompt holds more than 10000 bytes."),
+        ("a\x00b", "prompts.jsonl line 1: prompt holds U+0000."),
+        ("\t \n", "prompts.jsonl line 1: prompt must be a non-empty string."),
+    ],
+)
+def test_texts_that_are_no_prompts(folder: Path, prompt: str, words: str) -> None:
+    assert complaint(prompted(folder, prompt), prompt=None) == words
+
+
+def test_half_a_surrogate_pair_is_no_text(folder: Path) -> None:
+    said = "prompts.jsonl line 1: prompt holds half of a surrogate pair, which is no character."
+    assert complaint(prompted(folder, "\ud83d tram"), prompt=None) == said
+
+
+def test_the_longest_prompt_is_accepted(folder: Path) -> None:
+    assert len(list(open_suite(str(prompted(folder, "x" * 10_000)), WANTED))) == 1
+
+
+# CSV -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_quoted_cell_of_a_csv_file_may_hold_lines_commas_and_quotes(folder: Path) -> None:
+    (folder / "prompts.csv").write_bytes(
+        b'clip, prompt,caption\r\nbus.mp4,"a tram,\r\n""at night""",\r\n\r\nbus.mp4, a boat,\r\n'
+    )
+    assert [c.prompt for c, _ in open_suite(str(folder), WANTED)] == ['a tram,\r\n"at night"', "a boat"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('clip,prompt\nbus.mp4,"a tram\nbus.mp4,a boat\n', "prompts.csv line 2: unexpected end of data. Check its quotes."),
+        ('clip,prompt\nbus.mp4,"a tram" x\n', "prompts.csv line 2: ',' expected after '\"'. Check its quotes."),
+        ("clip;prompt\nbus.mp4;a tram\n", "prompts.csv line 1: no column 'clip' (found: clip;prompt). "),
+        ("", "prompts.csv line 1: no column 'clip' (found: nothing). "),
+        ("clip,prompt,prompt\nbus.mp4,a,b\n", "prompts.csv line 1: the column 'prompt' is there twice. "),
+        ("clip,prompt\n\nbus.mp4,a\n\nbus.mp4,a tram, red\n", "prompts.csv line 5: more cells than"),
+        ("clip,text\nbus.mp4,a tram\n", "prompts.csv line 1: no column 'prompt' (found: clip, text). "),
+        ("clip,prompt\nbus.mp4,a tram, red\n", "prompts.csv line 2: more cells than the header names; put prompts with "),
+    ],
+)
+def test_csv_files_that_would_be_misread(folder: Path, text: str, words: str) -> None:
+    (folder / "prompts.csv").write_text(text)
+    assert complaint(folder, prompt=None).startswith(words)
+
+
+def test_a_line_that_is_json_but_no_object(folder: Path) -> None:
+    (folder / "prompts.jsonl").write_text('["bus.mp4", "a tram"]\n')
+    assert complaint(folder, prompt=None) == "prompts.jsonl line 1: a JSON object is needed, found list."
+
+
+def test_a_suite_that_is_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UserError) as caught:
+        open_suite(str(tmp_path / "pipe"), WANTED, "a tram")
+    assert "cannot be read" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_clips_are_named_in_the_folders_own_words(tmp_path: Path) -> None:
+    clip(tmp_path / "a.mp4")
+    with pytest.raises(SuiteError, match="^b.mp4: there is no such clip in "):
+        (tmp_path / "prompts.jsonl").write_text('{"clip": "b.mp4", "prompt": "x"}')
+        list(open_suite(str(tmp_path), WANTED))

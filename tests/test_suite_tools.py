@@ -1,0 +1,182 @@
+"""``bench suite``: what a check warns of and refuses, and headers that survive freezing and making anew."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import bench
+from test_suites import clip
+
+from fastvmt.clips import Wanted
+from fastvmt.errors import SuiteError
+from fastvmt.keys import noise_seed
+from fastvmt.suite_tools import check, freeze, make, show
+from fastvmt.suites import habits, open_suite
+
+HEADER = """# ours
+schema = "vmt-suite/1"
+id = "my-own"
+title = "two\\u0007 clips"  # kept
+licence = "CC0-1.0"
+frames = 17
+
+[mood]
+frozen = "not this one"
+list = [1, 2]
+"""
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    return clip(tmp_path_factory.mktemp("video") / "x.mp4", frames=20).read_bytes()
+
+
+@pytest.fixture
+def folder(tmp_path: Path, video: bytes) -> Path:
+    made = tmp_path / "clips"
+    made.mkdir()
+    (made / "bus.mp4").write_bytes(video)
+    (made / "prompts.txt").write_text("a tram\n")
+    return made
+
+
+@pytest.fixture
+def suite(folder: Path) -> Path:
+    make(folder)
+    (folder / "suite.toml").write_text(HEADER)
+    return folder
+
+
+@pytest.mark.parametrize("recorded", [True, False])
+@pytest.mark.parametrize("fast", [True, False])
+def test_a_short_clip_is_a_warning(folder: Path, recorded: bool, fast: bool) -> None:
+    if recorded:
+        make(folder)
+    found = check(str(folder), Wanted(1, 1, 33), fast)
+    said = "bus: 20 frames, 33 needed. Use --short-clips skip|trim (trim would use 17), or --frames for fewer."
+    said = said if recorded else said.replace("bus", "bus.mp4")
+    assert found.warnings == ([] if fast and not recorded else [said]) and found.clips == 1
+    told = check(str(folder), Wanted(1, 1, 33, short="skip"), fast).warnings
+    assert not told or told[0].endswith("20 frames, 33 needed; a run leaves it out unless told otherwise with --short-clips.")
+
+
+def test_a_clip_that_begins_after_its_end_is_refused(suite: Path) -> None:
+    row = json.loads((suite / "clips.jsonl").read_text())
+    (suite / "clips.jsonl").write_text(json.dumps(row | {"start": 20}))
+    for fast in (True, False):
+        with pytest.raises(SuiteError, match="^bus: it begins at frame 20, and the clip has 20. Correct start.$"):
+            check(str(suite), fast=fast)
+
+
+def test_a_changed_clip_is_said_alike_by_check_and_by_a_run(suite: Path) -> None:
+    clip(suite / "bus.mp4", frames=21, seed=5)
+    said = set()
+    for act in (lambda: check(str(suite)), lambda: list(open_suite(str(suite), Wanted(32, 32, 17)))):
+        with pytest.raises(SuiteError, match="changed since it was recorded") as caught:
+            act()
+        said.add(str(caught.value))
+    assert len(said) == 1
+
+
+def test_freezing_changes_one_line_of_the_header(suite: Path) -> None:
+    digest = freeze(suite)
+    assert (suite / "suite.toml").read_text() == f'frozen = "{digest}"\n{HEADER}'
+    assert freeze(suite) == digest and (suite / "suite.toml").read_text() == f'frozen = "{digest}"\n{HEADER}'
+    assert check(str(suite)).clips == 1
+
+
+def test_a_header_that_cannot_be_changed_by_line_is_left_alone(suite: Path) -> None:
+    text = HEADER.replace("# ours\n", 'frozen = """\n0"""\n')
+    (suite / "suite.toml").write_text(text)
+    (suite / "prompts.txt").unlink()
+    with pytest.raises(SuiteError, match="^suite.toml: it cannot be changed by line. Write frozen = '[0-9a-f]{64}' into it"):
+        freeze(suite)
+    assert (suite / "suite.toml").read_text() == text
+
+
+def test_a_json_header_is_frozen_with_what_else_it_says(suite: Path) -> None:
+    (suite / "suite.toml").unlink()
+    (suite / "suite.json").write_text('{"schema": "vmt-suite/1", "id": "x", "mood": {"a": [1]}}')
+    digest = freeze(suite)
+    assert json.loads((suite / "suite.json").read_text()) == {
+        "schema": "vmt-suite/1", "id": "x", "mood": {"a": [1]}, "frozen": digest,
+    }  # fmt: skip
+    with pytest.raises(SuiteError, match="suite.json is there already"):
+        make(suite)
+    assert make(suite, source="here", force=True).name == "suite.json"
+    assert json.loads((suite / "suite.json").read_text())["source"] == "here" and not (suite / "suite.toml").exists()
+
+
+def test_making_anew_keeps_the_header_but_for_what_is_given(suite: Path) -> None:
+    freeze(suite)
+    (suite / "prompts.txt").write_text("a tram\na boat\n")
+    make(suite, force=True)
+    assert (suite / "suite.toml").read_text() == HEADER
+    rows = [json.loads(line) for line in (suite / "clips.jsonl").read_text().splitlines()]
+    assert rows[0]["licence"] == "CC0-1.0" and check(str(suite)).prompts == 2
+    (suite / "prompts.txt").unlink()  # from its own lists
+    make(suite, title='a "new"\x7f \U0001f68c', licence="CC-BY-4.0", force=True)
+    found = tomllib.loads((suite / "suite.toml").read_text())
+    assert found == tomllib.loads(HEADER) | {"title": 'a "new"\x7f \U0001f68c', "licence": "CC-BY-4.0"}
+    assert json.loads((suite / "clips.jsonl").read_text())["licence"] == "CC-BY-4.0"
+
+
+@pytest.mark.parametrize("called", ["folder", "shapes", "generated"])
+def test_a_folder_may_be_called_as_a_registered_suite_is(folder: Path, called: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    folder.rename(called)
+    make(Path(called))
+    assert check(f"./{called}").clips == 1
+
+
+def test_the_suite_folder_gives_the_cases_of_the_folder(folder: Path, tmp_path: Path) -> None:
+    size = Wanted(32, 32, 17)
+    by_name = list(open_suite("folder", Wanted(32, 32, 17, root=folder)))
+    by_path = list(open_suite(str(folder), size))
+    assert [c for c, _ in by_name] == [c for c, _ in by_path] and len(by_name) == 1
+    assert np.array_equal(by_name[0][1], by_path[0][1])
+    (folder / "prompts.txt").unlink()
+    assert [c.prompt for c, _ in open_suite("folder", Wanted(32, 32, 17, root=folder), "a boat")] == ["a boat"]
+    make_header(folder)
+    assert habits("folder", folder).frames == habits(str(folder)).frames == 17 and habits("folder").frames is None
+    for root, words in ((None, "Pass --root FOLDER"), (tmp_path / "gone", "gone' is no folder")):
+        with pytest.raises(SuiteError, match=words):
+            open_suite("folder", Wanted(32, 32, 17, root=root))
+
+
+def make_header(folder: Path) -> None:
+    (folder / "suite.toml").write_text(HEADER)
+
+
+def test_the_suite_folder_is_listed_described_checked_and_planned(folder: Path) -> None:
+    about = bench("describe", "folder", "--json").data
+    assert {"size", "licence", "how"} <= set(about) and "prompts.txt" in about["about"]
+    said = bench("suite", "check", "folder", "--root", folder)
+    assert said.code == 0 and "1 clips, 1 prompts" in said.out
+    plan = bench("plan", "--suite", "folder", "--root", folder, "--methods", "none", "--no-controls",
+                 "--frames", "17", "--allow-upscale", "--json")  # fmt: skip
+    assert plan.code == 0 and plan.data["jobs"] == 1, plan.err
+
+
+@pytest.mark.parametrize("name", ["shapes", "davis2016-50", "ditflow-50", "mtbench", "generated", "folder", "tapvid-davis"])
+def test_every_suite_says_its_size_and_licence(name: str) -> None:
+    from fastvmt.catalog import describe
+
+    about = describe(name)
+    assert about["size"] and about["licence"] and about["summary"]
+    assert name == "shapes" or about["how"]
+
+
+def test_show_prints_what_is_listed(suite: Path) -> None:
+    assert show(str(suite))["clips"][0]["tags"] == []
+    said = bench("suite", "show", suite)
+    assert said.out == "bus (uncategorised, 20 frames): \n  - a tram\n"
+
+
+def test_the_seed_of_noise_never_changes() -> None:
+    """Videos of one seed are compared across runs and versions: another formula would be other noise."""
+    assert noise_seed(0, "a red bus") == 3126268619049184935
