@@ -12,9 +12,6 @@ import argparse
 import math
 import os
 import statistics
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import MethodType
 
 import torch
 from fastvmt.datasets.scene import draw
@@ -22,30 +19,15 @@ from fastvmt.datasets.shapes import make_scene, stream
 
 from fastvmt import card as cards
 from fastvmt import specs
-from fastvmt.backbone import Backbone, Taps
+from fastvmt.backbone import Backbone
 from fastvmt.denoise import denoise
 from fastvmt.measure import Stages
 from fastvmt.method import Context
 from fastvmt.sigmas import sigma_grid
 
 FULL = "fastvmt"
-NO_EXIT = "fastvmt, no early exit"
+NO_EXIT = "fastvmt:no-early-exit"
 LABELS = ("none", FULL, NO_EXIT, "fastvmt:no-step-skip", "fastvmt:no-window", "ditflow", "ditflow:inner=10")
-
-
-@contextmanager
-def whole_model(backbone: Backbone) -> Iterator[None]:
-    """Taps that run every block, as a method would whose hooks do not stop the model."""
-    early = backbone._keep
-
-    def keep(self: Backbone, taps: Taps, name: str, last: bool):  # type: ignore[no-untyped-def]
-        return early(taps, name, False)
-
-    backbone._keep = MethodType(keep, backbone)  # type: ignore[method-assign]
-    try:
-        yield
-    finally:
-        del backbone._keep  # type: ignore[method-assign]
 
 
 def seconds_of(backbone: Backbone, label: str, number: int, steps: int) -> dict[str, float]:
@@ -56,7 +38,7 @@ def seconds_of(backbone: Backbone, label: str, number: int, steps: int) -> dict[
     scene = make_scene(rng, ("linear",), "still", defaults["frames"], size=64)
     target = make_scene(rng, ("static",), "still", 1, avoid=scene.caption()).caption()
     shape = backbone.card.shape(defaults["width"], defaults["height"], defaults["frames"], sigmas)
-    spec = specs.resolve(label.partition(",")[0], shape, backbone.card.methods)
+    spec = specs.resolve(label, shape, backbone.card.methods)
     stages = Stages()
     texts = {"target": backbone.encode_text(target), "negative": backbone.encode_text("")}
     texts |= {"null": texts["negative"], "caption": texts["negative"]}
@@ -90,8 +72,7 @@ def main() -> None:
     found: dict[str, list[dict[str, float]]] = {label: [] for label in LABELS}
     for number in range(args.runs):
         for label in LABELS:
-            with whole_model(backbone) if label == NO_EXIT else torch.enable_grad():
-                found[label].append(seconds_of(backbone, label, number, args.steps))
+            found[label].append(seconds_of(backbone, label, number, args.steps))
     stages = ("reference", "guidance", "denoise", "decode")
     print(f"{args.steps} steps, {args.runs} pairs, {args.threads} threads; median seconds by stage")
     print(f"| method | {' | '.join(stages)} | clip |\n|{'---|' * (len(stages) + 2)}")

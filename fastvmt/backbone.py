@@ -135,7 +135,7 @@ class Backbone:
         )[0]
         return out
 
-    def taps(self, x: Tensor, sigma: float, text: Tensor, names: Sequence[str], rope: bool = True) -> Taps:
+    def taps(self, x: Tensor, sigma: float, text: Tensor, names: Sequence[str], rope: bool = True, early: bool = True) -> Taps:
         """Inner tensors of named blocks, stopping right behind the last one needed.
 
         Args:
@@ -144,6 +144,7 @@ class Backbone:
             text: embeddings.
             names: ``q@L``, ``k@L`` (1, S, heads, d), after norm and, with ``rope``, after rotary embedding;
                 ``hidden@L`` and ``attn@L`` (1, S, D): output of block L and of its self-attention.
+            early: stop there; otherwise the blocks behind run too, and change nothing but the time and memory it takes.
 
         Raises:
             KeyError: for another kind of name.
@@ -152,12 +153,13 @@ class Backbone:
         last = max(names, key=self._depth)
         with ExitStack() as stack:
             for name in names:
-                stack.enter_context(self.hooked((self._module_of(name), self._keep(taps, name, name == last))))
-            self._checkpoint_if_needed(x, int(self._depth(last)), stack)
+                stack.enter_context(self.hooked((self._module_of(name), self._keep(taps, name, early and name == last))))
+            self._checkpoint_if_needed(x, int(self._depth(last)) if early else self.card.blocks, stack)
             with suppress(_Reached):
                 self._run(x, sigma, text)
         share = self._depth(last) / self.card.blocks
-        self.forward_equivalents += share * (GRADIENT_COST if x.requires_grad else 1)
+        backward = share * (GRADIENT_COST - 1) if x.requires_grad else 0.0  # it starts at the last tap either way
+        self.forward_equivalents += (share if early else 1.0) + backward
         rotary = self.transformer.rope(x) if rope else None
         for name in names:
             if name[0] in "qk" and name[1] == "@":
@@ -165,11 +167,11 @@ class Backbone:
                 taps[name] = rotate(heads, *rotary) if rotary else heads
         return taps
 
-    def _keep(self, taps: Taps, name: str, last: bool) -> Hook:
+    def _keep(self, taps: Taps, name: str, stop: bool) -> Hook:
         def hook(module: nn.Module, args: Any, output: Tensor) -> None:
             if name not in taps:  # with checkpointing a hook fires again in the backward pass
                 taps[name] = output
-                if last:
+                if stop:
                     raise _Reached
 
         return hook

@@ -97,6 +97,10 @@ class Method:
         variants: named parameter changes, usable as ``id:variant``.
         preset_of: parameter whose value is a preset that must not be mixed in a table, or "".
         control: true for rows that belong under every comparison.
+        trains: true for methods that fit weights to the reference before sampling; tables group by it.
+        ablations: factors that ``bench ablate`` varies one at a time: name to changes written as after the method's name.
+        ladder: the way from the slowest form to the default, one saving a step: name of the saving to what is still
+            changed without the later ones.
         toy: true for rows whose result is known beforehand; ``--methods all`` leaves them out.
     """
 
@@ -108,6 +112,9 @@ class Method:
     preset_of: ClassVar[str] = ""
     control: ClassVar[bool] = False
     toy: ClassVar[bool] = False
+    trains: ClassVar[bool] = False
+    ablations: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    ladder: ClassVar[tuple[tuple[str, str], ...]] = ()
     Params: ClassVar[type[BaseModel]] = Params
 
     def __init__(self, params: BaseModel) -> None:

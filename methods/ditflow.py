@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from fastvmt.methods import amf
-from fastvmt.methods.updater import LatentUpdate
+from fastvmt.methods.updater import LatentUpdate, StepLog
 from pydantic import Field
 
 from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Method, Params, Shape
@@ -100,8 +100,7 @@ class DiTFlow(Method):
             return x
         rate = p.lr_first + (p.lr_last - p.lr_first) * (i - first) / (last - first + 1)
         update = LatentUpdate(p.inner, 1, rate, rate, 1, weight_decay=0.0, decoupled=False)
-        curve = ctx.log.setdefault("loss", {}).setdefault(str(i), [])
-        return update(x, partial(self._loss, ctx, ctx.sigmas[i]), curve)
+        return update(x, partial(self._loss, ctx, ctx.sigmas[i]), StepLog(ctx.log, i))
 
     def _loss(self, ctx: Context, level: float, x: Tensor) -> Tensor:
         q, k = self._features(ctx, x, level, "target")

@@ -18,6 +18,7 @@ code): ``begin``.
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -25,7 +26,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from fastvmt.methods import amf, released
 from fastvmt.methods.controls import start_index
-from fastvmt.methods.updater import LatentUpdate
+from fastvmt.methods.updater import LatentUpdate, StepLog
 from pydantic import Field, field_validator, model_validator
 
 from fastvmt.errors import SpecError
@@ -66,6 +67,9 @@ class FastVMTParams(Params):
     window_power: Literal["norm", "square"] = "norm"
     begin: Literal["noise", "reference"] = "noise"
     begin_sigma: float = Field(1.0, gt=0, le=1, description="with begin=reference: start at this noise level or below")
+    exit: Literal["early", "whole"] = Field(
+        "early", description="stop the guidance pass at the tapped block, or run the whole model; the video is the same"
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -84,6 +88,9 @@ class Seen:
 
     flows: list[Tensor]
     windows: list[amf.Windows]
+
+
+Note = Callable[[Seen], None] | None
 
 
 def _check_released(params: FastVMTParams, shape: Shape) -> None:
@@ -111,8 +118,28 @@ class FastVMT(Method):
         "no-window": {"window": 0},
         "no-window-loss": {"window_weight": 0.0},
         "no-step-skip": {"interval": 1},
+        "no-early-exit": {"exit": "whole"},
         "released": {"preset": "released"},
     }
+    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
+        "window": ("no-window",),
+        "loss": ("no-window-loss",),
+        "reuse": ("no-step-skip",),
+        "exit": ("no-early-exit",),
+        "block": ("block=0.333", "block=0.5", "block=0.667"),
+        "span": ("span=3", "span=7"),
+        "interval": ("interval=2", "interval=4", "interval=5"),
+        "inner": ("inner=5",),
+        "reference": ("reference=clean", "reference=matched"),
+        "begin": ("begin=reference",),
+        "preset": ("released",),
+    }
+    ladder: ClassVar[tuple[tuple[str, str], ...]] = (
+        ("none", "no-window:no-step-skip:no-early-exit"),
+        ("exit", "no-window:no-step-skip"),
+        ("reuse", "no-window"),
+        ("window", ""),
+    )
 
     @classmethod
     def resolve(cls, params: FastVMTParams, shape: Shape) -> FastVMTParams:
@@ -138,7 +165,9 @@ class FastVMT(Method):
         fresh = -(-params.inner // params.interval)
         steps, share = last - first + 1, (params.block + TAP_SHARE) / shape.blocks
         references = 1 if params.reference == "clean" and params.preset == "paper" else steps
-        return super().cost(params, shape) + share * (steps * fresh * GRADIENT_COST + references)
+        forward = 1.0 if params.exit == "whole" else share
+        gradient = forward + share * (GRADIENT_COST - 1)  # the backward pass starts at the tapped block either way
+        return super().cost(params, shape) + steps * fresh * gradient + references * forward
 
     def start(self, ctx: Context) -> tuple[Tensor, int]:
         if self.params.begin == "noise":
@@ -157,9 +186,11 @@ class FastVMT(Method):
             dtype=torch.bfloat16 if p.preset == "released" else torch.float32,
         )  # fmt: skip
         level = ctx.sigmas[i]
-        curve = ctx.log.setdefault("loss", {}).setdefault(str(i), [])
-        loss = self._released_loss if p.preset == "released" else self._paper_loss
-        return update(x, partial(loss, ctx, level, target), curve)
+        if p.preset == "released":
+            loss = partial(self._released_loss, ctx, level, target)
+        else:
+            loss = partial(self._paper_loss, ctx, level, target, note=self._note_centres(ctx, i, target))
+        return update(x, loss, StepLog(ctx.log, i))
 
     # --- what both presets need -----------------------------------------------------------------------------------
 
@@ -167,7 +198,7 @@ class FastVMT(Method):
         """Queries and keys (F, S, D) of the tapped block, fp32, heads reduced."""
         p = self.params
         names = (f"q@{p.block}", f"k@{p.block}")
-        taps = ctx.backbone.taps(x, sigma, ctx.texts[text], names, rope=p.rope)
+        taps = ctx.backbone.taps(x, sigma, ctx.texts[text], names, rope=p.rope, early=p.exit == "early")
         frames = ctx.backbone.tokens(x)[0]
         q, k = (taps[n][0].float().unflatten(0, (frames, -1)) for n in names)
         if p.preset == "released":
@@ -232,10 +263,28 @@ class FastVMT(Method):
                 flows.append(amf.windowed_flow(a, b, box, tiles, scale))
         return Seen(flows, windows)
 
-    def _paper_loss(self, ctx: Context, level: float, target: Seen, x: Tensor) -> Tensor:
+    def _note_centres(self, ctx: Context, i: int, target: Seen) -> Note:
+        """Log where the reference's windows lie at this step, and get a note-taker for the video's, one per gradient."""
+        tiles = self._tiles(ctx)
+        reference = amf.window_facts(target.windows, tiles)
+        if not reference:
+            return None
+        facts = ctx.log.setdefault("centres", {}).setdefault(str(i), {"reference": reference})
+        if self.params.centre_from == "reference":
+            return None
+
+        def note(seen: Seen) -> None:
+            for name, value in amf.window_facts(seen.windows, tiles, target.windows).items():
+                facts.setdefault("video", {}).setdefault(name, []).append(value)
+
+        return note
+
+    def _paper_loss(self, ctx: Context, level: float, target: Seen, x: Tensor, note: Note = None) -> Tensor:
         p = self.params
         q, k = self._features(ctx, x, level, "target")
         seen = self._describe(ctx, q, k, target.windows if p.centre_from == "reference" else None)
+        if note is not None:
+            note(seen)
         loss = p.amf_weight * self._amf_loss(target.flows, seen.flows)
         if p.window_weight:
             loss = loss + p.window_weight * self._window_loss(k, seen.windows, self._tiles(ctx))

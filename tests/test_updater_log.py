@@ -1,0 +1,142 @@
+"""What guided steps leave in the log: known answers, small, and never a changed video."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from fastvmt.methods import amf, updater
+from fastvmt.methods.updater import LatentUpdate, StepLog, sketch_of
+
+from fastvmt import registry, specs
+from fastvmt.denoise import denoise
+
+LABEL = "fastvmt:window=3:tile=2x2:guided=steps:0-1"
+
+
+def sample(label: str, ctx: Any) -> torch.Tensor:
+    ctx.state, ctx.log, ctx.backbone.forward_equivalents = None, {}, 0.0
+    shape = ctx.backbone.card.shape(32, 32, 17, ctx.sigmas)
+    return denoise(specs.build(specs.resolve(label, shape, {})), ctx, 3.0)
+
+
+def logged(update: LatentUpdate, x: torch.Tensor, loss: Any) -> tuple[torch.Tensor, dict[str, Any]]:
+    log: dict[str, Any] = {}
+    return update(x, loss, StepLog(log, 4)), log
+
+
+def test_gradients_of_known_directions() -> None:
+    """A loss whose gradient turns by 30 degrees a step and doubles its length."""
+    steps = iter(range(9))
+
+    def loss(x: torch.Tensor) -> torch.Tensor:
+        n = next(steps)
+        angle = torch.tensor(n * torch.pi / 6)
+        return 2.0**n * (x * torch.stack([angle.cos(), angle.sin()])).sum()
+
+    _, log = logged(LatentUpdate(7, 2, 0.1, 0.1, 7), torch.zeros(2), loss)
+    found = log["gradients"]["4"]
+    assert found["at"] == [0, 2, 4, 6] and found["norm"] == [1.0, 2.0, 4.0, 8.0] and len(log["loss"]["4"]) == 4
+    angles = np.arange(4) * np.pi / 6
+    np.testing.assert_allclose(found["cosine"], np.cos(angles[:, None] - angles), atol=6e-5)
+
+
+def test_a_gradient_of_zero_is_logged_without_a_direction() -> None:
+    _, log = logged(LatentUpdate(2, 1, 0.1, 0.1, 2), torch.ones(3), lambda x: (x * 0).sum())
+    assert log["gradients"]["4"] == {"at": [0, 1], "norm": [0.0, 0.0], "cosine": [[0.0, 0.0], [0.0, 0.0]]}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_path_is_the_sketch_of_what_moved(dtype: torch.dtype) -> None:
+    x, update = torch.randn(500), LatentUpdate(3, 2, 0.1, 0.05, 3, dtype=dtype)
+    found, log = logged(update, x, lambda v: v.square().sum())
+    assert torch.equal(found, update(x, lambda v: v.square().sum()))
+    assert log["path"]["step"] == 4 and len(log["path"]["sketch"]) == 3
+    assert log["path"]["sketch"][-1] == sketch_of(found - x.to(dtype).float())
+
+
+def test_only_the_first_guided_step_has_a_path() -> None:
+    log: dict[str, Any] = {}
+    for step in (3, 4):
+        LatentUpdate(2, 1, 0.1, 0.1, 2)(torch.ones(9), lambda x: x.square().sum(), StepLog(log, step))
+    assert log["path"]["step"] == 3 and len(log["path"]["sketch"]) == 2 and list(log["gradients"]) == ["3", "4"]
+
+
+def test_sketches_keep_distances_and_are_the_same_in_every_process() -> None:
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(40, 3000, generator=generator)
+    sketches = np.array([sketch_of(v) for v in x])
+    exact = torch.pdist(x.double()).numpy()
+    near = np.array([np.linalg.norm(a - b) for n, a in enumerate(sketches) for b in sketches[n + 1 :]])
+    assert abs((near / exact).mean() - 1) < 0.03 and np.std(near / exact) < 0.13
+    np.testing.assert_allclose(sketch_of(x[0] - x[1]), sketches[0] - sketches[1], atol=1e-2)
+    again = sketches[0].tolist()
+    updater._draw.cache_clear()
+    assert sketch_of(x[0].view(1, 3, 10, 100)) == again  # drawn anew, for another shape of as many entries
+    assert sketch_of(torch.eye(5)[2]) == [1.0 if n == 60 else 0.0 for n in range(64)]  # the fixed seed's bucket and sign
+
+
+@pytest.mark.parametrize("label", [LABEL, "fastvmt:released:tile=2x2:guided=steps:0-1", "ditflow:guided=steps:0-1"])
+def test_logging_changes_no_bit_of_the_latent(label: str, context: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_log = sample(label, context)
+    assert {"loss", "gradients", "path"} <= set(context.log)
+    nothing = type("Silent", (), {"__init__": lambda *_: None, "fresh": lambda *_: None, "moved": lambda *_: None})
+    for name in ("fastvmt", "ditflow"):
+        monkeypatch.setattr(f"fastvmt.methods.{name}.StepLog", nothing)
+    monkeypatch.setattr("fastvmt.methods.fastvmt.FastVMT._note_centres", lambda *_: None)
+    assert torch.equal(sample(label, context), with_log) and not set(context.log)
+
+
+def test_ten_guided_steps_of_ten_stay_small(context: Any) -> None:
+    log: dict[str, Any] = {}
+    for step in range(10):
+        update = LatentUpdate(10, 1, 0.02, 0.02, 10)
+        update(torch.randn(9000), lambda x: (x * torch.randn(9000)).sum(), StepLog(log, step))
+    assert len(json.dumps(log)) < 20_000
+
+
+def test_centres_tell_gathered_windows_from_spread_ones() -> None:
+    tiles = amf.Tiles((8, 8), 2, 2)
+    own = amf.positions(8, 8)[tiles.representative(torch.device("cpu"))][None]
+    spread = amf.windows_at(own, (8, 8), 3)
+    middle = amf.windows_at(torch.full_like(own, 4.0), (8, 8), 3)
+    assert amf.window_facts([spread], tiles) == {"spread": 1.0, "clamped": pytest.approx(7 / 16)}  # last row and column
+    assert amf.window_facts([middle], tiles, [middle]) == {"spread": 0.0, "clamped": 0.0, "apart": 0.0}
+    shifted = amf.windows_at(own + torch.tensor([3.0, 4.0]), (8, 8), 3)
+    assert amf.window_facts([shifted], tiles, [spread])["apart"] == 5.0
+
+
+def test_centres_are_logged_where_they_are_the_videos_own(context: Any) -> None:
+    sample(LABEL, context)
+    first = context.log["centres"]["0"]
+    assert set(first["reference"]) == {"spread", "clamped"} and [len(v) for v in first["video"].values()] == [4, 4, 4]
+    sample(f"{LABEL}:centre_from=reference", context)
+    assert set(context.log["centres"]["0"]) == {"reference"}
+    sample("fastvmt:window=0:guided=steps:0-1", context)
+    assert "centres" not in context.log
+
+
+@pytest.mark.parametrize("label", [LABEL, "fastvmt:released:tile=2x2:guided=steps:0-1", f"{LABEL}:reference=clean"])
+def test_running_the_whole_model_makes_the_same_video_and_costs_what_it_says(label: str, context: Any) -> None:
+    early = sample(label, context)
+    passes = context.backbone.forward_equivalents
+    whole = sample(f"{label}:no-early-exit", context)
+    assert torch.equal(early, whole) and context.backbone.forward_equivalents > passes
+    shape = context.backbone.card.shape(32, 32, 17, context.sigmas)
+    spec = specs.resolve(f"{label}:no-early-exit", shape, {})
+    cls = registry.methods.get("fastvmt")
+    assert context.backbone.forward_equivalents == pytest.approx(cls.cost(cls.Params.model_validate(spec.params), shape))
+
+
+def test_whole_runs_every_block(context: Any) -> None:
+    ran: list[int] = []
+    blocks = context.backbone.transformer.blocks
+    handles = [b.register_forward_pre_hook(lambda m, a, i=i: ran.append(i)) for i, b in enumerate(blocks)]
+    for early in (True, False):
+        context.backbone.taps(context.noise, 0.7, context.texts["target"], ("q@1", "k@1"), early=early)
+    for handle in handles:
+        handle.remove()
+    assert ran == [0, 1, 0, 1, 2]
