@@ -1,0 +1,82 @@
+"""The key of a study: which token is which method. What ``make`` writes and ``import`` reads, and no rater ever sees."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from fastvmt.errors import UserError
+from fastvmt.keys import digest
+from fastvmt.model import Frozen
+
+PAGE_FORMAT = "vmt-study/1"
+ANSWERS_FORMAT = "vmt-study-answers/1"
+KEY_FORMAT = "vmt-study-key/1"
+KEY_NAME = "study-key.json"
+CRITERIA = {
+    "motion": ("Motion preservation", "Does it move as the reference moves: the same paths, pace and camera?"),
+    "quality": ("Generation quality", "Does it look good by itself: sharp, steady, without flicker or broken shapes?"),
+    "text": ("Text alignment", "Does it show what the target prompt says?"),
+}
+"""The three columns of the paper's study; its fourth is their mean."""
+
+
+class Shown(Frozen):
+    """One candidate: what its token stands for."""
+
+    method: str
+    seed: int
+
+
+class Question(Frozen):
+    case: str
+    category: str
+    prompt: str
+    seconds: float
+    """Length of the reference clip."""
+    reference: str
+    clips: dict[str, Shown]
+
+
+class Key(Frozen):
+    """``study-key.json``: what is needed to read answers, and never handed to a rater."""
+
+    format: str = KEY_FORMAT
+    study: str
+    """Digest of what raters see; stands in every answer file."""
+    run: str
+    suite: str
+    suite_digest: str
+    backbone: str
+    methods: tuple[str, ...]
+    questions: dict[str, Question]
+    raters: tuple[str, ...] = ()
+    """Codes handed out with --raters; empty when raters choose their own."""
+    left_out: dict[str, str] = {}
+    digest: str = ""
+    """Over all of the above."""
+
+    def own_digest(self) -> str:
+        return digest(self.model_dump(mode="json", exclude={"digest"}))
+
+
+def read_key(path: Path) -> Key:
+    """The key of a study.
+
+    Raises:
+        UserError: when the file is none, is of another version, or was changed.
+    """
+    try:
+        key = Key.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UserError(f"--key {path}: cannot be read ({error.strerror}); `bench study make` writes it.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise UserError(f"--key {path}: is no key of a study ({where + ': ' if where else ''}{first['msg']}).") from None
+    if key.format != KEY_FORMAT:
+        raise UserError(f"--key {path}: format {key.format[:40]!r}, this version reads {KEY_FORMAT}.")
+    if key.digest != key.own_digest():
+        raise UserError(f"--key {path}: was changed after it was made (another digest); use it as it was written.")
+    return key
