@@ -1,0 +1,155 @@
+"""A table as an object: cells with interval and n, columns with unit and direction, lines in groups.
+
+Every printed form (terminal, Markdown, CSV, LaTeX, HTML, JSON) is made from a ``View`` by ``render``; a view is made from the
+tidy frame by ``views``. Marks are computed here, on the printed precision, never typed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+LEGEND = (
+    "value [95 % interval over reference clips]; bold: best, underlined: second, ties share the mark, controls are not "
+    "ranked; ≈: not separable from the best (the interval of the paired difference holds 0)"
+)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One number of a table, or the reason why there is none.
+
+    Attributes:
+        value: mean over the videos compared; None where there is none.
+        low, high: ends of its 95 % interval; None with fewer than two reference clips.
+        n: videos behind it; expected: videos that should stand behind it.
+        mark: ``best``, ``second`` or nothing.
+        tied: not the best, and not separable from it.
+        why: what is said in place of a missing value (``failed``, ``undefined``, ``missing``, ``elsewhere``), or "".
+    """
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    expected: int = 0
+    mark: str = ""
+    tied: bool = False
+    why: str = ""
+
+
+EMPTY = Cell(None)
+
+
+@dataclass(frozen=True)
+class Column:
+    """``key`` is a metric's label; ``head`` what is printed; ``direction`` up, down or none."""
+
+    key: str
+    head: str
+    unit: str = ""
+    direction: str = "none"
+    decimals: int = 3
+
+    @property
+    def title(self) -> str:
+        """Head, unit and arrow: ``time [s] ↓``."""
+        arrow = {"up": " ↑", "down": " ↓"}.get(self.direction, "")
+        return self.head + (f" [{self.unit}]" if self.unit else "") + arrow
+
+    def text(self, value: float | None) -> str:
+        return "" if value is None else f"{value:.{self.decimals}f}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One row. ``group`` heads the lines of one kind; ``note`` stands behind the head (``control``, ``base``)."""
+
+    key: str
+    head: str
+    cells: tuple[Cell, ...]
+    group: str = ""
+    note: str = ""
+    ranked: bool = True
+
+
+@dataclass(frozen=True)
+class View:
+    """A finished table.
+
+    Attributes:
+        id: short name for files and ``--tables``.
+        title: one line; setting: suite, backbone, size; notes: what a reader has to know; legend: what cells and marks say.
+    """
+
+    id: str
+    title: str
+    setting: str
+    columns: tuple[Column, ...]
+    lines: tuple[Line, ...]
+    notes: tuple[str, ...] = ()
+    digest: str = ""
+    suite_digest: str = ""
+    legend: str = LEGEND
+
+    @property
+    def groups(self) -> list[str]:
+        return list(dict.fromkeys(line.group for line in self.lines))
+
+    def line(self, key: str) -> Line:
+        return next(line for line in self.lines if line.key == key)
+
+    def cell(self, line: str, column: str) -> Cell:
+        """The cell of a line's key and a column's key."""
+        return self.line(line).cells[[c.key for c in self.columns].index(column)]
+
+    def data(self) -> dict[str, Any]:
+        """The table as plain data, for JSON."""
+        heads = [vars(c) | {"title": c.title} for c in self.columns]
+        lines = [
+            {"key": r.key, "head": r.head, "group": r.group, "note": r.note, "ranked": r.ranked,
+             "cells": {c.key: vars(cell) for c, cell in zip(self.columns, r.cells, strict=True)}}
+            for r in self.lines
+        ]  # fmt: skip
+        return {
+            "id": self.id, "title": self.title, "setting": self.setting, "columns": heads, "lines": lines,
+            "notes": list(self.notes), "legend": self.legend, "digest": self.digest, "suite_digest": self.suite_digest,
+        }  # fmt: skip
+
+
+def cell_text(cell: Cell, column: Column, interval: bool = True) -> str:
+    """A cell as plain text: ``0.812 [0.790, 0.831]``, with ``(n=7)`` where videos are missing, or why it is empty."""
+    if cell.value is None:
+        return cell.why or "–"
+    text = column.text(cell.value)
+    if interval and cell.low is not None and cell.high is not None:
+        text += f" [{column.text(cell.low)}, {column.text(cell.high)}]"
+    if cell.tied:
+        text += " ≈"
+    return text if cell.n == cell.expected else f"{text} (n={cell.n})"
+
+
+def marked(columns: Sequence[Column], lines: Sequence[Line]) -> tuple[Line, ...]:
+    """The lines with best and second marked in every column that has a direction.
+
+    Compared as printed: two values that print alike share the mark, and behind a shared first place nobody is second.
+    """
+    rows = [list(line.cells) for line in lines]
+    for at, column in enumerate(columns):
+        if column.direction == "none":
+            continue
+        ranked = [
+            (n, float(column.text(c.value)))
+            for n, line in enumerate(lines)
+            if line.ranked and (c := line.cells[at]).value is not None
+        ]
+        if len(ranked) < 2:
+            continue
+        order = sorted({v for _, v in ranked}, reverse=column.direction == "up")
+        first = [n for n, v in ranked if v == order[0]]
+        second = [n for n, v in ranked if len(order) > 1 and v == order[1]] if len(first) == 1 else []
+        for mark, numbers in (("best", first), ("second", second)):
+            for n in numbers:
+                rows[n][at] = replace(rows[n][at], mark=mark, tied=rows[n][at].tied and mark != "best")
+    return tuple(replace(line, cells=tuple(cells)) for line, cells in zip(lines, rows, strict=True))
