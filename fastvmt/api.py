@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,9 @@ from fastvmt.store import RunConfig, Store
 
 if TYPE_CHECKING:
     from fastvmt.reports.table import Table
+
+PROBE_CLIPS = 6
+"""Drawn clips behind the correspondence figure of a report; ``bench doctor`` takes more."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,9 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
         NotComparable: when the methods must not share a table.
     """
     from fastvmt.card import require_weights
-    from fastvmt.reports.table import refuse_mixed_presets
 
     plan = resolve(request)
     require_weights(plan.card)
-    refuse_mixed_presets(plan.config)
     store = plan.open_store(out)
     return _go(store, plan.config, options or Options())
 
@@ -86,11 +88,86 @@ def table(folder: Path) -> Table:
 
 def by_category(folder: Path) -> str:
     """The table of a run folder split by the cases' category, as Markdown."""
-    from fastvmt.reports.breakdown import as_lines
+    from fastvmt.reports.table import split_lines
 
-    found = table(folder)
-    store = Store.open(folder)
-    return as_lines(found, store, store.config())
+    return split_lines(table(folder))
+
+
+def report(
+    folders: Sequence[Path], out: Path | None = None, *, against: str = "", tables: tuple[str, ...] = (),
+    formats: tuple[str, ...] = ("md", "csv", "tex", "html", "json"), frame: tuple[str, ...] = (), page: bool = True,
+    figures: bool = True, tracks: bool = True, say: Callable[[str], None] = lambda line: None,
+) -> list[Path]:  # fmt: skip
+    """Write the report of a run, or of several of one suite and setting, into ``out`` (the first run's ``report/``).
+
+    Args:
+        against, tables, formats, frame, page, figures, tracks: see ``reports.bundle.Wish``.
+        say: gets a sentence for every figure that the run has no numbers for.
+
+    Returns:
+        The files a reader opens first.
+
+    Raises:
+        NotComparable: when the runs must not share a table.
+    """
+    from fastvmt.reports.bundle import Wish, write
+    from fastvmt.reports.tidy import gather
+
+    wish = Wish(against, tables, formats, frame, page, figures, tracks)
+    return write(gather(folders), out or folders[0] / "report", wish, say)
+
+
+def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal") -> str:
+    """Tables of runs as text: all, or those whose id begins with one of the words; in one of ``render.FORMATS``."""
+    from fastvmt.reports.bundle import as_json, tables_of
+    from fastvmt.reports.render import render
+    from fastvmt.reports.tidy import gather
+
+    shown = tables_of(gather(folders), tables, against)
+    return as_json(shown) if form == "json" else "\n\n".join(render(view, form).rstrip() for view in shown)
+
+
+def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = (), form: str = "terminal") -> str:
+    """One method against every other with tests, as text."""
+    from fastvmt.reports import compare as comparing
+    from fastvmt.reports.bundle import as_json
+    from fastvmt.reports.render import render
+    from fastvmt.reports.tidy import gather
+
+    tidy = gather(folders)
+    shown = [comparing.versus(tidy, base, metrics), comparing.ratios(tidy, base), comparing.ranks(tidy, metrics)]
+    shown = [view for view in shown if view.columns and view.lines]
+    return as_json(shown) if form == "json" else "\n\n".join(render(view, form).rstrip() for view in shown)
+
+
+def probe(folder: Path) -> Path:
+    """How well each block of the run's backbone follows known motion, as ``RUN/probes/correspondence.json``; kept once made."""
+    import json
+
+    from fastvmt import card as cards
+    from fastvmt import registry
+    from fastvmt.atomic import write_atomic
+
+    path = folder / "probes" / "correspondence.json"
+    if path.exists():
+        return path
+    setting = Store.open(folder).config().setting
+    card = cards.load(setting.backbone)
+    from fastvmt.backbone import Backbone
+
+    found = registry.probes.get("correspondence")(
+        Backbone(card), setting.width, setting.height, setting.frames, clips=PROBE_CLIPS
+    )
+    facts = {
+        "levels": found.levels,
+        "forms": found.forms,
+        "share": found.share.tolist(),
+        "best": found.best_block(),
+        "clips": 6,
+    }
+    path.parent.mkdir(exist_ok=True)
+    write_atomic(path, json.dumps(facts | {"clips": PROBE_CLIPS}))
+    return path
 
 
 def plan(request: Request, out: Path | None = None) -> tuple[Plan, Estimate]:
@@ -128,7 +205,7 @@ def _go(
         outcome = Runner(store, config, options).run(generate, metrics, rescore)
         found = build(store, config)
         sheet = None
-        if not outcome.interrupted and any(r.made for r in found.rows):
+        if not outcome.interrupted and found.made:
             sheet = write_sheet(store, config, store.root / "sheet.png")
         write_atomic(store.root / "table.md", as_lines(found, sheet) + "\n")
     finally:

@@ -10,14 +10,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt import env_cli, fetch_cli, suite_cli
+from fastvmt import env_cli, fetch_cli, report_cli, study_cli, suite_cli
+from fastvmt.ending import check_by, finish, print_split
 from fastvmt.errors import BenchError
 from fastvmt.lazy import load_when_used
+from fastvmt.options import (
+    Backbone,
+    By,
+    FailFast,
+    FrameCount,
+    Height,
+    Json,
+    Methods,
+    Metrics,
+    Plugin,
+    Reuse,
+    Run,
+    Timeout,
+    Width,
+    Workers,
+    options_of,
+    request,
+    run_options,
+    split,
+    takes_run_options,
+)  # fmt: skip
 
 if TYPE_CHECKING:
-    from fastvmt.api import Result
-    from fastvmt.planning import Request
-    from fastvmt.runner import Options
+    pass
 
 app = typer.Typer(
     name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -25,155 +45,32 @@ app = typer.Typer(
 )  # fmt: skip
 app.add_typer(env_cli.app, name="env")
 app.add_typer(suite_cli.app, name="suite")
+app.add_typer(study_cli.app, name="study")
 app.command()(fetch_cli.fetch)
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Out = Annotated[Path | None, typer.Option(help="Run folder; by default its name follows from the request.")]
-Run = Annotated[Path, typer.Argument(help="Run folder.")]
-Workers = Annotated[int, typer.Option(help="Worker processes.")]
-Timeout = Annotated[float, typer.Option(help="Seconds a job may take; 0 for no limit.")]
-FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
-Reuse = Annotated[
-    bool, typer.Option(help="Take the same videos over from run folders beside this one (without their seconds).")
-]
-Methods = Annotated[str, typer.Option(help="Comma-separated, e.g. fastvmt,fastvmt:no-window,ditflow:inner=10.")]
-SuiteName = Annotated[str, typer.Option(help="Registered suite, folder of clips and prompts, suite.toml, or one clip.")]
-Backbone = Annotated[str, typer.Option(help="tiny, wan2.1-1.3b, wan2.1-14b, a WanPipeline folder, or a hub id.")]
-Seeds = Annotated[str, typer.Option(help="Comma-separated integers.")]
-Metrics = Annotated[
-    str, typer.Option(help="Comma-separated labels or patterns, e.g. vbench:*; empty for the backbone's own list.")
-]
-Controls = Annotated[bool, typer.Option(help="Add the rows no transfer and SDEdit.")]
-Prompt = Annotated[str | None, typer.Option(help="Target prompt for every clip of a folder, or for one clip.")]
-Limit = Annotated[int, typer.Option(help="Only the first so many cases; 0 for all.")]
-Width = Annotated[int | None, typer.Option(help="Width in px.")]
-Height = Annotated[int | None, typer.Option(help="Height in px.")]
-FrameCount = Annotated[int | None, typer.Option("--frames", help="Frames, 4k+1.")]
-Stride = Annotated[int, typer.Option(help="Take every n-th frame of a clip.")]
-Root = Annotated[str | None, typer.Option("--root", "--davis-root", help="Your copy of a registered dataset, e.g. DAVIS.")]
-Prompts = Annotated[str | None, typer.Option(help="Your own prompt file for a registered dataset.")]
-ShortClips = Annotated[str | None, typer.Option(help="Clips with too few frames: error, skip, or trim to their largest 4k+1.")]
-Fit = Annotated[str, typer.Option(help="How a clip is brought to size: crop (middle), stretch, or pad.")]
-Truncated = Annotated[bool, typer.Option("--allow-truncated", help="Keep what damaged clips still give.")]
-Upscale = Annotated[bool, typer.Option("--allow-upscale", help="Enlarge clips that are smaller than the video.")]
-Steps = Annotated[int | None, typer.Option(help="Denoise steps.")]
-Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance scale.")]
-Shift = Annotated[float | None, typer.Option(help="Shift of the noise grid.")]
-Strength = Annotated[float, typer.Option(help="Start the grid lower, keeping all steps (released FastVMT code).")]
-Solver = Annotated[str, typer.Option(help="euler.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
-Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-Threads = Annotated[int, typer.Option(help="CPU threads of each worker; 0 for all cores.")]
-Offload = Annotated[bool, typer.Option(help="Keep text encoder and VAE on the CPU between uses.")]
-Protocol = Annotated[str, typer.Option(help="normal, or timing: one worker, a discarded video, then --repeats timed ones.")]
-Repeats = Annotated[int, typer.Option(help="Timed repeats of every video with --protocol timing.")]
-By = Annotated[str, typer.Option(help="category: also print a table split by the cases' category.")]
-Plugin = Annotated[list[str] | None, typer.Option(help="Python file with METHODS, METRICS or SUITES; may be repeated.")]
-
-
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _request(v: dict[str, Any]) -> Request:
-    from fastvmt.errors import SpecError
-    from fastvmt.planning import Request
-
-    try:
-        seeds = tuple(int(s) for s in _split(v["seeds"]))
-    except ValueError:
-        raise SpecError(f"--seeds {v['seeds']}: comma-separated integers are needed, e.g. 0,1.") from None
-    same = (
-        "suite", "backbone", "controls", "prompt", "limit", "width", "height", "frames", "stride", "root", "prompts",
-        "short_clips", "fit", "allow_truncated", "allow_upscale", "steps", "guidance",
-        "shift", "strength", "solver", "device", "dtype", "threads", "offload",
-    )  # fmt: skip
-    if v["protocol"] not in ("normal", "timing") or v["repeats"] < 1:
-        raise SpecError(f"--protocol {v['protocol']} --repeats {v['repeats']}: use normal, or timing with 1 or more repeats.")
-    timing = v["protocol"] == "timing"
-    return Request(
-        methods=_split(v["methods"]), seeds=seeds, metrics=_split(v["metrics"]),
-        plugins=tuple(v["plugin"] or ()), repeats=v["repeats"] if timing else 0, **{k: v[k] for k in same},
-    )  # fmt: skip
-
-
-def _options(workers: int, timeout: float, fail_fast: bool, as_json: bool, reuse: bool = True) -> Options:
-    from fastvmt.runner import Options
-
-    style = "json" if as_json else "live" if sys.stderr.isatty() else "plain"
-    return Options(workers=workers, timeout=timeout, fail_fast=fail_fast, reuse=reuse, style=style)
-
-
-def _check_by(by: str) -> None:
-    from fastvmt.errors import SpecError
-
-    if by not in ("", "category"):
-        raise SpecError(f"--by {by}: a table can be split by category only.")
-
-
-def _print_split(folder: Path, by: str) -> None:
-    from fastvmt import api
-
-    if by:
-        print("\n" + api.by_category(folder))
-
-
-def _finish(result: Result, as_json: bool, by: str = "") -> None:
-    from fastvmt.reports.table import as_data, as_lines
-
-    outcome = result.outcome
-    if as_json:
-        print(json.dumps(as_data(result.table) | {"folder": str(result.folder), "outcome": vars(outcome)}, ensure_ascii=False))
-    else:
-        print(as_lines(result.table, result.sheet))
-        _print_split(result.folder, by)
-    if outcome.interrupted:
-        print(f"Interrupted; what was finished is kept. Go on with: bench resume {result.folder}", file=sys.stderr)
-        raise typer.Exit(130)
-    if outcome.failed:
-        raise typer.Exit(3)
+for command in (report_cli.report, report_cli.compare, report_cli.ablate, report_cli.paper):
+    app.command()(command)
 
 
 @app.command()
-def run(
-    methods: Methods = "fastvmt,ditflow", suite: SuiteName = "shapes", backbone: Backbone = "tiny", seeds: Seeds = "0",
-    metrics: Metrics = "", controls: Controls = True, prompt: Prompt = None, limit: Limit = 0, width: Width = None,
-    height: Height = None, frames: FrameCount = None, stride: Stride = 1, root: Root = None, prompts: Prompts = None,
-    short_clips: ShortClips = None, fit: Fit = "crop", allow_truncated: Truncated = False, allow_upscale: Upscale = False,
-    steps: Steps = None, guidance: Guidance = None,
-    shift: Shift = None, strength: Strength = 1.0, solver: Solver = "euler", device: Device = "auto",
-    dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, protocol: Protocol = "normal", repeats: Repeats = 3,
-    plugin: Plugin = None,
-    out: Out = None, workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False,
-    reuse: Reuse = True, by: By = "", as_json: Json = False,
-) -> None:  # fmt: skip
+@takes_run_options
+def run(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", by: By = "") -> None:
     """Plan, generate what is missing, score, print the table. The same command resumes."""
-    values = dict(locals())
     from fastvmt import api
 
-    _check_by(by)
-    _finish(api.run(_request(values), out, _options(workers, timeout, fail_fast, as_json, reuse)), as_json, by)
+    check_by(by)
+    found = api.run(request(split(methods), values), values["out"], options_of(values))
+    finish(found, values["as_json"], by)
 
 
 @app.command()
-def plan(
-    methods: Methods = "fastvmt,ditflow", suite: SuiteName = "shapes", backbone: Backbone = "tiny", seeds: Seeds = "0",
-    metrics: Metrics = "", controls: Controls = True, prompt: Prompt = None, limit: Limit = 0, width: Width = None,
-    height: Height = None, frames: FrameCount = None, stride: Stride = 1, root: Root = None, prompts: Prompts = None,
-    short_clips: ShortClips = None, fit: Fit = "crop", allow_truncated: Truncated = False, allow_upscale: Upscale = False,
-    steps: Steps = None, guidance: Guidance = None,
-    shift: Shift = None, strength: Strength = 1.0, solver: Solver = "euler", device: Device = "auto",
-    dtype: Dtype = "auto", threads: Threads = 0, offload: Offload = False, protocol: Protocol = "normal", repeats: Repeats = 3,
-    plugin: Plugin = None, out: Out = None,
-    workers: Workers = 1, timeout: Timeout = 0.0, fail_fast: FailFast = False, reuse: Reuse = True, as_json: Json = False,
-) -> None:  # fmt: skip
+@takes_run_options
+def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow") -> None:
     """Say what the same ``run`` would do and take, and do nothing."""
-    values = dict(locals())
     from fastvmt import api
 
-    found, cost = api.plan(_request(values), out)
-    folder = str(out or found.default_folder())
-    if as_json:
+    found, cost = api.plan(request(split(methods), values), values["out"])
+    folder = str(values["out"] or found.default_folder())
+    if values["as_json"]:
         methods_data = [m.model_dump(mode="json") for m in found.config.methods]
         print(json.dumps(vars(cost) | {"folder": folder, "methods": methods_data}))
         return
@@ -184,7 +81,7 @@ def plan(
         print(note)
     if not found.decoded:
         print("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
-    time = "unknown" if cost.seconds is None else _duration(cost.seconds / max(1, workers))
+    time = "unknown" if cost.seconds is None else _duration(cost.seconds / max(1, values["workers"]))
     print(f"time: {time} ({cost.seconds_basis})")
     print(f"memory: about {cost.memory_bytes / 2**30:.1f} GiB for model and activations (estimated), beside the libraries")
     print(f"disk: about {cost.disk_bytes / 2**20:.0f} MiB (estimated)")
@@ -207,7 +104,7 @@ def resume(
     """Go on with a run folder."""
     from fastvmt import api
 
-    _finish(api.resume(folder, _options(workers, timeout, fail_fast, as_json, reuse)), as_json)
+    finish(api.resume(folder, run_options(workers, timeout, fail_fast, as_json, reuse)), as_json)
 
 
 @app.command()
@@ -218,7 +115,7 @@ def score(
     """Score a run folder, without generating."""
     from fastvmt import api
 
-    _finish(api.score(folder, _split(metrics), _options(workers, 0.0, False, as_json), again), as_json)
+    finish(api.score(folder, split(metrics), run_options(workers, 0.0, False, as_json), again), as_json)
 
 
 @app.command()
@@ -227,12 +124,12 @@ def table(folder: Run, by: By = "", as_json: Json = False) -> None:
     from fastvmt import api
     from fastvmt.reports.table import as_data, as_lines
 
-    _check_by(by)
+    check_by(by)
     found = api.table(folder)
     sheet = folder / "sheet.png"
     print(json.dumps(as_data(found), ensure_ascii=False) if as_json else as_lines(found, sheet if sheet.exists() else None))
     if not as_json:
-        _print_split(folder, by)
+        print_split(folder, by)
 
 
 @app.command("list")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import statistics
 from collections.abc import Callable
@@ -20,7 +19,7 @@ from fastvmt.backbone import Backbone
 from fastvmt.denoise import denoise
 from fastvmt.device import energy_joules, others
 from fastvmt.errors import NonFinite, WrongOutput
-from fastvmt.keys import digest, frames_digest
+from fastvmt.keys import digest, frames_digest, noise_seed
 from fastvmt.measure import Stages, cpu_name, peak_process_bytes, reset_peak, software
 from fastvmt.method import Context
 from fastvmt.model import Artefact, Case, Job
@@ -117,8 +116,7 @@ class Generator:
 
     def _noise(self, case: Case, seed: int) -> Tensor:
         """The same tensor for every method of a case and seed, drawn on the CPU so that devices agree."""
-        word = int.from_bytes(hashlib.sha256(f"{seed}|{case.digest()}".encode()).digest()[:8], "big") >> 1
-        generator = torch.Generator("cpu").manual_seed(word)
+        generator = torch.Generator("cpu").manual_seed(noise_seed(seed, case.digest()))
         return torch.randn(self._latent_shape(case.reference.frames), generator=generator).to(self.device)
 
     # --- one job ----------------------------------------------------------------------------------------------------

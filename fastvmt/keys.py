@@ -53,6 +53,28 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
+def joined_digest(parts: Mapping[str, str]) -> str:
+    """``digest`` of a mapping whose values are canonical JSON already: parts that many keys share are written once.
+
+    >>> joined_digest({"b": canonical_json([1]), "a": "2"}) == digest({"a": 2, "b": [1]})
+    True
+    """
+    text = ",".join(f"{canonical_json(name)}:{parts[name]}" for name in sorted(parts))
+    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()
+
+
+def noise_seed(seed: int, what: str) -> int:
+    """Seed of the noise of one video, 63 bits.
+
+    Args:
+        seed: the user's; what: whose noise it is, a case's digest or a prompt.
+
+    >>> noise_seed(0, "a red bus") == noise_seed(0, "a red bus") != noise_seed(1, "a red bus")
+    True
+    """
+    return int.from_bytes(hashlib.sha256(f"{seed}|{what}".encode()).digest()[:8], "big") >> 1
+
+
 def frames_digest(frames: NDArray[np.uint8]) -> str:
     """SHA-256 (hex) of decoded frames, uint8 RGB of shape (T, H, W, 3): the shape, then the bytes.
 

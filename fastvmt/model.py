@@ -6,11 +6,12 @@ Sizes are pixels, times are seconds, digests are hex SHA-256.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from fastvmt.keys import KEY_FORMAT, digest
+from fastvmt.keys import KEY_FORMAT, canonical_json, digest, joined_digest
 
 CATEGORIES = ("camera", "single_object", "multiple_objects", "complex_human_motion", "complex", "uncategorised")
 
@@ -108,14 +109,23 @@ class Job(Frozen):
 
     @classmethod
     def make(cls, method: MethodSpec, case: Case, seed: int, setting: Setting) -> Job:
-        identity = {
-            "format": KEY_FORMAT,
-            "method": method.identity(),
-            "case": case.digest(),
-            "seed": seed,
-            "setting": setting.model_dump(mode="json"),
-        }
-        return cls(key=digest(identity), method=method, case_id=case.id, case_digest=case.digest(), seed=seed)
+        """The job of one method, case and seed."""
+        return next(cls.grid([method], [case], [seed], setting))
+
+    @classmethod
+    def grid(
+        cls, methods: Sequence[MethodSpec], cases: Sequence[Case], seeds: Sequence[int], setting: Setting
+    ) -> Iterator[Job]:
+        """All jobs: cases outermost, then seeds, then methods."""
+        shared = canonical_json(setting.model_dump(mode="json"))
+        specs = [(m, canonical_json(m.identity())) for m in methods]
+        for case in cases:
+            what = case.digest()
+            for seed in seeds:
+                parts = {"format": str(KEY_FORMAT), "case": f'"{what}"', "seed": str(seed), "setting": shared}
+                for method, identity in specs:
+                    key = joined_digest(parts | {"method": identity})
+                    yield cls(key=key, method=method, case_id=case.id, case_digest=what, seed=seed)
 
 
 class FileInfo(Frozen):

@@ -17,7 +17,7 @@ from fastvmt.keys import digest
 from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store, slug
-from fastvmt.suites import habits, list_suite, open_suite
+from fastvmt.suites import Habits, habits, list_suite, open_suite
 from fastvmt.video import Fit, Frames
 
 KEPT_BYTES = 256 << 20
@@ -42,6 +42,8 @@ class Request:
         fit: ``crop``, ``stretch`` or ``pad``; see ``clips.Wanted``.
         shift, strength: of the noise grid; see ``fastvmt.sigmas.sigma_grid``.
         device: ``auto``, ``cpu`` or ``cuda``; dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
+        optional: labels that are left out, and said, where this backbone makes them equal to another one or refuses them.
+        ablates_presets: presets of one method are wanted side by side.
         repeats: timed repeats of every video, after a discarded one (protocol timing); 0 for none.
         threads: CPU threads of each worker; 0 means all cores. The same for any number of workers, because the order
             of sums depends on it.
@@ -76,6 +78,8 @@ class Request:
     offload: bool = False
     repeats: int = 0
     plugins: tuple[str, ...] = ()
+    optional: frozenset[str] = frozenset()
+    ablates_presets: bool = False
 
 
 @dataclass
@@ -151,12 +155,14 @@ def resolve(request: Request, decode: bool = True) -> Plan:
     _check_solver(request.solver)
     card = cards.load(request.backbone)
     width, height = (_or(getattr(request, k), card.defaults[k]) for k in ("width", "height"))
-    frames = _or(request.frames, _or(habits(request.suite).frames, card.defaults["frames"]))
+    frames = _or(request.frames, _or(_habits(request).frames, card.defaults["frames"]))
     card.check_size(width, height, frames)
     sigmas = sigma_grid(
         _or(request.steps, card.defaults["steps"]), _or(request.shift, card.defaults["shift"]), request.strength
     )
-    methods = _methods(request, card, width, height, frames, sigmas)
+    methods, dropped = _methods(request, card, width, height, frames, sigmas)
+    if not request.ablates_presets:
+        specs.refuse_mixed_presets(methods)
     metrics, missing = metric_specs.choose(request.metrics, card.defaults["metrics"])
     if not request.seeds:
         raise SpecError("--seeds is empty; give at least one, e.g. --seeds 0.")
@@ -178,9 +184,18 @@ def resolve(request: Request, decode: bool = True) -> Plan:
         suite=found.suite, setting=setting, methods=methods, seeds=request.seeds, metrics=metrics,
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins), device=device,
         threads=request.threads or _cores(), offload=request.offload, repeats=request.repeats,
-        notes=(*((card.note,) if card.note else ()), *missing, *found.notes),
+        ablates_presets=request.ablates_presets,
+        notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
     )  # fmt: skip
-    return Plan(config, card, found.again, found.frames, found.decoded, found.notes)
+    return Plan(config, card, found.again, found.frames, found.decoded, (*found.notes, *dropped))
+
+
+def _habits(request: Request) -> Habits:
+    return habits(request.suite, Path(request.root) if request.root else None)
+
+
+def _registered(suite: str) -> Any:
+    return registry.suites.get(suite) if suite in registry.suites.names() else None
 
 
 def _or(value: Any, default: Any) -> Any:
@@ -222,7 +237,8 @@ def _check_solver(name: str) -> None:
 
 def _methods(
     request: Request, card: cards.Card, width: int, height: int, frames: int, sigmas: tuple[float, ...]
-) -> tuple[MethodSpec, ...]:
+) -> tuple[tuple[MethodSpec, ...], list[str]]:
+    """The request's methods, and a sentence for each optional one that is left out."""
     labels = [label for label in dict.fromkeys(m.strip() for m in request.methods) if label]
     if not labels:
         raise SpecError("--methods is empty; `bench list methods` shows what there is.")
@@ -232,20 +248,28 @@ def _methods(
     if request.controls:
         labels = [c for c in CONTROLS if c not in labels] + labels
     shape = card.shape(width, height, frames, sigmas)
-    found = [specs.resolve(label, shape, card.methods) for label in labels]
-    seen: dict[str, str] = {}
-    for spec in found:
-        key = digest(spec.identity())
-        if key in seen:
+    found: dict[str, MethodSpec] = {}
+    left_out = []
+    for label in labels:
+        try:
+            spec = specs.resolve(label, shape, card.methods)
+        except SpecError as error:
+            if label not in request.optional:
+                raise
+            left_out.append(f"left out: {error}")
+            continue
+        same = found.setdefault(digest(spec.identity()), spec)
+        if same is not spec and label in request.optional:
+            left_out.append(f"left out: '{label}' is the same as '{same.label}' on this backbone and size.")
+        elif same is not spec:
             raise SpecError(
-                f"'{spec.label}' and '{seen[key]}' are the same on this backbone (all parameters agree); leave one out."
+                f"'{spec.label}' and '{same.label}' are the same on this backbone (all parameters agree); leave one out."
             )
-        seen[key] = spec.label
-    return tuple(found)
+    return tuple(found.values()), left_out
 
 
 def _wanted(request: Request, width: int, height: int, frames: int) -> Wanted:
-    short = _or(request.short_clips, _or(habits(request.suite).short, "error"))
+    short = _or(request.short_clips, _or(_habits(request).short, "error"))
     for option, value, known in (
         ("--short-clips", short, ("error", "skip", "trim")), ("--fit", request.fit, ("crop", "stretch", "pad")),
     ):  # fmt: skip
@@ -289,6 +313,7 @@ def _suite(request: Request, wanted: Wanted, decode: bool) -> _Found:
             room -= frames.nbytes
     if not cases:
         raise SpecError(f"{request.suite}: no clip is left ({'; '.join(skipped) or 'it names none'}).")
-    name = request.suite if request.suite in registry.suites.names() else slug(Path(request.suite).resolve().name)
+    own = request.root if request.root and hasattr(_registered(request.suite), "path") else request.suite
+    name = own if own in registry.suites.names() else slug(Path(own).resolve().name)
     notes = tuple(f"left out: {s.split('. Use')[0]}" for s in skipped)
     return _Found(Suite(name=name, cases=tuple(cases)), again, kept, decoded, notes)

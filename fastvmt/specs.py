@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
 from fastvmt import registry
-from fastvmt.errors import SpecError
+from fastvmt.errors import NotComparable, SpecError
 from fastvmt.method import Method, Shape
 from fastvmt.model import MethodSpec
 
@@ -83,3 +83,21 @@ def build(spec: MethodSpec) -> Method:
     """The method object of a resolved spec."""
     cls: type[Method] = registry.methods.get(spec.method)
     return cls(cls.Params.model_validate(spec.params))
+
+
+def refuse_mixed_presets(methods: Iterable[MethodSpec]) -> None:
+    """Numbers of two presets of one method must not stand side by side.
+
+    Raises:
+        NotComparable: naming the method and its presets.
+    """
+    presets: dict[str, set[str]] = {}
+    for spec in methods:
+        if spec.preset:
+            presets.setdefault(spec.method, set()).add(spec.preset)
+    for name, found in presets.items():
+        if len(found) > 1:
+            raise NotComparable(
+                f"{name} stands in this run with presets {' and '.join(sorted(found))}, whose numbers must not share a "
+                f"table. Run them apart, or side by side as an ablation: bench ablate {name} --factors preset."
+            )

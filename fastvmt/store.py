@@ -52,17 +52,14 @@ class RunConfig(Frozen):
     offload: bool = False
     repeats: int = 0
     """Timed repeats of every job (protocol timing); 0 for one video and no warm-up."""
+    ablates_presets: bool = False
+    """Several presets of one method are wanted side by side (``bench ablate``); else they must not share a table."""
     notes: tuple[str, ...] = ()
     """Under every table of the run."""
 
     def jobs(self) -> list[Job]:
         """All jobs: cases outermost, so that the first rows of a table are complete early."""
-        return [
-            Job.make(method, case, seed, self.setting)
-            for case in self.suite.cases
-            for seed in self.seeds
-            for method in self.methods
-        ]
+        return list(Job.grid(self.methods, self.suite.cases, self.seeds, self.setting))
 
 
 def slug(text: str) -> str:

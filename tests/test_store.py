@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from fastvmt.reports.table import current_records
+from fastvmt.reports.tidy import current_records
 from hypothesis import given
 from hypothesis import strategies as st
 

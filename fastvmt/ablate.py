@@ -1,0 +1,81 @@
+"""``bench ablate``: one method, one factor changed at a time, pairs of factors on request, and the ladder of its savings.
+
+What can be varied is declared by the method (``Method.ablations`` and ``Method.ladder``); nothing here knows one by name.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fastvmt import registry, specs
+from fastvmt.errors import SpecError
+from fastvmt.method import Method
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """Labels to run: the base first; every other one may be left out where the backbone makes it the same."""
+
+    base: str
+    labels: tuple[str, ...]
+    presets: bool
+
+    @property
+    def optional(self) -> frozenset[str]:
+        return frozenset(self.labels) - {self.base}
+
+
+def factors_of(base: str) -> dict[str, tuple[str, ...]]:
+    """Factor name to changes, as the base's method declares them.
+
+    Raises:
+        SpecError: for an unknown method, or one without factors.
+    """
+    cls, _ = specs.parse(base)
+    if not cls.ablations:
+        known = [n for n in registry.methods.names() if registry.methods.get(n).ablations]
+        raise SpecError(f"'{cls.id}' declares nothing to ablate. Methods that do: {', '.join(known) or 'none'}.")
+    return dict(cls.ablations)
+
+
+def expand(base: str, factors: Iterable[str] = (), pairs: Iterable[str] = (), ladder: bool = True) -> Ablation:
+    """The labels of an ablation.
+
+    Args:
+        base: a method label, e.g. ``fastvmt``.
+        factors: names of factors; all but ``preset`` when empty, because presets make a table of their own.
+        pairs: ``window+reuse`` runs every change of the one with every change of the other.
+        ladder: also run the forms from which the speed-up is decomposed.
+
+    Raises:
+        SpecError: for an unknown method or factor, naming the nearest ones.
+    """
+    known = factors_of(base)
+    chosen = [_known(name, known) for name in factors] or list(known)
+    labels = [base, *(f"{base}:{change}" for name in chosen for change in known[name])]
+    for pair in pairs:
+        parts = [_known(name.strip(), known) for name in pair.split("+")]
+        if len(parts) != 2 or parts[0] == parts[1]:
+            raise SpecError(f"--pairs {pair}: two different factors joined by + are needed, e.g. {'+'.join(list(known)[:2])}.")
+        labels += [f"{base}:{a}:{b}" for a, b in itertools.product(known[parts[0]], known[parts[1]])]
+    cls: type[Method] = specs.parse(base)[0]
+    if ladder:
+        labels += [f"{base}:{changed}" for _, changed in cls.ladder if changed]
+    found = tuple(dict.fromkeys(labels))
+    preset = any(_changes_preset(label, cls) for label in found)
+    return Ablation(base, found, preset)
+
+
+def _known(name: str, known: dict[str, tuple[str, ...]]) -> str:
+    if name in known:
+        return name
+    near = difflib.get_close_matches(name, list(known), 2, 0.4)
+    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
+    raise SpecError(f"--factors {name}: no such factor. {hint}")
+
+
+def _changes_preset(label: str, cls: type[Method]) -> bool:
+    return bool(cls.preset_of) and cls.preset_of in specs.parse(label)[1]

@@ -1,0 +1,141 @@
+"""The options of ``bench run``, which other commands share, and the request they make. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastvmt.errors import SpecError
+
+if TYPE_CHECKING:
+    from fastvmt.planning import Request
+    from fastvmt.runner import Options
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Out = Annotated[Path | None, typer.Option(help="Run folder; by default its name follows from the request.")]
+Run = Annotated[Path, typer.Argument(help="Run folder.")]
+Workers = Annotated[int, typer.Option(help="Worker processes.")]
+Timeout = Annotated[float, typer.Option(help="Seconds a job may take; 0 for no limit.")]
+FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
+Reuse = Annotated[
+    bool, typer.Option(help="Take the same videos over from run folders beside this one (without their seconds).")
+]
+Methods = Annotated[str, typer.Option(help="Comma-separated, e.g. fastvmt,fastvmt:no-window,ditflow:inner=10.")]
+SuiteName = Annotated[str, typer.Option(help="Registered suite, folder of clips and prompts, suite.toml, or one clip.")]
+Backbone = Annotated[str, typer.Option(help="tiny, wan2.1-1.3b, wan2.1-14b, a WanPipeline folder, or a hub id.")]
+Seeds = Annotated[str, typer.Option(help="Comma-separated integers.")]
+Metrics = Annotated[
+    str, typer.Option(help="Comma-separated labels or patterns, e.g. vbench:*; empty for the backbone's own list.")
+]
+Controls = Annotated[bool, typer.Option(help="Add the rows no transfer and SDEdit.")]
+Prompt = Annotated[str | None, typer.Option(help="Target prompt for every clip of a folder, or for one clip.")]
+Limit = Annotated[int, typer.Option(help="Only the first so many cases; 0 for all.")]
+Width = Annotated[int | None, typer.Option(help="Width in px.")]
+Height = Annotated[int | None, typer.Option(help="Height in px.")]
+FrameCount = Annotated[int | None, typer.Option("--frames", help="Frames, 4k+1.")]
+Stride = Annotated[int, typer.Option(help="Take every n-th frame of a clip.")]
+Root = Annotated[str | None, typer.Option("--root", "--davis-root", help="Your copy of a registered dataset, e.g. DAVIS.")]
+Prompts = Annotated[str | None, typer.Option(help="Your own prompt file for a registered dataset.")]
+ShortClips = Annotated[str | None, typer.Option(help="Clips with too few frames: error, skip, or trim to their largest 4k+1.")]
+Fit = Annotated[str, typer.Option(help="How a clip is brought to size: crop (middle), stretch, or pad.")]
+Truncated = Annotated[bool, typer.Option("--allow-truncated", help="Keep what damaged clips still give.")]
+Upscale = Annotated[bool, typer.Option("--allow-upscale", help="Enlarge clips that are smaller than the video.")]
+Steps = Annotated[int | None, typer.Option(help="Denoise steps.")]
+Guidance = Annotated[float | None, typer.Option(help="Classifier-free guidance scale.")]
+Shift = Annotated[float | None, typer.Option(help="Shift of the noise grid.")]
+Strength = Annotated[float, typer.Option(help="Start the grid lower, keeping all steps (released FastVMT code).")]
+Solver = Annotated[str, typer.Option(help="euler.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Threads = Annotated[int, typer.Option(help="CPU threads of each worker; 0 for all cores.")]
+Offload = Annotated[bool, typer.Option(help="Keep text encoder and VAE on the CPU between uses.")]
+Protocol = Annotated[str, typer.Option(help="normal, or timing: one worker, a discarded video, then --repeats timed ones.")]
+Repeats = Annotated[int, typer.Option(help="Timed repeats of every video with --protocol timing.")]
+By = Annotated[str, typer.Option(help="category: also print a table split by the cases' category.")]
+Plugin = Annotated[list[str] | None, typer.Option(help="Python file with METHODS, METRICS or SUITES; may be repeated.")]
+
+
+RUN: dict[str, tuple[Any, Any]] = {
+    "suite": (SuiteName, "shapes"), "backbone": (Backbone, "tiny"), "seeds": (Seeds, "0"), "metrics": (Metrics, ""),
+    "controls": (Controls, True), "prompt": (Prompt, None), "limit": (Limit, 0), "width": (Width, None),
+    "height": (Height, None), "frames": (FrameCount, None), "stride": (Stride, 1), "root": (Root, None),
+    "prompts": (Prompts, None), "short_clips": (ShortClips, None), "fit": (Fit, "crop"),
+    "allow_truncated": (Truncated, False), "allow_upscale": (Upscale, False), "steps": (Steps, None),
+    "guidance": (Guidance, None), "shift": (Shift, None), "strength": (Strength, 1.0), "solver": (Solver, "euler"),
+    "device": (Device, "auto"), "dtype": (Dtype, "auto"), "threads": (Threads, 0), "offload": (Offload, False),
+    "protocol": (Protocol, "normal"), "repeats": (Repeats, 3), "plugin": (Plugin, None), "out": (Out, None),
+    "workers": (Workers, 1), "timeout": (Timeout, 0.0), "fail_fast": (FailFast, False), "reuse": (Reuse, True),
+    "as_json": (Json, False),
+}  # fmt: skip
+"""Name to type and default of every option that ``run``, ``plan`` and ``ablate`` have in common."""
+SAME = (
+    "suite", "backbone", "controls", "prompt", "limit", "width", "height", "frames", "stride", "root", "prompts", "short_clips",
+    "fit", "allow_truncated", "allow_upscale", "steps", "guidance", "shift", "strength", "solver", "device", "dtype", "threads",
+    "offload",
+)  # fmt: skip
+"""Options that a request takes as they are."""
+
+
+def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """A command with every option in ``RUN`` beside its own; they reach it as the dictionary ``values``."""
+    own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "values"]
+    shared = [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for name, (kind, default) in RUN.items()
+    ]
+
+    def call(**given: Any) -> None:
+        values = {name: given.pop(name) for name in RUN}
+        command(**given, values=values)
+
+    keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
+    required = [p for p in keyword if p.default is inspect.Parameter.empty]
+    rest = [p for p in keyword if p.default is not inspect.Parameter.empty]
+    call.__signature__ = inspect.Signature([*required, *rest, *shared])  # type: ignore[attr-defined]
+    call.__annotations__ = {p.name: p.annotation for p in (*own, *shared)}
+    call.__name__, call.__doc__ = command.__name__, command.__doc__
+    return call
+
+
+def split(text: str) -> tuple[str, ...]:
+    """``a, b`` as ("a", "b")."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def request(methods: tuple[str, ...], v: dict[str, Any], **more: Any) -> Request:
+    """The request that these options make.
+
+    Raises:
+        SpecError: for seeds or a protocol that cannot be understood.
+    """
+    from fastvmt.planning import Request
+
+    try:
+        seeds = tuple(int(s) for s in split(v["seeds"]))
+    except ValueError:
+        raise SpecError(f"--seeds {v['seeds']}: comma-separated integers are needed, e.g. 0,1.") from None
+    if v["protocol"] not in ("normal", "timing") or v["repeats"] < 1:
+        raise SpecError(f"--protocol {v['protocol']} --repeats {v['repeats']}: use normal, or timing with 1 or more repeats.")
+    timing = v["protocol"] == "timing"
+    return Request(
+        methods=methods, seeds=seeds, metrics=split(v["metrics"]), plugins=tuple(v["plugin"] or ()),
+        repeats=v["repeats"] if timing else 0, **{k: v[k] for k in SAME}, **more,
+    )  # fmt: skip
+
+
+def run_options(workers: int, timeout: float, fail_fast: bool, as_json: bool, reuse: bool = True) -> Options:
+    """How to run, without influence on the results."""
+    from fastvmt.runner import Options
+
+    style = "json" if as_json else "live" if sys.stderr.isatty() else "plain"
+    return Options(workers=workers, timeout=timeout, fail_fast=fail_fast, reuse=reuse, style=style)
+
+
+def options_of(v: dict[str, Any]) -> Options:
+    """``run_options`` from ``RUN``'s values."""
+    return run_options(v["workers"], v["timeout"], v["fail_fast"], v["as_json"], v["reuse"])

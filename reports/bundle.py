@@ -1,0 +1,129 @@
+"""Everything a report holds, written to one folder: the frame, every table in every form, figures, and the page.
+
+report/
+  index.html, cases/, clips/ ...    the page (opens from disk)
+  tables/ID.md|csv|tex|html|json    every view
+  tables.tex                        all of them as one document that compiles
+  figures/NAME.png|svg|pdf
+  frame.csv, frame.parquet          the tidy frame, on request
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from fastvmt.reports import beside, compare, views, views_ablation
+from fastvmt.reports.table import first_presets
+from fastvmt.reports.tidy import Tidy
+from fastvmt.reports.view import View
+
+from fastvmt.atomic import write_atomic
+from fastvmt.errors import NotComparable, SpecError
+
+if TYPE_CHECKING:
+    from fastvmt.reports.page import Picture
+
+FRAMES = ("csv", "parquet")
+FILES = ("md", "csv", "tex", "html", "json")
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What of a report is wanted.
+
+    Attributes:
+        against: ``paper``, ids of published tables, or "" for none.
+        tables: ids or beginnings of ids of views; empty for all.
+        formats: of tables; frame: ``csv``, ``parquet`` or none.
+        page, figures: false to leave them out.
+    """
+
+    against: str = ""
+    tables: tuple[str, ...] = ()
+    formats: tuple[str, ...] = FILES
+    frame: tuple[str, ...] = ()
+    page: bool = True
+    figures: bool = True
+    tracks: bool = True
+
+
+def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list[View]:
+    """Every view of a run, or those whose id begins with one of the words wanted.
+
+    Raises:
+        SpecError: when a word fits no view.
+    """
+    labels = first_presets(tidy)
+    forms = {change.label for base in views_ablation.bases(tidy) for change in views_ablation.changes(tidy, base)}
+    main = [label for label in labels if label not in forms]
+    found = [views.comparison(tidy, main), *views_ablation.all_of(tidy), *views.by_category(tidy, main),
+             views.stages(tidy, labels), views.cost(tidy, labels)]  # fmt: skip
+    with contextlib.suppress(NotComparable):  # a single method: nothing stands against it
+        found += [compare.versus(tidy, labels=main), compare.ratios(tidy), compare.ranks(tidy, labels=main)]
+    found += [beside.against(tidy, table) for table in (beside.tables(against) if against else ())]
+    found = [view for view in found if view.lines and view.columns]
+    for word in wanted:
+        if not any(view.id.startswith(word) for view in found):
+            raise SpecError(f"--tables {word}: this run has no such table. It has: {', '.join(v.id for v in found)}.")
+    return [v for v in found if not wanted or any(v.id.startswith(word) for word in wanted)]
+
+
+def write(tidy: Tidy, out: Path, wish: Wish, say: Callable[[str], None] = lambda line: None) -> list[Path]:
+    """Write what is wanted and return the files a reader opens first; ``say`` gets what could not be drawn."""
+    from fastvmt.reports import latex, render
+
+    out.mkdir(parents=True, exist_ok=True)
+    shown = tables_of(tidy, wish.tables, wish.against)
+    for view in shown:
+        render.write(view, out / "tables", wish.formats)
+    found = []
+    if "tex" in wish.formats:
+        write_atomic(out / "tables.tex", latex.document(shown))
+        found.append(out / "tables.tex")
+    found += write_frame(tidy, out, wish.frame)
+    pictures: list[Picture] = []
+    if wish.figures:
+        from fastvmt.reports.pictures import draw_all
+
+        pictures = draw_all(tidy, out / "figures", say)
+    if wish.page:
+        from fastvmt.reports.page import write_report
+
+        found.insert(0, write_report(tidy, shown, out, pictures, tracks=wish.tracks))
+    return found
+
+
+def write_frame(tidy: Tidy, out: Path, formats: Iterable[str]) -> list[Path]:
+    """The tidy frame as ``frame.csv`` or ``frame.parquet``.
+
+    Raises:
+        SpecError: for another form, or Parquet without pyarrow.
+    """
+    found = []
+    for form in formats:
+        if form not in FRAMES:
+            raise SpecError(f"--frame {form}: use {' or '.join(FRAMES)}.")
+        path = out / f"frame.{form}"
+        partial = path.with_name(f".part-{path.name}")
+        if form == "csv":
+            tidy.frame.to_csv(partial, index=False)
+        else:
+            try:
+                tidy.frame.to_parquet(partial, index=False)
+            except ImportError:
+                raise SpecError(
+                    "--frame parquet needs pyarrow; install it with: pip install 'fastvmt-bench[parquet]'."
+                ) from None
+        partial.replace(path)
+        found.append(path)
+    return found
+
+
+def as_json(shown: Sequence[View]) -> str:
+    """Views as one JSON object, by id."""
+    return json.dumps({view.id: view.data() for view in shown}, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,278 @@
+"""Tables from records: intervals, common subsets, marks, refusals, ablations, and the paper beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fake_runs import make_run, make_setting, make_spec, share
+from fastvmt.reports import beside, bundle, compare, views, views_ablation
+from fastvmt.reports.tidy import COLUMNS, gather
+from fastvmt.reports.view import Cell, Column, Line, marked
+from helpers import bench
+
+from fastvmt import ablate, specs
+from fastvmt.errors import NotComparable, SpecError, StoreError
+from fastvmt.method import Shape
+from fastvmt.model import Case
+
+QUALITY = "motion_fidelity"
+
+
+def fixed(table: dict[str, list[float | None]], metric: str = QUALITY) -> Any:
+    """Values by label and case number; every other metric is 1."""
+
+    def value(name: str, case: Case, label: str, seed: int) -> float | None:
+        return table[label][int(case.id[-4:])] if name == metric else 1.0
+
+    return value
+
+
+def run(tmp_path: Path, table: dict[str, list[float | None]], name: str = "r", **more: Any) -> Path:
+    number = len(next(iter(table.values())))
+    more.setdefault("metrics", (QUALITY, "time"))
+    return make_run(tmp_path / name, number, tuple(table), values=fixed(table), videos=False, **more)
+
+
+# --- the frame --------------------------------------------------------------------------------------------------------
+
+
+def test_the_frame_is_long_and_whole(tmp_path: Path) -> None:
+    found = gather([make_run(tmp_path / "r", 3, ("none", "fastvmt"), seeds=(0, 1), videos=False,
+                             failed={("case-0001", "fastvmt", 0): "out of luck"}, missing=[("case-0002", "none", 1)])])  # fmt: skip
+    frame = found.frame
+    assert tuple(frame.columns) == COLUMNS
+    numbers = frame[frame["metric"] == QUALITY]
+    assert len(numbers) == 3 * 2 * 2  # every job has its row, made or not
+    assert numbers["status"].value_counts().to_dict() == {"ok": 10, "failed": 1, "missing": 1, **_absent(numbers)}
+    assert found.counts["fastvmt"].failed and found.counts["none"].made == 5 and found.counts["none"].planned == 6
+    assert {m for m in frame["metric"] if m.startswith("stage:")} >= {"stage:guidance", "stage:denoise"}
+    wide = found.wide(QUALITY)
+    assert list(wide.columns) == ["none", "fastvmt"] and int(wide.isna().sum().sum()) == 2
+
+
+def _absent(rows: Any) -> dict[str, int]:
+    return {k: 0 for k in rows["status"].cat.categories if k not in ("ok", "failed", "missing")}
+
+
+def test_frame_files(tmp_path: Path) -> None:
+    import pandas as pd
+
+    root = make_run(tmp_path / "r", 2, ("none",), videos=False)
+    found = gather([root])
+    paths = bundle.write_frame(found, tmp_path, ("csv", "parquet"))
+    csv, parquet = pd.read_csv(paths[0]), pd.read_parquet(paths[1])
+    assert len(csv) == len(parquet) == len(found.frame)
+    assert np.allclose(csv["value"].dropna(), found.frame["value"].dropna())
+    with pytest.raises(SpecError, match="csv or parquet"):
+        bundle.write_frame(found, tmp_path, ("xlsx",))
+
+
+def test_runs_are_gathered_only_where_they_may_share_a_table(tmp_path: Path) -> None:
+    a = run(tmp_path, {"fastvmt": [0.8, 0.9]}, "a")
+    b = run(tmp_path, {"ditflow": [0.7, 0.6]}, "b")
+    assert list(gather([a, b]).methods) == ["fastvmt", "ditflow"]
+    other = run(tmp_path, {"ditflow": [0.7, 0.6, 0.5]}, "other")
+    with pytest.raises(NotComparable, match="different suites"):
+        gather([a, other])
+    longer = run(tmp_path, {"ditflow": [0.7, 0.6]}, "longer", setting=make_setting(steps=8))
+    with pytest.raises(NotComparable, match="differ in steps, sigmas"):
+        gather([a, longer])
+    with pytest.raises(StoreError, match="not a run folder"):
+        gather([tmp_path])
+
+
+def test_records_of_two_backends_are_refused(tmp_path: Path) -> None:
+    root = run(tmp_path, {"fastvmt": [0.8, 0.9]})
+    lines = (root / "records.jsonl").read_text().splitlines()
+    changed = [json.loads(line) for line in lines]
+    next(r for r in changed if r["metric"] == QUALITY)["identity"]["tracker"] = "another"
+    (root / "records.jsonl").write_text("\n".join(map(json.dumps, changed)) + "\n")
+    with pytest.raises(NotComparable, match="differ in tracker"):
+        gather([root])
+
+
+# --- cells ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_comparison_is_over_what_every_method_has(tmp_path: Path) -> None:
+    root = run(tmp_path, {"none": [0.0, 0.0, 0.0, 0.0], "fastvmt": [1.0, 0.6, 0.8, 0.2], "ditflow": [0.5, 0.5, 0.5, None]})
+    view = views.comparison(gather([root]))
+    cell = view.cell("fastvmt", QUALITY)
+    assert cell.value == pytest.approx(0.8) and (cell.n, cell.expected) == (3, 4)  # not 0.65: case 3 has no value of ditflow
+    assert any(f"{QUALITY}: 3 of 4" in note for note in view.notes)
+    assert cell.low is not None and cell.low <= 0.8 <= (cell.high or 0)
+    assert view.cell("fastvmt", QUALITY).mark == "best" and view.cell("ditflow", QUALITY).mark == "second"
+    assert view.cell("none", QUALITY).mark == "" and view.line("none").note == "control"
+    assert [line.group for line in view.lines] == ["training-free methods"] * 2 + ["controls"]
+
+
+def test_a_method_without_a_value_stays_visible_and_spoils_nothing(tmp_path: Path) -> None:
+    bad = {(f"case-000{n}", "ditflow", 0): "broken" for n in range(2)}
+    root = run(tmp_path, {"fastvmt": [0.8, 0.9], "ditflow": [0.1, 0.1]}, failed=bad)
+    view = views.comparison(gather([root]))
+    assert view.cell("ditflow", QUALITY) == Cell(None, n=0, expected=2, why="failed")
+    assert view.cell("fastvmt", QUALITY).n == 2
+    assert any("ditflow: 2 failed" in note for note in view.notes)
+    undefined = views.comparison(gather([run(tmp_path, {"fastvmt": [None, None]}, "u")]))
+    assert undefined.cell("fastvmt", QUALITY).why == "undefined"
+
+
+def test_prompts_and_seeds_of_one_reference_count_once(tmp_path: Path) -> None:
+    def value(metric: str, case: Case, label: str, seed: int) -> float:
+        return 0.0 if case.id == "case-0000" else 1.0 + seed
+
+    one = gather([make_run(tmp_path / "r", 2, ("fastvmt",), seeds=(0, 1, 2), metrics=(QUALITY,), values=value, videos=False)])
+    cell = views.comparison(one).cell("fastvmt", QUALITY)
+    assert cell.value == pytest.approx(1.0) and cell.n == 6  # the mean of 0 and 2, not of six videos' intervals
+    assert cell.low == pytest.approx(0.0) and cell.high == pytest.approx(2.0)
+
+
+def test_what_cannot_be_told_from_the_best_says_so(tmp_path: Path) -> None:
+    best = [share("a", n) for n in range(12)]
+    near = [v + (0.2 if n % 2 else -0.21) for n, v in enumerate(best)]
+    far = [v - 0.5 + 0.01 * share("c", n) for n, v in enumerate(best)]
+    view = views.comparison(gather([run(tmp_path, {"fastvmt": best, "ditflow": near, "fastvmt:inner=5": far})]))
+    assert view.cell("ditflow", QUALITY).tied and not view.cell("fastvmt:inner=5", QUALITY).tied
+    assert not view.cell("fastvmt", QUALITY).tied
+
+
+def test_marks_follow_the_printed_numbers() -> None:
+    column = Column("m", "m", "", "down", 2)
+    values = [0.501, 0.499, 0.7, 0.1]
+    lines = [Line(str(n), str(n), (Cell(v, n=1, expected=1),), ranked=n < 3) for n, v in enumerate(values)]
+    assert [line.cells[0].mark for line in marked([column], lines)] == ["best", "best", "", ""]
+
+
+def test_speed_up_is_a_paired_geometric_mean(tmp_path: Path) -> None:
+    seconds = {"fastvmt": [1.0, 2.0], "ditflow": [4.0, 2.0]}
+    root = make_run(tmp_path / "r", 2, tuple(seconds), metrics=("time",), values=fixed(seconds, "time"), videos=False)
+    cell = views.comparison(gather([root])).cell("fastvmt", views.SPEED_UP)
+    assert cell.value == pytest.approx(2.0) and cell.low == pytest.approx(1.0) and cell.high == pytest.approx(4.0)
+
+
+# --- ablations --------------------------------------------------------------------------------------------------------
+
+FORMS = ("fastvmt", "fastvmt:no-window", "fastvmt:no-window-loss", "fastvmt:no-step-skip", "fastvmt:span=3", "fastvmt:block=2",
+         "fastvmt:inner=5", "fastvmt:no-window:no-step-skip", "fastvmt:no-window:no-step-skip:no-early-exit",
+         "ditflow")  # fmt: skip
+
+
+def test_ablations_are_read_from_parameters(tmp_path: Path) -> None:
+    seconds = {"fastvmt": 2.0, "fastvmt:no-window": 3.0, "fastvmt:no-window:no-step-skip": 6.0,
+               "fastvmt:no-window:no-step-skip:no-early-exit": 12.0, "fastvmt:no-step-skip": 5.0, "fastvmt:inner=5": 1.0}  # fmt: skip
+
+    def value(metric: str, case: Case, label: str, seed: int) -> float:
+        return seconds.get(label, 2.5) if metric == "time" else 0.5 + 0.1 * share(metric, label, case.id)
+
+    metrics = (QUALITY, "vbench:subject_consistency:backend=native", "time")
+    shape = Shape(blocks=8, heads=4, grid=(7, 8, 8), sigmas=make_setting().sigmas)
+    forms = [specs.resolve(label, shape, {"fastvmt": {"window": 5, "tile": "2x2"}}) for label in FORMS]
+    tidy = gather([make_run(tmp_path / "r", 3, forms, metrics=metrics, values=value, videos=False)])
+    assert views_ablation.bases(tidy) == ["fastvmt"]
+    found = {view.id: view for view in views_ablation.all_of(tidy)}
+    table = found["ablation-fastvmt"]
+    assert table.lines[0].note == "base" and table.line("fastvmt:no-window-loss").group == "window_weight"
+    assert table.cell("fastvmt:no-step-skip", "time_ratio").value == pytest.approx(2.5)
+    assert [line.head for line in found["spans-fastvmt"].lines] == ["span 3", "span 5"] or len(
+        found["spans-fastvmt"].lines
+    ) == 2
+    assert len(found["layers-fastvmt"].lines) == 2
+    assert [line.key for line in found["vbench-fastvmt"].lines] == ["fastvmt:no-window", "fastvmt:no-window-loss",
+                                                                    "fastvmt:no-step-skip", "fastvmt"]  # fmt: skip
+    savings = {line.head: line for line in found["savings-fastvmt"].lines}
+    ratios = [savings[name].cells[2].value for name in ("exit", "reuse", "window")]
+    assert ratios == pytest.approx([2.0, 2.0, 1.5])
+    assert savings["all of them"].cells[2].value == pytest.approx(np.prod(ratios))
+    assert savings["reuse"].cells[4].value == pytest.approx(2.5)  # taken away alone
+    assert savings["fewer inner steps"].cells[2].value == pytest.approx(2.0)
+
+
+def test_what_an_ablation_runs() -> None:
+    found = ablate.expand("fastvmt", ("window", "reuse"), ("window+reuse",), ladder=False)
+    assert found.labels == ("fastvmt", "fastvmt:no-window", "fastvmt:no-step-skip", "fastvmt:no-window:no-step-skip")
+    assert not found.presets and ablate.expand("fastvmt", ("preset",)).presets
+    everything = ablate.expand("fastvmt").labels
+    assert {"fastvmt:span=3", "fastvmt:begin=reference", "fastvmt:released", "fastvmt:interval=2"} <= set(everything)
+    with pytest.raises(SpecError, match="Did you mean window"):
+        ablate.expand("fastvmt", ("windw",))
+    with pytest.raises(SpecError, match="two different factors"):
+        ablate.expand("fastvmt", (), ("window",))
+    with pytest.raises(SpecError, match="declares nothing to ablate"):
+        ablate.expand("ditflow")
+
+
+def test_presets_stand_side_by_side_only_where_they_are_what_is_asked(tmp_path: Path) -> None:
+    setting = make_setting((9, 8, 8))
+    labels = ("fastvmt", make_spec("fastvmt:released:tile=2x2", setting))
+    root = make_run(tmp_path / "r", 2, labels, metrics=("time",), setting=setting, frames=(9, 8, 8), videos=False)
+    found = {view.id: view for view in bundle.tables_of(gather([root]))}
+    assert [line.key for line in found["comparison"].lines] == ["fastvmt"]
+    assert len(found["presets-fastvmt"].lines) == 2
+    assert all(cell.mark == "" for line in found["presets-fastvmt"].lines for cell in line.cells)
+
+
+# --- statistics and the paper -----------------------------------------------------------------------------------------
+
+
+def test_one_against_the_others_with_tests(tmp_path: Path) -> None:
+    base = [0.7 + 0.01 * share("x", n) for n in range(10)]
+    worse = [v - 0.1 - 0.01 * share("y", n) for n, v in enumerate(base)]
+    same = [v + (0.001 if n % 2 else -0.001) for n, v in enumerate(base)]
+    tidy = gather([run(tmp_path, {"fastvmt": base, "ditflow": worse, "sdedit": same})])
+    view = compare.versus(tidy, metrics=(QUALITY,))
+    cell = {key: view.cell("ditflow", key).value for key in ("difference", "p", "p_holm", "wins", "losses")}
+    assert cell["difference"] == pytest.approx(0.105, abs=0.01) and cell["wins"] == 10 and cell["losses"] == 0
+    assert cell["p"] == pytest.approx(2 / 2**10) and cell["p_holm"] == pytest.approx(2 * 2 / 2**10)
+    even = view.cell("sdedit", "p").value
+    assert even is not None and even > 0.9
+    ranks = compare.ranks(tidy, (QUALITY,))
+    assert [line.key for line in ranks.lines] == ["fastvmt", "ditflow"]
+    assert ranks.cell("fastvmt", QUALITY).value == 1.0 and ranks.cell("ditflow", QUALITY).value == 2.0
+    with pytest.raises(SpecError, match="no such method"):
+        compare.versus(tidy, "nobody")
+    with pytest.raises(NotComparable, match="nothing was compared"):
+        compare.versus(gather([run(tmp_path, {"fastvmt": [0.1]}, "alone")]))
+
+
+def test_beside_the_paper(tmp_path: Path) -> None:
+    tidy = gather([make_run(tmp_path / "r", 3, ("fastvmt", "ditflow"), metrics=(QUALITY, "time"), videos=False)])
+    view = beside.against(tidy, beside.tables("fastvmt-table2")[0])
+    ours, theirs, gap = (view.cell("ditflow", f"Motion Fid./{k}").value for k in ("ours", "paper", "difference"))
+    assert theirs == 0.4062 and ours is not None and gap == pytest.approx(ours - 0.4062)
+    assert view.cell("MOFT", "Time (s)/ours").value is None and view.cell("MOFT", "Time (s)/paper").value == 595.81
+    text = " ".join(view.notes)
+    assert "comparable in rank only" in text and "3.43" in text and "Wan 2.1" in text and "no control row" in text
+    assert len(beside.tables("paper")) == 6
+    with pytest.raises(SpecError, match="No published table"):
+        beside.tables("fastvmt-table9")
+
+
+def test_features_of_another_world_are_not_held_against_the_paper(tmp_path: Path) -> None:
+    metrics = ("text_similarity:clip=tiny-shapes",)
+    tidy = gather([make_run(tmp_path / "r", 2, ("fastvmt",), metrics=metrics, videos=False)])
+    view = beside.against(tidy, beside.tables("fastvmt-table2")[0])
+    assert view.cell("fastvmt", "Text Sim./ours").value is None
+    assert any("sees with other networks" in note for note in view.notes)
+
+
+# --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_report_and_compare_as_a_user_types_them(tmp_path: Path) -> None:
+    root = make_run(tmp_path / "r", 4, ("none", "fastvmt", "ditflow"), videos=False)
+    said = bench("report", root, "--print", "md", "--tables", "comparison,versus", "--against", "fastvmt-table2")
+    assert said.code == 0 and "| fastvmt" in said.out and "p (Holm)" in said.out
+    data = json.loads(bench("report", root, "--print", "json").out)
+    assert {"comparison", "stages", "cost", "versus-fastvmt", "ranks"} <= set(data)
+    assert bench("report", root, "--tables", "nothing").code == 2
+    assert bench("report", root, "--print", "docx").code == 2
+    assert bench("compare", root, "--base", "fastvmt").code == 0
+    said = bench("compare", root, "--base", "fastmvt")
+    assert said.code == 2 and "Did you mean fastvmt" in said.err
+    said = bench("report", root, "--no-page", "--frame", "csv")
+    assert said.code == 0 and (root / "report" / "tables.tex").exists() and (root / "report" / "frame.csv").exists()
+    assert "correspondence is not drawn" in said.err and (root / "report" / "figures" / "quality-time.svg").exists()
