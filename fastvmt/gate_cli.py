@@ -1,0 +1,155 @@
+"""``bench check`` and ``bench baseline``: is a run worse than a stored one?"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fastvmt.reports.baseline import Measured
+    from fastvmt.reports.tolerances import Tolerances
+    from fastvmt.reports.verdicts import Outcome
+
+baseline = typer.Typer(no_args_is_help=True, help="Store what a run measured, for `bench check`.")
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one suite and setting.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+@baseline.callback()
+def _baseline() -> None:
+    """Store what a run measured, for `bench check`."""
+
+
+@baseline.command()
+def write(
+    runs: Runs,
+    out: Annotated[Path, typer.Option(help="The baseline's file (JSON).")],
+    allow_failures: Annotated[bool, typer.Option("--allow-failures", help="Store a run with gaps; they are named.")] = False,
+) -> None:
+    """Store every value of a run by method, case and seed."""
+    from fastvmt.errors import StoreError
+    from fastvmt.reports import baseline as baselines
+
+    measured = _measured(runs)
+    gaps = measured.incomplete()
+    if gaps and not allow_failures:
+        raise StoreError(
+            f"{_names(runs)}: {len(gaps)} videos or numbers are not there ({baselines.named(gaps)}), and a baseline with gaps "
+            "cannot show later ones. Finish the run with `bench resume`, or give --allow-failures."
+        )
+    if not any(v.frames_digest for v in measured.videos):
+        raise StoreError(f"{_names(runs)}: there is no video in it, so nothing could be compared with it. Run it first.")
+    baselines.write(out, measured)
+    if gaps:
+        print(f"warning: stored without {len(gaps)} videos or numbers: {baselines.named(gaps)}", file=sys.stderr)
+    cases = len({v.case for v in measured.videos})
+    print(
+        f"{out}: {len(measured.videos)} videos of {len(measured.methods)} methods and {cases} cases, "
+        f"{len(measured.metrics)} metrics, {out.stat().st_size / 1000:.0f} kB"
+    )
+
+
+def check(
+    runs: Runs,
+    baseline: Annotated[Path | None, typer.Option(help="Made by `bench baseline write`; without it only floors hold.")] = None,
+    tolerances: Annotated[Path | None, typer.Option(help="TOML of what may be lost; see docs/gate.md.")] = None,
+    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
+    summary: Annotated[Path | None, typer.Option(help="Write every verdict here, as Markdown.")] = None,
+    comment: Annotated[Path | None, typer.Option(help="Write a pull request's comment here, as Markdown.")] = None,
+    github: Annotated[
+        bool, typer.Option("--github", help="Print annotations; on by itself where GITHUB_ACTIONS=true.")
+    ] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on what is too noisy to tell, too.")] = False,
+    calibrate: Annotated[
+        bool, typer.Option("--calibrate", help="Print the gate's own false-alarm rate (A/A) instead.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare a run with a baseline by intervals. Exit code 1: worse; 4: nothing was compared."""
+    from fastvmt.errors import NotComparable
+    from fastvmt.reports import baseline as baselines
+    from fastvmt.reports import gate
+    from fastvmt.reports import tolerances as files
+
+    # The small files first: a wrong key is said before a large run is read.
+    allowed = files.read(tolerances) if tolerances else files.Tolerances()
+    base = baselines.read(baseline) if baseline else None
+    if base is None and tolerances is None:
+        raise NotComparable("bench check: give --baseline FILE, or --tolerances FILE with floors; nothing was compared.")
+    run = _measured(runs)
+    if calibrate:
+        _calibrate(run, base, allowed, as_json)
+        return
+    outcome = gate.check(run, base, allowed)
+    _write(outcome, strict, {"junit": junit, "summary": summary, "comment": comment})
+    _print(outcome, strict, as_json, github or os.environ.get("GITHUB_ACTIONS") == "true")
+    if code := outcome.exit_code(strict):
+        raise typer.Exit(code)
+
+
+def _measured(runs: list[Path]) -> Measured:
+    from fastvmt.reports import baseline as baselines
+    from fastvmt.reports.tidy import gather
+
+    return baselines.of(gather(runs))
+
+
+def _names(runs: list[Path]) -> str:
+    return ", ".join(map(str, runs))
+
+
+def _write(outcome: Outcome, strict: bool, wanted: dict[str, Path | None]) -> None:
+    """The files asked for, and the step summary where GitHub names a file for it."""
+    from fastvmt.atomic import write_atomic
+    from fastvmt.errors import StoreError
+    from fastvmt.reports import junit as forms
+
+    for option, path in wanted.items():
+        if path:
+            try:
+                write_atomic(path, getattr(forms, option)(outcome, strict))
+            except OSError as error:
+                raise StoreError(f"--{option} {path}: the file cannot be written ({error.strerror}).") from None
+    if step := os.environ.get("GITHUB_STEP_SUMMARY"):
+        try:
+            with open(step, "a", encoding="utf-8") as file:
+                file.write(forms.summary(outcome, strict) + "\n")
+        except OSError as error:
+            print(f"warning: GITHUB_STEP_SUMMARY {step} cannot be written ({error.strerror})", file=sys.stderr)
+
+
+def _print(outcome: Outcome, strict: bool, as_json: bool, github: bool) -> None:
+    from fastvmt.reports import junit as forms
+
+    if as_json:
+        rows = [{k: v for k, v in vars(r).items() if k != "gains"} for r in outcome.rows]
+        facts = {"exit_code": outcome.exit_code(strict), "headline": outcome.headline(strict), "refused": outcome.refused}
+        print(json.dumps(facts | {"title": outcome.title, "rows": rows, "notes": outcome.notes}, ensure_ascii=False))
+    else:
+        print("\n".join(forms.as_lines(outcome, strict)))
+    for line in forms.github(outcome, strict) if github else ():
+        # Beside JSON the commands go where they do not spoil it; GitHub reads both streams.
+        print(line, file=sys.stderr if as_json else sys.stdout)
+
+
+def _calibrate(run: Measured, base: Measured | None, allowed: Tolerances, as_json: bool) -> None:
+    from fastvmt.errors import NotComparable
+    from fastvmt.reports import calibrate
+
+    found = calibrate.calibrate(run, base, allowed)
+    if found is None:
+        raise NotComparable(
+            "bench check --calibrate: there is no noise to judge by (the videos are identical, one clip alone, or nothing is "
+            "comparable). Give a run made on another machine or version, or one with two or more seeds."
+        )
+    if as_json:
+        rates = [vars(r) | {"rate": vars(r.rate)} for r in found.rates]
+        print(json.dumps({"rates": rates, "whole": vars(found.whole)}, ensure_ascii=False))
+    else:
+        print("\n".join(calibrate.as_lines(found)))
