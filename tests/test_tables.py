@@ -85,6 +85,16 @@ def test_runs_are_gathered_only_where_they_may_share_a_table(tmp_path: Path) -> 
         gather([tmp_path])
 
 
+def test_a_job_that_failed_in_one_run_and_was_made_in_another_counts_once(tmp_path: Path) -> None:
+    table: dict[str, list[float | None]] = {"fastvmt": [0.8, 0.9]}
+    a = run(tmp_path, table, "a", failed={("case-0000", "fastvmt", 0): "out of luck"})
+    b = run(tmp_path, table, "b")
+    for order in ([a, b], [b, a]):
+        found = gather(order)
+        assert found.counts["fastvmt"].made == 2 and not found.counts["fastvmt"].failed
+        assert found.wide(QUALITY)["fastvmt"].tolist() == [0.8, 0.9]
+
+
 def test_records_of_two_backends_are_refused(tmp_path: Path) -> None:
     root = run(tmp_path, {"fastvmt": [0.8, 0.9]})
     lines = (root / "records.jsonl").read_text().splitlines()
