@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt import env_cli, fetch_cli, report_cli, study_cli, suite_cli
+from fastvmt import env_cli, fetch_cli, gate_cli, report_cli, study_cli, suite_cli
 from fastvmt.ending import check_by, finish, print_split
 from fastvmt.errors import BenchError
 from fastvmt.lazy import load_when_used
@@ -46,7 +46,9 @@ app = typer.Typer(
 app.add_typer(env_cli.app, name="env")
 app.add_typer(suite_cli.app, name="suite")
 app.add_typer(study_cli.app, name="study")
+app.add_typer(gate_cli.baseline, name="baseline")
 app.command()(fetch_cli.fetch)
+app.command()(gate_cli.check)
 for command in (report_cli.report, report_cli.compare, report_cli.ablate, report_cli.paper):
     app.command()(command)
 
