@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from fastvmt.reports.statistics import paired_difference
+from fastvmt.reports.statistics import Better, paired_difference
 from fastvmt.reports.tidy import Tidy
 from fastvmt.reports.versus import holm, mean_ranks
 from fastvmt.reports.view import Cell, Column, Line, View
@@ -77,7 +77,7 @@ def _chosen(tidy: Tidy, metrics: Sequence[str]) -> list[str]:
 
 def _metric_lines(tidy: Tidy, base: str, label: str, others: Sequence[str]) -> list[Line]:
     metric, wide = tidy.metrics[label], tidy.wide(label)
-    better = "down" if metric.direction == "down" else "up"
+    better: Better = "down" if metric.direction == "down" else "up"
     head = label + {"up": " ↑", "down": " ↓"}.get(metric.direction, "")
     found: list[tuple[str, list[Cell]]] = []
     for other in others:

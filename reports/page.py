@@ -36,7 +36,7 @@ from fastvmt.errors import UserError
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-TEMPLATES = Path(__file__).parent / "page"
+TEMPLATES = Path(__file__).parent / "page_files"
 ASSETS = ("report.css", "theme.js", "report.js", "cases.js", "gallery.js")
 MARK = "fastvmt-bench report"
 """In every page: only a folder whose index has it is written over."""
