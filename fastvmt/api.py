@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,8 +123,12 @@ def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against:
     from fastvmt.reports.render import render
     from fastvmt.reports.tidy import gather
 
-    shown = tables_of(gather(folders), tables, against)
-    return as_json(shown) if form == "json" else "\n\n".join(render(view, form).rstrip() for view in shown)
+    tidy = gather(folders)
+    shown = tables_of(tidy, tables, against)
+    if form == "json":
+        return as_json(shown)
+    brief = [replace(v, notes=tuple(n for n in v.notes if n not in tidy.notes)) for v in shown[:-1]]  # said once, at the end
+    return "\n\n".join(render(view, form).rstrip() for view in (*brief, *shown[-1:]))
 
 
 def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = (), form: str = "terminal") -> str:

@@ -256,7 +256,11 @@ def _use_direct_convolutions(vae: nn.Module) -> None:
 def _read_pipeline(folder: Path, dtype: torch.dtype) -> WanPipeline:
     """Parts in ``dtype``, the VAE in fp32 (its decoder loses detail otherwise), safetensors only."""
     from diffusers import AutoencoderKLWan
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
 
+    diffusers_logging.disable_progress_bar()  # a second of loading needs no bars between the lines of a report
+    transformers_logging.disable_progress_bar()
     vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, use_safetensors=True)
     pipe = WanPipeline.from_pretrained(folder, vae=vae, dtype=dtype, use_safetensors=True, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)

@@ -131,7 +131,7 @@ class FastVMT(Method):
         "interval": ("interval=2", "interval=4", "interval=5"),
         "inner": ("inner=5",),
         "reference": ("reference=clean", "reference=matched"),
-        "begin": ("begin=reference",),
+        "begin": ("begin=reference:begin_sigma=0.9",),
         "preset": ("released",),
     }
     ladder: ClassVar[tuple[tuple[str, str], ...]] = (

@@ -29,7 +29,7 @@ class LatentUpdate:
         span: J, or J - 1 to reach ``lr_last`` in the last step.
         weight_decay: AdamW's; 0 with plain Adam.
         decoupled: AdamW when true, Adam otherwise.
-        dtype: of latent and moments.
+        dtype: of latent and moments; fp32 when None.
     """
 
     inner: int
@@ -39,7 +39,7 @@ class LatentUpdate:
     span: int
     weight_decay: float = 0.01
     decoupled: bool = True
-    dtype: torch.dtype = torch.float32
+    dtype: torch.dtype | None = None
 
     def __call__(self, x: Tensor, loss: Callable[[Tensor], Tensor], log: StepLog | None = None) -> Tensor:
         """The latent after J steps, detached, fp32. ``loss`` maps a latent to a scalar; ``log`` only reads.
@@ -47,7 +47,7 @@ class LatentUpdate:
         On reused steps the model is not run: the optimiser sees the last gradient again (equation 9's surrogate
         <x, g> has exactly that gradient).
         """
-        start = x.detach().to(self.dtype)
+        start = x.detach().to(self.dtype or torch.float32)
         latent = start.clone().requires_grad_(True)
         kind = torch.optim.AdamW if self.decoupled else torch.optim.Adam
         optimiser = kind([latent], lr=self.lr_first, weight_decay=self.weight_decay)

@@ -25,6 +25,7 @@ VBENCH = tuple(
 """The four dimensions of the paper's appendix, in its order."""
 PARTS = ("window", "window_weight", "interval")
 """Parameters behind the three parts of FastVMT that the paper's Table 1 takes away."""
+SEVERAL = "several at once"
 GUIDANCE = f"{STAGE}guidance"
 
 
@@ -66,15 +67,21 @@ def changes(tidy: Tidy, base: str) -> list[Change]:
 
 def ablation(tidy: Tidy, base: str) -> View:
     """The base and every form of it with one factor changed (Table 1), the ratio of seconds to the base beside it."""
-    rows = [Wanted(base, base, "", "base")]
-    rows += [
-        Wanted(c.label, c.label, c.factor)
-        for c in sorted(changes(tidy, base), key=lambda c: (len(c.params) > 1, c.factor))
-        if c.factor != "preset"
-    ]
+    named = _factor_names(tidy, base)
+    order = list(dict.fromkeys(named.values()))
+    found = [(named.get(c.label, SEVERAL if len(c.params) > 1 else c.factor), c) for c in changes(tidy, base)]
+    found = [(group, c) for group, c in found if c.factor != "preset"]
+    found.sort(key=lambda pair: (pair[0] == SEVERAL, order.index(pair[0]) if pair[0] in order else len(order)))
+    rows = [Wanted(base, base, "", "base"), *(Wanted(c.label, c.label, group) for group, c in found)]
     view = build(tidy, f"ablation-{slug(base)}", f"Ablation of {base}", rows, metrics_of(tidy, TABLE_1))
     ratios = [EMPTY if row.label == base else ratio_cell(tidy, row.label, base) for row in rows]
     return _with_column(view, Column("time_ratio", f"seconds over {base}'s", "×", "none", 2), ratios)
+
+
+def _factor_names(tidy: Tidy, base: str) -> dict[str, str]:
+    """Label to the factor it belongs to, as the method declares them."""
+    declared = registry.methods.get(tidy.methods[base].method).ablations
+    return {f"{base}:{change}": name for name, all_changes in declared.items() for change in all_changes}
 
 
 def _with_column(view: View, column: Column, cells: Sequence[Cell]) -> View:
@@ -187,7 +194,7 @@ def decomposition(tidy: Tidy, base: str) -> View | None:
 
 
 def _plain(times: View, label: str) -> Cell:
-    return times.line(label).cells[0] if times.columns else EMPTY
+    return replace(times.line(label).cells[0], mark="", tied=False) if times.columns else EMPTY
 
 
 def _single(tidy: Tidy, base: str, factor: str) -> str:

@@ -185,7 +185,7 @@ def test_ablations_are_read_from_parameters(tmp_path: Path) -> None:
     assert views_ablation.bases(tidy) == ["fastvmt"]
     found = {view.id: view for view in views_ablation.all_of(tidy)}
     table = found["ablation-fastvmt"]
-    assert table.lines[0].note == "base" and table.line("fastvmt:no-window-loss").group == "window_weight"
+    assert table.lines[0].note == "base" and table.line("fastvmt:no-window-loss").group == "loss"
     assert table.cell("fastvmt:no-step-skip", "time_ratio").value == pytest.approx(2.5)
     assert [line.head for line in found["spans-fastvmt"].lines] == ["span 3", "span 5"] or len(
         found["spans-fastvmt"].lines
@@ -196,6 +196,7 @@ def test_ablations_are_read_from_parameters(tmp_path: Path) -> None:
     savings = {line.head: line for line in found["savings-fastvmt"].lines}
     ratios = [savings[name].cells[2].value for name in ("exit", "reuse", "window")]
     assert ratios == pytest.approx([2.0, 2.0, 1.5])
+    assert all(cell.mark == "" and not cell.tied for line in found["savings-fastvmt"].lines for cell in line.cells)
     assert savings["all of them"].cells[2].value == pytest.approx(np.prod(ratios))
     assert savings["reuse"].cells[4].value == pytest.approx(2.5)  # taken away alone
     assert savings["fewer inner steps"].cells[2].value == pytest.approx(2.0)
@@ -206,7 +207,9 @@ def test_what_an_ablation_runs() -> None:
     assert found.labels == ("fastvmt", "fastvmt:no-window", "fastvmt:no-step-skip", "fastvmt:no-window:no-step-skip")
     assert not found.presets and ablate.expand("fastvmt", ("preset",)).presets
     everything = ablate.expand("fastvmt").labels
-    assert {"fastvmt:span=3", "fastvmt:begin=reference", "fastvmt:released", "fastvmt:interval=2"} <= set(everything)
+    assert {"fastvmt:span=3", "fastvmt:begin=reference:begin_sigma=0.9", "fastvmt:released", "fastvmt:interval=2"} <= set(
+        everything
+    )
     with pytest.raises(SpecError, match="Did you mean window"):
         ablate.expand("fastvmt", ("windw",))
     with pytest.raises(SpecError, match="two different factors"):
