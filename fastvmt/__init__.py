@@ -23,7 +23,9 @@ _PUBLIC = {
     "Metric": "fastvmt.metric", "Scored": "fastvmt.metric", "Value": "fastvmt.metric",
     "Request": "fastvmt.planning", "Options": "fastvmt.runner", "Result": "fastvmt.api",
     "run": "fastvmt.api", "plan": "fastvmt.api", "resume": "fastvmt.api", "score": "fastvmt.api", "table": "fastvmt.api",
-    "describe": "fastvmt.api", "score_clip": "fastvmt.scoring", "listing": "fastvmt.catalog", "BenchError": "fastvmt.errors",
+    "describe": "fastvmt.api",
+    "report": "fastvmt.api", "compare": "fastvmt.api", "frame": "fastvmt.api", "score_clip": "fastvmt.scoring",
+    "listing": "fastvmt.catalog", "BenchError": "fastvmt.errors",
 }  # fmt: skip
 __all__ = sorted([*_PUBLIC, "__version__"])
 

@@ -14,6 +14,8 @@ from fastvmt.runner import Options, Outcome, Runner
 from fastvmt.store import RunConfig, Store
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fastvmt.reports.table import Table
 
 PROBE_CLIPS = 6
@@ -115,6 +117,17 @@ def report(
 
     wish = Wish(against, tables, formats, frame, page, figures, tracks)
     return write(gather(folders), out or folders[0] / "report", wish, say)
+
+
+def frame(folders: Sequence[Path]) -> pd.DataFrame:
+    """The tidy frame of a run, or of several of one suite and setting: a row for every video and number, gaps included.
+
+    Raises:
+        NotComparable: when the runs must not share a table.
+    """
+    from fastvmt.reports.tidy import gather
+
+    return gather(folders).frame
 
 
 def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal") -> str:
