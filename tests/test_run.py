@@ -44,7 +44,7 @@ def test_one_command_plans_makes_scores_and_tabulates(xs: Path, undisturbed: tup
     assert all(r["made"] == r["planned"] == 2 for r in data["rows"])
     fast = data["rows"][3]
     assert fast["metrics"]["time"]["n"] == 2 and fast["speed_up"]["n"] == 2
-    assert fast["speed_up"]["low"] <= fast["speed_up"]["value"] <= fast["speed_up"]["high"]
+    assert fast["speed_up"]["value"] > 0 and fast["speed_up"]["low"] is None  # two clips have no interval
     for name in ("config.json", "events.jsonl", "records.jsonl", "table.md", "sheet.png"):
         assert (out / name).stat().st_size > 0
     folders = sorted((out / "artefacts").iterdir())
