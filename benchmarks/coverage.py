@@ -10,7 +10,7 @@ import argparse
 import numpy as np
 from fastvmt.reports.statistics import mean_intervals
 
-CLIPS = (2, 3, 4, 5, 8, 15, 30, 50)
+CLIPS = (3, 4, 5, 8, 15, 30, 50)
 
 
 def covered(values: np.ndarray, truth: float) -> float:  # type: ignore[type-arg]

@@ -81,6 +81,7 @@ def _plugin(kind: str, name: str, value: Any) -> dict[str, Any]:
             facts[key] = list(found) if isinstance(found, tuple) else found
     if kind == "methods":
         facts["variants"] = {k: dict(v) for k, v in value.variants.items()}
+        facts["ablations"] = {k: ", ".join(v) for k, v in value.ablations.items()}
     if kind in ("methods", "metrics"):
         facts["parameters"] = {
             k: {"default": f.default, "meaning": f.description or ""} for k, f in value.Params.model_fields.items()

@@ -59,7 +59,7 @@ def joined_digest(parts: Mapping[str, str]) -> str:
     >>> joined_digest({"b": canonical_json([1]), "a": "2"}) == digest({"a": 2, "b": [1]})
     True
     """
-    text = ",".join(f"{canonical_json(name)}:{parts[name]}" for name in sorted(parts))
+    text = ",".join(f"{json.dumps(name, ensure_ascii=False)}:{parts[name]}" for name in sorted(parts))
     return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()
 
 

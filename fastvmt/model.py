@@ -7,6 +7,7 @@ Sizes are pixels, times are seconds, digests are hex SHA-256.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -51,8 +52,12 @@ class Case(Frozen):
 
     def digest(self) -> str:
         """What of the case determines the video: decoded frames and texts, not names or paths."""
-        texts = {"prompt": self.prompt, "caption": self.caption, "negative": self.negative}
-        return digest({"frames": self.reference.frames_digest, **texts})
+        return _case_digest(self.reference.frames_digest, self.prompt, self.caption, self.negative)
+
+
+@lru_cache(maxsize=1 << 14)
+def _case_digest(frames: str, prompt: str, caption: str, negative: str | None) -> str:
+    return digest({"frames": frames, "prompt": prompt, "caption": caption, "negative": negative})
 
 
 class Suite(Frozen):

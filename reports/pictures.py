@@ -56,12 +56,16 @@ def _guided(tidy: Tidy) -> list[str]:
 
 
 def quality_time(tidy: Tidy) -> Drawn:
-    """Quality against seconds, a point a method (forms of one method included)."""
+    """Quality against seconds, a point a method; forms of one method only where there is nothing else to compare."""
     names = views.metrics_of(tidy, QUALITY)
     times = views.metrics_of(tidy, ("time",))
     if not names or not times:
         raise UserError("the run has no time or no measure of motion")
-    view = views.build(tidy, "", "", views.lines_of(tidy, first_presets(tidy)), [times[0], names[0]])
+    forms = {c.label for base in views_ablation.bases(tidy) for c in views_ablation.changes(tidy, base)}
+    labels = first_presets(tidy)
+    main = [label for label in labels if label not in forms]
+    shown = main if sum(not tidy.methods[label].control for label in main) > 1 else labels
+    view = views.build(tidy, "", "", views.lines_of(tidy, shown), [times[0], names[0]])
     points = [
         {"label": line.head, "control": not line.ranked, "n": line.cells[1].n,
          "seconds": line.cells[0].value, "seconds_low": line.cells[0].low, "seconds_high": line.cells[0].high,
@@ -85,10 +89,11 @@ def stage_bars(tidy: Tidy) -> Drawn:
 
 def ablation_bars(view: View) -> Drawn:
     """A panel for each column of an ablation table."""
-    metrics = [
-        (c.title, c.direction, *([getattr(line.cells[at], k) for line in view.lines] for k in ("value", "low", "high")))
-        for at, c in enumerate(view.columns) if c.key != "time_ratio"
-    ]  # fmt: skip
+    metrics = []
+    for at, c in enumerate(view.columns):
+        if c.key != "time_ratio":
+            parts = ([getattr(line.cells[at], k) for line in view.lines] for k in ("value", "low", "high"))
+            metrics.append((c.head + (f" [{c.unit}]" if c.unit else ""), c.direction, *parts))
     n = max((cell.n for line in view.lines for cell in line.cells), default=0)
     base = next((at for at, line in enumerate(view.lines) if line.note == "base"), 0)
     return figures.ablation_bars([line.head for line in view.lines], metrics, n=n, base=base)  # type: ignore[arg-type]

@@ -40,6 +40,8 @@ __all__ = [
 ]  # fmt: skip
 
 LEVEL = 0.95
+FEWEST = 3
+"""Clusters below which there is no interval: two values span nothing but themselves."""
 # At most 100 MB of float32 weights at a time.
 MOST_WEIGHTS = 25_000_000
 # Columns whose bootstrap means are held at a time: 20 MB.
@@ -51,7 +53,7 @@ Rule = Callable[[Floats, Floats, Any], NDArray[np.bool_]]
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its interval at ``LEVEL``. ``low`` and ``high`` are NaN for fewer than two clusters."""
+    """An estimate with its interval at ``LEVEL``. ``low`` and ``high`` are NaN for fewer than ``FEWEST`` clusters."""
 
     value: float
     low: float
@@ -63,8 +65,8 @@ class Interval:
 class Difference:
     """How a differs from b. ``value``, ``effect`` and ``rank_biserial`` have the sign of a - b, better or not.
 
-    ``low`` and ``high`` are NaN for one cluster. ``effect`` is the mean of the clusters' differences over their
-    standard deviation (d_z): 0 where all are zero, NaN for one cluster or where all are the same other number.
+    ``low`` and ``high`` are NaN for fewer than ``FEWEST`` clusters. ``effect`` is the mean of the clusters' differences
+    over their standard deviation (d_z): 0 where all are zero, NaN for one cluster or where all are the same other number.
     Wins, ties and losses of a count pairs, and add up to ``n``.
     """
 
@@ -132,7 +134,7 @@ def _complete(ordered: Floats, seed: int) -> tuple[Floats, Floats, Floats]:
     """Mean and interval of columns that are sorted and have no gap."""
     clusters, columns = ordered.shape
     mean = ordered.mean(axis=0)
-    if clusters < 2:
+    if clusters < FEWEST:
         return mean, np.full(columns, np.nan), np.full(columns, np.nan)
     # A column and its negative get the same draws, so that a - b and b - a have mirrored intervals: of the two, the one
     # is turned around whose outermost pair (smallest + largest) that does not cancel is below zero.
@@ -166,7 +168,7 @@ def tail(clusters: int, level: float = LEVEL) -> float:
 def mean_intervals(values: Floats, seed: int = 0) -> list[Interval]:
     """The mean of each column of (clusters, columns), over the clusters that have a value (are not NaN).
 
-    A column with one value has no interval, and one with none has no mean either: those numbers are NaN.
+    A column with fewer than ``FEWEST`` values has no interval, and one with none has no mean either: those numbers are NaN.
     """
     table = np.asarray(values, np.float64)
     if table.ndim != 2:
@@ -177,7 +179,7 @@ def mean_intervals(values: Floats, seed: int = 0) -> list[Interval]:
 
 
 def mean_interval(values: ArrayLike, clusters: ArrayLike | None = None, seed: int = 0) -> Interval:
-    """The mean over clusters of the mean inside each; ``n`` counts values. No interval (NaN) for one cluster."""
+    """The mean over clusters of the mean inside each; ``n`` counts values. NaN for the ends with few clusters (``FEWEST``)."""
     flat = _finite("values", values)
     (mean,), (low,), (high,), _ = bounds(cluster_means(flat, clusters)[:, None], seed)
     return Interval(float(mean), float(low), float(high), len(flat))

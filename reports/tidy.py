@@ -139,10 +139,11 @@ def of_stores(opened: Sequence[tuple[Store, RunConfig]]) -> Tidy:
     for store, config in opened[1:]:
         _refuse_other_run(opened[0][0], first, store, config)
     rows = _Rows()
-    held = [{j.key: a for j in config.jobs() if (a := store.artefact(j))} for store, config in opened]
-    for (store, config), artefacts in zip(opened, held, strict=True):
+    jobs = [config.jobs() for _, config in opened]
+    held = [{j.key: a for j in own if (a := store.artefact(j))} for (store, _), own in zip(opened, jobs, strict=True)]
+    for (store, config), own, artefacts in zip(opened, jobs, held, strict=True):
         elsewhere = {key for other in held if other is not artefacts for key in other} - artefacts.keys()
-        rows.add_run(store, config, artefacts, elsewhere)
+        rows.add_run(store, config, [j for j in own if j.key not in elsewhere], artefacts)
     frame = pd.DataFrame(rows.columns)
     for name in TEXTS:
         frame[name] = frame[name].astype("category")
@@ -193,9 +194,8 @@ class _Rows:
     _jobs: dict[str, str] = field(default_factory=dict)
     _names: dict[str, tuple[str, str]] = field(default_factory=dict)
 
-    def add_run(self, store: Store, config: RunConfig, artefacts: dict[str, Artefact], elsewhere: set[str]) -> None:
-        """A run's rows; jobs whose video only another run has (``elsewhere``) are left to that one."""
-        jobs = [j for j in config.jobs() if j.key not in elsewhere]
+    def add_run(self, store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[str, Artefact]) -> None:
+        """A run's rows; ``jobs`` are without those whose video only another run has."""
         failures = store.failures()
         records: dict[str, dict[str, MetricRecord]] = {}
         for record in current_records(store, artefacts):

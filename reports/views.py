@@ -7,7 +7,7 @@ note says so. The unit of analysis is the reference clip: prompts and seeds of o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +20,7 @@ from fastvmt import registry
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 DENSE = "ditflow"
 """What speed-ups of the comparison are over, where the run has it."""
@@ -70,6 +71,7 @@ def build(
     columns = [column_of(tidy, m) for m in metrics]
     shares: dict[tuple[int, int], list[str]] = {}
     cells = [_column(tidy, labels, [w.label for w in wanted if w.ranked], column, shares) for column in columns]
+    columns, counted = _with_counts(columns, cells)
     if over:
         columns.append(Column(SPEED_UP, f"speed-up over {over}", "×", "up", 2))
         cells.append(_speed_up(tidy, labels, over))
@@ -79,9 +81,17 @@ def build(
         for (n, total), names in shares.items()
     ]
     return View(
-        id, title, tidy.title, tuple(columns), marked(columns, lines), (*notes, *said, *tidy.notes), tidy.digest,
+        id, title, tidy.title, tuple(columns), marked(columns, lines), (*notes, *counted, *said, *tidy.notes), tidy.digest,
         tidy.suite_digest,
     )  # fmt: skip
+
+
+def _with_counts(columns: list[Column], cells: list[list[Cell]]) -> tuple[list[Column], list[str]]:
+    """Columns that only some cases have say their n in the head; the others' n is said once below the table."""
+    totals = [max((cell.expected for cell in column), default=0) for column in cells]
+    most = max(totals, default=0)
+    named = [c if n in (0, most) else replace(c, head=f"{c.head} (n={n})") for c, n in zip(columns, totals, strict=True)]
+    return named, [f"n = {most} videos of each method where no other n stands."] if most else []
 
 
 def _column(
@@ -104,16 +114,17 @@ def _computed(
     """Cells, and (compared, expected) where less than everything could be compared."""
     rows = tidy.of(column.key)
     expected = Counter(rows["label"])
-    wide = tidy.wide(column.key).reindex(columns=list(labels)) if len(rows) else None
-    if wide is None:
+    if not len(rows):
         return [Cell(None, why="" if column.key.startswith(STAGE) else "–") for _ in labels], None
+    wide = tidy.wide(column.key).reindex(columns=list(labels))
     there = [label for label in labels if wide[label].notna().any()]
     common = wide[there].dropna()
     total = max((expected[label] for label in labels), default=0)
     share = (len(common), total) if there and len(common) < total else None
-    clips = common.groupby(level="reference", sort=False, observed=True).mean()
-    intervals = dict(zip(there, mean_intervals(clips.to_numpy(float)), strict=True)) if len(clips) else {}
-    tied = _tied(clips, [label for label in there if label in ranked], column.direction) if len(clips) > 1 else set()
+    clips = common.groupby(level="reference", sort=False, observed=True).mean() if len(common) else common
+    kept = _Kept(tidy, column.key, len(common) == len(tidy.wide(column.key)))
+    intervals = kept.means(clips)
+    tied = _tied(kept, clips, [label for label in there if label in ranked], column.direction)
     found = []
     for label in labels:
         interval = intervals.get(label)
@@ -139,14 +150,41 @@ def _why(rows: pd.DataFrame) -> str:
     return "–"
 
 
-def _tied(clips: pd.DataFrame, ranked: Sequence[str], direction: str) -> set[str]:
+class _Kept:
+    """Intervals of one metric, kept between the views of a run: most lines stand in several of them."""
+
+    def __init__(self, tidy: Tidy, metric: str, whole: bool) -> None:
+        # A subset of the cases has numbers of its own.
+        self._found: dict[Any, Interval] = tidy.__dict__.setdefault("_intervals", {}) if whole else {}
+        self._metric = metric
+
+    def _ask(self, wanted: Mapping[Any, NDArray[np.float64]]) -> list[Interval]:
+        new = {k: v for k, v in wanted.items() if (self._metric, k) not in self._found}
+        if new:
+            made = mean_intervals(np.stack(list(new.values()), axis=1))
+            self._found.update(((self._metric, k), interval) for k, interval in zip(new, made, strict=True))
+        return [self._found[self._metric, k] for k in wanted]
+
+    def means(self, clips: pd.DataFrame) -> dict[str, Interval]:
+        """The mean of every column (method) of a frame of reference clips."""
+        if not len(clips):
+            return {}
+        return dict(zip(clips.columns, self._ask({k: clips[k].to_numpy(float) for k in clips}), strict=True))
+
+    def gaps(self, clips: pd.DataFrame, best: str, others: Sequence[str]) -> list[Interval]:
+        """The mean difference of every other method to the best."""
+        top = clips[best].to_numpy(float)
+        return self._ask({(best, k): clips[k].to_numpy(float) - top for k in others})
+
+
+def _tied(kept: _Kept, clips: pd.DataFrame, ranked: Sequence[str], direction: str) -> set[str]:
     """Labels whose paired difference to the best has an interval that holds 0."""
-    if direction == "none" or len(ranked) < 2:
+    if direction == "none" or len(ranked) < 2 or len(clips) < 2:
         return set()
     means = clips[list(ranked)].mean()
     best = str(means.idxmax() if direction == "up" else means.idxmin())
     others = [label for label in ranked if label != best]
-    gaps = mean_intervals(clips[others].to_numpy(float) - clips[[best]].to_numpy(float))
+    gaps = kept.gaps(clips, best, others)
     return {label for label, gap in zip(others, gaps, strict=True) if gap.low <= 0 <= gap.high}
 
 

@@ -58,6 +58,7 @@ def test_lists_and_descriptions() -> None:
     assert {"shapes", "shapes-64"} <= names["suites"] and {"tiny", "wan2.1-1.3b", "wan2.1-14b"} <= names["backbones"]
     about = bench("describe", "fastvmt", "--json").data
     assert about["parameters"]["interval"]["default"] == 3 and "2602.05551" in about["source"]
+    assert about["ablations"]["reuse"] == "no-step-skip"
     assert bench("describe", "motion_fidelity", "--json").data["direction"] == "up"
     assert bench("describe", "wan2.1-1.3b", "--json").data["download_gb"] == 28.9
     assert "no transfer" in bench("list", "methods").out
