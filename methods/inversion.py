@@ -2,7 +2,7 @@
 
 Euler steps from data to noise, unguided. Going up from level s_lo to s_hi the model sees the less noisy latent and is told
 the upper level, x_hi = x_lo + (s_hi - s_lo) v(x_lo, s_hi): the convention of the DDIM inversions in SMM, MotionClone, MOFT,
-MotionDirector and MotionInversion. (``Backbone.invert`` tells the lower level instead.) Sampling evaluates v(x_hi, s_hi), so
+MotionDirector and MotionInversion. Sampling evaluates v(x_hi, s_hi), so
 one step leaves an error of second order and a whole grid one of first order in its step size.
 """
 

@@ -34,6 +34,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import numpy as np
 import torch
 from fastvmt.methods import injection
+from fastvmt.methods.inversion import inverted
 from fastvmt.methods.updater import LatentUpdate, StepLog
 from pydantic import Field
 
@@ -112,9 +113,9 @@ class MOFT(Method):
         steps, share = last - first + 1, (params.block + 1) / shape.blocks
         gradients = params.inner if params.updater == "adam" else params.repeats
         clips = 1 + (2 * SCENES if params.channels == "pans" else 0)
-        inverted = len(_levels(params, shape.sigmas)) - 1 if params.ref_path == "inverted" else 0
+        runs = len(_levels(params, shape.sigmas)) - 1 if params.ref_path == "inverted" else 0
         injected = steps * injection.step_cost(shape) if params.inject else 0.0
-        return super().cost(params, shape) + share * steps * gradients * GRADIENT_COST + clips * (share + inverted) + injected
+        return super().cost(params, shape) + share * steps * gradients * GRADIENT_COST + clips * (share + runs) + injected
 
     def fit(self, ctx: Context) -> Wanted:
         """The channel filter and the reference's motion features."""
@@ -167,7 +168,7 @@ class MOFT(Method):
         """Motion features of a clean latent on all channels, (F, P, D)."""
         p = self.params
         if p.ref_path == "inverted":
-            latent = ctx.backbone.invert(clean, _levels(p, ctx.sigmas), ctx.texts["null"])[0]
+            latent = inverted(ctx.backbone, clean, _levels(p, ctx.sigmas), ctx.texts["null"])[0]
         else:
             latent = ctx.backbone.noised(clean, p.ref_sigma, ctx.noise)
         hidden = self._hidden(ctx, latent, p.ref_sigma, "null")

@@ -10,6 +10,7 @@ import pytest
 import torch
 from fastvmt.methods import injection, moft
 from fastvmt.methods.ditflow import DiTFlow, DiTFlowParams
+from fastvmt.methods.inversion import inverted
 from fastvmt.methods.moft import MOFT, MOFTParams
 
 from fastvmt import card
@@ -204,7 +205,7 @@ def test_an_inverted_reference_lies_on_the_runs_own_levels(context: Context) -> 
     levels = [0.8, *(s for s in context.sigmas if s < 0.8)]
     assert moft._levels(found.params, context.sigmas) == levels and levels[-1] == 0.0 and len(levels) >= 3
     with torch.no_grad():
-        latent = context.backbone.invert(context.reference(), levels, context.texts["null"])[0]
+        latent = inverted(context.backbone, context.reference(), levels, context.texts["null"])[0]
         hidden = torch.from_numpy(features(context, latent, 0.8, "null", found.params.block))
         seen = found._motion(context, context.reference())
     torch.testing.assert_close(seen.double(), hidden - hidden.mean(0), atol=1e-5, rtol=1e-4)
