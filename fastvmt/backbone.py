@@ -6,7 +6,6 @@ Flow matching: x_s = (1-s) x0 + s eps, velocity v = eps - x0, Euler step x_next 
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -207,15 +206,6 @@ class Backbone:
         finally:
             for handle in handles:
                 handle.remove()
-
-    @torch.no_grad()
-    def invert(self, x0: Tensor, sigmas: Sequence[float], text: Tensor) -> list[Tensor]:
-        """Euler steps from data to noise on the run's grid: latents at every level of ``sigmas``, in its order."""
-        path = [x0]
-        levels = list(sigmas)[::-1]
-        for low, high in itertools.pairwise(levels):
-            path.append(path[-1] + (high - low) * self.velocity(path[-1], low, text))
-        return path[::-1]
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -9,13 +9,13 @@ What had to change for Wan: no text tokens to slice off; the tapped block is a f
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from fastvmt.methods import amf
+from fastvmt.methods.injection import reference_attended, step_cost
 from fastvmt.methods.updater import LatentUpdate, StepLog
 from pydantic import Field
 
@@ -66,7 +66,7 @@ class DiTFlow(Method):
     def cost(cls, params: DiTFlowParams, shape: Shape) -> float:
         first, last = resolve_steps(params.guided, shape.sigmas)
         steps, share = last - first + 1, (params.block + TAP_SHARE) / shape.blocks
-        injected = steps * TAP_SHARE / shape.blocks if params.inject else 0.0
+        injected = steps * step_cost(shape) if params.inject else 0.0
         return super().cost(params, shape) + share * (steps * params.inner * GRADIENT_COST + 1) + injected
 
     def fit(self, ctx: Context) -> Tensor:
@@ -81,17 +81,7 @@ class DiTFlow(Method):
 
     def scope(self, ctx: Context, i: int) -> AbstractContextManager[Any]:
         first, last = resolve_steps(self.params.guided, ctx.sigmas)
-        return self._injection(ctx, i) if self.params.inject and first <= i <= last else nullcontext()
-
-    @contextmanager
-    def _injection(self, ctx: Context, i: int) -> Iterator[None]:
-        noised = ctx.backbone.noised(ctx.reference(), ctx.sigmas[i], ctx.noise)
-        with ctx.stages("guidance"), torch.no_grad():
-            taps = ctx.backbone.taps(noised, ctx.sigmas[i], ctx.texts["target"], ("v@0", "k@0"), rope=False)
-        key, value = taps["k@0"].flatten(2), taps["v@0"]
-        names = ("blocks.0.attn1.norm_k", "blocks.0.attn1.to_v")
-        with ctx.backbone.hooked((names[0], lambda *_: key), (names[1], lambda *_: value)):
-            yield
+        return reference_attended(ctx, i) if self.params.inject and first <= i <= last else nullcontext()
 
     def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
         p = self.params

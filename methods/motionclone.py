@@ -1,0 +1,208 @@
+"""MotionClone (Ling et al., ICLR 2025): sparse temporal attention as a score term, in its inversion-free form ("v4").
+
+As its authors define it: the reference is noised once (t = 400 of their schedule) and run once with an empty prompt; of its
+temporal attention only the strongest key frame per location, head and query frame is kept, index and probability; the loss
+is the mean squared difference of the video's probabilities at these entries; its gradient through the conditional pass, one a
+guided step and without inner loop or optimiser, enters as a score does. With their DDIM step that is x <- x - w sqrt(1-abar_t)
+sqrt(1-abar_{t-1}) grad; here x <- x - w s_i s_{i+1} grad, written as a term of the velocity. Weights rise over the first tenth
+of the guided steps and fall over the last.
+
+What had to change for Wan, and why it may:
+
+* Wan has no temporal attention module. The surrogate reads the 3D attention at equal location: softmax over frames f' of
+  q[f, p] . k[f', p] / sqrt(d). There the spatial rotary factors cancel and the temporal rotation is left, as in a module that
+  attends over frames alone. One block at a fraction of the depth stands for the six modules of ``up_blocks.1``.
+* t = 400 and the guided steps become noise levels of equal signal-to-noise ratio: 0.610, and down to 0.773 (t = 600, for
+  objects) or 0.839 (t = 700, variant ``camera``). Theirs start at 0.962, the top of their schedule; ours at the top of Wan's.
+* The weight 2000 belongs to another normaliser and softmax. ``strength`` says how far one full-weight update may move the
+  latent in the first guided step (RMS over RMS; 0.2 to 1 % is the range to try); the weight that follows is logged and stays
+  for the whole video. ``weight`` sets it outright, which freezes it across videos.
+* In 3D attention the strongest key frame at equal location may be the query's own frame everywhere, which says nothing about
+  motion. Its share is logged; ``diagonal=auto`` leaves the own frame out of the softmax, on both sides, when it exceeds 0.95.
+
+The other remedy for that, the strongest spatial key in every other frame, is not here: it needs the probabilities of all
+(P, P) pairs of frames and heads with gradients. At equal location they are small enough for one piece: (P, heads, F, F) in fp32
+is 31 MiB for Wan 1.3B at 832x480 and 81 frames, 105 MiB for 14B.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import torch
+from fastvmt.methods.updater import StepLog
+from pydantic import Field
+
+from fastvmt.errors import SpecError
+from fastvmt.lazy import no_grad
+from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Method, Params, Shape
+from fastvmt.sigmas import resolve_steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+DEGENERATE = 0.95
+"""Above this share of queries that prefer their own frame, the representation holds no motion."""
+
+
+class MotionCloneParams(Params):
+    block: int | float = Field(0.5, description="index of the tapped block, or a fraction of the depth")
+    guided: str = Field("sigma:1.0-0.773", description="steps:0-9, share:0.2 or sigma:1.0-0.773; never the very last step")
+    ref_sigma: float = Field(0.610, ge=0, le=1, description="noise level of the one reference pass")
+    strength: float = Field(
+        0.005, ge=0, description="RMS of a full-weight update over the latent's RMS in the first guided step; gives the weight"
+    )
+    weight: float | None = Field(None, ge=0, description="weight of the loss itself, in place of strength")
+    ramp: float = Field(0.1, ge=0, le=0.5, description="share of the guided steps to warm up in, and to cool down in")
+    diagonal: Literal["auto", "keep", "mask"] = Field(
+        "auto", description="leave the query's own frame out of the softmax: never, always, or when it wins almost everywhere"
+    )
+    rope: bool = Field(True, description="queries and keys after rotary embedding, as attention sees them, or before")
+
+
+@dataclass
+class Kept:
+    """What stays of the reference, and the weight once it is known.
+
+    Attributes:
+        index: (P, heads, F) strongest key frame of every location, head and query frame.
+        value: (P, heads, F) its probability, fp32.
+        masked: whether the query's own frame is left out.
+        weight: of the loss; None until the first guided step when ``strength`` decides it.
+    """
+
+    index: Tensor
+    value: Tensor
+    masked: bool
+    weight: float | None
+
+
+class MotionClone(Method):
+    id = "motionclone"
+    summary = "sparse temporal attention at equal location, as a score term in the velocity"
+    source = "MotionClone, ICLR 2025 (arXiv 2406.05338), the later form without inversion"
+    Params: ClassVar[type[Params]] = MotionCloneParams
+    variants: ClassVar[dict[str, dict[str, Any]]] = {
+        "camera": {"guided": "sigma:1.0-0.839"},
+        "own-frame": {"diagonal": "keep"},
+        "no-own-frame": {"diagonal": "mask"},
+    }
+    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
+        "diagonal": ("own-frame", "no-own-frame"),
+        "block": ("block=0.333", "block=0.5", "block=0.667"),
+        "strength": ("strength=0.002", "strength=0.01"),
+        "guided": ("camera",),
+        "rope": ("rope=false",),
+    }
+
+    @classmethod
+    def resolve(cls, params: MotionCloneParams, shape: Shape) -> MotionCloneParams:
+        """Absolute block and steps.
+
+        Raises:
+            SpecError: for clips of fewer than three latent frames.
+        """
+        if shape.grid[0] < 3:
+            raise SpecError(
+                f"motionclone compares each latent frame with the others and needs at least 3 of them; this clip has "
+                f"{shape.grid[0]}. Use more frames."
+            )
+        first, last = resolve_steps(params.guided, shape.sigmas)
+        last = min(last, len(shape.sigmas) - 3)  # the last step ends at level 0, where the term vanishes
+        return params.model_copy(update={"block": shape.block_index(params.block), "guided": f"steps:{first}-{last}"})
+
+    @classmethod
+    def cost(cls, params: MotionCloneParams, shape: Shape) -> float:
+        first, last = resolve_steps(params.guided, shape.sigmas)
+        share = (params.block + TAP_SHARE) / shape.blocks
+        return super().cost(params, shape) + share * (1 + GRADIENT_COST * max(0, last - first + 1))
+
+    @no_grad
+    def fit(self, ctx: Context) -> Kept:
+        """One noised pass of the reference: top-1 key frames and their probabilities."""
+        p = self.params
+        q, k = self._features(ctx, ctx.backbone.noised(ctx.reference(), p.ref_sigma, ctx.noise), p.ref_sigma, "null")
+        value, index = temporal_attention(q, k).max(-1)
+        lags = lag_shares(index)
+        masked = p.diagonal == "mask" or (p.diagonal == "auto" and lags[0] > DEGENERATE)
+        if masked:
+            value, index = temporal_attention(q, k, masked=True).max(-1)
+        ctx.log["diagonal"] = "mask" if masked else "keep"
+        ctx.log["diagonal_share"], ctx.log["lag_shares"] = lags[0], lags
+        return Kept(index, value, masked, p.weight)
+
+    def steer(self, ctx: Context, i: int, x: Tensor) -> Tensor | float:
+        """w s_i s_{i+1} grad / (s_i - s_{i+1}): after the Euler step the latent has moved by -w s_i s_{i+1} grad."""
+        first, last = resolve_steps(self.params.guided, ctx.sigmas)
+        if not first <= i <= last:
+            return 0.0
+        level, following = ctx.sigmas[i], ctx.sigmas[i + 1]
+        with torch.enable_grad():
+            latent = x.detach().clone().requires_grad_(True)
+            value = self._loss(ctx, level, latent)
+            (gradient,) = torch.autograd.grad(value, latent)
+        kept: Kept = ctx.state
+        if kept.weight is None and (rms := _rms(gradient)) > 0:
+            kept.weight = self.params.strength * _rms(x) / (level * following * rms)
+        weight = kept.weight or 0.0
+        ctx.log["weight"] = float(f"{weight:.5g}")
+        move = weight * ramp_weight(i - first, last - first + 1, self.params.ramp) * level * following * gradient
+        self._note(ctx, i, x, value.detach(), gradient, move)
+        return move / (level - following)
+
+    def _note(self, ctx: Context, i: int, x: Tensor, value: Tensor, gradient: Tensor, move: Tensor) -> None:
+        log = StepLog(ctx.log, i)
+        log.fresh(0, value, gradient)
+        log.moved(x, x - move)
+        share = _rms(move) / max(_rms(x), 1e-12)
+        ctx.log.setdefault("score_term", {})[str(i)] = {"loss": float(value), "update share": float(f"{share:.5g}")}
+
+    def _loss(self, ctx: Context, level: float, x: Tensor) -> Tensor:
+        """Mean squared difference to the reference at the reference's entries, gathered from probabilities: the softmax still
+        couples them to all other frames."""
+        kept: Kept = ctx.state
+        seen = temporal_attention(*self._features(ctx, x, level, "target"), masked=kept.masked)
+        return (seen.gather(-1, kept.index[..., None])[..., 0] - kept.value).square().mean()
+
+    def _features(self, ctx: Context, x: Tensor, sigma: float, text: str) -> tuple[Tensor, Tensor]:
+        """Queries and keys (F, P, heads, d) of the tapped block, fp32."""
+        names = (f"q@{self.params.block}", f"k@{self.params.block}")
+        taps = ctx.backbone.taps(x, sigma, ctx.texts[text], names, rope=self.params.rope)
+        frames = ctx.backbone.tokens(x)[0]
+        q, k = (taps[n][0].float().unflatten(0, (frames, -1)) for n in names)
+        return q, k
+
+
+def temporal_attention(q: Tensor, k: Tensor, masked: bool = False) -> Tensor:
+    """Attention over frames at equal location.
+
+    Args:
+        q, k: (F, P, heads, d).
+        masked: leave the query's own frame out.
+
+    Returns:
+        (P, heads, F, F) probabilities, the last axis over key frames.
+    """
+    logits = torch.einsum("fpnd,gpnd->pnfg", q, k) / q.shape[-1] ** 0.5
+    if masked:
+        logits = logits.masked_fill(torch.eye(q.shape[0], dtype=torch.bool, device=q.device), -torch.inf)
+    return logits.softmax(-1)
+
+
+def lag_shares(index: Tensor) -> list[float]:
+    """How often the strongest key frame lies 0, 1, ... F - 1 frames from the query's; the first is the diagonal share."""
+    frames = index.shape[-1]
+    lags = (index - torch.arange(frames, device=index.device)).abs().flatten().cpu()
+    counts = torch.bincount(lags, minlength=frames).tolist()
+    return [round(c / index.numel(), 4) for c in counts]
+
+
+def ramp_weight(n: int, steps: int, share: float) -> float:
+    """Weight of the n-th of the guided steps: linear up to 1 over the first share of them, and down over the last."""
+    width = max(1, round(share * steps))
+    return min(1.0, (n + 1) / width, (steps - n) / width)
+
+
+def _rms(x: Tensor) -> float:
+    return float(x.double().square().mean().sqrt())

@@ -1,0 +1,208 @@
+"""SMM: its loss as written down, what leaves it unchanged, its start, and where it spends forwards."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from conftest import make_context
+from fastvmt.methods.inversion import inverted
+from fastvmt.methods.smm import SMM, Signal, SMMParams, difference_loss, low_frequencies
+
+from fastvmt import card
+from fastvmt.denoise import denoise
+from fastvmt.method import Context
+from fastvmt.sigmas import sigma_grid
+
+
+def smm(ctx: Context, **changes: Any) -> SMM:
+    shape = ctx.backbone.card.shape(32, 32, 17, ctx.sigmas)
+    return SMM(SMM.resolve(SMMParams(**({"guided": "steps:0-1", "inner": 3} | changes)), shape))
+
+
+def by_hand(own: np.ndarray, known: np.ndarray) -> float:
+    """The published loss, pair by pair; a difference without length has cosine 0."""
+    frames, total = len(own), 0.0
+    for i in range(frames):
+        for j in range(frames):
+            a, b = own[j] - own[i], known[j] - known[i]
+            lengths = np.sqrt((a**2).sum()) * np.sqrt((b**2).sum())
+            total += 1 - (float(a @ b) / lengths if lengths > 0 else 0.0)
+    return total / frames**2
+
+
+# --- the loss ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("frames", [2, 5, 9])
+def test_the_loss_pair_by_pair(frames: int) -> None:
+    rng = np.random.default_rng(frames)
+    own, known = rng.normal(size=(2, frames, 24)).astype(np.float32)
+    found = float(difference_loss(torch.from_numpy(own), torch.from_numpy(known)))
+    assert found == pytest.approx(by_hand(own.astype(float), known.astype(float)), abs=1e-5)
+
+
+@pytest.mark.parametrize("frames", [2, 5, 21])
+def test_the_floor_is_one_over_the_frames(frames: int) -> None:
+    means = torch.randn(frames, 32)
+    assert float(difference_loss(means, means)) == pytest.approx(1 / frames, abs=1e-5)
+    line = torch.arange(frames)[:, None] * torch.randn(32)
+    assert float(difference_loss(line.flip(0), line)) == pytest.approx(2 - 1 / frames, abs=1e-5)
+
+
+def test_looks_and_strength_do_not_count_but_order_does() -> None:
+    """One vector added to all frames (what they look like) and a factor change nothing; another order of frames does."""
+    means, looks = torch.randn(6, 32), torch.randn(32)
+    assert float(difference_loss(3 * means + looks, means)) == pytest.approx(1 / 6, abs=1e-5)
+    assert float(difference_loss(means[[1, 0, 2, 3, 4, 5]], means)) > 1 / 6 + 0.05
+
+
+def test_a_clip_that_never_changes_gives_no_gradient() -> None:
+    means = torch.randn(5, 16, requires_grad=True)
+    loss = difference_loss(means, torch.ones(5, 16))
+    (gradient,) = torch.autograd.grad(loss, means)
+    assert float(loss.detach()) == 1.0 and not bool(gradient.any())
+
+
+def test_the_same_latent_level_and_text_have_the_loss_of_the_floor(context: Context) -> None:
+    context.texts = dict(context.texts) | {"target": context.texts["caption"]}
+    path = inverted(context.backbone, context.reference(), context.sigmas, context.texts["caption"])
+    for ref, latents in (("inverted", path), ("clean", [context.reference()] * 2)):
+        method = smm(context, ref=ref)
+        state = method.fit(context)
+        for i, known in enumerate(state.means):
+            level = 0.0 if ref == "clean" else context.sigmas[i]
+            same = float(method._loss(context, level, known, latents[i]))
+            assert same == pytest.approx(1 / 5, abs=1e-4)
+            assert float(method._loss(context, level, known, latents[i].flip(2))) > same + 0.05
+
+
+# --- the update -------------------------------------------------------------------------------------------------------
+
+
+def test_the_gradient_is_finite_and_the_update_lowers_the_loss(context: Context) -> None:
+    method = smm(context, inner=10)
+    with torch.no_grad():
+        context.state = method.fit(context)
+        x, _ = method.start(context)
+        moved = method.adjust(context, 0, x)
+    losses, norms = context.log["loss"]["0"], context.log["gradients"]["0"]["norm"]
+    assert np.isfinite(norms).all() and min(norms) > 0
+    after = float(method._loss(context, context.sigmas[0], context.state.means[0], moved))
+    assert len(losses) == 10 and 1 / 5 < after < losses[0]
+    assert moved.dtype == torch.float32 and not moved.requires_grad
+    assert torch.equal(method.adjust(context, 2, x), x)  # not guided
+
+
+def test_the_learning_rate_ends_in_the_last_guided_step(context: Context) -> None:
+    """Adam's first step moves every entry by the rate."""
+    method = smm(context, inner=1, guided="steps:0-2")
+    context.state = method.fit(context)
+    for i, rate in enumerate((0.007, 0.0055, 0.004)):
+        moved = (method.adjust(context, i, context.noise) - context.noise).abs()
+        assert float(moved.median()) == pytest.approx(rate, rel=1e-2) and float(moved.max()) < rate * 1.01
+
+
+# --- the start --------------------------------------------------------------------------------------------------------
+
+
+def pass_matrix(side: int, factor: int) -> np.ndarray:
+    """Triangle filter down to side / factor samples, linear interpolation back up; edges repeated."""
+    small = side // factor
+    down, up = np.zeros((small, side)), np.zeros((side, small))
+    for o in range(small):
+        centre = (o + 0.5) * side / small
+        weight = np.maximum(0, 1 - np.abs(np.arange(side) + 0.5 - centre) / (side / small))
+        down[o] = weight / weight.sum()
+    for o in range(side):
+        place = max(0.0, (o + 0.5) * small / side - 0.5)
+        low = min(int(place), small - 1)
+        high = min(low + 1, small - 1)
+        up[o, low] += 1 - (place - low)
+        up[o, high] += place - low
+    return up @ down
+
+
+@pytest.mark.parametrize(("height", "width"), [(8, 8), (12, 20)])
+def test_low_frequencies_are_those_of_each_frame_alone(height: int, width: int) -> None:
+    x = torch.randn(1, 3, 4, height, width)
+    wanted = np.einsum("ab,ncfbd,ed->ncfae", pass_matrix(height, 4), x.double().numpy(), pass_matrix(width, 4))
+    np.testing.assert_allclose(low_frequencies(x, 4).numpy(), wanted, atol=1e-5)
+
+
+def test_the_start_takes_low_from_the_inverted_and_high_from_the_drawn_noise(context: Context) -> None:
+    method = smm(context)
+    context.state = Signal((), context.noise + 2.0)
+    x, first = method.start(context)
+    assert first == 0
+    torch.testing.assert_close(x, context.noise + 2.0)  # an offset is a low frequency
+    board = (torch.arange(8)[:, None] + torch.arange(8)) % 2 * 2.0 - 1
+    context.state = Signal((), context.noise + board)
+    torch.testing.assert_close(method.start(context)[0], context.noise, atol=0.1, rtol=0)  # a checkerboard is a high one
+    assert smm(context, begin="noise").start(context)[0] is context.noise
+
+
+# --- a whole run ------------------------------------------------------------------------------------------------------
+
+RUNS: list[dict[str, Any]] = [
+    {}, {"begin": "noise"}, {"ref": "noised"}, {"ref": "clean"}, {"ref": "noised", "begin": "noise"},
+    {"ref": "clean", "begin": "noise", "guided": "steps:1-2"}, {"block": 2, "guided": "steps:1-1"}, {"guided": "share:0"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", RUNS)
+def test_runs_finite_repeatable_and_costs_what_it_says(changes: dict[str, Any], context: Context) -> None:
+    results = []
+    for _ in range(2):
+        method = smm(context, **changes)
+        context.state, context.log, context.backbone.forward_equivalents = None, {}, 0.0
+        results.append(denoise(method, context, 3.0))
+    assert torch.equal(*results) and bool(torch.isfinite(results[0]).all())
+    said = SMM.cost(method.params, context.backbone.card.shape(32, 32, 17, context.sigmas))
+    assert context.backbone.forward_equivalents == pytest.approx(said, rel=1e-6)
+    assert ("inverted_noise" in context.log) == (changes.get("begin") != "noise" or "ref" not in changes)
+
+
+def test_a_guided_step_is_bounded_by_rate_and_inner_steps(context: Context) -> None:
+    method = smm(context, inner=10)
+    context.state = method.fit(context)
+    moved = (method.adjust(context, 0, context.noise) - context.noise).abs()
+    assert 0 < float(moved.max()) <= 10 * 0.007 * 1.2
+
+
+def test_inversion_is_charged_to_the_reference(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    stages: list[str] = []
+    plain = context.backbone.velocity
+
+    def spy(*args: Any) -> torch.Tensor:
+        stages.append(context.stages.current)
+        return plain(*args)
+
+    monkeypatch.setattr(context.backbone, "velocity", spy)
+    denoise(smm(context), context, 3.0)
+    assert stages == ["reference"] * 4 + ["denoise"] * 8
+
+
+def test_an_empty_caption_is_said_in_the_log(context: Context) -> None:
+    denoise(smm(context), context, 3.0)
+    assert context.log["source_text"] == "caption"
+    bare = make_context(context.backbone)
+    bare.texts = dict(bare.texts) | {"caption": bare.texts["null"]}
+    denoise(smm(bare), bare, 3.0)
+    assert "no caption" in bare.log["source_text"]
+
+
+def test_published_values_on_wan_1b() -> None:
+    wan = card.load("wan2.1-1.3b")
+    sigmas = sigma_grid(50, 3.0)
+    shape = wan.shape(832, 480, 33, sigmas)
+    p = SMM.resolve(SMMParams(), shape)
+    assert p.model_dump() == {
+        "block": 14, "guided": "steps:0-19", "inner": 10, "lr_first": 0.007, "lr_last": 0.004, "ref": "inverted",
+        "begin": "low_frequency", "low_factor": 4,
+    }  # fmt: skip
+    assert SMM.cost(p, shape) == pytest.approx(100 + 50 + 20 * 0.5 * (10 * 3 + 1))
+    matched = SMM.resolve(SMMParams(**SMM.variants["matched-window"]), shape)
+    assert matched.guided == "steps:10-28"
