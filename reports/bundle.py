@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from fastvmt.reports import beside, compare, views, views_ablation
 from fastvmt.reports.table import first_presets
-from fastvmt.reports.tidy import Tidy
+from fastvmt.reports.tidy import Tidy, no_collection
 from fastvmt.reports.view import View
 
 from fastvmt.atomic import write_atomic
@@ -52,6 +52,7 @@ class Wish:
     tracks: bool = True
 
 
+@no_collection()
 def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list[View]:
     """Every view of a run, or those whose id begins with one of the words wanted.
 
