@@ -25,7 +25,6 @@ from fastvmt.reports.versus import (
     coins,
     d_z,
     direction,
-    friedman_nemenyi,
     holm,
     mean_ranks,
     sign_flip_p,
@@ -35,8 +34,8 @@ from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "LEVEL", "RESAMPLES", "Better", "Difference", "Interval", "Ranking", "Rule", "bounds", "cluster_means",
-    "false_alarm_rate", "friedman_nemenyi", "holm", "mean_interval", "mean_intervals", "mean_ranks", "paired_difference",
-    "paired_ratio", "resampler", "standard_error", "weight_blocks",
+    "false_alarm_rate", "holm", "mean_interval", "mean_intervals", "mean_ranks", "paired_difference",
+    "paired_ratio", "resampler", "weight_blocks",
 ]  # fmt: skip
 
 LEVEL = 0.95
@@ -197,12 +196,6 @@ def cluster_means(values: ArrayLike, clusters: ArrayLike | None = None) -> Float
     order = np.lexsort((flat, index))
     index = index[order]
     return np.bincount(index, weights=flat[order]) / np.bincount(index)
-
-
-def standard_error(values: ArrayLike, clusters: ArrayLike | None = None) -> float | None:
-    """Standard error of the mean over clusters; None for fewer than two clusters."""
-    means = np.sort(cluster_means(values, clusters))
-    return float(means.std(ddof=1) / len(means) ** 0.5) if len(means) > 1 else None
 
 
 def paired_difference(

@@ -149,9 +149,6 @@ def mean_ranks(scores: ArrayLike, better: Better = "up") -> Ranking:
     return Ranking(ranks.mean(axis=0), p, _nemenyi(methods) * (methods * (methods + 1) / (6 * cases)) ** 0.5)
 
 
-friedman_nemenyi = mean_ranks
-
-
 @lru_cache(maxsize=64)
 def _nemenyi(methods: int) -> float:
     from scipy import stats

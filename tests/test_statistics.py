@@ -23,7 +23,6 @@ from fastvmt.reports.statistics import (
     paired_difference,
     paired_ratio,
     resampler,
-    standard_error,
     tail,
     weight_blocks,
 )
@@ -125,12 +124,6 @@ def test_ranks_refuse_gaps_and_other_shapes(scores: Any) -> None:
         mean_ranks(scores)
 
 
-def test_standard_error() -> None:
-    assert standard_error([1, 2, 3, 4]) == pytest.approx(math.sqrt(5 / 3) / 2)
-    assert standard_error([1, 3, 5, 9], ["x", "x", "y", "y"]) == pytest.approx(2.5)  # means 2 and 7
-    assert standard_error([1, 3], ["x", "x"]) is None
-
-
 # --- clusters -----------------------------------------------------------------------------------------------------------
 
 
@@ -199,7 +192,7 @@ def test_other_shapes_and_infinities_are_refused() -> None:
 
 @pytest.mark.parametrize("bad", [[], [1.0, math.nan], [math.inf, 1.0], [[1.0, 2.0]], [None, 1.0]])
 def test_values_that_are_no_numbers_are_refused(bad: Any) -> None:
-    for call in (mean_interval, standard_error, lambda v: paired_difference(v, v), lambda v: paired_ratio(v, v)):
+    for call in (mean_interval, lambda v: paired_difference(v, v), lambda v: paired_ratio(v, v)):
         with pytest.raises(ValueError, match="finite|at least one"):
             call(bad)
 
