@@ -8,9 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from fastvmt.reports.embed import json_text
 from fastvmt.reports.page import write as page
 from fastvmt.reports.page.gallery import page_name
-from fastvmt.reports.page.write import Picture, breakable, json_text, write_report
+from fastvmt.reports.page.write import Picture, breakable, write_report
 from fastvmt.reports.tidy import gather
 from hostile import CODE, payloads
 from hypothesis import given
