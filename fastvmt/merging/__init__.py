@@ -4,4 +4,5 @@
     union     one configuration out of several, or what forbids it
     choose    which video, number and failure of every job; conflicts
     folder    the merged run on disk: whole or resumed
+    merge     the whole of it, as one call
 """

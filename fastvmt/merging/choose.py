@@ -63,8 +63,9 @@ def choose(sources: Sequence[Source], config: RunConfig, prefer: Sequence[str] =
     twice = 0
     for job in config.jobs():
         holders = [s for s in sources if job.key in s.artefacts]
-        if len({s.artefacts[job.key].frames_digest for s in holders}) > 1:
-            holders = _settle(job, holders, prefer, found)
+        earlier = {name: d for s in sources for name, d in s.disputes.get(job.key, {}).items()}
+        if len({s.artefacts[job.key].frames_digest for s in holders} | set(earlier.values())) > 1:
+            holders = _settle(job, holders, earlier, prefer, found)
         if not holders:
             found.failures += _failures(job, sources, found)
             continue
@@ -97,12 +98,14 @@ def _rank(artefact: Artefact, classes: Counter[str]) -> tuple[Any, ...]:
     return (bool(artefact.reused_from), -classes[_machine(artefact)], canonical_json(artefact.model_dump(mode="json")))
 
 
-def _settle(job: Job, holders: Sequence[Source], prefer: Sequence[str], found: Choice) -> list[Source]:
+def _settle(
+    job: Job, holders: Sequence[Source], earlier: dict[str, str], prefer: Sequence[str], found: Choice
+) -> list[Source]:
     """Those whose frames count: the preferred run's and all that agree with it; none without one."""
     by_name = {s.name: s for s in holders}
     used = next((name for name in prefer if name in by_name), None)
     digests = {s.name: s.artefacts[job.key].frames_digest for s in holders}
-    found.frames.append(_about(job) | {"runs": digests, "used": used})
+    found.frames.append(_about(job) | {"runs": earlier | digests, "used": used})
     return [s for s in holders if used and digests[s.name] == digests[used]]
 
 

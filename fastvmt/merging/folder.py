@@ -17,7 +17,7 @@ from fastvmt.atomic import write_atomic
 from fastvmt.errors import StoreError, SuiteError
 from fastvmt.keys import digest, frames_digest
 from fastvmt.merging.choose import Choice
-from fastvmt.merging.source import Source
+from fastvmt.merging.source import OWN_NOTE, Source
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.store import RunConfig, Store, file_info
 from fastvmt.video import read_clip
@@ -25,6 +25,7 @@ from fastvmt.video import read_clip
 FORMAT = 1
 PLAN = "merge.json"
 CONFLICTS = "conflicts.json"
+DAMAGED = "damaged"
 
 
 def plan_of(sources: Sequence[Source], prefer: Sequence[str], config: RunConfig) -> dict[str, Any]:
@@ -79,8 +80,9 @@ def fill(store: Store, choice: Choice, config: RunConfig, sources: Sequence[Sour
         if store.artefact(job, verify=True) != artefact:
             shutil.rmtree(store.folder(job), ignore_errors=True)
             if why := _bring(store, job, source, artefact, copy):
-                damaged[job.key] = Failure(job_key=job.key, kind="damaged", stage="merge", message=why)
-    notes = [*choice.notes, *(n for s in sources for n in s.notes), *_references(store, config, sources)]
+                damaged[job.key] = Failure(job_key=job.key, kind=DAMAGED, stage="merge", message=why)
+    said = [*choice.notes, *(n for s in sources for n in s.notes), *_references(store, config, sources)]
+    notes = [f"{OWN_NOTE}{sentence}" for sentence in said]
     records = [r for r in choice.records if r.job_key not in damaged]
     _write_rows(store.root / "records.jsonl", records)
     _write_rows(store.root / "failures.jsonl", [*choice.failures, *damaged.values()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import stat
@@ -20,6 +21,8 @@ UNREAD = ("cache", "workers", "report", "quarantine", "probes", "lock")
 """What a merge leaves alone: it can be made again, or belongs to one machine."""
 LARGEST = {".jsonl": 4 << 30, ".json": 256 << 20}
 LARGEST_META = 16 << 20
+OWN_NOTE = "merged: "
+"""How notes of a merge begin; those of an earlier one are not carried on, they may no longer be true."""
 MOST_JOBS = 2_000_000
 KINDS = (".mkv", ".mp4", ".png", ".json", ".txt", ".safetensors")
 """Files of an artefact that are taken over; anything else has no place there."""
@@ -33,6 +36,7 @@ class Source:
         name: how messages and ``conflicts.json`` call it.
         artefacts: finished videos by job key, sizes checked; folders: where they lie.
         records: the last one of each (job key, metric); failures: by job key.
+        disputes: of a merged run, job key to run and frames digest where its own sources disagreed and nobody has chosen.
         notes: what was passed over; digest: over all of the above, so that a run that went on is another source.
     """
 
@@ -43,6 +47,7 @@ class Source:
     folders: dict[str, Path] = field(default_factory=dict)
     records: dict[tuple[str, str], MetricRecord] = field(default_factory=dict)
     failures: dict[str, Failure] = field(default_factory=dict)
+    disputes: dict[str, dict[str, str]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     digest: str = ""
 
@@ -63,10 +68,13 @@ def read_source(name: str, root: Path) -> Source:
     try:
         config = store.config()
         found = Source(name, root, config)
+        found.disputes = _disputes(store)
         jobs = _jobs(config, root)
         _read(store, jobs, found)
     except RecursionError:
         raise StoreError(f"{root}: its JSON is nested deeper than any run's. It was not made by `bench run`.") from None
+    except (KeyError, TypeError, AttributeError):
+        raise StoreError(f"{root}: its conflicts.json is damaged. Merge those runs again.") from None
     except OSError as error:
         raise StoreError(f"{root}: cannot be read ({error.strerror or type(error).__name__}).") from None
     found.notes += [f"{name}: {w}" for w in store.warnings]
@@ -77,6 +85,7 @@ def read_source(name: str, root: Path) -> Source:
                    for k, a in found.artefacts.items()),
             sorted([r.key, r.status, r.value] for r in found.records.values()),
             sorted([f.job_key, f.kind, f.attempt] for f in found.failures.values()),
+            found.disputes,
         ]
     )  # fmt: skip
     return found
@@ -107,6 +116,13 @@ def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
         for name in (*names, *(f for f in files if here != root or f not in UNREAD)):
             path = here / name
             yield path, path.lstat()
+
+
+def _disputes(store: Store) -> dict[str, dict[str, str]]:
+    """Of a run that is a merge itself: what it left undecided stays so."""
+    disputed = store.disputed()
+    facts = json.loads((store.root / "conflicts.json").read_bytes())["frames"] if disputed else []
+    return {c["job"]: {str(k): str(v) for k, v in c["runs"].items()} for c in facts if c["job"] in disputed}
 
 
 def _jobs(config: RunConfig, root: Path) -> list[Job]:

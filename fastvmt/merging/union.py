@@ -9,7 +9,7 @@ from fastvmt import metric_specs, registry
 from fastvmt.comparable import refuse_other_setting, shown
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.keys import canonical_json, digest
-from fastvmt.merging.source import Source
+from fastvmt.merging.source import OWN_NOTE, Source
 from fastvmt.model import Case, MethodSpec, Suite
 from fastvmt.specs import refuse_mixed_presets
 from fastvmt.store import RunConfig
@@ -50,13 +50,13 @@ def unite(sources: Sequence[Source], plugins: tuple[str, ...] = ()) -> RunConfig
     metrics = in_order([c.metrics for c in configs], str)
     _refuse_unknown(sources, methods, [*metrics, *dict.fromkeys(m for s in sources for _, m in s.records)])
     if len(devices := sorted({c.device for c in configs})) > 1:
-        notes.append(f"made on {' and '.join(devices)}; going on with `bench resume` uses {devices[0]}.")
+        notes.append(f"{OWN_NOTE}made on {' and '.join(devices)}; going on with `bench resume` uses {devices[0]}.")
     return RunConfig(
         suite=Suite(name=configs[0].suite.name, cases=_cases(sources)), setting=configs[0].setting, methods=methods,
         seeds=tuple(in_order([c.seeds for c in configs], int)), metrics=tuple(metrics), plugins=plugins, device=devices[0],
         threads=min(c.threads for c in configs), offload=any(c.offload for c in configs), repeats=configs[0].repeats,
         ablates_presets=ablates, merged=tuple(s.name for s in sources),
-        notes=tuple(dict.fromkeys([*(n for c in configs for n in c.notes), *notes])),
+        notes=tuple(dict.fromkeys([*(n for c in configs for n in c.notes if not n.startswith(OWN_NOTE)), *notes])),
     )  # fmt: skip
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt import registry
-from fastvmt.errors import SpecError, StoreError
+from fastvmt.comparable import shown
+from fastvmt.errors import SpecError
 from fastvmt.merging.choose import choose
-from fastvmt.merging.folder import CONFLICTS, PLAN, begin, fill, plan_of
+from fastvmt.merging.folder import DAMAGED, begin, fill, plan_of
 from fastvmt.merging.source import Source, read_source
 from fastvmt.merging.union import unite
+from fastvmt.store import Store
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Merged:
     Attributes:
         folder: the merged run; sources: names of what it is made of.
         frames: jobs that came out with other frames in several runs, as in ``conflicts.json``; numbers: likewise.
-        videos: how many it holds; failures: jobs without one; new: false when the folder held this merge already.
+        videos: how many it holds; failures: jobs without one; damaged: videos whose files were not those they had been.
+        new: false when the folder held this merge already.
     """
 
     folder: Path
@@ -31,12 +34,18 @@ class Merged:
     numbers: tuple[dict[str, Any], ...]
     videos: int
     failures: int
+    damaged: int
     new: bool
 
     @property
     def undecided(self) -> int:
         """Jobs that have no value because runs disagree about their frames."""
         return sum(c["used"] is None for c in self.frames)
+
+    def lines(self) -> list[str]:
+        """What was done, and every conflict, a sentence each."""
+        what = f"{self.videos} videos of {', '.join(self.sources)}" if self.new else "nothing to do: these runs are merged there"
+        return [f"{self.folder}: {what}", *map(_frames_line, self.frames), *map(_numbers_line, self.numbers)]
 
 
 def merge(
@@ -67,10 +76,24 @@ def merge(
             fill(store, choice, config, sources, copy)
         finally:
             store.unlock()
+    failed = Store(out).failures().values()
+    damaged = sum(f.kind == DAMAGED for f in failed)
     return Merged(
-        out, tuple(s.name for s in sources), tuple(choice.frames), tuple(choice.numbers), len(choice.videos),
-        len({f.job_key for f in choice.failures}), store is not None,
+        out, tuple(s.name for s in sources), tuple(choice.frames), tuple(choice.numbers), len(choice.videos) - damaged,
+        len(failed), damaged, store is not None,
     )  # fmt: skip
+
+
+def _frames_line(c: dict[str, Any]) -> str:
+    made = ", ".join(f"{name} {frames[:12]}" for name, frames in c["runs"].items())
+    end = f"{c['used']} is used" if c["used"] else "no value until --prefer names one"
+    return f"conflict: {c['case']} {shown(c['method'])} seed {c['seed']}: other frames in {made}; {end}"
+
+
+def _numbers_line(c: dict[str, Any]) -> str:
+    values = ", ".join(f"{name} {value}" for name, value in c["runs"].items())
+    end = f"{c['used']} is used" if c["used"] else "left out"
+    return f"conflict: {c['case']} {shown(c['method'])} seed {c['seed']}: {shown(c['metric'])} is {values}; {end}"
 
 
 def read_all(runs: Sequence[Path], out: Path) -> list[Source]:
@@ -111,6 +134,3 @@ def _names(prefer: Sequence[str | Path], runs: Sequence[Path], sources: Sequence
             raise SpecError(f"--prefer {wanted}: it is none of the runs that are merged ({known}).")
         found += names
     return list(dict.fromkeys(found))
-
-
-__all__ = ["CONFLICTS", "PLAN", "Merged", "StoreError", "merge", "read_all"]
