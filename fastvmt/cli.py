@@ -52,6 +52,7 @@ app.command()(gate_cli.check)
 for command in (report_cli.report, report_cli.compare, report_cli.ablate, report_cli.paper):
     app.command()(command)
 app.command()(share_cli.merge)
+app.command()(share_cli.export)
 app.command("import")(takes_run_options(share_cli.import_, share_cli.WITHOUT))
 
 

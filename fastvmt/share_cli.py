@@ -84,3 +84,16 @@ def import_(
     asked_for = None if into is not None else request(("none",), values)
     found = import_videos(videos, claim, asked_for, into=into, out=values["out"], options=options_of(values))
     finish(found, values["as_json"])
+
+
+def export(
+    runs: Runs,
+    to: Annotated[str, typer.Option(help="parquet, hub (a Hugging Face dataset's layout), wandb, mlflow or trackio.")],
+    out: Annotated[Path, typer.Option(help="New folder for it.")],
+    videos: Annotated[bool, typer.Option(help="With hub: the videos too.")] = True,
+) -> None:
+    """Write runs into the files of other tools. Nothing is uploaded."""
+    from fastvmt.reports.export.write import export as write
+
+    for path in write(runs, to, out, videos=videos):
+        print(path)

@@ -94,7 +94,7 @@ def test_a_job_with_other_frames_in_two_runs_has_no_value_until_one_is_preferred
     b = make_run(tmp_path / "b", 3, methods=FREE, paint=other_frames, values=lambda m, c, x, s: (values(m, c, x, s) or 0) + 1)
     said = bench("merge", a, b, "--out", tmp_path / "m", "--json")
     assert said.code == 3
-    conflict, = said.data["conflicts"]["frames"]
+    (conflict,) = said.data["conflicts"]["frames"]
     assert (conflict["case"], conflict["method"], conflict["used"]) == ("case-0001", "fastvmt", None)
     assert set(conflict["runs"]) == {"a", "b"} and len(set(conflict["runs"].values())) == 2
     assert json.loads((tmp_path / "m" / "conflicts.json").read_text())["frames"] == [conflict]
@@ -213,7 +213,9 @@ def test_other_prompts_parameters_protocols_and_metric_versions_are_refused(tmp_
         with pytest.raises(NotComparable) as refused:
             fastvmt.merge([a, other], tmp_path / "m")
         assert words in str(refused.value)
-    other = changed("version", lambda r: r["identity"].update(version=99) if r["metric"] == "motion_fidelity" else None, "records.jsonl")
+    other = changed(
+        "version", lambda r: r["identity"].update(version=99) if r["metric"] == "motion_fidelity" else None, "records.jsonl"
+    )
     with pytest.raises(NotComparable, match="not computed alike in a and version: version differ"):
         fastvmt.merge([a, other], tmp_path / "m")
 

@@ -138,7 +138,9 @@ def _looked_through(videos: Path, claim: Claim, config: RunConfig) -> tuple[Meth
     """
     problems: list[str] = []
     if not _NAME.fullmatch(claim.name):
-        problems.append(f"--method {claim.name[:80]!r}: use up to 64 small letters, digits, '.', '_' and '-', e.g. their-method.")
+        problems.append(
+            f"--method {claim.name[:80]!r}: use up to 64 small letters, digits, '.', '_' and '-', e.g. their-method."
+        )
     claims = read_claims(claim.settings, problems)
     found = match(videos, config.suite.cases, config.seeds, problems)
     seen = _look(found, config, claim.policy, problems)

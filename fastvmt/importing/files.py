@@ -35,7 +35,9 @@ def match(videos: Path, cases: Sequence[Case], seeds: Sequence[int], problems: l
         if case not in wanted:
             problems.append(f"{where}: the suite has no case '{shown(case, 80)}'.{_near(case, wanted)}")
         elif seed is None and len(seeds) > 1:
-            problems.append(f"{where}: which seed? The run has {', '.join(map(str, seeds))}; say it (CASE--s0, or column seed).")
+            problems.append(
+                f"{where}: which seed? The run has {', '.join(map(str, seeds))}; say it (CASE--s0, or column seed)."
+            )
         elif (at := seeds[0] if seed is None else seed) not in seeds:
             problems.append(f"{where}: seed {at} is none of the run's ({', '.join(map(str, seeds))}). Give --seeds.")
         elif (case, at) in found:

@@ -98,9 +98,7 @@ def _rank(artefact: Artefact, classes: Counter[str]) -> tuple[Any, ...]:
     return (bool(artefact.reused_from), -classes[_machine(artefact)], canonical_json(artefact.model_dump(mode="json")))
 
 
-def _settle(
-    job: Job, holders: Sequence[Source], earlier: dict[str, str], prefer: Sequence[str], found: Choice
-) -> list[Source]:
+def _settle(job: Job, holders: Sequence[Source], earlier: dict[str, str], prefer: Sequence[str], found: Choice) -> list[Source]:
     """Those whose frames count: the preferred run's and all that agree with it; none without one."""
     by_name = {s.name: s for s in holders}
     used = next((name for name in prefer if name in by_name), None)
@@ -122,7 +120,9 @@ def _failures(job: Job, sources: Sequence[Source], found: Choice) -> list[Failur
     return [s.failures[job.key] for s in sources if job.key in s.failures]
 
 
-def _same_identity(metric: str, records: list[tuple[Source, MetricRecord]], known: dict[str, tuple[str, dict[str, Any]]]) -> None:
+def _same_identity(
+    metric: str, records: list[tuple[Source, MetricRecord]], known: dict[str, tuple[str, dict[str, Any]]]
+) -> None:
     for source, record in records:
         name, before = known.setdefault(metric, (source.name, record.identity))
         if before != record.identity:

@@ -158,7 +158,10 @@ def _references(store: Store, config: RunConfig, sources: Sequence[Source]) -> l
             missing.append(next(c.id for c in config.suite.cases if c.reference.frames_digest == wanted))
     if not missing:
         return []
-    return [f"the reference clips of {len(missing)} cases are in none of the runs ({missing[0]} ...); nothing new can be scored on them."]
+    return [
+        f"the reference clips of {len(missing)} cases are in none of the runs ({missing[0]} ...); nothing new can be scored "
+        "on them."
+    ]
 
 
 def _decodes_to(path: Path, wanted: str) -> bool:

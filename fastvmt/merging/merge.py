@@ -44,7 +44,9 @@ class Merged:
 
     def lines(self) -> list[str]:
         """What was done, and every conflict, a sentence each."""
-        what = f"{self.videos} videos of {', '.join(self.sources)}" if self.new else "nothing to do: these runs are merged there"
+        what = (
+            f"{self.videos} videos of {', '.join(self.sources)}" if self.new else "nothing to do: these runs are merged there"
+        )
         return [f"{self.folder}: {what}", *map(_frames_line, self.frames), *map(_numbers_line, self.numbers)]
 
 

@@ -147,7 +147,9 @@ def _read(store: Store, jobs: list[Job], found: Source) -> None:
     for record in store.records().values():
         if record.job_key not in found.artefacts:
             continue
-        if (record.value is not None and not math.isfinite(record.value)) or (record.status == "ok") != (record.value is not None):
+        if (record.value is not None and not math.isfinite(record.value)) or (record.status == "ok") != (
+            record.value is not None
+        ):
             found.notes.append(f"{found.name}: a record of {shown(record.metric)} is no number; passed over.")
             continue
         found.records[record.job_key, record.metric] = record

@@ -121,7 +121,9 @@ def _methods(sources: Sequence[Source]) -> tuple[tuple[MethodSpec, ...], list[st
     for labels in same.values():
         chosen, *others = sorted(labels, key=lambda text: (len(text), text))
         renamed |= dict.fromkeys(others, chosen)
-        notes += [f"'{shown(o)}' and '{shown(chosen)}' are the same method; both stand under '{shown(chosen)}'." for o in others]
+        notes += [
+            f"'{shown(o)}' and '{shown(chosen)}' are the same method; both stand under '{shown(chosen)}'." for o in others
+        ]
     lists = [list(dict.fromkeys(renamed.get(m.label, m.label) for m in s.config.methods)) for s in sources]
     order = in_order(lists, lambda label: (not kept[label].control, label))
     return tuple(kept[label] for label in order), notes
@@ -148,7 +150,9 @@ def _refuse_unknown(sources: Sequence[Source], methods: Iterable[MethodSpec], me
                 problems.append(f"{kind} '{shown(name)}': {error}")
     files = sorted({shown(_file_name(p)) for s in sources for p in s.config.plugins})
     if problems and files:
-        problems.append(f"The runs used plug-ins ({', '.join(files)}), which are not loaded from there: give yours by --plugin.")
+        problems.append(
+            f"The runs used plug-ins ({', '.join(files)}), which are not loaded from there: give yours by --plugin."
+        )
     if problems:
         raise SpecError("\n".join(problems))
 

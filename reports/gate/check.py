@@ -1,9 +1,9 @@
 """Is a run worse than a baseline? Decided by intervals over reference clips, never by single numbers (``verdicts``).
 
-    from fastvmt.reports.gate import baseline, tolerances
-    from fastvmt.reports.gate.check import check
-    found = check(baseline.of(gather([run])), baseline.read(file), tolerances.read(toml))
-    found.exit_code()    # 0 nothing worse, 1 worse, 4 nothing was compared
+from fastvmt.reports.gate import baseline, tolerances
+from fastvmt.reports.gate.check import check
+found = check(baseline.of(gather([run])), baseline.read(file), tolerances.read(toml))
+found.exit_code()    # 0 nothing worse, 1 worse, 4 nothing was compared
 """
 
 from __future__ import annotations
