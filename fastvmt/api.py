@@ -49,7 +49,7 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     plan = resolve(request)
     require_weights(plan.card)
     store = plan.open_store(out)
-    return _go(store, plan.config, options or Options())
+    return _go(store, store.config(), options or Options())  # with what was imported into the folder
 
 
 def resume(folder: Path, options: Options | None = None) -> Result:

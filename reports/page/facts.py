@@ -72,7 +72,8 @@ def method_cards(tidy: Tidy) -> list[Card]:
 def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> Card:
     try:
         cls = registry.methods.get(spec.method)
-        summary, source = str(cls.summary), str(cls.source)
+        said = spec.params.get("source") if spec.imported else ""
+        summary, source = str(cls.summary), str(said or cls.source)
     except SpecError:
         summary, source = "", ""  # a plug-in of another machine: its numbers are still here
     params = tuple((str(k), _words(v)) for k, v in spec.params.items())

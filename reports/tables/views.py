@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastvmt.reports.elsewhere import IMPORTED_GROUP, line_note
 from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
 from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
 from fastvmt.reports.tidy import STAGE, WORK, Tidy
@@ -217,12 +218,13 @@ def _speed_up(tidy: Tidy, labels: Sequence[str], over: str) -> list[Cell]:
 def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[Wanted]:
     """Lines of the comparison: training-based methods, training-free ones, controls below (the paper's groups, Table 2)."""
     chosen = list(tidy.methods) if labels is None else list(labels)
-    groups: dict[str, list[Wanted]] = {TRAINING_BASED: [], TRAINING_FREE: [], CONTROLS: []}
+    groups: dict[str, list[Wanted]] = {k: [] for k in (TRAINING_BASED, TRAINING_FREE, IMPORTED_GROUP, CONTROLS)}
     for label in chosen:
         spec = tidy.methods[label]
         cls = registry.methods.get(spec.method)
-        group = CONTROLS if spec.control else TRAINING_BASED if cls.trains else TRAINING_FREE
-        groups[group].append(Wanted(label, label, group, "control" if spec.control else "", not spec.control))
+        free_or_not = TRAINING_BASED if cls.trains else TRAINING_FREE
+        group = IMPORTED_GROUP if spec.imported else CONTROLS if spec.control else free_or_not
+        groups[group].append(Wanted(label, label, group, line_note(spec), not spec.control))
     return [line for group in groups.values() for line in group]
 
 
