@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "run", "case", "category", "reference", "label", "method", "control", "preset", "seed", "job", "metric", "unit", "value",
-    "status", "why", "timing", "device", "backend", "identity", "frames_digest", "reused",
+    "status", "why", "timing", "device", "backend", "identity", "frames_digest", "reused", "protocol",
 )  # fmt: skip
 """Of the long form. ``status``: ok, undefined, failed, missing, or elsewhere (a timing of a video taken over from another
 run); ``why`` says more. ``reference`` is the digest of the reference's frames: the unit of analysis. ``metric`` is a metric's
-label, or ``stage:NAME`` (seconds) or ``forward_equivalents``."""
+label, or ``stage:NAME`` (seconds), ``forward_equivalents`` (counted) or ``forward_formula`` (what ``Method.cost`` says)."""
 TEXTS = (
     "run", "case", "category", "reference", "label", "method", "preset", "metric", "unit", "status", "why", "device", "backend",
-    "identity",
+    "identity", "protocol",
 )  # fmt: skip
 """Columns that repeat few words; held as categories."""
 OF_A_NUMBER = ("metric", "unit", "value", "status", "why", "timing", "backend", "identity")
 """Columns that differ between the rows of one video."""
 STAGE = "stage:"
-WORK = "forward_equivalents"
+WORK, FORMULA = "forward_equivalents", "forward_formula"
 
 
 @dataclass
@@ -90,8 +90,8 @@ class Tidy:
     def title(self) -> str:
         s, n = self.setting, len(self.seeds)
         return (
-            f"{self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.backbone}: width {s.width}, "
-            f"height {s.height}, {s.frames} frames, {s.steps} steps, guidance {s.guidance:g}, {s.dtype} on {self.device}"
+            f"{s.fairness}: {self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.backbone}, "
+            f"width {s.width}, height {s.height}, {s.frames} frames, {s.steps} steps, guidance {s.guidance:g}, {s.dtype} on {self.device}"
         )
 
     def of(self, metric: str) -> pd.DataFrame:
@@ -157,7 +157,7 @@ def no_collection() -> Iterator[None]:
 def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Tidy:
     import pandas as pd
 
-    rows = _Rows()
+    rows = _Rows(protocol=first.setting.protocol)
     jobs = [config.jobs() for _, config in opened]
     held = [{j.key: a for j in own if (a := store.artefact(j))} for (store, _), own in zip(opened, jobs, strict=True)]
     for (store, config), own, artefacts in zip(opened, jobs, held, strict=True):
@@ -188,9 +188,13 @@ def _refuse_other_run(a: Store, first: RunConfig, b: Store, config: RunConfig) -
     if config.setting != first.setting:
         names = [k for k in type(config.setting).model_fields if getattr(config.setting, k) != getattr(first.setting, k)]
         raise NotComparable(
-            f"{a.root.name} and {b.root.name} differ in {', '.join(names)}; their numbers must not share a table. "
-            "Report them apart."
+            f"{a.root.name} and {b.root.name} differ in {', '.join(names)}{_protocols(first.setting, config.setting)}; their "
+            "numbers must not share a table. Report them apart."
         )
+
+
+def _protocols(a: Setting, b: Setting) -> str:
+    return f" ({a.fairness} and {b.fairness})" if a.fairness != b.fairness else ""
 
 
 def current_records(store: Store, artefacts: dict[str, Artefact]) -> list[MetricRecord]:
@@ -210,6 +214,7 @@ class _Rows:
     made: list[list[str]] = field(default_factory=list)
     scored: list[list[Any]] = field(default_factory=list)
     counts: dict[str, Count] = field(default_factory=dict)
+    protocol: str = ""
     _jobs: dict[str, str] = field(default_factory=dict)
     _names: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -300,12 +305,15 @@ class _Rows:
             rows.append((name, metric.unit, value, status, why, metric.timing, *self._identity(name, metric)))
         if artefact:
             rows.append((WORK, "", artefact.forward_equivalents, "ok", "", False, "", ""))
+            if artefact.forward_formula is not None:
+                rows.append((FORMULA, "", artefact.forward_formula, "ok", "", False, "", ""))
             for stage, seconds in artefact.stages.items() if not reused else ():
                 rows.append((STAGE + stage, "s", seconds, "ok", "", True, "", ""))
         common = {
             "run": store.root.name, "case": case.id, "category": case.category, "reference": case.reference.frames_digest[:16],
             "label": job.method.label, "method": job.method.method, "control": job.method.control, "preset": job.method.preset,
             "seed": job.seed, "job": job.key, "device": device, "frames_digest": frames, "reused": reused,
+            "protocol": self.protocol,
         }  # fmt: skip
         for name, value_of_all in common.items():
             self.columns[name].extend([value_of_all] * len(rows))
