@@ -77,9 +77,11 @@ def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow") -> None:
     folder = str(values["out"] or found.default_folder())
     if values["as_json"]:
         methods_data = [m.model_dump(mode="json") for m in found.config.methods]
-        print(json.dumps(vars(cost) | {"folder": folder, "methods": methods_data}))
+        fair = {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
+        print(json.dumps(vars(cost) | fair | {"folder": folder, "methods": methods_data}))
         return
     print(f"{cost.jobs} videos, {cost.done} already there, {cost.jobs - cost.done} to make, into {folder}")
+    print(found.config.setting.fairness)
     for label, passes in cost.forward_equivalents.items():
         print(f"  {label}: {passes:g} forward passes a video (counted from its parameters)")
     for note in found.notes:

@@ -54,7 +54,16 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Threads = Annotated[int, typer.Option(help="CPU threads of each worker; 0 for all cores.")]
 Offload = Annotated[bool, typer.Option(help="Keep text encoder and VAE on the CPU between uses.")]
-Protocol = Annotated[str, typer.Option(help="normal, or timing: one worker, a discarded video, then --repeats timed ones.")]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        help="matched-start (all from the same noise), as-published, or matched-budget; and, by itself or behind a comma, "
+        "timing: one worker, a discarded video, then --repeats timed ones."
+    ),
+]
+Budget = Annotated[
+    float | None, typer.Option(help="Forward-equivalents of a video under matched-budget; by default the cheapest method's.")
+]
 Repeats = Annotated[int, typer.Option(help="Timed repeats of every video with --protocol timing.")]
 By = Annotated[str, typer.Option(help="category: also print a table split by the cases' category.")]
 Plugin = Annotated[list[str] | None, typer.Option(help="Python file with METHODS, METRICS or SUITES; may be repeated.")]
@@ -68,7 +77,8 @@ RUN: dict[str, tuple[Any, Any]] = {
     "allow_truncated": (Truncated, False), "allow_upscale": (Upscale, False), "steps": (Steps, None),
     "guidance": (Guidance, None), "shift": (Shift, None), "strength": (Strength, 1.0), "solver": (Solver, "euler"),
     "device": (Device, "auto"), "dtype": (Dtype, "auto"), "threads": (Threads, 0), "offload": (Offload, False),
-    "protocol": (Protocol, "normal"), "repeats": (Repeats, 3), "plugin": (Plugin, None), "out": (Out, None),
+    "protocol": (Protocol, "matched-start"), "budget": (Budget, None), "repeats": (Repeats, 3),
+    "plugin": (Plugin, None), "out": (Out, None),
     "workers": (Workers, 1), "timeout": (Timeout, 0.0), "fail_fast": (FailFast, False), "reuse": (Reuse, True),
     "as_json": (Json, False),
 }  # fmt: skip
@@ -76,7 +86,7 @@ RUN: dict[str, tuple[Any, Any]] = {
 SAME = (
     "suite", "backbone", "controls", "prompt", "limit", "width", "height", "frames", "stride", "root", "prompts", "short_clips",
     "fit", "allow_truncated", "allow_upscale", "steps", "guidance", "shift", "strength", "solver", "device", "dtype", "threads",
-    "offload",
+    "offload", "budget",
 )  # fmt: skip
 """Options that a request takes as they are."""
 
@@ -118,18 +128,19 @@ def request(methods: tuple[str, ...], v: dict[str, Any], **more: Any) -> Request
     Raises:
         SpecError: for seeds or a protocol that cannot be understood.
     """
+    from fastvmt import protocol
     from fastvmt.planning import Request
 
     try:
         seeds = tuple(int(s) for s in split(v["seeds"]))
     except ValueError:
         raise SpecError(f"--seeds {v['seeds']}: comma-separated integers are needed, e.g. 0,1.") from None
-    if v["protocol"] not in ("normal", "timing") or v["repeats"] < 1:
-        raise SpecError(f"--protocol {v['protocol']} --repeats {v['repeats']}: use normal, or timing with 1 or more repeats.")
-    timing = v["protocol"] == "timing"
+    chosen, timing = protocol.parse(v["protocol"])
+    if v["repeats"] < 1:
+        raise SpecError(f"--repeats {v['repeats']}: at least 1 is needed.")
     return Request(
         methods=methods, seeds=seeds, metrics=split(v["metrics"]), plugins=tuple(v["plugin"] or ()),
-        repeats=v["repeats"] if timing else 0, **{k: v[k] for k in SAME}, **more,
+        protocol=chosen, repeats=v["repeats"] if timing else 0, **{k: v[k] for k in SAME}, **more,
     )  # fmt: skip
 
 
