@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +16,9 @@ from fastvmt import executors
 from fastvmt.errors import StoreError
 from fastvmt.executors import Executor, Hand, Inbox
 from fastvmt.keys import digest
-from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.progress import Progress
-from fastvmt.scoring import record_key, wanted_metrics
-from fastvmt.sharing import Share
+from fastvmt.sharing import Share, lacking
 from fastvmt.store import RunConfig, Store
 from fastvmt.tasks import Task, Tasks
 
@@ -105,8 +104,8 @@ class Runner:
         found, interrupted = 0, False
         try:
             self.share.begin()
-            jobs = self.config.jobs()
-            to_do = self._scan(jobs, list(wanted), generate, rescore)
+            adopt = generate and self.options.reuse and not self.config.repeats
+            jobs, to_do = lacking(self.store, self.config, list(wanted), again=rescore, adopt=adopt)
             found = len(jobs) - sum(m is None for _, m in to_do)
             listed = [t for t in to_do if generate or t[1] is not None]
             self.tasks = Tasks(listed, len(listed), tuple(wanted), self._needs(), bool(self.config.repeats))
@@ -128,29 +127,6 @@ class Runner:
         self.executor.close()
         self.share.leases.close()
         self.progress.close()
-
-    def _scan(
-        self, jobs: Iterable[Job], wanted: list[str], generate: bool, rescore: bool
-    ) -> list[tuple[Job, tuple[str, ...] | None]]:
-        """Jobs that lack something: the metrics to score, or None where the video itself is missing."""
-        records = self.store.records()
-        to_do: list[tuple[Job, tuple[str, ...] | None]] = []
-        for job in jobs:
-            artefact = self.store.artefact(job)
-            if artefact is None and generate and self.options.reuse and not self.config.repeats:
-                artefact = self.store.adopt(job)
-            if artefact is None:
-                to_do.append((job, None))
-            elif missing := self._missing(job, artefact, wanted, {} if rescore else records):
-                to_do.append((job, tuple(missing)))
-        return to_do
-
-    def _missing(self, job: Job, artefact: Artefact, wanted: list[str], records: dict[str, MetricRecord]) -> list[str]:
-        case = next(c for c in self.config.suite.cases if c.id == job.case_id)
-        return [
-            m.label for m in wanted_metrics(wanted, case, artefact)
-            if (r := records.get(record_key(m, artefact, case, job))) is None or r.status == "failed"
-        ]  # fmt: skip
 
     def _needs(self) -> Callable[[Job], str | None]:
         """The key of the preparation that a job needs, where methods have some."""
