@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,7 +100,7 @@ class Generator:
                 value = make()
             stages.seconds.pop("shared", None)
             self.memory[key], self.memory[charge_key] = value, torch.tensor(clock.seconds[stage])
-            partial = path.with_suffix(f".{id(self)}.part")
+            partial = path.with_suffix(f".{secrets.token_hex(4)}.part")
             save_file({"x": value.cpu().contiguous()}, partial, {"seconds": str(clock.seconds[stage])})
             partial.replace(path)
         stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(self.memory[charge_key])

@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; by default its name follows from the request.")]
 Run = Annotated[Path, typer.Argument(help="Run folder.")]
-Workers = Annotated[int, typer.Option(help="Worker processes.")]
+Workers = Annotated[int | None, typer.Option(help="Workers; by default one for every GPU, or one.")]
+ExecutorName = Annotated[str, typer.Option("--executor", help="local, ray or slurm: where the workers are.")]
+Address = Annotated[str, typer.Option(help="With --executor ray: auto, or host:port of a cluster; without it one starts here.")]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(help="With --executor slurm: KEY=VALUE for sbatch, e.g. partition=gpu; may be repeated."),
+]
+Wait = Annotated[bool, typer.Option(help="With --executor slurm: stay until everything is done.")]
 Timeout = Annotated[float, typer.Option(help="Seconds a job may take; 0 for no limit.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
 Reuse = Annotated[
@@ -79,8 +86,9 @@ RUN: dict[str, tuple[Any, Any]] = {
     "device": (Device, "auto"), "dtype": (Dtype, "auto"), "threads": (Threads, 0), "offload": (Offload, False),
     "protocol": (Protocol, "matched-start"), "budget": (Budget, None), "repeats": (Repeats, 3),
     "plugin": (Plugin, None), "out": (Out, None),
-    "workers": (Workers, 1), "timeout": (Timeout, 0.0), "fail_fast": (FailFast, False), "reuse": (Reuse, True),
-    "as_json": (Json, False),
+    "workers": (Workers, None), "executor": (ExecutorName, "local"), "address": (Address, ""), "slurm": (Slurm, None),
+    "wait": (Wait, True), "timeout": (Timeout, 0.0), "fail_fast": (FailFast, False),
+    "reuse": (Reuse, True), "as_json": (Json, False),
 }  # fmt: skip
 """Name to type and default of every option that ``run``, ``plan`` and ``ablate`` have in common."""
 SAME = (
@@ -144,14 +152,34 @@ def request(methods: tuple[str, ...], v: dict[str, Any], **more: Any) -> Request
     )  # fmt: skip
 
 
-def run_options(workers: int, timeout: float, fail_fast: bool, as_json: bool, reuse: bool = True) -> Options:
-    """How to run, without influence on the results."""
+def run_options(
+    workers: int | None, timeout: float = 0.0, fail_fast: bool = False, as_json: bool = False, reuse: bool = True,
+    executor: str = "local", address: str = "", slurm: list[str] | None = None, wait: bool = True,
+) -> Options:  # fmt: skip
+    """How to run, without influence on the results.
+
+    Raises:
+        SpecError: for no workers at all, or a --slurm without a value.
+    """
     from fastvmt.runner import Options
 
     style = "json" if as_json else "live" if sys.stderr.isatty() else "plain"
-    return Options(workers=workers, timeout=timeout, fail_fast=fail_fast, reuse=reuse, style=style)
+    halves = (text.partition("=") for text in slurm or ())
+    pairs = tuple((key.strip().lstrip("-").replace("-", "_"), value.strip()) for key, _, value in halves)
+    if any(not key or not value for key, value in pairs):
+        raise SpecError(f"--slurm {' '.join(slurm or ())}: KEY=VALUE is needed, e.g. --slurm partition=gpu.")
+    if workers is not None and workers < 1:
+        raise SpecError(f"--workers {workers}: at least 1 is needed.")
+    return Options(
+        workers=workers or 0, timeout=timeout, fail_fast=fail_fast, reuse=reuse, style=style, executor=executor,
+        address=address, slurm=pairs, wait=wait,
+    )  # fmt: skip
+
+
+HOW = ("workers", "timeout", "fail_fast", "as_json", "reuse", "executor", "address", "slurm", "wait")
+"""Options that ``run_options`` takes as they are."""
 
 
 def options_of(v: dict[str, Any]) -> Options:
     """``run_options`` from ``RUN``'s values."""
-    return run_options(v["workers"], v["timeout"], v["fail_fast"], v["as_json"], v["reuse"])
+    return run_options(**{name: v[name] for name in HOW})
