@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
     from fastvmt.backbone import Backbone
     from fastvmt.measure import Stages
+    from fastvmt.model import Case
+    from fastvmt.prepared import Workspace
 
 
 GRADIENT_COST = 3.0
@@ -73,6 +75,7 @@ class Context:
         reference: function returning the clean reference latent, same shape, normalised; encoded on first use.
         texts: embeddings under ``target``, ``negative``, ``null`` and ``caption``, each (1, n, d).
         stages: the job's clock.
+        prepared: weights by name that ``prepare`` left for this reference, on the model's device.
         state: what ``fit`` returned.
         log: plain data for the artefact (loss curves, centre spread ...).
     """
@@ -83,6 +86,7 @@ class Context:
     reference: Callable[[], Tensor]
     texts: Mapping[str, Tensor]
     stages: Stages
+    prepared: Mapping[str, Tensor] = field(default_factory=dict)
     state: Any = None
     log: dict[str, Any] = field(default_factory=dict)
 
@@ -98,6 +102,7 @@ class Method:
         preset_of: parameter whose value is a preset that must not be mixed in a table, or "".
         control: true for rows that belong under every comparison.
         trains: true for methods that fit weights to the reference before sampling; tables group by it.
+        sampling_only: parameters on which training does not depend, so that changing them trains nothing anew.
         ablations: factors that ``bench ablate`` varies one at a time: name to changes written as after the method's name.
         ladder: the way from the slowest form to the default, one saving a step: name of the saving to what is still
             changed without the later ones.
@@ -113,6 +118,7 @@ class Method:
     control: ClassVar[bool] = False
     toy: ClassVar[bool] = False
     trains: ClassVar[bool] = False
+    sampling_only: ClassVar[frozenset[str]] = frozenset()
     ablations: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     ladder: ClassVar[tuple[tuple[str, str], ...]] = ()
     Params: ClassVar[type[BaseModel]] = Params
@@ -129,6 +135,27 @@ class Method:
     def cost(cls, params: Any, shape: Shape) -> float:
         """Forward-equivalents of one video with resolved parameters: two passes a step without guidance."""
         return 2.0 * (len(shape.sigmas) - 1)
+
+    # --- before the loop, for methods that train ---------------------------------------------------------------------
+
+    @classmethod
+    def training(cls, params: Mapping[str, Any], case: Case) -> dict[str, Any]:
+        """What training depends on beside reference, caption, model and size; a part of ``prepared_key``.
+
+        Args:
+            params: resolved, as plain data.
+            case: for methods that use more of it (tracks).
+        """
+        return {k: v for k, v in params.items() if k not in cls.sampling_only}
+
+    def prepare(self, ctx: Context, workspace: Workspace) -> Mapping[str, Tensor]:
+        """Fit weights to the reference, once for all jobs of the same ``prepared_key``; they come back as ``ctx.prepared``.
+
+        Must not depend on the target prompt, guidance, noise levels or noise of ``ctx``.
+        """
+        return {}
+
+    # --- the six hooks -----------------------------------------------------------------------------------------------
 
     def fit(self, ctx: Context) -> Any:
         """Look at the reference once, before sampling; the result becomes ``ctx.state``."""

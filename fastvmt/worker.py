@@ -12,6 +12,7 @@ import queue
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +69,8 @@ class Worker:
         try:
             if task["task"] == "generate":
                 self._generate(job)
+            elif task["task"] == "prepare":
+                self._prepare(job)
             else:
                 self._score(job, task["metrics"])
         except Exception as error:  # noqa: BLE001 - whatever a method raises becomes a Failure record
@@ -75,18 +78,30 @@ class Worker:
             trace = "".join(traceback.format_exception(error))
             self.report("failed", key=job.key, kind=_classify(error), stage=self._stage, message=text, traceback=trace)
 
+    def _tick(self, job: Job) -> Callable[[int, int], None]:
+        return lambda i, n: self.report("step", key=job.key, step=i, steps=n)
+
     def _enter(self, stage: str) -> None:
         self._stage = stage
 
-    def _generate(self, job: Job) -> None:
+    def _load(self) -> None:
+        """The backbone, at the first task that needs it."""
         if self._generator is None:
             self.report("loading")
             from fastvmt.generate import Generator
 
             self._generator = Generator(self.store, self.config)
             self.report("loaded", seconds=self._generator.load_seconds)
-        tick = lambda i, n: self.report("step", key=job.key, step=i, steps=n)  # noqa: E731
-        artefact = self._generator.make(job, tick, self._enter)
+
+    def _prepare(self, job: Job) -> None:
+        """What a method learns before its videos, where it is not there yet."""
+        self._load()
+        seconds = self._generator.prepare(job, self._tick(job), self._enter)
+        self.report("prepared", key=job.key, seconds=seconds)
+
+    def _generate(self, job: Job) -> None:
+        self._load()
+        artefact = self._generator.make(job, self._tick(job), self._enter)
         seconds = sum(v for k, v in artefact.stages.items() if k != "load")
         self.report("made", key=job.key, seconds=seconds, digest=artefact.frames_digest)
 
