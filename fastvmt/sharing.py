@@ -69,7 +69,7 @@ class Share:
 def lacking(
     store: Store, config: RunConfig, wanted: list[str], again: bool = False, adopt: bool = False
 ) -> tuple[list[Job], list[tuple[Job, tuple[str, ...] | None]]]:
-    """All jobs, and those that lack something with the metrics to score, or None where the video itself is missing.
+    """All jobs that may be done here, and those that lack something with the metrics to score, or None where the video itself is missing.
 
     Args:
         again: count every record as missing.
@@ -78,10 +78,12 @@ def lacking(
     jobs, records = config.jobs(), {} if again else store.records()
     cases, disputed = {c.id: c for c in config.suite.cases}, store.disputed()
     to_do: list[tuple[Job, tuple[str, ...] | None]] = []
+    not_ours: set[str] = set()
     for job in jobs:
         artefact = store.artefact(job)
         if artefact is None and (job.key in disputed or job.method.imported):
-            continue  # nothing here may make it; its failure is recorded
+            not_ours.add(job.key)  # nothing here may make it; its failure is recorded
+            continue
         artefact = artefact or (store.adopt(job) if adopt else None)
         if artefact is None:
             to_do.append((job, None))
@@ -93,4 +95,4 @@ def lacking(
         )  # fmt: skip
         if missing:
             to_do.append((job, missing))
-    return jobs, to_do
+    return [job for job in jobs if job.key not in not_ours], to_do
