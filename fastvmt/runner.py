@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.errors import StoreError
-from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.progress import Progress
-from fastvmt.scoring import record_key, wanted_metrics
+from fastvmt.scan import Scan, scan
 from fastvmt.store import RunConfig, Store
 
 LOAD_SECONDS = 1800.0
@@ -40,6 +40,8 @@ class Options:
     fail_fast: bool = False
     reuse: bool = True
     """Take videos with the same key over from run folders beside this one (their seconds are then not reported)."""
+    verify: bool = False
+    """Compare SHA-256 of every file that is there, before anything else."""
     style: str = "plain"
 
 
@@ -63,6 +65,29 @@ class _Task:
     def line(self) -> bytes:
         facts = {"task": self.kind, "job": self.job.model_dump(mode="json"), "metrics": self.metrics}
         return (json.dumps(facts) + "\n").encode()
+
+
+class _Tasks:
+    """What is to do, first to last: a task is made when it is taken, so that 100,000 of them are 100,000 numbers."""
+
+    def __init__(self, there: Scan, wanted: list[str], generate: bool) -> None:
+        self._grid, self._wanted = there.grid, wanted
+        self._to_do = collections.deque(t for t in there.to_do if generate or t[1] is not None)
+        self._again: collections.deque[_Task] = collections.deque()
+
+    def __len__(self) -> int:
+        return len(self._again) + len(self._to_do)
+
+    def popleft(self) -> _Task:
+        if self._again:
+            return self._again.popleft()
+        n, metrics = self._to_do.popleft()
+        if metrics is None:
+            return _Task(self._grid[n], "generate", self._wanted)
+        return _Task(self._grid[n], "score", list(metrics))
+
+    def appendleft(self, task: _Task) -> None:
+        self._again.appendleft(task)
 
 
 class _Hand:
@@ -132,7 +157,7 @@ class Runner:
     def __init__(self, store: Store, config: RunConfig, options: Options) -> None:
         self.store, self.config, self.options = store, config, options
         self.inbox: queue.Queue[tuple[_Hand, dict[str, Any]]] = queue.Queue()
-        self.tasks: collections.deque[_Task] = collections.deque()
+        self.tasks: _Tasks
         self.hands: list[_Hand] = []
         self.progress = Progress(0, 0, "none")
         self.made = self.failed = self._numbers = self._start_deaths = 0
@@ -147,24 +172,14 @@ class Runner:
             rescore: compute records again even where they exist.
         """
         wanted = list(self.config.metrics if metrics is None else metrics)
-        jobs = self.config.jobs()
-        records = self.store.records()
-        found = 0
-        for job in jobs:
-            artefact = self.store.artefact(job)
-            if artefact is None and generate and self.options.reuse and not self.config.repeats:
-                artefact = self.store.adopt(job)
-            found += artefact is not None
-            if artefact is None and generate:
-                self.tasks.append(_Task(job, "generate", wanted))
-            elif artefact is not None:
-                missing = self._missing(job, artefact, wanted, {} if rescore else records)
-                if missing:
-                    self.tasks.append(_Task(job, "score", missing))
-        self.progress = Progress(len(jobs), found, self.options.style)
+        adopt = generate and self.options.reuse and not self.config.repeats
+        there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt)
+        self.tasks = _Tasks(there, wanted, generate)
+        found = there.found
+        self.progress = Progress(len(there.grid), found, self.options.style)
         for warning in self.store.warnings:
             self.progress.event("note", warning)
-        self.store.event("started", jobs=len(jobs), found=found, workers=self.options.workers, time=time.time())
+        self.store.event("started", jobs=len(there.grid), found=found, workers=self.options.workers, time=time.time())
         interrupted = False
         try:
             self._loop()
@@ -176,13 +191,6 @@ class Runner:
             self.progress.close()
         self.store.event("ended", made=self.made, failed=self.failed, interrupted=interrupted, time=time.time())
         return Outcome(self.made, found, self.failed, interrupted)
-
-    def _missing(self, job: Job, artefact: Artefact, wanted: list[str], records: dict[str, MetricRecord]) -> list[str]:
-        case = next(c for c in self.config.suite.cases if c.id == job.case_id)
-        return [
-            m.label for m in wanted_metrics(wanted, case, artefact)
-            if (r := records.get(record_key(m, artefact, case, job))) is None or r.status == "failed"
-        ]  # fmt: skip
 
     def _cancel(self, hand: _Hand, interrupted: bool) -> None:
         if hand.task and interrupted and hand.task.kind == "generate":

@@ -19,10 +19,9 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -31,6 +30,7 @@ from pydantic import BaseModel, ValidationError
 
 from fastvmt.atomic import append_line, publish_folder, write_atomic
 from fastvmt.errors import StoreError
+from fastvmt.jobs import JobGrid, folder_name, slug
 from fastvmt.model import Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
 
 STORE_FORMAT = 1
@@ -57,13 +57,13 @@ class RunConfig(Frozen):
     notes: tuple[str, ...] = ()
     """Under every table of the run."""
 
+    def grid(self) -> JobGrid:
+        """All jobs, made one by one when they are needed."""
+        return JobGrid(self.methods, self.suite.cases, self.seeds, self.setting)
+
     def jobs(self) -> list[Job]:
         """All jobs: cases outermost, so that the first rows of a table are complete early."""
         return list(Job.grid(self.methods, self.suite.cases, self.seeds, self.setting))
-
-
-def slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
 
 
 @dataclass
@@ -157,10 +157,16 @@ class Store:
     def add(self, row: MetricRecord | Failure) -> None:
         name = "records.jsonl" if isinstance(row, MetricRecord) else "failures.jsonl"
         append_line(self.root / name, row.model_dump_json())
+        if isinstance(row, Failure):
+            self.event("failed", key=row.job_key, kind=row.kind)
 
     def records(self) -> dict[str, MetricRecord]:
         """Metric records by key; a later one replaces an earlier one."""
-        return {r.key: r for r in self._rows("records.jsonl", MetricRecord)}
+        return {r.key: r for r in self.each_record()}
+
+    def each_record(self) -> Iterator[MetricRecord]:
+        """Metric records one by one in the order of the log, damaged lines named in ``warnings``."""
+        return self._rows("records.jsonl", MetricRecord)
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
@@ -170,25 +176,23 @@ class Store:
         path = self.root / name
         if not path.exists():
             return
-        raw = path.read_bytes()
-        lines = raw.split(b"\n")
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield kind.model_validate_json(line)
-            except ValidationError:
-                torn = number == len(lines)
-                what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
-                message = f"{path.name}: {what}."
-                if message not in self.warnings:
-                    self.warnings.append(message)
+        with open(path, "rb") as file:  # line by line: the log of a large run must not be held twice
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield kind.model_validate_json(line)
+                except ValidationError:
+                    torn = not line.endswith(b"\n")
+                    what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
+                    message = f"{path.name}: {what}."
+                    if message not in self.warnings:
+                        self.warnings.append(message)
 
     # --- artefacts ---------------------------------------------------------------------------------------------------
 
     def folder(self, job: Job) -> Path:
-        name = f"{job.case_id}--{slug(job.method.label)}--s{job.seed}--{job.key[:12]}"
-        return self.root / "artefacts" / name
+        return self.root / "artefacts" / folder_name(job.case_id, slug(job.method.label), job.seed, job.key)
 
     def new_folder(self) -> Path:
         path = self.root / "artefacts" / f".making-{secrets.token_hex(6)}"
@@ -197,8 +201,11 @@ class Store:
 
     def publish(self, made: Path, job: Job, artefact: Artefact) -> None:
         """Write ``meta.json`` into a finished folder and give it its final name."""
+        from fastvmt.scan import note
+
         write_atomic(made / "meta.json", artefact.model_dump_json(indent=1))
-        publish_folder(made, self.folder(job))
+        if publish_folder(made, self.folder(job)):
+            note(self, job, artefact)
 
     def artefact(self, job: Job, verify: bool = False) -> Artefact | None:
         """The finished artefact of a job, or None. One whose files do not match is moved to ``quarantine/``.
@@ -224,12 +231,12 @@ class Store:
             return None
         return artefact
 
-    def adopt(self, job: Job) -> Artefact | None:
-        """Take over the same job's video from a run folder beside this one, every file verified; or None.
+    def adopt(self, job: Job, folders: Iterable[Path]) -> Artefact | None:
+        """Take over the same job's video from one of these artefacts of other runs, every file verified; or None.
 
         The copy says where it came from, and no seconds are ever reported for it.
         """
-        for folder in sorted(self.root.resolve().parent.glob(f"*/artefacts/[!.]*--{job.key[:12]}")):
+        for folder in folders:
             try:
                 found = Artefact.model_validate_json((folder / "meta.json").read_bytes())
             except (OSError, ValueError):
