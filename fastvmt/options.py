@@ -56,6 +56,8 @@ Threads = Annotated[int, typer.Option(help="CPU threads of each worker; 0 for al
 Offload = Annotated[bool, typer.Option(help="Keep text encoder and VAE on the CPU between uses.")]
 Protocol = Annotated[str, typer.Option(help="normal, or timing: one worker, a discarded video, then --repeats timed ones.")]
 Repeats = Annotated[int, typer.Option(help="Timed repeats of every video with --protocol timing.")]
+Force = Annotated[bool, typer.Option("--force", help="Begin even where the plan says that memory or disk will not do.")]
+Verify = Annotated[bool, typer.Option("--verify", help="First compare the SHA-256 of every file that is there.")]
 By = Annotated[str, typer.Option(help="category: also print a table split by the cases' category.")]
 Plugin = Annotated[list[str] | None, typer.Option(help="Python file with METHODS, METRICS or SUITES; may be repeated.")]
 
@@ -70,7 +72,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "device": (Device, "auto"), "dtype": (Dtype, "auto"), "threads": (Threads, 0), "offload": (Offload, False),
     "protocol": (Protocol, "normal"), "repeats": (Repeats, 3), "plugin": (Plugin, None), "out": (Out, None),
     "workers": (Workers, 1), "timeout": (Timeout, 0.0), "fail_fast": (FailFast, False), "reuse": (Reuse, True),
-    "as_json": (Json, False),
+    "force": (Force, False), "as_json": (Json, False),
 }  # fmt: skip
 """Name to type and default of every option that ``run``, ``plan`` and ``ablate`` have in common."""
 SAME = (
@@ -128,14 +130,14 @@ def request(methods: tuple[str, ...], v: dict[str, Any], **more: Any) -> Request
     )  # fmt: skip
 
 
-def run_options(workers: int, timeout: float, fail_fast: bool, as_json: bool, reuse: bool = True) -> Options:
+def run_options(workers: int, timeout: float, fail_fast: bool, as_json: bool, reuse: bool = True, **more: bool) -> Options:
     """How to run, without influence on the results."""
     from fastvmt.runner import Options
 
     style = "json" if as_json else "live" if sys.stderr.isatty() else "plain"
-    return Options(workers=workers, timeout=timeout, fail_fast=fail_fast, reuse=reuse, style=style)
+    return Options(workers=workers, timeout=timeout, fail_fast=fail_fast, reuse=reuse, style=style, **more)
 
 
 def options_of(v: dict[str, Any]) -> Options:
     """``run_options`` from ``RUN``'s values."""
-    return run_options(v["workers"], v["timeout"], v["fail_fast"], v["as_json"], v["reuse"])
+    return run_options(v["workers"], v["timeout"], v["fail_fast"], v["as_json"], v["reuse"], force=v["force"])

@@ -40,6 +40,8 @@ class Options:
     fail_fast: bool = False
     reuse: bool = True
     """Take videos with the same key over from run folders beside this one (their seconds are then not reported)."""
+    force: bool = False
+    """Begin even where the plan says that memory or disk will not do."""
     verify: bool = False
     """Compare SHA-256 of every file that is there, before anything else."""
     style: str = "plain"

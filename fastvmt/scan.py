@@ -101,6 +101,18 @@ def scan(
     return found
 
 
+def made_by_label(store: Store, config: RunConfig) -> dict[str, int]:
+    """Videos that are there by method label, by the names of their folders alone."""
+    place = store.root / "artefacts"
+    names = {entry.name for entry in os.scandir(place)} if place.is_dir() else set()
+    labels = [m.label for m in config.methods]
+    found = dict.fromkeys(labels, 0)
+    for n, (_, name) in enumerate(config.grid().names() if names else ()):
+        if name in names:
+            found[labels[n % len(labels)]] += 1
+    return found
+
+
 class _Look:
     """One pass over the artefacts of a store, and candidates beside it."""
 

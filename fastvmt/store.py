@@ -30,7 +30,8 @@ from pydantic import BaseModel, ValidationError
 
 from fastvmt.atomic import append_line, publish_folder, write_atomic
 from fastvmt.errors import StoreError
-from fastvmt.jobs import JobGrid, folder_name, slug
+from fastvmt.jobs import JobGrid, folder_name
+from fastvmt.jobs import slug as slug
 from fastvmt.model import Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
 
 STORE_FORMAT = 1
