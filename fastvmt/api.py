@@ -137,7 +137,7 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
 def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal") -> str:
     """Tables of runs as text: all, or those whose id begins with one of the words; in one of ``render.FORMATS``."""
     from fastvmt.reports.bundle import as_json, tables_of
-    from fastvmt.reports.render import render
+    from fastvmt.reports.tables.render import render
     from fastvmt.reports.tidy import gather
 
     tidy = gather(folders)
@@ -150,9 +150,9 @@ def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against:
 
 def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = (), form: str = "terminal") -> str:
     """One method against every other with tests, as text."""
-    from fastvmt.reports import compare as comparing
     from fastvmt.reports.bundle import as_json
-    from fastvmt.reports.render import render
+    from fastvmt.reports.tables import compare as comparing
+    from fastvmt.reports.tables.render import render
     from fastvmt.reports.tidy import gather
 
     tidy = gather(folders)

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_runs import make_cases, make_run, make_setting, make_spec, paint, share
-from fastvmt.reports import atlas, gallery, page
-from fastvmt.reports.gallery import page_name, short_names
-from fastvmt.reports.page import Picture, breakable, json_text, write_report
-from fastvmt.reports.page_charts import Heat, Lines, ticks
-from fastvmt.reports.page_logs import charts
+from fastvmt.reports.page import atlas, gallery
+from fastvmt.reports.page import write as page
+from fastvmt.reports.page.charts import Heat, Lines, ticks
+from fastvmt.reports.page.gallery import page_name, short_names
+from fastvmt.reports.page.logs import charts
+from fastvmt.reports.page.write import Picture, breakable, json_text, write_report
+from fastvmt.reports.tables.view import Cell, Column, Line, View
 from fastvmt.reports.tidy import Tidy, gather
-from fastvmt.reports.view import Cell, Column, Line, View
 from hostile import CODE, payloads
 from hypothesis import given
 from hypothesis import strategies as st
@@ -209,7 +210,7 @@ def test_a_second_report_encodes_nothing_and_writes_nothing(
         raise AssertionError("a clip was read again")
 
     before = {p: p.stat().st_mtime_ns for p in report.rglob("*.*")}
-    monkeypatch.setattr("fastvmt.reports.gallery.read_lossless", never)
+    monkeypatch.setattr("fastvmt.reports.page.gallery.read_lossless", never)
     tidy = gather([run])
     write_report(tidy, [some_view(tidy)], report, [], [("Beside", some_view(tidy))], 3)
     after = {p: p.stat().st_mtime_ns for p in report.rglob("*.*")}

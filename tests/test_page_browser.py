@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_runs import make_cases, make_run
-from fastvmt.reports.gallery import page_name
-from fastvmt.reports.page import write_report
+from fastvmt.reports.page.gallery import page_name
+from fastvmt.reports.page.write import write_report
+from fastvmt.reports.tables.view import Cell, Column, View
 from fastvmt.reports.tidy import Tidy, gather
-from fastvmt.reports.view import Cell, Column, View
 from PIL import Image
 from test_page import hostile_run, payloads, some_view
 

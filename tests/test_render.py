@@ -14,9 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastvmt.reports.latex import document, tex
-from fastvmt.reports.render import FORMATS, csv_text, html, json_text, markdown, render, terminal, write
-from fastvmt.reports.view import Cell, Column, Line, View, marked
+from fastvmt.reports.tables.latex import document, tex
+from fastvmt.reports.tables.render import FORMATS, csv_text, html, json_text, markdown, render, terminal, write
+from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt

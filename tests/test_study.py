@@ -19,7 +19,10 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import ROOT
-from fastvmt.reports import study, study_answers, study_key, study_ranks
+from fastvmt.reports.study import answers as study_answers
+from fastvmt.reports.study import key as study_key
+from fastvmt.reports.study import make as study
+from fastvmt.reports.study import ranks as study_ranks
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image

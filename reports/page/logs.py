@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fastvmt.reports.page_charts import Heat, Lines, heat, lines
+from fastvmt.reports.page.charts import Heat, Lines, heat, lines
 
 MOST_POINTS = 400
 MOST_HEATS = 8

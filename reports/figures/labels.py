@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.reports.figures_style import GREY, new_figure
+from fastvmt.reports.figures.style import GREY, new_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 
-from fastvmt.reports.baseline import Key, Measured, MetricFacts
+from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts
+from fastvmt.reports.gate.tolerances import Better, SpeedUp
+from fastvmt.reports.gate.verdicts import Gains, Row, floored, judged
 from fastvmt.reports.statistics import mean_interval
-from fastvmt.reports.tolerances import Better, SpeedUp
-from fastvmt.reports.verdicts import Gains, Row, floored, judged
 
 from fastvmt.errors import SpecError
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
+from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
 from fastvmt.reports.tidy import STAGE, WORK, Tidy
-from fastvmt.reports.view import Cell, Column, Line, View, marked
 
 from fastvmt import registry
 

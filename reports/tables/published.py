@@ -1,10 +1,10 @@
 """What papers printed: their tables as data, and what each number may be held against.
 
-    from fastvmt.reports import published
+    from fastvmt.reports.tables import published
     found = published.value("fastvmt-table2", "ditflow", "time")
     found.printed, found.comparable    # '626.83', 'in rank only'
 
-One TOML file per table in ``published_tables/``. Numbers are the paper's, as printed; sentences are ours. A published number is
+One TOML file per table in ``papers/``. Numbers are the paper's, as printed; sentences are ours. A published number is
 never averaged with ours: ``comparable`` says whether it may stand beside one, and ``why``.
 """
 
@@ -20,7 +20,7 @@ from typing import Any
 
 from fastvmt.errors import SpecError
 
-FOLDER = Path(__file__).resolve().parent / "published_tables"
+FOLDER = Path(__file__).resolve().parent / "papers"
 COMPARABLE = ("no", "in rank only", "yes")
 DIRECTIONS = ("up", "down")
 FOREIGN_FEATURES = "tiny-shapes"

@@ -25,7 +25,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastvmt.reports.baseline import MetricFacts
+from fastvmt.reports.gate.baseline import MetricFacts
 from pydantic import Field, ValidationError, model_validator
 
 from fastvmt.errors import SpecError

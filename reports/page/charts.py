@@ -1,4 +1,4 @@
-"""Charts of the report page as plain geometry; ``page/charts.jinja`` writes them as SVG, which works without scripts.
+"""Charts of the report page as plain geometry; ``files/parts.jinja`` writes them as SVG, which works without scripts.
 
 Coordinates are px of the drawing's own box. Colours are classes (``s0`` ... ``s7``), so that light and dark are the style
 sheet's affair.

@@ -1,6 +1,6 @@
 """What a run measured, as one small file that later runs are compared with: every value by method, case and seed.
 
-    from fastvmt.reports import baseline
+    from fastvmt.reports.gate import baseline
     kept = baseline.of(gather([Path("runs/a")]))
     baseline.write(Path("baseline.json"), kept)
     baseline.read(Path("baseline.json")) == kept    # True

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 from fastvmt.reports.statistics import Interval, mean_interval
-from fastvmt.reports.study_answers import Answer, Collected, printable
-from fastvmt.reports.study_key import CRITERIA, Key
+from fastvmt.reports.study.answers import Answer, Collected, printable
+from fastvmt.reports.study.key import CRITERIA, Key
 from numpy.typing import NDArray
 
 from fastvmt.atomic import write_atomic

@@ -1,12 +1,12 @@
-"""Quality against time and bars of each metric, from a finished table, as plain geometry; see ``page_charts``."""
+"""Quality against time and bars of each metric, from a finished table, as plain geometry; see ``charts``."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fastvmt.reports.page_charts import Axis, Tick, ticks
-from fastvmt.reports.view import Cell, Column, Line, View
+from fastvmt.reports.page.charts import Axis, Tick, ticks
+from fastvmt.reports.tables.view import Cell, Column, Line, View
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import html
 import re
 from xml.etree import ElementTree as ET
 
-from fastvmt.reports.verdicts import VERDICTS, Outcome, Row
+from fastvmt.reports.gate.verdicts import VERDICTS, Outcome, Row
 
 MARKER = "<!-- fastvmt-bench: gate -->"
 """First line of every comment, by which a bot finds the one to update."""

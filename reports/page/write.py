@@ -22,13 +22,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.reports.atlas import as_script
-from fastvmt.reports.gallery import CasePage, Failed, Gallery, missing_numbers
-from fastvmt.reports.page_charts import COLOURS
-from fastvmt.reports.page_facts import command, facts, method_cards
-from fastvmt.reports.page_scatter import bars, scatters
+from fastvmt.reports.page.atlas import as_script
+from fastvmt.reports.page.charts import COLOURS
+from fastvmt.reports.page.facts import command, facts, method_cards
+from fastvmt.reports.page.gallery import CasePage, Failed, Gallery, missing_numbers
+from fastvmt.reports.page.scatter import bars, scatters
+from fastvmt.reports.tables.view import Column, View
 from fastvmt.reports.tidy import Tidy
-from fastvmt.reports.view import Column, View
 
 from fastvmt.atomic import write_atomic
 from fastvmt.errors import UserError
@@ -36,7 +36,7 @@ from fastvmt.errors import UserError
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-TEMPLATES = Path(__file__).parent / "page_files"
+TEMPLATES = Path(__file__).parent / "files"
 ASSETS = ("report.css", "theme.js", "report.js", "cases.js", "gallery.js")
 MARK = "fastvmt-bench report"
 """In every page: only a folder whose index has it is written over."""

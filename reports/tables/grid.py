@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from fastvmt.reports.view import Cell, Column, Line, View, cell_text
+from fastvmt.reports.tables.view import Cell, Column, Line, View, cell_text
 
 MOST_COLUMNS = 9
 """A wider table is turned: a line for each metric, a column for each method."""

@@ -1,6 +1,6 @@
 """The printed forms of a table: terminal, Markdown, CSV, LaTeX, HTML and JSON, all from one ``View``.
 
-    from fastvmt.reports.render import render, write
+    from fastvmt.reports.tables.render import render, write
     print(render(view, "terminal"))
     write(view, Path("tables"), ("md", "csv", "tex"))
 
@@ -17,10 +17,10 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from fastvmt.reports.grid import Row, clean, grid, is_wide, pieces, sound, tail, wide_of
-from fastvmt.reports.latex import latex
-from fastvmt.reports.terminal import terminal
-from fastvmt.reports.view import Cell, Column, Line, View
+from fastvmt.reports.tables.grid import Row, clean, grid, is_wide, pieces, sound, tail, wide_of
+from fastvmt.reports.tables.latex import latex
+from fastvmt.reports.tables.terminal import terminal
+from fastvmt.reports.tables.view import Cell, Column, Line, View
 
 from fastvmt.atomic import write_atomic
 from fastvmt.errors import SpecError

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from fastvmt.reports import gate
-from fastvmt.reports.baseline import Measured
+from fastvmt.reports.gate.baseline import Measured
+from fastvmt.reports.gate.check import check
+from fastvmt.reports.gate.tolerances import Tolerances
+from fastvmt.reports.gate.verdicts import Gains, Row, beyond
 from fastvmt.reports.statistics import Interval, cluster_means, false_alarm_rate
-from fastvmt.reports.tolerances import Tolerances
-from fastvmt.reports.verdicts import Gains, Row, beyond
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
@@ -73,9 +73,9 @@ def _noisy(run: Measured, base: Measured | None, tolerances: Tolerances) -> list
     """Verdicts over two clips or more whose gains are not all zero, once each: from the baseline where it has some."""
     sources: dict[str, Sequence[Row]] = {}
     if base is not None:
-        sources["run against baseline"] = gate.check(run, base, tolerances).rows
+        sources["run against baseline"] = check(run, base, tolerances).rows
     if halves := _halves(run):
-        sources["seeds of the run"] = gate.check(*halves, tolerances).rows
+        sources["seeds of the run"] = check(*halves, tolerances).rows
     found: dict[tuple[str, str], tuple[str, Row, Gains]] = {}
     for source, rows in sources.items():
         for row in rows:

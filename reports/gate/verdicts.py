@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from fastvmt.reports.baseline import MetricFacts
+from fastvmt.reports.gate.baseline import MetricFacts
 from fastvmt.reports.statistics import mean_interval
 from numpy.typing import NDArray
 

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastvmt.reports.study_key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown
+from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown
 
 from fastvmt.atomic import publish_folder, write_atomic
 from fastvmt.errors import SpecError, StoreError, UserError
@@ -31,7 +31,7 @@ from fastvmt.model import CATEGORIES, Case, Job
 from fastvmt.store import RunConfig, Store
 from fastvmt.video import Frames, read_lossless
 
-PAGE = Path(__file__).resolve().parent / "study_page"
+PAGE = Path(__file__).resolve().parent / "page"
 MAX_FRAME_WIDTH = 360
 MAX_ATLAS_SIDE = 16_000
 """WebP ends at 16,383 px."""

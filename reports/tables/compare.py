@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from fastvmt.reports.statistics import Better, paired_difference
+from fastvmt.reports.tables.view import Cell, Column, Line, View
+from fastvmt.reports.tables.views import ratio_cell
 from fastvmt.reports.tidy import Tidy
 from fastvmt.reports.versus import holm, mean_ranks
-from fastvmt.reports.view import Cell, Column, Line, View
-from fastvmt.reports.views import ratio_cell
 
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.store import slug

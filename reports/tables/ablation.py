@@ -10,9 +10,9 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from fastvmt.reports.tables.view import EMPTY, Cell, Column, Line, View
+from fastvmt.reports.tables.views import Wanted, build, metrics_of, ratio_cell
 from fastvmt.reports.tidy import STAGE, Tidy
-from fastvmt.reports.view import EMPTY, Cell, Column, Line, View
-from fastvmt.reports.views import Wanted, build, metrics_of, ratio_cell
 
 from fastvmt import registry
 from fastvmt.model import MethodSpec

@@ -1,6 +1,6 @@
 """Figures of results: quality against time, ablation bars, time by stage. Plain data in, a ``Drawn`` out.
 
-The figures of what happens inside a method are in ``figures_inner.py``; both can be imported from here.
+The figures of what happens inside a method are in ``inner.py``; both can be imported from here.
 """
 
 from __future__ import annotations
@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.reports.figures_inner import correspondence, gradient_similarity, skip_paths
-from fastvmt.reports.figures_labels import place_labels
-from fastvmt.reports.figures_style import (
+from fastvmt.reports.figures.inner import correspondence, gradient_similarity, skip_paths
+from fastvmt.reports.figures.labels import place_labels
+from fastvmt.reports.figures.style import (
     COLUMN,
     GREY,
     INK,

@@ -1,8 +1,9 @@
 """Is a run worse than a baseline? Decided by intervals over reference clips, never by single numbers (``verdicts``).
 
-from fastvmt.reports import baseline, gate, tolerances
-found = gate.check(baseline.of(gather([run])), baseline.read(file), tolerances.read(toml))
-found.exit_code()    # 0 nothing worse, 1 worse, 4 nothing was compared
+    from fastvmt.reports.gate import baseline, tolerances
+    from fastvmt.reports.gate.check import check
+    found = check(baseline.of(gather([run])), baseline.read(file), tolerances.read(toml))
+    found.exit_code()    # 0 nothing worse, 1 worse, 4 nothing was compared
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 
-from fastvmt.reports import gate_inside
-from fastvmt.reports.baseline import Key, Measured, MetricFacts, Video, named
+from fastvmt.reports.gate import inside
+from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Video, named
+from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
+from fastvmt.reports.gate.verdicts import VIDEOS, Gains, Outcome, Row, judged
 from fastvmt.reports.statistics import mean_interval
-from fastvmt.reports.tolerances import Tolerance, Tolerances
-from fastvmt.reports.verdicts import VIDEOS, Gains, Outcome, Row, judged
 
 from fastvmt.errors import SpecError
 
@@ -32,8 +33,8 @@ def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> Outco
     why = refused or ("" if base else "no baseline was given")
     rows += _metric_rows(run, base, tolerances, why)
     for wish in tolerances.speed_up:
-        rows += gate_inside.speed_up(run, base, wish, why)
-    rows += [gate_inside.better(run, wish) for wish in tolerances.better]
+        rows += inside.speed_up(run, base, wish, why)
+    rows += [inside.better(run, wish) for wish in tolerances.better]
     return Outcome(run.title, tuple(rows), tuple(notes), refused)
 
 

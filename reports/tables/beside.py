@@ -6,11 +6,11 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fastvmt.reports import published
-from fastvmt.reports.published import Published, PublishedValue
+from fastvmt.reports.tables import published
+from fastvmt.reports.tables.published import Published, PublishedValue
+from fastvmt.reports.tables.view import Cell, Column, Line, View
+from fastvmt.reports.tables.views import Wanted, build
 from fastvmt.reports.tidy import Tidy
-from fastvmt.reports.view import Cell, Column, Line, View
-from fastvmt.reports.views import Wanted, build
 
 from fastvmt.errors import SpecError
 

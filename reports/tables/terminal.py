@@ -10,8 +10,8 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fastvmt.reports.grid import HEAD_WIDTH, Grid, clean, fold, grid, is_wide, pieces, sound, tail, wide_of
-from fastvmt.reports.view import View
+from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, clean, fold, grid, is_wide, pieces, sound, tail, wide_of
+from fastvmt.reports.tables.view import View
 
 PLAIN_WIDTH = 100
 """Columns of text where the width of the terminal is not known."""

@@ -1,6 +1,6 @@
 """A table as LaTeX: booktabs, no vertical rules, every text escaped.
 
-    from fastvmt.reports.latex import document
+    from fastvmt.reports.tables.latex import document
     Path("tables.tex").write_text(document(views), encoding="utf-8")
 
 A table by itself needs ``booktabs`` and ``graphicx``, T1 fonts and UTF-8 input, as ``PREAMBLE`` has them.
@@ -13,8 +13,8 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import groupby
 
-from fastvmt.reports.grid import HEAD_WIDTH, Grid, Row, clean, fold, grid, is_wide, pieces, sound, tail
-from fastvmt.reports.view import Cell, Column, View
+from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, Row, clean, fold, grid, is_wide, pieces, sound, tail
+from fastvmt.reports.tables.view import Cell, Column, View
 
 PREAMBLE = r"""\documentclass{article}
 \usepackage[T1]{fontenc}

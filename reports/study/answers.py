@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastvmt.reports.study_key import ANSWERS_FORMAT, CRITERIA, Key
+from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, Key
 from pydantic import Field, StrictInt, ValidationError
 
 from fastvmt.errors import UserError
