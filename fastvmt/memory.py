@@ -25,7 +25,7 @@ from fastvmt.method import ACTIVATION_FACTOR
 from fastvmt.model import MethodSpec
 
 TEXT_ENCODER, VAE = 5_680_000_000, 126_900_000
-"""Parameters of Wan 2.1's UMT5-XXL encoder and VAE, for a backbone whose files are not here (counted on the published configs)."""
+"""Parameters of Wan 2.1's UMT5-XXL encoder and VAE (counted on their configs), for a backbone whose files are not here."""
 DECODE_BYTES = 8 * 96 * 4 * 4
 """A pixel of one frame, in the decoder's last stage."""
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}

@@ -89,10 +89,8 @@ def _last(cost: Estimate) -> str:
     if cost.last is None:
         return "nothing was predicted yet"
     last = cost.last
-    return (
-        f"predicted {duration(last.predicted)}, took {duration(last.took)} ({last.off:+.0%}) for the {last.videos} videos looked "
-        f"at in {last.run}"
-    )
+    videos = f"{last.videos} videos looked at in {last.run}"
+    return f"predicted {duration(last.predicted)}, took {duration(last.took)} ({last.off:+.0%}) for the {videos}"
 
 
 def duration(seconds: float) -> str:

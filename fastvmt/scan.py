@@ -127,10 +127,10 @@ class _Look:
         if name not in self.names:
             return None
         folder = f"{self.place}/{name}"
-        if known is not None and not self.verify and _signature(folder, known.files()) == known.signature:
-            return known
         if not self.verify:
             with suppress(OSError, ValueError):  # whatever is wrong is found again, and named, by the store
+                if known is not None and _signature(folder, known.files()) == known.signature:
+                    return known
                 return _whole(folder, self.grid[n].key)
         artefact = self.store.artefact(self.grid[n], self.verify)
         return row_of(folder, artefact) if artefact else None
