@@ -38,6 +38,7 @@ GIVEN = 10_000
 
 STUB = """
 import json, sys
+print('{"report": "ready"}', flush=True)
 for line in sys.stdin:
     task = json.loads(line)
     key = task["job"]["key"]
@@ -124,12 +125,16 @@ def drive(root: Path) -> dict[str, Any]:
     """The runner with a worker that does nothing, on the first jobs of an empty folder (the fresh process)."""
     load_when_used("torch")
     from fastvmt import runner
+    from fastvmt.executors import local
     from fastvmt.store import Store
 
-    def popen(command: list[str], **options: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([sys.executable, "-c", f'print(\'{{"report": "ready"}}\', flush=True)\n{STUB}'], **options)
+    class Popen(subprocess.Popen[bytes]):
+        """Starts the worker that does nothing in the place of a worker."""
 
-    runner.subprocess = type("Stub", (), {"Popen": staticmethod(popen), "PIPE": subprocess.PIPE})  # type: ignore[assignment]
+        def __init__(self, command: list[str], **options: Any) -> None:
+            super().__init__([sys.executable, "-c", STUB], **options)
+
+    local.subprocess = type("Stub", (), {"Popen": Popen, "PIPE": subprocess.PIPE})  # type: ignore[assignment]
     store = Store.open(root)
     going = runner.Runner(store, store.config(), runner.Options(style="none"))
     at: dict[str, float] = {}

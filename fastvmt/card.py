@@ -12,7 +12,7 @@ from typing import Any
 from fastvmt.digests import sha256_of
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.keys import digest
-from fastvmt.method import Shape
+from fastvmt.shape import Shape
 
 CARDS = Path(__file__).parent / "backbones"
 TINY = Path(__file__).parent / "tiny" / "weights"
@@ -20,7 +20,7 @@ GENERIC_DEFAULTS: dict[str, Any] = {
     "width": 832, "height": 480, "frames": 81, "steps": 50, "guidance": 5.0, "shift": 3.0, "negative": "",
     "metrics": [
         "motion_fidelity", "motion_fidelity@smm-script", "motion_fidelity_moving", "motion_fidelity_wrong",
-        "text_similarity", "temporal_consistency", "vbench:*", "time", "peak_memory",
+        "text_similarity", "temporal_consistency", "vbench:*", "time", "forwards", "peak_memory",
     ],
 }  # fmt: skip
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastvmt.errors import StoreError
-from fastvmt.status import holder
+from fastvmt.status import holder, runners
 from fastvmt.store import RunConfig, Store
 
 
@@ -48,10 +48,9 @@ def clean(folder: Path, dry_run: bool) -> list[Waste]:
     configs = [store.config() for store in stores]
     try:
         for store in stores:
+            _refuse_used(store)
             if not dry_run:
                 store.lock()
-            elif owner := holder(store.root):
-                raise StoreError(f"{store.root} is in use by {owner}. Wait for it.")
         found = [w for store, config in zip(stores, configs, strict=True) for w in waste(store, config)]
         for one in found if not dry_run else ():
             _remove(one.path)
@@ -59,6 +58,19 @@ def clean(folder: Path, dry_run: bool) -> list[Waste]:
         for store in stores:
             store.unlock()
     return found
+
+
+def _refuse_used(store: Store) -> None:
+    """
+    Raises:
+        StoreError: when somebody holds the folder or works on it.
+    """
+    if owner := holder(store.root):
+        raise StoreError(f"{store.root} is in use by {owner}. Wait for it.")
+    for token, who in runners(store.root).items():
+        raise StoreError(
+            f"{store.root} is worked on by {who}. Wait for it; when it is gone, remove {store.root / 'leases/holders' / token}."
+        )
 
 
 def waste(store: Store, config: RunConfig) -> Iterator[Waste]:
@@ -83,6 +95,23 @@ def waste(store: Store, config: RunConfig) -> Iterator[Waste]:
     for path in _inside(root / "references"):
         if path.suffix == ".mkv" and not path.name.startswith(".") and path.stem not in references:
             yield _one(path, "a reference that no case has")
+    yield from _unprepared(root / "prepared", config)
+
+
+def _unprepared(place: Path, config: RunConfig) -> Iterator[Waste]:
+    """Preparations that no job has, and checkpoints of those that are done."""
+    if not place.is_dir():
+        return
+    from fastvmt.prepared import prepared_key
+
+    cases = {c.id: c for c in config.suite.cases}
+    wanted = {prepared_key(job, cases[job.case_id], config.setting) for job in config.grid()}
+    for path in _inside(place):
+        key, checkpoint = path.name.lstrip(".").partition(".")[0], path.name.endswith(".checkpoint")
+        if checkpoint and (key not in wanted or (place / key).is_dir()):
+            yield _one(path, "where a training was that is over")
+        elif not path.name.startswith(".") and key not in wanted:
+            yield _one(path, "a preparation that no job has")
 
 
 def _inside(folder: Path) -> list[Path]:

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt import env_cli, fetch_cli, gate_cli, plan_cli, report_cli, study_cli, suite_cli, upkeep_cli
+from fastvmt import env_cli, fetch_cli, gate_cli, plan_cli, report_cli, share_cli, study_cli, suite_cli, upkeep_cli
 from fastvmt.ending import check_by, finish, print_split
 from fastvmt.errors import BenchError
 from fastvmt.lazy import load_when_used
 from fastvmt.options import (
+    Address,
     By,
+    ExecutorName,
     FailFast,
     Json,
     Methods,
@@ -22,8 +24,10 @@ from fastvmt.options import (
     Plugin,
     Reuse,
     Run,
+    Slurm,
     Timeout,
     Verify,
+    Wait,
     Workers,
     options_of,
     request,
@@ -49,6 +53,9 @@ for command in (plan_cli.plan, upkeep_cli.status, upkeep_cli.gc, upkeep_cli.doct
     app.command()(command)
 for command in (report_cli.report, report_cli.compare, report_cli.ablate, report_cli.paper):
     app.command()(command)
+app.command()(share_cli.merge)
+app.command()(share_cli.export)
+app.command("import")(takes_run_options(share_cli.import_, share_cli.WITHOUT))
 
 
 @app.command()
@@ -64,23 +71,36 @@ def run(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", by: By = "
 
 @app.command()
 def resume(
-    folder: Run,
-    workers: Workers = 1,
-    timeout: Timeout = 0.0,
-    fail_fast: FailFast = False,
-    reuse: Reuse = True,
+    folder: Run, workers: Workers = None, timeout: Timeout = 0.0, fail_fast: FailFast = False, reuse: Reuse = True,
+    as_json: Json = False, executor: ExecutorName = "local", address: Address = "", slurm: Slurm = None, wait: Wait = True,
     verify: Verify = False,
-    as_json: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Go on with a run folder."""
     from fastvmt import api
 
-    finish(api.resume(folder, run_options(workers, timeout, fail_fast, as_json, reuse, verify=verify)), as_json)
+    options = run_options(workers, timeout, fail_fast, as_json, reuse, executor, address, slurm, wait, verify=verify)
+    finish(api.resume(folder, options), as_json)
+
+
+@app.command()
+def work(
+    folder: Run, workers: Workers = None, timeout: Timeout = 0.0, fail_fast: FailFast = False, as_json: Json = False
+) -> None:
+    """Help with a run folder, beside whoever else works on it, from any machine that sees it; each job is done once."""
+    from fastvmt import api
+
+    outcome = api.work(folder, run_options(workers, timeout, fail_fast, as_json))
+    if as_json:
+        print(json.dumps({"folder": str(folder), "outcome": vars(outcome)}))
+    else:
+        print(f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: bench resume {folder}")
+    if outcome.interrupted or outcome.failed:
+        raise typer.Exit(130 if outcome.interrupted else 3)
 
 
 @app.command()
 def score(
-    folder: Run, metrics: Metrics = "", workers: Workers = 1, as_json: Json = False,
+    folder: Run, metrics: Metrics = "", workers: Workers = None, as_json: Json = False,
     again: Annotated[bool, typer.Option("--again", help="Compute even what is already recorded.")] = False,
 ) -> None:  # fmt: skip
     """Score a run folder, without generating."""

@@ -37,7 +37,7 @@ FOLDERS, OF_A_METHOD = 12, 20
 """Run folders looked at, the newest first; videos read of each method in one."""
 ENOUGH = 3
 """Videos from which there is a fit, and from which a method's own seconds are taken."""
-SHARED = ("text", "encode")
+SHARED = ("text", "encode", "train")
 """Stages that are charged to every video and happen once for a prompt or reference."""
 HUBER = 1.345
 

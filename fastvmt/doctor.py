@@ -230,7 +230,7 @@ def _answers(host: str) -> bool:
 
 
 def _locks(folder: Path) -> Iterator[Finding]:
-    from fastvmt.status import holder, status
+    from fastvmt.status import status
 
     runs = sorted(p.parent for p in folder.glob("*/config.json")) if folder.is_dir() else []
     if not runs:
@@ -242,7 +242,7 @@ def _locks(folder: Path) -> Iterator[Finding]:
             yield Finding(f"run {run.name}", "warn", str(error))
             continue
         words = f"{found.done} of {found.jobs} videos, {found.failed} failed"
-        owner = holder(run)
+        owner = ", ".join(found.runners) or found.holder
         if owner:
             yield Finding(f"run {run.name}", "ok", f"{words}; in use by {owner}")
         elif found.done < found.jobs:

@@ -15,6 +15,7 @@ from fastvmt.errors import UserError
 from fastvmt.memory import GIB, Need, device_bytes, device_count, need
 from fastvmt.method import Shape
 from fastvmt.planning import Plan
+from fastvmt.protocol import cost_of
 from fastvmt.scan import made_by_label
 from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store
@@ -139,8 +140,7 @@ def passes_of(config: RunConfig, card: cards.Card) -> tuple[Shape, dict[str, flo
     shape = card.shape(s.width, s.height, s.frames, s.sigmas)
     passes = {}
     for spec in config.methods:
-        cls = registry.methods.get(spec.method)
-        passes[spec.label] = round(float(cls.cost(cls.Params.model_validate(spec.params), shape)), 1)
+        passes[spec.label] = round(cost_of(spec, shape), 1)
     return shape, passes
 
 

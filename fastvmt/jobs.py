@@ -20,7 +20,7 @@ class JobGrid(Sequence[Job]):
     def __init__(self, methods: Sequence[MethodSpec], cases: Sequence[Case], seeds: Sequence[int], setting: Setting) -> None:
         self.methods, self.cases, self.seeds, self.setting = tuple(methods), tuple(cases), tuple(seeds), setting
         self._identities = [canonical_json(m.identity()) for m in methods]
-        self._shared = canonical_json(setting.model_dump(mode="json"))
+        self._shared = canonical_json(setting.identity())
 
     def __len__(self) -> int:
         return len(self.cases) * len(self.seeds) * len(self.methods)

@@ -12,6 +12,7 @@ Jobs are numbers here (``jobs.JobGrid``) until somebody works on them.
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -29,12 +30,16 @@ from fastvmt.model import Artefact, Case, Job
 if TYPE_CHECKING:
     from fastvmt.store import RunConfig, Store
 
+ToDo = tuple[int, tuple[str, ...] | None]
 INDEX = "cache/artefacts.tsv"
 UNSCORED = "video.mp4"
 """For the eye; not looked at here."""
 COLUMNS = 6
 APPENDED = "-"
 """Instead of a number, in rows that were added when a video was made."""
+
+
+_HEX = re.compile("(?:[0-9a-f]{2})+")
 
 
 class Row(NamedTuple):
@@ -57,17 +62,24 @@ class Scan:
 
     Attributes:
         grid: all jobs.
-        found: videos that are there.
-        to_do: job numbers in order with the metrics to score; None: the video itself is missing.
+        to_do: job numbers in order with the metrics to score; None: the video itself is missing, and may be made here.
     """
 
     grid: JobGrid
-    found: int = 0
-    to_do: list[tuple[int, tuple[str, ...] | None]] = field(default_factory=list)
+    to_do: list[ToDo] = field(default_factory=list)
 
-    def jobs(self) -> Iterator[tuple[Job, tuple[str, ...] | None]]:
-        """What is to do, a job at a time."""
-        return ((self.grid[n], metrics) for n, metrics in self.to_do)
+    @property
+    def found(self) -> int:
+        """Videos that need not be made."""
+        return len(self.grid) - sum(metrics is None for _, metrics in self.to_do)
+
+    def only(self, generate: bool) -> list[ToDo]:
+        """What is to do; without ``generate`` only what can be scored."""
+        return self.to_do if generate else [t for t in self.to_do if t[1] is not None]
+
+    def jobs(self, to_do: Sequence[ToDo]) -> Iterator[tuple[Job, tuple[str, ...] | None]]:
+        """The same, a job at a time."""
+        return ((self.grid[n], metrics) for n, metrics in to_do)
 
 
 def scan(
@@ -85,16 +97,19 @@ def scan(
     found = Scan(config.grid())
     look = _Look(store, found.grid, verify)
     records = _Records(store, wanted, again)
-    per_case = len(config.seeds) * len(config.methods)
+    per_case, disputed = len(config.seeds) * len(config.methods), store.disputed()
+    ours = [not m.imported for m in config.methods]
     with _Index(store.root / INDEX) as index:
         for n, (key, name) in enumerate(found.grid.names()):
             row = look.row(n, name, index.row(n, key))
-            row = row or (look.adopted(n, key) if adopt else None)
+            may = ours[n % len(ours)] and key not in disputed  # what nothing here may make has its failure recorded
+            if row is None and may and adopt:
+                row = look.adopted(n, key)
             if row is None:
-                found.to_do.append((n, None))
+                if may:
+                    found.to_do.append((n, None))
                 continue
             index.write(n, row)
-            found.found += 1
             missing = records.missing(config.suite.cases[n // per_case], row)
             if missing:
                 found.to_do.append((n, missing))
@@ -189,14 +204,15 @@ class _Records:
 
 
 def _current(store: Store) -> set[bytes]:
-    """Keys of the records that hold a number or say why there is none; the last line of a key decides."""
+    """Keys of records that hold a number or say why there is none, as ``Store.records`` would have them: the last line of a
+    key decides, a failed one of another writer nothing."""
     good: set[bytes] = set()
-    for record in store.each_record():
-        key = bytes.fromhex(record.key) if len(record.key) == 64 else record.key.encode()
-        if record.status == "failed":
-            good.discard(key)
-        else:
-            good.add(key)
+    for path in store.logs("records"):
+        mine: set[bytes] = set()
+        for record in store.each_record(path):
+            key = bytes.fromhex(record.key) if _HEX.fullmatch(record.key) else record.key.encode()
+            (mine.discard if record.status == "failed" else mine.add)(key)
+        good |= mine
     return good
 
 

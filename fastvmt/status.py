@@ -1,4 +1,4 @@
-"""Where a run stands, read from names, the end of the event log and the failures: one second for 100,000 jobs."""
+"""Where a run stands, read from names, claims, the end of the event logs and the failures: one second for 100,000 jobs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Any
 
 from fastvmt import costmodel
 from fastvmt.jobs import slug
+from fastvmt.leases import Leases
 from fastvmt.store import Store
 
 TAIL = 1 << 20
-"""Bytes of the event log that are read from its end; what runs now began within them."""
+"""Bytes of the event log that are read from its end, for the seconds of the last videos."""
 
 
 @dataclass
@@ -29,10 +30,10 @@ class OfMethod:
 
 @dataclass
 class Running:
-    """A video that is being made: since when is not known, how often it was begun is."""
+    """What a runner works on: a job's key, or ``prepare-KEY`` for a preparation; and whose it is."""
 
     key: str
-    attempt: int
+    by: str
 
 
 @dataclass
@@ -41,8 +42,8 @@ class Status:
 
     Attributes:
         done, failed, missing: videos; a failed one is tried again by the next ``bench resume``.
-        running: keys of what is being made now; empty when nobody holds the folder.
-        holder: who holds it, "" for nobody.
+        running: what is worked on now, by the claims of runners that are not known to be dead.
+        holder: who holds the folder, "" for nobody; ``runners``: who works on it, the holder among them.
         records: lines in the record log.
         seconds_left: estimated on the workers of the last start; None where nothing is known.
     """
@@ -54,6 +55,7 @@ class Status:
     missing: int = 0
     running: list[Running] = field(default_factory=list)
     holder: str = ""
+    runners: list[str] = field(default_factory=list)
     records: int = 0
     seconds_left: float | None = None
     methods: dict[str, OfMethod] = field(default_factory=dict)
@@ -82,9 +84,10 @@ def status(folder: Path) -> Status:
         sum(getattr(m, name) for m in found.methods.values()) for name in ("done", "failed", "missing")
     )
     found.holder = holder(folder)
-    events = list(_tail(folder / "events.jsonl"))
-    found.running = _running(events) if found.holder else []
-    found.records = _lines(folder / "records.jsonl")
+    alive = runners(folder)
+    found.runners, found.running = list(alive.values()), _running(folder, alive)
+    found.records = sum(_lines(path) for path in store.logs("records"))
+    events = [e for path in store.logs("events") for e in _tail(path)]
     found.seconds_left = _left(folder, events, found)
     found.warnings = store.warnings
     return found
@@ -174,17 +177,33 @@ def _tail(path: Path) -> Iterator[dict[str, Any]]:
             yield event
 
 
-def _running(events: list[dict[str, Any]]) -> list[Running]:
-    going: dict[str, Running] = {}
-    for event in events:
-        kind, key = event.get("event"), str(event.get("key", ""))
-        if kind == "started":
-            going.clear()
-        elif kind == "generating":
-            going[key] = Running(key, int(event.get("attempt", 1)))
-        elif kind in ("made", "failed", "crashed", "cancelled"):
-            going.pop(key, None)
-    return list(going.values())
+def runners(folder: Path) -> dict[str, str]:
+    """Runners of a folder that are not known to be dead: token to ``process 12 on host``."""
+    leases = Leases(folder)
+    place = leases.folder / "holders"
+    found = {}
+    for path in sorted(place.iterdir()) if place.is_dir() else ():
+        if leases.lives(path.name):
+            try:
+                facts = json.loads(path.read_bytes().partition(b"\n")[0])
+                found[path.name] = f"process {facts['pid']} on {facts['host']}"
+            except (OSError, ValueError, KeyError, TypeError):
+                found[path.name] = f"runner {path.name}"
+    return found
+
+
+def _running(folder: Path, alive: dict[str, str]) -> list[Running]:
+    """Claims of these runners."""
+    found = []
+    for path in sorted((folder / "leases").glob("*.[0-9]*")) if alive else ():
+        try:
+            token = path.read_text(errors="replace")
+        except OSError:
+            continue  # given back this moment
+        key = path.name.rpartition(".")[0]
+        if token in alive and not key.startswith("device-"):
+            found.append(Running(key, alive[token]))
+    return found
 
 
 def _lines(path: Path) -> int:
@@ -222,8 +241,8 @@ def as_lines(found: Status) -> str:
     width = max(len(label) for label in found.methods)
     lines += [f"  {'method':<{width}}  {'done':>7}  {'failed':>7}  {'missing':>7}"]
     lines += [f"  {k:<{width}}  {m.done:>7}  {m.failed:>7}  {m.missing:>7}" for k, m in found.methods.items()]
-    if found.holder:
-        lines.append(f"held by {found.holder}; {len(found.running)} videos being made")
+    if found.runners or found.holder:
+        lines.append(f"worked on by {', '.join(found.runners) or found.holder}; {len(found.running)} jobs in work")
     elif found.missing + found.failed:
         lines.append(f"nobody works on it; go on with: bench resume {found.folder}")
     lines.append(f"time left: {left}")

@@ -8,6 +8,10 @@
     artefacts/NAME/      frames.mkv (lossless, scored), video.mp4 (for the eye), meta.json (written last)
     cache/               text embeddings and reference latents
     workers/             what the workers printed
+    leases/              who works on what just now (fastvmt/leases.py)
+
+Runners that join with ``bench work`` write logs of their own, ``events/NAME.jsonl``, ``records/NAME.jsonl`` and
+``failures/NAME.jsonl``; every log file has one writer, and readers take them all.
 
 An artefact is done when its folder has its final name: it is made under ``.making-…`` and renamed. A torn last line of
 a log is dropped and said; any other damage is named.
@@ -21,7 +25,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -32,7 +36,7 @@ from fastvmt.atomic import append_line, publish_folder, write_atomic
 from fastvmt.errors import StoreError
 from fastvmt.jobs import JobGrid, folder_name
 from fastvmt.jobs import slug as slug
-from fastvmt.model import Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
+from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
 
 STORE_FORMAT = 1
 Row = TypeVar("Row", bound=BaseModel)
@@ -57,6 +61,8 @@ class RunConfig(Frozen):
     """Several presets of one method are wanted side by side (``bench ablate``); else they must not share a table."""
     notes: tuple[str, ...] = ()
     """Under every table of the run."""
+    merged: tuple[str, ...] = ()
+    """Names of the runs that ``bench merge`` made this one of."""
 
     def grid(self) -> JobGrid:
         """All jobs, made one by one when they are needed."""
@@ -67,12 +73,25 @@ class RunConfig(Frozen):
         return list(Job.grid(self.methods, self.suite.cases, self.seeds, self.setting))
 
 
+def _with_imported(config: RunConfig, before: RunConfig) -> RunConfig:
+    """A configuration with the methods that ``bench import --into`` brought into its folder: they stay there."""
+    imported = tuple(m for m in before.methods if m.imported and m not in config.methods)
+    if not imported:
+        return config
+    notes = tuple(n for n in before.notes if n.startswith(f"{IMPORTED}:") and n not in config.notes)
+    return config.model_copy(update={"methods": (*config.methods, *imported), "notes": (*config.notes, *notes)})
+
+
 @dataclass
 class Store:
     """One run folder. ``warnings`` collects what was dropped or found damaged while reading."""
 
     root: Path
     warnings: list[str] = field(default_factory=list)
+    writer: str = ""
+    """Name of a runner that joined; "" for the one that holds the lock."""
+    holder: str = ""
+    """Token of the runner (see ``leases``) under which unfinished artefacts are made."""
     _lock: IO[str] | None = None
 
     # --- opening ---------------------------------------------------------------------------------------------------
@@ -89,6 +108,7 @@ class Store:
             (root / name).mkdir(parents=True, exist_ok=True)
         if (root / "config.json").exists():
             before = store.config()
+            config = _with_imported(config, before)
             differing = [k for k in RunConfig.model_fields if getattr(before, k) != getattr(config, k)]
             decisive = [k for k in differing if k not in ("device", "threads", "offload", "plugins", "metrics", "notes")]
             if decisive:
@@ -152,29 +172,45 @@ class Store:
 
     # --- logs --------------------------------------------------------------------------------------------------------
 
+    def log(self, name: str) -> Path:
+        """Our own file of the events, records or failures."""
+        return self.root / name / f"{self.writer}.jsonl" if self.writer else self.root / f"{name}.jsonl"
+
+    def logs(self, name: str) -> list[Path]:
+        """The files of all writers, that of the lock's holder last."""
+        return [*sorted((self.root / name).glob("*.jsonl")), self.root / f"{name}.jsonl"]
+
+    def join(self, writer: str) -> None:
+        """Write to logs of our own from now on, beside the holder of the lock."""
+        for name in ("events", "records", "failures"):
+            (self.root / name).mkdir(exist_ok=True)
+        self.writer = writer
+
     def event(self, kind: str, /, **facts: Any) -> None:
-        append_line(self.root / "events.jsonl", json.dumps({"event": kind, **facts}, ensure_ascii=False))
+        append_line(self.log("events"), json.dumps({"event": kind, **facts}, ensure_ascii=False))
 
     def add(self, row: MetricRecord | Failure) -> None:
-        name = "records.jsonl" if isinstance(row, MetricRecord) else "failures.jsonl"
-        append_line(self.root / name, row.model_dump_json())
+        append_line(self.log("records" if isinstance(row, MetricRecord) else "failures"), row.model_dump_json())
         if isinstance(row, Failure):
             self.event("failed", key=row.job_key, kind=row.kind)
 
     def records(self) -> dict[str, MetricRecord]:
-        """Metric records by key; a later one replaces an earlier one."""
-        return {r.key: r for r in self.each_record()}
+        """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none."""
+        found: dict[str, MetricRecord] = {}
+        for path in self.logs("records"):
+            new = {r.key: r for r in self.each_record(path)}
+            found |= {k: r for k, r in new.items() if r.status != "failed" or k not in found}
+        return found
 
-    def each_record(self) -> Iterator[MetricRecord]:
-        """Metric records one by one in the order of the log, damaged lines named in ``warnings``."""
-        return self._rows("records.jsonl", MetricRecord)
+    def each_record(self, path: Path) -> Iterator[MetricRecord]:
+        """Metric records of one log, one by one; damaged lines are named in ``warnings``."""
+        return self._rows(path, MetricRecord)
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
-        return {f.job_key: f for f in self._rows("failures.jsonl", Failure)}
+        return {f.job_key: f for path in self.logs("failures") for f in self._rows(path, Failure)}
 
-    def _rows(self, name: str, kind: type[Row]) -> Iterator[Row]:
-        path = self.root / name
+    def _rows(self, path: Path, kind: type[Row]) -> Iterator[Row]:
         if not path.exists():
             return
         with open(path, "rb") as file:  # line by line: the log of a large run must not be held twice
@@ -186,7 +222,7 @@ class Store:
                 except ValidationError:
                     torn = not line.endswith(b"\n")
                     what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
-                    message = f"{path.name}: {what}."
+                    message = f"{path.relative_to(self.root)}: {what}."
                     if message not in self.warnings:
                         self.warnings.append(message)
 
@@ -196,7 +232,7 @@ class Store:
         return self.root / "artefacts" / folder_name(job.case_id, slug(job.method.label), job.seed, job.key)
 
     def new_folder(self) -> Path:
-        path = self.root / "artefacts" / f".making-{secrets.token_hex(6)}"
+        path = self.root / "artefacts" / f".making-{self.holder}-{secrets.token_hex(6)}"
         path.mkdir()
         return path
 
@@ -261,10 +297,25 @@ class Store:
         reason = str(why).splitlines()[0]
         self.warnings.append(f"{folder.name}: damaged ({reason}); moved to quarantine, will be made again.")
 
-    def clear_unfinished(self) -> None:
-        """Remove what killed workers left half-made. Only for the holder of the lock."""
+    def disputed(self) -> frozenset[str]:
+        """Keys of jobs that merged runs have other frames for: a third video would choose between them silently."""
+        try:
+            facts = json.loads((self.root / "conflicts.json").read_bytes())
+            return frozenset(c["job"] for c in facts["frames"] if c["used"] is None)
+        except FileNotFoundError:
+            return frozenset()
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"{self.root / 'conflicts.json'} is damaged. Merge the runs again into another folder.") from None
+
+    def clear_unfinished(self, lives: Callable[[str], bool] = lambda holder: False) -> None:
+        """Remove what killed workers left half-made. Only for the holder of the lock.
+
+        Args:
+            lives: whether the runner with this token may still be at work on it.
+        """
         for path in (self.root / "artefacts").glob(".making-*"):
-            shutil.rmtree(path, ignore_errors=True)
+            if not lives(path.name.split("-")[1]):
+                shutil.rmtree(path, ignore_errors=True)
 
     def reference_path(self, frames_digest: str) -> Path:
         return self.root / "references" / f"{frames_digest[:16]}.mkv"

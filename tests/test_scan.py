@@ -26,7 +26,7 @@ def whole_run(
     make_run(folder, cases=cases, methods=methods, seeds=(0, 1), metrics=METRICS, videos=False)
     store = Store.open(folder)
     config = store.config()
-    first = {(r.job_key, r.metric): r for r in store.each_record()}
+    first = {(r.job_key, r.metric): r for r in store.records().values()}
     by_id = {c.id: c for c in config.suite.cases}
     lines = []
     for job in config.jobs():
@@ -63,7 +63,8 @@ def slow(store: Store, config: RunConfig) -> list[tuple[str, tuple[str, ...] | N
 
 
 def fast(store: Store, config: RunConfig, **more: Any) -> list[tuple[str, tuple[str, ...] | None]]:
-    return [(job.key, metrics) for job, metrics in scan(store, config, METRICS, **more).jobs()]
+    there = scan(store, config, METRICS, **more)
+    return [(job.key, metrics) for job, metrics in there.jobs(there.to_do)]
 
 
 def test_numbers_stand_for_the_jobs_of_the_run(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,9 @@ from fake_runs import make_run
 from helpers import ENV, bench, command
 
 HOLD = (
-    "import sys; from pathlib import Path; from fastvmt.store import Store\n"
-    "store = Store.open(Path(sys.argv[1])); store.lock(); print('held', flush=True); sys.stdin.read()"
+    "import sys; from pathlib import Path; from fastvmt.store import Store; from fastvmt.leases import Leases\n"
+    "store = Store.open(Path(sys.argv[1])); lock = len(sys.argv) < 3; leases = Leases(store.root); leases.start()\n"
+    "store.lock() if lock else None; leases.claim('b' * 64); print('held', flush=True); sys.stdin.read()"
 )
 
 
@@ -46,23 +48,32 @@ def test_status_of_a_run_at_work(tmp_path: Path) -> None:
     (root / "plan.json").write_text(
         json.dumps({"time": 0, "device": "d", "seconds": {"none": 10.0, "fastvmt": 40.0}, "left": {}, "basis": ""})
     )
-    events = [
-        {"event": "started", "jobs": 8, "workers": 1}, {"event": "generating", "key": "old", "attempt": 1},
-        {"event": "started", "jobs": 8, "workers": 2}, {"event": "generating", "key": "a", "attempt": 1},
-        {"event": "generating", "key": "b", "attempt": 2}, {"event": "made", "key": "a", "seconds": 3.0},
-        {"event": "generating", "key": "c", "attempt": 1}, {"event": "failed", "key": "c", "kind": "error"},
-    ]  # fmt: skip
+    events = [{"event": "started", "jobs": 8, "workers": 1}, {"event": "started", "jobs": 8, "workers": 2}]
     (root / "events.jsonl").write_text("\n".join(map(json.dumps, events)) + '\n{"event": "gen')
     with subprocess.Popen([sys.executable, "-c", HOLD, str(root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout and process.stdout.readline() == b"held\n"
         found = bench("status", root, "--json").data
-        assert found["holder"] == f"process {process.pid}" and found["running"] == [{"key": "b", "attempt": 2}]
+        who = f"process {process.pid} on {socket.gethostname()}"
+        assert found["holder"] == f"process {process.pid}" and found["runners"] == [who]
+        assert found["running"] == [{"key": "b" * 64, "by": who}]
         assert found["seconds_left"] == (1 * 10 + 2 * 40) / 2
         refused = bench("gc", root, "--dry-run"), bench("gc", tmp_path)
         assert all(s.code == 2 and f"in use by process {process.pid}" in s.err for s in refused)
-        assert "in use by process" in bench("doctor", "--runs", tmp_path).out
+        assert f"in use by {who}" in bench("doctor", "--runs", tmp_path).out
         process.kill()
-    assert bench("status", root, "--json").data["running"] == []
+    found = bench("status", root, "--json").data
+    assert found["running"] == [] == found["runners"] and found["holder"] == ""
+
+
+def test_gc_waits_for_a_runner_that_joined_without_the_lock(tmp_path: Path) -> None:
+    root = partly(tmp_path / "r")
+    argv = [sys.executable, "-c", HOLD, str(root), "join"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout and process.stdout.readline() == b"held\n"
+        said = bench("gc", root)
+        assert said.code == 2 and f"worked on by process {process.pid}" in said.err
+        process.kill()
+    assert bench("gc", root).code == 0
 
 
 def test_labels_that_look_alike_in_a_name_are_told_apart(tmp_path: Path) -> None:
