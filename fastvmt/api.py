@@ -51,7 +51,8 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     require_weights(plan.card)
     folder = out or plan.default_folder()
     there = Store.open(folder) if (folder / "config.json").is_file() else None
-    refuse_what_cannot_fit(estimate(plan, there, Conditions(options.workers), folder), options.force)
+    where = Conditions(options.workers, elsewhere=options.executor != "local")
+    refuse_what_cannot_fit(estimate(plan, there, where, folder), options.force)
     store = plan.open_store(out)
     return _go(store, store.config(), options)  # with what was imported into the folder
 

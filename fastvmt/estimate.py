@@ -76,12 +76,14 @@ class Conditions:
     """Where a run is to happen.
 
     Attributes:
-        workers: at once.
+        workers: at once; 0 for one a GPU, or one.
         device_bytes: plan for devices of so many bytes, one a worker, instead of this machine's; 0 for this machine's.
+        elsewhere: the workers are not on this machine, so that its memory says nothing.
     """
 
-    workers: int = 1
+    workers: int = 0
     device_bytes: int = 0
+    elsewhere: bool = False
 
 
 def estimate(plan: Plan, store: Store | None, where: Conditions | None = None, folder: Path | None = None) -> Estimate:
@@ -92,6 +94,7 @@ def estimate(plan: Plan, store: Store | None, where: Conditions | None = None, f
         folder: where it is or will be.
     """
     where, config, card = where or Conditions(), plan.config, plan.card
+    where = where if where.workers else replace(where, workers=1 if where.device_bytes else device_count(config.device))
     place = folder or (store.root if store else plan.default_folder())
     per_method = len(config.suite.cases) * len(config.seeds)
     made = made_by_label(store, config) if store else {}
@@ -179,7 +182,7 @@ def _wall(config: RunConfig, each: Prediction, left: dict[str, int], total: floa
 
 def _at_once(config: RunConfig, where: Conditions) -> int:
     """Workers that do not take each other's time: one a GPU, and on a CPU as many as have cores of their own."""
-    if config.device == "cuda" or where.device_bytes:
+    if config.device == "cuda" or where.device_bytes or where.elsewhere:
         return where.workers
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(where.workers, cores // max(1, config.threads)))
@@ -199,7 +202,7 @@ def _capacity(config: RunConfig, card: cards.Card, where: Conditions) -> int:
     """Bytes for one job; 0 where weights are not here, so that the run cannot be meant for this machine."""
     if where.device_bytes:
         return where.device_bytes
-    if card.folder is None:
+    if card.folder is None or where.elsewhere:
         return 0
     sharing = -(-where.workers // device_count(config.device))
     return device_bytes(config.device) // max(1, sharing)

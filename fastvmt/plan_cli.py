@@ -34,7 +34,8 @@ def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", device_me
     folder = values["out"] or found.default_folder()
     if values["as_json"]:
         methods_data = [m.model_dump(mode="json") for m in found.config.methods]
-        print(json.dumps(cost.data() | {"folder": str(folder), "methods": methods_data}))
+        fair = {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
+        print(json.dumps(cost.data() | fair | {"folder": str(folder), "methods": methods_data}))
     else:
         print("\n".join(as_lines(found, cost, folder)))
     refuse_what_cannot_fit(cost, values["force"])
@@ -55,7 +56,7 @@ def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:
     if not found.decoded:
         lines.append("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
     gib, capacity = 2**30, cost.memory_capacity
-    beside = f" of {capacity / gib:.1f} GiB" if capacity else ", not held against this machine, which lacks the weights"
+    beside = f" of {capacity / gib:.1f} GiB" if capacity else ", not held against this machine, where it does not run"
     disk = f" of {cost.disk_free / gib:.1f} GiB free" if cost.disk_free else ""
     return [
         *lines,
