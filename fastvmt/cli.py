@@ -12,7 +12,7 @@ import typer
 
 from fastvmt import env_cli, fetch_cli, gate_cli, report_cli, study_cli, suite_cli
 from fastvmt.ending import check_by, finish, print_split
-from fastvmt.errors import BenchError
+from fastvmt.errors import FULL, BenchError, StoreError, is_full
 from fastvmt.lazy import load_when_used
 from fastvmt.options import (
     Backbone,
@@ -242,6 +242,11 @@ def guarded(call: Callable[[], Any]) -> None:
         raise SystemExit(130) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
+    except OSError as error:
+        if not is_full(error):
+            raise
+        print(f"bench: {StoreError(FULL)}", file=sys.stderr)
+        raise SystemExit(StoreError.exit_code) from None
 
 
 if __name__ == "__main__":

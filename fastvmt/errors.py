@@ -15,6 +15,18 @@ BenchError                   base; carries the exit code
 
 from __future__ import annotations
 
+import errno
+
+FULL = (
+    "the disk takes no more (full, or over a limit), so this stopped; what was finished is kept. Make room, then give the same "
+    "command again."
+)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a write failed because there was no room for it, and not for anything wrong with what was written."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 class BenchError(Exception):
     """Base of all errors raised on purpose. ``str()`` is one sentence for the reader."""
