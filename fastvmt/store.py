@@ -25,15 +25,21 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from fastvmt.atomic import append_line, publish_folder, write_atomic
-from fastvmt.errors import StoreError
+from fastvmt.checked import with_check, without_check
+from fastvmt.errors import DamagedFile, JobError, StoreError
+from fastvmt.keys import frames_digest
 from fastvmt.model import Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
 
+if TYPE_CHECKING:
+    from fastvmt.video import Frames
+
 STORE_FORMAT = 1
+AGAIN = "give the `bench run` command again, which stores it anew from its clip."
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -156,7 +162,7 @@ class Store:
 
     def add(self, row: MetricRecord | Failure) -> None:
         name = "records.jsonl" if isinstance(row, MetricRecord) else "failures.jsonl"
-        append_line(self.root / name, row.model_dump_json())
+        append_line(self.root / name, with_check(row.model_dump_json()))
 
     def records(self) -> dict[str, MetricRecord]:
         """Metric records by key; a later one replaces an earlier one."""
@@ -176,8 +182,8 @@ class Store:
             if not line.strip():
                 continue
             try:
-                yield kind.model_validate_json(line)
-            except ValidationError:
+                yield kind.model_validate_json(without_check(line))
+            except ValueError:
                 torn = number == len(lines)
                 what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
                 message = f"{path.name}: {what}."
@@ -197,7 +203,7 @@ class Store:
 
     def publish(self, made: Path, job: Job, artefact: Artefact) -> None:
         """Write ``meta.json`` into a finished folder and give it its final name."""
-        write_atomic(made / "meta.json", artefact.model_dump_json(indent=1))
+        write_atomic(made / "meta.json", artefact.sealed().model_dump_json(indent=1))
         publish_folder(made, self.folder(job))
 
     def artefact(self, job: Job, verify: bool = False) -> Artefact | None:
@@ -260,6 +266,26 @@ class Store:
 
     def reference_path(self, frames_digest: str) -> Path:
         return self.root / "references" / f"{frames_digest[:16]}.mkv"
+
+    def reference(self, digest: str) -> Frames:
+        """A reference's frames, uint8 RGB (T, H, W, 3), compared with their digest.
+
+        Raises:
+            JobError: when it is not there or not what was stored; a damaged one is moved to ``quarantine/``.
+        """
+        from fastvmt.video import read_lossless
+
+        path = self.reference_path(digest)
+        if not path.exists():
+            raise JobError(f"the reference {path.name} is not there; {AGAIN}")
+        try:
+            frames = read_lossless(path)
+            if frames_digest(frames) != digest:
+                raise DamagedFile("it decodes to other frames than were stored")
+        except DamagedFile as error:
+            self._quarantine(path, error)
+            raise JobError(f"the reference {path.name} was damaged and is set aside; {AGAIN}") from None
+        return frames
 
 
 def file_info(path: Path) -> FileInfo:

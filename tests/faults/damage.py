@@ -9,11 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from faults.fault import Figure, fault, in_pairs
-from faults.runs import Undisturbed, go_on, table_of, undisturbed
-
 from fastvmt.model import Failure
 from fastvmt.store import Store
+from faults.fault import Figure, fault, in_pairs
+from faults.runs import Undisturbed, go_on, table_of, undisturbed
 
 LOGS = ("events.jsonl", "records.jsonl", "failures.jsonl")
 

@@ -11,13 +11,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from faults.fault import Figure, Impossible, fault, in_pairs
-from faults.kills import same_as
-from faults.runs import STAB, Undisturbed, count_writes, go_on, make_light, spread, undisturbed
-
 from fastvmt.keys import frames_digest
 from fastvmt.store import Store
 from fastvmt.video import read_lossless
+from faults.fault import Figure, Impossible, fault, in_pairs
+from faults.kills import same_as
+from faults.runs import STAB, Undisturbed, count_writes, go_on, make_light, spread, undisturbed
 
 ENDINGS = (0, 2, 3)
 """Exit codes of a run on a full disk: the sentence that it is full, or jobs that failed for it. 0: there was just room."""

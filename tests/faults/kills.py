@@ -12,8 +12,21 @@ from pathlib import Path
 
 from faults.fault import Figure, fault, in_pairs
 from faults.runs import (
-    PATIENCE, STAB, Undisturbed, children, count_writes, events, finished, go_on, kill, made_twice, make_light, spread, start,
-    table_of, undisturbed,
+    PATIENCE,
+    STAB,
+    Undisturbed,
+    children,
+    count_writes,
+    events,
+    finished,
+    go_on,
+    kill,
+    made_twice,
+    make_light,
+    spread,
+    start,
+    table_of,
+    undisturbed,
 )  # fmt: skip
 
 Victims = Callable[[subprocess.Popen[str], random.Random], list[int]]
@@ -100,7 +113,9 @@ def _by_stage(who: str, n: int, place: Path) -> Figure:
     counted = count_writes(place / "count", who)
     chosen = spread(counted, n)
     tries = [
-        partial(_one_stab, place / f"{action}{at}", f"{who}:{action}:{at}", base) for at in chosen for action in ("kill", "tear")
+        partial(_one_stab, place / f"{action}{at}", f"{who}:{action}:{at}", base)
+        for at in chosen
+        for action in ("kill", "tear")
     ]
     figure = in_pairs(tries)
     figure.note = f"{len(chosen)} of {counted} writes, each before and half way"

@@ -26,7 +26,7 @@ from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Artefact, Job
 from fastvmt.specs import build
 from fastvmt.store import RunConfig, Store, file_info
-from fastvmt.video import Frames, read_lossless, write_lossless, write_viewable
+from fastvmt.video import Frames, write_lossless, write_viewable
 
 STEPS = 4
 GIGABYTE = 1 << 30
@@ -135,7 +135,7 @@ class Generator:
     def make(self, job: Job, tick: Callable[[int, int], None], enter: Callable[[str], None]) -> Artefact:
         case, method = self.cases[job.case_id], build(job.method)
         enter("encode")
-        frames: Frames = read_lossless(self.store.reference_path(case.reference.frames_digest))
+        frames: Frames = self.store.reference(case.reference.frames_digest)
         enter("denoise")
         rng = np.random.default_rng(noise_seed(job.seed, case.digest() + job.method.label))
         for i in range(STEPS):
