@@ -120,6 +120,8 @@ class Store:
             raw = json.loads(path.read_text())
         except ValueError as error:
             raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
+        if not isinstance(raw, dict):
+            raise StoreError(f"{path}: not a run's configuration. Restore it, or start again with another --out.")
         if raw.get("format") != STORE_FORMAT:
             raise StoreError(
                 f"{path}: format {raw.get('format')}, this version reads {STORE_FORMAT}. Use the version that wrote it."

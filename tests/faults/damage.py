@@ -17,13 +17,13 @@ from faults.runs import Undisturbed, go_on, table_of, undisturbed
 LOGS = ("events.jsonl", "records.jsonl", "failures.jsonl")
 
 
-def _with_failures(place: Path) -> Undisturbed:
+def _with_failures(place: Path) -> Path:
     """A finished run, with lines in its log of failures too."""
-    base = undisturbed(place, cases=2)
-    store = Store.open(base.folder)
+    folder = shutil.copytree(undisturbed(2).folder, place / "run")
+    store = Store.open(folder)
     for number in range(3):
         store.add(Failure(job_key=f"{number}", kind="error", stage="denoise", message="é|\n" * number))
-    return base
+    return folder
 
 
 def _read(store: Store, name: str) -> int:
@@ -32,15 +32,15 @@ def _read(store: Store, name: str) -> int:
 
 @fault("the logs of records and failures torn at every byte", promise=1, sample=60, whole=100_000)
 def torn_logs(n: int, place: Path) -> Figure:
-    base, figure = _with_failures(place), Figure()
+    folder, figure = _with_failures(place), Figure()
     for name in LOGS[1:]:
-        path = base.folder / name
+        path = folder / name
         whole = path.read_bytes()
         ends = [i + 1 for i, b in enumerate(whole) if b == 10]
         step = max(1, len(whole) * 2 // n)
         for cut in range(0, len(whole) + 1, step):
             path.write_bytes(whole[:cut])
-            store = Store.open(base.folder)
+            store = Store.open(folder)
             found, complete = _read(store, name), sum(end <= cut for end in ends)
             lost_newline_only = cut + 1 in ends  # the line is whole, its newline is not there: it may count
             said = len(store.warnings) == (0 if cut in (0, *ends) or lost_newline_only else 1)
@@ -51,7 +51,7 @@ def torn_logs(n: int, place: Path) -> Figure:
 
 @fault("a log torn at a random byte, then the run resumed", promise=1, sample=2, whole=30)
 def torn_then_resumed(n: int, place: Path) -> Figure:
-    base = undisturbed(place, cases=2)
+    base = undisturbed(2)
     return in_pairs(partial(_torn_and_resumed, place / f"{number}", random.Random(number), base) for number in range(n))
 
 
@@ -68,16 +68,16 @@ def _torn_and_resumed(place: Path, rng: random.Random, base: Undisturbed) -> str
 
 @fault("garbage and blocks of NUL in the middle of a log", promise=1, sample=20, whole=300)
 def garbage(n: int, place: Path) -> Figure:
-    base, figure, rng = _with_failures(place), Figure(), random.Random(5)
+    folder, figure, rng = _with_failures(place), Figure(), random.Random(5)
     for number in range(n):
         name = LOGS[1 + number % 2]
-        path = base.folder / name
+        path = folder / name
         whole = path.read_bytes()
         lines = whole.split(b"\n")[:-1]
         victim = rng.randrange(len(lines))
         junk = b"\x00" * rng.randrange(1, 5000) if number % 4 < 2 else rng.randbytes(200).replace(b"\n", b"") + b"{"
         path.write_bytes(b"".join((junk if i == victim else line) + b"\n" for i, line in enumerate(lines)))
-        store = Store.open(base.folder)
+        store = Store.open(folder)
         found = _read(store, name)
         named = [w for w in store.warnings if name in w and f"line {victim + 1} " in w]
         figure.count(found == len(lines) - 1 and bool(named), f"{name} line {victim + 1}: {found} rows, {store.warnings}")
@@ -87,7 +87,7 @@ def garbage(n: int, place: Path) -> Figure:
 
 @fault("one bit flipped in a video or its facts: found and set aside", promise=2, sample=20, whole=400)
 def flipped_bits(n: int, place: Path) -> Figure:
-    base, figure, rng = undisturbed(place, cases=2), Figure(), random.Random(6)
+    base, figure, rng = undisturbed(2), Figure(), random.Random(6)
     names = ("frames.mkv", "meta.json", "video.mp4")
     for number in range(n):
         folder = shutil.copytree(base.folder, place / "flipped")
@@ -114,7 +114,7 @@ def _flip(path: Path, rng: random.Random) -> int:
 
 @fault("one bit flipped in a finished run: the same command makes it again", promise=2, sample=3, whole=60)
 def flipped_then_resumed(n: int, place: Path) -> Figure:
-    base = undisturbed(place, cases=2)
+    base = undisturbed(2)
     return in_pairs(partial(_flipped_and_resumed, place / f"{number}", random.Random(number), base) for number in range(n))
 
 
@@ -140,7 +140,7 @@ def _same_json(path: Path, before: Any) -> bool:
 
 @fault("one bit flipped in a reference or a record: never a wrong number", promise=2, sample=2, whole=40)
 def flipped_inputs(n: int, place: Path) -> Figure:
-    base = undisturbed(place, cases=2)
+    base = undisturbed(2)
     return in_pairs(partial(_flipped_input, place / f"{number}", random.Random(number), number, base) for number in range(n))
 
 
@@ -167,7 +167,7 @@ def _flipped_input(place: Path, rng: random.Random, number: int, base: Undisturb
 @fault("the facts of a video cut at every seventh byte", promise=2, sample=1, whole=1)
 def cut_meta(n: int, place: Path) -> Figure:
     """``meta.json`` cut at every byte: never an artefact, always set aside."""
-    folder, figure = undisturbed(place, cases=1).folder, Figure()
+    folder, figure = shutil.copytree(undisturbed(1).folder, place / "run"), Figure()
     store = Store.open(folder)
     job = store.config().jobs()[0]
     raw = (store.folder(job) / "meta.json").read_bytes()

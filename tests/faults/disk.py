@@ -23,7 +23,7 @@ ENDINGS = (0, 2, 3)
 
 
 def _writes(who: str, n: int, place: Path) -> Figure:
-    base = undisturbed(place, cases=1)
+    base = undisturbed(1)
     counted = count_writes(place / "count", who)
     chosen = spread(counted, n)
     figure = in_pairs(partial(_one_write, place / f"{at}", f"{who}:full:{at}", base) for at in chosen)
@@ -75,7 +75,7 @@ def worker_full(n: int, place: Path) -> Figure:
 
 @fault("files that cannot grow beyond n bytes (codecs included)", promise=1, sample=3, whole=40)
 def small_files(n: int, place: Path) -> Figure:
-    base = undisturbed(place, cases=1)
+    base = undisturbed(1)
     largest = max(p.stat().st_size for p in base.folder.rglob("*") if p.is_file())
     return in_pairs(partial(_one_limit, place / f"{k}", round(largest * (k + 1) / (n + 1)), base) for k in range(n))
 
@@ -90,7 +90,7 @@ def _one_limit(place: Path, size: int, base: Undisturbed) -> str:
 
 @fault("a small disk that fills up (tmpfs), then is made larger", promise=1, sample=2, whole=30)
 def small_disk(n: int, place: Path) -> Figure:
-    base = undisturbed(place, cases=2)
+    base = undisturbed(2)
     used = sum(-(-p.stat().st_size // 4096) * 4096 for p in base.folder.rglob("*") if p.is_file())
     start = 64 << 10
     sizes = [start + round((used + (64 << 10) - start) * (k + 1) / (n + 1)) for k in range(n)]

@@ -52,7 +52,7 @@ def all_killed(n: int, place: Path) -> Figure:
 
 
 def _kills(n: int, place: Path, victims: Victims) -> Figure:
-    base = undisturbed(place, cases=CASES)
+    base = undisturbed(CASES)
     figure = in_pairs(partial(_one_kill, place / f"{number}", random.Random(number), base, victims) for number in range(n))
     late = sum(not (place / f"{number}" / "hit").exists() for number in range(n))
     figure.note = f"{late} fell after the end" if late else ""
@@ -109,7 +109,7 @@ def wait_for(found: Callable[[], bool], seconds: float = PATIENCE) -> bool:
 
 def _by_stage(who: str, n: int, place: Path) -> Figure:
     """Death at write number 1, 2, ... of one process, before the write or in the middle of it."""
-    base = undisturbed(place, cases=1)
+    base = undisturbed(1)
     counted = count_writes(place / "count", who)
     chosen = spread(counted, n)
     tries = [
