@@ -49,7 +49,7 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     plan = resolve(request)
     require_weights(plan.card)
     store = plan.open_store(out)
-    return _go(store, plan.config, options or Options())
+    return _go(store, store.config(), options or Options())  # with what was imported into the folder
 
 
 def resume(folder: Path, options: Options | None = None) -> Result:
@@ -133,7 +133,7 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
 def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal") -> str:
     """Tables of runs as text: all, or those whose id begins with one of the words; in one of ``render.FORMATS``."""
     from fastvmt.reports.bundle import as_json, tables_of
-    from fastvmt.reports.render import render
+    from fastvmt.reports.tables.render import render
     from fastvmt.reports.tidy import gather
 
     tidy = gather(folders)
@@ -146,9 +146,9 @@ def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against:
 
 def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = (), form: str = "terminal") -> str:
     """One method against every other with tests, as text."""
-    from fastvmt.reports import compare as comparing
     from fastvmt.reports.bundle import as_json
-    from fastvmt.reports.render import render
+    from fastvmt.reports.tables import compare as comparing
+    from fastvmt.reports.tables.render import render
     from fastvmt.reports.tidy import gather
 
     tidy = gather(folders)

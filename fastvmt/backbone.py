@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fastvmt.card import Card, require_weights
-from fastvmt.method import GRADIENT_COST, TAP_SHARE
+from fastvmt.shape import GRADIENT_COST, TAP_SHARE
 
 Hook = Callable[..., Any]
 ACTIVATION_FACTOR = 22

@@ -12,7 +12,7 @@ from typing import Any
 from fastvmt.digests import sha256_of
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.keys import digest
-from fastvmt.method import Shape
+from fastvmt.shape import Shape
 
 CARDS = Path(__file__).parent / "backbones"
 TINY = Path(__file__).parent / "tiny" / "weights"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt import env_cli, fetch_cli, gate_cli, report_cli, study_cli, suite_cli
+from fastvmt import env_cli, fetch_cli, gate_cli, report_cli, share_cli, study_cli, suite_cli
 from fastvmt.ending import check_by, finish, print_split
 from fastvmt.errors import FULL, BenchError, StoreError, is_full
 from fastvmt.lazy import load_when_used
@@ -51,6 +51,9 @@ app.command()(fetch_cli.fetch)
 app.command()(gate_cli.check)
 for command in (report_cli.report, report_cli.compare, report_cli.ablate, report_cli.paper):
     app.command()(command)
+app.command()(share_cli.merge)
+app.command()(share_cli.export)
+app.command("import")(takes_run_options(share_cli.import_, share_cli.WITHOUT))
 
 
 @app.command()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from fastvmt.sigmas import resolve_steps
+from fastvmt.shape import GRADIENT_COST, TAP_SHARE, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,44 +22,13 @@ if TYPE_CHECKING:
     from fastvmt.measure import Stages
 
 
-GRADIENT_COST = 3.0
-"""A forward and backward pass to the latent, in forwards (the backward is counted as two)."""
-TAP_SHARE = 0.2
-"""Part of the tapped block that must run before its queries and keys exist, in blocks."""
+__all__ = ["GRADIENT_COST", "TAP_SHARE", "Context", "Method", "Params", "Shape"]
 
 
 class Params(BaseModel):
     """Base of a method's parameters: immutable, unknown names refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a method may know before anything is loaded.
-
-    Attributes:
-        blocks: transformer blocks.
-        heads: attention heads.
-        grid: tokens (F, h, w).
-        sigmas: the run's noise levels, steps + 1 of them.
-    """
-
-    blocks: int
-    heads: int
-    grid: tuple[int, int, int]
-    sigmas: tuple[float, ...]
-
-    def block_index(self, block: float) -> int:
-        """An index as it is, or a fraction of the depth: 0.5 of 30 blocks is the 15th, index 14."""
-        if isinstance(block, int) or block >= 1:
-            return min(int(block), self.blocks - 1)
-        return max(0, round(block * self.blocks) - 1)
-
-    def steps(self, text: str) -> str:
-        """A named part of the grid as ``steps:first-last``."""
-        first, last = resolve_steps(text, self.sigmas)
-        return f"steps:{first}-{last}"
 
 
 @dataclass

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fastvmt.keys import KEY_FORMAT, canonical_json, digest, joined_digest
 
+IMPORTED = "imported"
+"""Id of the method whose videos somebody else made, first part of its labels, and ``reused_from`` of its artefacts."""
 CATEGORIES = ("camera", "single_object", "multiple_objects", "complex_human_motion", "complex", "uncategorised")
 
 
@@ -82,6 +84,11 @@ class MethodSpec(Frozen):
     params: dict[str, Any]
     preset: str = ""
     control: bool = False
+
+    @property
+    def imported(self) -> bool:
+        """Made by somebody else: its parameters are claims."""
+        return self.method == IMPORTED
 
     def identity(self) -> dict[str, Any]:
         """What determines the video: not the label."""
@@ -192,6 +199,11 @@ class Artefact(Frozen):
 def _seal(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
+    @property
+    def imported(self) -> bool:
+        """Made by somebody else, and not from another run of ours."""
+        return self.reused_from == IMPORTED
+
 
 class MetricRecord(Frozen):
     """One number about one job, or the reason why there is none."""
@@ -212,7 +224,8 @@ class Failure(Frozen):
 
     job_key: str
     kind: str
-    """``error``, ``non_finite``, ``wrong_output``, ``out_of_memory``, ``timeout``, ``crash``, ``cancelled``."""
+    """``error``, ``non_finite``, ``wrong_output``, ``out_of_memory``, ``timeout``, ``crash``, ``cancelled``; of merged runs
+    ``conflict`` and ``damaged``; of imported methods ``not_given``."""
     stage: str
     message: str
     traceback: str = ""

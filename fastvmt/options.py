@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -81,16 +81,21 @@ SAME = (
 """Options that a request takes as they are."""
 
 
-def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with every option in ``RUN`` beside its own; they reach it as the dictionary ``values``."""
+def takes_run_options(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:
+    """A command with every option in ``RUN`` beside its own; they reach it as the dictionary ``values``.
+
+    Args:
+        without: options that the command does not take; ``values`` holds their defaults.
+    """
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "values"]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
         for name, (kind, default) in RUN.items()
+        if name not in without
     ]
 
     def call(**given: Any) -> None:
-        values = {name: given.pop(name) for name in RUN}
+        values = {name: default if name in without else given.pop(name) for name, (_, default) in RUN.items()}
         command(**given, values=values)
 
     keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]

@@ -27,6 +27,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "moft": "fastvmt.methods.moft:MOFT",
         "motionclone": "fastvmt.methods.motionclone:MotionClone",
         "smm": "fastvmt.methods.smm:SMM",
+        "imported": "fastvmt.methods.imported:Imported",
         "oracle": "fastvmt.methods.toys:Oracle",
         "copy": "fastvmt.methods.toys:Copy",
         "shuffled": "fastvmt.methods.toys:Shuffled",

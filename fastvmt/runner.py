@@ -149,9 +149,12 @@ class Runner:
         wanted = list(self.config.metrics if metrics is None else metrics)
         jobs = self.config.jobs()
         records = self.store.records()
+        disputed = self.store.disputed()
         found = 0
         for job in jobs:
             artefact = self.store.artefact(job)
+            if artefact is None and (job.key in disputed or job.method.imported):
+                continue  # nothing here may make it; its failure is recorded
             if artefact is None and generate and self.options.reuse and not self.config.repeats:
                 artefact = self.store.adopt(job)
             found += artefact is not None

@@ -33,7 +33,7 @@ from fastvmt.atomic import append_line, publish_folder, write_atomic
 from fastvmt.checked import with_check, without_check
 from fastvmt.errors import DamagedFile, JobError, StoreError
 from fastvmt.keys import frames_digest
-from fastvmt.model import Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
+from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
 
 if TYPE_CHECKING:
     from fastvmt.video import Frames
@@ -62,10 +62,21 @@ class RunConfig(Frozen):
     """Several presets of one method are wanted side by side (``bench ablate``); else they must not share a table."""
     notes: tuple[str, ...] = ()
     """Under every table of the run."""
+    merged: tuple[str, ...] = ()
+    """Names of the runs that ``bench merge`` made this one of."""
 
     def jobs(self) -> list[Job]:
         """All jobs: cases outermost, so that the first rows of a table are complete early."""
         return list(Job.grid(self.methods, self.suite.cases, self.seeds, self.setting))
+
+
+def _with_imported(config: RunConfig, before: RunConfig) -> RunConfig:
+    """A configuration with the methods that ``bench import --into`` brought into its folder: they stay there."""
+    imported = tuple(m for m in before.methods if m.imported and m not in config.methods)
+    if not imported:
+        return config
+    notes = tuple(n for n in before.notes if n.startswith(f"{IMPORTED}:") and n not in config.notes)
+    return config.model_copy(update={"methods": (*config.methods, *imported), "notes": (*config.notes, *notes)})
 
 
 def slug(text: str) -> str:
@@ -94,6 +105,7 @@ class Store:
             (root / name).mkdir(parents=True, exist_ok=True)
         if (root / "config.json").exists():
             before = store.config()
+            config = _with_imported(config, before)
             differing = [k for k in RunConfig.model_fields if getattr(before, k) != getattr(config, k)]
             decisive = [k for k in differing if k not in ("device", "threads", "offload", "plugins", "metrics", "notes")]
             if decisive:
@@ -260,6 +272,16 @@ class Store:
         shutil.move(folder, place / f"{folder.name}-{secrets.token_hex(3)}")
         reason = str(why).splitlines()[0]
         self.warnings.append(f"{folder.name}: damaged ({reason}); moved to quarantine, will be made again.")
+
+    def disputed(self) -> frozenset[str]:
+        """Keys of jobs that merged runs have other frames for: a third video would choose between them silently."""
+        try:
+            facts = json.loads((self.root / "conflicts.json").read_bytes())
+            return frozenset(c["job"] for c in facts["frames"] if c["used"] is None)
+        except FileNotFoundError:
+            return frozenset()
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"{self.root / 'conflicts.json'} is damaged. Merge the runs again into another folder.") from None
 
     def clear_unfinished(self) -> None:
         """Remove what killed workers left half-made. Only for the holder of the lock."""
