@@ -183,6 +183,11 @@ class Artefact(Frozen):
     check: str = ""
     """SHA-256 of everything else, so that one flipped bit of it is found; "" where nobody sealed it."""
 
+    @property
+    def imported(self) -> bool:
+        """Made by somebody else, and not from another run of ours."""
+        return self.reused_from == IMPORTED
+
     def sealed(self) -> Artefact:
         """The same facts with their ``check``, as they are written."""
         facts = json.loads(self.model_dump_json(exclude={"check"}))
@@ -198,11 +203,6 @@ class Artefact(Frozen):
 
 def _seal(facts: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-    @property
-    def imported(self) -> bool:
-        """Made by somebody else, and not from another run of ours."""
-        return self.reused_from == IMPORTED
 
 
 class MetricRecord(Frozen):

@@ -12,6 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def main() -> int:
@@ -22,6 +23,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the tries; 1 for all")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
+    parser.add_argument("--write", type=Path, help="also put the table between the marks of this page (docs/promises.md)")
     given = parser.parse_args()
     if unknown := [n for n in given.names if n not in FAULTS]:
         parser.error(f"no fault is called {', '.join(unknown)}; --list shows all")
@@ -35,6 +37,10 @@ def main() -> int:
         print(_line(rows[-1]), file=sys.stderr, flush=True)
     seconds = time.monotonic() - began
     print(_table(rows, seconds))
+    if given.write:
+        page = given.write.read_text()
+        head, rest = page.split(BEGIN)
+        given.write.write_text(f"{head}{BEGIN}\n{_table(rows, seconds)}\n{END}{rest.split(END)[1]}")
     if given.json:
         given.json.write_text(json.dumps({"seconds": round(seconds, 1), "faults": rows}, indent=1) + "\n")
     return int(any(row["outcome"] == "missed" for row in rows))

@@ -64,6 +64,8 @@ class Fault:
 
 
 FAULTS: dict[str, Fault] = {}
+NODES: list[str] = []
+"""Tests of the suite that the list leaves a fault to."""
 
 
 def fault(title: str, *, promise: int, sample: int, whole: int) -> Callable[[Callable[[int, Path], Figure]], Fault]:
@@ -88,6 +90,7 @@ def tests(name: str, title: str, promise: int, nodes: Sequence[str]) -> None:
     def run(n: int, place: Path) -> Figure:
         return run_tests(nodes, place)
 
+    NODES.extend(nodes)
     run.__name__ = name
     fault(title, promise=promise, sample=0, whole=1)(run)
 

@@ -223,6 +223,9 @@ tests("manifests", "hostile and broken suites, manifests, prompts and file names
 tests("archives", "hostile and damaged archives", 6, ["tests/test_unpack.py"])
 tests("downloads", "downloads cut, refused, changed, wrong, without end, twice at once, killed", 6,
       ["tests/test_fetch.py", "tests/test_fetch_files.py"])  # fmt: skip
-tests("pages", "200 payloads in prompts, ids and errors of a report, in a browser", 6,
-      ["tests/test_page_browser.py::test_two_hundred_payloads_execute_nothing"])  # fmt: skip
-tests("texts", "hostile text in every form of a table", 6, ["tests/test_render.py"])
+tests("pages", "200 payloads in prompts, ids and errors of a report, as text and in a browser", 6,
+      ["tests/test_page_browser.py::test_two_hundred_payloads_execute_nothing", "tests/test_page_hostile.py"])  # fmt: skip
+tests("texts", "hostile text in every form of a table", 6, ["tests/test_render_hostile.py"])
+tests("foreign_runs", "hostile and damaged run folders, merged", 6, ["tests/test_merge.py"])
+tests("foreign_code", "code of others: only the pinned commit, only after it was made or fetched by hand", 6,
+      ["tests/test_cotracker.py", "tests/test_environments.py"])  # fmt: skip

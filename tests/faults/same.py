@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.model import Case, Job, MethodSpec, Setting
+from fastvmt.store import Store
 from faults.fault import ROOT, Figure, fault, tests
+from faults.runs import undisturbed
 
 MADE = """
 import json, sys
@@ -127,6 +129,32 @@ def changed_weights(n: int, place: Path) -> Figure:
 
 tests("interrupted_tiny", "the same with a real backbone: 25 kills, 2 and 4 workers, every class of failure, Ctrl-C", 1,
       ["tests/test_run.py"])  # fmt: skip
+
+
+@fault("every number of a table followed back to its video, job, case, weights and device", promise=4, sample=1, whole=1)
+def traced(n: int, place: Path) -> Figure:
+    """From each row of the tidy frame, by the keys in it alone."""
+    from fastvmt.reports.tidy import gather
+
+    folder, figure = undisturbed(6).folder, Figure()
+    tidy, store = gather([folder]), Store.open(folder)
+    jobs, records = {j.key: j for j in store.config().jobs()}, list(store.records().values())
+    for row in tidy.frame.to_dict("records"):
+        job = jobs.get(row["job"])
+        artefact = store.artefact(job, verify=True) if job else None
+        if job is None or artefact is None:
+            figure.count(False, f"{row['job']}: no such job or video")
+            continue
+        own = [r for r in records if r.job_key == job.key and r.metric == row["metric"]]
+        case = next(c for c in store.config().suite.cases if c.id == job.case_id)
+        whole = artefact.frames_digest == row["frames_digest"] and artefact.device == row["device"] and artefact.software
+        known = case.digest() == job.case_digest and store.config().setting.weights_digest
+        cost = row["metric"] not in tidy.metrics  # seconds and bytes are the video's own facts, and have no records
+        recorded = cost or (len(own) == 1 and own[0].value == row["value"])
+        figure.count(bool(recorded and whole and known), f"{row['job']} {row['metric']}: lost its way")
+    return figure
+
+
 tests("trace", "from a cell of a table to its records, videos, case and setting", 4,
       ["tests/test_tables.py", "tests/test_published.py"])  # fmt: skip
 tests("metric_raises", "a metric that fails on some clips, undefined numbers, missing videos: n in every cell", 5,
