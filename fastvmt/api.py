@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastvmt.errors import SpecError
 from fastvmt.estimate import Estimate, estimate
 from fastvmt.planning import Plan, Request, resolve
-from fastvmt.runner import Options, Outcome, Runner
+from fastvmt.runner import Options, Outcome
 from fastvmt.store import RunConfig, Store
 
 if TYPE_CHECKING:
@@ -58,6 +58,25 @@ def resume(folder: Path, options: Options | None = None) -> Result:
     config = store.config()
     _load_plugins(config)
     return _go(store, config, options or Options())
+
+
+def work(folder: Path, options: Options | None = None) -> Outcome:
+    """Join a run folder as one more runner, from any machine that sees it; each job is still done once.
+
+    It needs no lock: jobs are claimed one by one (see ``fastvmt.leases``). It ends when nothing is left to do, here or
+    elsewhere.
+
+    Raises:
+        UserError: when the folder is no run, or its weights are not on this machine.
+    """
+    from fastvmt import card as cards
+    from fastvmt.executors import join
+
+    store = Store.open(folder)
+    config = store.config()
+    _load_plugins(config)
+    cards.require_weights(cards.load(config.setting.backbone))
+    return join(store, config, _checked(options or Options(), config))
 
 
 def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None, again: bool = False) -> Result:
@@ -206,20 +225,15 @@ def _go(
     store: Store, config: RunConfig, options: Options, generate: bool = True,
     metrics: tuple[str, ...] | None = None, rescore: bool = False,
 ) -> Result:  # fmt: skip
+    from fastvmt import executors
     from fastvmt.atomic import write_atomic
     from fastvmt.reports.sheet import write_sheet
     from fastvmt.reports.table import as_lines, build
 
-    if options.workers < 1:
-        raise SpecError(f"--workers {options.workers}: at least 1 is needed.")
-    if config.repeats and generate and options.workers > 1:
-        raise SpecError(
-            f"--workers {options.workers}: a run with timed repeats makes one video at a time; leave --workers out."
-        )
+    options = _checked(options, config, generate)
     store.lock()
     try:
-        store.clear_unfinished()
-        outcome = Runner(store, config, options).run(generate, metrics, rescore)
+        outcome = executors.run(store, config, options, generate, metrics, rescore)
         found = build(store, config)
         sheet = None
         if not outcome.interrupted and found.made:
@@ -228,6 +242,23 @@ def _go(
     finally:
         store.unlock()
     return Result(store.root, outcome, found, sheet)
+
+
+def _checked(options: Options, config: RunConfig, generate: bool = True) -> Options:
+    """
+    Raises:
+        SpecError: for a number of workers that cannot be, and options that contradict each other.
+    """
+    from fastvmt import executors
+
+    executors.check(options)
+    if options.workers < 0:
+        raise SpecError(f"--workers {options.workers}: at least 1 is needed.")
+    if config.repeats and generate and options.workers > 1 and not config.device.startswith("cuda"):
+        raise SpecError(
+            f"--workers {options.workers}: a run with timed repeats makes one video at a time; leave --workers out."
+        )
+    return options
 
 
 def describe(name: str) -> dict[str, Any]:

@@ -15,8 +15,10 @@ from fastvmt.ending import check_by, finish, print_split
 from fastvmt.errors import FULL, BenchError, StoreError, is_full
 from fastvmt.lazy import load_when_used
 from fastvmt.options import (
+    Address,
     Backbone,
     By,
+    ExecutorName,
     FailFast,
     FrameCount,
     Height,
@@ -26,7 +28,9 @@ from fastvmt.options import (
     Plugin,
     Reuse,
     Run,
+    Slurm,
     Timeout,
+    Wait,
     Width,
     Workers,
     options_of,
@@ -77,16 +81,18 @@ def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow") -> None:
     folder = str(values["out"] or found.default_folder())
     if values["as_json"]:
         methods_data = [m.model_dump(mode="json") for m in found.config.methods]
-        print(json.dumps(vars(cost) | {"folder": folder, "methods": methods_data}))
+        fair = {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
+        print(json.dumps(vars(cost) | fair | {"folder": folder, "methods": methods_data}))
         return
     print(f"{cost.jobs} videos, {cost.done} already there, {cost.jobs - cost.done} to make, into {folder}")
+    print(found.config.setting.fairness)
     for label, passes in cost.forward_equivalents.items():
         print(f"  {label}: {passes:g} forward passes a video (counted from its parameters)")
     for note in found.notes:
         print(note)
     if not found.decoded:
         print("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
-    time = "unknown" if cost.seconds is None else _duration(cost.seconds / max(1, values["workers"]))
+    time = "unknown" if cost.seconds is None else _duration(cost.seconds / (values["workers"] or 1))
     print(f"time: {time} ({cost.seconds_basis})")
     print(f"memory: about {cost.memory_bytes / 2**30:.1f} GiB for model and activations (estimated), beside the libraries")
     print(f"disk: about {cost.disk_bytes / 2**20:.0f} MiB (estimated)")
@@ -99,22 +105,35 @@ def _duration(seconds: float) -> str:
 
 @app.command()
 def resume(
-    folder: Run,
-    workers: Workers = 1,
-    timeout: Timeout = 0.0,
-    fail_fast: FailFast = False,
-    reuse: Reuse = True,
-    as_json: Json = False,
-) -> None:
+    folder: Run, workers: Workers = None, timeout: Timeout = 0.0, fail_fast: FailFast = False, reuse: Reuse = True,
+    as_json: Json = False, executor: ExecutorName = "local", address: Address = "", slurm: Slurm = None, wait: Wait = True,
+) -> None:  # fmt: skip
     """Go on with a run folder."""
     from fastvmt import api
 
-    finish(api.resume(folder, run_options(workers, timeout, fail_fast, as_json, reuse)), as_json)
+    options = run_options(workers, timeout, fail_fast, as_json, reuse, executor, address, slurm, wait)
+    finish(api.resume(folder, options), as_json)
+
+
+@app.command()
+def work(
+    folder: Run, workers: Workers = None, timeout: Timeout = 0.0, fail_fast: FailFast = False, as_json: Json = False
+) -> None:
+    """Help with a run folder, beside whoever else works on it, from any machine that sees it; each job is done once."""
+    from fastvmt import api
+
+    outcome = api.work(folder, run_options(workers, timeout, fail_fast, as_json))
+    if as_json:
+        print(json.dumps({"folder": str(folder), "outcome": vars(outcome)}))
+    else:
+        print(f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: bench resume {folder}")
+    if outcome.interrupted or outcome.failed:
+        raise typer.Exit(130 if outcome.interrupted else 3)
 
 
 @app.command()
 def score(
-    folder: Run, metrics: Metrics = "", workers: Workers = 1, as_json: Json = False,
+    folder: Run, metrics: Metrics = "", workers: Workers = None, as_json: Json = False,
     again: Annotated[bool, typer.Option("--again", help="Compute even what is already recorded.")] = False,
 ) -> None:  # fmt: skip
     """Score a run folder, without generating."""

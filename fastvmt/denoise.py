@@ -29,6 +29,7 @@ def denoise(method: Method, ctx: Context, guidance: float, tick: Callable[[int, 
         WrongOutput: when a hook returns another shape, or whole numbers.
     """
     sigmas, backbone, stages = ctx.sigmas, ctx.backbone, ctx.stages
+    ctx.guidance = guidance
     with stages("reference"):
         ctx.state = method.fit(ctx)
         x, first = method.start(ctx)

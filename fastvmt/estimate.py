@@ -9,6 +9,7 @@ from fastvmt import card as cards
 from fastvmt import registry
 from fastvmt.method import Shape
 from fastvmt.planning import Plan
+from fastvmt.protocol import cost_of
 from fastvmt.sigmas import sigma_grid
 from fastvmt.store import Store
 
@@ -39,8 +40,7 @@ def estimate(plan: Plan, store: Store | None) -> Estimate:
     shape = card.shape(config.setting.width, config.setting.height, config.setting.frames, config.setting.sigmas)
     cost = {}
     for spec in config.methods:
-        cls = registry.methods.get(spec.method)
-        cost[spec.label] = round(float(cls.cost(cls.Params.model_validate(spec.params), shape)), 1)
+        cost[spec.label] = round(cost_of(spec, shape), 1)
     measured = [(sum(a.stages.values()) - a.stages.get("load", 0), a.forward_equivalents) for _, a in finished.values()]
     left = sum(cost.values()) * per_method - sum(cost[j.method.label] for j, _ in finished.values())
     seconds, basis, jobs = None, "unknown: no timings of this run on this machine yet", per_method * len(config.methods)

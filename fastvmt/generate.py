@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import secrets
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,8 +24,9 @@ from fastvmt.device import energy_joules, others
 from fastvmt.errors import NonFinite, WrongOutput
 from fastvmt.keys import digest, frames_digest, noise_seed
 from fastvmt.measure import Stages, cpu_name, peak_process_bytes, reset_peak, software
-from fastvmt.method import Context
+from fastvmt.method import Context, Shape
 from fastvmt.model import Artefact, Case, Job
+from fastvmt.protocol import cost_of
 from fastvmt.specs import build
 from fastvmt.store import RunConfig, Store, file_info
 from fastvmt.video import Frames, write_lossless, write_viewable
@@ -98,7 +100,7 @@ class Generator:
                 value = make()
             stages.seconds.pop("shared", None)
             self.memory[key], self.memory[charge_key] = value, torch.tensor(clock.seconds[stage])
-            partial = path.with_suffix(f".{id(self)}.part")
+            partial = path.with_suffix(f".{secrets.token_hex(4)}.part")
             whole = value.cpu().contiguous()
             save_file({"x": whole}, partial, {"seconds": str(clock.seconds[stage]), "sha256": _sha256(whole)})
             partial.replace(path)
@@ -149,9 +151,14 @@ class Generator:
             "warm_up_seconds": round(warm_up, 6),
             "energy_joules": None if energy is None or used is None else (used - energy) / len(takes),
             "busy": busy,
+            "forward_formula": round(cost_of(job.method, self._shape()), 3),
             "shared_by": self._sharing(job),
         }
         return self._write(job, take, cost)
+
+    def _shape(self) -> Shape:
+        s = self.config.setting
+        return self.card.shape(s.width, s.height, s.frames, s.sigmas)
 
     def _sharing(self, job: Job) -> int:
         """Jobs of this run with the same method and reference: preparation could serve them all."""

@@ -110,6 +110,20 @@ class Setting(Frozen):
     """steps + 1 noise levels, falling, the last one 0."""
     dtype: str
     negative: str
+    protocol: Literal["matched-start", "as-published", "matched-budget"] = "matched-start"
+    """What methods have in common; see ``fastvmt.protocol``. Runs older than this field started all from noise."""
+    budget: float | None = None
+    """Forward-equivalents of one video under ``matched-budget``."""
+
+    def identity(self) -> dict[str, Any]:
+        """What goes into every key: all of it, less what a run of the default protocol need not say."""
+        silent = {"protocol": "matched-start", "budget": None}
+        return {k: v for k, v in self.model_dump(mode="json").items() if k not in silent or v != silent[k]}
+
+    @property
+    def fairness(self) -> str:
+        """The protocol as tables head it: ``protocol matched-budget (40 forward-equivalents)``."""
+        return f"protocol {self.protocol}" + ("" if self.budget is None else f" ({self.budget:g} forward-equivalents)")
 
 
 class Job(Frozen):
@@ -131,7 +145,7 @@ class Job(Frozen):
         cls, methods: Sequence[MethodSpec], cases: Sequence[Case], seeds: Sequence[int], setting: Setting
     ) -> Iterator[Job]:
         """All jobs: cases outermost, then seeds, then methods."""
-        shared = canonical_json(setting.model_dump(mode="json"))
+        shared = canonical_json(setting.identity())
         specs = [(m, canonical_json(m.identity())) for m in methods]
         for case in cases:
             what = case.digest()
@@ -165,6 +179,7 @@ class Artefact(Frozen):
     stages: dict[str, float]
     peak_memory_bytes: int
     forward_equivalents: float
+    """Counted while it was made."""
     device: str
     software: dict[str, str]
     timing_key: str
@@ -172,6 +187,8 @@ class Artefact(Frozen):
     """Seconds of each timed repeat (protocol timing); ``stages`` then holds the median of each stage."""
     warm_up_seconds: float = 0.0
     """A whole video made and discarded first (protocol timing, first job of a method in a worker); else 0."""
+    forward_formula: float | None = None
+    """What ``Method.cost`` said it would take; None in files older than this field."""
     shared_by: int = 1
     """Jobs of the run with the same method and reference, among which preparation is amortised."""
     peak_reserved_bytes: int = 0

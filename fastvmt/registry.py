@@ -61,6 +61,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "ground_pattern": "fastvmt.metrics.looks:GroundPattern",
         "outline": "fastvmt.metrics.looks:Outline",
         "time": "fastvmt.metrics.cost:Time",
+        "forwards": "fastvmt.metrics.cost:Forwards",
         "time_amortised": "fastvmt.metrics.cost:TimeAmortised",
         "peak_memory": "fastvmt.metrics.cost:PeakMemory",
         "peak_reserved": "fastvmt.metrics.cost:PeakReserved",

@@ -8,6 +8,10 @@
     artefacts/NAME/      frames.mkv (lossless, scored), video.mp4 (for the eye), meta.json (written last)
     cache/               text embeddings and reference latents
     workers/             what the workers printed
+    leases/              who works on what just now (fastvmt/leases.py)
+
+Runners that join with ``bench work`` write logs of their own, ``events/NAME.jsonl``, ``records/NAME.jsonl`` and
+``failures/NAME.jsonl``; every log file has one writer, and readers take them all.
 
 An artefact is done when its folder has its final name: it is made under ``.making-…`` and renamed. A torn last line of
 a log is dropped and said; any other damage is named.
@@ -22,7 +26,7 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -89,6 +93,10 @@ class Store:
 
     root: Path
     warnings: list[str] = field(default_factory=list)
+    writer: str = ""
+    """Name of a runner that joined; "" for the one that holds the lock."""
+    holder: str = ""
+    """Token of the runner (see ``leases``) under which unfinished artefacts are made."""
     _lock: IO[str] | None = None
 
     # --- opening ---------------------------------------------------------------------------------------------------
@@ -171,23 +179,41 @@ class Store:
 
     # --- logs --------------------------------------------------------------------------------------------------------
 
+    def log(self, name: str) -> Path:
+        """Our own file of the events, records or failures."""
+        return self.root / name / f"{self.writer}.jsonl" if self.writer else self.root / f"{name}.jsonl"
+
+    def logs(self, name: str) -> list[Path]:
+        """The files of all writers, that of the lock's holder last."""
+        return [*sorted((self.root / name).glob("*.jsonl")), self.root / f"{name}.jsonl"]
+
+    def join(self, writer: str) -> None:
+        """Write to logs of our own from now on, beside the holder of the lock."""
+        for name in ("events", "records", "failures"):
+            (self.root / name).mkdir(exist_ok=True)
+        self.writer = writer
+
     def event(self, kind: str, /, **facts: Any) -> None:
-        append_line(self.root / "events.jsonl", json.dumps({"event": kind, **facts}, ensure_ascii=False))
+        append_line(self.log("events"), json.dumps({"event": kind, **facts}, ensure_ascii=False))
 
     def add(self, row: MetricRecord | Failure) -> None:
-        name = "records.jsonl" if isinstance(row, MetricRecord) else "failures.jsonl"
-        append_line(self.root / name, with_check(row.model_dump_json()))
+        append_line(self.log("records" if isinstance(row, MetricRecord) else "failures"), with_check(row.model_dump_json()))
+        if isinstance(row, Failure):
+            self.event("failed", key=row.job_key, kind=row.kind)
 
     def records(self) -> dict[str, MetricRecord]:
-        """Metric records by key; a later one replaces an earlier one."""
-        return {r.key: r for r in self._rows("records.jsonl", MetricRecord)}
+        """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none."""
+        found: dict[str, MetricRecord] = {}
+        for path in self.logs("records"):
+            new = {r.key: r for r in self._rows(path, MetricRecord)}
+            found |= {k: r for k, r in new.items() if r.status != "failed" or k not in found}
+        return found
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
-        return {f.job_key: f for f in self._rows("failures.jsonl", Failure)}
+        return {f.job_key: f for path in self.logs("failures") for f in self._rows(path, Failure)}
 
-    def _rows(self, name: str, kind: type[Row]) -> Iterator[Row]:
-        path = self.root / name
+    def _rows(self, path: Path, kind: type[Row]) -> Iterator[Row]:
         if not path.exists():
             return
         raw = path.read_bytes()
@@ -200,7 +226,7 @@ class Store:
             except ValueError:
                 torn = number == len(lines)
                 what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
-                message = f"{path.name}: {what}."
+                message = f"{path.relative_to(self.root)}: {what}."
                 if message not in self.warnings:
                     self.warnings.append(message)
 
@@ -211,7 +237,7 @@ class Store:
         return self.root / "artefacts" / name
 
     def new_folder(self) -> Path:
-        path = self.root / "artefacts" / f".making-{secrets.token_hex(6)}"
+        path = self.root / "artefacts" / f".making-{self.holder}-{secrets.token_hex(6)}"
         path.mkdir()
         return path
 
@@ -283,10 +309,15 @@ class Store:
         except (ValueError, KeyError, TypeError):
             raise StoreError(f"{self.root / 'conflicts.json'} is damaged. Merge the runs again into another folder.") from None
 
-    def clear_unfinished(self) -> None:
-        """Remove what killed workers left half-made. Only for the holder of the lock."""
+    def clear_unfinished(self, lives: Callable[[str], bool] = lambda holder: False) -> None:
+        """Remove what killed workers left half-made. Only for the holder of the lock.
+
+        Args:
+            lives: whether the runner with this token may still be at work on it.
+        """
         for path in (self.root / "artefacts").glob(".making-*"):
-            shutil.rmtree(path, ignore_errors=True)
+            if not lives(path.name.split("-")[1]):
+                shutil.rmtree(path, ignore_errors=True)
 
     def reference_path(self, frames_digest: str) -> Path:
         return self.root / "references" / f"{frames_digest[:16]}.mkv"

@@ -34,20 +34,21 @@ if TYPE_CHECKING:
 COLUMNS = (
     "run", "case", "category", "reference", "label", "method", "control", "preset", "seed", "job", "metric", "unit", "value",
     "status", "why", "timing", "device", "backend", "identity", "frames_digest", "reused",
-    "imported",
+    "imported", "protocol",
 )  # fmt: skip
 """Of the long form. ``status``: ok, undefined, failed, missing, or elsewhere (a timing of a video taken over from another
 run); ``why`` says more. ``reference`` is the digest of the reference's frames: the unit of analysis. ``metric`` is a metric's
-label, or ``stage:NAME`` (seconds) or ``forward_equivalents``. ``imported``: somebody else's video, its settings claimed."""
+label, or ``stage:NAME`` (seconds), ``forward_equivalents`` (counted) or ``forward_formula`` (what ``Method.cost`` says).
+``imported``: somebody else's video, its settings claimed."""
 TEXTS = (
     "run", "case", "category", "reference", "label", "method", "preset", "metric", "unit", "status", "why", "device", "backend",
-    "identity",
+    "identity", "protocol",
 )  # fmt: skip
 """Columns that repeat few words; held as categories."""
 OF_A_NUMBER = ("metric", "unit", "value", "status", "why", "timing", "backend", "identity")
 """Columns that differ between the rows of one video."""
 STAGE = "stage:"
-WORK = "forward_equivalents"
+WORK, FORMULA = "forward_equivalents", "forward_formula"
 
 
 @dataclass
@@ -94,8 +95,8 @@ class Tidy:
     def title(self) -> str:
         s, n = self.setting, len(self.seeds)
         return (
-            f"{self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.backbone}: width {s.width}, "
-            f"height {s.height}, {s.frames} frames, {s.steps} steps, guidance {s.guidance:g}, {s.dtype} on {self.device}"
+            f"{s.fairness}: {self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.backbone}, "
+            f"width {s.width}, height {s.height}, {s.frames} frames, {s.steps} steps, guidance {s.guidance:g}, {s.dtype} on {self.device}"
         )
 
     def of(self, metric: str) -> pd.DataFrame:
@@ -161,7 +162,7 @@ def no_collection() -> Iterator[None]:
 def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Tidy:
     import pandas as pd
 
-    rows = _Rows()
+    rows = _Rows(protocol=first.setting.protocol)
     jobs = [config.jobs() for _, config in opened]
     held = [{j.key: a for j in own if (a := store.artefact(j))} for (store, _), own in zip(opened, jobs, strict=True)]
     for (store, config), own, artefacts in zip(opened, jobs, held, strict=True):
@@ -209,6 +210,7 @@ class _Rows:
     made: list[list[str]] = field(default_factory=list)
     scored: list[list[Any]] = field(default_factory=list)
     counts: dict[str, Count] = field(default_factory=dict)
+    protocol: str = ""
     _jobs: dict[str, str] = field(default_factory=dict)
     _names: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -305,6 +307,8 @@ class _Rows:
         imported = job.method.imported
         if artefact and not imported:
             rows.append((WORK, "", artefact.forward_equivalents, "ok", "", False, "", ""))
+            if artefact.forward_formula is not None:
+                rows.append((FORMULA, "", artefact.forward_formula, "ok", "", False, "", ""))
             for stage, seconds in artefact.stages.items() if not elsewhere else ():
                 rows.append((STAGE + stage, "s", seconds, "ok", "", True, "", ""))
         common = {
@@ -312,6 +316,7 @@ class _Rows:
             "label": job.method.label, "method": job.method.method, "control": job.method.control, "preset": job.method.preset,
             "seed": job.seed, "job": job.key, "device": device, "frames_digest": frames, "reused": reused,
             "imported": imported,
+            "protocol": self.protocol,
         }  # fmt: skip
         for name, value_of_all in common.items():
             self.columns[name].extend([value_of_all] * len(rows))

@@ -49,7 +49,8 @@ def _refusal(run: Measured, base: Measured) -> str:
         )
     if run.setting != base.setting:
         names = [k for k in type(run.setting).model_fields if getattr(run.setting, k) != getattr(base.setting, k)]
-        return f"run and baseline differ in {', '.join(names)}"
+        both = f" ({run.setting.fairness} and {base.setting.fairness})" if "protocol" in names or "budget" in names else ""
+        return f"run and baseline differ in {', '.join(names)}{both}"
     return ""
 
 

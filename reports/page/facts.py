@@ -44,6 +44,7 @@ def facts(tidy: Tidy) -> list[tuple[str, str]]:
         ("videos", f"{_made(tidy)} of {planned}"),
         ("backbone", s.backbone),
         ("size", f"width {s.width}, height {s.height}, {s.frames} frames"),
+        ("protocol", s.fairness.removeprefix("protocol ")),
         ("sampling", f"{s.steps} steps ({s.solver}), guidance {s.guidance:g}, {s.dtype}"),
         ("device", ", ".join(devices) or tidy.device),
         ("run folders", ", ".join(store.root.resolve().name for store in tidy.stores)),
@@ -92,6 +93,7 @@ def command(tidy: Tidy) -> str:
     options = {
         "methods": ",".join(tidy.methods), "suite": tidy.suite.name, "backbone": s.backbone,
         "seeds": ",".join(map(str, tidy.seeds)), "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps,
-        "guidance": f"{s.guidance:g}", "metrics": ",".join(tidy.metrics),
+        "guidance": f"{s.guidance:g}", "protocol": s.protocol,
+        "budget": "" if s.budget is None else f"{s.budget:g}", "metrics": ",".join(tidy.metrics),
     }  # fmt: skip
     return " \\\n  ".join(["bench run", *(f"--{k} {shlex.quote(str(v))}" for k, v in options.items() if v != "")])
