@@ -197,9 +197,13 @@ def describe(
         if isinstance(value, dict):
             print(f"{key}:")
             for inner, what in value.items():
-                print(f"  {inner}: {what}")
+                print(f"  {inner}:{_listed(what)}" if isinstance(what, list) else f"  {inner}: {what}")
         else:
             print(f"{key}: {value}")
+
+
+def _listed(items: list[Any]) -> str:
+    return "".join(f"\n    - {item}" for item in items)
 
 
 @app.command()

@@ -54,11 +54,17 @@ def departures(methods: Sequence[MethodSpec], protocol: str) -> list[str]:
     """A sentence for every method that starts otherwise than the protocol says, because the user said so."""
     found = []
     for spec in methods:
-        wanted = {} if spec.control else starts(registry.methods.get(spec.method), protocol)
+        cls = registry.methods.get(spec.method)
+        wanted = {} if spec.control or (protocol == AS_PUBLISHED and _named_preset(spec, cls)) else starts(cls, protocol)
         other = [f"{k}={spec.params.get(k)}" for k, v in wanted.items() if spec.params.get(k) != v]
         if other:
-            found.append(f"{spec.label} does not start as {protocol} says: it has {', '.join(other)}.")
+            found.append(f"{spec.label} does not start as the protocol ({protocol}) says: it has {', '.join(other)}.")
     return found
+
+
+def _named_preset(spec: MethodSpec, cls: type[Method]) -> bool:
+    """Whether a preset was asked for: it says itself how its authors start."""
+    return bool(cls.preset_of) and spec.preset != str(cls.Params.model_fields[cls.preset_of].default)
 
 
 def matched(

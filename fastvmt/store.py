@@ -7,6 +7,7 @@
     references/          reference frames as the methods see them, lossless
     artefacts/NAME/      frames.mkv (lossless, scored), video.mp4 (for the eye), meta.json (written last)
     cache/               text embeddings and reference latents
+    prepared/            weights fitted to a reference by methods that train (``prepared.py``)
     workers/             what the workers printed
     leases/              who works on what just now (fastvmt/leases.py)
 
@@ -266,7 +267,7 @@ class Store:
                 if verify and file_info(path) != info:
                     raise ValueError(f"{name} has another SHA-256 than when it was written")
         except (OSError, ValueError) as error:
-            self._quarantine(folder, error)
+            self.quarantine(folder, error)
             return None
         return artefact
 
@@ -292,7 +293,8 @@ class Store:
             return self.artefact(job)
         return None
 
-    def _quarantine(self, folder: Path, why: Exception) -> None:
+    def quarantine(self, folder: Path, why: Exception) -> None:
+        """Move a damaged folder to ``quarantine/`` and say so."""
         place = self.root / "quarantine"
         place.mkdir(exist_ok=True)
         shutil.move(folder, place / f"{folder.name}-{secrets.token_hex(3)}")

@@ -84,8 +84,8 @@ class DiTFlow(InjectingMethod):
         return cls.sampling_cost(params, shape) + guiding + cls.injection_cost(params, shape)
 
     @classmethod
-    def rate(cls, params: DiTFlowParams, n: int, steps: int) -> float:
-        return params.lr_first if params.updater == "adamw" else super().rate(params, n, steps)
+    def reach(cls, params: DiTFlowParams, shape: Shape) -> float | None:
+        return None if params.updater == "adamw" else super().reach(params, shape)  # bf16 rounds by more than a rate
 
     def start(self, ctx: Context) -> tuple[Tensor, int]:
         return start_as_said(self.params, ctx)

@@ -171,6 +171,10 @@ class FastVMT(AdamMethod):
         return cls.sampling_cost(params, shape) + steps * fresh * gradient + references * forward
 
     @classmethod
+    def reach(cls, params: FastVMTParams, shape: Shape) -> float | None:
+        return None if params.preset == "released" else super().reach(params, shape)  # bf16 rounds by more than a rate
+
+    @classmethod
     def rate(cls, params: FastVMTParams, n: int, steps: int) -> float:
         """The largest of a guided step: rates fall within each."""
         return params.lr_first

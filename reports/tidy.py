@@ -96,7 +96,8 @@ class Tidy:
         s, n = self.setting, len(self.seeds)
         return (
             f"{s.fairness}: {self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.backbone}, "
-            f"width {s.width}, height {s.height}, {s.frames} frames, {s.steps} steps, guidance {s.guidance:g}, {s.dtype} on {self.device}"
+            f"width {s.width}, height {s.height}, {s.frames} frames, {s.steps} steps, "
+            f"guidance {s.guidance:g}, {s.dtype} on {self.device}"
         )
 
     def of(self, metric: str) -> pd.DataFrame:

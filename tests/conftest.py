@@ -39,34 +39,9 @@ def xs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_xs(folder: Path, blocks: int = 3) -> Path:
-    import torch
-    from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanPipeline, WanTransformer3DModel
-    from transformers import UMT5Config, UMT5EncoderModel
+    from fastvmt.testing import random_wan
 
-    from fastvmt.tiny.parts import new_tokenizer
-
-    torch.manual_seed(0)
-    tokenizer = new_tokenizer()
-    transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=4, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=16,
-        freq_dim=16, ffn_dim=32, num_layers=blocks, cross_attn_norm=True, rope_max_seq_len=32,
-    )  # fmt: skip
-    vae = AutoencoderKLWan(
-        base_dim=4, z_dim=4, dim_mult=[1, 1, 1], num_res_blocks=1, temperal_downsample=[True, True], scale_factor_spatial=4,
-        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
-    )  # fmt: skip
-    text = UMT5EncoderModel(
-        UMT5Config(vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
-                   feed_forward_proj="gated-gelu", dropout_rate=0.0)
-    )  # fmt: skip
-    pipe = WanPipeline(
-        tokenizer=tokenizer, text_encoder=text, vae=vae, transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler()
-    )
-    pipe.save_pretrained(folder, safe_serialization=True)
-    (folder / "bench.toml").write_text(
-        "[defaults]\nwidth = 32\nheight = 32\nframes = 17\nsteps = 3\nguidance = 3.0\nshift = 3.0\nnegative = ''\n"
-    )
-    return folder
+    return random_wan(folder, blocks)
 
 
 @pytest.fixture(scope="session")
@@ -84,23 +59,9 @@ def context(backbone: Any) -> Any:
 
 
 def make_context(backbone: Any, steps: int = 4, seed: int = 0) -> Any:
-    import torch
+    from fastvmt import testing
 
-    from fastvmt.measure import Stages
-    from fastvmt.method import Context
-    from fastvmt.sigmas import sigma_grid
-
-    generator = torch.Generator().manual_seed(seed)
-    shape = backbone.card.latent_shape(32, 32, 17)
-    reference = torch.randn(shape, generator=generator)
-    texts = {
-        "target": backbone.encode_text("a red circle on a navy plain background"),
-        "negative": backbone.encode_text(""),
-        "null": backbone.encode_text(""),
-        "caption": backbone.encode_text("a blue ring on a teal plain background"),
-    }
-    noise = torch.randn(shape, generator=generator)
-    return Context(backbone, sigma_grid(steps, 3.0), noise, lambda: reference, texts, Stages())
+    return testing.make_context(backbone, steps, seed)
 
 
 @pytest.fixture

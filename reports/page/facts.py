@@ -11,6 +11,7 @@ from fastvmt.reports.tidy import WORK, Tidy
 
 from fastvmt import registry
 from fastvmt.errors import SpecError
+from fastvmt.method_card import NO_CARD, MethodCard, card_of
 from fastvmt.model import MethodSpec
 
 
@@ -28,6 +29,8 @@ class Card:
     made: int
     planned: int
     failed: int
+    about: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The method's own card, as names and sentences."""
 
 
 def facts(tidy: Tidy) -> list[tuple[str, str]]:
@@ -75,10 +78,17 @@ def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> Card:
         cls = registry.methods.get(spec.method)
         said = spec.params.get("source") if spec.imported else ""
         summary, source = str(cls.summary), str(said or cls.source)
+        about = () if spec.imported else _about(card_of(cls))
     except SpecError:
-        summary, source = "", ""  # a plug-in of another machine: its numbers are still here
+        summary, source, about = "", "", ()  # a plug-in of another machine: its numbers are still here
     params = tuple((str(k), _words(v)) for k, v in spec.params.items())
-    return Card(spec.label, spec.method, summary, source, spec.control, spec.preset, params, made, planned, failed)
+    return Card(spec.label, spec.method, summary, source, spec.control, spec.preset, params, made, planned, failed, about)
+
+
+def _about(card: MethodCard | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    if card is None:
+        return (("card", (NO_CARD,)),)
+    return tuple((k, tuple(v) if isinstance(v, list) else (str(v),)) for k, v in card.facts().items())
 
 
 def _words(value: Any) -> str:
