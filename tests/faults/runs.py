@@ -142,12 +142,13 @@ _FOUND: dict[int, Undisturbed] = {}
 
 
 def events(folder: Path) -> list[dict[str, Any]]:
-    """Whole lines of the event log."""
+    """Whole lines of the event logs of all runners."""
     found = []
-    with contextlib.suppress(FileNotFoundError):
-        for line in (folder / "events.jsonl").read_text(errors="replace").splitlines():
-            with contextlib.suppress(ValueError):
-                found.append(json.loads(line))
+    for log in (folder / "events.jsonl", *sorted((folder / "events").glob("*.jsonl"))):
+        with contextlib.suppress(FileNotFoundError):
+            for line in log.read_text(errors="replace").splitlines():
+                with contextlib.suppress(ValueError):
+                    found.append(json.loads(line))
     return found
 
 
