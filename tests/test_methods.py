@@ -78,7 +78,7 @@ def test_the_loss_at_the_reference_is_its_floor(changes: dict[str, Any], context
     context.texts = dict(context.texts) | {"target": context.texts["null"]}
     level = context.sigmas[1]
     x = context.backbone.noised(context.reference(), level, context.noise)
-    target = found._reference(context, 1)
+    target = found.wanted(context, 1)
     assert float(found._paper_loss(context, level, target, x)) < 1e-9
     other = context.backbone.noised(-context.reference(), level, context.noise)
     assert float(found._paper_loss(context, level, target, other)) > 1e-6
@@ -88,7 +88,7 @@ def test_ditflow_prefers_the_reference(context: Context) -> None:
     found, _ = method("ditflow:reference=soft:moving_only=false", context)
     context.texts = dict(context.texts) | {"target": context.texts["null"]}
     context.state = found.fit(context)
-    assert float(found._loss(context, 0.0, context.reference())) < 1e-9
+    assert float(found.compare(context, 0.0, context.state, context.reference())) < 1e-9
 
 
 def test_windowing_the_whole_frame_is_dense(context: Context) -> None:

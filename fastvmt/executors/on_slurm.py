@@ -18,7 +18,8 @@ from fastvmt.atomic import write_atomic
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.model import Job
 from fastvmt.progress import Progress
-from fastvmt.sharing import Share, lacking
+from fastvmt.scan import scan
+from fastvmt.sharing import Share
 from fastvmt.store import RunConfig, Store
 
 if TYPE_CHECKING:
@@ -116,13 +117,14 @@ class Crew:
         self.progress = Progress(0, 0, "none")
         try:
             wanted = list(self.config.metrics)
-            jobs, to_do = lacking(self.store, self.config, wanted, adopt=self.options.reuse and not self.config.repeats)
-            self.left = {job.key: job for job, _ in to_do}
-            found = len(jobs) - sum(metrics is None for _, metrics in to_do)
-            self.progress = Progress(len(jobs), found, self.options.style)
+            adopt = self.options.reuse and not self.config.repeats
+            there = scan(self.store, self.config, wanted, verify=self.options.verify, adopt=adopt)
+            self.left = {job.key: job for job, _ in there.jobs(there.to_do)}
+            found = there.found
+            self.progress = Progress(len(there.grid), found, self.options.style)
             for warning in self.store.warnings:
                 self.progress.event("note", warning)
-            self.store.event("started", jobs=len(jobs), found=found, workers=self.size, time=time.time())
+            self.store.event("started", jobs=len(there.grid), found=found, workers=self.size, time=time.time())
             while self.left and self._round():
                 pass
         except KeyboardInterrupt:
