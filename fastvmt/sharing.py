@@ -69,7 +69,7 @@ class Share:
 def lacking(
     store: Store, config: RunConfig, wanted: list[str], again: bool = False, adopt: bool = False
 ) -> tuple[list[Job], list[tuple[Job, tuple[str, ...] | None]]]:
-    """All jobs that may be done here, and those that lack something with the metrics to score, or None where the video itself is missing.
+    """Jobs that may be done here, and those that lack something with the metrics to score; None: the video itself is missing.
 
     Args:
         again: count every record as missing.
