@@ -24,21 +24,28 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from fastvmt.atomic import append_line, publish_folder, write_atomic
-from fastvmt.errors import StoreError
+from fastvmt.checked import with_check, without_check
+from fastvmt.errors import DamagedFile, JobError, StoreError
+from fastvmt.jobs import JobGrid, folder_name
+from fastvmt.jobs import slug as slug
+from fastvmt.keys import frames_digest
 from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
 
+if TYPE_CHECKING:
+    from fastvmt.video import Frames
+
 STORE_FORMAT = 1
+AGAIN = "give the `bench run` command again, which stores it anew from its clip."
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -64,6 +71,10 @@ class RunConfig(Frozen):
     merged: tuple[str, ...] = ()
     """Names of the runs that ``bench merge`` made this one of."""
 
+    def grid(self) -> JobGrid:
+        """All jobs, made one by one when they are needed."""
+        return JobGrid(self.methods, self.suite.cases, self.seeds, self.setting)
+
     def jobs(self) -> list[Job]:
         """All jobs: cases outermost, so that the first rows of a table are complete early."""
         return list(Job.grid(self.methods, self.suite.cases, self.seeds, self.setting))
@@ -76,10 +87,6 @@ def _with_imported(config: RunConfig, before: RunConfig) -> RunConfig:
         return config
     notes = tuple(n for n in before.notes if n.startswith(f"{IMPORTED}:") and n not in config.notes)
     return config.model_copy(update={"methods": (*config.methods, *imported), "notes": (*config.notes, *notes)})
-
-
-def slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
 
 
 @dataclass
@@ -135,6 +142,8 @@ class Store:
             raw = json.loads(path.read_text())
         except ValueError as error:
             raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
+        if not isinstance(raw, dict):
+            raise StoreError(f"{path}: not a run's configuration. Restore it, or start again with another --out.")
         if raw.get("format") != STORE_FORMAT:
             raise StoreError(
                 f"{path}: format {raw.get('format')}, this version reads {STORE_FORMAT}. Use the version that wrote it."
@@ -190,7 +199,7 @@ class Store:
         append_line(self.log("events"), json.dumps({"event": kind, **facts}, ensure_ascii=False))
 
     def add(self, row: MetricRecord | Failure) -> None:
-        append_line(self.log("records" if isinstance(row, MetricRecord) else "failures"), row.model_dump_json())
+        append_line(self.log("records" if isinstance(row, MetricRecord) else "failures"), with_check(row.model_dump_json()))
         if isinstance(row, Failure):
             self.event("failed", key=row.job_key, kind=row.kind)
 
@@ -198,9 +207,13 @@ class Store:
         """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none."""
         found: dict[str, MetricRecord] = {}
         for path in self.logs("records"):
-            new = {r.key: r for r in self._rows(path, MetricRecord)}
+            new = {r.key: r for r in self.each_record(path)}
             found |= {k: r for k, r in new.items() if r.status != "failed" or k not in found}
         return found
+
+    def each_record(self, path: Path) -> Iterator[MetricRecord]:
+        """Metric records of one log, one by one; damaged lines are named in ``warnings``."""
+        return self._rows(path, MetricRecord)
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
@@ -209,25 +222,23 @@ class Store:
     def _rows(self, path: Path, kind: type[Row]) -> Iterator[Row]:
         if not path.exists():
             return
-        raw = path.read_bytes()
-        lines = raw.split(b"\n")
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield kind.model_validate_json(line)
-            except ValidationError:
-                torn = number == len(lines)
-                what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
-                message = f"{path.relative_to(self.root)}: {what}."
-                if message not in self.warnings:
-                    self.warnings.append(message)
+        with open(path, "rb") as file:  # line by line: the log of a large run must not be held twice
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield kind.model_validate_json(without_check(line))
+                except ValueError:
+                    torn = not line.endswith(b"\n")
+                    what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
+                    message = f"{path.relative_to(self.root)}: {what}."
+                    if message not in self.warnings:
+                        self.warnings.append(message)
 
     # --- artefacts ---------------------------------------------------------------------------------------------------
 
     def folder(self, job: Job) -> Path:
-        name = f"{job.case_id}--{slug(job.method.label)}--s{job.seed}--{job.key[:12]}"
-        return self.root / "artefacts" / name
+        return self.root / "artefacts" / folder_name(job.case_id, slug(job.method.label), job.seed, job.key)
 
     def new_folder(self) -> Path:
         path = self.root / "artefacts" / f".making-{self.holder}-{secrets.token_hex(6)}"
@@ -236,8 +247,11 @@ class Store:
 
     def publish(self, made: Path, job: Job, artefact: Artefact) -> None:
         """Write ``meta.json`` into a finished folder and give it its final name."""
-        write_atomic(made / "meta.json", artefact.model_dump_json(indent=1))
-        publish_folder(made, self.folder(job))
+        from fastvmt.scan import note
+
+        write_atomic(made / "meta.json", artefact.sealed().model_dump_json(indent=1))
+        if publish_folder(made, self.folder(job)):
+            note(self, job, artefact)
 
     def artefact(self, job: Job, verify: bool = False) -> Artefact | None:
         """The finished artefact of a job, or None. One whose files do not match is moved to ``quarantine/``.
@@ -263,12 +277,12 @@ class Store:
             return None
         return artefact
 
-    def adopt(self, job: Job) -> Artefact | None:
-        """Take over the same job's video from a run folder beside this one, every file verified; or None.
+    def adopt(self, job: Job, folders: Iterable[Path]) -> Artefact | None:
+        """Take over the same job's video from one of these artefacts of other runs, every file verified; or None.
 
         The copy says where it came from, and no seconds are ever reported for it.
         """
-        for folder in sorted(self.root.resolve().parent.glob(f"*/artefacts/[!.]*--{job.key[:12]}")):
+        for folder in folders:
             try:
                 found = Artefact.model_validate_json((folder / "meta.json").read_bytes())
             except (OSError, ValueError):
@@ -315,6 +329,26 @@ class Store:
 
     def reference_path(self, frames_digest: str) -> Path:
         return self.root / "references" / f"{frames_digest[:16]}.mkv"
+
+    def reference(self, digest: str) -> Frames:
+        """A reference's frames, uint8 RGB (T, H, W, 3), compared with their digest.
+
+        Raises:
+            JobError: when it is not there or not what was stored; a damaged one is moved to ``quarantine/``.
+        """
+        from fastvmt.video import read_lossless
+
+        path = self.reference_path(digest)
+        if not path.exists():
+            raise JobError(f"the reference {path.name} is not there; {AGAIN}")
+        try:
+            frames = read_lossless(path)
+            if frames_digest(frames) != digest:
+                raise DamagedFile("it decodes to other frames than were stored")
+        except DamagedFile as error:
+            self._quarantine(path, error)
+            raise JobError(f"the reference {path.name} was damaged and is set aside; {AGAIN}") from None
+        return frames
 
 
 def file_info(path: Path) -> FileInfo:

@@ -1,0 +1,6 @@
+"""The fault list: everything that is done to the software on purpose, with the figure each has to reach."""
+
+from faults import damage, disk, hostile_input, kills, misbehave, races, same
+from faults.fault import FAULTS, Fault, Figure, Impossible
+
+__all__ = ["FAULTS", "Fault", "Figure", "Impossible", "damage", "disk", "hostile_input", "kills", "misbehave", "races", "same"]
