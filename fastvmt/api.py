@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.errors import SpecError
-from fastvmt.estimate import Estimate, estimate
+from fastvmt.estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.planning import Plan, Request, resolve
 from fastvmt.runner import Options, Outcome
 from fastvmt.store import RunConfig, Store
@@ -41,15 +41,20 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
         options: workers, time limit, display.
 
     Raises:
-        UserError: for anything wrong with the request.
+        UserError: for anything wrong with the request, or when it cannot fit this machine (``options.force`` tries it anyway).
         NotComparable: when the methods must not share a table.
     """
     from fastvmt.card import require_weights
 
     plan = resolve(request)
+    options = _checked(options or Options(), plan.config)
     require_weights(plan.card)
+    folder = out or plan.default_folder()
+    there = Store.open(folder) if (folder / "config.json").is_file() else None
+    where = Conditions(options.workers, elsewhere=options.executor != "local")
+    refuse_what_cannot_fit(estimate(plan, there, where, folder), options.force)
     store = plan.open_store(out)
-    return _go(store, store.config(), options or Options())  # with what was imported into the folder
+    return _go(store, store.config(), options)  # with what was imported into the folder
 
 
 def resume(folder: Path, options: Options | None = None) -> Result:
@@ -206,12 +211,16 @@ def probe(folder: Path) -> Path:
     return path
 
 
-def plan(request: Request, out: Path | None = None) -> tuple[Plan, Estimate]:
-    """What a run would do and take; writes nothing."""
-    plan = resolve(request, decode=False)
+def plan(request: Request, out: Path | None = None, where: Conditions | None = None) -> tuple[Plan, Estimate]:
+    """What a run would do and take; writes nothing.
+
+    Args:
+        where: workers, and a device other than this machine's.
+    """
+    plan = resolve(request, decode=False, elsewhere=bool(where and where.device_bytes))
     folder = out or plan.default_folder()
     store = Store.open(folder) if (folder / "config.json").is_file() else None
-    return plan, estimate(plan, store)
+    return plan, estimate(plan, store, where, folder)
 
 
 def _load_plugins(config: RunConfig) -> None:
@@ -233,6 +242,8 @@ def _go(
     options = _checked(options, config, generate)
     store.lock()
     try:
+        if generate:
+            note_prediction(store, config)
         outcome = executors.run(store, config, options, generate, metrics, rescore)
         found = build(store, config)
         sheet = None

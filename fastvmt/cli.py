@@ -5,23 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt import env_cli, fetch_cli, gate_cli, report_cli, share_cli, study_cli, suite_cli
+from fastvmt import env_cli, fetch_cli, gate_cli, plan_cli, report_cli, share_cli, study_cli, suite_cli, upkeep_cli
 from fastvmt.ending import check_by, finish, print_split
 from fastvmt.errors import FULL, BenchError, StoreError, is_full
 from fastvmt.lazy import load_when_used
 from fastvmt.options import (
     Address,
-    Backbone,
     By,
     ExecutorName,
     FailFast,
-    FrameCount,
-    Height,
     Json,
     Methods,
     Metrics,
@@ -30,8 +26,8 @@ from fastvmt.options import (
     Run,
     Slurm,
     Timeout,
+    Verify,
     Wait,
-    Width,
     Workers,
     options_of,
     request,
@@ -53,6 +49,8 @@ app.add_typer(study_cli.app, name="study")
 app.add_typer(gate_cli.baseline, name="baseline")
 app.command()(fetch_cli.fetch)
 app.command()(gate_cli.check)
+for command in (plan_cli.plan, upkeep_cli.status, upkeep_cli.gc, upkeep_cli.doctor):
+    app.command()(command)
 for command in (report_cli.report, report_cli.compare, report_cli.ablate, report_cli.paper):
     app.command()(command)
 app.command()(share_cli.merge)
@@ -72,46 +70,15 @@ def run(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", by: By = "
 
 
 @app.command()
-@takes_run_options
-def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow") -> None:
-    """Say what the same ``run`` would do and take, and do nothing."""
-    from fastvmt import api
-
-    found, cost = api.plan(request(split(methods), values), values["out"])
-    folder = str(values["out"] or found.default_folder())
-    if values["as_json"]:
-        methods_data = [m.model_dump(mode="json") for m in found.config.methods]
-        fair = {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
-        print(json.dumps(vars(cost) | fair | {"folder": folder, "methods": methods_data}))
-        return
-    print(f"{cost.jobs} videos, {cost.done} already there, {cost.jobs - cost.done} to make, into {folder}")
-    print(found.config.setting.fairness)
-    for label, passes in cost.forward_equivalents.items():
-        print(f"  {label}: {passes:g} forward passes a video (counted from its parameters)")
-    for note in found.notes:
-        print(note)
-    if not found.decoded:
-        print("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
-    time = "unknown" if cost.seconds is None else _duration(cost.seconds / (values["workers"] or 1))
-    print(f"time: {time} ({cost.seconds_basis})")
-    print(f"memory: about {cost.memory_bytes / 2**30:.1f} GiB for model and activations (estimated), beside the libraries")
-    print(f"disk: about {cost.disk_bytes / 2**20:.0f} MiB (estimated)")
-    print(f"weights to fetch: {cost.fetch or 'none'}")
-
-
-def _duration(seconds: float) -> str:
-    return f"about {seconds:.0f} s" if seconds < 7200 else f"about {seconds / 3600:,.0f} GPU-hours"
-
-
-@app.command()
 def resume(
     folder: Run, workers: Workers = None, timeout: Timeout = 0.0, fail_fast: FailFast = False, reuse: Reuse = True,
     as_json: Json = False, executor: ExecutorName = "local", address: Address = "", slurm: Slurm = None, wait: Wait = True,
+    verify: Verify = False,
 ) -> None:  # fmt: skip
     """Go on with a run folder."""
     from fastvmt import api
 
-    options = run_options(workers, timeout, fail_fast, as_json, reuse, executor, address, slurm, wait)
+    options = run_options(workers, timeout, fail_fast, as_json, reuse, executor, address, slurm, wait, verify=verify)
     finish(api.resume(folder, options), as_json)
 
 
@@ -204,52 +171,6 @@ def describe(
 
 def _listed(items: list[Any]) -> str:
     return "".join(f"\n    - {item}" for item in items)
-
-
-@app.command()
-def doctor(
-    backbone: Backbone = "tiny", frames: FrameCount = None, width: Width = None, height: Height = None,
-    clips: Annotated[int | None, typer.Option(help="Drawn clips (12; with --tracker 2 of each motion).")] = None,
-    tracker: Annotated[str, typer.Option(help="Judge this tracker on the known tracks of drawn clips instead.")] = "",
-    tapvid: Annotated[
-        Path | None,
-        typer.Option(help="With --tracker: judge on this TAP-Vid pickle. Only arrays are taken from it; nothing in it is run."),
-    ] = None,
-    plugin: Plugin = None, as_json: Json = False,
-) -> None:  # fmt: skip
-    """Show per block and noise level how well queries and keys follow known motion, to choose the guided block.
-
-    With --tracker: how well a tracker follows points whose tracks are known, and what that does to motion fidelity.
-    """
-    from fastvmt import card as cards
-    from fastvmt import registry
-    from fastvmt.errors import SpecError
-
-    for path in plugin or ():
-        registry.load_plugin(path)
-    if clips is not None and clips < 1:
-        raise SpecError(f"--clips {clips}: at least 1 is needed.")
-    if tapvid and not tracker:
-        raise SpecError("--tapvid needs --tracker NAME beside it: it is a tracker that is judged on it.")
-    card = cards.load(backbone)
-    size = [v or card.defaults[k] for k, v in (("width", width), ("height", height), ("frames", frames))]
-    if tracker:
-        checked = registry.probes.get("tracker")(tracker, *size, clips=clips or 2, tapvid_file=tapvid)
-        print(json.dumps(checked.data()) if as_json else registry.probes.get("tracker-lines")(checked))
-        return
-    card.check_size(*size)
-    cards.require_weights(card)
-    from fastvmt.backbone import Backbone as Loaded
-
-    found = registry.probes.get("correspondence")(Loaded(card), *size, clips=clips or 12)
-    if as_json:
-        print(
-            json.dumps(
-                {"levels": found.levels, "forms": found.forms, "share": found.share.tolist(), "best": found.best_block()}
-            )
-        )
-    else:
-        print(registry.probes.get("correspondence-lines")(found))
 
 
 def main() -> None:

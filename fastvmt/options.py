@@ -72,6 +72,8 @@ Budget = Annotated[
     float | None, typer.Option(help="Forward-equivalents of a video under matched-budget; by default the cheapest method's.")
 ]
 Repeats = Annotated[int, typer.Option(help="Timed repeats of every video with --protocol timing.")]
+Force = Annotated[bool, typer.Option("--force", help="Begin even where the plan says that memory or disk will not do.")]
+Verify = Annotated[bool, typer.Option("--verify", help="First compare the SHA-256 of every file that is there.")]
 By = Annotated[str, typer.Option(help="category: also print a table split by the cases' category.")]
 Plugin = Annotated[list[str] | None, typer.Option(help="Python file with METHODS, METRICS or SUITES; may be repeated.")]
 
@@ -88,7 +90,7 @@ RUN: dict[str, tuple[Any, Any]] = {
     "plugin": (Plugin, None), "out": (Out, None),
     "workers": (Workers, None), "executor": (ExecutorName, "local"), "address": (Address, ""), "slurm": (Slurm, None),
     "wait": (Wait, True), "timeout": (Timeout, 0.0), "fail_fast": (FailFast, False),
-    "reuse": (Reuse, True), "as_json": (Json, False),
+    "reuse": (Reuse, True), "force": (Force, False), "as_json": (Json, False),
 }  # fmt: skip
 """Name to type and default of every option that ``run``, ``plan`` and ``ablate`` have in common."""
 SAME = (
@@ -155,6 +157,7 @@ def request(methods: tuple[str, ...], v: dict[str, Any], **more: Any) -> Request
 def run_options(
     workers: int | None, timeout: float = 0.0, fail_fast: bool = False, as_json: bool = False, reuse: bool = True,
     executor: str = "local", address: str = "", slurm: list[str] | None = None, wait: bool = True,
+    force: bool = False, verify: bool = False,
 ) -> Options:  # fmt: skip
     """How to run, without influence on the results.
 
@@ -172,11 +175,11 @@ def run_options(
         raise SpecError(f"--workers {workers}: at least 1 is needed.")
     return Options(
         workers=workers or 0, timeout=timeout, fail_fast=fail_fast, reuse=reuse, style=style, executor=executor,
-        address=address, slurm=pairs, wait=wait,
+        address=address, slurm=pairs, wait=wait, force=force, verify=verify,
     )  # fmt: skip
 
 
-HOW = ("workers", "timeout", "fail_fast", "as_json", "reuse", "executor", "address", "slurm", "wait")
+HOW = ("workers", "timeout", "fail_fast", "as_json", "reuse", "executor", "address", "slurm", "wait", "force")
 """Options that ``run_options`` takes as they are."""
 
 

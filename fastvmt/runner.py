@@ -18,7 +18,8 @@ from fastvmt.executors import Executor, Hand, Inbox
 from fastvmt.keys import digest
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.progress import Progress
-from fastvmt.sharing import Share, lacking
+from fastvmt.scan import scan
+from fastvmt.sharing import Share
 from fastvmt.store import RunConfig, Store
 from fastvmt.tasks import Task, Tasks
 
@@ -43,6 +44,10 @@ class Options:
     fail_fast: bool = False
     reuse: bool = True
     """Take videos with the same key over from run folders beside this one (their seconds are then not reported)."""
+    force: bool = False
+    """Begin even where the plan says that memory or disk will not do."""
+    verify: bool = False
+    """Compare SHA-256 of every file that is there, before anything else."""
     style: str = "plain"
     executor: str = "local"
     address: str = ""
@@ -105,14 +110,13 @@ class Runner:
         try:
             self.share.begin()
             adopt = generate and self.options.reuse and not self.config.repeats
-            jobs, to_do = lacking(self.store, self.config, list(wanted), again=rescore, adopt=adopt)
-            found = len(jobs) - sum(m is None for _, m in to_do)
-            listed = [t for t in to_do if generate or t[1] is not None]
-            self.tasks = Tasks(listed, len(listed), tuple(wanted), self._needs(), bool(self.config.repeats))
-            self.progress = Progress(len(jobs), found, self.options.style)
+            there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt)
+            to_do, found = there.only(generate), there.found
+            self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
+            self.progress = Progress(len(there.grid), found, self.options.style)
             for warning in self.store.warnings:
                 self.progress.event("note", warning)
-            self.store.event("started", jobs=len(jobs), found=found, workers=self.executor.slots, time=time.time())
+            self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time())
             self._loop()
         except KeyboardInterrupt:
             interrupted = True

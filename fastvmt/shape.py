@@ -8,6 +8,8 @@ from fastvmt.sigmas import resolve_steps
 
 GRADIENT_COST = 3.0
 """A forward and backward pass to the latent, in forwards (the backward is counted as two)."""
+ACTIVATION_FACTOR = 22
+"""Saved activations of a block in units of tokens x width x bytes (baselines measured on Wan2.1 are 20 to 22)."""
 TAP_SHARE = 0.2
 """Part of the tapped block that must run before its queries and keys exist, in blocks."""
 

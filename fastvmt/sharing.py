@@ -7,9 +7,7 @@ from typing import Literal
 
 from fastvmt.follow import Follow
 from fastvmt.leases import Leases
-from fastvmt.model import Job
-from fastvmt.scoring import record_key, wanted_metrics
-from fastvmt.store import RunConfig, Store
+from fastvmt.store import Store
 from fastvmt.tasks import Task
 
 Found = Literal["ours", "busy", "made", "prepared", "scored", "failed"]
@@ -64,33 +62,3 @@ class Share:
         if left:
             return found, replace(task, metrics=left)
         return ("made" if found == "made" else "scored"), None
-
-
-def lacking(
-    store: Store, config: RunConfig, wanted: list[str], again: bool = False, adopt: bool = False
-) -> tuple[list[Job], list[tuple[Job, tuple[str, ...] | None]]]:
-    """All jobs, and those that lack something with the metrics to score, or None where the video itself is missing.
-
-    Args:
-        again: count every record as missing.
-        adopt: take missing videos over from run folders beside this one.
-    """
-    jobs, records = config.jobs(), {} if again else store.records()
-    cases, disputed = {c.id: c for c in config.suite.cases}, store.disputed()
-    to_do: list[tuple[Job, tuple[str, ...] | None]] = []
-    for job in jobs:
-        artefact = store.artefact(job)
-        if artefact is None and (job.key in disputed or job.method.imported):
-            continue  # nothing here may make it; its failure is recorded
-        artefact = artefact or (store.adopt(job) if adopt else None)
-        if artefact is None:
-            to_do.append((job, None))
-            continue
-        case = cases[job.case_id]
-        missing = tuple(
-            m.label for m in wanted_metrics(wanted, case, artefact)
-            if (r := records.get(record_key(m, artefact, case, job))) is None or r.status == "failed"
-        )  # fmt: skip
-        if missing:
-            to_do.append((job, missing))
-    return jobs, to_do

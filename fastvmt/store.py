@@ -24,10 +24,9 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -37,6 +36,8 @@ from pydantic import BaseModel, ValidationError
 from fastvmt.atomic import append_line, publish_folder, write_atomic
 from fastvmt.checked import with_check, without_check
 from fastvmt.errors import DamagedFile, JobError, StoreError
+from fastvmt.jobs import JobGrid, folder_name
+from fastvmt.jobs import slug as slug
 from fastvmt.keys import frames_digest
 from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
 
@@ -70,6 +71,10 @@ class RunConfig(Frozen):
     merged: tuple[str, ...] = ()
     """Names of the runs that ``bench merge`` made this one of."""
 
+    def grid(self) -> JobGrid:
+        """All jobs, made one by one when they are needed."""
+        return JobGrid(self.methods, self.suite.cases, self.seeds, self.setting)
+
     def jobs(self) -> list[Job]:
         """All jobs: cases outermost, so that the first rows of a table are complete early."""
         return list(Job.grid(self.methods, self.suite.cases, self.seeds, self.setting))
@@ -82,10 +87,6 @@ def _with_imported(config: RunConfig, before: RunConfig) -> RunConfig:
         return config
     notes = tuple(n for n in before.notes if n.startswith(f"{IMPORTED}:") and n not in config.notes)
     return config.model_copy(update={"methods": (*config.methods, *imported), "notes": (*config.notes, *notes)})
-
-
-def slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
 
 
 @dataclass
@@ -206,9 +207,13 @@ class Store:
         """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none."""
         found: dict[str, MetricRecord] = {}
         for path in self.logs("records"):
-            new = {r.key: r for r in self._rows(path, MetricRecord)}
+            new = {r.key: r for r in self.each_record(path)}
             found |= {k: r for k, r in new.items() if r.status != "failed" or k not in found}
         return found
+
+    def each_record(self, path: Path) -> Iterator[MetricRecord]:
+        """Metric records of one log, one by one; damaged lines are named in ``warnings``."""
+        return self._rows(path, MetricRecord)
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
@@ -217,25 +222,23 @@ class Store:
     def _rows(self, path: Path, kind: type[Row]) -> Iterator[Row]:
         if not path.exists():
             return
-        raw = path.read_bytes()
-        lines = raw.split(b"\n")
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield kind.model_validate_json(without_check(line))
-            except ValueError:
-                torn = number == len(lines)
-                what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
-                message = f"{path.relative_to(self.root)}: {what}."
-                if message not in self.warnings:
-                    self.warnings.append(message)
+        with open(path, "rb") as file:  # line by line: the log of a large run must not be held twice
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield kind.model_validate_json(without_check(line))
+                except ValueError:
+                    torn = not line.endswith(b"\n")
+                    what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
+                    message = f"{path.relative_to(self.root)}: {what}."
+                    if message not in self.warnings:
+                        self.warnings.append(message)
 
     # --- artefacts ---------------------------------------------------------------------------------------------------
 
     def folder(self, job: Job) -> Path:
-        name = f"{job.case_id}--{slug(job.method.label)}--s{job.seed}--{job.key[:12]}"
-        return self.root / "artefacts" / name
+        return self.root / "artefacts" / folder_name(job.case_id, slug(job.method.label), job.seed, job.key)
 
     def new_folder(self) -> Path:
         path = self.root / "artefacts" / f".making-{self.holder}-{secrets.token_hex(6)}"
@@ -244,8 +247,11 @@ class Store:
 
     def publish(self, made: Path, job: Job, artefact: Artefact) -> None:
         """Write ``meta.json`` into a finished folder and give it its final name."""
+        from fastvmt.scan import note
+
         write_atomic(made / "meta.json", artefact.sealed().model_dump_json(indent=1))
-        publish_folder(made, self.folder(job))
+        if publish_folder(made, self.folder(job)):
+            note(self, job, artefact)
 
     def artefact(self, job: Job, verify: bool = False) -> Artefact | None:
         """The finished artefact of a job, or None. One whose files do not match is moved to ``quarantine/``.
@@ -271,12 +277,12 @@ class Store:
             return None
         return artefact
 
-    def adopt(self, job: Job) -> Artefact | None:
-        """Take over the same job's video from a run folder beside this one, every file verified; or None.
+    def adopt(self, job: Job, folders: Iterable[Path]) -> Artefact | None:
+        """Take over the same job's video from one of these artefacts of other runs, every file verified; or None.
 
         The copy says where it came from, and no seconds are ever reported for it.
         """
-        for folder in sorted(self.root.resolve().parent.glob(f"*/artefacts/[!.]*--{job.key[:12]}")):
+        for folder in folders:
             try:
                 found = Artefact.model_validate_json((folder / "meta.json").read_bytes())
             except (OSError, ValueError):

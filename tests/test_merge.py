@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_runs import make_run, make_setting, paint, values
+from fake_runs import make_cases, make_run, make_setting, paint, values
 from helpers import ENV, bench, command
 
 import fastvmt
@@ -216,6 +216,12 @@ def test_other_prompts_parameters_protocols_and_metric_versions_are_refused(tmp_
     other = changed(
         "version", lambda r: r["identity"].update(version=99) if r["metric"] == "motion_fidelity" else None, "records.jsonl"
     )
+    b, c = (
+        make_run(tmp_path / n, Store(other).config().suite.cases, methods=FREE) for n, other in (("x", a), ("y", cases[0][0]))
+    )
+    z = make_run(tmp_path / "0", [make_cases(2)[1]], methods=FREE)  # first by name, and without the case in question
+    with pytest.raises(NotComparable, match="differs between x and y in its prompt"):
+        fastvmt.merge([b, c, z], tmp_path / "m")
     with pytest.raises(NotComparable, match="not computed alike in a and version: version differ"):
         fastvmt.merge([a, other], tmp_path / "m")
 

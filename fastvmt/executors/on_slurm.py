@@ -18,7 +18,8 @@ from fastvmt.atomic import write_atomic
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.model import Job
 from fastvmt.progress import Progress
-from fastvmt.sharing import Share, lacking
+from fastvmt.scan import scan
+from fastvmt.sharing import Share
 from fastvmt.store import RunConfig, Store
 
 if TYPE_CHECKING:
@@ -72,11 +73,12 @@ class Crew:
 
         if self.cluster not in ("slurm", "local", "debug"):
             raise SpecError(f"--slurm cluster={self.cluster}: use slurm, or local or debug to try it without one.")
+        parameters = self._parameters(given)
         try:
             executor = submitit.AutoExecutor(
                 self.store.root.resolve() / "slurm", cluster=self.cluster, slurm_max_num_timeout=TIMEOUTS
             )
-            executor.update_parameters(**self._parameters(given))
+            executor.update_parameters(**parameters)
         except (RuntimeError, ValueError, TypeError, NameError) as error:
             why = str(error).splitlines()[0]
             raise SpecError(f"--executor slurm: {why} Try `--slurm cluster=local` on a machine without SLURM.") from None
@@ -115,13 +117,14 @@ class Crew:
         self.progress = Progress(0, 0, "none")
         try:
             wanted = list(self.config.metrics)
-            jobs, to_do = lacking(self.store, self.config, wanted, adopt=self.options.reuse and not self.config.repeats)
-            self.left = {job.key: job for job, _ in to_do}
-            found = len(jobs) - sum(metrics is None for _, metrics in to_do)
-            self.progress = Progress(len(jobs), found, self.options.style)
+            adopt = self.options.reuse and not self.config.repeats
+            there = scan(self.store, self.config, wanted, verify=self.options.verify, adopt=adopt)
+            self.left = {job.key: job for job, _ in there.jobs(there.to_do)}
+            found = there.found
+            self.progress = Progress(len(there.grid), found, self.options.style)
             for warning in self.store.warnings:
                 self.progress.event("note", warning)
-            self.store.event("started", jobs=len(jobs), found=found, workers=self.size, time=time.time())
+            self.store.event("started", jobs=len(there.grid), found=found, workers=self.size, time=time.time())
             while self.left and self._round():
                 pass
         except KeyboardInterrupt:
@@ -140,9 +143,10 @@ class Crew:
         tasks = self._submitted() or self._submit()
         names = sorted({t.job_id.partition("_")[0] for t in tasks})
         where = f"{len(tasks)} tasks are with {self.cluster} ({', '.join(names)}); their logs: {self.store.root}/slurm"
-        self.progress.event("note", where)
+        self.progress.event("note", where, text=where)
         if not self.options.wait:
-            self.progress.event("note", f"Come back with: bench resume {self.store.root} --executor slurm")
+            back = f"Come back with: bench resume {self.store.root} --executor slurm"
+            self.progress.event("note", back, text=back)
             return False
         self._wait(tasks)
         if self.left and len(self.left) == before:
