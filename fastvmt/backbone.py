@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fastvmt.card import Card, require_weights
-from fastvmt.method import GRADIENT_COST, TAP_SHARE
+from fastvmt.shape import ACTIVATION_FACTOR, GRADIENT_COST, TAP_SHARE
 
 Hook = Callable[..., Any]
-ACTIVATION_FACTOR = 22
-"""Saved activations of a block in units of tokens x width x bytes (baselines measured on Wan2.1 are 20 to 22)."""
 
 
 class _Reached(Exception):

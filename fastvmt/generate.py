@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
 import statistics
 import time
 from collections.abc import Callable
@@ -12,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -23,12 +25,13 @@ from fastvmt.device import energy_joules, others
 from fastvmt.errors import NonFinite, WrongOutput
 from fastvmt.keys import digest, frames_digest, noise_seed
 from fastvmt.measure import Stages, cpu_name, peak_process_bytes, reset_peak, software
-from fastvmt.method import Context
+from fastvmt.method import Context, Shape
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.prepared import Checkpoint, Meta, Prepared, Shelf, Spent, Workspace, prepared_key
+from fastvmt.protocol import cost_of
 from fastvmt.specs import build
 from fastvmt.store import RunConfig, Store, file_info
-from fastvmt.video import Frames, read_lossless, write_lossless, write_viewable
+from fastvmt.video import Frames, write_lossless, write_viewable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -91,18 +94,17 @@ class Generator:
         key = digest([self.config.setting.weights_digest, self.config.setting.dtype, name])[:24]
         path = self.store.root / "cache" / f"{key}.safetensors"
         charge_key = f"{key}|seconds"
-        if key not in self.memory and path.exists():
-            with safe_open(path, framework="pt") as file:
-                self.memory[key] = file.get_tensor("x").to(self.device)
-                self.memory[charge_key] = torch.tensor(float((file.metadata() or {}).get("seconds", 0)))
+        if key not in self.memory and (kept := _kept(path)):
+            self.memory[key], self.memory[charge_key] = kept[0].to(self.device), torch.tensor(kept[1])
         if key not in self.memory:
             clock = Stages(synchronise=self._synchronise)
             with stages("shared"), clock(stage):
                 value = make()
             stages.seconds.pop("shared", None)
             self.memory[key], self.memory[charge_key] = value, torch.tensor(clock.seconds[stage])
-            partial = path.with_suffix(f".{id(self)}.part")
-            save_file({"x": value.cpu().contiguous()}, partial, {"seconds": str(clock.seconds[stage])})
+            partial = path.with_suffix(f".{secrets.token_hex(4)}.part")
+            whole = value.cpu().contiguous()
+            save_file({"x": whole}, partial, {"seconds": str(clock.seconds[stage]), "sha256": _sha256(whole)})
             partial.replace(path)
         stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(self.memory[charge_key])
         return self.memory[key]
@@ -111,7 +113,7 @@ class Generator:
         return self._shared(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
 
     def _frames(self, case: Case) -> Frames:
-        return read_lossless(self.store.reference_path(case.reference.frames_digest))
+        return self.store.reference(case.reference.frames_digest)
 
     def _reference(self, case: Case, stages: Stages) -> Tensor:
         def make() -> Tensor:
@@ -210,10 +212,15 @@ class Generator:
             "warm_up_seconds": round(warm_up, 6),
             "energy_joules": _energy(energy, used, len(takes), prepared),
             "busy": busy,
+            "forward_formula": round(cost_of(job.method, self._shape()), 3),
             "shared_by": self._sharing(job),
         }
         cost |= self._peaks(prepared)
         return self._write(job, take, cost)
+
+    def _shape(self) -> Shape:
+        s = self.config.setting
+        return self.card.shape(s.width, s.height, s.frames, s.sigmas)
 
     def _sharing(self, job: Job) -> int:
         """Jobs of this run with the same method and reference: preparation could serve them all."""
@@ -326,6 +333,20 @@ def _energy(before: float | None, after: float | None, takes: int, prepared: Pre
     """Joules of one video with its whole training, where both were measured."""
     trained = prepared.meta.spent.energy_joules if prepared else 0.0
     return None if before is None or after is None or trained is None else (after - before) / takes + trained
+
+
+def _kept(path: Path) -> tuple[Tensor, float] | None:
+    """A tensor from the disk and the seconds it took; None when it is not there, or not what was written."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensor, facts = file.get_tensor("x"), file.metadata() or {}
+        return (tensor, float(facts["seconds"])) if facts["sha256"] == _sha256(tensor) else None
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
+
+
+def _sha256(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy()).hexdigest()
 
 
 def _once(make: Callable[[], Tensor]) -> Callable[[], Tensor]:
