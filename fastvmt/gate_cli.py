@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from fastvmt.reports.baseline import Measured
-    from fastvmt.reports.tolerances import Tolerances
-    from fastvmt.reports.verdicts import Outcome
+    from fastvmt.reports.gate.baseline import Measured
+    from fastvmt.reports.gate.tolerances import Tolerances
+    from fastvmt.reports.gate.verdicts import Outcome
 
 baseline = typer.Typer(no_args_is_help=True, help="Store what a run measured, for `bench check`.")
 
@@ -34,7 +34,7 @@ def write(
 ) -> None:
     """Store every value of a run by method, case and seed."""
     from fastvmt.errors import StoreError
-    from fastvmt.reports import baseline as baselines
+    from fastvmt.reports.gate import baseline as baselines
 
     measured = _measured(runs)
     gaps = measured.incomplete()
@@ -73,9 +73,9 @@ def check(
 ) -> None:
     """Compare a run with a baseline by intervals. Exit code 1: worse; 4: nothing was compared."""
     from fastvmt.errors import NotComparable
-    from fastvmt.reports import baseline as baselines
-    from fastvmt.reports import gate
-    from fastvmt.reports import tolerances as files
+    from fastvmt.reports.gate import baseline as baselines
+    from fastvmt.reports.gate import check as gate
+    from fastvmt.reports.gate import tolerances as files
 
     # The small files first: a wrong key is said before a large run is read.
     allowed = files.read(tolerances) if tolerances else files.Tolerances()
@@ -94,7 +94,7 @@ def check(
 
 
 def _measured(runs: list[Path]) -> Measured:
-    from fastvmt.reports import baseline as baselines
+    from fastvmt.reports.gate import baseline as baselines
     from fastvmt.reports.tidy import gather
 
     return baselines.of(gather(runs))
@@ -108,7 +108,7 @@ def _write(outcome: Outcome, strict: bool, wanted: dict[str, Path | None]) -> No
     """The files asked for, and the step summary where GitHub names a file for it."""
     from fastvmt.atomic import write_atomic
     from fastvmt.errors import StoreError
-    from fastvmt.reports import junit as forms
+    from fastvmt.reports.gate import junit as forms
 
     for option, path in wanted.items():
         if path:
@@ -125,7 +125,7 @@ def _write(outcome: Outcome, strict: bool, wanted: dict[str, Path | None]) -> No
 
 
 def _print(outcome: Outcome, strict: bool, as_json: bool, github: bool) -> None:
-    from fastvmt.reports import junit as forms
+    from fastvmt.reports.gate import junit as forms
 
     if as_json:
         rows = [{k: v for k, v in vars(r).items() if k != "gains"} for r in outcome.rows]
@@ -140,7 +140,7 @@ def _print(outcome: Outcome, strict: bool, as_json: bool, github: bool) -> None:
 
 def _calibrate(run: Measured, base: Measured | None, allowed: Tolerances, as_json: bool) -> None:
     from fastvmt.errors import NotComparable
-    from fastvmt.reports import calibrate
+    from fastvmt.reports.gate import calibrate
 
     found = calibrate.calibrate(run, base, allowed)
     if found is None:

@@ -146,11 +146,12 @@ class Plan:
         return store
 
 
-def resolve(request: Request, decode: bool = True) -> Plan:
+def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> Plan:
     """Everything that can be wrong with a request is found here, before anything is loaded or written.
 
     Args:
         decode: false to list a large suite's clips instead of opening them.
+        elsewhere: for a GPU that is not in this machine, unless the request names the CPU.
 
     Raises:
         UserError: with one clear sentence (several lines when a suite has several problems).
@@ -173,7 +174,7 @@ def resolve(request: Request, decode: bool = True) -> Plan:
     if not request.seeds:
         raise SpecError("--seeds is empty; give at least one, e.g. --seeds 0.")
     found = _suite(request, _wanted(request, width, height, frames), decode)
-    device = device_named(request.device)
+    device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
     setting = Setting(
         backbone=request.backbone,
         weights_digest=cards.weights_digest(card),

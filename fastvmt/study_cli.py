@@ -27,7 +27,7 @@ def make(
     as_json: Json = False,
 ) -> None:
     """Write a blind, shuffled questionnaire page with the videos of a run, and the key to its answers."""
-    from fastvmt.reports import study
+    from fastvmt.reports.study import make as study
 
     labels = tuple(part.strip() for part in methods.split(",") if part.strip())
     made = study.make(run, out, study.Wish(labels, cases, seed, raters), lambda line: print(line, file=sys.stderr))
@@ -70,7 +70,9 @@ def import_(
     as_json: Json = False,
 ) -> None:
     """Check the answers of raters, and print mean ranks with intervals and agreement."""
-    from fastvmt.reports import study_answers, study_key, study_ranks
+    from fastvmt.reports.study import answers as study_answers
+    from fastvmt.reports.study import key as study_key
+    from fastvmt.reports.study import ranks as study_ranks
 
     opened = study_key.read_key(key)
     collected = study_answers.collect(answers, opened, key, strict)

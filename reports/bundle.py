@@ -17,16 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastvmt.reports import beside, compare, views, views_ablation
+from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.table import first_presets
+from fastvmt.reports.tables import ablation, beside, compare, views
+from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy, no_collection
-from fastvmt.reports.view import View
 
 from fastvmt.atomic import write_atomic
 from fastvmt.errors import NotComparable, SpecError
 
 if TYPE_CHECKING:
-    from fastvmt.reports.page import Picture
+    from fastvmt.reports.page.write import Picture
 
 FRAMES = ("csv", "parquet")
 FILES = ("md", "csv", "tex", "html", "json")
@@ -60,9 +61,9 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
         SpecError: when a word fits no view.
     """
     labels = first_presets(tidy)
-    forms = {change.label for base in views_ablation.bases(tidy) for change in views_ablation.changes(tidy, base)}
+    forms = {change.label for base in ablation.bases(tidy) for change in ablation.changes(tidy, base)}
     main = [label for label in labels if label not in forms]
-    found = [views.comparison(tidy, main), *views_ablation.all_of(tidy), *views.by_category(tidy, main),
+    found = [views.comparison(tidy, main), *ablation.all_of(tidy), *views.by_category(tidy, main),
              views.stages(tidy, labels), views.cost(tidy, labels)]  # fmt: skip
     with contextlib.suppress(NotComparable):  # a single method: nothing stands against it
         found += [compare.versus(tidy, labels=main), compare.ratios(tidy), compare.ranks(tidy, labels=main)]
@@ -76,7 +77,7 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
 
 def write(tidy: Tidy, out: Path, wish: Wish, say: Callable[[str], None] = lambda line: None) -> list[Path]:
     """Write what is wanted and return the files a reader opens first; ``say`` gets what could not be drawn."""
-    from fastvmt.reports import latex, render
+    from fastvmt.reports.tables import latex, render
 
     out.mkdir(parents=True, exist_ok=True)
     shown = tables_of(tidy, wish.tables, wish.against)
@@ -89,11 +90,11 @@ def write(tidy: Tidy, out: Path, wish: Wish, say: Callable[[str], None] = lambda
     found += write_frame(tidy, out, wish.frame)
     pictures: list[Picture] = []
     if wish.figures:
-        from fastvmt.reports.pictures import draw_all
+        from fastvmt.reports.figures.pictures import draw_all
 
         pictures = draw_all(tidy, out / "figures", say)
     if wish.page:
-        from fastvmt.reports.page import write_report
+        from fastvmt.reports.page.write import write_report
 
         found.insert(0, write_report(tidy, shown, out, pictures, tracks=wish.tracks))
     return found
@@ -110,17 +111,12 @@ def write_frame(tidy: Tidy, out: Path, formats: Iterable[str]) -> list[Path]:
         if form not in FRAMES:
             raise SpecError(f"--frame {form}: use {' or '.join(FRAMES)}.")
         path = out / f"frame.{form}"
-        partial = path.with_name(f".part-{path.name}")
         if form == "csv":
+            partial = path.with_name(f".part-{path.name}")
             tidy.frame.to_csv(partial, index=False)
+            partial.replace(path)
         else:
-            try:
-                tidy.frame.to_parquet(partial, index=False)
-            except ImportError:
-                raise SpecError(
-                    "--frame parquet needs pyarrow; install it with: pip install 'fastvmt-bench[parquet]'."
-                ) from None
-        partial.replace(path)
+            to_parquet(tidy.frame, path, "--frame parquet")
         found.append(path)
     return found
 

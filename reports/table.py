@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastvmt.reports.render import markdown
+from fastvmt.reports.tables.render import markdown
+from fastvmt.reports.tables.view import Cell, View
+from fastvmt.reports.tables.views import SPEED_UP, by_category, comparison
 from fastvmt.reports.tidy import Tidy, of_stores
-from fastvmt.reports.view import Cell, View
-from fastvmt.reports.views import SPEED_UP, by_category, comparison
 
 from fastvmt.specs import refuse_mixed_presets
 from fastvmt.store import RunConfig, Store

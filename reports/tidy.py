@@ -18,7 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
+
 from fastvmt import metric_specs, registry
+from fastvmt.comparable import refuse_other_setting
 from fastvmt.errors import NotComparable, SpecError, StoreError
 from fastvmt.keys import digest
 from fastvmt.metric import Metric
@@ -30,11 +33,13 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     "run", "case", "category", "reference", "label", "method", "control", "preset", "seed", "job", "metric", "unit", "value",
-    "status", "why", "timing", "device", "backend", "identity", "frames_digest", "reused", "protocol",
+    "status", "why", "timing", "device", "backend", "identity", "frames_digest", "reused",
+    "imported", "protocol",
 )  # fmt: skip
 """Of the long form. ``status``: ok, undefined, failed, missing, or elsewhere (a timing of a video taken over from another
 run); ``why`` says more. ``reference`` is the digest of the reference's frames: the unit of analysis. ``metric`` is a metric's
-label, or ``stage:NAME`` (seconds), ``forward_equivalents`` (counted) or ``forward_formula`` (what ``Method.cost`` says)."""
+label, or ``stage:NAME`` (seconds), ``forward_equivalents`` (counted) or ``forward_formula`` (what ``Method.cost`` says).
+``imported``: somebody else's video, its settings claimed."""
 TEXTS = (
     "run", "case", "category", "reference", "label", "method", "preset", "metric", "unit", "status", "why", "device", "backend",
     "identity", "protocol",
@@ -186,16 +191,7 @@ def _refuse_other_run(a: Store, first: RunConfig, b: Store, config: RunConfig) -
             f"{a.root.name} and {b.root.name} are runs of different suites ({first.suite.name} {first.suite.digest()[:12]}, "
             f"{config.suite.name} {config.suite.digest()[:12]}); their numbers must not share a table. Report them apart."
         )
-    if config.setting != first.setting:
-        names = [k for k in type(config.setting).model_fields if getattr(config.setting, k) != getattr(first.setting, k)]
-        raise NotComparable(
-            f"{a.root.name} and {b.root.name} differ in {', '.join(names)}{_protocols(first.setting, config.setting)}; their "
-            "numbers must not share a table. Report them apart."
-        )
-
-
-def _protocols(a: Setting, b: Setting) -> str:
-    return f" ({a.fairness} and {b.fairness})" if a.fairness != b.fairness else ""
+    refuse_other_setting(a.root.name, first, b.root.name, config)
 
 
 def current_records(store: Store, artefacts: dict[str, Artefact]) -> list[MetricRecord]:
@@ -223,7 +219,11 @@ class _Rows:
         """A run's rows; ``jobs`` are without those whose video only another run has."""
         failures = store.failures()
         records: dict[str, dict[str, MetricRecord]] = {}
+        aside, said = timed_aside(config, artefacts)
+        self.notes += said
         for record in current_records(store, artefacts):
+            if record.job_key in aside and metric_specs.build(record.metric).timing:
+                continue
             self._check(record)
             records.setdefault(record.job_key, {})[record.metric] = record
         for spec in config.methods:
@@ -243,7 +243,8 @@ class _Rows:
             failure = failures.get(job.key) if artefact is None else None
             self._count(job, artefact, failure)
             state = ("failed", failure.kind) if failure else ("missing", "not made yet")
-            self._add_job(store, job, cases[job.case_id], artefact, records.get(job.key, {}), metrics, state)
+            why = aside.get(job.key, "") or _elsewhere(artefact)
+            self._add_job(store, job, cases[job.case_id], artefact, records.get(job.key, {}), metrics, state, why)
         self.notes += _notes(store, config, jobs, artefacts)
 
     def _count(self, job: Job, artefact: Artefact | None, failure: Failure | None) -> None:
@@ -281,7 +282,7 @@ class _Rows:
 
     def _add_job(
         self, store: Store, job: Job, case: Case, artefact: Artefact | None, records: dict[str, MetricRecord],
-        metrics: dict[str, Metric], state: tuple[str, str],
+        metrics: dict[str, Metric], state: tuple[str, str], elsewhere: str,
     ) -> None:  # fmt: skip
         device, frames = (artefact.device, artefact.frames_digest) if artefact else ("", "")
         reused = bool(artefact and artefact.reused_from)
@@ -299,21 +300,23 @@ class _Rows:
                 why = "" if status == "ok" else str(record.details.get("why") or record.details.get("cause") or "")
                 if not metric.timing:
                     self.scored.append([record.key, status, value])
-            elif artefact and metric.timing and reused:
-                status, why = "elsewhere", "the video was taken over from another run"
+            elif artefact and metric.timing and elsewhere:
+                status, why = "elsewhere", elsewhere
             else:
                 status, why = ("missing", "not scored yet") if artefact else state
             rows.append((name, metric.unit, value, status, why, metric.timing, *self._identity(name, metric)))
-        if artefact:
+        imported = job.method.imported
+        if artefact and not imported:
             rows.append((WORK, "", artefact.forward_equivalents, "ok", "", False, "", ""))
             if artefact.forward_formula is not None:
                 rows.append((FORMULA, "", artefact.forward_formula, "ok", "", False, "", ""))
-            for stage, seconds in artefact.stages.items() if not reused else ():
+            for stage, seconds in artefact.stages.items() if not elsewhere else ():
                 rows.append((STAGE + stage, "s", seconds, "ok", "", True, "", ""))
         common = {
             "run": store.root.name, "case": case.id, "category": case.category, "reference": case.reference.frames_digest[:16],
             "label": job.method.label, "method": job.method.method, "control": job.method.control, "preset": job.method.preset,
             "seed": job.seed, "job": job.key, "device": device, "frames_digest": frames, "reused": reused,
+            "imported": imported,
             "protocol": self.protocol,
         }  # fmt: skip
         for name, value_of_all in common.items():
@@ -329,10 +332,17 @@ class _Rows:
         return self._names[name]
 
 
+def _elsewhere(artefact: Artefact | None) -> str:
+    """Why a video has no seconds of this run, or ""."""
+    if artefact is None or not artefact.reused_from:
+        return ""
+    return IMPORTED_WHY if artefact.imported else TAKEN_OVER_WHY
+
+
 def _notes(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[str, Artefact]) -> list[str]:
     notes = list(store.warnings)
     found = list(artefacts.values())
-    if reused := sum(bool(a.reused_from) for a in found):
+    if reused := sum(bool(a.reused_from) and not a.imported for a in found):
         notes.append(
             f"{reused} videos were taken over from other runs; their seconds are not reported (--no-reuse makes them again)."
         )

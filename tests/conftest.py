@@ -12,6 +12,7 @@ from helpers import make_fake_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("FASTVMT_SHARED", ROOT.parent / "shared"))
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +81,38 @@ def fake(home: Path) -> Iterator[Path]:
 
     for found in vbench_package._workers.values():
         found.close()
+
+
+@pytest.fixture(scope="session")
+def study_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The store of a small run for tests that make a user study of it and leave it as it is."""
+    from study_runs import run_folder
+
+    return run_folder(tmp_path_factory.mktemp("study") / "r")
+
+
+@pytest.fixture(scope="session")
+def study_made(study_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A study of four questions, for tests that only look at it."""
+    from fastvmt.reports.study import make as study
+
+    return study.make(study_run.root, tmp_path_factory.mktemp("made") / "page", study.Wish(cases=4))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; tests that want it are skipped where it is not, except in CI."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        sync_playwright = None
+    if not (CHROMIUM.exists() and sync_playwright):
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI must have Chromium and playwright")
+        pytest.skip("Chromium or playwright is not here")
+    with sync_playwright() as tools:
+        opened = tools.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield opened
+        opened.close()

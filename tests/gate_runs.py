@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import typer
 from fake_runs import make_run, make_setting, share
-from fastvmt.reports.baseline import Measured, MethodFacts, MetricFacts, Video
+from fastvmt.reports.gate.baseline import Measured, MethodFacts, MetricFacts, Video
 from typer.testing import CliRunner
 
 from fastvmt import gate_cli

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastvmt.reports import figures
-from fastvmt.reports.figures_inner import cosines_by_lag, end_distance, gradient_axes
-from fastvmt.reports.figures_style import Drawn, plain
+from fastvmt.reports.figures import draw
+from fastvmt.reports.figures.inner import cosines_by_lag, end_distance, gradient_axes
+from fastvmt.reports.figures.style import Drawn, plain
 
 from fastvmt.errors import UserError
 
@@ -36,12 +36,12 @@ def circle(steps: int, radius: float) -> list[list[float]]:
 def every(label: str) -> list[Drawn]:
     share = np.linspace(0, 1, 2 * 3 * 2).reshape(2, 3, 2).tolist()
     return [
-        figures.quality_time([point(label, 2.0, 0.5), point("b", 4.0, 0.7, quality_low=0.6, quality_high=0.8, n=3)], label),
-        figures.ablation_bars([label, "b"], [(label, "up", [1.0, None], [0.5, None], [1.5, None])]),
-        figures.stage_bars({label: {"guidance": 1.0, label: 2.0}, "b": {"decode": 3.0}}),
-        figures.gradient_similarity([{label: turning(5, 10)}]),
-        figures.skip_paths({1: circle(4, 1.0), 3: circle(4, 0.9)}),
-        figures.correspondence([0.0, 0.5], [label, "b"], share, stay=0.1),
+        draw.quality_time([point(label, 2.0, 0.5), point("b", 4.0, 0.7, quality_low=0.6, quality_high=0.8, n=3)], label),
+        draw.ablation_bars([label, "b"], [(label, "up", [1.0, None], [0.5, None], [1.5, None])]),
+        draw.stage_bars({label: {"guidance": 1.0, label: 2.0}, "b": {"decode": 3.0}}),
+        draw.gradient_similarity([{label: turning(5, 10)}]),
+        draw.skip_paths({1: circle(4, 1.0), 3: circle(4, 0.9)}),
+        draw.correspondence([0.0, 0.5], [label, "b"], share, stay=0.1),
     ]
 
 
@@ -50,17 +50,17 @@ def test_the_same_bytes_twice_in_every_format(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         drawn = every("fastvmt:block=2")[0]
-        made = figures.save(drawn, tmp_path / folder / "qt.v1", ("png", "svg", "pdf"))
+        made = draw.save(drawn, tmp_path / folder / "qt.v1", ("png", "svg", "pdf"))
         assert [p.name for p in made] == ["qt.v1.png", "qt.v1.svg", "qt.v1.pdf"]
         written.append([p.read_bytes() for p in made])
-        assert figures.save(drawn.figure, tmp_path / folder / "again", ("png",))[0].read_bytes() == written[-1][0]
+        assert draw.save(drawn.figure, tmp_path / folder / "again", ("png",))[0].read_bytes() == written[-1][0]
     assert written[0] == written[1]
     assert not re.search(rb"(?i)creat(or|ed|iondate)|<dc:date", written[0][1]) and drawn.alt.encode() in written[0][1]
 
 
 def test_hostile_labels_are_neither_read_nor_fatal(tmp_path: Path) -> None:
     for n, drawn in enumerate(every(HOSTILE)):
-        for path in figures.save(drawn, tmp_path / str(n)):
+        for path in draw.save(drawn, tmp_path / str(n)):
             assert path.stat().st_size > 2000
         tree = ET.parse(tmp_path / f"{n}.svg")
         assert not [e for e in tree.iter() if e.tag.endswith("script")]
@@ -81,20 +81,20 @@ def test_global_settings_of_matplotlib_stay() -> None:
 
 
 def test_missing_values_are_said_or_refused() -> None:
-    drawn = figures.quality_time([point("here", 2.0, 0.5, n=4), point("gone", None, 0.5), point("odd", math.nan, 1.0)], "q")
+    drawn = draw.quality_time([point("here", 2.0, 0.5, n=4), point("gone", None, 0.5), point("odd", math.nan, 1.0)], "q")
     assert "Not drawn" in drawn.caption and "gone, odd" in drawn.caption and "n = 4" in drawn.caption
-    ablation = figures.ablation_bars(["a", "b"], [("M", "up", [1.0, None], [None] * 2, [None] * 2)])
+    ablation = draw.ablation_bars(["a", "b"], [("M", "up", [1.0, None], [None] * 2, [None] * 2)])
     assert "b missing" in ablation.alt and "n was not given" in ablation.caption
     nothing: list[Any] = [
-        lambda: figures.quality_time([point("a", None, 1.0)], "q"),
-        lambda: figures.ablation_bars(["a"], [("M", "up", [None], [None], [None])]),
-        lambda: figures.ablation_bars(["a", "b"], [("M", "up", [1.0], [1.0], [1.0])]),
-        lambda: figures.stage_bars({"a": {}}),
-        lambda: figures.gradient_similarity([{"0": turning(1, 0)}]),
-        lambda: figures.skip_paths({2: circle(3, 1.0), 3: circle(3, 1.0)}),
-        lambda: figures.skip_paths({1: circle(3, 1.0), 3: circle(4, 1.0)}),
-        lambda: figures.correspondence([0.0], ["a", "b"], [[[1.0]]]),
-        lambda: figures.save(drawn, Path("x"), ("bmp",)),
+        lambda: draw.quality_time([point("a", None, 1.0)], "q"),
+        lambda: draw.ablation_bars(["a"], [("M", "up", [None], [None], [None])]),
+        lambda: draw.ablation_bars(["a", "b"], [("M", "up", [1.0], [1.0], [1.0])]),
+        lambda: draw.stage_bars({"a": {}}),
+        lambda: draw.gradient_similarity([{"0": turning(1, 0)}]),
+        lambda: draw.skip_paths({2: circle(3, 1.0), 3: circle(3, 1.0)}),
+        lambda: draw.skip_paths({1: circle(3, 1.0), 3: circle(4, 1.0)}),
+        lambda: draw.correspondence([0.0], ["a", "b"], [[[1.0]]]),
+        lambda: draw.save(drawn, Path("x"), ("bmp",)),
     ]
     for call in nothing:
         with pytest.raises(UserError, match=r"\.$"):
@@ -103,13 +103,13 @@ def test_missing_values_are_said_or_refused() -> None:
 
 def test_bars_start_at_zero_unless_they_would_look_equal() -> None:
     near, far = ([0.98, 0.97], [0.9, 0.4])
-    drawn = figures.ablation_bars(["a", "b"], [("near", "up", near, near, near), ("far", "up", far, far, far)])
+    drawn = draw.ablation_bars(["a", "b"], [("near", "up", near, near, near), ("far", "up", far, far, far)])
     left, right = drawn.figure.axes
     assert not left.patches and len(right.patches) == 2 and right.get_xlim()[0] <= 0 and "not start at 0" in drawn.caption
 
 
 def test_labels_of_crowded_points_do_not_cover_each_other() -> None:
-    drawn = figures.quality_time([point(f"method {n}", 4.0 + 0.05 * n, 0.7 + 0.002 * n) for n in range(6)], "q")
+    drawn = draw.quality_time([point(f"method {n}", 4.0 + 0.05 * n, 0.7 + 0.002 * n) for n in range(6)], "q")
     drawn.figure.draw_without_rendering()
     boxes = [t.get_window_extent() for t in drawn.figure.axes[0].texts if t.get_text()]
     assert len(boxes) == 6 and not [1 for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
@@ -138,5 +138,5 @@ def test_skipped_reused_steps_count_as_inner_steps_apart() -> None:
 def test_end_distance_of_known_paths() -> None:
     found = end_distance({1: circle(4, 1.0), 2: circle(4, 1.0), 5: circle(4, 0.5)})
     assert found == {1: 0.0, 2: 0.0, 5: pytest.approx(0.5)}
-    drawn = figures.skip_paths({1: circle(4, 1.0), 5: circle(4, 0.5)}, [{1: circle(4, 1.0), 5: circle(4, 0.7)}])
+    drawn = draw.skip_paths({1: circle(4, 1.0), 5: circle(4, 0.5)}, [{1: circle(4, 1.0), 5: circle(4, 0.7)}])
     assert "interval 5 0.4" in drawn.alt and "n = 2" in drawn.caption

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from fake_runs import make_setting, share
-from fastvmt.reports import gate, tolerances
-from fastvmt.reports.baseline import MethodFacts
+from fastvmt.reports.gate import tolerances
+from fastvmt.reports.gate.baseline import MethodFacts
+from fastvmt.reports.gate.check import check
 from gate_runs import SCORE, SECONDS, Change, bench, measured, only, rows_of, run_folder, toml
 from gate_runs import stored as stored  # a fixture
 
@@ -162,24 +163,24 @@ def test_another_metric_under_the_same_name_is_not_compared_and_what_differs_is_
 def test_another_preset_is_not_compared_and_other_parameters_are_said() -> None:
     base = measured([0.5, 0.6])
     presets = {"m": MethodFacts(identity={"params": {"block": 4}}, preset="released")}
-    outcome = gate.check(base.model_copy(update={"methods": presets}), base, tolerances.Tolerances())
+    outcome = check(base.model_copy(update={"methods": presets}), base, tolerances.Tolerances())
     assert outcome.exit_code() == 4 and "another preset (paper → released)" in outcome.rows[0].sentence
     block = {"m": MethodFacts(identity={"params": {"block": 7}}, preset="paper")}
-    outcome = gate.check(base.model_copy(update={"methods": block}), base, tolerances.Tolerances())
+    outcome = check(base.model_copy(update={"methods": block}), base, tolerances.Tolerances())
     assert outcome.exit_code() == 0 and outcome.notes == ("m: block (4 → 7) changed since the baseline.",)
 
 
 def test_one_reference_clip_has_no_interval_whatever_its_numbers() -> None:
     base = measured([0.9, 0.9, 0.9], clips=["same"] * 3)
-    (row,) = gate.check(measured([0.1, 0.1, 0.1], clips=["same"] * 3), base, tolerances.Tolerances()).rows
+    (row,) = check(measured([0.1, 0.1, 0.1], clips=["same"] * 3), base, tolerances.Tolerances()).rows
     assert row.verdict == "unclear" and "one reference clip has no interval" in row.sentence and row.low is None
 
 
 def test_a_direction_of_none_cannot_be_worse() -> None:
     base = measured([0.5, 0.6], direction="none")
     with pytest.raises(SpecError, match=r"tolerance for 'score': neither more nor less"):
-        gate.check(base, base, tolerances.Tolerances(metrics={"score": tolerances.Tolerance(absolute=0.1)}))
-    assert gate.check(base, base, tolerances.Tolerances()).exit_code() == 4
+        check(base, base, tolerances.Tolerances(metrics={"score": tolerances.Tolerance(absolute=0.1)}))
+    assert check(base, base, tolerances.Tolerances()).exit_code() == 4
 
 
 def test_a_new_failure_is_worse_and_an_old_one_is_not(tmp_path: Path, stored: Path) -> None:
@@ -216,5 +217,5 @@ def test_a_metric_that_fails_now_is_worse() -> None:
     videos = [
         v.model_copy(update={"values": {}, "gaps": {"score": "failed"}}) if n == 0 else v for n, v in enumerate(base.videos)
     ]
-    (row,) = gate.check(base.model_copy(update={"videos": tuple(videos)}), base, tolerances.Tolerances()).rows
+    (row,) = check(base.model_copy(update={"videos": tuple(videos)}), base, tolerances.Tolerances()).rows
     assert row.verdict == "worse" and "the metric now fails on 1 of 3 videos" in row.sentence

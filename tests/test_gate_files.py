@@ -6,10 +6,10 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from fastvmt.reports import baseline as baselines
-from fastvmt.reports import junit
+from fastvmt.reports.gate import baseline as baselines
+from fastvmt.reports.gate import junit
+from fastvmt.reports.gate.verdicts import Outcome, Row
 from fastvmt.reports.tidy import gather
-from fastvmt.reports.verdicts import Outcome, Row
 from gate_runs import SCORE, bench, only, run_folder, toml
 from gate_runs import stored as stored  # a fixture
 

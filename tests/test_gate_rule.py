@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 from fake_runs import share
-from fastvmt.reports import calibrate, gate, tolerances
-from fastvmt.reports.baseline import Measured
-from fastvmt.reports.verdicts import Gains, decide
+from fastvmt.reports.gate import calibrate, tolerances
+from fastvmt.reports.gate.baseline import Measured
+from fastvmt.reports.gate.check import check
+from fastvmt.reports.gate.verdicts import Gains, decide
 from gate_runs import SCORE, bench, measured, run_folder
 from gate_runs import stored as stored  # a fixture
 from hypothesis import given, settings
@@ -29,7 +30,7 @@ def test_making_values_worse_never_turns_worse_into_anything_else(
     allowed = tolerances.Tolerances(metrics={"score": tolerances.Tolerance(absolute=tolerance)})
     base = measured([b for _, b, _ in triples], direction=direction)
     rows = [
-        gate.check(measured([a - sign * harm * k for a, _, k in triples], direction=direction), base, allowed).rows[0]
+        check(measured([a - sign * harm * k for a, _, k in triples], direction=direction), base, allowed).rows[0]
         for harm in (0, 1)
     ]
     low, high = rows[0].low or 0.0, rows[0].high or 0.0
@@ -45,12 +46,12 @@ def test_the_order_of_cases_changes_nothing(pairs: list[tuple[float, float]], di
     videos = list(run.videos)
     dice.shuffle(videos)
     allowed = tolerances.Tolerances(metrics={"score": tolerances.Tolerance(absolute=0.05)})
-    assert gate.check(run.model_copy(update={"videos": tuple(videos)}), base, allowed) == gate.check(run, base, allowed)
+    assert check(run.model_copy(update={"videos": tuple(videos)}), base, allowed) == check(run, base, allowed)
 
 
 def test_two_sides_exchanged_turn_worse_into_better() -> None:
     high, low = measured([0.8, 0.9, 0.85, 0.7]), measured([0.2, 0.3, 0.1, 0.15])
-    verdicts = [gate.check(a, b, tolerances.Tolerances()).rows[0].verdict for a, b in ((high, low), (low, high))]
+    verdicts = [check(a, b, tolerances.Tolerances()).rows[0].verdict for a, b in ((high, low), (low, high))]
     assert verdicts == ["better", "worse"]
 
 
@@ -109,7 +110,7 @@ def test_a_true_loss_of_the_noises_size_is_found() -> None:
     for draw in range(50):
         values = np.random.default_rng(draw).normal(-1, 1, 40)
         base = measured([0.0] * 40)
-        found += gate.check(measured(list(values)), base, tolerances.Tolerances()).exit_code()
+        found += check(measured(list(values)), base, tolerances.Tolerances()).exit_code()
     assert found >= 48
 
 

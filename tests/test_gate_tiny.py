@@ -11,10 +11,11 @@ from itertools import pairwise
 
 import pytest
 from conftest import ROOT
-from fastvmt.reports import baseline, gate, tolerances
-from fastvmt.reports.baseline import Measured
+from fastvmt.reports.gate import baseline, tolerances
+from fastvmt.reports.gate.baseline import Measured
+from fastvmt.reports.gate.check import check
+from fastvmt.reports.gate.verdicts import Outcome
 from fastvmt.reports.tidy import gather
-from fastvmt.reports.verdicts import Outcome
 from helpers import ENV, command
 
 STORED = ROOT / "tests" / "data" / "gate-tiny.json"
@@ -43,7 +44,7 @@ def judged(made: Measured, label: str) -> Outcome:
     videos = [v.model_copy(update={"method": "fastvmt"}) if v.method == label else v for v in videos]
     methods = {"fastvmt" if k == label else k: f for k, f in made.methods.items() if k not in others}
     run = made.model_copy(update={"videos": tuple(videos), "methods": methods})
-    return gate.check(run, baseline.read(STORED), tolerances.read(ROOT / "gate.toml"))
+    return check(run, baseline.read(STORED), tolerances.read(ROOT / "gate.toml"))
 
 
 def worse(outcome: Outcome) -> set[tuple[str, str]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from conftest import SHARED
-from fastvmt.reports import published
-from fastvmt.reports.published import Published
+from fastvmt.reports.tables import published
+from fastvmt.reports.tables.published import Published
 
 from fastvmt import metric_specs, registry, specs
 from fastvmt.errors import SpecError

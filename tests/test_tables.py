@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_runs import make_run, make_setting, make_spec, share
-from fastvmt.reports import beside, bundle, compare, views, views_ablation
+from fastvmt.reports import bundle
+from fastvmt.reports.tables import ablation, beside, compare, views
+from fastvmt.reports.tables.view import Cell, Column, Line, marked
 from fastvmt.reports.tidy import COLUMNS, gather
-from fastvmt.reports.view import Cell, Column, Line, marked
 from helpers import bench
 
 from fastvmt import ablate, specs
@@ -182,8 +183,8 @@ def test_ablations_are_read_from_parameters(tmp_path: Path) -> None:
     shape = Shape(blocks=8, heads=4, grid=(7, 8, 8), sigmas=make_setting().sigmas)
     forms = [specs.resolve(label, shape, {"fastvmt": {"window": 5, "tile": "2x2"}}) for label in FORMS]
     tidy = gather([make_run(tmp_path / "r", 3, forms, metrics=metrics, values=value, videos=False)])
-    assert views_ablation.bases(tidy) == ["fastvmt"]
-    found = {view.id: view for view in views_ablation.all_of(tidy)}
+    assert ablation.bases(tidy) == ["fastvmt"]
+    found = {view.id: view for view in ablation.all_of(tidy)}
     table = found["ablation-fastvmt"]
     assert table.lines[0].note == "base" and table.line("fastvmt:no-window-loss").group == "loss"
     assert table.cell("fastvmt:no-step-skip", "time_ratio").value == pytest.approx(2.5)

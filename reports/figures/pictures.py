@@ -1,0 +1,160 @@
+"""Every figure of a run: which numbers go into it, and where it is written. How it looks is ``draw.py``'s."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fastvmt.reports.figures import draw
+from fastvmt.reports.figures.style import Drawn
+from fastvmt.reports.page.write import Picture
+from fastvmt.reports.table import first_presets
+from fastvmt.reports.tables import ablation, views
+from fastvmt.reports.tables.view import View
+from fastvmt.reports.tidy import STAGE, Tidy
+
+from fastvmt.errors import UserError
+from fastvmt.store import slug
+
+QUALITY = ("trajectory", "motion_fidelity_moving", "motion_fidelity")
+"""What stands for quality against time: the first of these that the run has."""
+LOGGED_VIDEOS = 64
+"""Videos of one method whose logs go into a figure; more would not change it."""
+FORMATS = ("png", "svg", "pdf")
+
+
+def draw_all(tidy: Tidy, folder: Path, say: Callable[[str], None] = lambda line: None) -> list[Picture]:
+    """Draw what the run has the numbers for into ``folder``; ``say`` gets a sentence for each figure that it has not."""
+    found = []
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, make in _wanted(tidy):
+        try:
+            drawn = make()
+        except UserError as error:
+            say(f"{name} is not drawn: {error}")
+            continue
+        paths = draw.save(drawn, folder / name, FORMATS)
+        found.append(Picture(name, next(p for p in paths if p.suffix == ".svg"), drawn.alt, drawn.caption))
+    return found
+
+
+def _wanted(tidy: Tidy) -> Iterator[tuple[str, Callable[[], Drawn]]]:
+    yield "quality-time", lambda: quality_time(tidy)
+    yield "stages", lambda: stage_bars(tidy)
+    yield "correspondence", lambda: correspondence(tidy)
+    for base in ablation.bases(tidy) or _guided(tidy)[:1]:
+        name = slug(base)
+        yield f"ablation-{name}", lambda base=base: ablation_bars(ablation.ablation(tidy, base))  # type: ignore[misc]
+        yield f"vbench-{name}", lambda base=base: vbench_bars(tidy, base)  # type: ignore[misc]
+        yield f"gradients-{name}", lambda base=base: gradients(tidy, base)  # type: ignore[misc]
+        yield f"skip-paths-{name}", lambda base=base: skip_paths(tidy, base)  # type: ignore[misc]
+
+
+def _guided(tidy: Tidy) -> list[str]:
+    return [label for label, spec in tidy.methods.items() if not spec.control]
+
+
+def quality_time(tidy: Tidy) -> Drawn:
+    """Quality against seconds, a point a method; forms of one method only where there is nothing else to compare."""
+    names = views.metrics_of(tidy, QUALITY)
+    times = views.metrics_of(tidy, ("time",))
+    if not names or not times:
+        raise UserError("the run has no time or no measure of motion")
+    forms = {c.label for base in ablation.bases(tidy) for c in ablation.changes(tidy, base)}
+    labels = first_presets(tidy)
+    main = [label for label in labels if label not in forms]
+    shown = main if sum(not tidy.methods[label].control for label in main) > 1 else labels
+    view = views.build(tidy, "", "", views.lines_of(tidy, shown), [times[0], names[0]])
+    points = [
+        {"label": line.head, "control": not line.ranked, "n": line.cells[1].n,
+         "seconds": line.cells[0].value, "seconds_low": line.cells[0].low, "seconds_high": line.cells[0].high,
+         "quality": line.cells[1].value, "quality_low": line.cells[1].low, "quality_high": line.cells[1].high}
+        for line in view.lines
+    ]  # fmt: skip
+    return draw.quality_time(points, names[0], tidy.metrics[names[0]].direction)
+
+
+def stage_bars(tidy: Tidy) -> Drawn:
+    """Mean seconds by stage; loading apart."""
+    view = views.stages(tidy, first_presets(tidy))
+    rows: dict[str, dict[str, float]] = {}
+    n = 0
+    for line in view.lines:
+        cells = {c.key[len(STAGE) :]: cell for c, cell in zip(view.columns, line.cells, strict=True) if c.key.startswith(STAGE)}
+        rows[line.head] = {k: cell.value for k, cell in cells.items() if cell.value is not None and k != "load"}
+        n = max([n, *(cell.n for cell in cells.values())])
+    return draw.stage_bars(rows, n, "mean seconds")
+
+
+def ablation_bars(view: View) -> Drawn:
+    """A panel for each column of an ablation table."""
+    metrics = []
+    for at, c in enumerate(view.columns):
+        if c.key != "time_ratio":
+            parts = ([getattr(line.cells[at], k) for line in view.lines] for k in ("value", "low", "high"))
+            metrics.append((c.head + (f" [{c.unit}]" if c.unit else ""), c.direction, *parts))
+    n = max((cell.n for line in view.lines for cell in line.cells), default=0)
+    base = next((at for at, line in enumerate(view.lines) if line.note == "base"), 0)
+    return draw.ablation_bars([line.head for line in view.lines], metrics, n=n, base=base)  # type: ignore[arg-type]
+
+
+def vbench_bars(tidy: Tidy, base: str) -> Drawn:
+    """The paper's Figure 7: the method without each of its parts, by VBench."""
+    view = ablation.vbench(tidy, base)
+    if view is None:
+        raise UserError("the run has no VBench dimension, or no form of the method without one of its parts")
+    return ablation_bars(view)
+
+
+def _logs(tidy: Tidy, label: str) -> Iterator[tuple[tuple[str, int], dict[str, Any]]]:
+    """(case, seed) and log of the method's first videos."""
+    seen = 0
+    for store in tidy.stores:
+        for job in store.config().jobs():
+            if job.method.label == label and seen < LOGGED_VIDEOS and (artefact := store.artefact(job)):
+                seen += 1
+                yield (job.case_id, job.seed), artefact.log
+
+
+def _fully_logged(tidy: Tidy, base: str) -> str:
+    """The form that computes every gradient afresh and differs in nothing else, or the base itself."""
+    for change in ablation.changes(tidy, base):
+        if change.params == ("interval",) and change.spec.params["interval"] == 1:
+            return change.label
+    return base
+
+
+def gradients(tidy: Tidy, base: str) -> Drawn:
+    """Figure 2b: how alike the gradients of one guided step are."""
+    label = _fully_logged(tidy, base)
+    found = [log["gradients"] for _, log in _logs(tidy, label) if isinstance(log.get("gradients"), dict)]
+    return draw.gradient_similarity(found)
+
+
+def skip_paths(tidy: Tidy, base: str) -> Drawn:
+    """Figure 3: the latent's path under growing skip, from runs that differ in the interval alone."""
+    spec = tidy.methods[base]
+    labels = {int(spec.params["interval"]): base} if "interval" in spec.params else {}
+    for change in ablation.changes(tidy, base):
+        if change.params == ("interval",):
+            labels[int(change.spec.params["interval"])] = change.label
+    paths: dict[tuple[str, int], dict[int, Any]] = {}
+    for interval, label in sorted(labels.items()):
+        for video, log in _logs(tidy, label):
+            if isinstance(log.get("path"), dict):
+                paths.setdefault(video, {})[interval] = log["path"]["sketch"]
+    complete = [found for found in paths.values() if len(found) == len(labels)]
+    if not complete:
+        raise UserError("no video was made with several intervals; bench ablate runs them")
+    return draw.skip_paths(complete[0], complete[1:])
+
+
+def correspondence(tidy: Tidy) -> Drawn:
+    """Figure 9: how well queries and keys of each block follow known motion, from the run's probe."""
+    path = tidy.stores[0].root / "probes" / "correspondence.json"
+    if not path.exists():
+        raise UserError("the backbone was not probed; bench ablate and bench paper do it")
+    facts = json.loads(path.read_text())
+    return draw.correspondence(facts["levels"], facts["forms"], facts["share"])

@@ -1,0 +1,217 @@
+"""What a run measured, as one small file that later runs are compared with: every value by method, case and seed.
+
+    from fastvmt.reports.gate import baseline
+    kept = baseline.of(gather([Path("runs/a")]))
+    baseline.write(Path("baseline.json"), kept)
+    baseline.read(Path("baseline.json")) == kept    # True
+
+A gate compares two of these (``Measured``): one read from a file, one just made from a run. Means are never stored: pairs are
+formed by case and seed, and what has no value keeps the reason.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pydantic import ValidationError
+
+from fastvmt.atomic import write_atomic
+from fastvmt.errors import NotComparable, StoreError
+from fastvmt.model import Artefact, Frozen, Setting
+
+if TYPE_CHECKING:
+    from fastvmt.reports.tidy import Tidy
+
+FORMAT = 1
+NAMED = 5
+"""Videos or cases named in a sentence; the rest are counted."""
+Direction = Literal["up", "down", "none"]
+Key = tuple[str, int]
+"""Case and seed."""
+
+
+class MetricFacts(Frozen):
+    """What a metric's numbers are: equal identities may be compared."""
+
+    identity: dict[str, Any]
+    direction: Direction
+    timing: bool
+    unit: str = ""
+    decimals: int = 3
+
+
+class MethodFacts(Frozen):
+    identity: dict[str, Any]
+    preset: str = ""
+    control: bool = False
+
+
+class Video(Frozen):
+    """One job. ``frames_digest`` is empty where there is no video; ``gaps`` says why a metric has no value."""
+
+    method: str
+    case: str
+    seed: int
+    frames_digest: str = ""
+    device: str = ""
+    software: int = -1
+    """Index into ``Measured.software``."""
+    busy: bool = False
+    """Other programs used the device meanwhile."""
+    failed: str = ""
+    """The kind of failure, where there is no video for that reason."""
+    values: dict[str, float] = {}
+    gaps: dict[str, str] = {}
+    stages: dict[str, float] = {}
+    """Seconds; empty for a video taken over from another run, whose seconds belong elsewhere."""
+
+    def seconds(self, stage: str = "") -> float | None:
+        """Of one stage, or of the whole video without loading; None where they are not known."""
+        if stage:
+            return self.stages.get(stage)
+        if "time" in self.values:
+            return self.values["time"]
+        return sum(v for k, v in self.stages.items() if k != "load") or None
+
+
+class Measured(Frozen):
+    """Everything of a run that a later one can be compared with."""
+
+    format: int = FORMAT
+    title: str
+    suite: str
+    suite_digest: str
+    setting: Setting
+    device: str
+    """``cpu`` or ``cuda``: ratios of times are compared only where it agrees; the device's name stands at each video."""
+    references: dict[str, str]
+    """By case: digest of the reference's frames, the unit of analysis."""
+    metrics: dict[str, MetricFacts]
+    methods: dict[str, MethodFacts]
+    software: tuple[dict[str, str], ...] = ()
+    videos: tuple[Video, ...]
+
+    def of_method(self, label: str) -> dict[Key, Video]:
+        return {(v.case, v.seed): v for v in self.videos if v.method == label}
+
+    def incomplete(self) -> list[str]:
+        """One phrase for every video that is not there and every number whose metric failed."""
+        found = []
+        for v in self.videos:
+            name = f"{v.method} {v.case} seed {v.seed}"
+            if not v.frames_digest:
+                found.append(f"{name}: {f'failed ({v.failed})' if v.failed else 'not made'}")
+            else:
+                found += [f"{name}: {m} {why}" for m, why in v.gaps.items() if why in ("failed", "missing")]
+        return found
+
+
+def named(phrases: list[str]) -> str:
+    """The first few phrases and how many more there are."""
+    more = f" and {len(phrases) - NAMED} more" if len(phrases) > NAMED else ""
+    return ", ".join(phrases[:NAMED]) + more
+
+
+def of(tidy: Tidy) -> Measured:
+    """What the gathered runs measured."""
+    values, gaps = _numbers(tidy)
+    software: list[dict[str, str]] = []
+    videos: dict[str, Video] = {}
+    for store in tidy.stores:
+        failures = store.failures()
+        for job in store.config().jobs():
+            artefact = store.artefact(job)
+            if job.key in videos and (videos[job.key].frames_digest or artefact is None):
+                continue
+            facts: dict[str, Any] = {"method": job.method.label, "case": job.case_id, "seed": job.seed}
+            if artefact:
+                facts |= _facts(artefact, software)
+            elif job.key in failures:
+                facts["failed"] = failures[job.key].kind
+            numbers = values.get(job.key, {})
+            videos[job.key] = Video(
+                **facts, values=numbers, gaps={k: w for k, w in gaps.get(job.key, {}).items() if k not in numbers}
+            )
+    return Measured(
+        title=tidy.title, suite=tidy.suite.name, suite_digest=tidy.suite.digest(), setting=tidy.setting, device=tidy.device,
+        references={c.id: c.reference.frames_digest[:16] for c in tidy.cases.values()},
+        metrics={
+            k: MetricFacts(
+                identity=tidy.identities.get(k) or m.identity(), direction=cast(Direction, m.direction), timing=m.timing,
+                unit=m.unit, decimals=m.decimals,
+            )
+            for k, m in tidy.metrics.items()
+        },
+        methods={k: MethodFacts(identity=s.identity(), preset=s.preset, control=s.control) for k, s in tidy.methods.items()},
+        software=tuple(software), videos=tuple(videos.values()),
+    )  # fmt: skip
+
+
+def _numbers(tidy: Tidy) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]]]:
+    """By job key: values by metric, and why a metric has none."""
+    values: dict[str, dict[str, float]] = {}
+    gaps: dict[str, dict[str, str]] = {}
+    for metric in tidy.metrics:
+        rows = tidy.of(metric)
+        for job, value, status in zip(rows["job"], rows["value"], rows["status"], strict=True):
+            if status == "ok" and math.isfinite(value):
+                values.setdefault(job, {})[metric] = float(value)
+            else:
+                gaps.setdefault(job, {})[metric] = "undefined" if status == "ok" else str(status)
+    return values, gaps
+
+
+def _facts(artefact: Artefact, software: list[dict[str, str]]) -> dict[str, Any]:
+    if artefact.software not in software:
+        software.append(artefact.software)
+    return {
+        "frames_digest": artefact.frames_digest, "device": artefact.device, "software": software.index(artefact.software),
+        "stages": {} if artefact.reused_from else artefact.stages, "busy": bool(artefact.busy and not artefact.reused_from),
+    }  # fmt: skip
+
+
+def write(path: Path, measured: Measured) -> None:
+    """Whole or not at all; a line for each video, so that two baselines can be compared by ``diff``."""
+    data = measured.model_dump(mode="json")
+    videos = [json.dumps(v.model_dump(mode="json", exclude_defaults=True), ensure_ascii=False) for v in measured.videos]
+    del data["videos"]
+    head = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False).rstrip("\n}")
+    body = ",\n  ".join(videos)
+    try:
+        write_atomic(path, f'{head},\n "videos": [\n  {body}\n ]\n}}\n')
+    except OSError as error:
+        raise StoreError(
+            f"{path}: the baseline cannot be written ({error.strerror}). Name a file in a folder that exists."
+        ) from None
+
+
+def read(path: Path) -> Measured:
+    """A stored baseline.
+
+    Raises:
+        NotComparable: when there is none.
+        StoreError: when it is damaged or of another format.
+    """
+    try:
+        raw = json.loads(path.read_text())
+    except OSError as error:
+        raise NotComparable(
+            f"{path}: the baseline cannot be read ({error.strerror}); nothing was compared. "
+            "Make one with `bench baseline write RUN --out FILE`."
+        ) from None
+    except ValueError as error:
+        raise StoreError(f"{path}: not valid JSON ({error}). Restore the baseline, or write it again.") from None
+    found = raw.get("format") if isinstance(raw, dict) else None
+    if found != FORMAT:
+        raise StoreError(
+            f"{path}: a baseline of format {found}; this version reads {FORMAT}. Write it again with `bench baseline write`."
+        )
+    try:
+        return Measured.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise StoreError(f"{path}: {place}: {first['msg']}. Restore the baseline, or write it again.") from None

@@ -1,0 +1,211 @@
+"""Is a run worse than a baseline? Decided by intervals over reference clips, never by single numbers (``verdicts``).
+
+from fastvmt.reports.gate import baseline, tolerances
+from fastvmt.reports.gate.check import check
+found = check(baseline.of(gather([run])), baseline.read(file), tolerances.read(toml))
+found.exit_code()    # 0 nothing worse, 1 worse, 4 nothing was compared
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+
+from fastvmt.reports.gate import inside
+from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Video, named
+from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
+from fastvmt.reports.gate.verdicts import VIDEOS, Gains, Outcome, Row, judged
+from fastvmt.reports.statistics import mean_interval
+
+from fastvmt.errors import SpecError
+
+
+def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> Outcome:
+    """Every verdict the tolerances ask for, in their order."""
+    refused = _refusal(run, base) if base else ""
+    rows: list[Row] = []
+    notes: list[str] = []
+    if base and not refused:
+        rows += _videos(run, base)
+        notes += _notes(run, base)
+    why = refused or ("" if base else "no baseline was given")
+    rows += _metric_rows(run, base, tolerances, why)
+    for wish in tolerances.speed_up:
+        rows += inside.speed_up(run, base, wish, why)
+    rows += [inside.better(run, wish) for wish in tolerances.better]
+    return Outcome(run.title, tuple(rows), tuple(notes), refused)
+
+
+# --- what can be compared at all --------------------------------------------------------------------------------------
+
+
+def _refusal(run: Measured, base: Measured) -> str:
+    if run.suite_digest != base.suite_digest:
+        return (
+            f"the run is of another suite ({run.suite} {run.suite_digest[:12]}) than the baseline "
+            f"({base.suite} {base.suite_digest[:12]})"
+        )
+    if run.setting != base.setting:
+        names = [k for k in type(run.setting).model_fields if getattr(run.setting, k) != getattr(base.setting, k)]
+        both = f" ({run.setting.fairness} and {base.setting.fairness})" if "protocol" in names or "budget" in names else ""
+        return f"run and baseline differ in {', '.join(names)}{both}"
+    return ""
+
+
+def _notes(run: Measured, base: Measured) -> list[str]:
+    notes = []
+    devices = [sorted({v.device for v in side.videos if v.device}) for side in (run, base)]
+    if devices[0] != devices[1]:
+        notes.append(f"made on another device: {', '.join(devices[0])}; the baseline on {', '.join(devices[1])}.")
+    for words, side in (("the run's", run), ("the baseline's", base)):
+        if busy := sum(v.busy for v in side.videos):
+            notes.append(
+                f"{busy} of {words} {len(side.videos)} videos were made on a busy machine; do not trust seconds, only ratios."
+            )
+    packages = [{k: v for s in side.software for k, v in s.items()} for side in (run, base)]
+    if changed := [f"{k} {packages[1][k]} → {v}" for k, v in packages[0].items() if packages[1].get(k, v) != v]:
+        notes.append(f"other software than the baseline's: {', '.join(changed)}.")
+    for label, facts in run.methods.items():
+        before = base.methods.get(label)
+        if before and before.identity != facts.identity:
+            notes.append(f"{label}: {_differing(before.identity, facts.identity)} changed since the baseline.")
+    return notes
+
+
+def _differing(before: dict[str, object], now: dict[str, object]) -> str:
+    found = []
+    for key in sorted(before.keys() | now.keys()):
+        a, b = before.get(key), now.get(key)
+        if isinstance(a, dict) and isinstance(b, dict) and a != b:
+            found.append(_differing(a, b))
+        elif a != b:
+            found.append(f"{key} ({a} → {b})")
+    return ", ".join(found)
+
+
+def _videos(run: Measured, base: Measured) -> list[Row]:
+    """A row for each method that has lost videos to failures since the baseline."""
+    rows = []
+    for label in base.methods:
+        now = run.of_method(label)
+        had = {k for k, v in base.of_method(label).items() if v.frames_digest}
+        lost = [f"{k[0]} seed {k[1]} ({now[k].failed})" for k in sorted(had & now.keys()) if now[k].failed]
+        if lost:
+            sentence = f"{len(lost)} of {len(had)} videos that the baseline has failed: {named(lost)}"
+            rows.append(Row(VIDEOS, label, "worse", sentence, n=len(had), clips=len({run.references[k[0]] for k in had})))
+    return rows
+
+
+# --- metrics against the baseline --------------------------------------------------------------------------------------
+
+
+def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, why: str) -> list[Row]:
+    known = (base.metrics if base else {}) | run.metrics
+    methods = {k: m.control for side in (base, run) if side for k, m in side.methods.items()}
+    taken: set[tuple[str, str]] = set()
+    rows: list[Row] = []
+    for pattern in tolerances.patterns:
+        labels = [m for m in known if fnmatchcase(m, pattern) or m == pattern]
+        plain = [m for m in labels if known[m].direction == "none"]
+        if pattern in plain:
+            raise SpecError(
+                f"tolerance for '{pattern}': neither more nor less of it is better, so it cannot be worse. Leave it out."
+            )
+        pairs = [
+            (m, label) for m in labels if m not in plain for label, control in methods.items()
+            if tolerances.under(pattern, known[m]).covers(label, control)
+        ]  # fmt: skip
+        if not pairs:
+            rows.append(Row(pattern, "", "not compared", "no metric and method of run or baseline match"))
+        for pair in pairs:
+            if pair not in taken:
+                taken.add(pair)
+                rows.append(_metric(run, base, *pair, tolerances.under(pattern, known[pair[0]]), why))
+    return rows
+
+
+def _metric(run: Measured, base: Measured | None, metric: str, label: str, allowed: Tolerance, why: str) -> Row:
+    if base is None or why or (why := _no_metric(run, base, metric, label)):
+        return Row(metric, label, "not compared", why)
+    now, before, facts = run.of_method(label), base.of_method(label), run.metrics[metric]
+    had = [k for k, v in before.items() if metric in v.values]
+    shared = [k for k in had if k in now and metric in now[k].values]
+    if facts.timing:
+        shared = [k for k in shared if now[k].device == before[k].device]
+        if had and not shared:
+            return Row(metric, label, "not compared", _no_seconds(now, before, had, metric))
+    lost = [k for k in had if k not in shared]
+    names = named([f"{k[0]} seed {k[1]} ({_gap(now.get(k), metric)})" for k in lost])
+    missing = f"; without {len(lost)} of {len(had)}: {names}" if lost else ""
+    gaps = [now[k].gaps.get(metric) for k in lost if k in now and now[k].frames_digest]
+    if "failed" in gaps:
+        sentence = f"the metric now fails on {gaps.count('failed')} of {len(had)} videos{missing}"
+        return Row(metric, label, "worse", sentence, n=len(shared))
+    if not shared:
+        # A mean over nothing cannot be worse, and a method that left nothing to measure is.
+        gone = gaps.count("undefined") == len(had) > 1
+        return Row(metric, label, "worse" if gone else "not compared", f"no video has a number on both sides{missing}")
+    if not lost and not facts.timing and all(_same(now[k], before[k], metric) for k in shared):
+        clips = len({k[0] for k in shared})
+        return Row(metric, label, "identical", f"the same {len(shared)} videos and numbers", 0.0, n=len(shared), clips=clips)
+    a, b = ([side[k].values[metric] for k in shared] for side in (now, before))
+    clip = [run.references[k[0]] for k in shared]
+    row = judged(metric, label, _gains(a, b, clip, facts, allowed), _means(a, b, clip, facts), facts, missing)
+    if "undefined" in gaps and row.verdict in ("same", "better"):
+        return replace(row, verdict="unclear")
+    return row
+
+
+def _same(a: Video, b: Video, metric: str) -> bool:
+    return a.frames_digest == b.frames_digest and a.values[metric] == b.values[metric]
+
+
+def _no_metric(run: Measured, base: Measured, metric: str, label: str) -> str:
+    for words, side in (("the run", run), ("the baseline", base)):
+        if label not in side.methods:
+            return f"{words} has no method of this name"
+        if metric not in side.metrics:
+            return f"{words} was not scored with it"
+    if run.methods[label].preset != base.methods[label].preset:
+        return f"another preset ({base.methods[label].preset} → {run.methods[label].preset})"
+    a, b = base.metrics[metric].identity, run.metrics[metric].identity
+    return f"another metric under this name: {_differing(a, b)}" if a != b else ""
+
+
+def _no_seconds(now: dict[Key, Video], before: dict[Key, Video], had: Sequence[Key], metric: str) -> str:
+    devices = [sorted({side[k].device for k in had if k in side and side[k].device}) for side in (before, now)]
+    if devices[0] != devices[1] and devices[1]:
+        return f"another device (baseline: {', '.join(devices[0])}; run: {', '.join(devices[1])})"
+    reasons = sorted({_gap(now.get(k), metric) for k in had})
+    return f"no video has a number on both sides ({', '.join(reasons)})"
+
+
+def _gap(video: Video | None, metric: str) -> str:
+    """Why a video has no number, in a word or two."""
+    if video is None:
+        return "not in the run"
+    if not video.frames_digest:
+        return video.failed or "not made"
+    words = {"elsewhere": "taken over from another run", "missing": "not scored"}
+    gap = video.gaps.get(metric, "missing")
+    return "another device" if metric in video.values else words.get(gap, gap)
+
+
+def _gains(a: list[float], b: list[float], clips: list[str], facts: MetricFacts, allowed: Tolerance) -> Gains:
+    """Run ``a`` over baseline ``b``. A relative tolerance of times is one of ratios, of scores one of the baseline's mean."""
+    sign = -1.0 if facts.direction == "down" else 1.0
+    if allowed.relative is not None and facts.timing and min(*a, *b) > 0:
+        values = tuple(sign * (math.log(x) - math.log(y)) for x, y in zip(a, b, strict=True))
+        return Gains(
+            values, tuple(clips), math.log1p(allowed.relative) if sign < 0 else -math.log1p(-allowed.relative), log=True
+        )
+    share = 0.0 if allowed.relative is None else allowed.relative * abs(mean_interval(b, clips).value)
+    values = tuple(sign * (x - y) for x, y in zip(a, b, strict=True))
+    return Gains(values, tuple(clips), share if allowed.absolute is None else allowed.absolute)
+
+
+def _means(a: list[float], b: list[float], clips: list[str], facts: MetricFacts) -> str:
+    before, now = (f"{mean_interval(side, clips).value:.{facts.decimals}f}" for side in (b, a))
+    return f"{before} → {now}{' ' + facts.unit if facts.unit else ''}"

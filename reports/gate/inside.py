@@ -1,0 +1,99 @@
+"""Checks of the gate inside one run: speed-up of one method over another, and one method better than another.
+
+Both sides of a ratio were made on one machine, so a floor under it holds on any; so does the comparison of the run's ratio with
+the baseline's, as far as the two machines share a kind of device.
+"""
+
+from __future__ import annotations
+
+import math
+
+from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts
+from fastvmt.reports.gate.tolerances import Better, SpeedUp
+from fastvmt.reports.gate.verdicts import Gains, Row, floored, judged
+from fastvmt.reports.statistics import mean_interval
+
+from fastvmt.errors import SpecError
+
+
+def _logs(side: Measured, wish: SpeedUp) -> dict[Key, float]:
+    """By case and seed: logarithm of seconds of ``over`` by seconds of ``of``, both made on one device."""
+    of, over = side.of_method(wish.of), side.of_method(wish.over)
+    found = {}
+    for key in of.keys() & over.keys():
+        a, b = of[key].seconds(wish.stage), over[key].seconds(wish.stage)
+        if a and b and of[key].device == over[key].device:
+            found[key] = math.log(b / a)
+    return dict(sorted(found.items()))
+
+
+def speed_up(run: Measured, base: Measured | None, wish: SpeedUp, why: str) -> list[Row]:
+    here = _logs(run, wish)
+    absent = [m for m in (wish.of, wish.over) if m not in run.methods]
+    none = (
+        f"the run has no method {' and no method '.join(absent)}"
+        if absent
+        else f"no pair has seconds of both{' in stage ' + wish.stage if wish.stage else ''}"
+    )
+    rows = []
+    if wish.at_least is not None:
+        name = f"{wish.name}: floor"
+        if not here:
+            rows.append(Row(name, wish.of, "not compared", none))
+        else:
+            clips = tuple(run.references[k[0]] for k in here)
+            gains = Gains(tuple(here.values()), clips, 0.0, True, math.log(wish.at_least))
+            words = f"speed-up {{}}, at least {wish.at_least:g} is asked for{_without(run, wish.of, len(here))}"
+            rows.append(floored(name, wish.of, gains, words, 2))
+    if wish.relative is not None:
+        rows.append(_against(run, base, wish, here, why or ("" if here else none)))
+    return rows
+
+
+def _against(run: Measured, base: Measured | None, wish: SpeedUp, here: dict[Key, float], why: str) -> Row:
+    """The speed-up against the baseline's own one; the machine cancels out in each."""
+    name, relative = f"{wish.name}: against baseline", wish.relative or 0.0
+    if not why and base and run.device != base.device:
+        why = f"another kind of device (baseline: {base.device}; run: {run.device})"
+    before = _logs(base, wish) if base else {}
+    shared = [k for k in here if k in before]
+    if why or not shared:
+        return Row(name, wish.of, "not compared", why or "the baseline has no seconds of both methods for these cases")
+    gains = Gains(
+        tuple(here[k] - before[k] for k in shared),
+        tuple(run.references[k[0]] for k in shared),
+        -math.log1p(-relative),
+        log=True,
+    )
+    a, b = (math.exp(mean_interval([side[k] for k in shared], gains.clips).value) for side in (here, before))
+    facts = MetricFacts(identity={}, direction="up", timing=True, decimals=2)
+    return judged(name, wish.of, gains, f"{b:.2f} → {a:.2f}", facts, "")
+
+
+def better(run: Measured, wish: Better) -> Row:
+    name = f"{wish.metric} over {wish.than}"
+    absent = [m for m in (wish.of, wish.than) if m not in run.methods]
+    if absent or wish.metric not in run.metrics:
+        why = f"the run has no method {absent[0]}" if absent else f"the run was not scored with {wish.metric}"
+        return Row(name, wish.of, "not compared", why)
+    facts = run.metrics[wish.metric]
+    if facts.direction == "none":
+        raise SpecError(f"[[better]] metric '{wish.metric}': neither more nor less of it is better. Choose another metric.")
+    of, than = (
+        {k: v.values[wish.metric] for k, v in run.of_method(m).items() if wish.metric in v.values} for m in (wish.of, wish.than)
+    )
+    shared = sorted(of.keys() & than.keys())
+    if not shared:
+        return Row(name, wish.of, "not compared", "no case has a number of both methods")
+    sign = -1.0 if facts.direction == "down" else 1.0
+    gains = Gains(
+        tuple(sign * (of[k] - than[k]) for k in shared), tuple(run.references[k[0]] for k in shared), 0.0, floor=wish.by
+    )
+    words = f"better by {{}}, at least {wish.by:g} is asked for{_without(run, wish.of, len(shared))}"
+    return floored(name, wish.of, gains, words, facts.decimals)
+
+
+def _without(run: Measured, label: str, pairs: int) -> str:
+    """How many of a method's videos could not be paired: what failed must not go unsaid."""
+    planned = len(run.of_method(label))
+    return f"; without {planned - pairs} of {planned} videos" if pairs < planned else ""

@@ -1,0 +1,134 @@
+"""Verdicts of the gate and the rule behind them: the 95 % interval of mean gains over reference clips.
+
+Every comparison is reduced to *gains* (a positive one is better): differences of scores, or logarithms of ratios where the
+tolerance is a share of a time. Gains are paired by case and seed; a verdict is read off the interval of their mean, never
+off single numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from fastvmt.reports.gate.baseline import MetricFacts
+from fastvmt.reports.statistics import mean_interval
+from numpy.typing import NDArray
+
+Verdict = Literal["worse", "better", "same", "unclear", "identical", "not compared"]
+VERDICTS: tuple[Verdict, ...] = ("worse", "unclear", "not compared", "better", "same", "identical")
+"""What a reader looks for first comes first."""
+VIDEOS = "videos"
+
+
+@dataclass(frozen=True)
+class Gains:
+    """Paired gains with the clip of each. ``tolerance`` is on their scale; ``log``: they are logarithms of ratios."""
+
+    values: tuple[float, ...]
+    clips: tuple[str, ...]
+    tolerance: float
+    log: bool = False
+    floor: float | None = None
+    """What the mean must reach instead, for checks inside one run."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One verdict. ``value``, ``low`` and ``high`` are of run minus baseline (or of the ratio) as a reader knows them."""
+
+    metric: str
+    method: str
+    verdict: Verdict
+    sentence: str
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    n: int = 0
+    clips: int = 0
+    gains: Gains | None = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    title: str
+    rows: tuple[Row, ...]
+    notes: tuple[str, ...] = ()
+    refused: str = ""
+    """Why nothing could be compared with the baseline that was given, or ""."""
+
+    def of(self, verdict: Verdict) -> list[Row]:
+        return [r for r in self.rows if r.verdict == verdict]
+
+    def exit_code(self, strict: bool = False) -> int:
+        """1 worse; 4 nothing compared, or a baseline of another run; with ``strict`` what is unclear fails too."""
+        if self.of("worse"):
+            return 1
+        compared = [r for r in self.rows if r.verdict != "not compared"]
+        if self.refused or not compared:
+            return 4
+        return 1 if strict and self.of("unclear") else 0
+
+    def headline(self, strict: bool = False) -> str:
+        """One sentence: how it ended, and how often each verdict was given."""
+        counts = ", ".join(f"{n} {v}" for v in VERDICTS if (n := len(self.of(v))))
+        ends = {0: "nothing is worse", 1: "worse", 4: "could not compare"}
+        return f"{ends[self.exit_code(strict)]} ({counts or 'no check applies'})"
+
+
+def beyond(low: NDArray[np.float64], high: NDArray[np.float64], tolerance: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """The rule of the gate, on gains: worse where the whole interval lies under minus the tolerance."""
+    return high < -tolerance
+
+
+def decide(low: float, high: float, tolerance: float) -> Verdict:
+    """The verdict on gains whose mean has this interval.
+
+    >>> [decide(*ends, 0.1) for ends in ((-0.5, -0.2), (-0.3, 0.2), (-0.05, 0.05), (-0.05, 0.3), (0.02, 0.3))]
+    ['worse', 'unclear', 'same', 'same', 'better']
+    """
+    if math.isnan(low) or math.isnan(high):
+        return "unclear"
+    if beyond(np.array(low), np.array(high), np.array(tolerance)):
+        return "worse"
+    if low < -tolerance:
+        return "unclear"
+    return "better" if low > 0 and high > tolerance else "same"
+
+
+def judged(metric: str, label: str, gains: Gains, means: str, facts: MetricFacts, missing: str) -> Row:
+    found = mean_interval(gains.values, gains.clips)
+    verdict = decide(found.low, found.high, gains.tolerance)
+    sign = -1.0 if facts.direction == "down" else 1.0
+    ends = sorted((sign * found.low, sign * found.high))
+    value, low, high = (math.exp(v) if gains.log else v for v in (sign * found.value, *ends))
+    places = 3 if gains.log else facts.decimals + 1
+    sentence = f"{means}, {'ratio' if gains.log else 'difference'} {_interval(value, low, high, places, not gains.log)}"
+    allowed = math.exp(-sign * gains.tolerance) if gains.log else -sign * gains.tolerance
+    sentence += f", allowed to {allowed:.{places}f}" if gains.log else f", allowed to {allowed:+.{places}f}"
+    return _row(metric, label, verdict, sentence + missing, (value, low, high), gains)
+
+
+def _interval(value: float, low: float, high: float, places: int, signed: bool) -> str:
+    plus = "+" if signed else ""
+    text = f"{value:{plus}.{places}f}"
+    return text if math.isnan(low) else f"{text} [{low:{plus}.{places}f}, {high:{plus}.{places}f}]"
+
+
+def _row(metric: str, label: str, verdict: Verdict, sentence: str, ends: tuple[float, float, float], gains: Gains) -> Row:
+    clips, n = len(set(gains.clips)), len(gains.values)
+    why = "; one reference clip has no interval" if clips == 1 else ""
+    over = f" over {n} pair{'s' if n > 1 else ''} of {clips} clip{'s' if clips > 1 else ''}"
+    value, low, high = (None if math.isnan(v) else v for v in ends)
+    return Row(metric, label, verdict, sentence + over + why, value, low, high, n, clips, gains)
+
+
+def floored(name: str, label: str, gains: Gains, sentence: str, places: int) -> Row:
+    """Worse where the whole interval lies under the floor, unclear where the floor lies inside it."""
+    found = mean_interval(gains.values, gains.clips)
+    floor = gains.floor or 0.0
+    verdict = decide(found.low - floor, found.high - floor, 0.0)
+    verdict = "same" if verdict == "better" else verdict
+    value, low, high = (math.exp(v) if gains.log else v for v in (found.value, found.low, found.high))
+    return _row(name, label, verdict, sentence.format(_interval(value, low, high, places, False)), (value, low, high), gains)

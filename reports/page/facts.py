@@ -1,0 +1,110 @@
+"""What the report says about a run: what was run, each method's card, and the command that does it again."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+from fastvmt.reports.tidy import WORK, Tidy
+
+from fastvmt import registry
+from fastvmt.errors import SpecError
+from fastvmt.method_card import NO_CARD, MethodCard, card_of
+from fastvmt.model import MethodSpec
+
+
+@dataclass(frozen=True)
+class Card:
+    """A method as it was run."""
+
+    label: str
+    method: str
+    summary: str
+    source: str
+    control: bool
+    preset: str
+    params: tuple[tuple[str, str], ...]
+    made: int
+    planned: int
+    failed: int
+    about: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The method's own card, as names and sentences."""
+
+
+def facts(tidy: Tidy) -> list[tuple[str, str]]:
+    """What was run, as names and words."""
+    s = tidy.setting
+    planned = len(tidy.cases) * len(tidy.seeds) * len(tidy.methods)
+    kinds = Counter(c.category for c in tidy.cases.values())
+    devices = [d for d in dict.fromkeys(tidy.frame["device"].astype(str)) if d]
+    found = [
+        ("suite", tidy.suite.name),
+        ("cases", f"{len(tidy.cases)} ({', '.join(f'{n} {k}'.replace('_', ' ') for k, n in kinds.items())})"),
+        ("methods", str(len(tidy.methods))),
+        ("seeds", ", ".join(map(str, tidy.seeds))),
+        ("videos", f"{_made(tidy)} of {planned}"),
+        ("backbone", s.backbone),
+        ("size", f"width {s.width}, height {s.height}, {s.frames} frames"),
+        ("protocol", s.fairness.removeprefix("protocol ")),
+        ("sampling", f"{s.steps} steps ({s.solver}), guidance {s.guidance:g}, {s.dtype}"),
+        ("device", ", ".join(devices) or tidy.device),
+        ("run folders", ", ".join(store.root.resolve().name for store in tidy.stores)),
+        ("table digest", tidy.digest),
+        ("suite digest", tidy.suite_digest),
+        ("weights digest", s.weights_digest[:16]),
+    ]
+    return [(k, v) for k, v in found if v]
+
+
+def _made(tidy: Tidy) -> int:
+    return int((tidy.frame["metric"].astype(str) == WORK).sum())
+
+
+def method_cards(tidy: Tidy) -> list[Card]:
+    """A card for each method, in the run's order."""
+    planned = len(tidy.cases) * len(tidy.seeds)
+    work = tidy.of(WORK)
+    made = Counter(work["label"].astype(str)) if len(work) else Counter()
+    failed = tidy.frame[tidy.frame["status"] == "failed"]
+    without = failed[failed["frames_digest"] == ""].drop_duplicates("job")
+    fails = Counter(without["label"].astype(str))
+    return [_card(spec, made[label], planned, fails[label]) for label, spec in tidy.methods.items()]
+
+
+def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> Card:
+    try:
+        cls = registry.methods.get(spec.method)
+        said = spec.params.get("source") if spec.imported else ""
+        summary, source = str(cls.summary), str(said or cls.source)
+        about = () if spec.imported else _about(card_of(cls))
+    except SpecError:
+        summary, source, about = "", "", ()  # a plug-in of another machine: its numbers are still here
+    params = tuple((str(k), _words(v)) for k, v in spec.params.items())
+    return Card(spec.label, spec.method, summary, source, spec.control, spec.preset, params, made, planned, failed, about)
+
+
+def _about(card: MethodCard | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    if card is None:
+        return (("card", (NO_CARD,)),)
+    return tuple((k, tuple(v) if isinstance(v, list) else (str(v),)) for k, v in card.facts().items())
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_words(v) for v in value)
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def command(tidy: Tidy) -> str:
+    """The command that makes the same run, as far as a run folder knows it."""
+    s = tidy.setting
+    options = {
+        "methods": ",".join(k for k, m in tidy.methods.items() if not m.imported),
+        "suite": tidy.suite.name, "backbone": s.backbone,
+        "seeds": ",".join(map(str, tidy.seeds)), "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps,
+        "guidance": f"{s.guidance:g}", "protocol": s.protocol,
+        "budget": "" if s.budget is None else f"{s.budget:g}", "metrics": ",".join(tidy.metrics),
+    }  # fmt: skip
+    return " \\\n  ".join(["bench run", *(f"--{k} {shlex.quote(str(v))}" for k, v in options.items() if v != "")])

@@ -1,0 +1,226 @@
+"""The cases of a report: for each, its reference, what every method made of it, the numbers, and what is missing and why."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fastvmt.reports.page.atlas import Layout, Unreadable, still_name, tracks_name, write_clip
+from fastvmt.reports.page.charts import Heat, Lines
+from fastvmt.reports.page.logs import charts
+from fastvmt.reports.tidy import STAGE, WORK, Tidy
+
+from fastvmt.model import Case, Failure, Job
+from fastvmt.store import Store
+from fastvmt.video import read_lossless
+
+
+@dataclass(frozen=True)
+class Number:
+    """One metric of one video: ``text`` is printed; ``missing`` when it is a reason and not a number."""
+
+    name: str
+    label: str
+    text: str
+    unit: str
+    missing: bool = False
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One place of the gallery.
+
+    Attributes:
+        key: short, safe, unique within the case.
+        state: ``ok``, ``failed``, ``missing`` or ``unreadable``; why: in words when not ok.
+        files: atlases, as addresses from the case's page.
+    """
+
+    key: str
+    label: str
+    role: str
+    seed: int | None
+    state: str
+    why: str = ""
+    layout: Layout | None = None
+    files: tuple[str, ...] = ()
+    digest: str = ""
+    tracks: str = ""
+    numbers: tuple[Number, ...] = ()
+    charts: tuple[Lines | Heat, ...] = ()
+    width: int = 0
+    height: int = 0
+    fps: float = 15.0
+
+    def data(self) -> dict[str, Any]:
+        """What the page's script needs."""
+        layout = self.layout
+        return {
+            "key": self.key, "seed": self.seed, "files": list(self.files), "digest": self.digest[:16], "tracks": self.tracks,
+            "frames": layout.frames if layout else 0, "columns": layout.columns if layout else 0,
+            "rows": layout.rows if layout else 0, "w": layout.width if layout else 0, "h": layout.height if layout else 0,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A job that has no video, and why."""
+
+    case: Case
+    page: str
+    label: str
+    seed: int
+    failure: Failure
+
+
+@dataclass
+class CasePage:
+    """A case with everything its page shows."""
+
+    case: Case
+    page: str
+    shown: list[Shown] = field(default_factory=list)
+    still: str = ""
+    failed: int = 0
+    missing: int = 0
+
+    @property
+    def charted(self) -> list[Shown]:
+        return [s for s in self.shown if s.charts]
+
+
+def page_name(case_id: str) -> str:
+    """A file name for a case that is safe on every system, whatever its id: never the id itself."""
+    readable = re.sub(r"[^a-z0-9]+", "-", case_id.lower()).strip("-")[:40] or "case"
+    return f"{readable}-{hashlib.sha256(case_id.encode('utf-8', 'replace')).hexdigest()[:10]}.html"
+
+
+def short_names(labels: Sequence[str]) -> dict[str, str]:
+    """Labels without what follows their first ``:name=``, where that leaves them different."""
+    short = {label: re.split(r":[a-z_]+=", label)[0] for label in labels}
+    taken = list(short.values())
+    return {label: name if taken.count(name) == 1 else label for label, name in short.items()}
+
+
+class Gallery:
+    """Reads the runs case by case, so that a thousand cases need no more memory than one."""
+
+    def __init__(self, tidy: Tidy, clips: Path, tracks: bool) -> None:
+        self.tidy, self.clips, self.tracks = tidy, clips, tracks
+        self.failures: list[Failed] = []
+        self._found_failures = {id(s): s.failures() for s in tidy.stores}
+        self._jobs: dict[str, list[tuple[Store, Job]]] = {}
+        for store in tidy.stores:
+            for job in store.config().jobs():
+                self._jobs.setdefault(job.case_id, []).append((store, job))
+        self._short = short_names(list(tidy.metrics))
+        self._numbers = self._all_numbers()
+        self.written = 0
+
+    def _all_numbers(self) -> dict[str, list[Number]]:
+        """Numbers by job key, metrics in the run's order."""
+        frame = self.tidy.frame
+        rows = frame[frame["metric"].isin(list(self.tidy.metrics))][["job", "metric", "value", "status", "why"]]
+        found: dict[str, dict[str, Number]] = {}
+        for job, label, value, status, why in rows.itertuples(index=False, name=None):
+            metric = self.tidy.metrics[label]
+            good = status == "ok" and value == value
+            text = f"{value:.{metric.decimals}f}" if good else str(why or status)
+            unit = metric.unit if good else ""
+            found.setdefault(job, {})[label] = Number(self._short[label], label, text, unit, not good)
+        return {job: [by[m] for m in self.tidy.metrics if m in by] for job, by in found.items()}
+
+    def failed_jobs(self) -> int:
+        """How many jobs have a failure and no video in any of the runs."""
+        state: dict[str, bool] = {}
+        for jobs in self._jobs.values():
+            for store, job in jobs:
+                made = store.folder(job).exists()
+                state[job.key] = made or state.get(job.key, False)
+        failed = {k for found in self._found_failures.values() for k in found}
+        return sum(not made and key in failed for key, made in state.items())
+
+    def page_of(self, case_id: str) -> str:
+        """File name of a case's page."""
+        return page_name(case_id)
+
+    def cases(self) -> Iterator[CasePage]:
+        """Every case; its clips are written on the way."""
+        for case in self.tidy.cases.values():
+            yield self._case(case)
+
+    def _case(self, case: Case) -> CasePage:
+        made = CasePage(case, page_name(case.id))
+        made.shown.append(self._reference(case))
+        if made.shown[0].state == "ok":
+            made.still = still_name(case.reference.frames_digest)
+        best: dict[tuple[str, int], Shown] = {}
+        for store, job in self._jobs.get(case.id, []):
+            at = (job.method.label, job.seed)
+            if at not in best or best[at].state != "ok":
+                best[at] = self._job(store, job, case, list(best).index(at) if at in best else len(best))
+        for (label, seed), shown in best.items():
+            made.shown.append(shown)
+            made.failed += shown.state == "failed"
+            made.missing += shown.state in ("missing", "unreadable")
+            if shown.state == "failed":
+                self.failures.append(Failed(case, made.page, label, seed, self._failure_of(case, label, seed)))
+        return made
+
+    def _failure_of(self, case: Case, label: str, seed: int) -> Failure:
+        return next(
+            self._found_failures[id(s)][j.key]
+            for s, j in self._jobs[case.id]
+            if (j.method.label, j.seed) == (label, seed) and j.key in self._found_failures[id(s)]
+        )
+
+    def _reference(self, case: Case) -> Shown:
+        known = case.reference
+        paths = [p for s in self.tidy.stores if (p := s.reference_path(known.frames_digest)).is_file()]
+        shown = Shown(
+            "reference", "reference", "reference", None, "missing", "the run folder has no frames of it",
+            width=known.width, height=known.height, fps=known.fps_num / max(1, known.fps_den),
+        )  # fmt: skip
+        if not paths:
+            return shown
+        return self._clip(shown, paths[0], known.frames_digest, (known.frames, known.height, known.width), still=True)
+
+    def _job(self, store: Store, job: Job, case: Case, number: int) -> Shown:
+        artefact = store.artefact(job)
+        role = "control" if job.method.control else "method"
+        shown = Shown(f"clip-{number}", job.method.label, role, job.seed, "missing", "not made yet", width=case.reference.width,
+                      height=case.reference.height)  # fmt: skip
+        if artefact is None:
+            failure = self._found_failures[id(store)].get(job.key)
+            if failure is None:
+                return shown
+            return replace(shown, state="failed", why=f"{failure.kind} in {failure.stage}: {failure.message}")
+        shown = replace(
+            shown, numbers=tuple(self._numbers.get(job.key, ())), charts=tuple(charts(artefact.log)),
+            fps=artefact.fps_num / max(1, artefact.fps_den), width=artefact.width, height=artefact.height,
+        )  # fmt: skip
+        size = (artefact.frames, artefact.height, artefact.width)
+        return self._clip(shown, store.folder(job) / "frames.mkv", artefact.frames_digest, size, still=False)
+
+    def _clip(self, shown: Shown, path: Path, digest: str, size: tuple[int, int, int], still: bool) -> Shown:
+        layout = Layout.of(*size)
+        try:
+            self.written += write_clip(self.clips, digest, layout, lambda: read_lossless(path), self.tracks, still)
+        except Unreadable:
+            return replace(shown, state="unreadable", why=f"{path.name} cannot be read; make the video again")
+        files = tuple(f"../clips/{n}" for n in layout.names(digest))
+        tracks = f"../clips/{tracks_name(digest)}" if self.tracks else ""
+        return replace(shown, state="ok", why="", layout=layout, files=files, digest=digest, tracks=tracks)
+
+
+def missing_numbers(tidy: Tidy) -> list[tuple[str, str, str, str, int]]:
+    """Numbers that are not there: metric, method, status, reason, how many."""
+    frame = tidy.frame
+    rows = frame[(frame["status"] != "ok") & (frame["metric"] != WORK) & ~frame["metric"].astype(str).str.startswith(STAGE)]
+    counts = Counter(rows[["metric", "label", "status", "why"]].astype(str).itertuples(index=False, name=None))
+    return [(metric, label, status, why, n) for (metric, label, status, why), n in counts.items()]

@@ -1,0 +1,231 @@
+"""The report of a run: a folder of static pages that opens from disk, without network.
+
+    write_report(gather([run]), [comparison(tidy)], out)    # -> out/index.html
+
+    index.html            what was run, tables, charts, pictures
+    cases.html ...        all cases, so many a page
+    cases/NAME.html       one case: reference and every method side by side, in step
+    failures.html ...     what is missing, and why
+    clips/, assets/, data/, pictures/
+
+Prompts, ids, labels, notes and logs come from anywhere: templates escape everything, no page has a script, style or handler
+of its own, and a content policy lets nothing in but this folder's files. Names of files are made here, never taken over.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastvmt.reports.embed import json_text
+from fastvmt.reports.page.atlas import as_script
+from fastvmt.reports.page.charts import COLOURS
+from fastvmt.reports.page.facts import command, facts, method_cards
+from fastvmt.reports.page.gallery import CasePage, Failed, Gallery, missing_numbers
+from fastvmt.reports.page.scatter import bars, scatters
+from fastvmt.reports.tables.view import Column, View
+from fastvmt.reports.tidy import Tidy
+
+from fastvmt.atomic import write_atomic
+from fastvmt.errors import UserError
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "files"
+ASSETS = ("report.css", "theme.js", "report.js", "cases.js", "gallery.js")
+MARK = "fastvmt-bench report"
+"""In every page: only a folder whose index has it is written over."""
+OWN_PAGES = re.compile(r"^(cases(-\d+)?|failures(-\d+)?|[a-z0-9-]{1,40}-[0-9a-f]{10})\.html$")
+PICTURE_KINDS = (".svg", ".png", ".webp", ".jpg", ".jpeg")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure made elsewhere. ``alt`` says in words what it shows."""
+
+    name: str
+    path: Path
+    alt: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class PageOf:
+    """One page of a long list: its number, how many there are, and their file names."""
+
+    number: int
+    names: tuple[str, ...]
+    items: tuple[Any, ...]
+    total: int
+    first: int
+
+
+def write_report(
+    tidy: Tidy, views: Sequence[View], out: Path, pictures: Sequence[Picture] = (),
+    sections: Sequence[tuple[str, View]] = (), per_page: int = 50, tracks: bool = True,
+) -> Path:  # fmt: skip
+    """Write the report and return its ``index.html``. Clips that are there from an earlier call are kept.
+
+    Args:
+        views: tables; charts are drawn of the first one.
+        pictures: figures made elsewhere, copied in.
+        sections: further tables, each under a heading of its own.
+        per_page: cases, or failures, on a page of their list.
+        tracks: follow points through every clip, for the overlay; about a tenth of a second for a short small clip.
+
+    Raises:
+        UserError: when ``out`` holds something else.
+    """
+    _refuse_other(out)
+    writer = _Writer(out)
+    for name in ("cases", "clips", "assets", "data", "pictures"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    for name in ASSETS:
+        writer.put(f"assets/{name}", (TEMPLATES / name).read_bytes())
+    colours = {label: n % COLOURS for n, label in enumerate(tidy.methods)}
+    gallery = Gallery(tidy, out / "clips", tracks)
+    writer.common = {
+        "mark": MARK, "tidy": tidy, "colours": colours, "failures_number": gallery.failed_jobs(),
+    }  # fmt: skip
+    listed = _write_cases(writer, gallery, per_page)
+    _write_failures(writer, gallery.failures, missing_numbers(tidy), per_page)
+    first = views[0] if views else None
+    writer.page(
+        "index.html", "index.jinja", up="", facts=facts(tidy), cards=method_cards(tidy), command=command(tidy), views=views,
+        sections=sections, shown=[_copy(writer, p) for p in pictures], cases=len(listed), examples=listed[:4],
+        scatters=scatters(first, colours) if first else [], bars=bars(first, colours) if first else [],
+    )  # fmt: skip
+    writer.remove_old()
+    return out / "index.html"
+
+
+def _refuse_other(out: Path) -> None:
+    index = out / "index.html"
+    if out.exists() and not out.is_dir():
+        raise UserError(f"{out} is a file; a report is a folder. Give another folder.")
+    if index.exists() and MARK not in index.read_text(errors="replace")[:2000]:
+        raise UserError(f"{index} is not a page of a report and would be written over. Give another folder.")
+
+
+def _write_cases(writer: _Writer, gallery: Gallery, per_page: int) -> list[CasePage]:
+    """A page for each case, then the list of all in pages, and the same list as data for the search."""
+    ids = list(gallery.tidy.cases)
+    listed: list[CasePage] = []
+    for n, page in enumerate(gallery.cases()):
+        around = {
+            "before": gallery.page_of(ids[n - 1]) if n else "",
+            "after": gallery.page_of(ids[n + 1]) if n + 1 < len(ids) else "",
+        }
+        data = {"clips": [s.data() for s in page.shown], "fps": page.shown[0].fps}
+        writer.page(
+            f"cases/{page.page}", "case.jinja", up="../", page=page, data=data, number=n + 1, cases=len(ids), **around,
+            list_page=_names("cases", len(ids), per_page)[n // per_page],
+        )  # fmt: skip
+        page.shown.clear()  # a thousand cases' charts would fill the memory
+        listed.append(page)
+    categories = {k: sum(p.case.category == k for p in listed) for k in dict.fromkeys(p.case.category for p in listed)}
+    for part in _paged("cases", listed, per_page):
+        writer.page(part.names[part.number], "cases.jinja", up="", part=part, categories=categories)
+    rows = [[p.page, p.case.id, p.case.category, p.case.prompt, p.case.caption, p.still, p.failed, p.missing] for p in listed]
+    writer.put("data/cases.js", as_script("cases", json_text({"rows": rows, "per_page": per_page})))
+    return listed
+
+
+def _write_failures(writer: _Writer, failures: list[Failed], missing: list[Any], per_page: int) -> None:
+    for part in _paged("failures", failures, per_page):
+        writer.page(part.names[part.number], "failures.jinja", up="", part=part, missing=missing)
+
+
+def _names(stem: str, total: int, per_page: int) -> tuple[str, ...]:
+    return tuple(f"{stem}-{n + 1}.html" if n else f"{stem}.html" for n in range(max(1, -(-total // per_page))))
+
+
+def _paged(stem: str, items: Sequence[Any], per_page: int) -> Iterator[PageOf]:
+    names = _names(stem, len(items), per_page)
+    for n in range(len(names)):
+        yield PageOf(n, names, tuple(items[n * per_page : (n + 1) * per_page]), len(items), n * per_page + 1)
+
+
+def _copy(writer: _Writer, picture: Picture) -> dict[str, str]:
+    """Copy a picture under a name made from what is in it."""
+    kind = picture.path.suffix.lower()
+    if kind not in PICTURE_KINDS:
+        raise UserError(f"{picture.path}: a report shows {', '.join(PICTURE_KINDS)} pictures, not '{kind}'.")
+    raw = picture.path.read_bytes()
+    name = f"pictures/{sha256(raw).hexdigest()[:16]}{kind}"
+    writer.put(name, raw)
+    return {"name": picture.name, "file": name, "alt": picture.alt, "caption": picture.caption}
+
+
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
+
+
+def printable(value: Any) -> Any:
+    """Text without what no page can hold (control characters, halves of pairs); anything else as it is."""
+    from markupsafe import Markup
+
+    return CONTROL.sub("\ufffd", value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def breakable(text: str) -> Any:
+    """A long name with places where a line may break."""
+    from markupsafe import Markup, escape
+
+    safe = str(escape(printable(text)))
+    return Markup(re.sub(r"([_:/@])(?=[^;\s])", r"\1<wbr>", safe))  # noqa: S704 - escaped above
+
+
+def headed(column: Column) -> Any:
+    """A column's head: its name, what was changed in the metric in small, unit and direction."""
+    from markupsafe import Markup
+
+    name, *changes = re.split(r":(?=[a-z_]+=)", column.head)
+    small = Markup("").join(Markup("<small>{}</small>").format(breakable(c)) for c in changes)
+    return Markup("{}{}{}").format(breakable(name), breakable(column.title.removeprefix(column.head)), small)
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        finalize=printable,
+    )  # fmt: skip
+    made.filters["breakable"] = breakable
+    made.filters["headed"] = headed
+    made.filters["json_block"] = lambda value: Markup(json_text(value))  # noqa: S704 - holds no markup
+    made.filters["words"] = lambda text: str(text).replace("_", " ")
+    return made
+
+
+@dataclass
+class _Writer:
+    """Writes pages, leaves alone what is there already, and knows what it wrote."""
+
+    out: Path
+    common: dict[str, Any] = field(default_factory=dict)
+    written: set[Path] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self.templates = _environment()
+
+    def page(self, name: str, template: str, **words: Any) -> None:
+        self.put(name, self.templates.get_template(template).render(**self.common, **words))
+
+    def put(self, name: str, data: str | bytes) -> None:
+        path, raw = self.out / name, data.encode() if isinstance(data, str) else data
+        self.written.add(path)
+        if not path.is_file() or path.stat().st_size != len(raw) or path.read_bytes() != raw:
+            write_atomic(path, raw)
+
+    def remove_old(self) -> None:
+        """Remove pages of cases and lists that an earlier report of this folder had and this one has not."""
+        for path in [*self.out.glob("*.html"), *(self.out / "cases").glob("*.html")]:
+            if path not in self.written and OWN_PAGES.match(path.name) and MARK in path.read_text(errors="replace")[:2000]:
+                path.unlink()

@@ -1,0 +1,268 @@
+"""Tables as views of the tidy frame: comparison, by category, time by stage, cost.
+
+A view compares what every method has: where videos are missing, all means of that column are over the common subset, and a
+note says so. The unit of analysis is the reference clip: prompts and seeds of one clip are averaged first.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from fastvmt.reports.elsewhere import IMPORTED_GROUP, line_note
+from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
+from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
+from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
+
+from fastvmt import registry
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+DENSE = "ditflow"
+"""What speed-ups of the comparison are over, where the run has it."""
+SPEED_UP = "speed_up"
+TRAINING_FREE, TRAINING_BASED, CONTROLS = "training-free methods", "training-based methods", "controls"
+COST_IDS = ("time", "time_amortised", "peak_memory", "peak_reserved", "energy")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One line to be: a method's label, and how it is printed."""
+
+    label: str
+    head: str
+    group: str = ""
+    note: str = ""
+    ranked: bool = True
+
+
+def metrics_of(tidy: Tidy, ids: Iterable[str]) -> list[str]:
+    """Labels of the scored metrics with these ids (``motion_fidelity`` finds ``motion_fidelity:tracker=...``), ids' order."""
+    return [label for wanted in ids for label, metric in tidy.metrics.items() if metric.id == wanted]
+
+
+def column_of(tidy: Tidy, label: str) -> Column:
+    """A metric's column."""
+    if label == WORK:
+        return Column(WORK, "forward-equivalents, counted", "", "down", 1)
+    if label == FORMULA:
+        return Column(FORMULA, "by formula", "", "none", 1)
+    if label.startswith(STAGE):
+        return Column(label, label.removeprefix(STAGE), "s", "none", 2)
+    metric = tidy.metrics[label]
+    return Column(label, label, metric.unit, metric.direction, metric.decimals)
+
+
+def build(
+    tidy: Tidy, id: str, title: str, wanted: Sequence[Wanted], metrics: Sequence[str], over: str = "",
+    notes: Sequence[str] = (), only: pd.Series[bool] | None = None,
+) -> View:  # fmt: skip
+    """The view with these lines and columns.
+
+    Args:
+        over: label whose seconds the last column divides by each line's own; "" for no such column.
+        only: mask over ``tidy.frame``: rows that count (a category).
+    """
+    if only is not None:
+        tidy = replace(tidy, frame=tidy.frame[only])
+    labels = [w.label for w in wanted]
+    columns = [column_of(tidy, m) for m in metrics]
+    shares: dict[tuple[int, int], list[str]] = {}
+    cells = [_column(tidy, labels, [w.label for w in wanted if w.ranked], column, shares) for column in columns]
+    columns, counted = _with_counts(columns, cells)
+    if over:
+        columns.append(Column(SPEED_UP, f"speed-up over {over}", "×", "up", 2))
+        cells.append(_speed_up(tidy, labels, over))
+    lines = [Line(w.label, w.head, tuple(c[n] for c in cells), w.group, w.note, w.ranked) for n, w in enumerate(wanted)]
+    said = [
+        f"{', '.join(names)}: {n} of {total} videos of each method are compared, those that every method has a value for."
+        for (n, total), names in shares.items()
+    ]
+    return View(
+        id, title, tidy.title, tuple(columns), marked(columns, lines), (*notes, *counted, *said, *tidy.notes), tidy.digest,
+        tidy.suite_digest, protocol=tidy.setting.protocol,
+    )  # fmt: skip
+
+
+def _with_counts(columns: list[Column], cells: list[list[Cell]]) -> tuple[list[Column], list[str]]:
+    """Columns that only some cases have say their n in the head; the others' n is said once below the table."""
+    totals = [max((cell.expected for cell in column), default=0) for column in cells]
+    most = max(totals, default=0)
+    named = [c if n in (0, most) else replace(c, head=f"{c.head} (n={n})") for c, n in zip(columns, totals, strict=True)]
+    return named, [f"n = {most} videos of each method where no other n stands."] if most else []
+
+
+def _column(
+    tidy: Tidy, labels: Sequence[str], ranked: Sequence[str], column: Column, shares: dict[tuple[int, int], list[str]]
+) -> list[Cell]:
+    """A metric's cells; ``shares`` collects columns in which less than everything could be compared."""
+    kept: dict[Any, Any] = tidy.__dict__.setdefault("_cells", {})
+    asked = (column.key, tuple(labels), tuple(ranked))
+    if asked not in kept:
+        kept[asked] = _computed(tidy, labels, ranked, column)
+    found, share = kept[asked]
+    if share:
+        shares.setdefault(share, []).append(column.head)
+    return list(found)
+
+
+def _computed(
+    tidy: Tidy, labels: Sequence[str], ranked: Sequence[str], column: Column
+) -> tuple[list[Cell], tuple[int, int] | None]:
+    """Cells, and (compared, expected) where less than everything could be compared."""
+    rows = tidy.of(column.key)
+    expected = Counter(rows["label"])
+    if not len(rows):
+        return [Cell(None, why="" if column.key.startswith(STAGE) else "–") for _ in labels], None
+    wide = tidy.wide(column.key).reindex(columns=list(labels))
+    there = [label for label in labels if wide[label].notna().any()]
+    common = wide[there].dropna()
+    total = max((expected[label] for label in labels), default=0)
+    share = (len(common), total) if there and len(common) < total else None
+    clips = common.groupby(level="reference", sort=False, observed=True).mean() if len(common) else common
+    kept = _Kept(tidy, column.key, len(common) == len(tidy.wide(column.key)))
+    intervals = kept.means(clips)
+    tied = _tied(kept, clips, [label for label in there if label in ranked], column.direction)
+    found = []
+    for label in labels:
+        interval = intervals.get(label)
+        if interval is None:
+            why = "no common video" if label in there else _why(rows[rows["label"] == label])
+            found.append(Cell(None, n=0, expected=expected[label], why=why))
+        else:
+            low, high = (_finite(interval.low), _finite(interval.high))
+            found.append(Cell(interval.value, low, high, len(common), expected[label], tied=label in tied))
+    return found, share
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def _why(rows: pd.DataFrame) -> str:
+    """The commonest reason why a method has no value: failures first, they must not hide behind the rest."""
+    counts = Counter(rows["status"])
+    for status, word in (("failed", "failed"), ("undefined", "undefined"), ("missing", "missing"), ("elsewhere", "–")):
+        if counts[status]:
+            return word
+    return "–"
+
+
+class _Kept:
+    """Intervals of one metric, kept between the views of a run: most lines stand in several of them."""
+
+    def __init__(self, tidy: Tidy, metric: str, whole: bool) -> None:
+        # A subset of the cases has numbers of its own.
+        self._found: dict[Any, Interval] = tidy.__dict__.setdefault("_intervals", {}) if whole else {}
+        self._metric = metric
+
+    def _ask(self, wanted: Mapping[Any, NDArray[np.float64]]) -> list[Interval]:
+        new = {k: v for k, v in wanted.items() if (self._metric, k) not in self._found}
+        if new:
+            made = mean_intervals(np.stack(list(new.values()), axis=1))
+            self._found.update(((self._metric, k), interval) for k, interval in zip(new, made, strict=True))
+        return [self._found[self._metric, k] for k in wanted]
+
+    def means(self, clips: pd.DataFrame) -> dict[str, Interval]:
+        """The mean of every column (method) of a frame of reference clips."""
+        if not len(clips):
+            return {}
+        return dict(zip(clips.columns, self._ask({k: clips[k].to_numpy(float) for k in clips}), strict=True))
+
+    def gaps(self, clips: pd.DataFrame, best: str, others: Sequence[str]) -> list[Interval]:
+        """The mean difference of every other method to the best."""
+        top = clips[best].to_numpy(float)
+        return self._ask({(best, k): clips[k].to_numpy(float) - top for k in others})
+
+
+def _tied(kept: _Kept, clips: pd.DataFrame, ranked: Sequence[str], direction: str) -> set[str]:
+    """Labels whose paired difference to the best has an interval that holds 0."""
+    if direction == "none" or len(ranked) < 2 or len(clips) < 2:
+        return set()
+    means = clips[list(ranked)].mean()
+    best = str(means.idxmax() if direction == "up" else means.idxmin())
+    others = [label for label in ranked if label != best]
+    gaps = kept.gaps(clips, best, others)
+    return {label for label, gap in zip(others, gaps, strict=True) if gap.low <= 0 <= gap.high}
+
+
+def seconds_ratio(tidy: Tidy, numerator: str, denominator: str, metric: str = "time") -> tuple[Interval | None, int]:
+    """Paired geometric mean ratio of two methods' seconds with its interval, and how many pairs there should be."""
+    rows = tidy.of(metric)
+    expected = int((rows["label"] == denominator).sum())
+    if not len(rows):
+        return None, expected
+    wide = tidy.wide(metric).reindex(columns=[numerator, denominator]).dropna()
+    wide = wide[(wide > 0).all(axis=1)]  # a stage that a method does not have took no time
+    if not len(wide):
+        return None, expected
+    clusters = wide.index.get_level_values("reference").to_numpy().astype(str)
+    return paired_ratio(wide[numerator].to_numpy(float), wide[denominator].to_numpy(float), clusters), len(wide)
+
+
+def ratio_cell(tidy: Tidy, numerator: str, denominator: str, metric: str = "time") -> Cell:
+    """``seconds_ratio`` as a cell."""
+    ratio, pairs = seconds_ratio(tidy, numerator, denominator, metric)
+    if ratio is None:
+        return Cell(None, why="–")
+    return Cell(ratio.value, _finite(ratio.low), _finite(ratio.high), pairs, pairs)
+
+
+def _speed_up(tidy: Tidy, labels: Sequence[str], over: str) -> list[Cell]:
+    return [Cell(None, why="–") if label == over else ratio_cell(tidy, over, label) for label in labels]
+
+
+def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[Wanted]:
+    """Lines of the comparison: training-based methods, training-free ones, controls below (the paper's groups, Table 2)."""
+    chosen = list(tidy.methods) if labels is None else list(labels)
+    groups: dict[str, list[Wanted]] = {k: [] for k in (TRAINING_BASED, TRAINING_FREE, IMPORTED_GROUP, CONTROLS)}
+    for label in chosen:
+        spec = tidy.methods[label]
+        cls = registry.methods.get(spec.method)
+        free_or_not = TRAINING_BASED if cls.trains else TRAINING_FREE
+        group = IMPORTED_GROUP if spec.imported else CONTROLS if spec.control else free_or_not
+        groups[group].append(Wanted(label, label, group, line_note(spec), not spec.control))
+    return [line for group in groups.values() for line in group]
+
+
+def comparison(tidy: Tidy, labels: Iterable[str] | None = None, metrics: Sequence[str] | None = None) -> View:
+    """Methods against each other (Table 2 of the paper), every metric of the run, speed-up over the dense method."""
+    chosen = lines_of(tidy, labels)
+    names = list(tidy.metrics) if metrics is None else list(metrics)
+    over = DENSE if "time" in names and any(w.label == DENSE for w in chosen) and len(chosen) > 1 else ""
+    return build(tidy, "comparison", "Methods compared", chosen, names, over)
+
+
+def by_category(tidy: Tidy, labels: Iterable[str] | None = None) -> list[View]:
+    """The comparison once for every category of cases, without timings; empty where there is one category."""
+    kinds = list(dict.fromkeys(c.category for c in tidy.cases.values()))
+    names = [m for m, metric in tidy.metrics.items() if not metric.timing]
+    found = []
+    for kind in kinds if len(kinds) > 1 else ():
+        only = tidy.frame["category"] == kind
+        there = [m for m in names if bool((only & (tidy.frame["metric"] == m)).any())]
+        title = f"Category {kind.replace('_', ' ')}"
+        found.append(build(tidy, f"category-{kind}", title, lines_of(tidy, labels), there, only=only))
+    return found
+
+
+def stages(tidy: Tidy, labels: Iterable[str] | None = None) -> View:
+    """Seconds by stage: means over videos, loading apart; stages exclude each other, so a line adds up to ``time``."""
+    present = [m for m in tidy.frame["metric"].cat.categories if str(m).startswith(STAGE)]
+    order = ["text", "encode", "reference", "train", "guidance", "denoise", "decode", "write", "load"]
+    present.sort(key=lambda m: (order.index(m[6:]) if m[6:] in order else len(order), m))
+    view = build(tidy, "stages", "Time by stage", lines_of(tidy, labels), [*metrics_of(tidy, ("time",)), *present])
+    return replace(view, notes=("A stage that a method does not have is empty; load is not part of time.", *view.notes))
+
+
+def cost(tidy: Tidy, labels: Iterable[str] | None = None) -> View:
+    """What a video costs: seconds, memory, energy, forward-equivalents as counted and by the method's formula."""
+    lines = lines_of(tidy, labels)
+    over = DENSE if any(w.label == DENSE for w in lines) and len(lines) > 1 else ""
+    formula = [FORMULA] if len(tidy.of(FORMULA)) else []
+    return build(tidy, "cost", "Cost of a video", lines, [*metrics_of(tidy, COST_IDS), WORK, *formula], over)
