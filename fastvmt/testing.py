@@ -25,13 +25,11 @@ from fastvmt import backbone as backbones
 from fastvmt import card as cards
 from fastvmt.backbone import Backbone
 from fastvmt.denoise import denoise
-from fastvmt.keys import frames_digest
 from fastvmt.measure import Stages
 from fastvmt.method import Context, Method, Shape
 from fastvmt.model import Reference
 from fastvmt.prepared import Workspace
 from fastvmt.sigmas import sigma_grid
-from fastvmt.video import Frames
 
 SIZE = {"width": 32, "height": 32, "frames": 17}
 """Of the checks' videos: 5 latent frames of 4x4 tokens on ``random_wan``."""
@@ -123,39 +121,29 @@ class Trial:
     def method(self, **more: Any) -> Method:
         return self.cls(self.params(**more))
 
-    def prepared(self, method: Method, ctx: Context) -> Method:
-        """The method, once it has trained what it trains, on a clip of a square that moves."""
-        clip = moving_square(SIZE["frames"], SIZE["height"], SIZE["width"])
-        reference = Reference(frames_digest=frames_digest(clip), source="a check", **SIZE)
-        ctx.prepared = method.prepare(ctx, Workspace(reference, lambda: clip))
-        return method
+    def train(self, method: Method, ctx: Context) -> None:
+        """What its training leaves, on a clip of noise; nothing for a method that trains none."""
+        clip = np.random.default_rng(0).integers(0, 256, (SIZE["frames"], SIZE["height"], SIZE["width"], 3), np.uint8)
+        ctx.prepared = method.prepare(ctx, Workspace(Reference(frames_digest="", source="noise", **SIZE), lambda: clip))
 
     def fitted(self, ctx: Context, **more: Any) -> Method:
-        method = self.prepared(self.method(**more), ctx)
+        method = self.method(**more)
+        self.train(method, ctx)
         with torch.no_grad():
             ctx.state = method.fit(ctx)
         return method
 
     def video(self, seed: int = 0, method: Method | None = None) -> Tensor:
         """The final latent of a whole job."""
-        self.backbone.forward_equivalents, ctx = 0.0, self.context(seed)
-        return denoise(self.prepared(method or self.method(), ctx), ctx, GUIDANCE)
+        self.backbone.forward_equivalents = 0.0
+        method, ctx = method or self.method(), self.context(seed)
+        self.train(method, ctx)
+        return denoise(method, ctx, GUIDANCE)
 
     def velocity(self) -> Tensor:
         ctx = self.context()
         with torch.no_grad():
             return self.backbone.velocity(ctx.noise, ctx.sigmas[1], ctx.texts["target"])
-
-
-def moving_square(frames: int, height: int, width: int) -> Frames:
-    """A textured square that moves one px a frame over a textured ground: (T, H, W, 3)."""
-    rng = np.random.default_rng(0)
-    ground, square = (rng.integers(0, 255, (*size, 3), dtype=np.uint8) for size in ((height, width), (height // 3, width // 3)))
-    clip = np.repeat(ground[None], frames, axis=0)
-    for t in range(frames):
-        left = min(t, width - square.shape[1])
-        clip[t, height // 3 : height // 3 + square.shape[0], left : left + square.shape[1]] = square
-    return clip
 
 
 def small(cls: type[Method], changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
