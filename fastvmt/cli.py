@@ -11,7 +11,7 @@ import typer
 
 from fastvmt import env_cli, fetch_cli, gate_cli, plan_cli, report_cli, share_cli, study_cli, suite_cli, upkeep_cli
 from fastvmt.ending import check_by, finish, print_split
-from fastvmt.errors import BenchError
+from fastvmt.errors import FULL, BenchError, StoreError, is_full
 from fastvmt.lazy import load_when_used
 from fastvmt.options import (
     Address,
@@ -189,6 +189,11 @@ def guarded(call: Callable[[], Any]) -> None:
         raise SystemExit(130) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
+    except OSError as error:
+        if not is_full(error):
+            raise
+        print(f"bench: {StoreError(FULL)}", file=sys.stderr)
+        raise SystemExit(StoreError.exit_code) from None
 
 
 if __name__ == "__main__":

@@ -24,5 +24,6 @@ def refuse_other_setting(a: str, first: RunConfig, b: str, other: RunConfig) -> 
     if differing:
         said = "; ".join(f"{n}: {shown(getattr(one, n))} and {shown(getattr(two, n))}" for n in differing if n != "sigmas")
         raise NotComparable(
-            f"{a} and {b} differ in {', '.join(differing)} ({said or 'other noise levels'}); their numbers must not share a table. Report them apart."
+            f"{a} and {b} differ in {', '.join(differing)} ({said or 'other noise levels'}); their numbers must not share a "
+            "table. Report them apart."
         )

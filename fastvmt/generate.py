@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import secrets
 import statistics
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -30,7 +31,7 @@ from fastvmt.prepared import Checkpoint, Meta, Prepared, Shelf, Spent, Workspace
 from fastvmt.protocol import cost_of
 from fastvmt.specs import build
 from fastvmt.store import RunConfig, Store, file_info
-from fastvmt.video import Frames, read_lossless, write_lossless, write_viewable
+from fastvmt.video import Frames, write_lossless, write_viewable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -93,10 +94,8 @@ class Generator:
         key = digest([self.config.setting.weights_digest, self.config.setting.dtype, name])[:24]
         path = self.store.root / "cache" / f"{key}.safetensors"
         charge_key = f"{key}|seconds"
-        if key not in self.memory and path.exists():
-            with safe_open(path, framework="pt") as file:
-                self.memory[key] = file.get_tensor("x").to(self.device)
-                self.memory[charge_key] = torch.tensor(float((file.metadata() or {}).get("seconds", 0)))
+        if key not in self.memory and (kept := _kept(path)):
+            self.memory[key], self.memory[charge_key] = kept[0].to(self.device), torch.tensor(kept[1])
         if key not in self.memory:
             clock = Stages(synchronise=self._synchronise)
             with stages("shared"), clock(stage):
@@ -104,7 +103,8 @@ class Generator:
             stages.seconds.pop("shared", None)
             self.memory[key], self.memory[charge_key] = value, torch.tensor(clock.seconds[stage])
             partial = path.with_suffix(f".{secrets.token_hex(4)}.part")
-            save_file({"x": value.cpu().contiguous()}, partial, {"seconds": str(clock.seconds[stage])})
+            whole = value.cpu().contiguous()
+            save_file({"x": whole}, partial, {"seconds": str(clock.seconds[stage]), "sha256": _sha256(whole)})
             partial.replace(path)
         stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(self.memory[charge_key])
         return self.memory[key]
@@ -113,7 +113,7 @@ class Generator:
         return self._shared(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
 
     def _frames(self, case: Case) -> Frames:
-        return read_lossless(self.store.reference_path(case.reference.frames_digest))
+        return self.store.reference(case.reference.frames_digest)
 
     def _reference(self, case: Case, stages: Stages) -> Tensor:
         def make() -> Tensor:
@@ -333,6 +333,20 @@ def _energy(before: float | None, after: float | None, takes: int, prepared: Pre
     """Joules of one video with its whole training, where both were measured."""
     trained = prepared.meta.spent.energy_joules if prepared else 0.0
     return None if before is None or after is None or trained is None else (after - before) / takes + trained
+
+
+def _kept(path: Path) -> tuple[Tensor, float] | None:
+    """A tensor from the disk and the seconds it took; None when it is not there, or not what was written."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensor, facts = file.get_tensor("x"), file.metadata() or {}
+        return (tensor, float(facts["seconds"])) if facts["sha256"] == _sha256(tensor) else None
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
+
+
+def _sha256(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy()).hexdigest()
 
 
 def _once(make: Callable[[], Tensor]) -> Callable[[], Tensor]:

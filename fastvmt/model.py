@@ -6,11 +6,13 @@ Sizes are pixels, times are seconds, digests are hex SHA-256.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fastvmt.keys import KEY_FORMAT, canonical_json, digest, joined_digest
 
@@ -195,11 +197,29 @@ class Artefact(Frozen):
     """What else used the device when the job began; "" when nothing did."""
     reused_from: str | None = None
     log: dict[str, Any] = {}
+    check: str = ""
+    """SHA-256 of everything else, so that one flipped bit of it is found; "" where nobody sealed it."""
 
     @property
     def imported(self) -> bool:
         """Made by somebody else, and not from another run of ours."""
         return self.reused_from == IMPORTED
+
+    def sealed(self) -> Artefact:
+        """The same facts with their ``check``, as they are written."""
+        facts = json.loads(self.model_dump_json(exclude={"check"}))
+        return self.model_copy(update={"check": _seal(facts)})
+
+    @model_validator(mode="after")
+    def _unchanged(self) -> Artefact:
+        # Only what the file holds: a later version's new fields must not break an older seal.
+        if self.check and self.check != _seal(self.model_dump(mode="json", exclude={"check"}, exclude_unset=True)):
+            raise ValueError("it is not what was written: its check differs")
+        return self
+
+
+def _seal(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 class MetricRecord(Frozen):

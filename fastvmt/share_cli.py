@@ -49,7 +49,10 @@ def merge(
         raise typer.Exit(3)
 
 
-WITHOUT = ("controls", "device", "offload", "protocol", "repeats", "timeout", "fail_fast", "reuse", "solver")
+WITHOUT = (
+    "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "solver", "executor", "address", "slurm",
+    "wait",
+)  # fmt: skip
 """Options of ``bench run`` that an import has no use for."""
 
 
@@ -76,7 +79,9 @@ def import_(
     from fastvmt.importing.clips import Policy
 
     if into is not None:
-        asked = [n for n in (*SAME, "seeds", "metrics", "plugin", "out") if n not in WITHOUT and values[n] != RUN[n][1]]
+        asked = [
+            n for n in (*SAME, "protocol", "seeds", "metrics", "plugin", "out") if n not in WITHOUT and values[n] != RUN[n][1]
+        ]
         if asked:
             options = ", ".join(f"--{n.replace('_', '-')}" for n in asked)
             raise SpecError(f"{options} with --into: the run's own suite, setting and metrics are used; leave it out.")

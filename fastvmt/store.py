@@ -29,17 +29,23 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from fastvmt.atomic import append_line, publish_folder, write_atomic
-from fastvmt.errors import StoreError
+from fastvmt.checked import with_check, without_check
+from fastvmt.errors import DamagedFile, JobError, StoreError
 from fastvmt.jobs import JobGrid, folder_name
 from fastvmt.jobs import slug as slug
+from fastvmt.keys import frames_digest
 from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
 
+if TYPE_CHECKING:
+    from fastvmt.video import Frames
+
 STORE_FORMAT = 1
+AGAIN = "give the `bench run` command again, which stores it anew from its clip."
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -136,6 +142,8 @@ class Store:
             raw = json.loads(path.read_text())
         except ValueError as error:
             raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
+        if not isinstance(raw, dict):
+            raise StoreError(f"{path}: not a run's configuration. Restore it, or start again with another --out.")
         if raw.get("format") != STORE_FORMAT:
             raise StoreError(
                 f"{path}: format {raw.get('format')}, this version reads {STORE_FORMAT}. Use the version that wrote it."
@@ -191,7 +199,7 @@ class Store:
         append_line(self.log("events"), json.dumps({"event": kind, **facts}, ensure_ascii=False))
 
     def add(self, row: MetricRecord | Failure) -> None:
-        append_line(self.log("records" if isinstance(row, MetricRecord) else "failures"), row.model_dump_json())
+        append_line(self.log("records" if isinstance(row, MetricRecord) else "failures"), with_check(row.model_dump_json()))
         if isinstance(row, Failure):
             self.event("failed", key=row.job_key, kind=row.kind)
 
@@ -219,8 +227,8 @@ class Store:
                 if not line.strip():
                     continue
                 try:
-                    yield kind.model_validate_json(line)
-                except ValidationError:
+                    yield kind.model_validate_json(without_check(line))
+                except ValueError:
                     torn = not line.endswith(b"\n")
                     what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
                     message = f"{path.relative_to(self.root)}: {what}."
@@ -241,7 +249,7 @@ class Store:
         """Write ``meta.json`` into a finished folder and give it its final name."""
         from fastvmt.scan import note
 
-        write_atomic(made / "meta.json", artefact.model_dump_json(indent=1))
+        write_atomic(made / "meta.json", artefact.sealed().model_dump_json(indent=1))
         if publish_folder(made, self.folder(job)):
             note(self, job, artefact)
 
@@ -321,6 +329,26 @@ class Store:
 
     def reference_path(self, frames_digest: str) -> Path:
         return self.root / "references" / f"{frames_digest[:16]}.mkv"
+
+    def reference(self, digest: str) -> Frames:
+        """A reference's frames, uint8 RGB (T, H, W, 3), compared with their digest.
+
+        Raises:
+            JobError: when it is not there or not what was stored; a damaged one is moved to ``quarantine/``.
+        """
+        from fastvmt.video import read_lossless
+
+        path = self.reference_path(digest)
+        if not path.exists():
+            raise JobError(f"the reference {path.name} is not there; {AGAIN}")
+        try:
+            frames = read_lossless(path)
+            if frames_digest(frames) != digest:
+                raise DamagedFile("it decodes to other frames than were stored")
+        except DamagedFile as error:
+            self._quarantine(path, error)
+            raise JobError(f"the reference {path.name} was damaged and is set aside; {AGAIN}") from None
+        return frames
 
 
 def file_info(path: Path) -> FileInfo:

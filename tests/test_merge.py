@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_runs import make_run, make_setting, paint, values
+from fake_runs import make_cases, make_run, make_setting, paint, values
 from helpers import ENV, bench, command
 
 import fastvmt
@@ -156,6 +156,17 @@ def test_done_anywhere_is_done_and_what_failed_everywhere_failed(tmp_path: Path)
     assert "here too" in (tmp_path / "m" / "failures.jsonl").read_text()
 
 
+def test_logs_of_runners_that_joined_are_read_too(tmp_path: Path) -> None:
+    a = make_run(tmp_path / "a", 2, methods=FREE)
+    before = digest_of(a)
+    lines = (a / "records.jsonl").read_text().splitlines(keepends=True)
+    (a / "records").mkdir()
+    (a / "records" / "other.jsonl").write_text("".join(lines[::2]))
+    (a / "records.jsonl").write_text("".join(lines[1::2]))
+    fastvmt.merge([a], tmp_path / "m")
+    assert digest_of(tmp_path / "m") == before
+
+
 def test_seconds_of_two_devices_never_share_a_column(tmp_path: Path) -> None:
     a = make_run(tmp_path / "a", 4, methods=FREE, device="card one")
     slow = lambda m, c, x, s: 1000.0 if m == "time" else values(m, c, x, s)  # noqa: E731
@@ -216,6 +227,12 @@ def test_other_prompts_parameters_protocols_and_metric_versions_are_refused(tmp_
     other = changed(
         "version", lambda r: r["identity"].update(version=99) if r["metric"] == "motion_fidelity" else None, "records.jsonl"
     )
+    b, c = (
+        make_run(tmp_path / n, Store(other).config().suite.cases, methods=FREE) for n, other in (("x", a), ("y", cases[0][0]))
+    )
+    z = make_run(tmp_path / "0", [make_cases(2)[1]], methods=FREE)  # first by name, and without the case in question
+    with pytest.raises(NotComparable, match="differs between x and y in its prompt"):
+        fastvmt.merge([b, c, z], tmp_path / "m")
     with pytest.raises(NotComparable, match="not computed alike in a and version: version differ"):
         fastvmt.merge([a, other], tmp_path / "m")
 

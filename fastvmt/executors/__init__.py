@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from fastvmt.store import RunConfig, Store
 
 NAMES = ("local", "ray", "slurm")
+LIBRARIES = {"ray": "ray", "slurm": "submitit"}
 Inbox = queue.Queue[tuple["Hand", dict[str, Any]]]
 """Reports as they come, each with its worker. The last one of a worker is ``{"report": "gone", "how": …, "clean": …}``."""
 
@@ -60,7 +61,6 @@ def run(
     from fastvmt.runner import Runner
 
     if options.executor == "slurm" and generate:
-        need("submitit", "slurm")
         from fastvmt.executors.on_slurm import Crew
 
         return Crew(store, config, options).run()
@@ -81,11 +81,9 @@ def new(store: Store, config: RunConfig, options: Options) -> Executor:
     """The executor that the options name, for runners that hold their workers themselves.
 
     Raises:
-        SpecError: for an unknown name, options that belong to another one, or a library that is not installed.
+        SpecError: when it cannot start or reach its workers.
     """
-    check(options)
     if options.executor == "ray":
-        need("ray", "ray")
         from fastvmt.executors.on_ray import RayExecutor
 
         return RayExecutor(store, config, options)
@@ -98,7 +96,7 @@ def check(options: Options) -> None:
     """Refuse options that contradict each other.
 
     Raises:
-        SpecError: naming them.
+        SpecError: naming them, or a library that is not installed.
     """
     if options.executor not in NAMES:
         raise SpecError(f"--executor {options.executor}: use one of {', '.join(NAMES)}.")
@@ -106,6 +104,8 @@ def check(options: Options) -> None:
         raise SpecError(f"--address {options.address} belongs to --executor ray; add that, or leave the address out.")
     if (options.slurm or not options.wait) and options.executor != "slurm":
         raise SpecError("--slurm and --no-wait belong to --executor slurm; add that, or leave them out.")
+    if options.executor in LIBRARIES:
+        need(LIBRARIES[options.executor], options.executor)
 
 
 def need(library: str, extra: str) -> None:

@@ -73,11 +73,12 @@ class Crew:
 
         if self.cluster not in ("slurm", "local", "debug"):
             raise SpecError(f"--slurm cluster={self.cluster}: use slurm, or local or debug to try it without one.")
+        parameters = self._parameters(given)
         try:
             executor = submitit.AutoExecutor(
                 self.store.root.resolve() / "slurm", cluster=self.cluster, slurm_max_num_timeout=TIMEOUTS
             )
-            executor.update_parameters(**self._parameters(given))
+            executor.update_parameters(**parameters)
         except (RuntimeError, ValueError, TypeError, NameError) as error:
             why = str(error).splitlines()[0]
             raise SpecError(f"--executor slurm: {why} Try `--slurm cluster=local` on a machine without SLURM.") from None
@@ -142,9 +143,10 @@ class Crew:
         tasks = self._submitted() or self._submit()
         names = sorted({t.job_id.partition("_")[0] for t in tasks})
         where = f"{len(tasks)} tasks are with {self.cluster} ({', '.join(names)}); their logs: {self.store.root}/slurm"
-        self.progress.event("note", where)
+        self.progress.event("note", where, text=where)
         if not self.options.wait:
-            self.progress.event("note", f"Come back with: bench resume {self.store.root} --executor slurm")
+            back = f"Come back with: bench resume {self.store.root} --executor slurm"
+            self.progress.event("note", back, text=back)
             return False
         self._wait(tasks)
         if self.left and len(self.left) == before:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from fastvmt.runner import Options
 
 NOT_GIVEN = "not_given"
+AS_IT_IS = Policy()
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
@@ -46,7 +47,7 @@ class Claim:
     name: str
     settings: tuple[str, ...] = ()
     source: str = ""
-    policy: Policy = Policy()
+    policy: Policy = AS_IT_IS
     partial: bool = False
 
 
@@ -201,8 +202,8 @@ def _notes(claim: Claim, spec: MethodSpec, config: RunConfig, found: Found, seen
     if seen.lossy:
         kinds = ", ".join(f"{n} {kind}" for kind, n in sorted(seen.lossy.items()))
         notes.append(
-            f"{label}: {sum(seen.lossy.values())} of {len(found)} videos were read from files that may have lost pixels ({kinds}); "
-            "its numbers are those of the compressed videos, ours are not compressed."
+            f"{label}: {sum(seen.lossy.values())} of {len(found)} videos were read from files that may have lost pixels "
+            f"({kinds}); its numbers are those of the compressed videos, ours are not compressed."
         )
     if seen.fitted:
         kinds = "; ".join(f"{n} {kind}" for kind, n in sorted(seen.fitted.items()))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.atomic import write_atomic
+from fastvmt.checked import with_check
 from fastvmt.errors import StoreError, SuiteError
 from fastvmt.keys import digest, frames_digest
 from fastvmt.merging.choose import Choice
@@ -77,7 +78,7 @@ def fill(store: Store, choice: Choice, config: RunConfig, sources: Sequence[Sour
             shutil.rmtree(path)
     damaged: dict[str, Failure] = {}
     for job, source, artefact in choice.videos:
-        if store.artefact(job, verify=True) != artefact:
+        if store.artefact(job, verify=True) != artefact.sealed():
             shutil.rmtree(store.folder(job), ignore_errors=True)
             if why := _bring(store, job, source, artefact, copy):
                 damaged[job.key] = Failure(job_key=job.key, kind=DAMAGED, stage="merge", message=why)
@@ -97,7 +98,7 @@ def fill(store: Store, choice: Choice, config: RunConfig, sources: Sequence[Sour
 
 
 def _write_rows(path: Path, rows: Sequence[MetricRecord | Failure]) -> None:
-    write_atomic(path, "".join(row.model_dump_json() + "\n" for row in rows))
+    write_atomic(path, "".join(with_check(row.model_dump_json()) + "\n" for row in rows))
 
 
 def _bring(store: Store, job: Job, source: Source, artefact: Artefact, copy: bool) -> str:

@@ -17,7 +17,7 @@ from fastvmt.keys import digest
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.store import RunConfig, Store
 
-UNREAD = ("cache", "workers", "report", "quarantine", "probes", "lock")
+UNREAD = ("cache", "prepared", "workers", "leases", "report", "quarantine", "probes", "lock")
 """What a merge leaves alone: it can be made again, or belongs to one machine."""
 LARGEST = {".jsonl": 4 << 30, ".json": 256 << 20}
 LARGEST_META = 16 << 20

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from itertools import combinations
 from typing import Any, TypeVar
 
 from fastvmt import metric_specs, registry
@@ -38,10 +39,9 @@ def unite(sources: Sequence[Source], plugins: tuple[str, ...] = ()) -> RunConfig
         NotComparable: when settings, suites, protocols, threads of a CPU, or parameters under one label differ.
         SpecError: for a method or metric that this installation does not know.
     """
-    first = sources[0]
-    for other in sources[1:]:
-        refuse_other_setting(first.name, first.config, other.name, other.config)
-        _refuse_other_protocol(first, other)
+    for one, other in combinations(sources, 2):
+        refuse_other_setting(one.name, one.config, other.name, other.config)
+        _refuse_other_protocol(one, other)
     configs = [s.config for s in sources]
     methods, notes = _methods(sources)
     ablates = any(c.ablates_presets for c in configs)
@@ -117,7 +117,8 @@ def _methods(sources: Sequence[Source]) -> tuple[tuple[MethodSpec, ...], list[st
     same: dict[str, list[str]] = {}
     for label, spec in kept.items():
         same.setdefault(digest(spec.identity()), []).append(label)
-    notes, renamed = [], {}
+    notes: list[str] = []
+    renamed: dict[str, str] = {}
     for labels in same.values():
         chosen, *others = sorted(labels, key=lambda text: (len(text), text))
         renamed |= dict.fromkeys(others, chosen)

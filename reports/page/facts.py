@@ -101,7 +101,8 @@ def command(tidy: Tidy) -> str:
     """The command that makes the same run, as far as a run folder knows it."""
     s = tidy.setting
     options = {
-        "methods": ",".join(tidy.methods), "suite": tidy.suite.name, "backbone": s.backbone,
+        "methods": ",".join(k for k, m in tidy.methods.items() if not m.imported),
+        "suite": tidy.suite.name, "backbone": s.backbone,
         "seeds": ",".join(map(str, tidy.seeds)), "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps,
         "guidance": f"{s.guidance:g}", "protocol": s.protocol,
         "budget": "" if s.budget is None else f"{s.budget:g}", "metrics": ",".join(tidy.metrics),
