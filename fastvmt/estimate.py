@@ -102,7 +102,9 @@ def estimate(plan: Plan, store: Store | None, where: Conditions | None = None, f
     passes = passes_of(config, card)[1]
     samples = costmodel.past(place)
     each = prediction_of(config, card, samples)
-    total = sum(left[k] * each.seconds[k] for k in left) if each.seconds or not any(left.values()) else None
+    total: float | None = sum(left[k] * each.seconds[k] for k in left) if each.seconds else None
+    if not any(left.values()):
+        total = 0.0
     disk = _disk(config, samples, sum(left.values()))
     found = Estimate(
         jobs=per_method * len(config.methods), done=sum(made.values()), left=left, seconds=total, seconds_each=each.seconds,
