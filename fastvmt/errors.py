@@ -26,7 +26,9 @@ FULL = (
 
 def is_full(error: BaseException) -> bool:
     """Whether a write failed because there was no room for it, and not for anything wrong with what was written."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "(os error 28)" in str(error)  # as libraries written in Rust say it: safetensors
 
 
 class BenchError(Exception):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastvmt import executors
-from fastvmt.errors import StoreError
+from fastvmt.errors import FULL, StoreError
 from fastvmt.executors import Executor, Hand, Inbox
 from fastvmt.keys import digest
 from fastvmt.model import Failure, Job, MetricRecord
@@ -297,6 +297,8 @@ class Runner:
 
     def _on_failed(self, worker: _Worker, report: dict[str, Any]) -> None:
         assert worker.task
+        if report["kind"] == "disk_full":  # every job after this one would fail for it too
+            raise StoreError(FULL)
         self._fail(worker.task, report["kind"], report["stage"], report["message"], report["traceback"])
         if report["kind"] == "out_of_memory":  # what it still holds may starve the next job
             self._replace(worker)

@@ -33,9 +33,10 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
     Raises:
         JobError: when the artefact is missing or its frames are not those it was published with.
     """
-    artefact = store.artefact(job)
+    artefact = store.artefact(job, verify=True)
     if artefact is None:
-        raise JobError("there is no video to score")
+        why = store.warnings[-1] if store.warnings else "there is none"
+        raise JobError(f"there is no video to score: {why} Give the same command again.")
     case = next(c for c in config.suite.cases if c.id == job.case_id)
     metrics = wanted_metrics(names, case, artefact)
     scored: Scored | None = None

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt import registry
-from fastvmt.errors import BenchError, NonFinite, WrongOutput
+from fastvmt.errors import BenchError, NonFinite, WrongOutput, is_full
 from fastvmt.model import Job
 from fastvmt.store import Store
 
@@ -52,6 +52,8 @@ def _classify(error: BaseException) -> str:
         return "non_finite"
     if isinstance(error, WrongOutput):
         return "wrong_output"
+    if is_full(error):
+        return "disk_full"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out_of_memory"
     return "error"

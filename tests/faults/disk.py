@@ -63,17 +63,31 @@ def unreadable(folder: Path) -> str:
     return other[0] if other else ""
 
 
-@fault("a full disk at each write of the runner", promise=1, sample=3, whole=60)
+@fault("a full disk at each write of the runner", promise=1, sample=1, whole=60)
 def runner_full(n: int, place: Path) -> Figure:
     return _writes("runner", n, place)
 
 
-@fault("a full disk at each write of a worker", promise=1, sample=2, whole=60)
+@fault("a full disk at each write of a worker", promise=1, sample=1, whole=60)
 def worker_full(n: int, place: Path) -> Figure:
     return _writes("worker", n, place)
 
 
-@fault("files that cannot grow beyond n bytes (codecs included)", promise=1, sample=3, whole=40)
+@fault("a full disk under a method: the run stops, it does not fail job after job", promise=1, sample=1, whole=4)
+def full_stops(n: int, place: Path) -> Figure:
+    figure = Figure()
+    for i in range(n):
+        folder = make_light(
+            place / f"{i}" / "run", cases=2, methods=(f"light:do=full:at={i}:mark={place / f'mark{i}'}", "light")
+        )
+        said = go_on(folder)
+        stopped = said.code == 2 and "the disk takes no more" in said.err and not (folder / "failures.jsonl").exists()
+        again = go_on(folder)
+        figure.count(stopped and again.code == 0, f"ended with {said.code}, then {again.code}: {said.err.strip()[-200:]}")
+    return figure
+
+
+@fault("files that cannot grow beyond n bytes (codecs included)", promise=1, sample=2, whole=16)
 def small_files(n: int, place: Path) -> Figure:
     base = undisturbed(1)
     largest = max(p.stat().st_size for p in base.folder.rglob("*") if p.is_file())
@@ -88,7 +102,7 @@ def _one_limit(place: Path, size: int, base: Undisturbed) -> str:
     return f"at {size} bytes: {wrong}" if wrong else ""
 
 
-@fault("a small disk that fills up (tmpfs), then is made larger", promise=1, sample=2, whole=30)
+@fault("a small disk that fills up (tmpfs), then is made larger", promise=1, sample=1, whole=12)
 def small_disk(n: int, place: Path) -> Figure:
     base = undisturbed(2)
     used = sum(-(-p.stat().st_size // 4096) * 4096 for p in base.folder.rglob("*") if p.is_file())

@@ -31,22 +31,22 @@ from faults.runs import (
 
 Victims = Callable[[subprocess.Popen[str], random.Random], list[int]]
 """The processes to be killed, from the runner's."""
-CASES = 6
+CASES = 4
 EVENTS = 2 + 2 * 2 * CASES
 """Lines that the event log of such a run has at the end: the beginning, two a job, and the end."""
 
 
-@fault("the runner killed at a random moment, then resumed", promise=1, sample=3, whole=100)
+@fault("the runner killed at a random moment, then resumed", promise=1, sample=2, whole=80)
 def runner_killed(n: int, place: Path) -> Figure:
     return _kills(n, place, lambda process, rng: [process.pid])
 
 
-@fault("a worker killed at a random moment, the run goes on", promise=1, sample=3, whole=60)
+@fault("a worker killed at a random moment, the run goes on", promise=1, sample=2, whole=50)
 def worker_killed(n: int, place: Path) -> Figure:
     return _kills(n, place, lambda process, rng: rng.sample(found, 1) if (found := children(process.pid)) else [])
 
 
-@fault("runner and workers killed together, as when a machine loses its power", promise=1, sample=2, whole=40)
+@fault("runner and workers killed together, as when a machine loses its power", promise=1, sample=1, whole=40)
 def all_killed(n: int, place: Path) -> Figure:
     return _kills(n, place, lambda process, rng: [process.pid, *children(process.pid)])
 

@@ -27,7 +27,7 @@ from faults.runs import (
 )
 
 
-@fault("the same run started twice at once", promise=1, sample=1, whole=50)
+@fault("the same run started twice at once", promise=1, sample=1, whole=30)
 def started_twice(n: int, place: Path) -> Figure:
     base = undisturbed(2)
     return in_pairs(partial(_started_twice, place / f"{i}", base) for i in range(n))
@@ -60,7 +60,7 @@ def many_workers(n: int, place: Path) -> Figure:
     return figure
 
 
-@fault("a clock that steps back between and during runs", promise=1, sample=1, whole=12)
+@fault("a clock that steps back between and during runs", promise=1, sample=1, whole=8)
 def clocks(n: int, place: Path) -> Figure:
     """``time.time`` runs backwards, by hours at every call, in every process."""
     base = undisturbed(2)
@@ -94,17 +94,17 @@ def _one_clock(place: Path, plugin: Path, base: Undisturbed) -> str:
     return wrong or next((f"{p.name} was written again" for p, raw in before.items() if p.read_bytes() != raw), "")
 
 
-@fault("Ctrl-C once: what was finished is kept, exit code 130, no process left", promise=1, sample=2, whole=24)
+@fault("Ctrl-C once: what was finished is kept, exit code 130, no process left", promise=1, sample=1, whole=12)
 def ctrl_c(n: int, place: Path) -> Figure:
     return _interrupts(n, place, 1)
 
 
-@fault("Ctrl-C twice: it ends at once, and can be resumed", promise=1, sample=1, whole=24)
+@fault("Ctrl-C twice: it ends at once, and can be resumed", promise=1, sample=1, whole=12)
 def ctrl_c_twice(n: int, place: Path) -> Figure:
     return _interrupts(n, place, 2)
 
 
-CASES = 6
+CASES = 4
 
 
 def _interrupts(n: int, place: Path, times: int) -> Figure:

@@ -127,8 +127,10 @@ def changed_weights(n: int, place: Path) -> Figure:
     return figure
 
 
-tests("interrupted_tiny", "the same with a real backbone: 25 kills, 2 and 4 workers, every class of failure, Ctrl-C", 1,
-      ["tests/test_run.py"])  # fmt: skip
+tests("interrupted_tiny", "with a real backbone: 25 kills, each class of failure, Ctrl-C", 1,
+      ["tests/test_run.py::test_kill_9_at_random_moments_resumes_to_the_same_table",
+       "tests/test_run.py::test_whatever_a_method_does_becomes_a_record_and_the_run_goes_on",
+       "tests/test_run.py::test_ctrl_c_keeps_what_is_done_and_exits_130"])  # fmt: skip
 
 
 @fault("every number of a table followed back to its video, job, case, weights and device", promise=4, sample=1, whole=1)
