@@ -197,7 +197,7 @@ def _huber(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float
     """Least squares of relative residuals, reweighted; a negative slope or base is held at 0."""
     scale = x.max()
     rows = np.stack([x / scale, np.ones_like(x)], 1) / y[:, None]
-    found: NDArray[np.float64] = np.zeros(2)
+    found: NDArray[Any] = np.zeros(2)
     weight: NDArray[np.float64] = np.ones(len(y))
     for _ in range(30):
         root = np.sqrt(weight)[:, None]

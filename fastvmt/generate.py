@@ -346,7 +346,7 @@ def _kept(path: Path) -> tuple[Tensor, float] | None:
 
 
 def _sha256(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy()).hexdigest()
+    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 def _once(make: Callable[[], Tensor]) -> Callable[[], Tensor]:

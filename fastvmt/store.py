@@ -346,7 +346,7 @@ class Store:
             if frames_digest(frames) != digest:
                 raise DamagedFile("it decodes to other frames than were stored")
         except DamagedFile as error:
-            self._quarantine(path, error)
+            self.quarantine(path, error)
             raise JobError(f"the reference {path.name} was damaged and is set aside; {AGAIN}") from None
         return frames
 

@@ -172,7 +172,7 @@ def the_gradient_is_sound(trial: Trial) -> None:
     assert bool(torch.isfinite(found["plain"]).all()), f"{trial.cls.id}: the gradient is not finite"
     assert bool(found["plain"].any()), f"{trial.cls.id}: the gradient is zero"
     for name in ("checkpointed", "whole"):
-        torch.testing.assert_close(found[name], found["plain"], rtol=1e-5, atol=1e-9, msg=lambda m, n=name: f"{n}: {m}")
+        torch.testing.assert_close(found[name], found["plain"], rtol=1e-5, atol=1e-9, msg=f"{trial.cls.id}: {name} differs")
 
 
 def adapters_are_nothing_untrained_and_gone_afterwards(trial: Trial) -> None:

@@ -26,7 +26,8 @@ from fastvmt.store import Store
 from fastvmt.tasks import Tasks
 
 HERE = Path(__file__).parent
-OWN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0"}
+OWN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
+       "RAY_raylet_start_wait_time_s": "180"}  # fmt: skip
 
 
 class Nodes:

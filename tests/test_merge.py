@@ -156,6 +156,17 @@ def test_done_anywhere_is_done_and_what_failed_everywhere_failed(tmp_path: Path)
     assert "here too" in (tmp_path / "m" / "failures.jsonl").read_text()
 
 
+def test_logs_of_runners_that_joined_are_read_too(tmp_path: Path) -> None:
+    a = make_run(tmp_path / "a", 2, methods=FREE)
+    before = digest_of(a)
+    lines = (a / "records.jsonl").read_text().splitlines(keepends=True)
+    (a / "records").mkdir()
+    (a / "records" / "other.jsonl").write_text("".join(lines[::2]))
+    (a / "records.jsonl").write_text("".join(lines[1::2]))
+    fastvmt.merge([a], tmp_path / "m")
+    assert digest_of(tmp_path / "m") == before
+
+
 def test_seconds_of_two_devices_never_share_a_column(tmp_path: Path) -> None:
     a = make_run(tmp_path / "a", 4, methods=FREE, device="card one")
     slow = lambda m, c, x, s: 1000.0 if m == "time" else values(m, c, x, s)  # noqa: E731

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_runs import make_run, make_setting, make_spec
-from fastvmt.reports import baseline, gate, render, tolerances
-from fastvmt.reports.compare import versus
+from fastvmt.reports.gate import baseline, tolerances
+from fastvmt.reports.gate.check import check
+from fastvmt.reports.tables import render
+from fastvmt.reports.tables.compare import versus
+from fastvmt.reports.tables.views import comparison, cost
 from fastvmt.reports.tidy import gather
-from fastvmt.reports.views import comparison, cost
 from helpers import bench
 
 from fastvmt import api, card, planning, protocol, specs
@@ -157,8 +159,8 @@ def test_runs_of_two_protocols_share_no_table(runs: dict[str, Path]) -> None:
             call([runs["matched-start"], runs["as-published"]])
     kept = [baseline.of(gather([runs[k]])) for k in ("matched-start", "as-published")]
     wanted = tolerances.Tolerances()
-    assert "protocol" in gate.check(kept[0], kept[1], wanted).refused
-    assert not gate.check(kept[0], kept[0], wanted).refused
+    assert "protocol" in check(kept[0], kept[1], wanted).refused
+    assert not check(kept[0], kept[0], wanted).refused
 
 
 def test_a_real_run_counts_forwards_as_the_formula_says(xs: Path, tmp_path: Path) -> None:
@@ -177,7 +179,7 @@ def test_a_real_run_counts_forwards_as_the_formula_says(xs: Path, tmp_path: Path
         assert (
             by["forwards"][label] == by["forward_equivalents"][label] == pytest.approx(by["forward_formula"][label], abs=2e-3)
         )
-    assert "by formula" in bench("report", out, "--tables", "cost", "--no-page", "--no-figures").out
+    assert "by formula" in api.print_tables([out], ("cost",))
 
 
 def test_all_methods_are_planned_on_wan_without_weights(tmp_path: Path) -> None:

@@ -114,12 +114,12 @@ table digest: 1ffd9951\par
 def test_csv_is_tidy_and_exact() -> None:
     rows = csv_text(SMALL).split("\r\n")
     assert rows[:4] == [
-        "table,line,head,group,column,unit,direction,value,low,high,n,expected,mark,tied,why",
-        "small,dense,ditflow,methods,fidelity,,up,0.935,0.9,0.95,8,8,,false,",
-        "small,dense,ditflow,methods,time,s,down,17.371,16.1,18.0,8,8,second,false,",
-        "small,dense,ditflow,methods,work,,none,20.0,,,8,8,,false,",
+        "table,line,head,group,column,unit,direction,value,low,high,n,expected,mark,tied,why,protocol",
+        "small,dense,ditflow,methods,fidelity,,up,0.935,0.9,0.95,8,8,,false,,",
+        "small,dense,ditflow,methods,time,s,down,17.371,16.1,18.0,8,8,second,false,,",
+        "small,dense,ditflow,methods,work,,none,20.0,,,8,8,,false,,",
     ]
-    assert rows[8] == "small,other,smm,methods,time,s,down,,,,0,8,,false,failed"
+    assert rows[8] == "small,other,smm,methods,time,s,down,,,,0,8,,false,failed,"
     assert len(rows) == 1 + 12 + 1 and rows[-1] == ""
 
 

@@ -13,6 +13,7 @@ import os
 import queue
 import secrets
 import socket
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -124,6 +125,10 @@ class RayExecutor:
     def __init__(self, store: Store, config: RunConfig, options: Options) -> None:
         self.store, self.config = store, config
         self.gpu = config.device.startswith("cuda")
+        self._aside = contextlib.ExitStack()
+        self._aside.enter_context(
+            contextlib.redirect_stdout(sys.stderr)
+        )  # where Ray says what it says; stdout is for the table
         self._connect(options)
         self.slots = options.workers or self._room()
         self._mark = f".shared-{secrets.token_hex(6)}"
@@ -132,6 +137,8 @@ class RayExecutor:
     def _connect(self, options: Options) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        if options.address.partition(":")[0] in ("", "127.0.0.1", "localhost"):  # else Ray puts the network's address for it
+            os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if not options.address:  # a cluster of our own is for nobody else
             os.environ.setdefault("RAY_AUTH_MODE", "token")
             os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
@@ -184,3 +191,4 @@ class RayExecutor:
         (self.store.root / "workers" / self._mark).unlink(missing_ok=True)
         if self._ours:
             ray.shutdown()
+        self._aside.close()

@@ -180,7 +180,7 @@ class Crew:
 
         ids = json.loads(self._list.read_text())
         self._list.unlink()
-        tasks = [submitit.SlurmJob(self._list.parent, str(i)) for i in ids]
+        tasks: list[Any] = [submitit.SlurmJob(self._list.parent, str(i)) for i in ids]
         alive = [t for t in tasks if not t.done(force_check=True)]
         if alive:
             write_atomic(self._list, json.dumps([t.job_id for t in alive]))
