@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 from fastvmt.datasets.scene import draw
-from fastvmt.datasets.shapes import Pair, suite_pairs
+from fastvmt.datasets.shapes import Pair, suite_pairs, truth
 
 from fastvmt.errors import SuiteError
+from fastvmt.fit import fit_points
 from fastvmt.keys import frames_digest
 from fastvmt.model import Case, Reference
+from fastvmt.points import PointTracks
 from fastvmt.suites import Wanted
 from fastvmt.video import Frames, fit_frames
 
@@ -49,6 +52,18 @@ class Drawn:
                 ),
                 frames,
             )
+
+    def tracks(self, reference: Reference, points: int) -> PointTracks | None:
+        """Exact tracks of one of the clips, with about so many points on each mover; None for a clip of another suite."""
+        pair = find_pair(reference.source, reference.frames)
+        if pair is None:
+            return None
+        scene = pair.reference
+        known = truth(scene, points_per_mover=points)
+        size = (reference.width, reference.height)
+        placed = fit_points(known.tracks + 0.5, (scene.width, scene.height), size) - 0.5
+        inside = ((placed >= -0.5) & (placed < np.array(size) - 0.5)).all(-1)
+        return PointTracks(placed, known.visible & inside, known.owner >= 0)
 
 
 class Shapes(Drawn):

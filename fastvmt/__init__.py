@@ -25,6 +25,8 @@ _PUBLIC = {
     "run": "fastvmt.api", "plan": "fastvmt.api", "resume": "fastvmt.api", "score": "fastvmt.api", "table": "fastvmt.api",
     "describe": "fastvmt.api",
     "report": "fastvmt.api", "compare": "fastvmt.api", "frame": "fastvmt.api", "score_clip": "fastvmt.scoring",
+    "merge": "fastvmt.merging.merge", "export": "fastvmt.reports.export.write",
+    "import_videos": "fastvmt.importing.bring", "Claim": "fastvmt.importing.bring",
     "listing": "fastvmt.catalog", "BenchError": "fastvmt.errors",
 }  # fmt: skip
 __all__ = sorted([*_PUBLIC, "__version__"])

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.errors import SpecError
-from fastvmt.estimate import Estimate, estimate
+from fastvmt.estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.planning import Plan, Request, resolve
-from fastvmt.runner import Options, Outcome, Runner
+from fastvmt.runner import Options, Outcome
 from fastvmt.store import RunConfig, Store
 
 if TYPE_CHECKING:
@@ -41,15 +41,20 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
         options: workers, time limit, display.
 
     Raises:
-        UserError: for anything wrong with the request.
+        UserError: for anything wrong with the request, or when it cannot fit this machine (``options.force`` tries it anyway).
         NotComparable: when the methods must not share a table.
     """
     from fastvmt.card import require_weights
 
     plan = resolve(request)
+    options = _checked(options or Options(), plan.config)
     require_weights(plan.card)
+    folder = out or plan.default_folder()
+    there = Store.open(folder) if (folder / "config.json").is_file() else None
+    where = Conditions(options.workers, elsewhere=options.executor != "local")
+    refuse_what_cannot_fit(estimate(plan, there, where, folder), options.force)
     store = plan.open_store(out)
-    return _go(store, plan.config, options or Options())
+    return _go(store, store.config(), options)  # with what was imported into the folder
 
 
 def resume(folder: Path, options: Options | None = None) -> Result:
@@ -58,6 +63,25 @@ def resume(folder: Path, options: Options | None = None) -> Result:
     config = store.config()
     _load_plugins(config)
     return _go(store, config, options or Options())
+
+
+def work(folder: Path, options: Options | None = None) -> Outcome:
+    """Join a run folder as one more runner, from any machine that sees it; each job is still done once.
+
+    It needs no lock: jobs are claimed one by one (see ``fastvmt.leases``). It ends when nothing is left to do, here or
+    elsewhere.
+
+    Raises:
+        UserError: when the folder is no run, or its weights are not on this machine.
+    """
+    from fastvmt import card as cards
+    from fastvmt.executors import join
+
+    store = Store.open(folder)
+    config = store.config()
+    _load_plugins(config)
+    cards.require_weights(cards.load(config.setting.backbone))
+    return join(store, config, _checked(options or Options(), config))
 
 
 def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None, again: bool = False) -> Result:
@@ -187,12 +211,16 @@ def probe(folder: Path) -> Path:
     return path
 
 
-def plan(request: Request, out: Path | None = None) -> tuple[Plan, Estimate]:
-    """What a run would do and take; writes nothing."""
-    plan = resolve(request, decode=False)
+def plan(request: Request, out: Path | None = None, where: Conditions | None = None) -> tuple[Plan, Estimate]:
+    """What a run would do and take; writes nothing.
+
+    Args:
+        where: workers, and a device other than this machine's.
+    """
+    plan = resolve(request, decode=False, elsewhere=bool(where and where.device_bytes))
     folder = out or plan.default_folder()
     store = Store.open(folder) if (folder / "config.json").is_file() else None
-    return plan, estimate(plan, store)
+    return plan, estimate(plan, store, where, folder)
 
 
 def _load_plugins(config: RunConfig) -> None:
@@ -206,20 +234,17 @@ def _go(
     store: Store, config: RunConfig, options: Options, generate: bool = True,
     metrics: tuple[str, ...] | None = None, rescore: bool = False,
 ) -> Result:  # fmt: skip
+    from fastvmt import executors
     from fastvmt.atomic import write_atomic
     from fastvmt.reports.sheet import write_sheet
     from fastvmt.reports.table import as_lines, build
 
-    if options.workers < 1:
-        raise SpecError(f"--workers {options.workers}: at least 1 is needed.")
-    if config.repeats and generate and options.workers > 1:
-        raise SpecError(
-            f"--workers {options.workers}: a run with timed repeats makes one video at a time; leave --workers out."
-        )
+    options = _checked(options, config, generate)
     store.lock()
     try:
-        store.clear_unfinished()
-        outcome = Runner(store, config, options).run(generate, metrics, rescore)
+        if generate:
+            note_prediction(store, config)
+        outcome = executors.run(store, config, options, generate, metrics, rescore)
         found = build(store, config)
         sheet = None
         if not outcome.interrupted and found.made:
@@ -228,6 +253,23 @@ def _go(
     finally:
         store.unlock()
     return Result(store.root, outcome, found, sheet)
+
+
+def _checked(options: Options, config: RunConfig, generate: bool = True) -> Options:
+    """
+    Raises:
+        SpecError: for a number of workers that cannot be, and options that contradict each other.
+    """
+    from fastvmt import executors
+
+    executors.check(options)
+    if options.workers < 0:
+        raise SpecError(f"--workers {options.workers}: at least 1 is needed.")
+    if config.repeats and generate and options.workers > 1 and not config.device.startswith("cuda"):
+        raise SpecError(
+            f"--workers {options.workers}: a run with timed repeats makes one video at a time; leave --workers out."
+        )
+    return options
 
 
 def describe(name: str) -> dict[str, Any]:

@@ -41,21 +41,28 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     _sync_folder(path.parent)
 
 
-def publish_folder(made: Path, final: Path) -> None:
-    """Rename a finished folder to its final name; an existing one there wins, since equal keys hold equal content."""
+def publish_folder(made: Path, final: Path) -> bool:
+    """Rename a finished folder to its final name; an existing one there wins, since equal keys hold equal content.
+
+    Returns:
+        Whether it is the one that was made.
+    """
     for path in made.iterdir():
         handle = os.open(path, os.O_RDONLY)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
+    won = True
     try:
         made.rename(final)
     except OSError:
         if not final.exists():
             raise
         shutil.rmtree(made)
+        won = False
     _sync_folder(final.parent)
+    return won
 
 
 def append_line(path: Path, line: str) -> None:

@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fastvmt.card import Card, require_weights
-from fastvmt.method import GRADIENT_COST, TAP_SHARE
+from fastvmt.shape import ACTIVATION_FACTOR, GRADIENT_COST, TAP_SHARE
 
 Hook = Callable[..., Any]
-ACTIVATION_FACTOR = 22
-"""Saved activations of a block in units of tokens x width x bytes (baselines measured on Wan2.1 are 20 to 22)."""
 
 
 class _Reached(Exception):
@@ -127,6 +125,21 @@ class Backbone:
         self.forward_equivalents += 1
         return self._run(x, sigma, text).float()
 
+    def trained_velocity(self, x: Tensor, sigma: float, text: Tensor, depth: float = 1.0, share: float = 1.0) -> Tensor:
+        """``velocity`` with a graph behind it, for training weights that hooks or adapters put into the transformer.
+
+        Counted with its backward pass at once. Adapters must stay installed until that is done: activations may be
+        recomputed in it.
+
+        Args:
+            depth: part of the blocks that the backward pass goes through, from the last one to the first trained one.
+            share: part of the run's latent frames that ``x`` has; a shorter clip costs less.
+        """
+        self.forward_equivalents += share * (1 + depth * (GRADIENT_COST - 1))
+        with torch.enable_grad(), ExitStack() as stack:
+            self._checkpoint_if_needed(x, self.card.blocks, stack, True)
+            return self._run(x, sigma, text).float()
+
     def _run(self, x: Tensor, sigma: float, text: Tensor) -> Tensor:
         time = (torch.tensor(sigma, dtype=torch.float32) * 1000).to(self.device).expand(x.shape[0])
         out: Tensor = self.transformer(
@@ -185,9 +198,9 @@ class Backbone:
         kind, _, block = name.partition("@")
         return int(block) + {"v": 0.1, "q": 0.15, "k": TAP_SHARE, "attn": 0.5, "hidden": 1.0}[kind]
 
-    def _checkpoint_if_needed(self, x: Tensor, blocks: int, stack: ExitStack) -> None:
+    def _checkpoint_if_needed(self, x: Tensor, blocks: int, stack: ExitStack, trains: bool = False) -> None:
         """Recompute activations in the backward pass only when keeping them would not fit."""
-        if not (x.requires_grad and torch.is_grad_enabled()):
+        if not ((x.requires_grad or trains) and torch.is_grad_enabled()):
             return
         f, h, w = self.tokens(x)
         size = torch.empty((), dtype=self.dtype).element_size()
@@ -198,9 +211,14 @@ class Backbone:
         stack.callback(self.transformer.disable_gradient_checkpointing)
 
     @contextmanager
-    def hooked(self, *hooks: tuple[str, Hook]) -> Iterator[None]:
-        """Forward hooks on named transformer modules while the context holds; a hook may return a replacement."""
-        handles = [self.transformer.get_submodule(name).register_forward_hook(hook) for name, hook in hooks]
+    def hooked(self, *hooks: tuple[str, Hook], before: bool = False) -> Iterator[None]:
+        """Forward hooks on named transformer modules while the context holds; a hook may return a replacement.
+
+        Args:
+            before: hooks get (module, inputs) and may replace the inputs, instead of (module, inputs, output).
+        """
+        modules = [(self.transformer.get_submodule(name), hook) for name, hook in hooks]
+        handles = [m.register_forward_pre_hook(h) if before else m.register_forward_hook(h) for m, h in modules]
         try:
             yield
         finally:

@@ -12,7 +12,7 @@ from typing import Any
 from fastvmt.digests import sha256_of
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.keys import digest
-from fastvmt.method import Shape
+from fastvmt.shape import Shape
 
 CARDS = Path(__file__).parent / "backbones"
 TINY = Path(__file__).parent / "tiny" / "weights"
@@ -20,7 +20,7 @@ GENERIC_DEFAULTS: dict[str, Any] = {
     "width": 832, "height": 480, "frames": 81, "steps": 50, "guidance": 5.0, "shift": 3.0, "negative": "",
     "metrics": [
         "motion_fidelity", "motion_fidelity@smm-script", "motion_fidelity_moving", "motion_fidelity_wrong",
-        "text_similarity", "temporal_consistency", "vbench:*", "time", "peak_memory",
+        "text_similarity", "temporal_consistency", "vbench:*", "time", "forwards", "peak_memory",
     ],
 }  # fmt: skip
 
@@ -163,12 +163,25 @@ def _weights_present(folder: Path) -> bool:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value: dict[str, Any] = json.loads(path.read_text())
+        value: Any = json.loads(path.read_text())
     except FileNotFoundError:
         raise UserError(f"{path.parent} is not a WanPipeline folder: {path.name} is missing.") from None
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON ({error}).") from None
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: a JSON object is needed. Fetch the folder anew, or restore the file.")
     return value
+
+
+def _own_facts(path: Path) -> dict[str, Any]:
+    """``bench.toml`` of a folder, where there is one."""
+    try:
+        facts = tomllib.loads(path.read_text()) if path.is_file() else {}
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path}: not valid TOML ({error}).") from None
+    if wrong := [k for k in ("defaults", "methods", "shape") if not isinstance(facts.get(k, {}), dict)]:
+        raise UserError(f"{path}: [{wrong[0]}] must be a table of names and values.")
+    return facts
 
 
 def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
@@ -176,26 +189,24 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
     if index.get("_class_name") != "WanPipeline":
         raise UserError(f"{folder}: model_index.json says {index.get('_class_name')}; a WanPipeline is needed.")
     transformer, vae = (_read_json(folder / part / "config.json") for part in ("transformer", "vae"))
-    own = folder / "bench.toml"
-    facts = facts | (tomllib.loads(own.read_text()) if own.is_file() else {})
-    t, h, w = transformer["patch_size"]
+    facts = facts | _own_facts(folder / "bench.toml")
+    try:
+        t, h, w = (int(n) for n in transformer["patch_size"])
+        sizes = {
+            "blocks": int(transformer["num_layers"]), "heads": int(transformer["num_attention_heads"]),
+            "head_dim": int(transformer["attention_head_dim"]), "latent_channels": int(vae["z_dim"]),
+            "vae_spatial": int(vae.get("scale_factor_spatial", 8)), "vae_temporal": int(vae.get("scale_factor_temporal", 4)),
+        }  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{folder}: the config.json of its transformer or vae lacks or misstates a size ({type(error).__name__}: {error}). "
+            "Fetch the folder anew, or restore the file."
+        ) from None
     return Card(
-        id=name,
-        folder=folder,
-        hub=facts.get("hub", ""),
-        download_gb=facts.get("download_gb", 0.0),
-        blocks=transformer["num_layers"],
-        heads=transformer["num_attention_heads"],
-        head_dim=transformer["attention_head_dim"],
-        patch=(t, h, w),
-        latent_channels=vae["z_dim"],
-        vae_spatial=vae.get("scale_factor_spatial", 8),
-        vae_temporal=vae.get("scale_factor_temporal", 4),
-        parameters=facts.get("shape", {}).get("parameters", 0),
-        defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
-        methods=facts.get("methods", {}),
-        note=facts.get("note", ""),
-    )
+        id=name, folder=folder, hub=facts.get("hub", ""), download_gb=facts.get("download_gb", 0.0), patch=(t, h, w),
+        parameters=facts.get("shape", {}).get("parameters", 0), defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
+        methods=facts.get("methods", {}), note=facts.get("note", ""), **sizes,
+    )  # fmt: skip
 
 
 def weights_digest(card: Card) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 from fastvmt import card as cards
 from fastvmt import registry
 from fastvmt.errors import BenchError, SpecError
+from fastvmt.method_card import NO_CARD, card_of
 
 KINDS = ("methods", "metrics", "trackers", "suites", "archives", "backbones")
 
@@ -82,6 +83,7 @@ def _plugin(kind: str, name: str, value: Any) -> dict[str, Any]:
     if kind == "methods":
         facts["variants"] = {k: dict(v) for k, v in value.variants.items()}
         facts["ablations"] = {k: ", ".join(v) for k, v in value.ablations.items()}
+        facts["card"] = card.facts() if (card := card_of(value)) else NO_CARD
     if kind in ("methods", "metrics"):
         facts["parameters"] = {
             k: {"default": f.default, "meaning": f.description or ""} for k, f in value.Params.model_fields.items()

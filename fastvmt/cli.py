@@ -5,29 +5,29 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt import env_cli, fetch_cli, gate_cli, report_cli, study_cli, suite_cli
+from fastvmt import env_cli, fetch_cli, gate_cli, plan_cli, report_cli, share_cli, study_cli, suite_cli, upkeep_cli
 from fastvmt.ending import check_by, finish, print_split
-from fastvmt.errors import BenchError
+from fastvmt.errors import FULL, BenchError, StoreError, is_full
 from fastvmt.lazy import load_when_used
 from fastvmt.options import (
-    Backbone,
+    Address,
     By,
+    ExecutorName,
     FailFast,
-    FrameCount,
-    Height,
     Json,
     Methods,
     Metrics,
     Plugin,
     Reuse,
     Run,
+    Slurm,
     Timeout,
-    Width,
+    Verify,
+    Wait,
     Workers,
     options_of,
     request,
@@ -49,8 +49,13 @@ app.add_typer(study_cli.app, name="study")
 app.add_typer(gate_cli.baseline, name="baseline")
 app.command()(fetch_cli.fetch)
 app.command()(gate_cli.check)
+for command in (plan_cli.plan, upkeep_cli.status, upkeep_cli.gc, upkeep_cli.doctor):
+    app.command()(command)
 for command in (report_cli.report, report_cli.compare, report_cli.ablate, report_cli.paper):
     app.command()(command)
+app.command()(share_cli.merge)
+app.command()(share_cli.export)
+app.command("import")(takes_run_options(share_cli.import_, share_cli.WITHOUT))
 
 
 @app.command()
@@ -65,53 +70,37 @@ def run(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", by: By = "
 
 
 @app.command()
-@takes_run_options
-def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow") -> None:
-    """Say what the same ``run`` would do and take, and do nothing."""
-    from fastvmt import api
-
-    found, cost = api.plan(request(split(methods), values), values["out"])
-    folder = str(values["out"] or found.default_folder())
-    if values["as_json"]:
-        methods_data = [m.model_dump(mode="json") for m in found.config.methods]
-        print(json.dumps(vars(cost) | {"folder": folder, "methods": methods_data}))
-        return
-    print(f"{cost.jobs} videos, {cost.done} already there, {cost.jobs - cost.done} to make, into {folder}")
-    for label, passes in cost.forward_equivalents.items():
-        print(f"  {label}: {passes:g} forward passes a video (counted from its parameters)")
-    for note in found.notes:
-        print(note)
-    if not found.decoded:
-        print("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
-    time = "unknown" if cost.seconds is None else _duration(cost.seconds / max(1, values["workers"]))
-    print(f"time: {time} ({cost.seconds_basis})")
-    print(f"memory: about {cost.memory_bytes / 2**30:.1f} GiB for model and activations (estimated), beside the libraries")
-    print(f"disk: about {cost.disk_bytes / 2**20:.0f} MiB (estimated)")
-    print(f"weights to fetch: {cost.fetch or 'none'}")
-
-
-def _duration(seconds: float) -> str:
-    return f"about {seconds:.0f} s" if seconds < 7200 else f"about {seconds / 3600:,.0f} GPU-hours"
-
-
-@app.command()
 def resume(
-    folder: Run,
-    workers: Workers = 1,
-    timeout: Timeout = 0.0,
-    fail_fast: FailFast = False,
-    reuse: Reuse = True,
-    as_json: Json = False,
-) -> None:
+    folder: Run, workers: Workers = None, timeout: Timeout = 0.0, fail_fast: FailFast = False, reuse: Reuse = True,
+    as_json: Json = False, executor: ExecutorName = "local", address: Address = "", slurm: Slurm = None, wait: Wait = True,
+    verify: Verify = False,
+) -> None:  # fmt: skip
     """Go on with a run folder."""
     from fastvmt import api
 
-    finish(api.resume(folder, run_options(workers, timeout, fail_fast, as_json, reuse)), as_json)
+    options = run_options(workers, timeout, fail_fast, as_json, reuse, executor, address, slurm, wait, verify=verify)
+    finish(api.resume(folder, options), as_json)
+
+
+@app.command()
+def work(
+    folder: Run, workers: Workers = None, timeout: Timeout = 0.0, fail_fast: FailFast = False, as_json: Json = False
+) -> None:
+    """Help with a run folder, beside whoever else works on it, from any machine that sees it; each job is done once."""
+    from fastvmt import api
+
+    outcome = api.work(folder, run_options(workers, timeout, fail_fast, as_json))
+    if as_json:
+        print(json.dumps({"folder": str(folder), "outcome": vars(outcome)}))
+    else:
+        print(f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: bench resume {folder}")
+    if outcome.interrupted or outcome.failed:
+        raise typer.Exit(130 if outcome.interrupted else 3)
 
 
 @app.command()
 def score(
-    folder: Run, metrics: Metrics = "", workers: Workers = 1, as_json: Json = False,
+    folder: Run, metrics: Metrics = "", workers: Workers = None, as_json: Json = False,
     again: Annotated[bool, typer.Option("--again", help="Compute even what is already recorded.")] = False,
 ) -> None:  # fmt: skip
     """Score a run folder, without generating."""
@@ -175,55 +164,13 @@ def describe(
         if isinstance(value, dict):
             print(f"{key}:")
             for inner, what in value.items():
-                print(f"  {inner}: {what}")
+                print(f"  {inner}:{_listed(what)}" if isinstance(what, list) else f"  {inner}: {what}")
         else:
             print(f"{key}: {value}")
 
 
-@app.command()
-def doctor(
-    backbone: Backbone = "tiny", frames: FrameCount = None, width: Width = None, height: Height = None,
-    clips: Annotated[int | None, typer.Option(help="Drawn clips (12; with --tracker 2 of each motion).")] = None,
-    tracker: Annotated[str, typer.Option(help="Judge this tracker on the known tracks of drawn clips instead.")] = "",
-    tapvid: Annotated[
-        Path | None,
-        typer.Option(help="With --tracker: judge on this TAP-Vid pickle. Only arrays are taken from it; nothing in it is run."),
-    ] = None,
-    plugin: Plugin = None, as_json: Json = False,
-) -> None:  # fmt: skip
-    """Show per block and noise level how well queries and keys follow known motion, to choose the guided block.
-
-    With --tracker: how well a tracker follows points whose tracks are known, and what that does to motion fidelity.
-    """
-    from fastvmt import card as cards
-    from fastvmt import registry
-    from fastvmt.errors import SpecError
-
-    for path in plugin or ():
-        registry.load_plugin(path)
-    if clips is not None and clips < 1:
-        raise SpecError(f"--clips {clips}: at least 1 is needed.")
-    if tapvid and not tracker:
-        raise SpecError("--tapvid needs --tracker NAME beside it: it is a tracker that is judged on it.")
-    card = cards.load(backbone)
-    size = [v or card.defaults[k] for k, v in (("width", width), ("height", height), ("frames", frames))]
-    if tracker:
-        checked = registry.probes.get("tracker")(tracker, *size, clips=clips or 2, tapvid_file=tapvid)
-        print(json.dumps(checked.data()) if as_json else registry.probes.get("tracker-lines")(checked))
-        return
-    card.check_size(*size)
-    cards.require_weights(card)
-    from fastvmt.backbone import Backbone as Loaded
-
-    found = registry.probes.get("correspondence")(Loaded(card), *size, clips=clips or 12)
-    if as_json:
-        print(
-            json.dumps(
-                {"levels": found.levels, "forms": found.forms, "share": found.share.tolist(), "best": found.best_block()}
-            )
-        )
-    else:
-        print(registry.probes.get("correspondence-lines")(found))
+def _listed(items: list[Any]) -> str:
+    return "".join(f"\n    - {item}" for item in items)
 
 
 def main() -> None:
@@ -242,6 +189,11 @@ def guarded(call: Callable[[], Any]) -> None:
         raise SystemExit(130) from None
     except BrokenPipeError:
         raise SystemExit(0) from None
+    except OSError as error:
+        if not is_full(error):
+            raise
+        print(f"bench: {StoreError(FULL)}", file=sys.stderr)
+        raise SystemExit(StoreError.exit_code) from None
 
 
 if __name__ == "__main__":

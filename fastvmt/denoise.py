@@ -26,9 +26,10 @@ def denoise(method: Method, ctx: Context, guidance: float, tick: Callable[[int, 
 
     Raises:
         NonFinite: as soon as a latent holds NaN or infinity, naming step and hook.
-        WrongOutput: when a hook returns another shape.
+        WrongOutput: when a hook returns another shape, or whole numbers.
     """
     sigmas, backbone, stages = ctx.sigmas, ctx.backbone, ctx.stages
+    ctx.guidance = guidance
     with stages("reference"):
         ctx.state = method.fit(ctx)
         x, first = method.start(ctx)
@@ -54,6 +55,8 @@ def denoise(method: Method, ctx: Context, guidance: float, tick: Callable[[int, 
 def _checked(x: Tensor, ctx: Context, i: int, hook: str) -> Tensor:
     if x.shape != ctx.noise.shape:
         raise WrongOutput(f"{hook} at step {i} returned shape {tuple(x.shape)}, need {tuple(ctx.noise.shape)}")
+    if not x.is_floating_point():
+        raise WrongOutput(f"{hook} at step {i} returned {x.dtype}, need floating point numbers")
     if not bool(torch.isfinite(x).all()):
         raise NonFinite(f"{hook} at step {i} left NaN or infinity in the latent")
     return x.detach().float()

@@ -5,6 +5,7 @@ BenchError                   base; carries the exit code
 │   ├── SuiteError      2    a suite, clip or prompt file
 │   ├── SpecError       2    a method, metric or option that cannot be understood
 │   ├── MissingWeights  2    weights that have to be fetched first
+│   ├── DamagedFile     2    a stored video that cannot be decoded
 │   └── StoreError      2    a run folder that cannot be used as it is
 ├── SomeJobsFailed      3    the run ended; failures are recorded
 ├── NotComparable       4    numbers that must not stand in one table
@@ -14,6 +15,20 @@ BenchError                   base; carries the exit code
 """
 
 from __future__ import annotations
+
+import errno
+
+FULL = (
+    "the disk takes no more (full, or over a limit), so this stopped; what was finished is kept. Make room, then give the same "
+    "command again."
+)
+
+
+def is_full(error: BaseException) -> bool:
+    """Whether a write failed because there was no room for it, and not for anything wrong with what was written."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return "(os error 28)" in str(error)  # as libraries written in Rust say it: safetensors
 
 
 class BenchError(Exception):
@@ -36,6 +51,10 @@ class SpecError(UserError):
 
 class MissingWeights(UserError):
     """Weights are not on this machine; the message says what to fetch, how large it is, and how."""
+
+
+class DamagedFile(UserError, OSError):
+    """A file that we wrote cannot be read any more."""
 
 
 class StoreError(UserError):

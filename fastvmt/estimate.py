@@ -1,77 +1,161 @@
-"""What a run would take: jobs, seconds, memory, disk and weights, measured where this folder holds timings, else estimated."""
+"""What a run would take: jobs, seconds, memory, disk and weights, from past videos of this class of device, else estimated."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import os
+import shutil
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from fastvmt import card as cards
-from fastvmt import registry
+from fastvmt import costmodel, registry
+from fastvmt.costmodel import Outcome, Prediction, Sample, work
+from fastvmt.errors import UserError
+from fastvmt.memory import GIB, Need, device_bytes, device_count, need
 from fastvmt.method import Shape
 from fastvmt.planning import Plan
+from fastvmt.protocol import cost_of
+from fastvmt.scan import made_by_label
 from fastvmt.sigmas import sigma_grid
-from fastvmt.store import Store
+from fastvmt.store import RunConfig, Store
 
 PUBLISHED = {"backbone": "wan2.1-1.3b", "method": "fastvmt", "seconds": 184.18, "width": 832, "height": 480, "frames": 33}
 """FastVMT, table 1: one video on an A100-80GB. The paper names neither the size of the model nor the length; its counted work
 fits only 1.3B at 32 or 33 frames."""
+SMALLER = 20
+"""A backbone with less than one part in this many of the parameters is not offered as a smaller one."""
+LOSSLESS = 0.6
+"""Bytes of a lossless video over its raw bytes."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a run would take; seconds are measured where this folder holds timings, else scaled from a published one."""
+    """What a run would take.
+
+    Attributes:
+        jobs, done: videos, and how many of them are there (by the names of their folders).
+        left: videos to make by method label.
+        seconds: of all videos to make, one after another; None where nothing is known.
+        seconds_each: of one video, by label; ``seconds_basis`` says what they rest on.
+        wall_seconds: on ``workers`` workers, what is shared between videos counted once.
+        memory_bytes: of one job, see ``memory``; ``memory`` holds its parts.
+        disk_bytes, disk_free: what the videos to make take, and what is free where the run folder is or will be.
+        forward_equivalents: forward passes of one video, counted from the method's parameters.
+        last: how far off the last prediction on this class of device was.
+        problem: one sentence why the run cannot fit, with what would; "" when it can.
+    """
 
     jobs: int
     done: int
+    left: dict[str, int]
     seconds: float | None
+    seconds_each: dict[str, float]
     seconds_basis: str
+    wall_seconds: float | None
+    workers: int
     memory_bytes: int
+    memory_capacity: int
+    memory: Need
     disk_bytes: int
+    disk_free: int
     fetch: str
     forward_equivalents: dict[str, float]
+    last: Outcome | None = None
+    problem: str = ""
+
+    def data(self) -> dict[str, Any]:
+        """Plain data, for ``--json``."""
+        found = asdict(self)
+        found["last"] = None if self.last is None else asdict(self.last) | {"off": round(self.last.off, 4)}
+        return found
 
 
-def estimate(plan: Plan, store: Store | None) -> Estimate:
-    """Count jobs and what is already there, and estimate seconds, memory and disk for the rest."""
-    config, card = plan.config, plan.card
+@dataclass(frozen=True)
+class Conditions:
+    """Where a run is to happen.
+
+    Attributes:
+        workers: at once; 0 for one a GPU, or one.
+        device_bytes: plan for devices of so many bytes, one a worker, instead of this machine's; 0 for this machine's.
+        elsewhere: the workers are not on this machine, so that its memory says nothing.
+    """
+
+    workers: int = 0
+    device_bytes: int = 0
+    elsewhere: bool = False
+
+
+def estimate(plan: Plan, store: Store | None, where: Conditions | None = None, folder: Path | None = None) -> Estimate:
+    """Count jobs and what is already there, and estimate seconds, memory and disk for the rest.
+
+    Args:
+        store: the run folder, if there is one.
+        folder: where it is or will be.
+    """
+    where, config, card = where or Conditions(), plan.config, plan.card
+    where = where if where.workers else replace(where, workers=1 if where.device_bytes else device_count(config.device))
+    place = folder or (store.root if store else plan.default_folder())
     per_method = len(config.suite.cases) * len(config.seeds)
-    finished = {j.key: (j, a) for j in config.jobs() if (a := store.artefact(j))} if store else {}
-    shape = card.shape(config.setting.width, config.setting.height, config.setting.frames, config.setting.sigmas)
-    cost = {}
+    made = made_by_label(store, config) if store else {}
+    left = {m.label: per_method - made.get(m.label, 0) for m in config.methods}
+    passes = passes_of(config, card)[1]
+    samples = costmodel.past(place)
+    each = prediction_of(config, card, samples)
+    total = sum(left[k] * each.seconds[k] for k in left) if each.seconds or not any(left.values()) else None
+    disk = _disk(config, samples, sum(left.values()))
+    found = Estimate(
+        jobs=per_method * len(config.methods), done=sum(made.values()), left=left, seconds=total, seconds_each=each.seconds,
+        seconds_basis=each.basis or "unknown: no videos of this class of device in this folder or beside it yet",
+        wall_seconds=None if total is None else _wall(config, each, left, total, where), workers=where.workers,
+        memory_bytes=0, memory_capacity=0, memory=_need(config, card), disk_bytes=disk, disk_free=_free(place),
+        fetch=f"{card.download_gb:.1f} GB: hf download {card.hub}" if card.folder is None else "",
+        forward_equivalents=passes, last=costmodel.last_time(place, costmodel.device_class(config), samples),
+    )  # fmt: skip
+    capacity = _capacity(config, card, where)
+    found = replace(found, memory_bytes=found.memory.expected(capacity or 1 << 60), memory_capacity=capacity)
+    return replace(found, problem=_problem(config, card, found, where))
+
+
+def refuse_what_cannot_fit(found: Estimate, force: bool) -> None:
+    """Stop before anything is loaded.
+
+    Raises:
+        UserError: saying what does not fit and what would, unless ``force``.
+    """
+    if found.problem and not force:
+        raise UserError(f"{found.problem} (--force tries it anyway.)")
+
+
+def note_prediction(store: Store, config: RunConfig) -> None:
+    """Write down what the run that begins now should take, for the next plan to compare; nothing where nothing is left."""
+    made = made_by_label(store, config)
+    per_method = len(config.suite.cases) * len(config.seeds)
+    left = {m.label: per_method - made[m.label] for m in config.methods}
+    if any(left.values()):
+        card = cards.load(config.setting.backbone)
+        costmodel.remember(store, config, prediction_of(config, card, costmodel.past(store.root)), left)
+
+
+def passes_of(config: RunConfig, card: cards.Card) -> tuple[Shape, dict[str, float]]:
+    """What the methods know of the model, and forward passes of one video by label."""
+    s = config.setting
+    shape = card.shape(s.width, s.height, s.frames, s.sigmas)
+    passes = {}
     for spec in config.methods:
-        cls = registry.methods.get(spec.method)
-        cost[spec.label] = round(float(cls.cost(cls.Params.model_validate(spec.params), shape)), 1)
-    measured = [(sum(a.stages.values()) - a.stages.get("load", 0), a.forward_equivalents) for _, a in finished.values()]
-    left = sum(cost.values()) * per_method - sum(cost[j.method.label] for j, _ in finished.values())
-    seconds, basis, jobs = None, "unknown: no timings of this run on this machine yet", per_method * len(config.methods)
-    if measured and sum(f for _, f in measured):
-        seconds = left * sum(s for s, _ in measured) / sum(f for _, f in measured)
-        basis = f"from {len(measured)} measured videos of this run"
-    elif card.parameters > 10**9:
-        seconds = left * work(card, shape) * _seconds_a_flop()
-        basis = "estimated: the paper's 184.18 s a video on an A100-80GB, scaled by counted work"
-    pixels = config.setting.width * config.setting.height * config.setting.frames * 3
-    size = 2 if config.setting.dtype != "float32" else 4
-    f, h, w = shape.grid
-    activations = f * h * w * card.heads * card.head_dim * size * 22 * (card.blocks // 2 + 1)
-    missing = card.folder is None
-    return Estimate(
-        jobs=jobs,
-        done=len(finished),
-        seconds=seconds,
-        seconds_basis=basis,
-        memory_bytes=int(card.parameters * size + activations),
-        disk_bytes=int(pixels * 0.6 * (jobs - len(finished))),
-        fetch=f"{card.download_gb:.1f} GB: hf download {card.hub}" if missing else "",
-        forward_equivalents=cost,
-    )
+        passes[spec.label] = round(cost_of(spec, shape), 1)
+    return shape, passes
 
 
-def work(card: cards.Card, shape: Shape) -> float:
-    """Floating-point operations of one forward pass: two a weight and token, and self-attention's products."""
-    f, h, w = shape.grid
-    tokens = f * h * w
-    return 2.0 * card.parameters * tokens + 4.0 * tokens**2 * card.heads * card.head_dim * card.blocks
+def prediction_of(config: RunConfig, card: cards.Card, samples: list[Sample]) -> Prediction:
+    """Seconds of one video of each method, from past videos, else from the published figure, else none."""
+    shape, passes = passes_of(config, card)
+    works = {k: n * work(card, shape) for k, n in passes.items()}
+    found = costmodel.predict(config, works, samples)
+    if found.seconds or card.parameters <= 10**9:
+        return found
+    seconds = {k: round(n * _seconds_a_flop(), 3) for k, n in works.items()}
+    return Prediction(seconds, "estimated: the paper's 184.18 s a video on an A100-80GB, scaled by counted work")
 
 
 def _seconds_a_flop() -> float:
@@ -83,3 +167,123 @@ def _seconds_a_flop() -> float:
     cls = registry.methods.get(facts["method"])
     params = cls.resolve(cls.Params.model_validate(card.methods.get(facts["method"], {})), shape)
     return float(facts["seconds"] / (cls.cost(params, shape) * work(card, shape)))
+
+
+def _wall(config: RunConfig, each: Prediction, left: dict[str, int], total: float, where: Conditions) -> float:
+    """Seconds from start to end: shared stages once for a reference, loading once a worker, no job faster than itself."""
+    jobs = sum(left.values())
+    if not jobs:
+        return 0.0
+    references = min(jobs, len({c.reference.frames_digest for c in config.suite.cases}))
+    busy = total * (1 - each.shared) + total * each.shared * references / jobs
+    longest = max(each.seconds[k] for k, n in left.items() if n)
+    return max(busy / _at_once(config, where), longest) + each.load
+
+
+def _at_once(config: RunConfig, where: Conditions) -> int:
+    """Workers that do not take each other's time: one a GPU, and on a CPU as many as have cores of their own."""
+    if config.device == "cuda" or where.device_bytes or where.elsewhere:
+        return where.workers
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(where.workers, cores // max(1, config.threads)))
+
+
+# --- memory and disk -----------------------------------------------------------------------------------------------------
+
+
+def _need(config: RunConfig, card: cards.Card, **changes: Any) -> Need:
+    s = config.setting
+    size: dict[str, Any] = {"width": s.width, "height": s.height, "frames": s.frames} | changes
+    offload = size.pop("offload", config.offload)
+    return need(card, **size, dtype=s.dtype, methods=config.methods, offload=offload, device=config.device)
+
+
+def _capacity(config: RunConfig, card: cards.Card, where: Conditions) -> int:
+    """Bytes for one job; 0 where weights are not here, so that the run cannot be meant for this machine."""
+    if where.device_bytes:
+        return where.device_bytes
+    if card.folder is None or where.elsewhere:
+        return 0
+    sharing = -(-where.workers // device_count(config.device))
+    return device_bytes(config.device) // max(1, sharing)
+
+
+def _disk(config: RunConfig, samples: list[Sample], videos: int) -> int:
+    s = config.setting
+    size = [m.bytes for m in samples if m.setting[1:] == (s.width, s.height, s.frames) and m.bytes]
+    each = sum(size) / len(size) if size else s.width * s.height * s.frames * 3 * LOSSLESS
+    return int(each * videos)
+
+
+def _free(place: Path) -> int:
+    place = place.resolve()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    try:
+        return shutil.disk_usage(place).free
+    except OSError:
+        return 0
+
+
+def _problem(config: RunConfig, card: cards.Card, found: Estimate, where: Conditions) -> str:
+    if found.memory_capacity and found.memory.least > found.memory_capacity and sum(found.left.values()):
+        would = _would_fit(config, card, found.memory_capacity, where)
+        return (
+            f"One job needs about {found.memory.least / GIB:.1f} GiB (estimated: {found.memory.words()}) and "
+            f"{_whose(config, where)} {found.memory_capacity / GIB:.1f} GiB: {would}."
+        )
+    if found.disk_free and found.disk_bytes > found.disk_free:
+        return (
+            f"The videos need about {found.disk_bytes / GIB:.1f} GiB (estimated) and {found.disk_free / GIB:.1f} GiB are free: "
+            "give --out on another disk, or fewer clips with --limit."
+        )
+    return ""
+
+
+def _whose(config: RunConfig, where: Conditions) -> str:
+    if where.device_bytes:
+        return "the device has"
+    if where.workers > device_count(config.device):
+        return f"each of {where.workers} workers has"
+    return "the GPU has" if config.device == "cuda" else "this machine has"
+
+
+def _would_fit(config: RunConfig, card: cards.Card, capacity: int, where: Conditions) -> str:
+    """What would, each with its number: a flag, fewer frames, a smaller backbone."""
+    offers = []
+    here = config.offload or config.device == "cpu"
+    offloaded = _need(config, card, offload=True)
+    if not here and offloaded.least <= capacity:
+        offers.append(f"--offload ({offloaded.least / GIB:.1f} GiB)")
+    for offload in (config.offload,) if here else (config.offload, True):
+        if frames := _most_frames(config, card, capacity, offload):
+            both = "--offload " if offload and not config.offload else ""
+            size = _need(config, card, frames=frames, offload=offload).least
+            offers.append(f"{both}--frames {frames} ({size / GIB:.1f} GiB)")
+            break
+    for other in _smaller(card):
+        size = _need(config, other).least
+        if size <= capacity:
+            offers.append(f"--backbone {other.id} ({size / GIB:.1f} GiB)")
+            break
+    alone = device_bytes(config.device) if where.workers > 1 and not where.device_bytes else 0
+    if alone and _need(config, card).least <= alone:
+        offers.append(f"--workers 1 ({alone / GIB:.1f} GiB for it alone)")
+    smallest = f"even one frame needs {_need(config, card, frames=1, offload=True).least / GIB:.1f} GiB"
+    return f"{', or '.join(offers)} would fit" if offers else f"{smallest}, so a larger device is needed"
+
+
+def _most_frames(config: RunConfig, card: cards.Card, capacity: int, offload: bool) -> int:
+    """The largest legal number of frames under the run's own that fits, or 0."""
+    step = card.vae_temporal
+    for frames in range(config.setting.frames - step, 0, -step):
+        if _need(config, card, frames=frames, offload=offload).least <= capacity:
+            return frames
+    return 0
+
+
+def _smaller(card: cards.Card) -> list[cards.Card]:
+    """Known backbones of the same order of size, the largest first."""
+    others = [cards.load(name) for name in cards.known() if name != card.id]
+    kept = [c for c in others if card.parameters / SMALLER <= c.parameters < card.parameters]
+    return sorted(kept, key=lambda c: -c.parameters)

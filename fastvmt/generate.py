@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import secrets
 import statistics
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -21,11 +25,13 @@ from fastvmt.device import energy_joules, others
 from fastvmt.errors import NonFinite, WrongOutput
 from fastvmt.keys import digest, frames_digest, noise_seed
 from fastvmt.measure import Stages, cpu_name, peak_process_bytes, reset_peak, software
-from fastvmt.method import Context
+from fastvmt.method import Context, Shape
 from fastvmt.model import Artefact, Case, Job
+from fastvmt.prepared import Checkpoint, Meta, Prepared, Shelf, Spent, Workspace, prepared_key
+from fastvmt.protocol import cost_of
 from fastvmt.specs import build
 from fastvmt.store import RunConfig, Store, file_info
-from fastvmt.video import Frames, read_lossless, write_lossless, write_viewable
+from fastvmt.video import Frames, write_lossless, write_viewable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -88,18 +94,17 @@ class Generator:
         key = digest([self.config.setting.weights_digest, self.config.setting.dtype, name])[:24]
         path = self.store.root / "cache" / f"{key}.safetensors"
         charge_key = f"{key}|seconds"
-        if key not in self.memory and path.exists():
-            with safe_open(path, framework="pt") as file:
-                self.memory[key] = file.get_tensor("x").to(self.device)
-                self.memory[charge_key] = torch.tensor(float((file.metadata() or {}).get("seconds", 0)))
+        if key not in self.memory and (kept := _kept(path)):
+            self.memory[key], self.memory[charge_key] = kept[0].to(self.device), torch.tensor(kept[1])
         if key not in self.memory:
             clock = Stages(synchronise=self._synchronise)
             with stages("shared"), clock(stage):
                 value = make()
             stages.seconds.pop("shared", None)
             self.memory[key], self.memory[charge_key] = value, torch.tensor(clock.seconds[stage])
-            partial = path.with_suffix(f".{id(self)}.part")
-            save_file({"x": value.cpu().contiguous()}, partial, {"seconds": str(clock.seconds[stage])})
+            partial = path.with_suffix(f".{secrets.token_hex(4)}.part")
+            whole = value.cpu().contiguous()
+            save_file({"x": whole}, partial, {"seconds": str(clock.seconds[stage]), "sha256": _sha256(whole)})
             partial.replace(path)
         stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(self.memory[charge_key])
         return self.memory[key]
@@ -107,10 +112,12 @@ class Generator:
     def _text(self, prompt: str, stages: Stages) -> Tensor:
         return self._shared(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
 
+    def _frames(self, case: Case) -> Frames:
+        return self.store.reference(case.reference.frames_digest)
+
     def _reference(self, case: Case, stages: Stages) -> Tensor:
         def make() -> Tensor:
-            frames = read_lossless(self.store.reference_path(case.reference.frames_digest))
-            return self.backbone.encode_video(frames)
+            return self.backbone.encode_video(self._frames(case))
 
         return self._shared(f"reference:{case.reference.frames_digest}", make, "encode", stages)
 
@@ -118,6 +125,61 @@ class Generator:
         """The same tensor for every method of a case and seed, drawn on the CPU so that devices agree."""
         generator = torch.Generator("cpu").manual_seed(noise_seed(seed, case.digest()))
         return torch.randn(self._latent_shape(case.reference.frames), generator=generator).to(self.device)
+
+    # --- what training leaves ---------------------------------------------------------------------------------------
+
+    def prepare(self, job: Job, tick: Callable[[int, int], None], enter: Callable[[str], None]) -> float:
+        """Train what the job's method needs for its reference, unless that is there already.
+
+        Returns:
+            The seconds that training took, whoever did it; 0 for a method that trains nothing.
+
+        Raises:
+            JobError: for a loss that is not finite; anything else a method raises passes through.
+        """
+        prepared = self._prepared(job, tick, enter)
+        return prepared.meta.spent.seconds if prepared else 0.0
+
+    def _prepared(self, job: Job, tick: Callable[[int, int], None], enter: Callable[[str], None]) -> Prepared | None:
+        key = prepared_key(job, self.cases[job.case_id], self.config.setting)
+        if key is None:
+            return None
+        return Shelf(self.store).get(key, lambda place: self._train(key, job, place, tick, enter))
+
+    def _train(
+        self, key: str, job: Job, place: Path, tick: Callable[[int, int], None], enter: Callable[[str], None]
+    ) -> Prepared:
+        case, stages = self.cases[job.case_id], Stages(listener=enter, synchronise=self._synchronise)
+        reference = self._reference(case, stages)  # charged to every job by itself, as texts are
+        texts = {name: self._text(prompt, stages) for name, prompt in (("null", ""), ("caption", case.caption))}
+        ctx = Context(self.backbone, self.config.setting.sigmas, torch.zeros_like(reference), lambda: reference, texts, stages)
+        self._reset_peaks()
+        self.backbone.forward_equivalents = 0.0
+        since, energy = time.perf_counter(), energy_joules(self.config.device)
+
+        def spent() -> Spent:
+            self._synchronise()
+            used = energy_joules(self.config.device)
+            return Spent(
+                seconds=round(time.perf_counter() - since, 6),
+                forward_equivalents=round(self.backbone.forward_equivalents, 6),
+                energy_joules=None if energy is None or used is None else used - energy,
+                peak_memory_bytes=self._peak_memory(),
+                peak_reserved_bytes=self._peak_reserved(),
+            )
+
+        checkpoint = Checkpoint(place, spent)
+        workspace = Workspace(case.reference, lambda: self._frames(case), tick, checkpoint, ctx.log)
+        with torch.random.fork_rng(), stages("train"):
+            torch.manual_seed(int(key[:15], 16))
+            tensors = build(job.method).prepare(ctx, workspace)
+        if any(not bool(torch.isfinite(t).all()) for t in tensors.values()):
+            raise NonFinite("training left NaN or infinity in its weights")
+        meta = Meta(
+            key=key, method=job.method.label, spent=checkpoint.total(), device=self._device_name(), software=software(),
+            files={}, log=_plain(ctx.log),
+        )  # fmt: skip
+        return Prepared(tensors, meta)
 
     # --- one job ----------------------------------------------------------------------------------------------------
 
@@ -132,12 +194,13 @@ class Generator:
             JobError: for NaN or a wrong shape; anything else a method raises passes through.
         """
         busy, warm_up = others(self.config.device), 0.0
+        prepared = self._prepared(job, tick, enter)
         if self.config.repeats and job.method.label not in self.warm:
             self.warm.add(job.method.label)
-            warm_up = self._sample(job, tick, enter).seconds
+            warm_up = self._sample(job, prepared, tick, enter).seconds
         self._reset_peaks()
         energy = energy_joules(self.config.device)
-        takes = [self._sample(job, tick, enter) for _ in range(max(1, self.config.repeats))]
+        takes = [self._sample(job, prepared, tick, enter) for _ in range(max(1, self.config.repeats))]
         used = energy_joules(self.config.device)
         take = takes[-1]
         if any(frames_digest(t.frames) != frames_digest(take.frames) for t in takes):
@@ -147,11 +210,17 @@ class Generator:
         cost = {
             "repeats": tuple(round(t.seconds, 6) for t in takes) if self.config.repeats else (),
             "warm_up_seconds": round(warm_up, 6),
-            "energy_joules": None if energy is None or used is None else (used - energy) / len(takes),
+            "energy_joules": _energy(energy, used, len(takes), prepared),
             "busy": busy,
+            "forward_formula": round(cost_of(job.method, self._shape()), 3),
             "shared_by": self._sharing(job),
         }
+        cost |= self._peaks(prepared)
         return self._write(job, take, cost)
+
+    def _shape(self) -> Shape:
+        s = self.config.setting
+        return self.card.shape(s.width, s.height, s.frames, s.sigmas)
 
     def _sharing(self, job: Job) -> int:
         """Jobs of this run with the same method and reference: preparation could serve them all."""
@@ -163,7 +232,9 @@ class Generator:
             torch.cuda.reset_peak_memory_stats(self.device)
         reset_peak()
 
-    def _sample(self, job: Job, tick: Callable[[int, int], None], enter: Callable[[str], None]) -> Take:
+    def _sample(
+        self, job: Job, prepared: Prepared | None, tick: Callable[[int, int], None], enter: Callable[[str], None]
+    ) -> Take:
         """One video, from texts to frames; the same each time it is called."""
         case, setting = self.cases[job.case_id], self.config.setting
         stages = Stages(listener=enter, synchronise=self._synchronise)
@@ -179,6 +250,8 @@ class Generator:
             backbone=self.backbone, sigmas=setting.sigmas, noise=self._noise(case, job.seed),
             reference=_once(lambda: self._reference(case, stages)), texts=texts, stages=stages,
         )  # fmt: skip
+        if prepared is not None:
+            self._charge(prepared, ctx)
         latent = denoise(method, ctx, setting.guidance, tick)
         with stages("decode"):
             frames = self.backbone.decode(latent)
@@ -189,6 +262,24 @@ class Generator:
             raise NonFinite("the final latent holds NaN or infinity")
         return Take(frames, stages, ctx)
 
+    def _charge(self, prepared: Prepared, ctx: Context) -> None:
+        """Hand the weights to the hooks, and the whole cost of training to the job, whoever trained."""
+        ctx.prepared = {name: tensor.to(self.device) for name, tensor in prepared.tensors.items()}
+        ctx.reference()  # training has used it, so its encoding is charged where sampling does not need it too
+        spent = prepared.meta.spent
+        ctx.stages.seconds["train"] = spent.seconds
+        self.backbone.forward_equivalents += spent.forward_equivalents
+        facts = {"key": prepared.meta.key, "device": prepared.meta.device, "seconds": spent.seconds}
+        ctx.log["prepared"] = facts | prepared.meta.log
+
+    def _peaks(self, prepared: Prepared | None) -> dict[str, int]:
+        """Of sampling and training, whichever is larger."""
+        trained = prepared.meta.spent if prepared else Spent()
+        return {
+            "peak_memory_bytes": max(self._peak_memory(), trained.peak_memory_bytes),
+            "peak_reserved_bytes": max(self._peak_reserved(), trained.peak_reserved_bytes),
+        }
+
     def _write(self, job: Job, take: Take, cost: dict[str, Any]) -> Artefact:
         case, setting, frames, stages = self.cases[job.case_id], self.config.setting, take.frames, take.stages
         folder = self.store.new_folder()
@@ -196,7 +287,7 @@ class Generator:
         with stages("write"):
             write_lossless(folder / "frames.mkv", frames, fps)
             write_viewable(folder / "video.mp4", frames, fps)
-        device = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_name()
+        device = self._device_name()
         versions = software()
         artefact = Artefact(
             key=job.key,
@@ -208,8 +299,6 @@ class Generator:
             fps_den=fps.denominator,
             files={p.name: file_info(p) for p in sorted(folder.iterdir())},
             stages={k: round(v, 6) for k, v in stages.seconds.items()} | {"load": round(self.load_seconds, 6)},
-            peak_memory_bytes=self._peak_memory(),
-            peak_reserved_bytes=int(torch.cuda.max_memory_reserved(self.device)) if self.device.type == "cuda" else 0,
             forward_equivalents=round(self.backbone.forward_equivalents, 3),
             device=device,
             software=versions,
@@ -217,7 +306,7 @@ class Generator:
                 [job.key, device, self.config.threads, versions, *([self.config.repeats] if self.config.repeats else [])]
             ),
             **cost,
-            log=json.loads(json.dumps(take.ctx.log, default=str)),
+            log=_plain(take.ctx.log),
         )
         self.store.publish(folder, job, artefact)
         return artefact
@@ -226,6 +315,38 @@ class Generator:
         if self.device.type == "cuda":
             return int(torch.cuda.max_memory_allocated(self.device))
         return peak_process_bytes()
+
+    def _peak_reserved(self) -> int:
+        return int(torch.cuda.max_memory_reserved(self.device)) if self.device.type == "cuda" else 0
+
+    def _device_name(self) -> str:
+        return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_name()
+
+
+def _plain(log: dict[str, Any]) -> dict[str, Any]:
+    """As JSON can hold it."""
+    plain: dict[str, Any] = json.loads(json.dumps(log, default=str))
+    return plain
+
+
+def _energy(before: float | None, after: float | None, takes: int, prepared: Prepared | None) -> float | None:
+    """Joules of one video with its whole training, where both were measured."""
+    trained = prepared.meta.spent.energy_joules if prepared else 0.0
+    return None if before is None or after is None or trained is None else (after - before) / takes + trained
+
+
+def _kept(path: Path) -> tuple[Tensor, float] | None:
+    """A tensor from the disk and the seconds it took; None when it is not there, or not what was written."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensor, facts = file.get_tensor("x"), file.metadata() or {}
+        return (tensor, float(facts["seconds"])) if facts["sha256"] == _sha256(tensor) else None
+    except (OSError, SafetensorError, KeyError, ValueError):
+        return None
+
+
+def _sha256(tensor: Tensor) -> str:
+    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
 
 
 def _once(make: Callable[[], Tensor]) -> Callable[[], Tensor]:

@@ -9,57 +9,29 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from fastvmt.sigmas import resolve_steps
+from fastvmt.shape import GRADIENT_COST, TAP_SHARE, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fastvmt.backbone import Backbone
     from fastvmt.measure import Stages
+    from fastvmt.model import Case
+    from fastvmt.prepared import Workspace
 
 
-GRADIENT_COST = 3.0
-"""A forward and backward pass to the latent, in forwards (the backward is counted as two)."""
-TAP_SHARE = 0.2
-"""Part of the tapped block that must run before its queries and keys exist, in blocks."""
+__all__ = ["GRADIENT_COST", "TAP_SHARE", "Context", "Method", "Params", "Shape"]
 
 
 class Params(BaseModel):
     """Base of a method's parameters: immutable, unknown names refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-@dataclass(frozen=True)
-class Shape:
-    """What a method may know before anything is loaded.
-
-    Attributes:
-        blocks: transformer blocks.
-        heads: attention heads.
-        grid: tokens (F, h, w).
-        sigmas: the run's noise levels, steps + 1 of them.
-    """
-
-    blocks: int
-    heads: int
-    grid: tuple[int, int, int]
-    sigmas: tuple[float, ...]
-
-    def block_index(self, block: float) -> int:
-        """An index as it is, or a fraction of the depth: 0.5 of 30 blocks is the 15th, index 14."""
-        if isinstance(block, int) or block >= 1:
-            return min(int(block), self.blocks - 1)
-        return max(0, round(block * self.blocks) - 1)
-
-    def steps(self, text: str) -> str:
-        """A named part of the grid as ``steps:first-last``."""
-        first, last = resolve_steps(text, self.sigmas)
-        return f"steps:{first}-{last}"
 
 
 @dataclass
@@ -73,6 +45,8 @@ class Context:
         reference: function returning the clean reference latent, same shape, normalised; encoded on first use.
         texts: embeddings under ``target``, ``negative``, ``null`` and ``caption``, each (1, n, d).
         stages: the job's clock.
+        guidance: the run's classifier-free scale; the loop sets it before the first hook.
+        prepared: weights by name that ``prepare`` left for this reference, on the model's device.
         state: what ``fit`` returned.
         log: plain data for the artefact (loss curves, centre spread ...).
     """
@@ -83,6 +57,8 @@ class Context:
     reference: Callable[[], Tensor]
     texts: Mapping[str, Tensor]
     stages: Stages
+    guidance: float = 1.0
+    prepared: Mapping[str, Tensor] = field(default_factory=dict)
     state: Any = None
     log: dict[str, Any] = field(default_factory=dict)
 
@@ -98,10 +74,16 @@ class Method:
         preset_of: parameter whose value is a preset that must not be mixed in a table, or "".
         control: true for rows that belong under every comparison.
         trains: true for methods that fit weights to the reference before sampling; tables group by it.
+        sampling_only: parameters on which training does not depend, so that changing them trains nothing anew.
         ablations: factors that ``bench ablate`` varies one at a time: name to changes written as after the method's name.
         ladder: the way from the slowest form to the default, one saving a step: name of the saving to what is still
             changed without the later ones.
         toy: true for rows whose result is known beforehand; ``--methods all`` leaves them out.
+        starts: how it starts under a protocol, ``as-published`` and ``matched-start``, as changes of parameters; nothing
+            for a method that starts from the run's noise anyway. What the user types goes before it.
+        work: the parameter (a whole number, larger is dearer) that ``matched-budget`` scales; "" where there is none.
+        floor_when: changes of parameters with which the reference has the lowest possible loss against itself.
+        card: the method's card, as a file or as data; "" for ``cards/<id>.toml`` beside the method's own file.
     """
 
     id: ClassVar[str] = ""
@@ -113,8 +95,13 @@ class Method:
     control: ClassVar[bool] = False
     toy: ClassVar[bool] = False
     trains: ClassVar[bool] = False
+    sampling_only: ClassVar[frozenset[str]] = frozenset()
     ablations: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     ladder: ClassVar[tuple[tuple[str, str], ...]] = ()
+    starts: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    work: ClassVar[str] = ""
+    floor_when: ClassVar[Mapping[str, Any]] = {}
+    card: ClassVar[str | Path | Mapping[str, Any]] = ""
     Params: ClassVar[type[BaseModel]] = Params
 
     def __init__(self, params: BaseModel) -> None:
@@ -129,6 +116,27 @@ class Method:
     def cost(cls, params: Any, shape: Shape) -> float:
         """Forward-equivalents of one video with resolved parameters: two passes a step without guidance."""
         return 2.0 * (len(shape.sigmas) - 1)
+
+    # --- before the loop, for methods that train ---------------------------------------------------------------------
+
+    @classmethod
+    def training(cls, params: Mapping[str, Any], case: Case) -> dict[str, Any]:
+        """What training depends on beside reference, caption, model and size; a part of ``prepared_key``.
+
+        Args:
+            params: resolved, as plain data.
+            case: for methods that use more of it (tracks).
+        """
+        return {k: v for k, v in params.items() if k not in cls.sampling_only}
+
+    def prepare(self, ctx: Context, workspace: Workspace) -> Mapping[str, Tensor]:
+        """Fit weights to the reference, once for all jobs of the same ``prepared_key``; they come back as ``ctx.prepared``.
+
+        Must not depend on the target prompt, guidance, noise levels or noise of ``ctx``.
+        """
+        return {}
+
+    # --- the six hooks -----------------------------------------------------------------------------------------------
 
     def fit(self, ctx: Context) -> Any:
         """Look at the reference once, before sampling; the result becomes ``ctx.state``."""
@@ -153,3 +161,32 @@ class Method:
     def settle(self, ctx: Context, i: int, x: Tensor, x_next: Tensor) -> Tensor:
         """Change the latent after step ``i``."""
         return x_next
+
+    # --- what checks ask (``fastvmt.testing``); the loop never does -------------------------------------------------
+
+    @classmethod
+    def reach(cls, params: Any, shape: Shape) -> float | None:
+        """The most that its optimiser can move one element of the latent in a whole video: learning rates, summed over steps.
+
+        None for a method without such a bound.
+        """
+        return None
+
+    def loss(self, ctx: Context, i: int, x: Tensor, level: float | None = None) -> Tensor | None:
+        """What step ``i`` pulls down, a scalar that can be differentiated; None for a method without a loss on the latent.
+
+        Args:
+            level: noise level told to the model, when it is not the step's own.
+        """
+        return None
+
+    def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str] | None:
+        """The reference as step ``i`` compares with it: latent, noise level and the name of the text beside it.
+
+        There ``loss`` is as low as it can be (with ``floor_when``); None for a method without a loss.
+        """
+        return None
+
+    def adapted(self, ctx: Context) -> AbstractContextManager[Any] | None:
+        """A context in which a new, untrained adapter is installed; None for a method that trains none."""
+        return None

@@ -6,14 +6,18 @@ Sizes are pixels, times are seconds, digests are hex SHA-256.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fastvmt.keys import KEY_FORMAT, canonical_json, digest, joined_digest
 
+IMPORTED = "imported"
+"""Id of the method whose videos somebody else made, first part of its labels, and ``reused_from`` of its artefacts."""
 CATEGORIES = ("camera", "single_object", "multiple_objects", "complex_human_motion", "complex", "uncategorised")
 
 
@@ -81,6 +85,11 @@ class MethodSpec(Frozen):
     preset: str = ""
     control: bool = False
 
+    @property
+    def imported(self) -> bool:
+        """Made by somebody else: its parameters are claims."""
+        return self.method == IMPORTED
+
     def identity(self) -> dict[str, Any]:
         """What determines the video: not the label."""
         return {"method": self.method, "version": self.version, "params": self.params}
@@ -101,6 +110,20 @@ class Setting(Frozen):
     """steps + 1 noise levels, falling, the last one 0."""
     dtype: str
     negative: str
+    protocol: Literal["matched-start", "as-published", "matched-budget"] = "matched-start"
+    """What methods have in common; see ``fastvmt.protocol``. Runs older than this field started all from noise."""
+    budget: float | None = None
+    """Forward-equivalents of one video under ``matched-budget``."""
+
+    def identity(self) -> dict[str, Any]:
+        """What goes into every key: all of it, less what a run of the default protocol need not say."""
+        silent = {"protocol": "matched-start", "budget": None}
+        return {k: v for k, v in self.model_dump(mode="json").items() if k not in silent or v != silent[k]}
+
+    @property
+    def fairness(self) -> str:
+        """The protocol as tables head it: ``protocol matched-budget (40 forward-equivalents)``."""
+        return f"protocol {self.protocol}" + ("" if self.budget is None else f" ({self.budget:g} forward-equivalents)")
 
 
 class Job(Frozen):
@@ -122,7 +145,7 @@ class Job(Frozen):
         cls, methods: Sequence[MethodSpec], cases: Sequence[Case], seeds: Sequence[int], setting: Setting
     ) -> Iterator[Job]:
         """All jobs: cases outermost, then seeds, then methods."""
-        shared = canonical_json(setting.model_dump(mode="json"))
+        shared = canonical_json(setting.identity())
         specs = [(m, canonical_json(m.identity())) for m in methods]
         for case in cases:
             what = case.digest()
@@ -156,6 +179,7 @@ class Artefact(Frozen):
     stages: dict[str, float]
     peak_memory_bytes: int
     forward_equivalents: float
+    """Counted while it was made."""
     device: str
     software: dict[str, str]
     timing_key: str
@@ -163,6 +187,8 @@ class Artefact(Frozen):
     """Seconds of each timed repeat (protocol timing); ``stages`` then holds the median of each stage."""
     warm_up_seconds: float = 0.0
     """A whole video made and discarded first (protocol timing, first job of a method in a worker); else 0."""
+    forward_formula: float | None = None
+    """What ``Method.cost`` said it would take; None in files older than this field."""
     shared_by: int = 1
     """Jobs of the run with the same method and reference, among which preparation is amortised."""
     peak_reserved_bytes: int = 0
@@ -171,6 +197,29 @@ class Artefact(Frozen):
     """What else used the device when the job began; "" when nothing did."""
     reused_from: str | None = None
     log: dict[str, Any] = {}
+    check: str = ""
+    """SHA-256 of everything else, so that one flipped bit of it is found; "" where nobody sealed it."""
+
+    @property
+    def imported(self) -> bool:
+        """Made by somebody else, and not from another run of ours."""
+        return self.reused_from == IMPORTED
+
+    def sealed(self) -> Artefact:
+        """The same facts with their ``check``, as they are written."""
+        facts = json.loads(self.model_dump_json(exclude={"check"}))
+        return self.model_copy(update={"check": _seal(facts)})
+
+    @model_validator(mode="after")
+    def _unchanged(self) -> Artefact:
+        # Only what the file holds: a later version's new fields must not break an older seal.
+        if self.check and self.check != _seal(self.model_dump(mode="json", exclude={"check"}, exclude_unset=True)):
+            raise ValueError("it is not what was written: its check differs")
+        return self
+
+
+def _seal(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 class MetricRecord(Frozen):
@@ -192,7 +241,8 @@ class Failure(Frozen):
 
     job_key: str
     kind: str
-    """``error``, ``non_finite``, ``wrong_output``, ``out_of_memory``, ``timeout``, ``crash``, ``cancelled``."""
+    """``error``, ``non_finite``, ``wrong_output``, ``out_of_memory``, ``timeout``, ``crash``, ``cancelled``; of merged runs
+    ``conflict`` and ``damaged``; of imported methods ``not_given``."""
     stage: str
     message: str
     traceback: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +19,14 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; by default its name follows from the request.")]
 Run = Annotated[Path, typer.Argument(help="Run folder.")]
-Workers = Annotated[int, typer.Option(help="Worker processes.")]
+Workers = Annotated[int | None, typer.Option(help="Workers; by default one for every GPU, or one.")]
+ExecutorName = Annotated[str, typer.Option("--executor", help="local, ray or slurm: where the workers are.")]
+Address = Annotated[str, typer.Option(help="With --executor ray: auto, or host:port of a cluster; without it one starts here.")]
+Slurm = Annotated[
+    list[str] | None,
+    typer.Option(help="With --executor slurm: KEY=VALUE for sbatch, e.g. partition=gpu; may be repeated."),
+]
+Wait = Annotated[bool, typer.Option(help="With --executor slurm: stay until everything is done.")]
 Timeout = Annotated[float, typer.Option(help="Seconds a job may take; 0 for no limit.")]
 FailFast = Annotated[bool, typer.Option("--fail-fast", help="Stop at the first failure.")]
 Reuse = Annotated[
@@ -54,8 +61,19 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Threads = Annotated[int, typer.Option(help="CPU threads of each worker; 0 for all cores.")]
 Offload = Annotated[bool, typer.Option(help="Keep text encoder and VAE on the CPU between uses.")]
-Protocol = Annotated[str, typer.Option(help="normal, or timing: one worker, a discarded video, then --repeats timed ones.")]
+Protocol = Annotated[
+    str,
+    typer.Option(
+        help="matched-start (all from the same noise), as-published, or matched-budget; and, by itself or behind a comma, "
+        "timing: one worker, a discarded video, then --repeats timed ones."
+    ),
+]
+Budget = Annotated[
+    float | None, typer.Option(help="Forward-equivalents of a video under matched-budget; by default the cheapest method's.")
+]
 Repeats = Annotated[int, typer.Option(help="Timed repeats of every video with --protocol timing.")]
+Force = Annotated[bool, typer.Option("--force", help="Begin even where the plan says that memory or disk will not do.")]
+Verify = Annotated[bool, typer.Option("--verify", help="First compare the SHA-256 of every file that is there.")]
 By = Annotated[str, typer.Option(help="category: also print a table split by the cases' category.")]
 Plugin = Annotated[list[str] | None, typer.Option(help="Python file with METHODS, METRICS or SUITES; may be repeated.")]
 
@@ -68,29 +86,36 @@ RUN: dict[str, tuple[Any, Any]] = {
     "allow_truncated": (Truncated, False), "allow_upscale": (Upscale, False), "steps": (Steps, None),
     "guidance": (Guidance, None), "shift": (Shift, None), "strength": (Strength, 1.0), "solver": (Solver, "euler"),
     "device": (Device, "auto"), "dtype": (Dtype, "auto"), "threads": (Threads, 0), "offload": (Offload, False),
-    "protocol": (Protocol, "normal"), "repeats": (Repeats, 3), "plugin": (Plugin, None), "out": (Out, None),
-    "workers": (Workers, 1), "timeout": (Timeout, 0.0), "fail_fast": (FailFast, False), "reuse": (Reuse, True),
-    "as_json": (Json, False),
+    "protocol": (Protocol, "matched-start"), "budget": (Budget, None), "repeats": (Repeats, 3),
+    "plugin": (Plugin, None), "out": (Out, None),
+    "workers": (Workers, None), "executor": (ExecutorName, "local"), "address": (Address, ""), "slurm": (Slurm, None),
+    "wait": (Wait, True), "timeout": (Timeout, 0.0), "fail_fast": (FailFast, False),
+    "reuse": (Reuse, True), "force": (Force, False), "as_json": (Json, False),
 }  # fmt: skip
 """Name to type and default of every option that ``run``, ``plan`` and ``ablate`` have in common."""
 SAME = (
     "suite", "backbone", "controls", "prompt", "limit", "width", "height", "frames", "stride", "root", "prompts", "short_clips",
     "fit", "allow_truncated", "allow_upscale", "steps", "guidance", "shift", "strength", "solver", "device", "dtype", "threads",
-    "offload",
+    "offload", "budget",
 )  # fmt: skip
 """Options that a request takes as they are."""
 
 
-def takes_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with every option in ``RUN`` beside its own; they reach it as the dictionary ``values``."""
+def takes_run_options(command: Callable[..., None], without: Collection[str] = ()) -> Callable[..., None]:
+    """A command with every option in ``RUN`` beside its own; they reach it as the dictionary ``values``.
+
+    Args:
+        without: options that the command does not take; ``values`` holds their defaults.
+    """
     own = [p for p in inspect.signature(command, eval_str=True).parameters.values() if p.name != "values"]
     shared = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
         for name, (kind, default) in RUN.items()
+        if name not in without
     ]
 
     def call(**given: Any) -> None:
-        values = {name: given.pop(name) for name in RUN}
+        values = {name: default if name in without else given.pop(name) for name, (_, default) in RUN.items()}
         command(**given, values=values)
 
     keyword = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own]
@@ -113,29 +138,51 @@ def request(methods: tuple[str, ...], v: dict[str, Any], **more: Any) -> Request
     Raises:
         SpecError: for seeds or a protocol that cannot be understood.
     """
+    from fastvmt import protocol
     from fastvmt.planning import Request
 
     try:
         seeds = tuple(int(s) for s in split(v["seeds"]))
     except ValueError:
         raise SpecError(f"--seeds {v['seeds']}: comma-separated integers are needed, e.g. 0,1.") from None
-    if v["protocol"] not in ("normal", "timing") or v["repeats"] < 1:
-        raise SpecError(f"--protocol {v['protocol']} --repeats {v['repeats']}: use normal, or timing with 1 or more repeats.")
-    timing = v["protocol"] == "timing"
+    chosen, timing = protocol.parse(v["protocol"])
+    if v["repeats"] < 1:
+        raise SpecError(f"--repeats {v['repeats']}: at least 1 is needed.")
     return Request(
         methods=methods, seeds=seeds, metrics=split(v["metrics"]), plugins=tuple(v["plugin"] or ()),
-        repeats=v["repeats"] if timing else 0, **{k: v[k] for k in SAME}, **more,
+        protocol=chosen, repeats=v["repeats"] if timing else 0, **{k: v[k] for k in SAME}, **more,
     )  # fmt: skip
 
 
-def run_options(workers: int, timeout: float, fail_fast: bool, as_json: bool, reuse: bool = True) -> Options:
-    """How to run, without influence on the results."""
+def run_options(
+    workers: int | None, timeout: float = 0.0, fail_fast: bool = False, as_json: bool = False, reuse: bool = True,
+    executor: str = "local", address: str = "", slurm: list[str] | None = None, wait: bool = True,
+    force: bool = False, verify: bool = False,
+) -> Options:  # fmt: skip
+    """How to run, without influence on the results.
+
+    Raises:
+        SpecError: for no workers at all, or a --slurm without a value.
+    """
     from fastvmt.runner import Options
 
     style = "json" if as_json else "live" if sys.stderr.isatty() else "plain"
-    return Options(workers=workers, timeout=timeout, fail_fast=fail_fast, reuse=reuse, style=style)
+    halves = (text.partition("=") for text in slurm or ())
+    pairs = tuple((key.strip().lstrip("-").replace("-", "_"), value.strip()) for key, _, value in halves)
+    if any(not key or not value for key, value in pairs):
+        raise SpecError(f"--slurm {' '.join(slurm or ())}: KEY=VALUE is needed, e.g. --slurm partition=gpu.")
+    if workers is not None and workers < 1:
+        raise SpecError(f"--workers {workers}: at least 1 is needed.")
+    return Options(
+        workers=workers or 0, timeout=timeout, fail_fast=fail_fast, reuse=reuse, style=style, executor=executor,
+        address=address, slurm=pairs, wait=wait, force=force, verify=verify,
+    )  # fmt: skip
+
+
+HOW = ("workers", "timeout", "fail_fast", "as_json", "reuse", "executor", "address", "slurm", "wait", "force")
+"""Options that ``run_options`` takes as they are."""
 
 
 def options_of(v: dict[str, Any]) -> Options:
     """``run_options`` from ``RUN``'s values."""
-    return run_options(v["workers"], v["timeout"], v["fail_fast"], v["as_json"], v["reuse"])
+    return run_options(**{name: v[name] for name in HOW})

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastvmt import card as cards
-from fastvmt import metric_specs, registry, specs
+from fastvmt import metric_specs, protocol, registry, specs
 from fastvmt.clips import Short, Wanted
 from fastvmt.device import has_cuda
 from fastvmt.errors import SpecError
 from fastvmt.keys import digest
+from fastvmt.method import Shape
 from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store, slug
@@ -44,6 +45,8 @@ class Request:
         device: ``auto``, ``cpu`` or ``cuda``; dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         optional: labels that are left out, and said, where this backbone makes them equal to another one or refuses them.
         ablates_presets: presets of one method are wanted side by side.
+        protocol: ``matched-start``, ``as-published`` or ``matched-budget``; see ``fastvmt.protocol``.
+        budget: forward-equivalents of one video under ``matched-budget``; None for the cheapest method's.
         repeats: timed repeats of every video, after a discarded one (protocol timing); 0 for none.
         threads: CPU threads of each worker; 0 means all cores. The same for any number of workers, because the order
             of sums depends on it.
@@ -76,6 +79,8 @@ class Request:
     dtype: str = "auto"
     threads: int = 0
     offload: bool = False
+    protocol: str = protocol.DEFAULT
+    budget: float | None = None
     repeats: int = 0
     plugins: tuple[str, ...] = ()
     optional: frozenset[str] = frozenset()
@@ -106,7 +111,7 @@ class Plan:
         # Threads too: they change the last bits of a sum, and one table must not mix two settings.
         identity = [
             c.suite.digest(),
-            c.setting.model_dump(mode="json"),
+            c.setting.identity(),
             [m.identity() for m in c.methods],
             list(c.seeds),
             c.threads,
@@ -141,11 +146,12 @@ class Plan:
         return store
 
 
-def resolve(request: Request, decode: bool = True) -> Plan:
+def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> Plan:
     """Everything that can be wrong with a request is found here, before anything is loaded or written.
 
     Args:
         decode: false to list a large suite's clips instead of opening them.
+        elsewhere: for a GPU that is not in this machine, unless the request names the CPU.
 
     Raises:
         UserError: with one clear sentence (several lines when a suite has several problems).
@@ -160,14 +166,15 @@ def resolve(request: Request, decode: bool = True) -> Plan:
     sigmas = sigma_grid(
         _or(request.steps, card.defaults["steps"]), _or(request.shift, card.defaults["shift"]), request.strength
     )
-    methods, dropped = _methods(request, card, width, height, frames, sigmas)
+    _check_protocol(request)
+    methods, dropped, budget = _methods(request, card, card.shape(width, height, frames, sigmas))
     if not request.ablates_presets:
         specs.refuse_mixed_presets(methods)
     metrics, missing = metric_specs.choose(request.metrics, card.defaults["metrics"])
     if not request.seeds:
         raise SpecError("--seeds is empty; give at least one, e.g. --seeds 0.")
     found = _suite(request, _wanted(request, width, height, frames), decode)
-    device = device_named(request.device)
+    device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
     setting = Setting(
         backbone=request.backbone,
         weights_digest=cards.weights_digest(card),
@@ -179,6 +186,8 @@ def resolve(request: Request, decode: bool = True) -> Plan:
         sigmas=sigmas,
         dtype=("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype,
         negative=card.defaults["negative"],
+        protocol=cast(Any, request.protocol),
+        budget=budget,
     )
     config = RunConfig(
         suite=found.suite, setting=setting, methods=methods, seeds=request.seeds, metrics=metrics,
@@ -235,10 +244,18 @@ def _check_solver(name: str) -> None:
     raise SpecError(f"--solver {name}: unknown; use {', '.join(SOLVERS)}.")
 
 
-def _methods(
-    request: Request, card: cards.Card, width: int, height: int, frames: int, sigmas: tuple[float, ...]
-) -> tuple[tuple[MethodSpec, ...], list[str]]:
-    """The request's methods, and a sentence for each optional one that is left out."""
+def _check_protocol(request: Request) -> None:
+    if request.protocol not in protocol.PROTOCOLS:
+        raise SpecError(f"protocol '{request.protocol}' is unknown; use {', '.join(protocol.PROTOCOLS)}.")
+    if request.budget is not None and (request.protocol != protocol.BUDGET or request.budget <= 0):
+        raise SpecError(
+            f"--budget {request.budget:g}: forward-equivalents of one video, above 0, and only beside --protocol "
+            f"{protocol.BUDGET}."
+        )
+
+
+def _methods(request: Request, card: cards.Card, shape: Shape) -> tuple[tuple[MethodSpec, ...], list[str], float | None]:
+    """The request's methods, a sentence for each thing a reader has to know about them, and the budget they share."""
     labels = [label for label in dict.fromkeys(m.strip() for m in request.methods) if label]
     if not labels:
         raise SpecError("--methods is empty; `bench list methods` shows what there is.")
@@ -247,25 +264,31 @@ def _methods(
         labels = list(dict.fromkeys(name for label in labels for name in (every if label == "all" else [label])))
     if request.controls:
         labels = [c for c in CONTROLS if c not in labels] + labels
-    shape = card.shape(width, height, frames, sigmas)
-    found: dict[str, MethodSpec] = {}
-    left_out = []
+    resolved: list[MethodSpec] = []
+    said = []
     for label in labels:
         try:
-            spec = specs.resolve(label, shape, card.methods)
+            cls = specs.parse(label)[0]
+            resolved.append(specs.resolve(label, shape, card.methods, protocol.starts(cls, request.protocol)))
         except SpecError as error:
             if label not in request.optional:
                 raise
-            left_out.append(f"left out: {error}")
-            continue
+            said.append(f"left out: {error}")
+    budget = None
+    if request.protocol == protocol.BUDGET:
+        scaled, budget, takes = protocol.matched(resolved, shape, request.budget)
+        resolved, said = list(scaled), [*said, *takes]
+    found: dict[str, MethodSpec] = {}
+    for spec in resolved:
         same = found.setdefault(digest(spec.identity()), spec)
-        if same is not spec and label in request.optional:
-            left_out.append(f"left out: '{label}' is the same as '{same.label}' on this backbone and size.")
+        if same is not spec and spec.label in request.optional:
+            said.append(f"left out: '{spec.label}' is the same as '{same.label}' on this backbone and size.")
         elif same is not spec:
             raise SpecError(
                 f"'{spec.label}' and '{same.label}' are the same on this backbone (all parameters agree); leave one out."
             )
-    return tuple(found.values()), left_out
+    said += protocol.departures(list(found.values()), request.protocol)
+    return tuple(found.values()), said, budget
 
 
 def _wanted(request: Request, width: int, height: int, frames: int) -> Wanted:

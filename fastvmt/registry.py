@@ -10,7 +10,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -27,6 +27,10 @@ BUILTIN: dict[str, dict[str, str]] = {
         "moft": "fastvmt.methods.moft:MOFT",
         "motionclone": "fastvmt.methods.motionclone:MotionClone",
         "smm": "fastvmt.methods.smm:SMM",
+        "motion_inversion": "fastvmt.methods.motion_inversion:MotionInversion",
+        "motion_director": "fastvmt.methods.motion_director:MotionDirector",
+        "det": "fastvmt.methods.det:DeT",
+        "imported": "fastvmt.methods.imported:Imported",
         "oracle": "fastvmt.methods.toys:Oracle",
         "copy": "fastvmt.methods.toys:Copy",
         "shuffled": "fastvmt.methods.toys:Shuffled",
@@ -60,6 +64,7 @@ BUILTIN: dict[str, dict[str, str]] = {
         "ground_pattern": "fastvmt.metrics.looks:GroundPattern",
         "outline": "fastvmt.metrics.looks:Outline",
         "time": "fastvmt.metrics.cost:Time",
+        "forwards": "fastvmt.metrics.cost:Forwards",
         "time_amortised": "fastvmt.metrics.cost:TimeAmortised",
         "peak_memory": "fastvmt.metrics.cost:PeakMemory",
         "peak_reserved": "fastvmt.metrics.cost:PeakReserved",
@@ -181,7 +186,7 @@ class Registry:
         module, _, attribute = entry.target.partition(":")
         try:
             value = getattr(importlib.import_module(module), attribute)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise SpecError(
                 f"The {self.kind[:-1]} '{name}' of {entry.origin} cannot be loaded: {type(error).__name__}: {error}."
             ) from error
@@ -218,11 +223,14 @@ def load_plugin(path: str) -> list[str]:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise SpecError(f"--plugin {path}: {type(error).__name__}: {error}.") from error
     added = []
     for registry in (methods, metrics, trackers, suites):
-        for key, value in getattr(module, registry.kind.upper(), {}).items():
+        listed = getattr(module, registry.kind.upper(), {})
+        if not isinstance(listed, Mapping) or not all(hasattr(value, "__qualname__") for value in listed.values()):
+            raise SpecError(f"--plugin {path}: {registry.kind.upper()} must be a dictionary of name to class.")
+        for key, value in listed.items():
             registry.add_object(key, value, str(file.resolve()))
             added.append(key)
     if not added:

@@ -1,26 +1,27 @@
-"""The runner: hands tasks to worker processes, turns whatever happens to them into records. No torch here."""
+"""The runner: hands tasks to workers, turns whatever happens to them into records. No torch here.
+
+It need not be alone: every job is claimed before it is done, and what other runners report is heeded (``sharing``).
+The one that holds the run folder's lock is the driver; the others joined with ``bench work``.
+"""
 
 from __future__ import annotations
 
-import collections
-import contextlib
-import json
-import os
 import queue
-import signal
-import subprocess
-import sys
-import threading
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
-from fastvmt.errors import StoreError
-from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt import executors
+from fastvmt.errors import FULL, StoreError
+from fastvmt.executors import Executor, Hand, Inbox
+from fastvmt.keys import digest
+from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.progress import Progress
-from fastvmt.scoring import record_key, wanted_metrics
+from fastvmt.scan import scan
+from fastvmt.sharing import Share
 from fastvmt.store import RunConfig, Store
+from fastvmt.tasks import Task, Tasks
 
 LOAD_SECONDS = 1800.0
 """Loading weights may take this long, whatever a job may take."""
@@ -28,19 +29,32 @@ START_DEATHS = 20
 """So many workers in a row may be killed before they are ready; then something kills them on purpose."""
 CRASH_ATTEMPTS = 2
 """A job whose worker died is tried once more; then it is a failure."""
+LOOK_AGAIN = 1.0
+"""Seconds between two looks at jobs that somebody else works on."""
 
 
 @dataclass(frozen=True)
 class Options:
     """How to run, without influence on the results."""
 
-    workers: int = 1
+    workers: int = 0
+    """0: one for every GPU, or one."""
     timeout: float = 0.0
     """Seconds a job may take; 0 for no limit."""
     fail_fast: bool = False
     reuse: bool = True
     """Take videos with the same key over from run folders beside this one (their seconds are then not reported)."""
+    force: bool = False
+    """Begin even where the plan says that memory or disk will not do."""
+    verify: bool = False
+    """Compare SHA-256 of every file that is there, before anything else."""
     style: str = "plain"
+    executor: str = "local"
+    address: str = ""
+    """Of a Ray cluster, or ``auto``; "" starts one here."""
+    slurm: tuple[tuple[str, str], ...] = ()
+    wait: bool = True
+    """False: leave when SLURM has the tasks."""
 
 
 @dataclass(frozen=True)
@@ -53,90 +67,35 @@ class Outcome:
     interrupted: bool
 
 
-@dataclass
-class _Task:
-    job: Job
-    kind: str
-    metrics: list[str] = field(default_factory=list)
-    attempt: int = 1
+class _Worker:
+    """One worker with what it is doing."""
 
-    def line(self) -> bytes:
-        facts = {"task": self.kind, "job": self.job.model_dump(mode="json"), "metrics": self.metrics}
-        return (json.dumps(facts) + "\n").encode()
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.hand: Hand
+        self.task: Task | None = None
+        self.started, self.stage, self.place = 0.0, "start", ""
+        self.loading = self.idle = False
 
-
-class _Hand:
-    """One worker process with what it is doing."""
-
-    def __init__(
-        self, number: int, root: Path, threads: int, crowded: bool, inbox: queue.Queue[tuple[_Hand, dict[str, Any]]]
-    ) -> None:
-        self.number, self.started, self.stage = number, 0.0, "start"
-        self.task: _Task | None = None
-        self.loading = False
-        log = open(root / "workers" / f"worker-{number}.log", "ab")  # noqa: SIM115 - handed to the child
-        # Waiting threads spin unless told to sleep: right for one worker on idle cores, ruinous when workers share them.
-        wait = {"OMP_WAIT_POLICY": "PASSIVE"} if crowded else {}
-        env = (
-            os.environ
-            | wait
-            | {
-                "PYTHONSAFEPATH": "1",
-                "OMP_NUM_THREADS": str(threads),
-                "PYTHONUNBUFFERED": "1",
-            }
-        )
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "fastvmt.worker", str(root.resolve())],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=env, cwd=root, start_new_session=True,
-        )  # fmt: skip
-        log.close()
-        threading.Thread(target=self._read, args=(inbox,), daemon=True).start()
-
-    def _read(self, inbox: queue.Queue[tuple[_Hand, dict[str, Any]]]) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            try:
-                inbox.put((self, json.loads(line)))
-            except ValueError:
-                continue  # a library wrote to the pipe; the worker's log has what matters
-        self.process.stdout.close()
-        inbox.put((self, {"report": "gone"}))
-
-    def give(self, task: _Task) -> None:
-        self.task, self.started, self.stage = task, time.monotonic(), "start"
-        assert self.process.stdin
-        try:
-            self.process.stdin.write(task.line())
-            self.process.stdin.flush()
-        except BrokenPipeError:
-            pass  # its reader reports it gone
-
-    def let_go(self) -> None:
-        """Close its input, at which a worker ends by itself."""
-        assert self.process.stdin
-        with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.close()
-
-    def kill(self) -> None:
-        """End the whole process group, so that no grandchild keeps anything open."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.let_go()
-        self.process.wait()
+    def give(self, task: Task) -> None:
+        self.task, self.started, self.stage, self.idle = task, time.monotonic(), "start", False
+        self.hand.give(task.line())
 
 
 class Runner:
-    """One call of ``bench run``, ``resume`` or ``score`` on a locked store."""
+    """One call of ``bench run``, ``resume`` or ``score`` on a locked store, or of ``bench work`` on one that it joined."""
 
-    def __init__(self, store: Store, config: RunConfig, options: Options) -> None:
+    def __init__(self, store: Store, config: RunConfig, options: Options, executor: Executor | None = None) -> None:
         self.store, self.config, self.options = store, config, options
-        self.inbox: queue.Queue[tuple[_Hand, dict[str, Any]]] = queue.Queue()
-        self.tasks: collections.deque[_Task] = collections.deque()
-        self.hands: list[_Hand] = []
+        self.inbox: Inbox = queue.Queue()
+        self.share = Share(store)
+        self.executor = executor or executors.new(store, config, options)
+        self.tasks: Tasks
+        self.workers: dict[Hand, _Worker] = {}
         self.progress = Progress(0, 0, "none")
         self.made = self.failed = self._numbers = self._start_deaths = 0
-        self._stop = False
+        self._broken: dict[str, tuple[str, str, str, str]] = {}
+        self._stop, self._looked = False, time.monotonic()
 
     def run(self, generate: bool = True, metrics: tuple[str, ...] | None = None, rescore: bool = False) -> Outcome:
         """Do what is missing.
@@ -146,178 +105,266 @@ class Runner:
             metrics: names to score; the run's own by default.
             rescore: compute records again even where they exist.
         """
-        wanted = list(self.config.metrics if metrics is None else metrics)
-        jobs = self.config.jobs()
-        records = self.store.records()
-        found = 0
-        for job in jobs:
-            artefact = self.store.artefact(job)
-            if artefact is None and generate and self.options.reuse and not self.config.repeats:
-                artefact = self.store.adopt(job)
-            found += artefact is not None
-            if artefact is None and generate:
-                self.tasks.append(_Task(job, "generate", wanted))
-            elif artefact is not None:
-                missing = self._missing(job, artefact, wanted, {} if rescore else records)
-                if missing:
-                    self.tasks.append(_Task(job, "score", missing))
-        self.progress = Progress(len(jobs), found, self.options.style)
-        for warning in self.store.warnings:
-            self.progress.event("note", warning)
-        self.store.event("started", jobs=len(jobs), found=found, workers=self.options.workers, time=time.time())
-        interrupted = False
+        wanted = self.config.metrics if metrics is None else metrics
+        found, interrupted = 0, False
         try:
+            self.share.begin()
+            adopt = generate and self.options.reuse and not self.config.repeats
+            there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt)
+            to_do, found = there.only(generate), there.found
+            self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
+            self.progress = Progress(len(there.grid), found, self.options.style)
+            for warning in self.store.warnings:
+                self.progress.event("note", warning)
+            self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time())
             self._loop()
         except KeyboardInterrupt:
             interrupted = True
         finally:
-            for hand in self.hands:
-                self._cancel(hand, interrupted)
-            self.progress.close()
+            self._end(interrupted)
         self.store.event("ended", made=self.made, failed=self.failed, interrupted=interrupted, time=time.time())
         return Outcome(self.made, found, self.failed, interrupted)
 
-    def _missing(self, job: Job, artefact: Artefact, wanted: list[str], records: dict[str, MetricRecord]) -> list[str]:
-        case = next(c for c in self.config.suite.cases if c.id == job.case_id)
-        return [
-            m.label for m in wanted_metrics(wanted, case, artefact)
-            if (r := records.get(record_key(m, artefact, case, job))) is None or r.status == "failed"
-        ]  # fmt: skip
+    def _end(self, interrupted: bool) -> None:
+        for worker in list(self.workers.values()):
+            self._cancel(worker, interrupted)
+        self.executor.close()
+        self.share.leases.close()
+        self.progress.close()
 
-    def _cancel(self, hand: _Hand, interrupted: bool) -> None:
-        if hand.task and interrupted and hand.task.kind == "generate":
-            self.store.event("cancelled", key=hand.task.job.key, stage=hand.stage)
-        hand.kill()
+    def _needs(self) -> Callable[[Job], str | None]:
+        """The key of the preparation that a job needs, where methods have some."""
+        try:
+            from fastvmt.prepared import prepared_key  # type: ignore[import-not-found, unused-ignore]
+        except ImportError:
+            return lambda job: None
+        cases = {c.id: c for c in self.config.suite.cases}
+        return lambda job: prepared_key(job, cases[job.case_id], self.config.setting)
+
+    def _cancel(self, worker: _Worker, interrupted: bool) -> None:
+        if worker.task and interrupted and worker.task.kind == "generate":
+            self.store.event("cancelled", key=worker.task.job.key, stage=worker.stage)
+        worker.hand.kill()
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
     def _loop(self) -> None:
-        for _ in range(min(max(1, self.options.workers), len(self.tasks))):
+        for _ in range(min(max(1, self.executor.slots), len(self.tasks))):
             self._hire()
-        while self.hands:
+        while self.workers:
             self._check_time()
             try:
                 hand, report = self.inbox.get(timeout=0.2)
             except queue.Empty:
-                continue
-            if hand in self.hands:
-                getattr(self, f"_on_{report['report']}", self._ignore)(hand, report)
+                hand, report = None, {}
+            if hand in self.workers:
+                getattr(self, f"_on_{report['report']}", self._ignore)(self.workers[hand], report)
+            if time.monotonic() - self._looked > LOOK_AGAIN:
+                self._look_again()
 
     def _hire(self) -> None:
         self._numbers += 1
-        self.hands.append(_Hand(self._numbers, self.store.root, self.config.threads, self.options.workers > 1, self.inbox))
+        worker = _Worker(self._numbers)
+        worker.hand = self.executor.start(self._numbers, self.inbox)
+        self.workers[worker.hand] = worker
 
-    def _next(self, hand: _Hand) -> None:
-        """The next task for a free worker, or its leave."""
-        hand.task = None
-        if self.tasks and not self._stop:
-            task = self.tasks.popleft()
-            if task.kind == "generate":
-                self.store.event("generating", key=task.job.key, attempt=task.attempt)
-                self.progress.event("started", f"{_name(task.job)}: started", job=_name(task.job))
-            hand.give(task)
+    def _next(self, worker: _Worker, then: Callable[[], None] = lambda: None) -> None:
+        """The next task for a free worker, or its leave; or it waits, since there is still something nobody can do yet.
+
+        Args:
+            then: what follows from the last one, once it is given back.
+        """
+        self._free(worker)
+        then()
+        alone = not self.config.repeats or self.share.leases.claim(_device(worker))  # a timing wants its device for itself
+        task = self._take() if alone and not self._stop else None
+        if task is not None:
+            self._give(worker, task)
             return
-        self.hands.remove(hand)
-        hand.let_go()
-        hand.process.wait()
+        worker.idle = not self._stop and len(self.tasks) > 0
+        if self.config.repeats:
+            self.share.leases.release(_device(worker))
+        if not worker.idle:
+            del self.workers[worker.hand]
+            worker.hand.let_go()
 
-    def _ignore(self, hand: _Hand, report: dict[str, Any]) -> None:
+    def _give(self, worker: _Worker, task: Task) -> None:
+        if task.kind != "score":
+            self.store.event("preparing" if task.kind == "prepare" else "generating", key=task.job.key, attempt=task.attempt)
+            what = "preparation started" if task.kind == "prepare" else "started"
+            self.progress.event("started", f"{_name(task.job)}: {what}", job=_name(task.job))
+        worker.give(task)
+
+    def _look_again(self) -> None:
+        """Whether somebody else's jobs are done or free, and something for those who wait."""
+        self._looked = time.monotonic()
+        self.tasks.look_again()
+        for worker in [w for w in self.workers.values() if w.idle]:
+            self._next(worker)
+
+    def _free(self, worker: _Worker) -> None:
+        """Give back what a worker had in work."""
+        if worker.task is not None:
+            self.tasks.over(worker.task)
+            self.share.leases.release(worker.task.lease)
+            worker.task = None
+        if self.config.repeats:
+            self.share.leases.release(_device(worker))
+
+    def _take(self) -> Task | None:
+        """The next task that is ours to do; what others did meanwhile is counted."""
+        while (task := self.tasks.take()) is not None:
+            if task.prepared in self._broken and task.kind == "prepare":
+                self._fail(task, *self._broken[task.prepared])
+                self.tasks.over(task)
+                continue
+            found, left = self.share.claim(task)
+            if left is None or left.kind != task.kind:
+                self.tasks.over(task)
+            if found == "made":
+                self._made(task.job, f"{_name(task.job)}: made by another runner")
+            elif found == "failed":
+                self._failed_elsewhere(task)
+            elif found == "prepared":
+                self.tasks.is_prepared(task.prepared)
+            elif found == "busy":
+                self.tasks.put_off(task)
+            if left is not None and left.kind == "score" != task.kind and self.config.repeats:
+                self.share.leases.release(task.lease)
+                self.tasks.score_later(left)
+            elif left is not None:
+                return left
+        return None
+
+    def _failed_elsewhere(self, task: Task) -> None:
+        for job in (t.job for t in (self.tasks.not_prepared(task.prepared) if task.kind == "prepare" else [task])):
+            self.failed += 1
+            self.progress.event("failed", f"{_name(job)}: FAILED at another runner", job=_name(job))
+
+    # --- reports -----------------------------------------------------------------------------------------------------
+
+    def _ignore(self, worker: _Worker, report: dict[str, Any]) -> None:
         pass
 
-    def _on_ready(self, hand: _Hand, report: dict[str, Any]) -> None:
-        self._start_deaths = 0
-        self._next(hand)
+    def _on_note(self, worker: _Worker, report: dict[str, Any]) -> None:
+        self.progress.event("note", report["text"])
 
-    def _on_loading(self, hand: _Hand, report: dict[str, Any]) -> None:
-        hand.loading, hand.stage = True, "load"
+    def _on_ready(self, worker: _Worker, report: dict[str, Any]) -> None:
+        self._start_deaths, worker.place = 0, report.get("place", "")
+        self._next(worker)
 
-    def _on_loaded(self, hand: _Hand, report: dict[str, Any]) -> None:
-        self.store.event("loaded", worker=hand.number, seconds=report["seconds"])
-        hand.loading, hand.started = False, time.monotonic()  # the time limit is for the job, not for loading weights
+    def _on_loading(self, worker: _Worker, report: dict[str, Any]) -> None:
+        worker.loading, worker.stage = True, "load"
 
-    def _on_step(self, hand: _Hand, report: dict[str, Any]) -> None:
-        if hand.task:
-            hand.stage = "denoise"
-            self.progress.step(hand.number, _name(hand.task.job), report["step"], report["steps"])
+    def _on_loaded(self, worker: _Worker, report: dict[str, Any]) -> None:
+        self.store.event("loaded", worker=worker.number, seconds=report["seconds"])
+        worker.loading, worker.started = False, time.monotonic()  # the time limit is for the job, not for loading weights
 
-    def _on_made(self, hand: _Hand, report: dict[str, Any]) -> None:
-        assert hand.task
-        task, self.made = hand.task, self.made + 1
+    def _on_step(self, worker: _Worker, report: dict[str, Any]) -> None:
+        if worker.task:
+            worker.stage = "denoise"
+            self.progress.step(worker.number, _name(worker.task.job), report["step"], report["steps"])
+
+    def _on_prepared(self, worker: _Worker, report: dict[str, Any]) -> None:
+        assert worker.task
+        key = worker.task.prepared
+        self.store.event("prepared", key=key, seconds=report["seconds"])
+        self._next(worker, lambda: self.tasks.is_prepared(key))
+        self._look_again()
+
+    def _on_made(self, worker: _Worker, report: dict[str, Any]) -> None:
+        assert worker.task
+        task = worker.task
         self.store.event("made", key=task.job.key, digest=report["digest"], seconds=report["seconds"])
-        self.progress.event(
-            "made", f"{_name(task.job)}: made in {report['seconds']:.1f} s", job=_name(task.job), seconds=report["seconds"]
-        )
-        hand.give(_Task(task.job, "score", task.metrics))
+        self._made(task.job, f"{_name(task.job)}: made in {report['seconds']:.1f} s", seconds=report["seconds"])
+        if self.config.repeats:
+            self._next(worker, lambda: self.tasks.score_later(task))
+        else:
+            self.tasks.over(task)
+            worker.give(Task(task.job, "score", task.metrics))
 
-    def _on_record(self, hand: _Hand, report: dict[str, Any]) -> None:
+    def _made(self, job: Job, text: str, **facts: Any) -> None:
+        self.made += 1
+        self.progress.event("made", text, job=_name(job), **facts)
+
+    def _on_record(self, worker: _Worker, report: dict[str, Any]) -> None:
         self.store.add(MetricRecord.model_validate(report["record"]))
 
-    def _on_scored(self, hand: _Hand, report: dict[str, Any]) -> None:
-        self._next(hand)
+    def _on_scored(self, worker: _Worker, report: dict[str, Any]) -> None:
+        assert worker.task
+        self.store.event("done", key=worker.task.job.key, metrics=list(worker.task.metrics))
+        self._next(worker)
 
-    def _on_failed(self, hand: _Hand, report: dict[str, Any]) -> None:
-        assert hand.task
-        self._fail(hand.task, report["kind"], report["stage"], report["message"], report["traceback"])
+    def _on_failed(self, worker: _Worker, report: dict[str, Any]) -> None:
+        assert worker.task
+        if report["kind"] == "disk_full":  # every job after this one would fail for it too
+            raise StoreError(FULL)
+        self._fail(worker.task, report["kind"], report["stage"], report["message"], report["traceback"])
         if report["kind"] == "out_of_memory":  # what it still holds may starve the next job
-            self._replace(hand)
+            self._replace(worker)
         else:
-            self._next(hand)
+            self._next(worker)
 
-    def _on_gone(self, hand: _Hand, report: dict[str, Any]) -> None:
+    def _on_gone(self, worker: _Worker, report: dict[str, Any]) -> None:
         """The process ended by itself: a crash when it had a task."""
-        code = hand.process.wait()
-        task = hand.task
-        if task is None:
-            self._fail_start(hand, code)
+        task, how = worker.task, report["how"]
+        if task is None and not worker.idle:
+            self._fail_start(worker, report)
             return
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        if task.attempt < CRASH_ATTEMPTS:
+        if task is not None and task.attempt < CRASH_ATTEMPTS:
             self.store.event("crashed", key=task.job.key, how=how, attempt=task.attempt)
             self.progress.event("note", f"{_name(task.job)}: its worker died ({how}); trying once more")
-            self.tasks.appendleft(_Task(task.job, task.kind, task.metrics, task.attempt + 1))
-        else:
-            self._fail(task, "crash", hand.stage, f"the worker died ({how})", self._log_tail(hand))
-        self._replace(hand)
+            self._free(worker)
+            self.tasks.again(task)
+        elif task is not None:
+            self._fail(task, "crash", worker.stage, f"the worker died ({how})", report["log"])
+        self._replace(worker)
 
-    def _fail_start(self, hand: _Hand, code: int) -> None:
+    def _fail_start(self, worker: _Worker, report: dict[str, Any]) -> None:
         """Killed while starting: another one. Ended by itself: the same would happen again, so say why."""
         self._start_deaths += 1
-        if code < 0 and self._start_deaths < START_DEATHS:
-            self._replace(hand)
+        if not report["clean"] and self._start_deaths < START_DEATHS:
+            self._replace(worker)
             return
-        tail = self._log_tail(hand)
-        last = tail.strip().splitlines()[-1] if tail.strip() else "no output"
+        tail = report["log"].strip()
+        last = tail.splitlines()[-1] if tail else "no output"
         raise StoreError(
-            f"A worker process ended with code {code} before it could start: {last}. See {self.store.root}/workers."
+            f"A worker process ended ({report['how']}) before it could start: {last}. See {self.store.root}/workers."
         )
 
-    def _replace(self, hand: _Hand) -> None:
-        hand.task = None
-        hand.kill()
-        self.hands.remove(hand)
-        if self.tasks and not self._stop:
+    def _replace(self, worker: _Worker) -> None:
+        self._free(worker)
+        worker.hand.kill()
+        del self.workers[worker.hand]
+        if len(self.tasks) and not self._stop:
             self._hire()
 
-    def _fail(self, task: _Task, kind: str, stage: str, message: str, trace: str) -> None:
-        self.failed += 1
-        self.store.add(
-            Failure(job_key=task.job.key, kind=kind, stage=stage, message=message, traceback=trace, attempt=task.attempt)
-        )
-        self.progress.event(
-            "failed", f"{_name(task.job)}: FAILED in {stage}: {message}", job=_name(task.job), kind=kind, message=message
-        )
+    def _fail(self, task: Task, kind: str, stage: str, message: str, trace: str) -> None:
+        """A record for the job; for every job that waited when it was their preparation."""
+        jobs = [task.job]
+        if task.kind == "prepare":
+            self._broken[task.prepared] = (kind, stage, message, trace)
+            jobs, message = [t.job for t in self.tasks.not_prepared(task.prepared)], f"its preparation failed: {message}"
+        for job in jobs:
+            self.failed += 1
+            self.store.add(
+                Failure(job_key=job.key, kind=kind, stage=stage, message=message, traceback=trace, attempt=task.attempt)
+            )
+            self.share.leases.mark_failed(job.key)
+            text = f"{_name(job)}: FAILED in {stage}: {message}"
+            self.progress.event("failed", text, job=_name(job), kind=kind, message=message)
         self._stop = self._stop or self.options.fail_fast
 
     def _check_time(self) -> None:
-        for hand in list(self.hands):
-            limit = LOAD_SECONDS if hand.loading else self.options.timeout
-            if limit and hand.task and time.monotonic() - hand.started > limit:
-                self._fail(hand.task, "timeout", hand.stage, f"took longer than {limit:g} s (--timeout)", "")
-                self._replace(hand)
+        for worker in list(self.workers.values()):
+            limit = LOAD_SECONDS if worker.loading else self.options.timeout
+            if limit and worker.task and time.monotonic() - worker.started > limit:
+                self._fail(worker.task, "timeout", worker.stage, f"took longer than {limit:g} s (--timeout)", "")
+                self._replace(worker)
 
-    def _log_tail(self, hand: _Hand) -> str:
-        path = self.store.root / "workers" / f"worker-{hand.number}.log"
-        return path.read_text(errors="replace")[-4000:]
+
+def _device(worker: _Worker) -> str:
+    return f"device-{digest(worker.place)[:16]}"
 
 
 def _name(job: Job) -> str:

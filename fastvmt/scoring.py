@@ -33,9 +33,10 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
     Raises:
         JobError: when the artefact is missing or its frames are not those it was published with.
     """
-    artefact = store.artefact(job)
+    artefact = store.artefact(job, verify=True)
     if artefact is None:
-        raise JobError("there is no video to score")
+        why = store.warnings[-1] if store.warnings else "there is none"
+        raise JobError(f"there is no video to score: {why} Give the same command again.")
     case = next(c for c in config.suite.cases if c.id == job.case_id)
     metrics = wanted_metrics(names, case, artefact)
     scored: Scored | None = None
@@ -44,7 +45,7 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
             generated = read_lossless(store.folder(job) / "frames.mkv")
             if frames_digest(generated) != artefact.frames_digest:
                 raise JobError("frames.mkv does not decode to the frames it was published with")
-            reference = read_lossless(store.reference_path(case.reference.frames_digest))
+            reference = store.reference(case.reference.frames_digest)
             scored = Scored(generated, reference, case, job, artefact)
             scored.wrong_reference = partial(_wrong_reference, store, config, case)
         yield _record(metric, scored, artefact, case, job)
@@ -56,7 +57,7 @@ def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, 
     at = next(n for n, c in enumerate(cases) if c.id == case.id)
     own = case.reference.frames_digest
     digests = [c.reference.frames_digest for c in (*cases[at + 1 :], *cases[:at]) if c.reference.frames_digest != own]
-    return (digests[0], read_lossless(store.reference_path(digests[0]))) if digests else None
+    return (digests[0], store.reference(digests[0])) if digests else None
 
 
 def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Case, job: Job) -> MetricRecord:

@@ -45,7 +45,9 @@ def parse(label: str) -> tuple[type[Method], dict[str, Any]]:
     return cls, changes
 
 
-def resolve(label: str, shape: Shape, defaults: Mapping[str, Mapping[str, Any]]) -> MethodSpec:
+def resolve(
+    label: str, shape: Shape, defaults: Mapping[str, Mapping[str, Any]], starts: Mapping[str, Any] | None = None
+) -> MethodSpec:
     """A label as a MethodSpec with absolute parameters.
 
     Args:
@@ -53,12 +55,14 @@ def resolve(label: str, shape: Shape, defaults: Mapping[str, Mapping[str, Any]])
         shape: the backbone and grid it will run on.
         defaults: the backbone card's parameter tables by method id; a preset that the user names switches them off,
             because a preset says how the authors ran it.
+        starts: changes that a protocol makes (``protocol.starts``); after the card's, before what is typed, and off with
+            the card.
 
     Raises:
         SpecError: for anything unknown or a value of the wrong type.
     """
     cls, changes = parse(label)
-    card = dict(defaults.get(cls.id, {}))
+    card = dict(defaults.get(cls.id, {})) | dict(starts or {})
     if cls.preset_of and changes.get(cls.preset_of, cls.Params.model_fields[cls.preset_of].default) != (
         cls.Params.model_fields[cls.preset_of].default
     ):

@@ -7,7 +7,12 @@
     references/          reference frames as the methods see them, lossless
     artefacts/NAME/      frames.mkv (lossless, scored), video.mp4 (for the eye), meta.json (written last)
     cache/               text embeddings and reference latents
+    prepared/            weights fitted to a reference by methods that train (``prepared.py``)
     workers/             what the workers printed
+    leases/              who works on what just now (fastvmt/leases.py)
+
+Runners that join with ``bench work`` write logs of their own, ``events/NAME.jsonl``, ``records/NAME.jsonl`` and
+``failures/NAME.jsonl``; every log file has one writer, and readers take them all.
 
 An artefact is done when its folder has its final name: it is made under ``.making-…`` and renamed. A torn last line of
 a log is dropped and said; any other damage is named.
@@ -19,21 +24,28 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from fastvmt.atomic import append_line, publish_folder, write_atomic
-from fastvmt.errors import StoreError
-from fastvmt.model import Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
+from fastvmt.checked import with_check, without_check
+from fastvmt.errors import DamagedFile, JobError, StoreError
+from fastvmt.jobs import JobGrid, folder_name
+from fastvmt.jobs import slug as slug
+from fastvmt.keys import frames_digest
+from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
+
+if TYPE_CHECKING:
+    from fastvmt.video import Frames
 
 STORE_FORMAT = 1
+AGAIN = "give the `bench run` command again, which stores it anew from its clip."
 Row = TypeVar("Row", bound=BaseModel)
 
 
@@ -56,14 +68,25 @@ class RunConfig(Frozen):
     """Several presets of one method are wanted side by side (``bench ablate``); else they must not share a table."""
     notes: tuple[str, ...] = ()
     """Under every table of the run."""
+    merged: tuple[str, ...] = ()
+    """Names of the runs that ``bench merge`` made this one of."""
+
+    def grid(self) -> JobGrid:
+        """All jobs, made one by one when they are needed."""
+        return JobGrid(self.methods, self.suite.cases, self.seeds, self.setting)
 
     def jobs(self) -> list[Job]:
         """All jobs: cases outermost, so that the first rows of a table are complete early."""
         return list(Job.grid(self.methods, self.suite.cases, self.seeds, self.setting))
 
 
-def slug(text: str) -> str:
-    return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
+def _with_imported(config: RunConfig, before: RunConfig) -> RunConfig:
+    """A configuration with the methods that ``bench import --into`` brought into its folder: they stay there."""
+    imported = tuple(m for m in before.methods if m.imported and m not in config.methods)
+    if not imported:
+        return config
+    notes = tuple(n for n in before.notes if n.startswith(f"{IMPORTED}:") and n not in config.notes)
+    return config.model_copy(update={"methods": (*config.methods, *imported), "notes": (*config.notes, *notes)})
 
 
 @dataclass
@@ -72,6 +95,10 @@ class Store:
 
     root: Path
     warnings: list[str] = field(default_factory=list)
+    writer: str = ""
+    """Name of a runner that joined; "" for the one that holds the lock."""
+    holder: str = ""
+    """Token of the runner (see ``leases``) under which unfinished artefacts are made."""
     _lock: IO[str] | None = None
 
     # --- opening ---------------------------------------------------------------------------------------------------
@@ -88,6 +115,7 @@ class Store:
             (root / name).mkdir(parents=True, exist_ok=True)
         if (root / "config.json").exists():
             before = store.config()
+            config = _with_imported(config, before)
             differing = [k for k in RunConfig.model_fields if getattr(before, k) != getattr(config, k)]
             decisive = [k for k in differing if k not in ("device", "threads", "offload", "plugins", "metrics", "notes")]
             if decisive:
@@ -114,6 +142,8 @@ class Store:
             raw = json.loads(path.read_text())
         except ValueError as error:
             raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
+        if not isinstance(raw, dict):
+            raise StoreError(f"{path}: not a run's configuration. Restore it, or start again with another --out.")
         if raw.get("format") != STORE_FORMAT:
             raise StoreError(
                 f"{path}: format {raw.get('format')}, this version reads {STORE_FORMAT}. Use the version that wrote it."
@@ -151,54 +181,77 @@ class Store:
 
     # --- logs --------------------------------------------------------------------------------------------------------
 
+    def log(self, name: str) -> Path:
+        """Our own file of the events, records or failures."""
+        return self.root / name / f"{self.writer}.jsonl" if self.writer else self.root / f"{name}.jsonl"
+
+    def logs(self, name: str) -> list[Path]:
+        """The files of all writers, that of the lock's holder last."""
+        return [*sorted((self.root / name).glob("*.jsonl")), self.root / f"{name}.jsonl"]
+
+    def join(self, writer: str) -> None:
+        """Write to logs of our own from now on, beside the holder of the lock."""
+        for name in ("events", "records", "failures"):
+            (self.root / name).mkdir(exist_ok=True)
+        self.writer = writer
+
     def event(self, kind: str, /, **facts: Any) -> None:
-        append_line(self.root / "events.jsonl", json.dumps({"event": kind, **facts}, ensure_ascii=False))
+        append_line(self.log("events"), json.dumps({"event": kind, **facts}, ensure_ascii=False))
 
     def add(self, row: MetricRecord | Failure) -> None:
-        name = "records.jsonl" if isinstance(row, MetricRecord) else "failures.jsonl"
-        append_line(self.root / name, row.model_dump_json())
+        append_line(self.log("records" if isinstance(row, MetricRecord) else "failures"), with_check(row.model_dump_json()))
+        if isinstance(row, Failure):
+            self.event("failed", key=row.job_key, kind=row.kind)
 
     def records(self) -> dict[str, MetricRecord]:
-        """Metric records by key; a later one replaces an earlier one."""
-        return {r.key: r for r in self._rows("records.jsonl", MetricRecord)}
+        """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none."""
+        found: dict[str, MetricRecord] = {}
+        for path in self.logs("records"):
+            new = {r.key: r for r in self.each_record(path)}
+            found |= {k: r for k, r in new.items() if r.status != "failed" or k not in found}
+        return found
+
+    def each_record(self, path: Path) -> Iterator[MetricRecord]:
+        """Metric records of one log, one by one; damaged lines are named in ``warnings``."""
+        return self._rows(path, MetricRecord)
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
-        return {f.job_key: f for f in self._rows("failures.jsonl", Failure)}
+        return {f.job_key: f for path in self.logs("failures") for f in self._rows(path, Failure)}
 
-    def _rows(self, name: str, kind: type[Row]) -> Iterator[Row]:
-        path = self.root / name
+    def _rows(self, path: Path, kind: type[Row]) -> Iterator[Row]:
         if not path.exists():
             return
-        raw = path.read_bytes()
-        lines = raw.split(b"\n")
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield kind.model_validate_json(line)
-            except ValidationError:
-                torn = number == len(lines)
-                what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
-                message = f"{path.name}: {what}."
-                if message not in self.warnings:
-                    self.warnings.append(message)
+        with open(path, "rb") as file:  # line by line: the log of a large run must not be held twice
+            for number, line in enumerate(file, start=1):
+                if not line.strip():
+                    continue
+                try:
+                    yield kind.model_validate_json(without_check(line))
+                except ValueError:
+                    torn = not line.endswith(b"\n")
+                    what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
+                    message = f"{path.relative_to(self.root)}: {what}."
+                    if message not in self.warnings:
+                        self.warnings.append(message)
 
     # --- artefacts ---------------------------------------------------------------------------------------------------
 
     def folder(self, job: Job) -> Path:
-        name = f"{job.case_id}--{slug(job.method.label)}--s{job.seed}--{job.key[:12]}"
-        return self.root / "artefacts" / name
+        return self.root / "artefacts" / folder_name(job.case_id, slug(job.method.label), job.seed, job.key)
 
     def new_folder(self) -> Path:
-        path = self.root / "artefacts" / f".making-{secrets.token_hex(6)}"
+        path = self.root / "artefacts" / f".making-{self.holder}-{secrets.token_hex(6)}"
         path.mkdir()
         return path
 
     def publish(self, made: Path, job: Job, artefact: Artefact) -> None:
         """Write ``meta.json`` into a finished folder and give it its final name."""
-        write_atomic(made / "meta.json", artefact.model_dump_json(indent=1))
-        publish_folder(made, self.folder(job))
+        from fastvmt.scan import note
+
+        write_atomic(made / "meta.json", artefact.sealed().model_dump_json(indent=1))
+        if publish_folder(made, self.folder(job)):
+            note(self, job, artefact)
 
     def artefact(self, job: Job, verify: bool = False) -> Artefact | None:
         """The finished artefact of a job, or None. One whose files do not match is moved to ``quarantine/``.
@@ -220,16 +273,16 @@ class Store:
                 if verify and file_info(path) != info:
                     raise ValueError(f"{name} has another SHA-256 than when it was written")
         except (OSError, ValueError) as error:
-            self._quarantine(folder, error)
+            self.quarantine(folder, error)
             return None
         return artefact
 
-    def adopt(self, job: Job) -> Artefact | None:
-        """Take over the same job's video from a run folder beside this one, every file verified; or None.
+    def adopt(self, job: Job, folders: Iterable[Path]) -> Artefact | None:
+        """Take over the same job's video from one of these artefacts of other runs, every file verified; or None.
 
         The copy says where it came from, and no seconds are ever reported for it.
         """
-        for folder in sorted(self.root.resolve().parent.glob(f"*/artefacts/[!.]*--{job.key[:12]}")):
+        for folder in folders:
             try:
                 found = Artefact.model_validate_json((folder / "meta.json").read_bytes())
             except (OSError, ValueError):
@@ -246,20 +299,56 @@ class Store:
             return self.artefact(job)
         return None
 
-    def _quarantine(self, folder: Path, why: Exception) -> None:
+    def quarantine(self, folder: Path, why: Exception) -> None:
+        """Move a damaged folder to ``quarantine/`` and say so."""
         place = self.root / "quarantine"
         place.mkdir(exist_ok=True)
         shutil.move(folder, place / f"{folder.name}-{secrets.token_hex(3)}")
         reason = str(why).splitlines()[0]
         self.warnings.append(f"{folder.name}: damaged ({reason}); moved to quarantine, will be made again.")
 
-    def clear_unfinished(self) -> None:
-        """Remove what killed workers left half-made. Only for the holder of the lock."""
+    def disputed(self) -> frozenset[str]:
+        """Keys of jobs that merged runs have other frames for: a third video would choose between them silently."""
+        try:
+            facts = json.loads((self.root / "conflicts.json").read_bytes())
+            return frozenset(c["job"] for c in facts["frames"] if c["used"] is None)
+        except FileNotFoundError:
+            return frozenset()
+        except (ValueError, KeyError, TypeError):
+            raise StoreError(f"{self.root / 'conflicts.json'} is damaged. Merge the runs again into another folder.") from None
+
+    def clear_unfinished(self, lives: Callable[[str], bool] = lambda holder: False) -> None:
+        """Remove what killed workers left half-made. Only for the holder of the lock.
+
+        Args:
+            lives: whether the runner with this token may still be at work on it.
+        """
         for path in (self.root / "artefacts").glob(".making-*"):
-            shutil.rmtree(path, ignore_errors=True)
+            if not lives(path.name.split("-")[1]):
+                shutil.rmtree(path, ignore_errors=True)
 
     def reference_path(self, frames_digest: str) -> Path:
         return self.root / "references" / f"{frames_digest[:16]}.mkv"
+
+    def reference(self, digest: str) -> Frames:
+        """A reference's frames, uint8 RGB (T, H, W, 3), compared with their digest.
+
+        Raises:
+            JobError: when it is not there or not what was stored; a damaged one is moved to ``quarantine/``.
+        """
+        from fastvmt.video import read_lossless
+
+        path = self.reference_path(digest)
+        if not path.exists():
+            raise JobError(f"the reference {path.name} is not there; {AGAIN}")
+        try:
+            frames = read_lossless(path)
+            if frames_digest(frames) != digest:
+                raise DamagedFile("it decodes to other frames than were stored")
+        except DamagedFile as error:
+            self.quarantine(path, error)
+            raise JobError(f"the reference {path.name} was damaged and is set aside; {AGAIN}") from None
+        return frames
 
 
 def file_info(path: Path) -> FileInfo:

@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from fastvmt.decode import decode, degrees, display_matrix, opened, stated_fps
-from fastvmt.errors import SuiteError
+from fastvmt.errors import DamagedFile, SuiteError
 from fastvmt.fit import Fit, Frames, crop_box, fit_frames, fit_masks, fit_points
 from fastvmt.images import IMAGE_SUFFIXES, check_side, image_size, list_images, read_images
 
@@ -126,10 +126,10 @@ def read_lossless(path: Path) -> Frames:
     """Frames as ``write_lossless`` stored them.
 
     Raises:
-        OSError: when the file is damaged.
+        DamagedFile: an OSError too; when it is not there or damaged.
     """
     try:
         with av.open(str(path)) as container:
             return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
     except (av.error.FFmpegError, ValueError) as error:
-        raise OSError(f"{path}: cannot be decoded ({error})") from error
+        raise DamagedFile(f"{path}: cannot be decoded ({error})") from error

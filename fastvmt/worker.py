@@ -1,7 +1,8 @@
 """A worker process: reads tasks as JSON lines on stdin, reports on its own pipe, stays up for its backbone.
 
-Everything a method or metric prints goes to the worker's log file. When stdin ends (the runner is gone, for whatever
-reason) the process ends at once. This is the only place where any exception becomes a report instead of a crash.
+Everything a method or metric prints goes to the worker's log file. When stdin ends (the runner is gone, for whatever reason)
+the process ends at once, and everything it has started with it. This is the only place where any exception becomes a report
+instead of a crash.
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
+import socket
 import sys
 import threading
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from fastvmt import registry
-from fastvmt.errors import BenchError, NonFinite, WrongOutput
+from fastvmt.errors import BenchError, NonFinite, WrongOutput, is_full
 from fastvmt.model import Job
 from fastvmt.store import Store
 
@@ -38,6 +42,8 @@ class _Reports:
 def _read_tasks(tasks: queue.Queue[dict[str, Any]]) -> None:
     for line in sys.stdin:
         tasks.put(json.loads(line))
+    if os.getpgrp() == os.getpid():  # our own group, as the runner starts us
+        os.killpg(os.getpid(), signal.SIGKILL)
     os._exit(0)
 
 
@@ -46,6 +52,8 @@ def _classify(error: BaseException) -> str:
         return "non_finite"
     if isinstance(error, WrongOutput):
         return "wrong_output"
+    if is_full(error):
+        return "disk_full"
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return "out_of_memory"
     return "error"
@@ -54,8 +62,9 @@ def _classify(error: BaseException) -> str:
 class Worker:
     """Handles one task after another; loads the backbone at the first one that needs it."""
 
-    def __init__(self, root: Path, report: _Reports) -> None:
+    def __init__(self, root: Path, holder: str, report: _Reports) -> None:
         self.store, self.report = Store.open(root), report
+        self.store.holder = holder
         self.config = self.store.config()
         for plugin in self.config.plugins:
             registry.load_plugin(plugin)
@@ -68,6 +77,8 @@ class Worker:
         try:
             if task["task"] == "generate":
                 self._generate(job)
+            elif task["task"] == "prepare":
+                self._prepare(job)
             else:
                 self._score(job, task["metrics"])
         except Exception as error:  # noqa: BLE001 - whatever a method raises becomes a Failure record
@@ -75,18 +86,30 @@ class Worker:
             trace = "".join(traceback.format_exception(error))
             self.report("failed", key=job.key, kind=_classify(error), stage=self._stage, message=text, traceback=trace)
 
+    def _tick(self, job: Job) -> Callable[[int, int], None]:
+        return lambda i, n: self.report("step", key=job.key, step=i, steps=n)
+
     def _enter(self, stage: str) -> None:
         self._stage = stage
 
-    def _generate(self, job: Job) -> None:
+    def _load(self) -> None:
+        """The backbone, at the first task that needs it."""
         if self._generator is None:
             self.report("loading")
             from fastvmt.generate import Generator
 
             self._generator = Generator(self.store, self.config)
             self.report("loaded", seconds=self._generator.load_seconds)
-        tick = lambda i, n: self.report("step", key=job.key, step=i, steps=n)  # noqa: E731
-        artefact = self._generator.make(job, tick, self._enter)
+
+    def _prepare(self, job: Job) -> None:
+        """What a method learns before its videos, where it is not there yet."""
+        self._load()
+        seconds = self._generator.prepare(job, self._tick(job), self._enter)
+        self.report("prepared", key=job.key, seconds=seconds)
+
+    def _generate(self, job: Job) -> None:
+        self._load()
+        artefact = self._generator.make(job, self._tick(job), self._enter)
         seconds = sum(v for k, v in artefact.stages.items() if k != "load")
         self.report("made", key=job.key, seconds=seconds, digest=artefact.frames_digest)
 
@@ -103,8 +126,8 @@ def main() -> None:
     report = _Reports()
     tasks: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
-    worker = Worker(Path(sys.argv[1]), report)
-    report("ready", pid=os.getpid())
+    worker = Worker(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "", report)
+    report("ready", pid=os.getpid(), place=f"{socket.gethostname()}-{os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}")
     while True:
         worker.handle(tasks.get())
 

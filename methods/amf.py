@@ -52,7 +52,7 @@ def soft_expectation(q: Tensor, k: Tensor, values: Tensor, scale: float, bias: T
     return torch.matmul(torch.softmax(logits, -1), values)
 
 
-def dense_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], scale: float) -> Tensor:
+def dense_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], scale: float, top: int = 0) -> Tensor:
     """Expected displacement of every token, attending to all tokens of the target frame.
 
     Args:
@@ -61,6 +61,7 @@ def dense_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], sca
         targets: (B,) target frame of each pair.
         grid: (H, W).
         scale: factor on the logits.
+        top: attend to so many of the strongest keys alone; 0 for all.
 
     Returns:
         (B, S, 2) displacement (row, column) in tokens.
@@ -70,6 +71,9 @@ def dense_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], sca
 
     def chunk(queries: Tensor, keys: Tensor) -> Tensor:
         # Centred coordinates: smaller sums, less rounding.
+        if top:
+            logits, index = (scale * queries @ keys.transpose(1, 2)).topk(min(top, keys.shape[1]), -1)
+            return (logits.softmax(-1)[..., None] * (place - centre)[index]).sum(-2)
         return soft_expectation(queries[:, None], keys, place - centre, scale)[:, 0]
 
     size = max(1, KEEP_ELEMENTS // (4 * q.shape[1] ** 2))

@@ -48,8 +48,13 @@ class SDEdit(Method):
         return 2.0 * (len(shape.sigmas) - 1 - start_index(params.sigma, shape.sigmas))
 
     def start(self, ctx: Context) -> tuple[Tensor, int]:
-        first = start_index(self.params.sigma, ctx.sigmas)
-        return ctx.backbone.noised(ctx.reference(), ctx.sigmas[first], ctx.noise), first
+        return noised_start(ctx, self.params.sigma)
+
+
+def noised_start(ctx: Context, sigma: float) -> tuple[Tensor, int]:
+    """The reference noised to the first level not above ``sigma``, and that level's step."""
+    first = start_index(sigma, ctx.sigmas)
+    return ctx.backbone.noised(ctx.reference(), ctx.sigmas[first], ctx.noise), first
 
 
 def start_index(sigma: float, sigmas: tuple[float, ...]) -> int:

@@ -5,44 +5,60 @@ heads, temperature 2, all ordered pairs of frames, loss where the reference move
 fifth of the steps, keys and values of block 0 taken from the noised reference in guided steps.
 
 What had to change for Wan: no text tokens to slice off; the tapped block is a fraction of the depth.
+
+``fork`` and ``fork-motionclone`` are what a public fork of FastVMT's code runs under the names ``ditflow`` and
+``motionclone``: heads averaged before the product, offsets 0 to 3 forward, soft displacements of a reference noised to
+the step's level, a sum over tokens, AdamW on a bf16 latent with rates that fall within a guided step, no injection, and the
+noised reference as the start. The second keeps the eight strongest keys only, which makes it a sparse DiTFlow and not
+MotionClone. They show what these choices do to a number; they are no method of their own.
 """
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from fastvmt.methods import amf
-from fastvmt.methods.injection import reference_attended, step_cost
-from fastvmt.methods.updater import LatentUpdate, StepLog
+from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod, start_as_said
+from fastvmt.methods.updater import LatentUpdate
 from pydantic import Field
 
-from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Method, Params, Shape
-from fastvmt.sigmas import resolve_steps
+from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+FORK: dict[str, Any] = {
+    "heads": "mean_qk", "temperature": 1.0, "pairs": "span_and_same", "span": 4, "reference": "soft", "ref_level": "matched",
+    "moving_only": False, "tokens_mean": False, "amf_weight": 5.0, "updater": "adamw", "guided": "share:0.2", "inner": 10,
+    "lr_first": 0.003, "lr_last": 0.002, "inject": False, "begin": "reference", "begin_sigma": 0.981,
+}  # fmt: skip
+"""0.981 is the first level of the fork's grid: strength 0.88 at shift 7."""
 
-class DiTFlowParams(Params):
-    block: int | float = Field(0.5, description="index of the tapped block, or a fraction of the depth")
-    guided: str = Field("share:0.2", description="steps:0-9, share:0.2 or sigma:1.0-0.9")
-    inner: int = Field(5, ge=1, description="Adam steps per guided step")
-    lr_first: float = Field(0.002, gt=0, description="in the first guided step")
-    lr_last: float = Field(0.001, gt=0, description="one step behind the last guided step")
+
+class DiTFlowParams(AdamParams):
     temperature: float = Field(2.0, gt=0)
     heads: Literal["mean_logits", "mean_qk"] = "mean_logits"
     rope: bool = Field(True, description="queries and keys after rotary embedding, as attention sees them, or before")
     reference: Literal["argmax", "soft"] = Field("argmax", description="hard or expected reference displacement")
+    ref_level: Literal["clean", "matched"] = Field("clean", description="reference clean, or noised to each step's level")
     moving_only: bool = Field(True, description="loss only where the reference displacement is not zero")
-    pairs: Literal["all", "span"] = Field("all", description="all ordered pairs, or offsets 1 .. span - 1 forward")
+    pairs: Literal["all", "span", "span_and_same"] = Field(
+        "all", description="all ordered pairs, or offsets 1 (0 with span_and_same) .. span - 1 forward"
+    )
     span: int = Field(5, ge=2)
-    inject: bool = Field(True, description="keys and values of block 0 from the noised reference in guided steps")
+    top: int = Field(0, ge=0, description="only so many of the strongest keys of a query and frame; 0 for all")
+    tokens_mean: bool = Field(True, description="mean over tokens and axes, or their sum (without moving_only)")
+    amf_weight: float = Field(1.0, gt=0, description="factor of the loss; Adam hardly sees it")
+    updater: Literal["adam", "adamw"] = Field(
+        "adam", description="Adam, rates falling over the guided steps; or AdamW on a bf16 latent, falling within each"
+    )
+    inject: Inject = True
+    begin: Literal["noise", "reference"] = "noise"
+    begin_sigma: float = Field(0.981, gt=0, le=1, description="with begin=reference: start at this noise level or below")
 
 
-class DiTFlow(Method):
+class DiTFlow(InjectingMethod):
     id = "ditflow"
     summary = "dense attention motion flow over all frame pairs"
     source = "DiTFlow, CVPR 2025 (arXiv 2412.07776)"
@@ -50,57 +66,74 @@ class DiTFlow(Method):
     variants: ClassVar[dict[str, dict[str, Any]]] = {
         "forward-span": {"pairs": "span", "reference": "soft", "moving_only": False, "heads": "mean_qk", "temperature": 1.0},
         "no-injection": {"inject": False},
+        "fork": FORK,
+        "fork-motionclone": FORK | {"top": 8},
     }
+    starts: ClassVar[dict[str, dict[str, Any]]] = {"as-published": {"begin": "noise"}, "matched-start": {"begin": "noise"}}
+    floor_when: ClassVar[dict[str, Any]] = {"reference": "soft", "moving_only": False}
 
     @classmethod
     def resolve(cls, params: DiTFlowParams, shape: Shape) -> DiTFlowParams:
-        return params.model_copy(
-            update={
-                "block": shape.block_index(params.block),
-                "guided": shape.steps(params.guided),
-                "span": min(params.span, shape.grid[0]),
-            }
-        )
+        return super().resolve(params, shape).model_copy(update={"span": min(params.span, shape.grid[0])})
 
     @classmethod
     def cost(cls, params: DiTFlowParams, shape: Shape) -> float:
-        first, last = resolve_steps(params.guided, shape.sigmas)
-        steps, share = last - first + 1, (params.block + TAP_SHARE) / shape.blocks
-        injected = steps * step_cost(shape) if params.inject else 0.0
-        return super().cost(params, shape) + share * (steps * params.inner * GRADIENT_COST + 1) + injected
+        steps, share = len(cls.guided_steps(params, shape)), (params.block + TAP_SHARE) / shape.blocks
+        looks = 1 if params.ref_level == "clean" else steps
+        guiding = share * (steps * params.inner * GRADIENT_COST + looks)
+        return cls.sampling_cost(params, shape) + guiding + cls.injection_cost(params, shape)
 
-    def fit(self, ctx: Context) -> Tensor:
-        """The reference's displacements, (pairs, S, 2)."""
-        reference = ctx.reference()
-        q, k = self._features(ctx, reference, 0.0, "null")
-        first, second, _ = self._pairs(q.shape[0], q.device)
-        grid = ctx.backbone.tokens(reference)[1:]
-        if self.params.reference == "argmax":
-            return amf.hard_flow(q[first], k, second, grid)
-        return amf.dense_flow(q[first], k, second, grid, self._scale(ctx))
+    @classmethod
+    def reach(cls, params: DiTFlowParams, shape: Shape) -> float | None:
+        return None if params.updater == "adamw" else super().reach(params, shape)  # bf16 rounds by more than a rate
 
-    def scope(self, ctx: Context, i: int) -> AbstractContextManager[Any]:
-        first, last = resolve_steps(self.params.guided, ctx.sigmas)
-        return reference_attended(ctx, i) if self.params.inject and first <= i <= last else nullcontext()
+    def start(self, ctx: Context) -> tuple[Tensor, int]:
+        return start_as_said(self.params, ctx)
 
-    def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
+    def fit(self, ctx: Context) -> Tensor | None:
+        """The reference's displacements, (pairs, S, 2); None when every step has its own."""
+        return self._displacements(ctx, 0.0) if self.params.ref_level == "clean" else None
+
+    def wanted(self, ctx: Context, i: int) -> Tensor:
+        if self.params.ref_level == "clean":
+            return ctx.state
+        with ctx.stages("reference"), torch.no_grad():
+            return self._displacements(ctx, ctx.sigmas[i])
+
+    def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
+        level = 0.0 if self.params.ref_level == "clean" else ctx.sigmas[i]
+        return ctx.backbone.noised(ctx.reference(), level, ctx.noise), level, "null"
+
+    def update(self, n: int, steps: int) -> LatentUpdate:
         p = self.params
-        first, last = resolve_steps(p.guided, ctx.sigmas)
-        if not first <= i <= last:
-            return x
-        rate = p.lr_first + (p.lr_last - p.lr_first) * (i - first) / (last - first + 1)
-        update = LatentUpdate(p.inner, 1, rate, rate, 1, weight_decay=0.0, decoupled=False)
-        return update(x, partial(self._loss, ctx, ctx.sigmas[i]), StepLog(ctx.log, i))
+        if p.updater == "adam":
+            return super().update(n, steps)
+        return LatentUpdate(p.inner, 1, p.lr_first, p.lr_last, p.inner, weight_decay=0.01, dtype=torch.bfloat16)
 
-    def _loss(self, ctx: Context, level: float, x: Tensor) -> Tensor:
+    def _displacements(self, ctx: Context, level: float) -> Tensor:
+        latent = ctx.backbone.noised(ctx.reference(), level, ctx.noise)
+        q, k = self._features(ctx, latent, level, "null")
+        if self.params.reference == "soft":
+            return self._moved(ctx, q, k)
+        first, second, _ = self._pairs(q.shape[0], q.device)
+        return amf.hard_flow(q[first], k, second, ctx.backbone.tokens(latent)[1:])
+
+    def _moved(self, ctx: Context, q: Tensor, k: Tensor) -> Tensor:
+        """Expected displacements of every pair, (pairs, S, 2)."""
+        first, second, _ = self._pairs(q.shape[0], q.device)
+        grid = ctx.backbone.tokens(ctx.noise)[1:]
+        return amf.dense_flow(q[first], k, second, grid, self._scale(ctx), self.params.top)
+
+    def compare(self, ctx: Context, level: float, wanted: Tensor, x: Tensor) -> Tensor:
+        p = self.params
         q, k = self._features(ctx, x, level, "target")
-        first, second, weight = self._pairs(q.shape[0], q.device)
-        moved = amf.dense_flow(q[first], k, second, ctx.backbone.tokens(x)[1:], self._scale(ctx))
-        error = (moved - ctx.state).square()
-        if self.params.moving_only:
-            moving = (ctx.state != 0).any(-1, keepdim=True).expand_as(error)
-            return error[moving].mean() if bool(moving.any()) else error.sum() * 0
-        return (error.mean((1, 2)) * weight).mean()
+        error = (self._moved(ctx, q, k) - wanted).square()
+        if p.moving_only:
+            moving = (wanted != 0).any(-1, keepdim=True).expand_as(error)
+            return p.amf_weight * error[moving].mean() if bool(moving.any()) else error.sum() * 0
+        weight = self._pairs(q.shape[0], q.device)[2]
+        each = error.mean((1, 2)) if p.tokens_mean else error.sum((1, 2))
+        return p.amf_weight * (each * weight).mean()
 
     def _pairs(self, frames: int, device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
         """First and second frame and weight of every pair."""
@@ -109,16 +142,14 @@ class DiTFlow(Method):
         if self.params.pairs == "all":
             return first, second, torch.ones(len(first), device=device)
         offset = second - first
-        inside = (offset >= 1) & (offset < self.params.span)
-        weight = 1 - 0.2 * (offset[inside] - 1) / max(1, self.params.span - 2)
+        nearest = 0 if self.params.pairs == "span_and_same" else 1
+        inside = (offset >= nearest) & (offset < self.params.span)
+        weight = 1 - 0.2 * (offset[inside] - nearest) / max(1, self.params.span - 1 - nearest)
         return first[inside], second[inside], weight
 
     def _features(self, ctx: Context, x: Tensor, sigma: float, text: str) -> tuple[Tensor, Tensor]:
         """Queries and keys (F, S, D): all heads side by side (their dot product is the sum of the heads' logits)."""
-        names = (f"q@{self.params.block}", f"k@{self.params.block}")
-        taps = ctx.backbone.taps(x, sigma, ctx.texts[text], names, rope=self.params.rope)
-        frames = ctx.backbone.tokens(x)[0]
-        q, k = (taps[n][0].float().unflatten(0, (frames, -1)) for n in names)
+        q, k = self._attended(ctx, x, sigma, text, self.params.rope)
         return (q.mean(2), k.mean(2)) if self.params.heads == "mean_qk" else (q.flatten(2), k.flatten(2))
 
     def _scale(self, ctx: Context) -> float:

@@ -25,14 +25,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from fastvmt.methods import amf, released
-from fastvmt.methods.controls import start_index
+from fastvmt.methods.guided import AdamMethod, AdamParams, Inner, Rate, start_as_said
 from fastvmt.methods.updater import LatentUpdate, StepLog
 from pydantic import Field, field_validator, model_validator
 
 from fastvmt.errors import SpecError
 from fastvmt.lazy import no_grad
-from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Method, Params, Shape
-from fastvmt.sigmas import resolve_steps
+from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -41,14 +40,12 @@ RELEASED: dict[str, Any] = {"span": 4, "include_same": True, "tokens_mean": Fals
 """What the authors' code has in place of the paper's values."""
 
 
-class FastVMTParams(Params):
+class FastVMTParams(AdamParams):
     preset: Literal["paper", "released"] = Field("paper", description="never mixed in a table")
-    block: int | float = Field(0.5, description="index of the tapped block, or a fraction of the depth")
-    guided: str = Field("share:0.2", description="steps:0-9, share:0.2 or sigma:1.0-0.9")
-    inner: int = Field(10, ge=1, description="optimiser steps J per guided step")
+    inner: Inner = 10
     interval: int = Field(3, ge=1, description="a fresh gradient every so many inner steps; 1 never reuses")
-    lr_first: float = Field(0.003, gt=0)
-    lr_last: float = Field(0.002, gt=0)
+    lr_first: Rate = 0.003
+    lr_last: Rate = 0.002
     weight_decay: float = Field(0.01, ge=0)
     span: int = Field(5, ge=2, description="temporal span s_f: offsets 1 .. s_f - 1")
     window: int = Field(21, ge=0, description="window side l in tokens; 0 means the whole frame")
@@ -108,7 +105,7 @@ def _check_released(params: FastVMTParams, shape: Shape) -> None:
         )
 
 
-class FastVMT(Method):
+class FastVMT(AdamMethod):
     id = "fastvmt"
     summary = "sliding-window attention motion flow with reused gradients"
     source = "FastVMT, arXiv 2602.05551, sections 3.2-3.4, 4.1, B.1, B.4"
@@ -141,6 +138,9 @@ class FastVMT(Method):
         ("window", ""),
     )
 
+    starts: ClassVar[dict[str, dict[str, Any]]] = {"as-published": {"begin": "noise"}, "matched-start": {"begin": "noise"}}
+    floor_when: ClassVar[dict[str, Any]] = {"window_weight": 0.0}
+
     @classmethod
     def resolve(cls, params: FastVMTParams, shape: Shape) -> FastVMTParams:
         _, height, width = shape.grid
@@ -149,58 +149,67 @@ class FastVMT(Method):
         if params.preset == "released":
             _check_released(params, shape)
             side = min(side, height, width)  # beyond it the authors' clamp has no room
-        return params.model_copy(
-            update={
-                "block": shape.block_index(params.block),
-                "guided": shape.steps(params.guided),
-                "window": side,
-                "span": min(params.span, shape.grid[0]),
-                "tile": (min(params.tile[0], height), min(params.tile[1], width)),
-            }
+        return (
+            super()
+            .resolve(params, shape)
+            .model_copy(
+                update={
+                    "window": side,
+                    "span": min(params.span, shape.grid[0]),
+                    "tile": (min(params.tile[0], height), min(params.tile[1], width)),
+                }
+            )
         )
 
     @classmethod
     def cost(cls, params: FastVMTParams, shape: Shape) -> float:
-        first, last = resolve_steps(params.guided, shape.sigmas)
         fresh = -(-params.inner // params.interval)
-        steps, share = last - first + 1, (params.block + TAP_SHARE) / shape.blocks
+        steps, share = len(cls.guided_steps(params, shape)), (params.block + TAP_SHARE) / shape.blocks
         references = 1 if params.reference == "clean" and params.preset == "paper" else steps
         forward = 1.0 if params.exit == "whole" else share
         gradient = forward + share * (GRADIENT_COST - 1)  # the backward pass starts at the tapped block either way
-        return super().cost(params, shape) + steps * fresh * gradient + references * forward
+        return cls.sampling_cost(params, shape) + steps * fresh * gradient + references * forward
+
+    @classmethod
+    def reach(cls, params: FastVMTParams, shape: Shape) -> float | None:
+        return None if params.preset == "released" else super().reach(params, shape)  # bf16 rounds by more than a rate
+
+    @classmethod
+    def rate(cls, params: FastVMTParams, n: int, steps: int) -> float:
+        """The largest of a guided step: rates fall within each."""
+        return params.lr_first
 
     def start(self, ctx: Context) -> tuple[Tensor, int]:
-        if self.params.begin == "noise":
-            return ctx.noise, 0
-        first = start_index(self.params.begin_sigma, ctx.sigmas)
-        return ctx.backbone.noised(ctx.reference(), ctx.sigmas[first], ctx.noise), first
+        return start_as_said(self.params, ctx)
 
     def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
-        p = self.params
-        first, last = resolve_steps(p.guided, ctx.sigmas)
-        if not first <= i <= last:
+        if i not in self.window(ctx.sigmas):
             return x
-        target = self._reference(ctx, i)
-        update = LatentUpdate(
-            p.inner, p.interval, p.lr_first, p.lr_last, p.inner, p.weight_decay,
-            dtype=torch.bfloat16 if p.preset == "released" else torch.float32,
-        )  # fmt: skip
-        level = ctx.sigmas[i]
-        if p.preset == "released":
-            loss = partial(self._released_loss, ctx, level, target)
-        else:
-            loss = partial(self._paper_loss, ctx, level, target, note=self._note_centres(ctx, i, target))
-        return update(x, loss, StepLog(ctx.log, i))
+        target, level = self.wanted(ctx, i), ctx.sigmas[i]
+        note = None if self.params.preset == "released" else self._note_centres(ctx, i, target)
+        return self.update(0, 1)(x, partial(self.compare, ctx, level, target, note=note), StepLog(ctx.log, i))
+
+    def update(self, n: int, steps: int) -> LatentUpdate:
+        p = self.params
+        kind = torch.bfloat16 if p.preset == "released" else torch.float32
+        return LatentUpdate(p.inner, p.interval, p.lr_first, p.lr_last, p.inner, p.weight_decay, dtype=kind)
+
+    def compare(self, ctx: Context, level: float, wanted: Any, x: Tensor, note: Note = None) -> Tensor:
+        if self.params.preset == "released":
+            return self._released_loss(ctx, level, wanted, x)
+        return self._paper_loss(ctx, level, wanted, x, note)
+
+    def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
+        """Of the preset ``paper``; the authors' code rounds the level it tells the model."""
+        level = 0.0 if self.params.reference == "clean" else ctx.sigmas[i]
+        return ctx.backbone.noised(ctx.reference(), level, ctx.noise), level, "null"
 
     # --- what both presets need -----------------------------------------------------------------------------------
 
     def _features(self, ctx: Context, x: Tensor, sigma: float, text: str) -> tuple[Tensor, Tensor]:
         """Queries and keys (F, S, D) of the tapped block, fp32, heads reduced."""
         p = self.params
-        names = (f"q@{p.block}", f"k@{p.block}")
-        taps = ctx.backbone.taps(x, sigma, ctx.texts[text], names, rope=p.rope, early=p.exit == "early")
-        frames = ctx.backbone.tokens(x)[0]
-        q, k = (taps[n][0].float().unflatten(0, (frames, -1)) for n in names)
+        q, k = self._attended(ctx, x, sigma, text, p.rope, p.exit == "early")
         if p.preset == "released":
             return released.group_tokens(q, q.shape[2]), released.group_tokens(k, k.shape[2])
         if p.heads == "mean_qk":
@@ -213,7 +222,7 @@ class FastVMT(Method):
         return float(self.params.temperature / (heads * card.head_dim**0.5))
 
     @no_grad
-    def _reference(self, ctx: Context, i: int) -> Any:
+    def wanted(self, ctx: Context, i: int) -> Any:
         """Descriptors of the reference at this step; once and for all when the reference is clean."""
         p = self.params
         clean = p.reference == "clean" and p.preset == "paper"

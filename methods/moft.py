@@ -26,20 +26,18 @@ There the last block's features do not tell motions apart on a noised video, tho
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from fastvmt.methods import injection
+from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod
 from fastvmt.methods.inversion import inverted
-from fastvmt.methods.updater import LatentUpdate, StepLog
+from fastvmt.methods.updater import StepLog
 from pydantic import Field
 
-from fastvmt.method import GRADIENT_COST, Context, Method, Params, Shape
-from fastvmt.sigmas import resolve_steps
+from fastvmt.method import GRADIENT_COST, Context, Params, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -53,9 +51,7 @@ WAVES, FINEST = 24, 8
 """Waves of a texture, and the most periods of one across the frame."""
 
 
-class MOFTParams(Params):
-    block: int | float = Field(0.5, description="index of the tapped block, or a fraction of the depth")
-    guided: str = Field("share:0.2", description="steps:0-9, share:0.2 or sigma:1.0-0.9")
+class MOFTParams(AdamParams):
     channels: Literal["reference", "pans"] = Field("reference", description="what the channel filter is found on")
     keep: float = Field(0.04, gt=0, le=1, description="share of the block's channels that are kept; at least two are")
     standardise: bool = Field(False, description="divide every channel by its own spread, before the axis and the cosine")
@@ -64,12 +60,9 @@ class MOFTParams(Params):
         "noised", description="how the reference gets there: the run's own noise, or the sampler run backwards"
     )
     updater: Literal["adam", "sgd"] = Field("adam", description="Adam (inner, lr_*), or plain gradients (repeats, step)")
-    inner: int = Field(5, ge=1, description="Adam steps per guided step")
-    lr_first: float = Field(0.002, gt=0, description="Adam's in the first guided step")
-    lr_last: float = Field(0.001, gt=0, description="Adam's one step behind the last guided step")
     repeats: int = Field(2, ge=1, description="gradients per guided step with updater=sgd")
     step: float = Field(0.5, gt=0, description="what such a gradient is multiplied with")
-    inject: bool = Field(True, description="keys and values of block 0 from the noised reference in guided steps")
+    inject: Inject = True
 
 
 @dataclass(frozen=True)
@@ -81,7 +74,7 @@ class Wanted:
     motion: Tensor
 
 
-class MOFT(Method):
+class MOFT(InjectingMethod):
     id = "moft"
     summary = "motion features: block output less its mean over frames, on the channels that carry motion"
     source = "MOFT, NeurIPS 2024 (arXiv 2405.14864), in the form of DiTFlow's authors (arXiv 2412.07776)"
@@ -104,18 +97,18 @@ class MOFT(Method):
     }
 
     @classmethod
-    def resolve(cls, params: MOFTParams, shape: Shape) -> MOFTParams:
-        return params.model_copy(update={"block": shape.block_index(params.block), "guided": shape.steps(params.guided)})
-
-    @classmethod
     def cost(cls, params: MOFTParams, shape: Shape) -> float:
-        first, last = resolve_steps(params.guided, shape.sigmas)
-        steps, share = last - first + 1, (params.block + 1) / shape.blocks
+        """The pans are clips like any other: drawn once, but looked at for every video."""
+        share = (params.block + 1) / shape.blocks
         gradients = params.inner if params.updater == "adam" else params.repeats
+        guiding = share * len(cls.guided_steps(params, shape)) * gradients * GRADIENT_COST
         clips = 1 + (2 * SCENES if params.channels == "pans" else 0)
         runs = len(_levels(params, shape.sigmas)) - 1 if params.ref_path == "inverted" else 0
-        injected = steps * injection.step_cost(shape) if params.inject else 0.0
-        return super().cost(params, shape) + share * steps * gradients * GRADIENT_COST + clips * (share + runs) + injected
+        return cls.sampling_cost(params, shape) + guiding + clips * (share + runs) + cls.injection_cost(params, shape)
+
+    @classmethod
+    def reach(cls, params: MOFTParams, shape: Shape) -> float | None:
+        return super().reach(params, shape) if params.updater == "adam" else None
 
     def fit(self, ctx: Context) -> Wanted:
         """The channel filter and the reference's motion features."""
@@ -136,42 +129,34 @@ class MOFT(Method):
         }
         return Wanted(channels, spread[channels], motion[..., channels] / spread[channels])
 
-    def scope(self, ctx: Context, i: int) -> AbstractContextManager[Any]:
-        first, last = resolve_steps(self.params.guided, ctx.sigmas)
-        return injection.reference_attended(ctx, i) if self.params.inject and first <= i <= last else nullcontext()
-
     def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
         p = self.params
-        first, last = resolve_steps(p.guided, ctx.sigmas)
-        if not first <= i <= last:
-            return x
-        loss, log = partial(self._loss, ctx, ctx.sigmas[i]), StepLog(ctx.log, i)
-        if p.updater == "sgd":
-            return descend(x, loss, p.step, p.repeats, log)
-        rate = p.lr_first + (p.lr_last - p.lr_first) * (i - first) / (last - first + 1)
-        return LatentUpdate(p.inner, 1, rate, rate, 1, weight_decay=0.0, decoupled=False)(x, loss, log)
+        if p.updater == "adam" or i not in self.window(ctx.sigmas):
+            return super().adjust(ctx, i, x)
+        return descend(x, partial(self._loss, ctx, ctx.sigmas[i]), p.step, p.repeats, StepLog(ctx.log, i))
 
-    def _loss(self, ctx: Context, level: float, x: Tensor) -> Tensor:
+    def compare(self, ctx: Context, level: float, wanted: Wanted, x: Tensor) -> Tensor:
         """Mean over frames and places of 1 - cosine; a place without motion in the reference counts 1 and pulls nowhere."""
-        wanted: Wanted = ctx.state
-        hidden = self._hidden(ctx, x, level, "target")[..., wanted.channels]
+        hidden = self._hidden(ctx, x, level, ctx.texts["target"])[..., wanted.channels]
         motion = (hidden - hidden.mean(0)) / wanted.spread
         return (1 - torch.cosine_similarity(motion, wanted.motion, dim=-1)).mean()
 
-    def _hidden(self, ctx: Context, x: Tensor, level: float, text: str) -> Tensor:
-        """Output of the tapped block, (F, P, D), fp32."""
-        name = f"hidden@{self.params.block}"
-        hidden = ctx.backbone.taps(x, level, ctx.texts[text], (name,), rope=False)[name]
-        return hidden[0].float().unflatten(0, (ctx.backbone.tokens(x)[0], -1))
+    def _loss(self, ctx: Context, level: float, x: Tensor) -> Tensor:
+        return self.compare(ctx, level, ctx.state, x)
+
+    def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
+        return self._latent(ctx, ctx.reference()), self.params.ref_sigma, "null"
+
+    def _latent(self, ctx: Context, clean: Tensor) -> Tensor:
+        """A clean latent at the level whose features are looked at."""
+        p = self.params
+        if p.ref_path == "inverted":
+            return inverted(ctx.backbone, clean, _levels(p, ctx.sigmas), ctx.texts["null"])[0]
+        return ctx.backbone.noised(clean, p.ref_sigma, ctx.noise)
 
     def _motion(self, ctx: Context, clean: Tensor) -> Tensor:
         """Motion features of a clean latent on all channels, (F, P, D)."""
-        p = self.params
-        if p.ref_path == "inverted":
-            latent = inverted(ctx.backbone, clean, _levels(p, ctx.sigmas), ctx.texts["null"])[0]
-        else:
-            latent = ctx.backbone.noised(clean, p.ref_sigma, ctx.noise)
-        hidden = self._hidden(ctx, latent, p.ref_sigma, "null")
+        hidden = self._hidden(ctx, self._latent(ctx, clean), self.params.ref_sigma, ctx.texts["null"])
         return hidden - hidden.mean(0)
 
     def _pan_rows(self, ctx: Context) -> Tensor:

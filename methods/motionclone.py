@@ -31,12 +31,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
+from fastvmt.methods.guided import Guided, GuidedMethod, GuidedParams
 from fastvmt.methods.updater import StepLog
 from pydantic import Field
 
 from fastvmt.errors import SpecError
 from fastvmt.lazy import no_grad
-from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Method, Params, Shape
+from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 from fastvmt.sigmas import resolve_steps
 
 if TYPE_CHECKING:
@@ -46,9 +47,8 @@ DEGENERATE = 0.95
 """Above this share of queries that prefer their own frame, the representation holds no motion."""
 
 
-class MotionCloneParams(Params):
-    block: int | float = Field(0.5, description="index of the tapped block, or a fraction of the depth")
-    guided: str = Field("sigma:1.0-0.773", description="steps:0-9, share:0.2 or sigma:1.0-0.773; never the very last step")
+class MotionCloneParams(GuidedParams):
+    guided: Guided = "sigma:1.0-0.773"  # the very last step never is
     ref_sigma: float = Field(0.610, ge=0, le=1, description="noise level of the one reference pass")
     strength: float = Field(
         0.005, ge=0, description="RMS of a full-weight update over the latent's RMS in the first guided step; gives the weight"
@@ -78,7 +78,7 @@ class Kept:
     weight: float | None
 
 
-class MotionClone(Method):
+class MotionClone(GuidedMethod):
     id = "motionclone"
     summary = "sparse temporal attention at equal location, as a score term in the velocity"
     source = "MotionClone, ICLR 2025 (arXiv 2406.05338), the later form without inversion"
@@ -114,15 +114,14 @@ class MotionClone(Method):
 
     @classmethod
     def cost(cls, params: MotionCloneParams, shape: Shape) -> float:
-        first, last = resolve_steps(params.guided, shape.sigmas)
         share = (params.block + TAP_SHARE) / shape.blocks
-        return super().cost(params, shape) + share * (1 + GRADIENT_COST * max(0, last - first + 1))
+        return cls.sampling_cost(params, shape) + share * (1 + GRADIENT_COST * len(cls.guided_steps(params, shape)))
 
     @no_grad
     def fit(self, ctx: Context) -> Kept:
         """One noised pass of the reference: top-1 key frames and their probabilities."""
         p = self.params
-        q, k = self._features(ctx, ctx.backbone.noised(ctx.reference(), p.ref_sigma, ctx.noise), p.ref_sigma, "null")
+        q, k = self._attended(ctx, *self.mirror(ctx, 0), p.rope)
         value, index = temporal_attention(q, k).max(-1)
         lags = lag_shares(index)
         masked = p.diagonal == "mask" or (p.diagonal == "auto" and lags[0] > DEGENERATE)
@@ -134,8 +133,8 @@ class MotionClone(Method):
 
     def steer(self, ctx: Context, i: int, x: Tensor) -> Tensor | float:
         """w s_i s_{i+1} grad / (s_i - s_{i+1}): after the Euler step the latent has moved by -w s_i s_{i+1} grad."""
-        first, last = resolve_steps(self.params.guided, ctx.sigmas)
-        if not first <= i <= last:
+        window = self.window(ctx.sigmas)
+        if i not in window:
             return 0.0
         level, following = ctx.sigmas[i], ctx.sigmas[i + 1]
         with torch.enable_grad():
@@ -147,7 +146,7 @@ class MotionClone(Method):
             kept.weight = self.params.strength * _rms(x) / (level * following * rms)
         weight = kept.weight or 0.0
         ctx.log["weight"] = float(f"{weight:.5g}")
-        move = weight * ramp_weight(i - first, last - first + 1, self.params.ramp) * level * following * gradient
+        move = weight * ramp_weight(i - window.start, len(window), self.params.ramp) * level * following * gradient
         self._note(ctx, i, x, value.detach(), gradient, move)
         return move / (level - following)
 
@@ -162,16 +161,15 @@ class MotionClone(Method):
         """Mean squared difference to the reference at the reference's entries, gathered from probabilities: the softmax still
         couples them to all other frames."""
         kept: Kept = ctx.state
-        seen = temporal_attention(*self._features(ctx, x, level, "target"), masked=kept.masked)
+        seen = temporal_attention(*self._attended(ctx, x, level, "target", self.params.rope), masked=kept.masked)
         return (seen.gather(-1, kept.index[..., None])[..., 0] - kept.value).square().mean()
 
-    def _features(self, ctx: Context, x: Tensor, sigma: float, text: str) -> tuple[Tensor, Tensor]:
-        """Queries and keys (F, P, heads, d) of the tapped block, fp32."""
-        names = (f"q@{self.params.block}", f"k@{self.params.block}")
-        taps = ctx.backbone.taps(x, sigma, ctx.texts[text], names, rope=self.params.rope)
-        frames = ctx.backbone.tokens(x)[0]
-        q, k = (taps[n][0].float().unflatten(0, (frames, -1)) for n in names)
-        return q, k
+    def loss(self, ctx: Context, i: int, x: Tensor, level: float | None = None) -> Tensor | None:
+        return self._loss(ctx, ctx.sigmas[i] if level is None else level, x)
+
+    def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
+        level = self.params.ref_sigma
+        return ctx.backbone.noised(ctx.reference(), level, ctx.noise), level, "null"
 
 
 def temporal_attention(q: Tensor, k: Tensor, masked: bool = False) -> Tensor:

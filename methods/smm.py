@@ -16,37 +16,41 @@ the guidance scale is the run's (theirs is 10). ``guided=share:0.4`` counts step
 signal-to-noise ratio, are ``matched-window``. The learning rates are in units of the latent and were taken over: Wan's
 latents are normalised to about the same spread.
 
-Restart (noise the latent again after each step but the last, then denoise it a second time without optimising) is not
-offered. ``settle`` is the place for it, but the second denoise needs the run's guidance scale, which the hooks do not get;
-from the finished step it could only be solved for, with rounding, not repeated. Noising back from s_lo to s_hi so that
-marginals are kept, x <- a x + sqrt(s_hi^2 - (a s_lo)^2) eps with a = (1 - s_hi) / (1 - s_lo), keeps nothing at s_hi = 1 and
-little just below: with a large shift it erases most of what the guidance did, and step 0 would have to be left out.
+The start belongs to the protocol: ``as-published`` mixes the inverted noise in as above, ``matched-start`` begins from the
+run's noise as every method does. ``begin`` says it outright.
+
+Restart (variant ``restart``) noises the latent again after each step but the last and denoises it a second time without
+optimising, as the authors do: x <- a x + sqrt(s_hi^2 - (a s_lo)^2) eps with a = (1 - s_hi) / (1 - s_lo), which keeps the
+marginals. It is off, because of what it does to flow matching: at s_hi = 1 nothing is kept (that step is left out) and just
+below it little is, so with a large shift it erases most of what the guidance did. The shares a are logged.
 """
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
+from fastvmt.methods.guided import AdamMethod, AdamParams, Guided, Inner, Rate
 from fastvmt.methods.inversion import inverted, source_text
-from fastvmt.methods.updater import LatentUpdate, StepLog
 from pydantic import Field
 
-from fastvmt.method import GRADIENT_COST, Context, Method, Params, Shape
-from fastvmt.sigmas import resolve_steps
+from fastvmt.keys import noise_seed
+from fastvmt.method import GRADIENT_COST, Context, Params, Shape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from torch import Tensor
 
 
-class SMMParams(Params):
-    block: int | float = Field(0.5, description="index of the tapped block, or a fraction of the depth")
-    guided: str = Field("share:0.4", description="steps:0-19, share:0.4 or sigma:0.93-0.7")
-    inner: int = Field(10, ge=1, description="Adam steps per guided step")
-    lr_first: float = Field(0.007, gt=0, description="in the first guided step")
-    lr_last: float = Field(0.004, gt=0, description="in the last guided step")
+class SMMParams(AdamParams):
+    guided: Guided = "share:0.4"
+    inner: Inner = 10
+    lr_first: Rate = 0.007
+    lr_last: Rate = 0.004
     ref: Literal["inverted", "noised", "clean"] = Field(
         "inverted", description="reference latent: inverted to the step's level, noised to it by the run's noise, or clean"
     )
@@ -54,6 +58,9 @@ class SMMParams(Params):
         "low_frequency", description="low frequencies from the inverted noise, or the run's noise alone"
     )
     low_factor: int = Field(4, ge=2, description="low frequencies are what is left of a frame made smaller by this")
+    restart: bool = Field(
+        False, description="denoise every step a second time from new noise; near noise level 1 this erases the guidance"
+    )
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Signal:
     noise: Tensor | None
 
 
-class SMM(Method):
+class SMM(AdamMethod):
     id = "smm"
     summary = "pairwise frame differences of spatial feature means, from an inverted reference"
     source = "Space-Time Features (SMM), CVPR 2024 (arXiv 2311.17009)"
@@ -77,27 +84,30 @@ class SMM(Method):
     variants: ClassVar[dict[str, dict[str, Any]]] = {
         "no-inversion": {"ref": "noised", "begin": "noise"},
         "matched-window": {"guided": "sigma:0.93-0.7"},
+        "restart": {"restart": True},
     }
+    starts: ClassVar[dict[str, dict[str, Any]]] = {
+        "as-published": {"begin": "low_frequency"}, "matched-start": {"begin": "noise"},
+    }  # fmt: skip
+    reaches_last: ClassVar[bool] = True
     ablations: ClassVar[dict[str, tuple[str, ...]]] = {
         "reference": ("ref=noised", "ref=clean"),
-        "begin": ("begin=noise",),
+        "begin": ("begin=noise", "begin=low_frequency"),
         "inversion": ("no-inversion",),
         "block": ("block=0.333", "block=0.5", "block=0.667"),
         "window": ("matched-window",),
         "inner": ("inner=5",),
+        "restart": ("restart",),
     }
 
     @classmethod
-    def resolve(cls, params: SMMParams, shape: Shape) -> SMMParams:
-        return params.model_copy(update={"block": shape.block_index(params.block), "guided": shape.steps(params.guided)})
-
-    @classmethod
     def cost(cls, params: SMMParams, shape: Shape) -> float:
-        first, last = resolve_steps(params.guided, shape.sigmas)
-        steps, share = last - first + 1, (params.block + 1) / shape.blocks
+        steps, share = len(cls.guided_steps(params, shape)), (params.block + 1) / shape.blocks
         looks = min(steps, 1) if params.ref == "clean" else steps
         inversion = len(shape.sigmas) - 1 if _inverts(params) else 0
-        return super().cost(params, shape) + inversion + share * (steps * params.inner * GRADIENT_COST + looks)
+        again = 2 * len(_restarted(shape.sigmas)) if params.restart else 0
+        guiding = share * (steps * params.inner * GRADIENT_COST + looks)
+        return cls.sampling_cost(params, shape) + inversion + again + guiding
 
     def fit(self, ctx: Context) -> Signal:
         """The reference's means at every guided step; the inverted latents themselves are not kept."""
@@ -105,16 +115,12 @@ class SMM(Method):
         path = inverted(ctx.backbone, ctx.reference(), ctx.sigmas, text) if _inverts(p) else None
         if path is not None:  # far from 0 and 1, the start is no noise the model knows
             ctx.log["inverted_noise"] = {"mean": round(float(path[0].mean()), 4), "std": round(float(path[0].std()), 4)}
-        first, last = resolve_steps(p.guided, ctx.sigmas)
-        guided = range(first, last + 1)
+        guided = self.window(ctx.sigmas)
         means = []
         for i in guided[:1] if p.ref == "clean" else guided:
             level = 0.0 if p.ref == "clean" else ctx.sigmas[i]
-            if p.ref == "inverted" and path is not None:
-                latent = path[i]
-            else:
-                latent = ctx.backbone.noised(ctx.reference(), level, ctx.noise)
-            means.append(self._means(ctx, latent, level, text))
+            latent = path[i] if p.ref == "inverted" and path is not None else self._noised(ctx, level)
+            means.append(self._hidden(ctx, latent, level, text).mean(1))
         return Signal(tuple(means), None if path is None else path[0])
 
     def start(self, ctx: Context) -> tuple[Tensor, int]:
@@ -123,29 +129,47 @@ class SMM(Method):
         factor = self.params.low_factor
         return ctx.noise - low_frequencies(ctx.noise, factor) + low_frequencies(ctx.state.noise, factor), 0
 
-    def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
-        p = self.params
-        first, last = resolve_steps(p.guided, ctx.sigmas)
-        if not first <= i <= last:
-            return x
-        rate = p.lr_first + (p.lr_last - p.lr_first) * (i - first) / max(1, last - first)
-        update = LatentUpdate(p.inner, 1, rate, rate, 1, weight_decay=0.0, decoupled=False)
-        known = ctx.state.means[min(i - first, len(ctx.state.means) - 1)]
-        return update(x, partial(self._loss, ctx, ctx.sigmas[i], known), StepLog(ctx.log, i))
+    def wanted(self, ctx: Context, i: int) -> Tensor:
+        """The reference's means (F, D) at the level of step ``i``."""
+        means: tuple[Tensor, ...] = ctx.state.means
+        return means[min(i - self.window(ctx.sigmas).start, len(means) - 1)]
 
-    def _loss(self, ctx: Context, level: float, known: Tensor, x: Tensor) -> Tensor:
-        return difference_loss(self._means(ctx, x, level, ctx.texts["target"]), known)
+    def compare(self, ctx: Context, level: float, wanted: Tensor, x: Tensor) -> Tensor:
+        return difference_loss(self._hidden(ctx, x, level, ctx.texts["target"]).mean(1), wanted)
 
-    def _means(self, ctx: Context, x: Tensor, level: float, text: Tensor) -> Tensor:
-        """The tapped block's output averaged over each frame, (F, D), fp32."""
-        name = f"hidden@{self.params.block}"
-        hidden = ctx.backbone.taps(x, level, text, (name,), rope=False)[name][0].float()
-        return hidden.unflatten(0, (ctx.backbone.tokens(x)[0], -1)).mean(1)
+    def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
+        text = "null" if source_text(ctx) is ctx.texts["null"] else "caption"
+        level = 0.0 if self.params.ref == "clean" else ctx.sigmas[i]
+        if self.params.ref != "inverted":
+            return self._noised(ctx, level), level, text
+        return inverted(ctx.backbone, ctx.reference(), ctx.sigmas, ctx.texts[text])[i], level, text
+
+    def _noised(self, ctx: Context, level: float) -> Tensor:
+        return ctx.backbone.noised(ctx.reference(), level, ctx.noise)
+
+    def settle(self, ctx: Context, i: int, x: Tensor, x_next: Tensor) -> Tensor:
+        if not self.params.restart or i not in _restarted(ctx.sigmas):
+            return x_next
+        high, low = ctx.sigmas[i], ctx.sigmas[i + 1]
+        kept = (1 - high) / (1 - low)
+        ctx.log.setdefault("restart_keeps", {})[str(i)] = round(kept, 4)
+        drawn = ctx.noise.cpu().contiguous().numpy().tobytes()
+        generator = torch.Generator().manual_seed(noise_seed(i, hashlib.sha256(drawn).hexdigest()))
+        noise = torch.randn(x.shape, generator=generator).to(x)
+        again = kept * x_next + (high**2 - (kept * low) ** 2) ** 0.5 * noise
+        with ctx.stages("denoise"):
+            negative, positive = (ctx.backbone.velocity(again, high, ctx.texts[k]) for k in ("negative", "target"))
+        return again + (low - high) * (negative + ctx.guidance * (positive - negative))
 
 
 def _inverts(params: SMMParams) -> bool:
     """Whether the reference has to be inverted, for the features or for the start."""
     return params.ref == "inverted" or params.begin == "low_frequency"
+
+
+def _restarted(sigmas: Sequence[float]) -> range:
+    """Steps that can be taken again: not from pure noise, of which nothing would be left, and not the last one."""
+    return range(sum(s >= 1 - 1e-6 for s in sigmas), len(sigmas) - 2)
 
 
 def difference_loss(means: Tensor, known: Tensor) -> Tensor:

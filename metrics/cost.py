@@ -76,6 +76,24 @@ class TimeAmortised(Time):
         return Value(round(seconds, 6), {"preparation": round(prepared, 6), "shared_by": found.shared_by})
 
 
+class Forwards(Cost):
+    """Forward passes for one video, counted while it was made: a pass to the latent and back counts as three, one that stops
+    early as its share of the blocks. The same on every machine; ``details`` hold what the method's formula says.
+
+    >>> Forwards().score(example(forward_equivalents=35.2, forward_formula=35.2)).value
+    35.2
+    """
+
+    id = "forwards"
+    summary = "forward-equivalents per video, counted"
+    decimals = 1
+    timing: ClassVar[bool] = False
+
+    def score(self, scored: Scored) -> Value:
+        found = scored.artefact
+        return Value(found.forward_equivalents, {"formula": found.forward_formula})
+
+
 class Energy(Cost):
     """Energy of one video by the GPU's own counter (NVML), in J; undefined where there is none. Source: NVML.
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.table import first_presets
 from fastvmt.reports.tables import ablation, beside, compare, views
 from fastvmt.reports.tables.view import View
@@ -110,17 +111,12 @@ def write_frame(tidy: Tidy, out: Path, formats: Iterable[str]) -> list[Path]:
         if form not in FRAMES:
             raise SpecError(f"--frame {form}: use {' or '.join(FRAMES)}.")
         path = out / f"frame.{form}"
-        partial = path.with_name(f".part-{path.name}")
         if form == "csv":
+            partial = path.with_name(f".part-{path.name}")
             tidy.frame.to_csv(partial, index=False)
+            partial.replace(path)
         else:
-            try:
-                tidy.frame.to_parquet(partial, index=False)
-            except ImportError:
-                raise SpecError(
-                    "--frame parquet needs pyarrow; install it with: pip install 'fastvmt-bench[parquet]'."
-                ) from None
-        partial.replace(path)
+            to_parquet(tidy.frame, path, "--frame parquet")
         found.append(path)
     return found
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fastvmt.errors import DamagedFile
 from fastvmt.store import RunConfig, Store
-from fastvmt.video import Frames, read_lossless
+from fastvmt.video import read_lossless
 
 COLUMNS, TILE, LABEL, GAP, MAX_CASES = 9, 96, 190, 6, 12
 
@@ -18,16 +19,14 @@ def write_sheet(store: Store, config: RunConfig, path: Path) -> Path:
     bands = []
     jobs = {(j.case_id, j.method.label): j for j in config.jobs() if j.seed == config.seeds[0]}
     for case in config.suite.cases[:MAX_CASES]:
-        reference = read_lossless(store.reference_path(case.reference.frames_digest))
-        rows = [_row(f"reference: {case.caption or case.id}", reference)]
-        for method in config.methods:
-            job = jobs[case.id, method.label]
-            clip = store.folder(job) / "frames.mkv"
-            if clip.exists():
-                rows.append(_row(method.label, read_lossless(clip)))
+        clips = {f"reference: {case.caption or case.id}": store.reference_path(case.reference.frames_digest)}
+        clips |= {m.label: store.folder(jobs[case.id, m.label]) / "frames.mkv" for m in config.methods}
+        rows = [_row(label, clip) for label, clip in clips.items() if clip.exists()]
+        if not rows:
+            continue
         bands.append(_title(f"{case.id}   prompt: {case.prompt}", rows[0].width))
         bands += rows
-    width, height = max(b.width for b in bands), sum(b.height for b in bands)
+    width, height = max((b.width for b in bands), default=1), max(1, sum(b.height for b in bands))
     sheet = Image.new("RGB", (width, height), "white")
     top = 0
     for band in bands:
@@ -49,7 +48,11 @@ def _title(text: str, width: int) -> Image.Image:
     return band
 
 
-def _row(label: str, frames: Frames) -> Image.Image:
+def _row(label: str, clip: Path) -> Image.Image:
+    try:
+        frames = read_lossless(clip)
+    except DamagedFile:  # said by whoever needs its numbers; the other rows are worth looking at
+        return _title(f"{label}   cannot be read", LABEL + COLUMNS * (TILE + GAP))
     picks = np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)
     height = round(TILE * frames.shape[1] / frames.shape[2])
     band = Image.new("RGB", (LABEL + COLUMNS * (TILE + GAP), height + GAP), "white")

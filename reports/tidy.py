@@ -18,7 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
+
 from fastvmt import metric_specs, registry
+from fastvmt.comparable import refuse_other_setting
 from fastvmt.errors import NotComparable, SpecError, StoreError
 from fastvmt.keys import digest
 from fastvmt.metric import Metric
@@ -31,19 +34,21 @@ if TYPE_CHECKING:
 COLUMNS = (
     "run", "case", "category", "reference", "label", "method", "control", "preset", "seed", "job", "metric", "unit", "value",
     "status", "why", "timing", "device", "backend", "identity", "frames_digest", "reused",
+    "imported", "protocol",
 )  # fmt: skip
 """Of the long form. ``status``: ok, undefined, failed, missing, or elsewhere (a timing of a video taken over from another
 run); ``why`` says more. ``reference`` is the digest of the reference's frames: the unit of analysis. ``metric`` is a metric's
-label, or ``stage:NAME`` (seconds) or ``forward_equivalents``."""
+label, or ``stage:NAME`` (seconds), ``forward_equivalents`` (counted) or ``forward_formula`` (what ``Method.cost`` says).
+``imported``: somebody else's video, its settings claimed."""
 TEXTS = (
     "run", "case", "category", "reference", "label", "method", "preset", "metric", "unit", "status", "why", "device", "backend",
-    "identity",
+    "identity", "protocol",
 )  # fmt: skip
 """Columns that repeat few words; held as categories."""
 OF_A_NUMBER = ("metric", "unit", "value", "status", "why", "timing", "backend", "identity")
 """Columns that differ between the rows of one video."""
 STAGE = "stage:"
-WORK = "forward_equivalents"
+WORK, FORMULA = "forward_equivalents", "forward_formula"
 
 
 @dataclass
@@ -90,8 +95,9 @@ class Tidy:
     def title(self) -> str:
         s, n = self.setting, len(self.seeds)
         return (
-            f"{self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.backbone}: width {s.width}, "
-            f"height {s.height}, {s.frames} frames, {s.steps} steps, guidance {s.guidance:g}, {s.dtype} on {self.device}"
+            f"{s.fairness}: {self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.backbone}, "
+            f"width {s.width}, height {s.height}, {s.frames} frames, {s.steps} steps, "
+            f"guidance {s.guidance:g}, {s.dtype} on {self.device}"
         )
 
     def of(self, metric: str) -> pd.DataFrame:
@@ -157,7 +163,7 @@ def no_collection() -> Iterator[None]:
 def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Tidy:
     import pandas as pd
 
-    rows = _Rows()
+    rows = _Rows(protocol=first.setting.protocol)
     jobs = [config.jobs() for _, config in opened]
     held = [{j.key: a for j in own if (a := store.artefact(j))} for (store, _), own in zip(opened, jobs, strict=True)]
     for (store, config), own, artefacts in zip(opened, jobs, held, strict=True):
@@ -185,12 +191,7 @@ def _refuse_other_run(a: Store, first: RunConfig, b: Store, config: RunConfig) -
             f"{a.root.name} and {b.root.name} are runs of different suites ({first.suite.name} {first.suite.digest()[:12]}, "
             f"{config.suite.name} {config.suite.digest()[:12]}); their numbers must not share a table. Report them apart."
         )
-    if config.setting != first.setting:
-        names = [k for k in type(config.setting).model_fields if getattr(config.setting, k) != getattr(first.setting, k)]
-        raise NotComparable(
-            f"{a.root.name} and {b.root.name} differ in {', '.join(names)}; their numbers must not share a table. "
-            "Report them apart."
-        )
+    refuse_other_setting(a.root.name, first, b.root.name, config)
 
 
 def current_records(store: Store, artefacts: dict[str, Artefact]) -> list[MetricRecord]:
@@ -210,6 +211,7 @@ class _Rows:
     made: list[list[str]] = field(default_factory=list)
     scored: list[list[Any]] = field(default_factory=list)
     counts: dict[str, Count] = field(default_factory=dict)
+    protocol: str = ""
     _jobs: dict[str, str] = field(default_factory=dict)
     _names: dict[str, tuple[str, str]] = field(default_factory=dict)
 
@@ -217,7 +219,11 @@ class _Rows:
         """A run's rows; ``jobs`` are without those whose video only another run has."""
         failures = store.failures()
         records: dict[str, dict[str, MetricRecord]] = {}
+        aside, said = timed_aside(config, artefacts)
+        self.notes += said
         for record in current_records(store, artefacts):
+            if record.job_key in aside and metric_specs.build(record.metric).timing:
+                continue
             self._check(record)
             records.setdefault(record.job_key, {})[record.metric] = record
         for spec in config.methods:
@@ -237,7 +243,8 @@ class _Rows:
             failure = failures.get(job.key) if artefact is None else None
             self._count(job, artefact, failure)
             state = ("failed", failure.kind) if failure else ("missing", "not made yet")
-            self._add_job(store, job, cases[job.case_id], artefact, records.get(job.key, {}), metrics, state)
+            why = aside.get(job.key, "") or _elsewhere(artefact)
+            self._add_job(store, job, cases[job.case_id], artefact, records.get(job.key, {}), metrics, state, why)
         self.notes += _notes(store, config, jobs, artefacts)
 
     def _count(self, job: Job, artefact: Artefact | None, failure: Failure | None) -> None:
@@ -275,7 +282,7 @@ class _Rows:
 
     def _add_job(
         self, store: Store, job: Job, case: Case, artefact: Artefact | None, records: dict[str, MetricRecord],
-        metrics: dict[str, Metric], state: tuple[str, str],
+        metrics: dict[str, Metric], state: tuple[str, str], elsewhere: str,
     ) -> None:  # fmt: skip
         device, frames = (artefact.device, artefact.frames_digest) if artefact else ("", "")
         reused = bool(artefact and artefact.reused_from)
@@ -293,19 +300,24 @@ class _Rows:
                 why = "" if status == "ok" else str(record.details.get("why") or record.details.get("cause") or "")
                 if not metric.timing:
                     self.scored.append([record.key, status, value])
-            elif artefact and metric.timing and reused:
-                status, why = "elsewhere", "the video was taken over from another run"
+            elif artefact and metric.timing and elsewhere:
+                status, why = "elsewhere", elsewhere
             else:
                 status, why = ("missing", "not scored yet") if artefact else state
             rows.append((name, metric.unit, value, status, why, metric.timing, *self._identity(name, metric)))
-        if artefact:
+        imported = job.method.imported
+        if artefact and not imported:
             rows.append((WORK, "", artefact.forward_equivalents, "ok", "", False, "", ""))
-            for stage, seconds in artefact.stages.items() if not reused else ():
+            if artefact.forward_formula is not None:
+                rows.append((FORMULA, "", artefact.forward_formula, "ok", "", False, "", ""))
+            for stage, seconds in artefact.stages.items() if not elsewhere else ():
                 rows.append((STAGE + stage, "s", seconds, "ok", "", True, "", ""))
         common = {
             "run": store.root.name, "case": case.id, "category": case.category, "reference": case.reference.frames_digest[:16],
             "label": job.method.label, "method": job.method.method, "control": job.method.control, "preset": job.method.preset,
             "seed": job.seed, "job": job.key, "device": device, "frames_digest": frames, "reused": reused,
+            "imported": imported,
+            "protocol": self.protocol,
         }  # fmt: skip
         for name, value_of_all in common.items():
             self.columns[name].extend([value_of_all] * len(rows))
@@ -320,10 +332,17 @@ class _Rows:
         return self._names[name]
 
 
+def _elsewhere(artefact: Artefact | None) -> str:
+    """Why a video has no seconds of this run, or ""."""
+    if artefact is None or not artefact.reused_from:
+        return ""
+    return IMPORTED_WHY if artefact.imported else TAKEN_OVER_WHY
+
+
 def _notes(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[str, Artefact]) -> list[str]:
     notes = list(store.warnings)
     found = list(artefacts.values())
-    if reused := sum(bool(a.reused_from) for a in found):
+    if reused := sum(bool(a.reused_from) and not a.imported for a in found):
         notes.append(
             f"{reused} videos were taken over from other runs; their seconds are not reported (--no-reuse makes them again)."
         )

@@ -12,6 +12,7 @@ from helpers import make_fake_environment
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("FASTVMT_SHARED", ROOT.parent / "shared"))
+CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
 
 
 @pytest.fixture(scope="session")
@@ -38,34 +39,9 @@ def xs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_xs(folder: Path, blocks: int = 3) -> Path:
-    import torch
-    from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanPipeline, WanTransformer3DModel
-    from transformers import UMT5Config, UMT5EncoderModel
+    from fastvmt.testing import random_wan
 
-    from fastvmt.tiny.parts import new_tokenizer
-
-    torch.manual_seed(0)
-    tokenizer = new_tokenizer()
-    transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=4, attention_head_dim=12, in_channels=4, out_channels=4, text_dim=16,
-        freq_dim=16, ffn_dim=32, num_layers=blocks, cross_attn_norm=True, rope_max_seq_len=32,
-    )  # fmt: skip
-    vae = AutoencoderKLWan(
-        base_dim=4, z_dim=4, dim_mult=[1, 1, 1], num_res_blocks=1, temperal_downsample=[True, True], scale_factor_spatial=4,
-        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
-    )  # fmt: skip
-    text = UMT5EncoderModel(
-        UMT5Config(vocab_size=len(tokenizer), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
-                   feed_forward_proj="gated-gelu", dropout_rate=0.0)
-    )  # fmt: skip
-    pipe = WanPipeline(
-        tokenizer=tokenizer, text_encoder=text, vae=vae, transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler()
-    )
-    pipe.save_pretrained(folder, safe_serialization=True)
-    (folder / "bench.toml").write_text(
-        "[defaults]\nwidth = 32\nheight = 32\nframes = 17\nsteps = 3\nguidance = 3.0\nshift = 3.0\nnegative = ''\n"
-    )
-    return folder
+    return random_wan(folder, blocks)
 
 
 @pytest.fixture(scope="session")
@@ -83,23 +59,9 @@ def context(backbone: Any) -> Any:
 
 
 def make_context(backbone: Any, steps: int = 4, seed: int = 0) -> Any:
-    import torch
+    from fastvmt import testing
 
-    from fastvmt.measure import Stages
-    from fastvmt.method import Context
-    from fastvmt.sigmas import sigma_grid
-
-    generator = torch.Generator().manual_seed(seed)
-    shape = backbone.card.latent_shape(32, 32, 17)
-    reference = torch.randn(shape, generator=generator)
-    texts = {
-        "target": backbone.encode_text("a red circle on a navy plain background"),
-        "negative": backbone.encode_text(""),
-        "null": backbone.encode_text(""),
-        "caption": backbone.encode_text("a blue ring on a teal plain background"),
-    }
-    noise = torch.randn(shape, generator=generator)
-    return Context(backbone, sigma_grid(steps, 3.0), noise, lambda: reference, texts, Stages())
+    return testing.make_context(backbone, steps, seed)
 
 
 @pytest.fixture
@@ -119,3 +81,38 @@ def fake(home: Path) -> Iterator[Path]:
 
     for found in vbench_package._workers.values():
         found.close()
+
+
+@pytest.fixture(scope="session")
+def study_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The store of a small run for tests that make a user study of it and leave it as it is."""
+    from study_runs import run_folder
+
+    return run_folder(tmp_path_factory.mktemp("study") / "r")
+
+
+@pytest.fixture(scope="session")
+def study_made(study_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A study of four questions, for tests that only look at it."""
+    from fastvmt.reports.study import make as study
+
+    return study.make(study_run.root, tmp_path_factory.mktemp("made") / "page", study.Wish(cases=4))
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Headless Chromium; tests that want it are skipped where it is not, except in CI."""
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        sync_playwright = None
+    if not (CHROMIUM.exists() and sync_playwright):
+        if os.environ.get("CI") == "true":
+            pytest.fail("CI must have Chromium and playwright")
+        pytest.skip("Chromium or playwright is not here")
+    with sync_playwright() as tools:
+        opened = tools.chromium.launch(
+            executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+        )
+        yield opened
+        opened.close()

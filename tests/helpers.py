@@ -6,11 +6,15 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from fastvmt.environments import MARKER
+from fastvmt.errors import SuiteError
 
 
 @dataclass
@@ -35,6 +39,13 @@ def bench(*args: str | Path, cwd: Path | None = None) -> Said:
     done = subprocess.run(command(*args), capture_output=True, text=True, cwd=cwd, env=ENV, timeout=300)
     assert "Traceback" not in done.stderr, done.stderr
     return Said(done.returncode, done.stdout, done.stderr)
+
+
+def refusal(call: Callable[[], object], kind: type[Exception] = SuiteError) -> str:
+    """What is said when ``call`` is refused."""
+    with pytest.raises(kind) as caught:
+        call()
+    return str(caught.value)
 
 
 def make_fake_environment(folder: Path) -> None:

@@ -26,12 +26,18 @@ def case_files(golden: Path) -> list[str]:
     return [p.name for p in sorted(golden.glob("case_*.npz")) if p.name != "case_c.npz"]
 
 
+def tokens(z: dict[str, Tensor], meta: dict) -> tuple[Tensor, ...]:
+    """Queries and keys of the reference, then of the generated clip, which take gradients; (F, P, D) each."""
+    f, h, w, d = (meta[k] for k in "FHWD")
+    found = tuple(z[n].reshape(f, h * w, d) for n in ("Q_ref", "K_ref", "Q_gen", "K_gen"))
+    return (*found[:2], *(t.requires_grad_(True) for t in found[2:]))
+
+
 def test_released_descriptor_losses_and_gradients_match_the_authors(golden: Path) -> None:
     for name in case_files(golden):
         z, meta = load(golden, name)
-        f, h, w, d = (meta[k] for k in "FHWD")
-        q_ref, k_ref, q, k = (z[n].reshape(f, h * w, d) for n in ("Q_ref", "K_ref", "Q_gen", "K_gen"))
-        q.requires_grad_(True), k.requires_grad_(True)
+        _, h, w, d = (meta[k] for k in "FHWD")
+        q_ref, k_ref, q, k = tokens(z, meta)
         tiles, scale = amf.Tiles((h, w), *meta["tile"]), d**-0.5
         flows = {"ref": released.flow(q_ref, k_ref, tiles, meta["l"], meta["sf"], scale)}
         flows["gen"] = released.flow(q, k, tiles, meta["l"], meta["sf"], scale)
@@ -69,8 +75,7 @@ def test_dense_flow_is_ditflows(golden: Path) -> None:
     for name in case_files(golden):
         z, meta = load(golden, name)
         f, h, w, d = (meta[k] for k in "FHWD")
-        q_ref, k_ref, q, k = (z[n].reshape(f, h * w, d) for n in ("Q_ref", "K_ref", "Q_gen", "K_gen"))
-        q.requires_grad_(True), k.requires_grad_(True)
+        q_ref, k_ref, q, k = tokens(z, meta)
         first, second = torch.arange(f).repeat_interleave(f), torch.arange(f).repeat(f)
         hard = amf.hard_flow(q_ref[first], k_ref, second, (h, w))
         torch.testing.assert_close(hard.flip(-1), z["ditflow_ref_argmax"].float())

@@ -78,7 +78,7 @@ def test_the_loss_at_the_reference_is_its_floor(changes: dict[str, Any], context
     context.texts = dict(context.texts) | {"target": context.texts["null"]}
     level = context.sigmas[1]
     x = context.backbone.noised(context.reference(), level, context.noise)
-    target = found._reference(context, 1)
+    target = found.wanted(context, 1)
     assert float(found._paper_loss(context, level, target, x)) < 1e-9
     other = context.backbone.noised(-context.reference(), level, context.noise)
     assert float(found._paper_loss(context, level, target, other)) > 1e-6
@@ -88,7 +88,7 @@ def test_ditflow_prefers_the_reference(context: Context) -> None:
     found, _ = method("ditflow:reference=soft:moving_only=false", context)
     context.texts = dict(context.texts) | {"target": context.texts["null"]}
     context.state = found.fit(context)
-    assert float(found._loss(context, 0.0, context.reference())) < 1e-9
+    assert float(found.compare(context, 0.0, context.state, context.reference())) < 1e-9
 
 
 def test_windowing_the_whole_frame_is_dense(context: Context) -> None:
@@ -168,3 +168,34 @@ def test_the_released_preset_says_which_grids_it_needs() -> None:
 def test_unreadable_labels_get_a_sentence(label: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         specs.resolve(label, Shape(30, 12, (9, 30, 52), sigma_grid(50, 3.0)), {})
+
+
+def test_the_forks_ditflow_is_the_dense_form_of_the_released_loss(context: Context) -> None:
+    """Head-averaged, offsets 0 to 3, soft, matched level, sums: what FastVMT's own switches give without a window."""
+    fork = specs.build(specs.resolve("ditflow:fork:block=1", shape_of(context), {}))
+    twin = FastVMT(
+        FastVMT.resolve(
+            FastVMTParams(
+                block=1, window=0, span=4, include_same=True, tokens_mean=False, window_weight=0.0, begin="reference"
+            ),
+            shape_of(context),
+        )
+    )
+    with torch.no_grad():
+        for method in (fork, twin):
+            context.state = method.fit(context)
+            context.log[type(method).__name__] = float(method.loss(context, 1, context.noise))
+    assert context.log["DiTFlow"] == pytest.approx(context.log["FastVMT"], rel=1e-5) and context.log["DiTFlow"] > 0
+    update = fork.update(3, 10)
+    assert (update.dtype, update.weight_decay, update.inner, update.interval) == (torch.bfloat16, 0.01, 10, 1)
+
+
+def test_the_strongest_keys_alone() -> None:
+    from fastvmt.methods import amf
+
+    q, k = (torch.randn(3, 16, 8) for _ in range(2))
+    every = amf.dense_flow(q, k, torch.arange(3), (4, 4), 0.3)
+    torch.testing.assert_close(amf.dense_flow(q, k, torch.arange(3), (4, 4), 0.3, top=16), every, atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        amf.dense_flow(q, k, torch.arange(3), (4, 4), 0.3, top=1), amf.hard_flow(q, k, torch.arange(3), (4, 4))
+    )

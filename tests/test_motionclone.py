@@ -190,7 +190,7 @@ def test_a_degenerate_diagonal_is_masked(
     share: float, asked: str, used: str, context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = made(context, diagonal=asked)
-    monkeypatch.setattr(found, "_features", _features_of(share))
+    monkeypatch.setattr(found, "_attended", _features_of(share))
     kept = found.fit(context)
     assert (context.log["diagonal"], kept.masked) == (used, used == "mask")
     assert context.log["diagonal_share"] == pytest.approx(share)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -16,13 +15,13 @@ from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import write_report
 from fastvmt.reports.tables.view import Cell, Column, View
 from fastvmt.reports.tidy import Tidy, gather
+from hostile import payloads
+from page_runs import hostile_run, some_view
 from PIL import Image
-from test_page import hostile_run, payloads, some_view
 
 from fastvmt.model import Case
 from fastvmt.video import Frames
 
-CHROMIUM = "/usr/bin/chromium"
 T = 9
 CASES = 13
 
@@ -58,22 +57,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tidy = gather([root])
     write_report(tidy, [wide_view(tidy)], place / "o", per_page=5)
     return place / "o"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    if not Path(CHROMIUM).exists():
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"CI has no {CHROMIUM}")
-        pytest.skip(f"no {CHROMIUM}")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as play:
-        made = play.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        )
-        yield made
-        made.close()
 
 
 class Watched:

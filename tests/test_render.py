@@ -1,112 +1,23 @@
-"""The printed forms of tables: what they look like, that they hold the same numbers, and that no text can break them."""
+"""The printed forms of tables: what they look like, that they hold the same numbers, and what is written to files."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
-import os
-import shutil
-import subprocess
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
-from fastvmt.reports.tables.latex import document, tex
 from fastvmt.reports.tables.render import FORMATS, csv_text, html, json_text, markdown, render, terminal, write
 from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from markdown_it import MarkdownIt
 from rich.cells import cell_len
+from sample_views import COLUMNS, SMALL, rendered, wide
 
 from fastvmt.errors import SpecError
-
-COLUMNS = (
-    Column("fidelity", "fidelity", "", "up", 3),
-    Column("time", "time", "s", "down", 2),
-    Column("work", "work", "", "none", 1),
-)
-LINES = marked(COLUMNS, (
-    Line("dense", "ditflow", (Cell(0.935, 0.9, 0.95, 8, 8), Cell(17.371, 16.1, 18, 8, 8), Cell(20, n=8, expected=8)), "methods", "base"),
-    Line("fast", "fastvmt", (Cell(0.95, 0.93, 0.97, 7, 8), Cell(7.81, n=8, expected=8), Cell(8.5, n=8, expected=8)), "methods"),
-    Line("other", "smm", (Cell(0.94, 0.9, 0.98, 8, 8, tied=True), Cell(None, expected=8, why="failed"), Cell(None)), "methods"),
-    Line("none", "none", (Cell(-0.1, -0.2, -0.05, 8, 8), Cell(2.34, n=8, expected=8), Cell(1, n=8, expected=8)), "floor", "control", False),
-))  # fmt: skip
-SMALL = View(
-    "small", "Comparison", "shapes (8 cases)", COLUMNS, LINES, ("7 of 8 are compared.",), "1ffd9951", "1633d601",
-    "bold: best, underlined: second; ≈: not separable from the best",
-)  # fmt: skip
-HOSTILE = (
-    "a|b\\|c`d``", "</td></table><script>alert(1)</script>", "\\input{/etc/passwd}", "=cmd()|' /C calc'!A0", "two\nlines\r\n\r\nhere",
-    "\u202edlrow \u05e9\u05dc\u05d5\u05dd\u2066", "[x](http://evil) *b* _u_ ~~s~~ $x$ ${}^%#&amp;", "[1ex] --- ,, ?`", "*[a]: b\\",
-    "-1+1", "@SUM(A1)", "\x1b[31mred\x1b[0m\x07\x00", "na\u00efve \u0141\u00f3d\u017a \u03b1\u03a9 \u6f22 \U0001f389 \ufb01", "", "  ", "\ud800",
-    "\\end{tabular}\\end{document}", "%", "^^5c", "\u2028x", "x" * 300,
-)  # fmt: skip
-
-
-def hostile(id: str = "hostile") -> View:
-    """Every hostile text as a head, a group, a note behind a head, a unit, a reason, a note and a digest."""
-    columns = tuple(Column(f"c{n}", text, text, ("up", "down", "none")[n % 3], 1) for n, text in enumerate(HOSTILE[:8]))
-    lines = []
-    for n, text in enumerate(HOSTILE):
-        cells = [Cell(float(n + at), n + at - 2.0, n + at + 1.0, 3, 3) for at in range(len(columns))]
-        cells[n % len(columns)] = Cell(None, expected=3, why=text)
-        lines.append(Line(text, text, tuple(cells), HOSTILE[n // 4], text))
-    return View(id, HOSTILE[2], HOSTILE[0], columns, marked(columns, lines), HOSTILE, HOSTILE[4], HOSTILE[-4], HOSTILE[1])
-
-
-def wide(lines: int = 3, columns: int = 10) -> View:
-    heads = tuple(Column(f"c{at}", f"metric_{at}", "", "up", 3) for at in range(columns))
-    rows = [
-        Line(
-            f"m{n}",
-            f"method {n}",
-            tuple(Cell((n * 31 + at * 7) % 97 / 100, n=1, expected=1) for at in range(columns)),
-            "ab"[n % 2],
-        )
-        for n in range(lines)
-    ]
-    return replace(SMALL, id="wide", columns=heads, lines=marked(heads, rows))
-
-
-# ------------------------------------------------------------------------------------------------------------- readers
-
-
-class Tables(HTMLParser):
-    """The rows of cell texts of every table of a page, and all its tags and attributes."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tables: list[list[list[str]]] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self._open = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag == "table":
-            self.tables.append([])
-        elif tag == "tr":
-            self.tables[-1].append([])
-        elif tag in ("td", "th"):
-            self.tables[-1][-1].append("")
-            self._open = True
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag in ("td", "th"):
-            self._open = False
-
-    def handle_data(self, data: str) -> None:
-        if self._open:
-            self.tables[-1][-1][-1] += data
-
-
-def rendered(view: View) -> Tables:
-    return Tables(MarkdownIt("commonmark").enable(["table", "strikethrough"]).render(markdown(view)))
-
 
 # -------------------------------------------------------------------------------------------------------------- golden
 
@@ -203,12 +114,12 @@ table digest: 1ffd9951\par
 def test_csv_is_tidy_and_exact() -> None:
     rows = csv_text(SMALL).split("\r\n")
     assert rows[:4] == [
-        "table,line,head,group,column,unit,direction,value,low,high,n,expected,mark,tied,why",
-        "small,dense,ditflow,methods,fidelity,,up,0.935,0.9,0.95,8,8,,false,",
-        "small,dense,ditflow,methods,time,s,down,17.371,16.1,18.0,8,8,second,false,",
-        "small,dense,ditflow,methods,work,,none,20.0,,,8,8,,false,",
+        "table,line,head,group,column,unit,direction,value,low,high,n,expected,mark,tied,why,protocol",
+        "small,dense,ditflow,methods,fidelity,,up,0.935,0.9,0.95,8,8,,false,,",
+        "small,dense,ditflow,methods,time,s,down,17.371,16.1,18.0,8,8,second,false,,",
+        "small,dense,ditflow,methods,work,,none,20.0,,,8,8,,false,,",
     ]
-    assert rows[8] == "small,other,smm,methods,time,s,down,,,,0,8,,false,failed"
+    assert rows[8] == "small,other,smm,methods,time,s,down,,,,0,8,,false,failed,"
     assert len(rows) == 1 + 12 + 1 and rows[-1] == ""
 
 
@@ -350,118 +261,6 @@ def test_paragraphs_stay_whole_where_there_is_no_terminal(monkeypatch: pytest.Mo
     note = "word " * 60
     assert f"note: {note.strip()}\n" in terminal(replace(SMALL, notes=(note,)))
     assert max(map(len, terminal(replace(SMALL, notes=(note,)), 60).split("\n"))) <= 60
-
-
-# ------------------------------------------------------------------------------------------------------------- hostile
-
-
-def test_hostile_markdown_keeps_its_cells_and_makes_no_element() -> None:
-    view = hostile()
-    page = rendered(view)
-    (rows,) = page.tables
-    assert {len(row) for row in rows} == {len(view.columns) + 1}
-    allowed = {"table", "thead", "tbody", "tr", "th", "td", "p", "strong", "ins"}
-    assert {tag for tag, _ in page.tags} <= allowed
-    heads = [row[0] for row in rows]
-    for text in (
-        "a|b\\|c`d``",
-        "</td></table><script>alert(1)</script>",
-        "two lines here",
-        "[x](http://evil) *b* _u_ ~~s~~ $x$ ${}^%#&amp;",
-    ):
-        assert f"{text} ({text})" in heads
-    assert rows[0][3].startswith("\\input{/etc/passwd}")
-
-
-def test_hostile_html_keeps_its_cells_and_makes_no_element() -> None:
-    view = hostile()
-    page = Tables(html(view))
-    (rows,) = page.tables
-    assert {len(row) for row in rows} == {1, len(view.columns) + 1}
-    assert "script" not in {tag for tag, _ in page.tags}
-    assert not [
-        name for _, attributes in page.tags for name in attributes if name.startswith("on") or name in ("style", "href", "src")
-    ]
-    assert any(row[0].startswith("</td></table><script>alert(1)</script>") for row in rows)
-
-
-def test_hostile_csv_computes_nothing() -> None:
-    view = hostile()
-    rows = list(csv.reader(io.StringIO(csv_text(view), newline="")))
-    assert len(rows) == 1 + len(view.lines) * len(view.columns) and {len(row) for row in rows} == {15}
-    texts = {cell for row in rows for cell in (*row[:7], *row[12:])}
-    assert not [t for t in texts if t.startswith(("=", "+", "-", "@"))]
-    assert {"'=cmd()|' /C calc'!A0", "'-1+1", "'@SUM(A1)"} <= texts
-    assert {"-1.0"} <= {row[8] for row in rows}, "numbers are not text"
-
-
-@pytest.mark.parametrize("format", sorted(set(FORMATS) - {"json"}))
-def test_no_form_lets_control_or_direction_signs_through(format: str) -> None:
-    text = render(hostile(), format)
-    assert not set("\x1b\x07\x00\u202e\u2066\u2028\ud800") & set(text)
-
-
-def test_json_keeps_every_text() -> None:
-    view = hostile()
-    assert json.loads(json_text(view).encode()) == json.loads(json.dumps(view.data()))
-
-
-def test_right_to_left_text_does_not_draw_numbers_into_itself() -> None:
-    view = replace(SMALL, lines=(replace(LINES[0], head="\u05e9\u05dc\u05d5\u05dd", note=""),))
-    assert "\u05e9\u05dc\u05d5\u05dd\u200e" in terminal(view, 100, False)
-    assert "<bdi>\u05e9\u05dc\u05d5\u05dd</bdi>" in html(view)
-
-
-@settings(max_examples=50, deadline=None)
-@given(st.text(max_size=40))
-def test_any_text_stays_in_its_cell(text: str) -> None:
-    view = replace(SMALL, lines=(replace(LINES[0], head=text, note=""), *LINES[1:]), notes=(text,))
-    for rows in (*rendered(view).tables, *Tables(html(view)).tables):
-        assert [len(row) for row in rows if len(row) != 1] == [4] * len([row for row in rows if len(row) != 1])
-        assert any("17.37" in row[2] for row in rows if len(row) == 4)
-    assert len(list(csv.reader(io.StringIO(csv_text(view), newline="")))) == 13
-
-
-# --------------------------------------------------------------------------------------------------------------- LaTeX
-
-
-def test_latex_escapes() -> None:
-    assert tex("a_b & 50% #1 {x} $y$ ^ ~") == r"a\_b \& 50\% \#1 \{x\} \$y\$ \textasciicircum{} \textasciitilde{}"
-    assert tex("\\input{/etc/passwd}") == r"\textbackslash{}input\{/etc/passwd\}"
-    assert (
-        tex("× ± – ≈ ↑ Ł ö 漢") == r"$\times$ $\pm$ \textendash{} $\approx$ $\uparrow$ \L{} \"{o} \texttt{U+6F22}\allowbreak{}"
-    )
-    assert tex("[1ex]") == "{[}1ex]" and tex("--") == "-{}-"
-    assert "\n" not in tex("a\n\nb")
-
-
-def test_a_digest_cannot_leave_its_comment() -> None:
-    first = render(replace(SMALL, id="a\nb", digest="x\n\\bye\u2028%"), "tex").split("\n")[0]
-    assert first == "% ab; table digest: x\\bye%"
-
-
-def test_latex_compiles(tmp_path: Path) -> None:
-    if shutil.which("pdflatex") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("pdflatex is missing")
-        pytest.skip("no pdflatex on this machine")
-    every = "".join(chr(n) for n in (*range(0x20, 0x250), *range(0x370, 0x400), *range(0x2010, 0x2070), *range(0x2190, 0x2270)))
-    letters = replace(SMALL, notes=(every,))
-    empty = replace(SMALL, lines=())
-    views = [SMALL, hostile(), wide(), letters, empty, replace(empty, columns=()), *[wide()] * 6]
-    (tmp_path / "t.tex").write_text(document(views), encoding="utf-8")
-    flags = ["-halt-on-error", "-no-shell-escape", "-interaction=nonstopmode"]
-    done = subprocess.run(["pdflatex", *flags, "t.tex"], cwd=tmp_path, capture_output=True, timeout=120)
-    log = (tmp_path / "t.log").read_text(errors="replace")
-    assert done.returncode == 0, log[-3000:]
-    assert (tmp_path / "t.pdf").read_bytes().startswith(b"%PDF")
-    assert "/etc/passwd" not in "".join(line for line in log.split("\n") if line.startswith("("))
-    assert "Missing character" not in log
-
-
-def test_document_of_no_tables_is_a_document() -> None:
-    text = document([])
-    assert text.startswith("\\documentclass{article}") and "\\begin{document}\nNo tables." in text
 
 
 # --------------------------------------------------------------------------------------------------------------- files

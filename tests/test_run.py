@@ -24,6 +24,11 @@ def args(xs: Path, out: Path, *more: str, methods: str = "ditflow,fastvmt", limi
             "--metrics", "motion_fidelity,time", "--out", str(out), *more]  # fmt: skip
 
 
+def toys(xs: Path, out: Path, methods: str, *more: str) -> Said:
+    """A run of one clip with methods of ``toys.py``, which do what no method should."""
+    return bench(*args(xs, out, "--plugin", str(TOYS), "--no-controls", "--json", *more, methods=methods, limit=1))
+
+
 def digest_of(said: Said) -> str:
     assert said.code == 0, said.err
     return str(said.data["digest"])
@@ -146,9 +151,7 @@ def test_whatever_a_method_does_becomes_a_record_and_the_run_goes_on(
     xs: Path, tmp_path: Path, name: str, kind: str, words: str
 ) -> None:
     out = tmp_path / "run"
-    said = bench(
-        *args(xs, out, "--plugin", str(TOYS), "--no-controls", "--timeout", "6", "--json", methods=f"{name},none", limit=1)
-    )
+    said = toys(xs, out, f"{name},none", "--timeout", "6")
     assert said.code == 3
     bad, good = said.data["rows"]
     assert bad["failed"] == {kind: 1} and bad["made"] == 0 and good["made"] == 1
@@ -159,31 +162,17 @@ def test_whatever_a_method_does_becomes_a_record_and_the_run_goes_on(
 
 def test_a_worker_that_dies_once_costs_nothing(xs: Path, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
-    said = bench(
-        *args(xs, tmp_path / "run", "--plugin", str(TOYS), "--no-controls", "--json", methods=f"aborts:mark={mark}", limit=1)
-    )
+    said = toys(xs, tmp_path / "run", f"aborts:mark={mark}")
     assert said.code == 0 and said.data["rows"][0]["made"] == 1
 
 
 def test_fail_fast_stops(xs: Path, tmp_path: Path) -> None:
-    said = bench(
-        *args(
-            xs,
-            tmp_path / "run",
-            "--plugin",
-            str(TOYS),
-            "--no-controls",
-            "--fail-fast",
-            "--json",
-            methods="raises,none",
-            limit=1,
-        )
-    )
+    said = toys(xs, tmp_path / "run", "raises,none", "--fail-fast")
     assert said.code == 3 and said.data["rows"][1]["made"] == 0
 
 
 def test_prints_of_a_method_stay_out_of_the_protocol(xs: Path, tmp_path: Path) -> None:
-    said = bench(*args(xs, tmp_path / "run", "--plugin", str(TOYS), "--no-controls", "--json", methods="prints", limit=1))
+    said = toys(xs, tmp_path / "run", "prints")
     assert said.code == 0 and said.data["rows"][0]["made"] == 1
     log = (tmp_path / "run" / "workers" / "worker-1.log").read_text()
     assert "raw bytes" in log
@@ -191,22 +180,7 @@ def test_prints_of_a_method_stay_out_of_the_protocol(xs: Path, tmp_path: Path) -
 
 
 def test_a_metric_that_fails_on_some_clips_shows_n(xs: Path, tmp_path: Path) -> None:
-    said = bench(
-        *args(
-            xs,
-            tmp_path / "run",
-            "--plugin",
-            str(TOYS),
-            "--no-controls",
-            "--seeds",
-            "0,1",
-            "--metrics",
-            "half",
-            "--json",
-            methods="none",
-            limit=1,
-        )
-    )
+    said = toys(xs, tmp_path / "run", "none", "--seeds", "0,1", "--metrics", "half")
     cell = said.data["rows"][0]["metrics"]["half"]
     assert cell["n"] == 1 and cell["failed"] == 1 and cell["mean"] == 1.0
 

@@ -74,9 +74,9 @@ def test_the_same_latent_level_and_text_have_the_loss_of_the_floor(context: Cont
         state = method.fit(context)
         for i, known in enumerate(state.means):
             level = 0.0 if ref == "clean" else context.sigmas[i]
-            same = float(method._loss(context, level, known, latents[i]))
+            same = float(method.compare(context, level, known, latents[i]))
             assert same == pytest.approx(1 / 5, abs=1e-4)
-            assert float(method._loss(context, level, known, latents[i].flip(2))) > same + 0.05
+            assert float(method.compare(context, level, known, latents[i].flip(2))) > same + 0.05
 
 
 # --- the update -------------------------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def test_the_gradient_is_finite_and_the_update_lowers_the_loss(context: Context)
         moved = method.adjust(context, 0, x)
     losses, norms = context.log["loss"]["0"], context.log["gradients"]["0"]["norm"]
     assert np.isfinite(norms).all() and min(norms) > 0
-    after = float(method._loss(context, context.sigmas[0], context.state.means[0], moved))
+    after = float(method.compare(context, context.sigmas[0], context.state.means[0], moved))
     assert len(losses) == 10 and 1 / 5 < after < losses[0]
     assert moved.dtype == torch.float32 and not moved.requires_grad
     assert torch.equal(method.adjust(context, 2, x), x)  # not guided
@@ -201,7 +201,7 @@ def test_published_values_on_wan_1b() -> None:
     p = SMM.resolve(SMMParams(), shape)
     assert p.model_dump() == {
         "block": 14, "guided": "steps:0-19", "inner": 10, "lr_first": 0.007, "lr_last": 0.004, "ref": "inverted",
-        "begin": "low_frequency", "low_factor": 4,
+        "begin": "low_frequency", "low_factor": 4, "restart": False,
     }  # fmt: skip
     assert SMM.cost(p, shape) == pytest.approx(100 + 50 + 20 * 0.5 * (10 * 3 + 1))
     matched = SMM.resolve(SMMParams(**SMM.variants["matched-window"]), shape)

@@ -16,18 +16,15 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-import test_store
 import torch
+from fake_runs import make_run
 from fastvmt.metrics import formulas, vbench_files, vbench_native, vbench_package, vbench_tiny
 from helpers import bench, make_fake_environment
 from PIL import Image
 
 from fastvmt import environments, metric_specs
 from fastvmt.errors import JobError, MissingWeights, SpecError
-from fastvmt.keys import frames_digest
-from fastvmt.model import Artefact, Suite
-from fastvmt.store import Store, file_info
-from fastvmt.video import read_lossless, write_exact_mp4, write_lossless
+from fastvmt.video import read_lossless, write_exact_mp4
 
 DIMENSIONS = tuple(vbench_files.NEEDED)
 NETWORKS = DIMENSIONS[:-1]
@@ -299,25 +296,9 @@ def test_tiny_shapes_says_what_it_is() -> None:
 # --- the command line ----------------------------------------------------------------------------------------------
 
 
-def make_run(folder: Path, frames: Any) -> None:
-    """A run folder with one finished video, without generating one."""
-    reference = test_store.case().reference.model_copy(update={"frames_digest": frames_digest(frames)})
-    config = test_store.config(suite=Suite(name="s", cases=(test_store.case(reference=reference),)))
-    store, (job,) = Store.create(folder, config), config.jobs()
-    write_lossless(store.reference_path(reference.frames_digest), frames, Fraction(16))
-    made = store.new_folder()
-    write_lossless(made / "frames.mkv", frames, Fraction(16))
-    artefact = Artefact(
-        key=job.key, frames_digest=reference.frames_digest, width=32, height=32, frames=17, fps_num=16, fps_den=1,
-        files={"frames.mkv": file_info(made / "frames.mkv")}, stages={}, peak_memory_bytes=1, forward_equivalents=1.0,
-        device="cpu", software={}, timing_key="t",
-    )  # fmt: skip
-    store.publish(made, job, artefact)
-
-
 def test_a_pattern_scores_what_it_can_and_says_the_rest(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clip, run = moving_clip(17, 32, 32), fake / "run"
-    make_run(run, clip)
+    make_run(run, 1, ("none",), frames=clip.shape[:3], metrics=("time",), paint=lambda *_: clip)
 
     def score(metrics: str, envs: str) -> Any:
         monkeypatch.setattr("helpers.ENV", dict(os.environ) | {"FASTVMT_ENVS": str(fake / envs)})

@@ -32,6 +32,8 @@ from fastvmt.measure import Stages
 from fastvmt.method import Context
 from fastvmt.metrics.looks import judge, read_caption
 from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask
+from fastvmt.model import Reference
+from fastvmt.prepared import Workspace
 from fastvmt.sigmas import sigma_grid
 
 
@@ -80,12 +82,17 @@ def run_trial(backbone_name: str, label: str, number: int, steps: int | None) ->
     start = time.perf_counter()
     shape = backbone.card.shape(scene.width, scene.height, defaults["frames"], sigmas)
     spec = specs.resolve(label, shape, backbone.card.methods)
-    reference = backbone.encode_video(draw(scene))
+    clip = draw(scene)
+    reference = backbone.encode_video(clip)
     null = backbone.encode_text("")
-    texts = {"target": backbone.encode_text(target), "negative": null, "null": null, "caption": null}
+    texts = {"target": backbone.encode_text(target), "negative": null, "null": null}
+    texts["caption"] = backbone.encode_text(scene.caption())
     noise = torch.randn(reference.shape, generator=torch.Generator().manual_seed(number))
     ctx = Context(backbone, sigmas, noise, lambda: reference, texts, Stages())
-    frames = backbone.decode(denoise(specs.build(spec), ctx, defaults["guidance"]))
+    method = specs.build(spec)
+    known = Reference(frames_digest="", width=scene.width, height=scene.height, frames=len(clip), source="tuning")
+    ctx.prepared = method.prepare(ctx, Workspace(known, lambda: clip))
+    frames = backbone.decode(denoise(method, ctx, defaults["guidance"]))
     seconds = time.perf_counter() - start
     found, seen, named = centroids(subject_mask(frames, target)), judge(frames), read_caption(target)
     cosine = 0.0 if found is None else path_cosine(found, truth(scene).centroids[0], scene.width) or 0.0

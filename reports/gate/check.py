@@ -1,9 +1,9 @@
 """Is a run worse than a baseline? Decided by intervals over reference clips, never by single numbers (``verdicts``).
 
-    from fastvmt.reports.gate import baseline, tolerances
-    from fastvmt.reports.gate.check import check
-    found = check(baseline.of(gather([run])), baseline.read(file), tolerances.read(toml))
-    found.exit_code()    # 0 nothing worse, 1 worse, 4 nothing was compared
+from fastvmt.reports.gate import baseline, tolerances
+from fastvmt.reports.gate.check import check
+found = check(baseline.of(gather([run])), baseline.read(file), tolerances.read(toml))
+found.exit_code()    # 0 nothing worse, 1 worse, 4 nothing was compared
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def _refusal(run: Measured, base: Measured) -> str:
         )
     if run.setting != base.setting:
         names = [k for k in type(run.setting).model_fields if getattr(run.setting, k) != getattr(base.setting, k)]
-        return f"run and baseline differ in {', '.join(names)}"
+        both = f" ({run.setting.fairness} and {base.setting.fairness})" if "protocol" in names or "budget" in names else ""
+        return f"run and baseline differ in {', '.join(names)}{both}"
     return ""
 
 

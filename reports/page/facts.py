@@ -11,6 +11,7 @@ from fastvmt.reports.tidy import WORK, Tidy
 
 from fastvmt import registry
 from fastvmt.errors import SpecError
+from fastvmt.method_card import NO_CARD, MethodCard, card_of
 from fastvmt.model import MethodSpec
 
 
@@ -28,6 +29,8 @@ class Card:
     made: int
     planned: int
     failed: int
+    about: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """The method's own card, as names and sentences."""
 
 
 def facts(tidy: Tidy) -> list[tuple[str, str]]:
@@ -44,6 +47,7 @@ def facts(tidy: Tidy) -> list[tuple[str, str]]:
         ("videos", f"{_made(tidy)} of {planned}"),
         ("backbone", s.backbone),
         ("size", f"width {s.width}, height {s.height}, {s.frames} frames"),
+        ("protocol", s.fairness.removeprefix("protocol ")),
         ("sampling", f"{s.steps} steps ({s.solver}), guidance {s.guidance:g}, {s.dtype}"),
         ("device", ", ".join(devices) or tidy.device),
         ("run folders", ", ".join(store.root.resolve().name for store in tidy.stores)),
@@ -72,11 +76,19 @@ def method_cards(tidy: Tidy) -> list[Card]:
 def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> Card:
     try:
         cls = registry.methods.get(spec.method)
-        summary, source = str(cls.summary), str(cls.source)
+        said = spec.params.get("source") if spec.imported else ""
+        summary, source = str(cls.summary), str(said or cls.source)
+        about = () if spec.imported else _about(card_of(cls))
     except SpecError:
-        summary, source = "", ""  # a plug-in of another machine: its numbers are still here
+        summary, source, about = "", "", ()  # a plug-in of another machine: its numbers are still here
     params = tuple((str(k), _words(v)) for k, v in spec.params.items())
-    return Card(spec.label, spec.method, summary, source, spec.control, spec.preset, params, made, planned, failed)
+    return Card(spec.label, spec.method, summary, source, spec.control, spec.preset, params, made, planned, failed, about)
+
+
+def _about(card: MethodCard | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    if card is None:
+        return (("card", (NO_CARD,)),)
+    return tuple((k, tuple(v) if isinstance(v, list) else (str(v),)) for k, v in card.facts().items())
 
 
 def _words(value: Any) -> str:
@@ -89,8 +101,10 @@ def command(tidy: Tidy) -> str:
     """The command that makes the same run, as far as a run folder knows it."""
     s = tidy.setting
     options = {
-        "methods": ",".join(tidy.methods), "suite": tidy.suite.name, "backbone": s.backbone,
+        "methods": ",".join(k for k, m in tidy.methods.items() if not m.imported),
+        "suite": tidy.suite.name, "backbone": s.backbone,
         "seeds": ",".join(map(str, tidy.seeds)), "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps,
-        "guidance": f"{s.guidance:g}", "metrics": ",".join(tidy.metrics),
+        "guidance": f"{s.guidance:g}", "protocol": s.protocol,
+        "budget": "" if s.budget is None else f"{s.budget:g}", "metrics": ",".join(tidy.metrics),
     }  # fmt: skip
     return " \\\n  ".join(["bench run", *(f"--{k} {shlex.quote(str(v))}" for k, v in options.items() if v != "")])

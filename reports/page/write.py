@@ -14,7 +14,6 @@ of its own, and a content policy lets nothing in but this folder's files. Names 
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastvmt.reports.embed import json_text
 from fastvmt.reports.page.atlas import as_script
 from fastvmt.reports.page.charts import COLOURS
 from fastvmt.reports.page.facts import command, facts, method_cards
@@ -160,12 +160,6 @@ def _copy(writer: _Writer, picture: Picture) -> dict[str, str]:
     name = f"pictures/{sha256(raw).hexdigest()[:16]}{kind}"
     writer.put(name, raw)
     return {"name": picture.name, "file": name, "alt": picture.alt, "caption": picture.caption}
-
-
-def json_text(value: Any) -> str:
-    """JSON that may stand in a page's data block and in a script: ASCII alone, no <, > or &."""
-    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")

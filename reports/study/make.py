@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import math
 import random
 import secrets
@@ -22,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fastvmt.reports.embed import json_text
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown
 
 from fastvmt.atomic import publish_folder, write_atomic
@@ -289,18 +289,10 @@ def _write_page(folder: Path, public: dict[str, Any]) -> None:
     from markupsafe import Markup
 
     pages = Environment(loader=FileSystemLoader(PAGE), autoescape=True, undefined=StrictUndefined, keep_trailing_newline=True)
-    text = pages.get_template("study.html.jinja").render(data=Markup(json_block(public)))  # noqa: S704 - escaped for this place
+    text = pages.get_template("study.html.jinja").render(data=Markup(json_text(public)))  # noqa: S704 - escaped for this place
     write_atomic(folder / "index.html", text)
     for name in ("study.js", "study.css"):
         write_atomic(folder / name, (PAGE / name).read_bytes())
-
-
-def json_block(data: Any) -> str:
-    """JSON that may stand inside ``<script type="application/json">``: no character in it means anything to HTML."""
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return text
 
 
 def rater_codes(count: int) -> tuple[str, ...]:

@@ -190,7 +190,8 @@ def decomposition(tidy: Tidy, base: str) -> View | None:
     notes = (f"From {first} to {last}, one saving after the other; a ratio below 1 is a loss.", *tidy.notes)
     id, title = f"savings-{slug(base)}", f"{base}: what each saving gives"
     return View(id, title, tidy.title, columns, tuple(lines), notes, tidy.digest,
-                tidy.suite_digest, "paired geometric mean of ratios [95 % interval over reference clips]")  # fmt: skip
+                tidy.suite_digest, "paired geometric mean of ratios [95 % interval over reference clips]",
+                tidy.setting.protocol)  # fmt: skip
 
 
 def _plain(times: View, label: str) -> Cell:

@@ -88,6 +88,7 @@ def against(tidy: Tidy, table: Published) -> View:
     return View(
         f"beside-{table.id}", f"{table.paper}, {table.table}: {table.what}", tidy.title, tuple(columns), tuple(lines),
         tuple(_notes(tidy, table, list(found.values()))), tidy.digest, tidy.suite_digest, legend,
+        tidy.setting.protocol,
     )  # fmt: skip
 
 

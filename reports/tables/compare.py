@@ -65,7 +65,7 @@ def versus(tidy: Tidy, base: str = "", metrics: Sequence[str] = (), labels: Sequ
         raise NotComparable(f"{base}: no other method of the run has a video of the same case and seed; nothing was compared.")
     id, title = f"versus-{slug(base)}", f"{base} against the others"
     return View(id, title, tidy.title, COLUMNS, tuple(lines), tidy.notes, tidy.digest,
-                tidy.suite_digest, LEGEND)  # fmt: skip
+                tidy.suite_digest, LEGEND, tidy.setting.protocol)  # fmt: skip
 
 
 def _chosen(tidy: Tidy, metrics: Sequence[str]) -> list[str]:
@@ -120,7 +120,8 @@ def ratios(tidy: Tidy, base: str = "", metric: str = "time") -> View:
     column = Column("ratio", f"{metric} over {base}'s", "×", "none", 3)
     lines = [Line(k, k, (ratio_cell(tidy, k, base, metric),)) for k in tidy.methods if k != base]
     return View(f"ratios-{slug(base)}", f"Seconds relative to {base}", tidy.title, (column,), tuple(lines), (), tidy.digest,
-                tidy.suite_digest, "paired geometric mean of ratios [95 % interval over reference clips]")  # fmt: skip
+                tidy.suite_digest, "paired geometric mean of ratios [95 % interval over reference clips]",
+                tidy.setting.protocol)  # fmt: skip
 
 
 def ranks(tidy: Tidy, metrics: Sequence[str] = (), labels: Sequence[str] = ()) -> View:
@@ -143,4 +144,4 @@ def ranks(tidy: Tidy, metrics: Sequence[str] = (), labels: Sequence[str] = ()) -
     lines = [Line(m, m, tuple(c[n] for c in cells)) for n, m in enumerate(methods)]
     legend = "mean rank over reference clips, 1 is best, ties averaged; controls are left out"
     return View("ranks", "Mean ranks", tidy.title, tuple(columns), tuple(lines), (*notes, *tidy.notes), tidy.digest,
-                tidy.suite_digest, legend)  # fmt: skip
+                tidy.suite_digest, legend, tidy.setting.protocol)  # fmt: skip

@@ -30,7 +30,7 @@ __all__ = ["FORMATS", "csv_text", "html", "json_text", "markdown", "render", "te
 FORMATS = ("terminal", "md", "csv", "tex", "html", "json")
 CSV_HEADS = (
     "table", "line", "head", "group", "column", "unit", "direction", "value", "low", "high", "n", "expected", "mark", "tied",
-    "why",
+    "why", "protocol",
 )  # fmt: skip
 _MD_MARKS = {"best": ("**", "**"), "second": ("<ins>", "</ins>")}
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -132,7 +132,7 @@ def csv_text(view: View) -> str:
         for cell, column in zip(line.cells, view.columns, strict=True):
             texts = [view.id, line.key, line.head, line.group, column.key, column.unit, column.direction]
             numbers = ["" if number is None else repr(number) for number in (cell.value, cell.low, cell.high)]
-            said = [_harmless(cell.mark), str(cell.tied).lower(), _harmless(cell.why)]
+            said = [_harmless(cell.mark), str(cell.tied).lower(), _harmless(cell.why), _harmless(view.protocol)]
             writer.writerow([*map(_harmless, texts), *numbers, cell.n, cell.expected, *said])
     return file.getvalue()
 

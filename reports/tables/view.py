@@ -80,6 +80,7 @@ class View:
 
     Attributes:
         id: short name for files and ``--tables``.
+        protocol: under which the videos were made, which ``setting`` also says; "" where it does not apply.
         title: one line; setting: suite, backbone, size; notes: what a reader has to know; legend: what cells and marks say.
     """
 
@@ -92,6 +93,7 @@ class View:
     digest: str = ""
     suite_digest: str = ""
     legend: str = LEGEND
+    protocol: str = ""
 
     @property
     def groups(self) -> list[str]:
@@ -115,6 +117,7 @@ class View:
         return {
             "id": self.id, "title": self.title, "setting": self.setting, "columns": heads, "lines": lines,
             "notes": list(self.notes), "legend": self.legend, "digest": self.digest, "suite_digest": self.suite_digest,
+            "protocol": self.protocol,
         }  # fmt: skip
 
 

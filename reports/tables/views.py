@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from fastvmt.reports.elsewhere import IMPORTED_GROUP, line_note
 from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
 from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
-from fastvmt.reports.tidy import STAGE, WORK, Tidy
+from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
 
 from fastvmt import registry
 
@@ -48,7 +49,9 @@ def metrics_of(tidy: Tidy, ids: Iterable[str]) -> list[str]:
 def column_of(tidy: Tidy, label: str) -> Column:
     """A metric's column."""
     if label == WORK:
-        return Column(WORK, "forward-equivalents", "", "down", 1)
+        return Column(WORK, "forward-equivalents, counted", "", "down", 1)
+    if label == FORMULA:
+        return Column(FORMULA, "by formula", "", "none", 1)
     if label.startswith(STAGE):
         return Column(label, label.removeprefix(STAGE), "s", "none", 2)
     metric = tidy.metrics[label]
@@ -82,7 +85,7 @@ def build(
     ]
     return View(
         id, title, tidy.title, tuple(columns), marked(columns, lines), (*notes, *counted, *said, *tidy.notes), tidy.digest,
-        tidy.suite_digest,
+        tidy.suite_digest, protocol=tidy.setting.protocol,
     )  # fmt: skip
 
 
@@ -217,12 +220,13 @@ def _speed_up(tidy: Tidy, labels: Sequence[str], over: str) -> list[Cell]:
 def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[Wanted]:
     """Lines of the comparison: training-based methods, training-free ones, controls below (the paper's groups, Table 2)."""
     chosen = list(tidy.methods) if labels is None else list(labels)
-    groups: dict[str, list[Wanted]] = {TRAINING_BASED: [], TRAINING_FREE: [], CONTROLS: []}
+    groups: dict[str, list[Wanted]] = {k: [] for k in (TRAINING_BASED, TRAINING_FREE, IMPORTED_GROUP, CONTROLS)}
     for label in chosen:
         spec = tidy.methods[label]
         cls = registry.methods.get(spec.method)
-        group = CONTROLS if spec.control else TRAINING_BASED if cls.trains else TRAINING_FREE
-        groups[group].append(Wanted(label, label, group, "control" if spec.control else "", not spec.control))
+        free_or_not = TRAINING_BASED if cls.trains else TRAINING_FREE
+        group = IMPORTED_GROUP if spec.imported else CONTROLS if spec.control else free_or_not
+        groups[group].append(Wanted(label, label, group, line_note(spec), not spec.control))
     return [line for group in groups.values() for line in group]
 
 
@@ -257,7 +261,8 @@ def stages(tidy: Tidy, labels: Iterable[str] | None = None) -> View:
 
 
 def cost(tidy: Tidy, labels: Iterable[str] | None = None) -> View:
-    """What a video costs: seconds, memory, energy, forward-equivalents."""
+    """What a video costs: seconds, memory, energy, forward-equivalents as counted and by the method's formula."""
     lines = lines_of(tidy, labels)
     over = DENSE if any(w.label == DENSE for w in lines) and len(lines) > 1 else ""
-    return build(tidy, "cost", "Cost of a video", lines, [*metrics_of(tidy, COST_IDS), WORK], over)
+    formula = [FORMULA] if len(tidy.of(FORMULA)) else []
+    return build(tidy, "cost", "Cost of a video", lines, [*metrics_of(tidy, COST_IDS), WORK, *formula], over)

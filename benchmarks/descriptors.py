@@ -1,0 +1,156 @@
+"""What each training-free method's descriptor answers to clips with known motion: does it tell motions apart, whatever moves?
+
+    python benchmarks/descriptors.py [--backbone tiny] [--clips 4] [--steps 3]
+
+A drawn clip is the reference. Two others are compared with it by the method's own loss, noised to the level of each guided
+step asked for: *same motion, other look* (the drawn pair's own target along the reference's path) and *other motion, same
+look* (the reference's own frames, with the time of its second half reversed). A descriptor of motion has a smaller loss for
+the first: ``ratio`` is the second loss over the first, both less the loss of the reference itself, as a geometric mean over
+clips; above 1 is right. ``looks`` is the same ratio with *other motion, other look* above the line.
+
+Then one guided step from the run's noise: the loss before its first and its last gradient, from the artefact's log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from fastvmt.datasets.redraw import redraw
+from fastvmt.datasets.scene import draw
+from fastvmt.datasets.shapes import Pair, suite_pairs
+
+from fastvmt import card as cards
+from fastvmt import protocol, specs
+from fastvmt.backbone import Backbone
+from fastvmt.keys import noise_seed
+from fastvmt.measure import Stages
+from fastvmt.method import Context, Method
+from fastvmt.sigmas import sigma_grid
+from fastvmt.video import Frames, fit_frames
+
+METHODS = ("fastvmt", "ditflow", "moft", "smm", "motionclone")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--backbone", default="tiny")
+    parser.add_argument("--methods", default=",".join(METHODS))
+    parser.add_argument("--clips", type=int, default=4)
+    parser.add_argument("--steps", type=int, default=3, help="guided steps looked at, spread over the window")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    card = cards.load(given.backbone)
+    bench = Bench(Backbone(card), card)
+    pairs = bench.pairs(given.clips)
+    print(f"{given.backbone}: {len(pairs)} drawn clips, width {bench.width}, height {bench.height}, {bench.frames} frames")
+    print(f"{'method':<14} {'noise level':>11} {'same motion':>12} {'other motion':>13} {'ratio':>7} {'looks':>7}")
+    for label in given.methods.split(","):
+        for line in bench.responses(label, pairs, given.steps):
+            print(f"{label:<14} {line}")
+    print("\none guided step from noise: loss before the first and the last gradient, mean over the clips")
+    for label in given.methods.split(","):
+        print(f"{label:<14} {bench.curve(label, pairs)}")
+
+
+class Bench:
+    """A backbone with a run's defaults."""
+
+    def __init__(self, backbone: Backbone, card: cards.Card) -> None:
+        self.backbone, self.card = backbone, card
+        self.width, self.height, self.frames = (int(card.defaults[k]) for k in ("width", "height", "frames"))
+        self.sigmas = sigma_grid(card.defaults["steps"], card.defaults["shift"])
+        self.shape = card.shape(self.width, self.height, self.frames, self.sigmas)
+        self.kept: dict[int, torch.Tensor] = {}
+
+    def pairs(self, count: int) -> list[Pair]:
+        """Drawn pairs of one moving thing, whose path is known."""
+        found = [p for p in suite_pairs("shapes-64", self.frames) if p.category == "single_object"]
+        return found[:count]
+
+    def latent(self, frames: Frames) -> torch.Tensor:
+        return self.backbone.encode_video(fit_frames(frames, self.width, self.height))
+
+    def context(self, pair: Pair, number: int) -> Context:
+        if number not in self.kept:
+            self.kept[number] = self.latent(draw(pair.reference))
+        generator = torch.Generator().manual_seed(noise_seed(number, "descriptors"))
+        reference = self.kept[number]
+        texts = {k: self.backbone.encode_text("") for k in ("null", "negative", "target", "caption")}
+        noise = torch.randn(reference.shape, generator=generator).to(reference)
+        return Context(self.backbone, self.sigmas, noise, lambda: reference, texts, Stages())
+
+    def method(self, label: str) -> Method:
+        cls, _ = specs.parse(label)
+        return specs.build(specs.resolve(label, self.shape, self.card.methods, protocol.starts(cls, protocol.DEFAULT)))
+
+    @torch.no_grad()
+    def responses(self, label: str, pairs: list[Pair], steps: int) -> list[str]:
+        """A line for each level: losses of the reference's motion in other looks, and of its looks in another motion."""
+        found: dict[float, list[tuple[float, float, float, float]]] = {}
+        for number, pair in enumerate(pairs):
+            ctx = self.context(pair, number)
+            method = self.method(label)
+            ctx.state = method.fit(ctx)
+            other_look = draw(redraw(pair.reference, pair.target))
+            clips = [ctx.reference(), *map(self.latent, (other_look, turned(draw(pair.reference)), turned(other_look)))]
+            for i in spread(method, self.sigmas, steps):
+                level = self.sigmas[i]
+                losses = [method.loss(ctx, i, self.backbone.noised(clip, level, ctx.noise)) for clip in clips]
+                own, same, other, both = (float(v) if v is not None else math.nan for v in losses)
+                found.setdefault(level, []).append((own, same, other, both))
+        return [said(level, np.array(rows)) for level, rows in found.items()]
+
+    @torch.no_grad()
+    def curve(self, label: str, pairs: list[Pair]) -> str:
+        first, last = [], []
+        for number, pair in enumerate(pairs):
+            ctx = self.context(pair, number)
+            method = self.method(label)
+            ctx.state = method.fit(ctx)
+            run_step(method, ctx, spread(method, self.sigmas, 1)[0])
+            for values in ctx.log.get("loss", {}).values():
+                first.append(values[0])
+                last.append(values[-1])
+        if not first:
+            return "no gradient"
+        return f"{np.mean(first):.4g} -> {np.mean(last):.4g}" + (" (one gradient a step)" if first == last else "")
+
+
+def run_step(method: Method, ctx: Context, i: int) -> None:
+    method.steer(ctx, i, method.adjust(ctx, i, ctx.noise))
+
+
+def spread(method: Method, sigmas: tuple[float, ...], count: int) -> list[int]:
+    """Guided steps from the first to the last, evenly."""
+    window: Callable[[Any], range] = method.window  # type: ignore[attr-defined]
+    steps = list(window(sigmas))
+    return [steps[round(n)] for n in np.linspace(0, len(steps) - 1, count)] if len(steps) > count else steps
+
+
+def turned(frames: Frames) -> Frames:
+    """The second half of the frames backwards: the same pictures, another motion."""
+    half = len(frames) // 2
+    return np.concatenate([frames[:half], frames[half:][::-1]])
+
+
+def said(level: float, rows: np.ndarray[Any, Any]) -> str:
+    own, same, other, both = rows.T
+
+    def ratio(above: np.ndarray[Any, Any]) -> float:
+        parts = np.maximum(above - own, 1e-12) / np.maximum(same - own, 1e-12)
+        return float(np.exp(np.log(parts).mean()))
+
+    return (
+        f"{level:>11.3f} {same.mean() - own.mean():>12.4g} {other.mean() - own.mean():>13.4g} {ratio(other):>7.2f} "
+        f"{ratio(both):>7.2f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

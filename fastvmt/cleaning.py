@@ -1,0 +1,131 @@
+"""What a run folder holds that no run needs any more: half-made videos, quarantine, caches of finished runs, orphans.
+
+Never a video that the run's configuration refers to. Whoever cleans holds the folder, so nobody can be working in it.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastvmt.errors import StoreError
+from fastvmt.status import holder, runners
+from fastvmt.store import RunConfig, Store
+
+
+@dataclass(frozen=True)
+class Waste:
+    """One path that can go: why, and how many bytes that frees."""
+
+    path: Path
+    why: str
+    bytes: int
+
+
+def runs_in(folder: Path) -> list[Path]:
+    """The run folder itself, or those directly in it.
+
+    Raises:
+        StoreError: when there is none.
+    """
+    if (folder / "config.json").is_file():
+        return [folder]
+    found = sorted(p.parent for p in folder.glob("*/config.json")) if folder.is_dir() else []
+    if not found:
+        raise StoreError(f"{folder} is neither a run folder nor a folder of such: nothing in it has a config.json.")
+    return found
+
+
+def clean(folder: Path, dry_run: bool) -> list[Waste]:
+    """Find what can go, and remove it unless ``dry_run``.
+
+    Raises:
+        StoreError: when there is no run, or somebody works in one; nothing is then removed anywhere.
+    """
+    stores = [Store.open(run) for run in runs_in(folder)]
+    configs = [store.config() for store in stores]
+    try:
+        for store in stores:
+            _refuse_used(store)
+            if not dry_run:
+                store.lock()
+        found = [w for store, config in zip(stores, configs, strict=True) for w in waste(store, config)]
+        for one in found if not dry_run else ():
+            _remove(one.path)
+    finally:
+        for store in stores:
+            store.unlock()
+    return found
+
+
+def _refuse_used(store: Store) -> None:
+    """
+    Raises:
+        StoreError: when somebody holds the folder or works on it.
+    """
+    if owner := holder(store.root):
+        raise StoreError(f"{store.root} is in use by {owner}. Wait for it.")
+    for token, who in runners(store.root).items():
+        raise StoreError(
+            f"{store.root} is worked on by {who}. Wait for it; when it is gone, remove {store.root / 'leases/holders' / token}."
+        )
+
+
+def waste(store: Store, config: RunConfig) -> Iterator[Waste]:
+    """What of one run folder can go."""
+    artefacts, root = store.root / "artefacts", store.root
+    wanted = {name for _, name in config.grid().names()}
+    there = {path.name for path in artefacts.iterdir()} if artefacts.is_dir() else set()
+    for name in sorted(there):
+        if name.startswith(".making-"):
+            yield _one(artefacts / name, "a video that was never finished")
+    for path in _inside(root / "quarantine"):
+        yield _one(path, "damaged, moved to quarantine")
+    for place in (root, root / "references", root / "cache"):
+        for path in _inside(place):
+            if path.is_file() and (path.name.startswith(".part-") or path.name.endswith(".part")):
+                yield _one(path, "a file that was never finished")
+    if wanted <= there:
+        for path in _inside(root / "cache"):
+            if path.suffix == ".safetensors":
+                yield _one(path, "cache of a finished run")
+    references = {c.reference.frames_digest[:16] for c in config.suite.cases}
+    for path in _inside(root / "references"):
+        if path.suffix == ".mkv" and not path.name.startswith(".") and path.stem not in references:
+            yield _one(path, "a reference that no case has")
+    yield from _unprepared(root / "prepared", config)
+
+
+def _unprepared(place: Path, config: RunConfig) -> Iterator[Waste]:
+    """Preparations that no job has, and checkpoints of those that are done."""
+    if not place.is_dir():
+        return
+    from fastvmt.prepared import prepared_key
+
+    cases = {c.id: c for c in config.suite.cases}
+    wanted = {prepared_key(job, cases[job.case_id], config.setting) for job in config.grid()}
+    for path in _inside(place):
+        key, checkpoint = path.name.lstrip(".").partition(".")[0], path.name.endswith(".checkpoint")
+        if checkpoint and (key not in wanted or (place / key).is_dir()):
+            yield _one(path, "where a training was that is over")
+        elif not path.name.startswith(".") and key not in wanted:
+            yield _one(path, "a preparation that no job has")
+
+
+def _inside(folder: Path) -> list[Path]:
+    return sorted(folder.iterdir()) if folder.is_dir() and not folder.is_symlink() else []
+
+
+def _one(path: Path, why: str) -> Waste:
+    inside = path.rglob("*") if path.is_dir() and not path.is_symlink() else [path]
+    return Waste(path, why, sum(p.lstat().st_size for p in inside if p.is_file() and not p.is_symlink()))
+
+
+def _remove(path: Path) -> None:
+    """Remove a folder or file itself, never what a link points to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

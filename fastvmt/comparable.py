@@ -1,0 +1,29 @@
+"""Whether runs are of one suite and setting: what differs is said, field by field, before any number is put beside another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastvmt.errors import NotComparable
+from fastvmt.model import Setting
+from fastvmt.store import RunConfig
+
+
+def shown(value: Any, most: int = 40) -> str:
+    """A value as short plain text: no control characters, cut where it is long."""
+    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def refuse_other_setting(a: str, first: RunConfig, b: str, other: RunConfig) -> None:
+    """Raises:
+    NotComparable: when two runs, called ``a`` and ``b``, differ in backbone, size, steps, guidance or anything else of it.
+    """
+    one, two = first.setting, other.setting
+    differing = [name for name in Setting.model_fields if getattr(one, name) != getattr(two, name)]
+    if differing:
+        said = "; ".join(f"{n}: {shown(getattr(one, n))} and {shown(getattr(two, n))}" for n in differing if n != "sigmas")
+        raise NotComparable(
+            f"{a} and {b} differ in {', '.join(differing)} ({said or 'other noise levels'}); their numbers must not share a "
+            "table. Report them apart."
+        )

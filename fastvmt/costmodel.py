@@ -1,0 +1,303 @@
+"""Seconds of a job from what past jobs took: seconds = a x work + b, fitted for one class of device.
+
+Work is floating-point operations: forward-equivalents (counted in every artefact) times those of one forward pass. The past is
+the artefacts of this run folder and of those beside it, a sample of each. A device class is the device's name, the dtype and,
+on a CPU, the threads; other classes never mix. Nearest evidence first: jobs of the same weights and size, then of the same
+weights, then of the class. Residuals are relative and weighed as Huber does, so that one busy hour does not bend the line;
+a and b are not negative. A method with three videos at this very setting is taken at their median instead.
+
+Every run writes what it expects to ``plan.json`` before it begins; the next plan says how far off that was.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastvmt import card as cards
+from fastvmt.atomic import write_atomic
+from fastvmt.errors import BenchError
+from fastvmt.jobs import slug
+from fastvmt.keys import digest
+from fastvmt.method import Shape
+from fastvmt.store import RunConfig, Store
+
+NOTE = "plan.json"
+FOLDERS, OF_A_METHOD = 12, 20
+"""Run folders looked at, the newest first; videos read of each method in one."""
+ENOUGH = 3
+"""Videos from which there is a fit, and from which a method's own seconds are taken."""
+SHARED = ("text", "encode", "train")
+"""Stages that are charged to every video and happen once for a prompt or reference."""
+HUBER = 1.345
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One past video: device class, weights and size (width, height, frames), digest of the method, floating-point operations,
+    seconds without loading, those of ``SHARED`` stages, loading, bytes of its files, when (s since 1970) and in which run."""
+
+    device: str
+    setting: tuple[str, int, int, int]
+    method: str
+    work: float
+    seconds: float
+    shared: float
+    load: float
+    bytes: int
+    made: float
+    run: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """seconds = slope x work + base; ``spread``: median relative residual; ``n`` videos."""
+
+    slope: float
+    base: float
+    spread: float
+    n: int
+
+    def __call__(self, work: float) -> float:
+        return self.slope * work + self.base
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Seconds of one video by label, and what they rest on; empty where nothing is known."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    basis: str = ""
+    shared: float = 0.0
+    """Part of the seconds that happens once for a reference or prompt."""
+    load: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was expected of the last run on this device, and what its videos took (s, without loading)."""
+
+    run: str
+    videos: int
+    predicted: float
+    took: float
+
+    @property
+    def off(self) -> float:
+        """took / predicted - 1."""
+        return self.took / self.predicted - 1
+
+
+def work(card: cards.Card, shape: Shape) -> float:
+    """Floating-point operations of one forward pass: two a weight and token, and self-attention's products."""
+    f, h, w = shape.grid
+    tokens = f * h * w
+    return 2.0 * card.parameters * tokens + 4.0 * tokens**2 * card.heads * card.head_dim * card.blocks
+
+
+def device_class(config: RunConfig, name: str | None = None) -> str:
+    """What decides a job's seconds beside its work."""
+    threads = f", {config.threads} threads" if config.device == "cpu" else ""
+    return f"{name or _device_name(config.device)}, {config.setting.dtype}{threads}"
+
+
+def _device_name(device: str) -> str:
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "a GPU elsewhere"
+    from fastvmt.measure import cpu_name
+
+    return cpu_name()
+
+
+# --- the past ------------------------------------------------------------------------------------------------------------
+
+
+def past(folder: Path) -> list[Sample]:
+    """Videos of this run folder and of those beside it, those of ``folder`` first; whatever cannot be read is passed over."""
+    parent = folder.resolve().parent
+    beside = [p.parent for p in parent.glob("*/config.json") if p.parent != folder.resolve()]
+    newest = sorted(beside, key=lambda p: -(p / "config.json").stat().st_mtime)
+    runs = [p for p in (folder.resolve(), *newest) if (p / "config.json").is_file()]
+    return [sample for run in runs[:FOLDERS] for sample in _of_run(run)]
+
+
+def _of_run(run: Path) -> Iterator[Sample]:
+    try:
+        facts = json.loads((run / "config.json").read_text())
+        setting, threads = facts["setting"], facts["threads"]
+        card = cards.load(setting["backbone"])
+        each = work(card, card.shape(setting["width"], setting["height"], setting["frames"], tuple(setting["sigmas"])))
+        identities = {slug(m["label"]): digest([m["method"], m["version"], m["params"]]) for m in facts["methods"]}
+        names = _chosen(run / "artefacts")
+    except (OSError, ValueError, KeyError, TypeError, BenchError):
+        return
+    key = (setting["weights_digest"], setting["width"], setting["height"], setting["frames"])
+    where = f", {setting['dtype']}" + (f", {threads} threads" if facts.get("device") == "cpu" else "")
+    for label, name in names:
+        path = run / "artefacts" / name / "meta.json"
+        try:
+            meta = json.loads(path.read_bytes())
+            stages = dict(meta["stages"])
+            load = float(stages.pop("load", 0.0))
+            seconds = float(sum(stages.values()))
+            if meta.get("reused_from") or seconds <= 0 or label not in identities:
+                continue
+            yield Sample(
+                meta["device"] + where, key, identities[label], each * float(meta["forward_equivalents"]), seconds,
+                sum(float(stages.get(s, 0.0)) for s in SHARED), load, sum(int(f["bytes"]) for f in meta["files"].values()),
+                path.stat().st_mtime, run.name,
+            )  # fmt: skip
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            continue
+
+
+def _chosen(place: Path) -> list[tuple[str, str]]:
+    """Label (as in the folder's name) and name of some artefacts, evenly over each method's."""
+    by_label: dict[str, list[str]] = {}
+    for entry in os.scandir(place):
+        parts = entry.name.rsplit("--", 3)
+        if len(parts) == 4:
+            by_label.setdefault(parts[1], []).append(entry.name)
+    return [
+        (label, name) for label, names in by_label.items()
+        for name in islice(sorted(names), 0, None, max(1, -(-len(names) // OF_A_METHOD)))
+    ]  # fmt: skip
+
+
+# --- the fit -------------------------------------------------------------------------------------------------------------
+
+
+def fit(samples: Sequence[Sample]) -> Line | None:
+    """A line through past videos, or None for fewer than three."""
+    if len(samples) < ENOUGH:
+        return None
+    x, y = np.array([s.work for s in samples]), np.array([s.seconds for s in samples])
+    if not x.any():
+        return Line(0.0, float(np.median(y)), _spread(np.full_like(y, np.median(y)), y), len(y))
+    if np.ptp(x) < 1e-3 * x.max():
+        slope, base = float(np.median(y / x)), 0.0
+    else:
+        slope, base = _huber(x, y)
+    return Line(slope, base, _spread(slope * x + base, y), len(y))
+
+
+def _huber(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
+    """Least squares of relative residuals, reweighted; a negative slope or base is held at 0."""
+    scale = x.max()
+    rows = np.stack([x / scale, np.ones_like(x)], 1) / y[:, None]
+    found: NDArray[Any] = np.zeros(2)
+    weight: NDArray[np.float64] = np.ones(len(y))
+    for _ in range(30):
+        root = np.sqrt(weight)[:, None]
+        found = np.linalg.lstsq(rows * root, root[:, 0], rcond=None)[0]
+        for k in (0, 1):
+            if found[k] < 0:
+                kept = rows[:, 1 - k]
+                found[k], found[1 - k] = 0.0, (weight * kept).sum() / (weight * kept * kept).sum()
+        residual = np.abs(rows @ found - 1)
+        width = HUBER * max(1e-6, 1.4826 * float(np.median(residual)))
+        weight = np.minimum(1.0, width / np.maximum(residual, 1e-12))
+    return float(found[0] / scale), float(found[1])
+
+
+def _spread(predicted: NDArray[np.float64], y: NDArray[np.float64]) -> float:
+    return float(np.median(np.abs(predicted / y - 1)))
+
+
+def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample]) -> Prediction:
+    """Seconds of one video of each method.
+
+    Args:
+        works: floating-point operations of one video by label.
+        samples: of any device class; those of this one count.
+    """
+    own = device_class(config)
+    mine = [s for s in samples if s.device == own]
+    s = config.setting
+    setting = (s.weights_digest, s.width, s.height, s.frames)
+    same = [m for m in mine if m.setting == setting]
+    near = [m for m in mine if m.setting[0] == setting[0]]
+    choices = ((same, "of these weights and this size "), (near, "of these weights "), (mine, ""))
+    fitted = [(line, chosen, words) for chosen, words in choices if (line := fit(chosen))]
+    if not fitted:
+        return Prediction()
+    line, chosen, words = fitted[0]
+    seconds, measured = {}, []
+    for spec in config.methods:
+        method = digest([spec.method, spec.version, spec.params])
+        past_seconds = [m.seconds for m in same if m.method == method]
+        if len(past_seconds) >= ENOUGH:
+            measured.append(spec.label)
+            seconds[spec.label] = float(np.median(past_seconds))
+        else:
+            seconds[spec.label] = line(works[spec.label])
+    basis = f"from {line.n} measured videos {words}on {own}; half of them within {line.spread:.0%} of the fit"
+    if measured:
+        basis += f"; {len(measured)} of {len(seconds)} methods at their own median"
+    return Prediction(
+        {k: round(v, 3) for k, v in seconds.items()}, basis,
+        float(np.median([m.shared / m.seconds for m in chosen])), float(np.median([m.load for m in chosen])),
+    )  # fmt: skip
+
+
+# --- how wrong it was ----------------------------------------------------------------------------------------------------
+
+
+def remember(store: Store, config: RunConfig, prediction: Prediction, left: dict[str, int]) -> None:
+    """Write down what is expected of a run, before it begins."""
+    facts = {"time": time.time(), "device": device_class(config), "seconds": prediction.seconds, "left": left,
+             "basis": prediction.basis}  # fmt: skip
+    write_atomic(store.root / NOTE, json.dumps(facts, indent=1) + "\n")
+
+
+def last_time(folder: Path, device: str, samples: Sequence[Sample]) -> Outcome | None:
+    """The newest run on this class of device that was predicted and has made a video since, over those in ``samples``."""
+    notes = []
+    for path in folder.resolve().parent.glob(f"*/{NOTE}"):
+        facts = read_note(path.parent)
+        if facts and facts["device"] == device and facts["seconds"]:
+            notes.append((float(facts["time"]), path.parent, facts))
+    for began, run, facts in sorted(notes, key=lambda n: -n[0]):
+        made = [s for s in samples if s.run == run.name and s.made >= began]
+        expected = _expected(run, facts["seconds"])
+        pairs = [(expected[s.method], s.seconds) for s in made if s.method in expected]
+        if pairs:
+            return Outcome(run.name, len(pairs), sum(p for p, _ in pairs), sum(t for _, t in pairs))
+    return None
+
+
+def read_note(run: Path) -> dict[str, Any] | None:
+    """What was expected of a run; None where nothing was written down or it cannot be read."""
+    try:
+        facts = json.loads((run / NOTE).read_text())
+        return facts if {"time", "device", "seconds", "left"} <= facts.keys() else None
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
+@lru_cache(maxsize=32)
+def _methods_of(path: Path, changed: int) -> dict[str, str]:
+    facts = json.loads(path.read_text())
+    return {m["label"]: digest([m["method"], m["version"], m["params"]]) for m in facts["methods"]}
+
+
+def _expected(run: Path, seconds: dict[str, float]) -> dict[str, float]:
+    """Predicted seconds by method identity."""
+    path = run / "config.json"
+    try:
+        labels = _methods_of(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+    return {labels[k]: float(v) for k, v in seconds.items() if k in labels}

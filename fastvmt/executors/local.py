@@ -1,0 +1,161 @@
+"""Worker processes on this machine: one for each GPU, or as many as are asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastvmt.executors import Hand, Inbox
+from fastvmt.store import RunConfig, Store
+
+
+def worker_environment(threads: int, crowded: bool, gpu: str | None = None) -> dict[str, str]:
+    """What a worker's environment adds to ours.
+
+    Args:
+        threads: CPU threads of the worker.
+        crowded: other workers share the cores. Waiting threads spin unless told to sleep: right for one worker on idle cores,
+            ruinous when several share them.
+        gpu: the only one it shall see; None leaves that as it is.
+    """
+    found = {"PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    if crowded:
+        found["OMP_WAIT_POLICY"] = "PASSIVE"
+    if gpu is not None:
+        found["CUDA_VISIBLE_DEVICES"] = gpu
+    return found
+
+
+class Child:
+    """A worker's process, and the thread that reads its reports."""
+
+    def __init__(
+        self, root: Path, name: str, holder: str, more: dict[str, str], take: Callable[[dict[str, Any]], None]
+    ) -> None:
+        self.log = root / "workers" / f"worker-{name}.log"
+        with open(self.log, "ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "fastvmt.worker", str(root.resolve()), holder],
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=os.environ | more, cwd=root,
+                start_new_session=True,
+            )  # fmt: skip
+        self._take = take
+        threading.Thread(target=self._bury, daemon=True).start()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _bury(self) -> None:
+        """What the worker started must not outlive it, nor hold its pipe open."""
+        self.process.wait()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+
+    def _read(self) -> None:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            try:
+                self._take(json.loads(line))
+            except ValueError:
+                continue  # a library wrote to the pipe; the worker's log has what matters
+        self.process.stdout.close()
+        self._take({"report": "gone"} | self.ending())
+
+    def ending(self) -> dict[str, Any]:
+        """How the process ended; waits for it."""
+        code = self.process.wait()
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        return {"how": how, "clean": code >= 0, "log": tail(self.log)}
+
+    def write(self, line: bytes) -> None:
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError, ValueError):  # its reader reports it gone
+            self.process.stdin.write(line)
+            self.process.stdin.flush()
+
+    def close(self) -> None:
+        """Close its input, at which a worker ends by itself."""
+        assert self.process.stdin
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.close()
+
+    def kill(self) -> None:
+        """End the whole process group, so that no grandchild keeps anything open."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.close()
+        self.process.wait()
+
+
+def tail(log: Path) -> str:
+    """The end of what a worker printed."""
+    try:
+        with open(log, "rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - 4000))
+            return file.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+class LocalHand(Hand):
+    """A child of this process."""
+
+    def __init__(
+        self, number: int, child: Callable[[Callable[[dict[str, Any]], None]], Child], inbox: Inbox, gpu: str | None = None
+    ) -> None:
+        self.number = number
+        self.gpu = gpu
+        self._child = child(lambda report: inbox.put((self, report)))
+
+    @property
+    def lives(self) -> bool:
+        return self._child.process.poll() is None
+
+    def give(self, line: bytes) -> None:
+        self._child.write(line)
+
+    def let_go(self) -> None:
+        self._child.close()
+        self._child.process.wait()
+
+    def kill(self) -> None:
+        self._child.kill()
+
+
+class LocalExecutor:
+    """Workers as children of this process; with several GPUs the n-th worker sees the n-th one alone."""
+
+    def __init__(self, store: Store, config: RunConfig, workers: int) -> None:
+        self.store, self.config = store, config
+        self.gpus = visible_gpus() if config.device.startswith("cuda") else []
+        self.slots = workers or max(1, len(self.gpus))
+        self._hands: list[LocalHand] = []
+
+    def start(self, number: int, inbox: Inbox) -> Hand:
+        self._hands = [h for h in self._hands if h.lives]
+        gpu = None
+        if self.gpus:
+            gpu = min(self.gpus, key=lambda g: sum(h.gpu == g for h in self._hands))
+        more = worker_environment(self.config.threads, self.slots > 1, gpu)
+        name = f"{self.store.writer}-{number}".lstrip("-")
+        root, holder = self.store.root, self.store.holder
+        self._hands.append(LocalHand(number, lambda take: Child(root, name, holder, more, take), inbox, gpu))
+        return self._hands[-1]
+
+    def close(self) -> None:
+        pass
+
+
+def visible_gpus() -> list[str]:
+    """Names of the GPUs that torch would see, as ``CUDA_VISIBLE_DEVICES`` takes them."""
+    import torch
+
+    count = torch.cuda.device_count()
+    given = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+    return given[:count] if given else [str(n) for n in range(count)]

@@ -1,0 +1,244 @@
+"""Runners that SLURM starts, through submitit: an array of tasks, each of which joins the run folder and pulls work by leases.
+
+The driver only waits. What a task does is in the run folder alone; from submitit comes nothing but whether it is over. A task
+that is preempted gives back what it had in work, and is put into the queue again with the same few words: which folder to join.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastvmt.atomic import write_atomic
+from fastvmt.errors import SpecError, StoreError
+from fastvmt.model import Job
+from fastvmt.progress import Progress
+from fastvmt.scan import scan
+from fastvmt.sharing import Share
+from fastvmt.store import RunConfig, Store
+
+if TYPE_CHECKING:
+    from fastvmt.runner import Options, Outcome
+
+MINUTES = 240
+"""Wall time of a task unless ``--slurm time=`` says otherwise."""
+TIMEOUTS = 100
+"""So often a task may come back after its wall time."""
+POLL = 1.0
+GENERAL = {"mem_gb": "mem_gb", "name": "name", "cpus_per_task": "cpus_per_task", "gpus_per_node": "gpus_per_node"}
+"""Keys that mean the same to every submitit executor."""
+
+
+@dataclass(frozen=True)
+class Join:
+    """What a task does; all that submitit carries to it."""
+
+    root: str
+    timeout: float
+
+    def __call__(self, number: int) -> dict[str, Any]:
+        from fastvmt import api
+        from fastvmt.runner import Options
+
+        return vars(api.work(Path(self.root), Options(timeout=self.timeout)))
+
+    def checkpoint(self, number: int) -> Any:
+        """Asked by submitit when the task is preempted: the same again."""
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self, number)
+
+
+class Crew:
+    """The driver of a run whose runners are SLURM tasks."""
+
+    def __init__(self, store: Store, config: RunConfig, options: Options) -> None:
+        self.store, self.config, self.options = store, config, options
+        given = dict(options.slurm)
+        self.cluster = given.pop("cluster", "slurm")
+        self.size = options.workers or 1
+        self.executor = self._executor(given)
+        self.share = Share(store)
+        self.left: dict[str, Job] = {}
+        self.made = self.failed = 0
+        self._told: set[str] = set()
+
+    def _executor(self, given: dict[str, str]) -> Any:
+        import submitit
+
+        if self.cluster not in ("slurm", "local", "debug"):
+            raise SpecError(f"--slurm cluster={self.cluster}: use slurm, or local or debug to try it without one.")
+        parameters = self._parameters(given)
+        try:
+            executor = submitit.AutoExecutor(
+                self.store.root.resolve() / "slurm", cluster=self.cluster, slurm_max_num_timeout=TIMEOUTS
+            )
+            executor.update_parameters(**parameters)
+        except (RuntimeError, ValueError, TypeError, NameError) as error:
+            why = str(error).splitlines()[0]
+            raise SpecError(f"--executor slurm: {why} Try `--slurm cluster=local` on a machine without SLURM.") from None
+        return executor
+
+    def _parameters(self, given: dict[str, str]) -> dict[str, Any]:
+        """submitit's names for what was given; what it does not know goes to sbatch as it is."""
+        from submitit.slurm.slurm import SlurmExecutor
+
+        known = SlurmExecutor._valid_parameters()
+        found: dict[str, Any] = {
+            "timeout_min": minutes(given.pop("time", str(MINUTES))), "name": "bench", "cpus_per_task": self.config.threads,
+            "slurm_array_parallelism": self.size, "slurm_signal_delay_s": 90,
+        }  # fmt: skip
+        if self.config.device.startswith("cuda") and not {"gres", "gpus_per_node", "gpus_per_task", "num_gpus"} & set(given):
+            found["gpus_per_node"] = 1
+        other = {}
+        for key, text in given.items():
+            value: Any = int(text) if text.isdecimal() else text
+            if key in GENERAL:
+                found[GENERAL[key]] = value
+            elif key in known:
+                found[f"slurm_{key}"] = [text] if key in ("setup", "teardown", "srun_args") else value
+            else:
+                other[key.replace("_", "-")] = value
+        if other:
+            found["slurm_additional_parameters"] = other
+        return found
+
+    def run(self) -> Outcome:
+        """Submit, wait, and say what came of it."""
+        from fastvmt.runner import Outcome
+
+        interrupted = False
+        self.share.begin()
+        self.progress = Progress(0, 0, "none")
+        try:
+            wanted = list(self.config.metrics)
+            adopt = self.options.reuse and not self.config.repeats
+            there = scan(self.store, self.config, wanted, verify=self.options.verify, adopt=adopt)
+            self.left = {job.key: job for job, _ in there.jobs(there.to_do)}
+            found = there.found
+            self.progress = Progress(len(there.grid), found, self.options.style)
+            for warning in self.store.warnings:
+                self.progress.event("note", warning)
+            self.store.event("started", jobs=len(there.grid), found=found, workers=self.size, time=time.time())
+            while self.left and self._round():
+                pass
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            self.share.leases.close()
+            self.progress.close()
+        self.store.event("ended", made=self.made, failed=self.failed, interrupted=interrupted, time=time.time())
+        return Outcome(self.made, found, self.failed, interrupted)
+
+    # --- tasks -------------------------------------------------------------------------------------------------------
+
+    def _round(self) -> bool:
+        """One array of tasks, to its end. Whether another one is needed: work is left, and this one did some."""
+        before = len(self.left)
+        tasks = self._submitted() or self._submit()
+        names = sorted({t.job_id.partition("_")[0] for t in tasks})
+        where = f"{len(tasks)} tasks are with {self.cluster} ({', '.join(names)}); their logs: {self.store.root}/slurm"
+        self.progress.event("note", where, text=where)
+        if not self.options.wait:
+            back = f"Come back with: bench resume {self.store.root} --executor slurm"
+            self.progress.event("note", back, text=back)
+            return False
+        self._wait(tasks)
+        if self.left and len(self.left) == before:
+            last = self._last_words(tasks)
+            raise StoreError(f"All tasks ended with {before} jobs left and none done: {last}. See {self.store.root}/slurm.")
+        return bool(self.left)
+
+    def _submit(self) -> list[Any]:
+        tasks_left = min(self.size, len(self.left))
+        join = Join(str(self.store.root.resolve()), self.options.timeout)
+        environ = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith("SLURM_")}  # we may be in a task ourselves
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                tasks = self.executor.map_array(join, range(tasks_left))
+        finally:
+            os.environ.update(environ)
+        if self.cluster == "slurm":
+            write_atomic(self._list, json.dumps([t.job_id for t in tasks]))
+        return list(tasks)
+
+    @property
+    def _list(self) -> Path:
+        return self.store.root / "slurm" / "submitted.json"
+
+    def _submitted(self) -> list[Any]:
+        """Tasks of an earlier driver that are still queued or at work."""
+        if self.cluster != "slurm" or not self._list.exists():
+            return []
+        import submitit
+
+        ids = json.loads(self._list.read_text())
+        self._list.unlink()
+        tasks: list[Any] = [submitit.SlurmJob(self._list.parent, str(i)) for i in ids]
+        alive = [t for t in tasks if not t.done(force_check=True)]
+        if alive:
+            write_atomic(self._list, json.dumps([t.job_id for t in alive]))
+        return alive
+
+    def _wait(self, tasks: list[Any]) -> None:
+        while self.left:
+            over = all(t.done() for t in tasks) if self.cluster != "debug" else bool([t.results() for t in tasks])
+            self._look()
+            if over:
+                return
+            time.sleep(POLL)
+
+    def _look(self) -> None:
+        """Count what the tasks report."""
+        follow = self.share.follow
+        follow.poll()
+        for key in (self.left.keys() & follow.made.keys()) - self._told:
+            self._told.add(key)
+            self.made += 1
+            name, seconds = _name(self.left[key]), follow.made[key]
+            self.progress.event("made", f"{name}: made in {seconds:.1f} s", job=name, seconds=seconds)
+        for key in self.left.keys() & follow.failed.keys():
+            self.failed += 1
+            name = _name(self.left.pop(key))
+            self.progress.event("failed", f"{name}: FAILED ({follow.failed[key]})", job=name, kind=follow.failed[key])
+        for key in self.left.keys() & follow.scored.keys():
+            del self.left[key]
+
+    def _last_words(self, tasks: list[Any]) -> str:
+        from fastvmt.executors.local import tail
+
+        words = [tail(Path(t.paths.stderr)).strip() or tail(Path(t.paths.stdout)).strip() for t in tasks]
+        return next((w.splitlines()[-1] for w in words if w), "no output")
+
+
+def minutes(text: str) -> int:
+    """Minutes of a time as sbatch takes it: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S; rounded up.
+
+    Raises:
+        SpecError: for anything else.
+
+    >>> minutes("90"), minutes("0:30"), minutes("1:30:00"), minutes("2-12")
+    (90, 1, 90, 3600)
+    """
+    days, dash, rest = text.rpartition("-")
+    try:
+        parts = [int(p) for p in rest.split(":")]
+        if len(parts) > 3 or min(parts) < 0:
+            raise ValueError
+        if dash:
+            d, (h, m, s) = int(days), (*parts, 0, 0)[:3]
+        else:
+            d, (h, m, s) = 0, ((0, *parts, 0)[:3] if len(parts) < 3 else parts)
+    except ValueError:
+        raise SpecError(f"--slurm time={text}: minutes, H:M:S or D-H:M:S are needed.") from None
+    return max(1, -(-(((d * 24 + h) * 60 + m) * 60 + s) // 60))
+
+
+def _name(job: Job) -> str:
+    return f"{job.case_id} {job.method.label} s{job.seed}"

@@ -1,0 +1,98 @@
+"""Which file is the video of which case and seed: by name in a folder, or by a CSV file."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from fastvmt.clips import inside
+from fastvmt.comparable import shown
+from fastvmt.errors import SuiteError
+from fastvmt.model import Case
+from fastvmt.video import VIDEO_SUFFIXES
+
+Found = dict[tuple[str, int], Path]
+"""Case id and seed to a video file or a folder of images."""
+LARGEST_CSV = 64 << 20
+HEADS = {"case", "seed", "file"}
+
+
+def match(videos: Path, cases: Sequence[Case], seeds: Sequence[int], problems: list[str]) -> Found:
+    """Files of a folder, or those that a CSV file names.
+
+    Args:
+        problems: takes a sentence for every file without a case, and every one that is there twice.
+    """
+    found: Found = {}
+    wanted = {c.id: c for c in cases}
+    if not videos.exists():
+        problems.append(f"{videos}: there is no such folder or CSV file.")
+        return found
+    source = _listed(videos, problems) if videos.is_file() else _named(videos, wanted, seeds, problems)
+    for where, case, seed, path in source:
+        if case not in wanted:
+            problems.append(f"{where}: the suite has no case '{shown(case, 80)}'.{_near(case, wanted)}")
+        elif seed is None and len(seeds) > 1:
+            problems.append(
+                f"{where}: which seed? The run has {', '.join(map(str, seeds))}; say it (CASE--s0, or column seed)."
+            )
+        elif (at := seeds[0] if seed is None else seed) not in seeds:
+            problems.append(f"{where}: seed {at} is none of the run's ({', '.join(map(str, seeds))}). Give --seeds.")
+        elif (case, at) in found:
+            problems.append(f"{where}: '{found[case, at].name}' is case '{case}' seed {at} already. Keep one of them.")
+        else:
+            found[case, at] = path
+    return found
+
+
+def _near(case: str, wanted: dict[str, Case]) -> str:
+    near = difflib.get_close_matches(case, list(wanted), 2, 0.5)
+    return f" Did you mean {' or '.join(near)}?" if near else f" It has {', '.join(list(wanted)[:3])} ..."
+
+
+def _named(
+    folder: Path, wanted: dict[str, Case], seeds: Sequence[int], problems: list[str]
+) -> Iterator[tuple[str, str, int | None, Path]]:
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or not (path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES or path.is_symlink()):
+            continue
+        try:
+            inside(folder, path.name)
+        except SuiteError as error:
+            problems.append(str(error))
+            continue
+        name = path.name if path.is_dir() else path.stem
+        case, mark, number = name.rpartition("--s")
+        if name not in wanted and mark and number.isdecimal() and len(number) < 10:
+            yield shown(path.name, 120), case, int(number), path
+        else:
+            yield shown(path.name, 120), name, None, path
+
+
+def _listed(file: Path, problems: list[str]) -> Iterator[tuple[str, str, int | None, Path]]:
+    try:
+        if file.stat().st_size > LARGEST_CSV:
+            raise ValueError(f"larger than {LARGEST_CSV >> 20} MiB")
+        rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, ValueError, csv.Error) as error:
+        problems.append(f"{file}: not a readable CSV file ({str(error).splitlines()[0]}). Give a folder, or a CSV file.")
+        return
+    heads = set(rows[0]) if rows else set()
+    if not rows or heads - HEADS or {"case", "file"} - heads:
+        named = ", ".join(sorted(shown(str(h)) for h in heads)) or "nothing"
+        problems.append(f"{file}: a CSV file with the columns case, file and perhaps seed is needed; it has {named}.")
+        return
+    for number, row in enumerate(rows, start=2):
+        where = f"{file.name} line {number}"
+        seed = (row.get("seed") or "").strip()
+        if seed and not (seed.isdecimal() and len(seed) < 10):
+            problems.append(f"{where}: seed '{shown(seed)}' is no number.")
+            continue
+        try:
+            path = inside(file.resolve().parent, (row["file"] or "").strip())
+        except SuiteError as error:
+            problems.append(f"{where}: {error}")
+            continue
+        yield where, (row["case"] or "").strip(), int(seed) if seed else None, path

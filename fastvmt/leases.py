@@ -1,0 +1,226 @@
+"""Who does which job of a run folder, when several runners share it: claim files, and a heartbeat of their owner.
+
+    leases/KEY.0           the first claim on a job: the token of its holder
+    leases/KEY.1           who took it over when that holder fell silent, and so on; the highest number counts
+    leases/KEY.failed      the job failed since the run was last started
+    leases/holders/TOKEN   a runner: machine, process, and a counter that it raises every ``BEAT`` seconds
+
+A claim is made by O_EXCL, which one runner wins. No clock of another machine is ever read, nor a file's time: an observer notes
+when, by its own monotonic clock, it last saw a holder's counter change. After ``silence`` seconds without a change the claim
+may be taken over. A holder on the same machine whose process is gone is known to be dead at once. A claim that is torn, forged
+or whose holder is unknown has no counter, and so goes the same way.
+
+Leases keep work from being done twice. Results do not depend on them: equal keys hold equal content, whoever makes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+BEAT = 5.0
+SILENCE = 30.0
+"""Seconds; ``FASTVMT_LEASE_SILENCE`` sets another number."""
+_TOKEN = re.compile(r"[0-9a-f]{16}")
+
+
+def patience() -> float:
+    """Seconds of silence after which a claim may be taken over."""
+    try:
+        return max(1.0, float(os.environ.get("FASTVMT_LEASE_SILENCE", SILENCE)))
+    except ValueError:
+        return SILENCE
+
+
+class Leases:
+    """The claims of one runner. ``start`` before the first claim, ``close`` at the end."""
+
+    def __init__(self, root: Path, silence: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
+        self.folder = root / "leases"
+        self.token = secrets.token_hex(8)
+        self.silence = patience() if silence is None else silence
+        self._clock = clock
+        self._held: dict[str, int] = {}
+        self._seen: dict[str, tuple[tuple[str, bytes | None], float]] = {}
+        self._end = threading.Event()
+        self._card = self.folder / "holders" / self.token
+
+    # --- being alive -------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Say who we are, and begin to beat."""
+        self._card.parent.mkdir(parents=True, exist_ok=True)
+        self._facts = json.dumps(_identity()).encode() + b"\n"
+        self._beat(0)
+        threading.Thread(target=self._live, daemon=True).start()
+
+    def _live(self) -> None:
+        count = 0
+        while not self._end.wait(min(BEAT, self.silence / 4)):
+            count += 1
+            with contextlib.suppress(OSError):  # a full disk for a moment is no reason to die
+                self._beat(count)
+
+    def _beat(self, count: int) -> None:
+        """Written in place, opened and closed each time: a network file system shows others a new content then."""
+        handle = os.open(self._card, os.O_WRONLY | os.O_CREAT, 0o666)
+        try:
+            os.write(handle, self._facts + b"%012d\n" % count)
+        finally:
+            os.close(handle)
+
+    def close(self) -> None:
+        """Give back everything."""
+        for key in list(self._held):
+            self.release(key)
+        self._end.set()
+        self._card.unlink(missing_ok=True)
+
+    # --- claims ------------------------------------------------------------------------------------------------------
+
+    def claim(self, key: str) -> bool:
+        """Whether the job is ours now. A claim of a holder that is gone is taken over."""
+        if key in self._held:
+            return True
+        below = ""
+        for number in range(10_000):
+            if self._create(key, number):
+                stands = number == 0 or self._read(key, number - 1) == below  # else it was given back meanwhile
+                if stands and not self._path(key, number + 1).exists():
+                    self._held[key] = number
+                    return True
+                self._path(key, number).unlink(missing_ok=True)
+                return False
+            found = self._read(key, number)
+            if found is None:
+                return False  # given back this moment; the next look will tell
+            if not self._path(key, number + 1).exists() and not self._gone(f"{key}.{number}", found):
+                return False
+            below = found
+        return False
+
+    def release(self, key: str) -> None:
+        """Give a claim back, with those of the dead below it."""
+        number = self._held.pop(key, None)
+        for n in range(-1 if number is None else number + 1):
+            self._path(key, n).unlink(missing_ok=True)
+
+    def _path(self, key: str, number: int) -> Path:
+        return self.folder / f"{key}.{number}"
+
+    def _create(self, key: str, number: int) -> bool:
+        try:
+            handle = os.open(self._path(key, number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        except FileExistsError:
+            return False
+        try:
+            os.write(handle, self.token.encode())
+        finally:
+            os.close(handle)
+        return True
+
+    def _read(self, key: str, number: int) -> str | None:
+        try:
+            with open(self._path(key, number), "rb") as file:
+                return file.read(64).decode("ascii", errors="replace")
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return ""
+
+    def _gone(self, name: str, token: str) -> bool:
+        """Whether a holder has fallen silent, or is known to be dead."""
+        card = self._read_card(token)
+        if card is not None and _dead(card):
+            return True
+        state, now = (token, card), self._clock()
+        before = self._seen.get(name)
+        if before is None or before[0] != state:
+            self._seen[name] = (state, now)
+            return False
+        return now - before[1] > self.silence
+
+    def _read_card(self, token: str) -> bytes | None:
+        if not _TOKEN.fullmatch(token):
+            return None
+        try:
+            with open(self.folder / "holders" / token, "rb") as file:
+                return file.read(4096)
+        except OSError:
+            return None
+
+    # --- what others left --------------------------------------------------------------------------------------------
+
+    def lives(self, token: str) -> bool:
+        """Whether a holder may still be at work: it has a card, and is not known to be dead."""
+        card = self._read_card(token)
+        return card is not None and not _dead(card) and not self._gone(f"holders/{token}", token)
+
+    def sweep(self) -> None:
+        """Remove the claims and cards of holders that are known to be dead."""
+        keys = {p.name.rpartition(".")[0] for p in self.folder.glob("*.[0-9]*")}
+        for key in keys - set(self._held):
+            if self.claim(key):
+                self.release(key)
+        for path in (self.folder / "holders").iterdir():
+            if path.name != self.token and (card := self._read_card(path.name)) is not None and _dead(card):
+                path.unlink(missing_ok=True)
+
+    def mark_failed(self, key: str) -> None:
+        """Say that a job failed, so that no other runner tries it again before the run is started anew."""
+        (self.folder / f"{key}.failed").touch()
+
+    def failed(self) -> set[str]:
+        """Jobs that failed since the run was last started."""
+        return {p.stem for p in self.folder.glob("*.failed")}
+
+    def forget_failures(self) -> None:
+        """A new start: what failed is tried again."""
+        for path in self.folder.glob("*.failed"):
+            path.unlink(missing_ok=True)
+
+
+# --- machines and processes ----------------------------------------------------------------------------------------------
+
+
+def _identity() -> dict[str, Any]:
+    return _machine() | {"pid": os.getpid(), "born": _born(os.getpid())}
+
+
+def _machine() -> dict[str, str]:
+    """This boot of this machine, and its table of processes: within it a process id means something."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        space = os.readlink("/proc/self/ns/pid")  # noqa: PTH115 - a link to no file
+    except OSError:
+        boot = space = ""
+    return {"host": socket.gethostname(), "boot": boot, "space": space}
+
+
+def _born(pid: int) -> str:
+    """When a process started, in ticks of this boot; "" when it is gone, or only waits to be buried."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] in "ZX" else fields[19]
+
+
+def _dead(card: bytes) -> bool:
+    """Whether a holder's process was on this machine and is no more. Nothing can be said of other machines."""
+    try:
+        facts = json.loads(card.partition(b"\n")[0])
+        machine = {k: facts[k] for k in ("host", "boot", "space")}
+        pid, born = int(facts["pid"]), str(facts["born"])
+    except (ValueError, KeyError, TypeError):
+        return False
+    return bool(machine["boot"]) and machine == _machine() and (not born or _born(pid) != born)

@@ -1,0 +1,178 @@
+"""What one job needs on its device, part by part. An estimate from counted parameters and tensor sizes, measured nowhere yet.
+
+    transformer   parameters x bytes of the dtype
+    text encoder  parameters x bytes of the dtype
+    VAE           parameters x 4 (it stays in fp32)
+    forward       22 tensors (tokens x width) of the dtype: one block's insides, as ``Backbone`` counts them
+    guidance      the same for every block up to the tapped one, where that fits; else checkpointed: one tensor a block and
+                  the insides of one. Four fp32 tensors (tokens x width) for queries and keys of video and reference.
+    decode        8 fp32 tensors of 96 channels and 4 frames at full size (the decoder's last stage), and the video twice
+    libraries     torch and what comes with it
+
+With ``offload`` the device holds the transformer and the largest of: text encoder; VAE and decode; guidance.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+
+from fastvmt.card import Card
+from fastvmt.model import MethodSpec
+from fastvmt.shape import ACTIVATION_FACTOR
+
+TEXT_ENCODER, VAE = 5_680_000_000, 126_900_000
+"""Parameters of Wan 2.1's UMT5-XXL encoder and VAE (counted on their configs), for a backbone whose files are not here."""
+DECODE_BYTES = 8 * 96 * 4 * 4
+"""A pixel of one frame, in the decoder's last stage."""
+LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}
+STORED = 0.6
+"""Of the free memory: what ``Backbone`` lets kept activations take before it recomputes them."""
+GIB = 2**30
+
+
+@dataclass(frozen=True)
+class Need:
+    """Bytes of one job. ``guidance`` is checkpointed, ``stored`` is what it becomes where activations can be kept."""
+
+    transformer: int
+    text_encoder: int
+    vae: int
+    forward: int
+    guidance: int
+    stored: int
+    decode: int
+    libraries: int
+    offload: bool = False
+
+    @property
+    def least(self) -> int:
+        """What must be there, with activations recomputed."""
+        return self._total(max(self.forward, self.guidance))
+
+    def expected(self, capacity: int) -> int:
+        """What is taken on a device of this size: kept activations where they fit."""
+        room = capacity - self._total(0)
+        return self._total(max(self.forward, self.stored if self.stored < STORED * room else self.guidance))
+
+    def _total(self, activations: int) -> int:
+        decoding = self.vae + self.decode
+        if self.offload:
+            return self.transformer + self.libraries + max(self.text_encoder, decoding, activations)
+        return self.transformer + self.libraries + self.text_encoder + self.vae + max(activations, self.decode)
+
+    def words(self) -> str:
+        """The large parts in GiB."""
+        parts = {
+            "transformer": self.transformer, "text encoder": self.text_encoder, "VAE": self.vae,
+            "activations": max(self.forward, self.guidance), "decode": self.decode, "libraries": self.libraries,
+        }  # fmt: skip
+        return ", ".join(f"{name} {size / GIB:.1f}" for name, size in parts.items() if size >= 0.05 * GIB)
+
+
+def need(
+    card: Card, width: int, height: int, frames: int, dtype: str, methods: tuple[MethodSpec, ...], *, offload: bool = False,
+    device: str = "cpu",
+) -> Need:  # fmt: skip
+    """Bytes of the most demanding job of these methods.
+
+    Args:
+        width, height: px.
+        frames: 4k+1.
+        dtype: of transformer and text encoder.
+        offload: without effect on a CPU, where both places are one.
+    """
+    size = 4 if dtype == "float32" else 2
+    _, _, f, h, w = card.latent_shape(width, height, frames)
+    tokens = f * h * w // math.prod(card.patch)
+    tensor = tokens * card.heads * card.head_dim
+    depth = max((_depth(m, card) for m in methods), default=0)
+    features = 4 * tensor * 4 if depth else 0
+    inside = tensor * size * ACTIVATION_FACTOR
+    return Need(
+        transformer=(card.parameters or _parameters(card, "transformer", 0)) * size,
+        text_encoder=_parameters(card, "text_encoder", TEXT_ENCODER) * size,
+        vae=_parameters(card, "vae", VAE) * 4,
+        forward=inside,
+        guidance=tensor * size * depth + inside + features if depth else 0,
+        stored=inside * depth + features,
+        decode=width * height * (DECODE_BYTES + frames * 3 * 4 * 2),
+        libraries=LIBRARIES[device],
+        offload=offload and device != "cpu",
+    )
+
+
+def _depth(spec: MethodSpec, card: Card) -> int:
+    """Blocks that a gradient of this method passes: up to the tapped one, all for one that trains, none for a control."""
+    from fastvmt import registry
+
+    if registry.methods.get(spec.method).trains:
+        return card.blocks
+    block = spec.params.get("block")
+    return 0 if block is None else int(block) + 1
+
+
+def _parameters(card: Card, part: str, published: int) -> int:
+    return _counted(card.folder / part) if card.folder else published
+
+
+@lru_cache(maxsize=64)
+def _counted(folder: Path) -> int:
+    """Parameters in a folder's safetensors files, from their headers alone."""
+    total = 0
+    for path in sorted(folder.glob("*.safetensors")):
+        with open(path, "rb") as file:
+            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+        total += sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+    return total
+
+
+def with_offload(found: Need) -> Need:
+    return replace(found, offload=True)
+
+
+# --- what there is -------------------------------------------------------------------------------------------------------
+
+
+def device_bytes(device: str) -> int:
+    """Memory of the device: of the first GPU, or of this machine and the group of processes that we are in (cgroup)."""
+    if device == "cuda":
+        import torch
+
+        return int(torch.cuda.get_device_properties(0).total_memory)
+    limits = [_number(Path(p)) for p in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")]
+    try:
+        text = Path("/proc/meminfo").read_text()
+        limits.append(int(text.split("MemTotal:")[1].split()[0]) * 1024)
+    except (OSError, IndexError, ValueError):
+        limits.append(_system_bytes())
+    return min((n for n in limits if n), default=0)
+
+
+def _number(path: Path) -> int:
+    """A limit in a file; 0 where there is none."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
+def _system_bytes() -> int:
+    import os
+
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        return 0
+
+
+def device_count(device: str) -> int:
+    """GPUs that torch sees; one for a CPU."""
+    if device != "cuda":
+        return 1
+    import torch
+
+    return max(1, torch.cuda.device_count())

@@ -1,0 +1,172 @@
+"""The merged run on disk. ``config.json`` is written last: without it no command takes the folder for a run.
+
+Killed at any moment, the same command goes on; finished, it changes nothing. ``merge.json``, written first, says which sources
+in which state the folder is made of.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from fastvmt.atomic import write_atomic
+from fastvmt.checked import with_check
+from fastvmt.errors import StoreError, SuiteError
+from fastvmt.keys import digest, frames_digest
+from fastvmt.merging.choose import Choice
+from fastvmt.merging.source import OWN_NOTE, Source
+from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.store import RunConfig, Store, file_info
+from fastvmt.video import read_clip
+
+FORMAT = 1
+PLAN = "merge.json"
+CONFLICTS = "conflicts.json"
+DAMAGED = "damaged"
+
+
+def plan_of(sources: Sequence[Source], prefer: Sequence[str], config: RunConfig) -> dict[str, Any]:
+    """What the folder is made of; no paths, so that it is the same on every machine."""
+    facts: dict[str, Any] = {
+        "format": FORMAT, "sources": [{"name": s.name, "digest": s.digest} for s in sources], "prefer": list(prefer),
+    }  # fmt: skip
+    return facts | {"digest": digest([facts, config.model_dump(mode="json")])}
+
+
+def begin(out: Path, plan: dict[str, Any]) -> Store | None:
+    """The folder, locked and ready to be filled; None when it holds exactly this merge already.
+
+    Raises:
+        StoreError: when it holds anything else, or another process is at it.
+    """
+    before = _plan_before(out)
+    if (out / "config.json").exists():
+        if before == plan:
+            return None
+        what = "a merge of other runs, or of the same ones in another state" if before else "a run"
+        raise StoreError(f"{out} holds {what}. Give another --out; it may itself be one of the runs that are merged.")
+    if out.exists() and (not out.is_dir() or (before is None and any(p.name != "lock" for p in out.iterdir()))):
+        raise StoreError(f"{out} is not empty and holds no unfinished merge. Give another --out.")
+    for name in ("artefacts", "references", "cache", "workers"):
+        (out / name).mkdir(parents=True, exist_ok=True)
+    store = Store(out)
+    store.lock()
+    write_atomic(out / PLAN, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
+    store.clear_unfinished()
+    return store
+
+
+def _plan_before(out: Path) -> Any:
+    try:
+        return json.loads((out / PLAN).read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def fill(store: Store, choice: Choice, config: RunConfig, sources: Sequence[Source], copy: bool) -> RunConfig:
+    """Videos, references, logs, conflicts, and last of all the configuration, which is returned.
+
+    Videos whose files do not have the digests they were published with become failures of kind ``damaged``.
+    """
+    wanted = {store.folder(job).name for job, _, _ in choice.videos}
+    for path in (store.root / "artefacts").iterdir():
+        if path.name not in wanted:  # of an earlier, unfinished merge of the same runs in another state
+            shutil.rmtree(path)
+    damaged: dict[str, Failure] = {}
+    for job, source, artefact in choice.videos:
+        if store.artefact(job, verify=True) != artefact.sealed():
+            shutil.rmtree(store.folder(job), ignore_errors=True)
+            if why := _bring(store, job, source, artefact, copy):
+                damaged[job.key] = Failure(job_key=job.key, kind=DAMAGED, stage="merge", message=why)
+    said = [*choice.notes, *(n for s in sources for n in s.notes), *_references(store, config, sources)]
+    notes = [f"{OWN_NOTE}{sentence}" for sentence in said]
+    records = [r for r in choice.records if r.job_key not in damaged]
+    _write_rows(store.root / "records.jsonl", records)
+    _write_rows(store.root / "failures.jsonl", [*choice.failures, *damaged.values()])
+    if choice.frames or choice.numbers:
+        facts = {"format": FORMAT, "frames": choice.frames, "numbers": choice.numbers}
+        write_atomic(store.root / CONFLICTS, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    else:
+        (store.root / CONFLICTS).unlink(missing_ok=True)
+    final = config.model_copy(update={"notes": tuple(dict.fromkeys([*config.notes, *notes]))})
+    write_atomic(store.root / "config.json", final.model_dump_json(indent=1))
+    return final
+
+
+def _write_rows(path: Path, rows: Sequence[MetricRecord | Failure]) -> None:
+    write_atomic(path, "".join(with_check(row.model_dump_json()) + "\n" for row in rows))
+
+
+def _bring(store: Store, job: Job, source: Source, artefact: Artefact, copy: bool) -> str:
+    """One video into the folder, every file checked where it then lies; else why not."""
+    made = store.new_folder()
+    for name, info in artefact.files.items():
+        try:
+            bring_file(source.folders[job.key] / name, made / name, copy)
+            found = file_info(made / name)
+        except OSError as error:
+            shutil.rmtree(made)
+            return f"{name} of {source.name} cannot be read ({(error.strerror or 'unknown reason').lower()})"
+        if found != info:
+            shutil.rmtree(made)
+            return f"{name} of {source.name} has another SHA-256 than when it was written"
+    store.publish(made, job, artefact)
+    return ""
+
+
+def bring_file(origin: Path, target: Path, copy: bool = False) -> None:
+    """A hard link where the file system allows one, else a copy; never through a symbolic link.
+
+    Raises:
+        OSError: when the file cannot be read, or is a link.
+    """
+    if not copy:
+        try:
+            os.link(origin, target, follow_symlinks=False)
+            if not target.is_symlink():
+                return
+            target.unlink()
+        except OSError:
+            pass  # another file system, or a file of somebody else's
+    handle = os.open(origin, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(handle, "rb") as from_file, open(target, "xb") as to_file:
+        shutil.copyfileobj(from_file, to_file)
+
+
+def _references(store: Store, config: RunConfig, sources: Sequence[Source]) -> list[str]:
+    """Every reference, decoded and compared with its digest; a sentence for those that no run has whole."""
+    missing = []
+    for wanted in dict.fromkeys(c.reference.frames_digest for c in config.suite.cases):
+        place = store.reference_path(wanted)
+        if place.exists() and _decodes_to(place, wanted):
+            continue
+        partial = place.with_name(f".part-{place.name}")
+        for source in sources:
+            partial.unlink(missing_ok=True)
+            try:
+                bring_file(Store(source.root).reference_path(wanted), partial, copy=True)
+            except OSError:
+                continue
+            if _decodes_to(partial, wanted):
+                partial.replace(place)
+                break
+        else:
+            partial.unlink(missing_ok=True)
+            missing.append(next(c.id for c in config.suite.cases if c.reference.frames_digest == wanted))
+    if not missing:
+        return []
+    return [
+        f"the reference clips of {len(missing)} cases are in none of the runs ({missing[0]} ...); nothing new can be scored "
+        "on them."
+    ]
+
+
+def _decodes_to(path: Path, wanted: str) -> bool:
+    try:
+        return frames_digest(read_clip(path, path.name).frames) == wanted
+    except (SuiteError, OSError):
+        return False

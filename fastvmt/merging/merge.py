@@ -1,0 +1,138 @@
+"""Several run folders of one suite and setting as one, which every command then reads like any other run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastvmt import registry
+from fastvmt.comparable import shown
+from fastvmt.errors import SpecError
+from fastvmt.merging.choose import choose
+from fastvmt.merging.folder import DAMAGED, begin, fill, plan_of
+from fastvmt.merging.source import Source, read_source
+from fastvmt.merging.union import unite
+from fastvmt.store import Store
+
+
+@dataclass(frozen=True)
+class Merged:
+    """A finished merge.
+
+    Attributes:
+        folder: the merged run; sources: names of what it is made of.
+        frames: jobs that came out with other frames in several runs, as in ``conflicts.json``; numbers: likewise.
+        videos: how many it holds; failures: jobs without one; damaged: videos whose files were not those they had been.
+        new: false when the folder held this merge already.
+    """
+
+    folder: Path
+    sources: tuple[str, ...]
+    frames: tuple[dict[str, Any], ...]
+    numbers: tuple[dict[str, Any], ...]
+    videos: int
+    failures: int
+    damaged: int
+    new: bool
+
+    @property
+    def undecided(self) -> int:
+        """Jobs that have no value because runs disagree about their frames."""
+        return sum(c["used"] is None for c in self.frames)
+
+    def lines(self) -> list[str]:
+        """What was done, and every conflict, a sentence each."""
+        what = (
+            f"{self.videos} videos of {', '.join(self.sources)}" if self.new else "nothing to do: these runs are merged there"
+        )
+        return [f"{self.folder}: {what}", *map(_frames_line, self.frames), *map(_numbers_line, self.numbers)]
+
+
+def merge(
+    runs: Sequence[Path], out: Path, *, prefer: Sequence[str | Path] = (), plugins: Sequence[str] = (), copy: bool = False
+) -> Merged:
+    """Unite runs of several machines and people; the same call resumes, and changes nothing once it is done.
+
+    Args:
+        runs: run folders in any order; they are read, never changed.
+        out: the new run folder.
+        prefer: runs to believe, best first, where the same job has other frames in several; without, it has no value.
+        plugins: Python files with methods or metrics of the runs; those that the runs name themselves are not loaded.
+        copy: copy videos even where a hard link would do.
+
+    Raises:
+        NotComparable: when suites, settings, protocols, methods under one label, or metrics differ; says in what.
+        StoreError: a folder that is no run or holds what a run does not; ``out`` in use or holding something else.
+    """
+    for plugin in plugins:
+        registry.load_plugin(plugin)
+    sources = read_all(runs, out)
+    believed = _names(prefer, runs, sources)
+    config = unite(sources, tuple(str(Path(p).resolve()) for p in plugins))
+    choice = choose(sources, config, believed)
+    store = begin(out, plan_of(sources, believed, config))
+    if store is not None:
+        try:
+            fill(store, choice, config, sources, copy)
+        finally:
+            store.unlock()
+    failed = Store(out).failures().values()
+    damaged = sum(f.kind == DAMAGED for f in failed)
+    return Merged(
+        out, tuple(s.name for s in sources), tuple(choice.frames), tuple(choice.numbers), len(choice.videos) - damaged,
+        len(failed), damaged, store is not None,
+    )  # fmt: skip
+
+
+def _frames_line(c: dict[str, Any]) -> str:
+    made = ", ".join(f"{name} {frames[:12]}" for name, frames in c["runs"].items())
+    end = f"{c['used']} is used" if c["used"] else "no value until --prefer names one"
+    return f"conflict: {c['case']} {shown(c['method'])} seed {c['seed']}: other frames in {made}; {end}"
+
+
+def _numbers_line(c: dict[str, Any]) -> str:
+    values = ", ".join(f"{name} {value}" for name, value in c["runs"].items())
+    end = f"{c['used']} is used" if c["used"] else "left out"
+    return f"conflict: {c['case']} {shown(c['method'])} seed {c['seed']}: {shown(c['metric'])} is {values}; {end}"
+
+
+def read_all(runs: Sequence[Path], out: Path) -> list[Source]:
+    """The runs as sources in an order of their own, each named so that no two names are alike.
+
+    Raises:
+        SpecError: without runs, or where ``out`` is one of them or lies in one.
+    """
+    folders = list(dict.fromkeys(run.resolve() for run in runs))
+    if not folders:
+        raise SpecError("No run folder was given; name at least one.")
+    for folder in folders:
+        if out.resolve().is_relative_to(folder):
+            raise SpecError(f"--out {out} lies in {folder.name}, which is to be merged. Give a folder beside it.")
+    sources = [read_source(folder.name, folder) for folder in folders]
+    sources.sort(key=lambda s: (s.name, s.digest))
+    taken: dict[str, int] = {}
+    for source in sources:
+        taken[source.name] = taken.get(source.name, 0) + 1
+    again: dict[str, int] = {}
+    for source in sources:
+        plain = source.name
+        if taken[plain] > 1:
+            again[plain] = again.get(plain, 0) + 1
+            source.name = f"{plain}#{again[plain]}"
+            source.notes = [n.replace(plain, source.name, 1) for n in source.notes]
+    return sources
+
+
+def _names(prefer: Sequence[str | Path], runs: Sequence[Path], sources: Sequence[Source]) -> list[str]:
+    """Preferred runs, given as a path or by name, as names of sources."""
+    found = []
+    for wanted in prefer:
+        path = Path(wanted).resolve()
+        names = [s.name for s in sources if s.root == path] or [s.name for s in sources if s.name == str(wanted)]
+        if not names:
+            known = ", ".join(s.name for s in sources)
+            raise SpecError(f"--prefer {wanted}: it is none of the runs that are merged ({known}).")
+        found += names
+    return list(dict.fromkeys(found))

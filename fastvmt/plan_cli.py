@@ -1,0 +1,104 @@
+"""``bench plan``: what a run would do and take, and whether it fits."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fastvmt.errors import SpecError
+from fastvmt.options import Methods, request, split, takes_run_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fastvmt.estimate import Estimate
+    from fastvmt.planning import Plan
+
+DeviceMemory = Annotated[float, typer.Option(help="Plan for GPUs of so many GiB, one a worker, instead of for this machine.")]
+
+
+@takes_run_options
+def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", device_memory: DeviceMemory = 0.0) -> None:
+    """Say what the same ``run`` would do and take, and do nothing; exit code 2 when it cannot fit."""
+    from fastvmt import api
+    from fastvmt.estimate import Conditions, refuse_what_cannot_fit
+
+    if values["workers"] < 1 or device_memory < 0:
+        raise SpecError(
+            f"--workers {values['workers']} --device-memory {device_memory:g}: at least 1 worker and 0 GiB are needed."
+        )
+    where = Conditions(values["workers"], int(device_memory * 2**30))
+    found, cost = api.plan(request(split(methods), values), values["out"], where)
+    folder = values["out"] or found.default_folder()
+    if values["as_json"]:
+        methods_data = [m.model_dump(mode="json") for m in found.config.methods]
+        fair = {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
+        print(json.dumps(cost.data() | fair | {"folder": str(folder), "methods": methods_data}))
+    else:
+        print("\n".join(as_lines(found, cost, folder)))
+    refuse_what_cannot_fit(cost, values["force"])
+
+
+def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:
+    """The plan as text."""
+    lines = [f"{cost.jobs} videos, {cost.done} already there, {cost.jobs - cost.done} to make, into {folder}"]
+    lines += _table(
+        cost,
+        "GPU"
+        if found.config.device == "cuda" or "A100" in cost.seconds_basis
+        else "core"
+        if found.config.threads == 1
+        else "worker",
+    )
+    lines += found.notes
+    if not found.decoded:
+        lines.append("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
+    gib, capacity = 2**30, cost.memory_capacity
+    beside = f" of {capacity / gib:.1f} GiB" if capacity else ", not held against this machine, where it does not run"
+    disk = f" of {cost.disk_free / gib:.1f} GiB free" if cost.disk_free else ""
+    return [
+        *lines,
+        f"time: {_time(cost)} ({cost.seconds_basis})",
+        f"last time on this device: {_last(cost)}",
+        f"memory: about {cost.memory_bytes / gib:.1f} GiB a job{beside} (estimated, GiB: {cost.memory.words()})",
+        f"disk: about {cost.disk_bytes / 2**20:.0f} MiB{disk} (estimated)",
+        f"weights to fetch: {cost.fetch or 'none'}",
+    ]
+
+
+def _table(cost: Estimate, whose: str) -> list[str]:
+    """A line for each method: videos, passes, seconds a video, hours."""
+    rows = [("method", "to make", "forward passes", "s a video", f"{whose}-hours")]
+    for label, passes in cost.forward_equivalents.items():
+        each, left = cost.seconds_each.get(label), cost.left[label]
+        time = ("?", "?") if each is None else (f"{each:.1f}", f"{each * left / 3600:,.2f}")
+        rows.append((label, str(left), f"{passes:g}", *time))
+    widths = [max(len(r[k]) for r in rows) for k in range(5)]
+    return ["  " + r[0].ljust(widths[0]) + "".join(f"  {r[k]:>{widths[k]}}" for k in range(1, 5)) for r in rows]
+
+
+def _time(cost: Estimate) -> str:
+    if cost.seconds is None or cost.wall_seconds is None:
+        return "unknown"
+    many = f"{cost.workers} workers" if cost.workers > 1 else "1 worker"
+    return f"{duration(cost.seconds)} in all, {duration(cost.wall_seconds)} on {many}"
+
+
+def _last(cost: Estimate) -> str:
+    if cost.last is None:
+        return "nothing was predicted yet"
+    last = cost.last
+    videos = f"{last.videos} videos looked at in {last.run}"
+    return f"predicted {duration(last.predicted)}, took {duration(last.took)} ({last.off:+.0%}) for the {videos}"
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(90), duration(9000), duration(3600000)
+    ('90 s', '2.5 h', '1,000 h')
+    """
+    if seconds < 7200:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 3600:,.1f} h" if seconds < 360_000 else f"{seconds / 3600:,.0f} h"

@@ -1,0 +1,42 @@
+"""What may be known of a run and a model before anything is loaded, and what passes through the model cost. No torch here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from fastvmt.sigmas import resolve_steps
+
+GRADIENT_COST = 3.0
+"""A forward and backward pass to the latent, in forwards (the backward is counted as two)."""
+ACTIVATION_FACTOR = 22
+"""Saved activations of a block in units of tokens x width x bytes (baselines measured on Wan2.1 are 20 to 22)."""
+TAP_SHARE = 0.2
+"""Part of the tapped block that must run before its queries and keys exist, in blocks."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What a method may know before anything is loaded.
+
+    Attributes:
+        blocks: transformer blocks.
+        heads: attention heads.
+        grid: tokens (F, h, w).
+        sigmas: the run's noise levels, steps + 1 of them.
+    """
+
+    blocks: int
+    heads: int
+    grid: tuple[int, int, int]
+    sigmas: tuple[float, ...]
+
+    def block_index(self, block: float) -> int:
+        """An index as it is, or a fraction of the depth: 0.5 of 30 blocks is the 15th, index 14."""
+        if isinstance(block, int) or block >= 1:
+            return min(int(block), self.blocks - 1)
+        return max(0, round(block * self.blocks) - 1)
+
+    def steps(self, text: str) -> str:
+        """A named part of the grid as ``steps:first-last``."""
+        first, last = resolve_steps(text, self.sigmas)
+        return f"steps:{first}-{last}"

@@ -1,0 +1,104 @@
+"""``bench merge``, ``export`` and ``import``: runs of several people as one, out to other tools, and others' videos in."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fastvmt.options import RUN, SAME, Json, Plugin, options_of, request
+
+Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one suite and setting.")]
+Prefer = Annotated[
+    list[str] | None, typer.Option(help="Run to believe where a job has other frames in several; may be repeated, best first.")
+]
+
+
+def merge(
+    runs: Runs,
+    out: Annotated[Path, typer.Option(help="The merged run's folder.")],
+    prefer: Prefer = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Copy videos; by default they are hard links where possible.")] = False,
+    plugin: Plugin = None,
+    as_json: Json = False,
+) -> None:
+    """Unite runs of several machines and people into one run folder. The same command resumes.
+
+    The same job with other frames in two runs has no value until --prefer names one; exit code 3 while there is such a job.
+    """
+    from fastvmt import api
+    from fastvmt.merging.merge import merge as unite
+    from fastvmt.reports.table import as_data, as_lines
+
+    found = unite(runs, out, prefer=prefer or (), plugins=tuple(plugin or ()), copy=copy)
+    table = api.table(out)
+    if as_json:
+        facts: dict[str, Any] = {
+            "folder": str(out), "merged": list(found.sources), "new": found.new, "videos": found.videos,
+            "failures": found.failures, "conflicts": {"frames": list(found.frames), "numbers": list(found.numbers)},
+        }  # fmt: skip
+        print(json.dumps(as_data(table) | facts, ensure_ascii=False))
+    else:
+        print(as_lines(table))
+        for line in found.lines():
+            print(line, file=sys.stderr)
+    if found.undecided or found.damaged:
+        raise typer.Exit(3)
+
+
+WITHOUT = (
+    "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "solver", "executor", "address", "slurm",
+    "wait",
+)  # fmt: skip
+"""Options of ``bench run`` that an import has no use for."""
+
+
+def import_(
+    values: dict[str, Any],
+    videos: Annotated[Path, typer.Argument(help="Folder of videos or image folders named by case id (CASE or CASE--s0), "
+                                                "or a CSV file with the columns case, file and perhaps seed.")],
+    method: Annotated[str, typer.Option(help="Name of the method that made them; its line is imported:NAME.")],
+    into: Annotated[Path | None, typer.Option(help="Add them to this run, with its suite and setting.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option(help="Claimed settings: key=value, or a TOML file; may be repeated.")
+    ] = None,
+    source: Annotated[str, typer.Option(help="Where the videos come from, for readers of the table.")] = "",
+    video_fit: Annotated[str, typer.Option(help="Videos of another size: refuse, crop, stretch or pad.")] = "refuse",
+    video_frames: Annotated[
+        str, typer.Option(help="Videos with more frames: refuse, first (so many from the start) or even (spread).")
+    ] = "refuse",
+    partial: Annotated[bool, typer.Option("--partial", help="Cases without a video are failures, not a refusal.")] = False,
+) -> None:  # fmt: skip
+    """Score somebody else's videos of a method beside ours, marked as imported everywhere. The same command resumes."""
+    from fastvmt.ending import finish
+    from fastvmt.errors import SpecError
+    from fastvmt.importing.bring import Claim, import_videos
+    from fastvmt.importing.clips import Policy
+
+    if into is not None:
+        asked = [
+            n for n in (*SAME, "protocol", "seeds", "metrics", "plugin", "out") if n not in WITHOUT and values[n] != RUN[n][1]
+        ]
+        if asked:
+            options = ", ".join(f"--{n.replace('_', '-')}" for n in asked)
+            raise SpecError(f"{options} with --into: the run's own suite, setting and metrics are used; leave it out.")
+    claim = Claim(method, tuple(settings or ()), source, Policy(video_fit, video_frames), partial)
+    asked_for = None if into is not None else request(("none",), values)
+    found = import_videos(videos, claim, asked_for, into=into, out=values["out"], options=options_of(values))
+    finish(found, values["as_json"])
+
+
+def export(
+    runs: Runs,
+    to: Annotated[str, typer.Option(help="parquet, hub (a Hugging Face dataset's layout), wandb, mlflow or trackio.")],
+    out: Annotated[Path, typer.Option(help="New folder for it.")],
+    videos: Annotated[bool, typer.Option(help="With hub: the videos too.")] = True,
+) -> None:
+    """Write runs into the files of other tools. Nothing is uploaded."""
+    from fastvmt.reports.export.write import export as write
+
+    for path in write(runs, to, out, videos=videos):
+        print(path)

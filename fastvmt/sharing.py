@@ -1,0 +1,64 @@
+"""A run folder that several runners work on: who may do what, and what of it the others have done already."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from fastvmt.follow import Follow
+from fastvmt.leases import Leases
+from fastvmt.store import Store
+from fastvmt.tasks import Task
+
+Found = Literal["ours", "busy", "made", "prepared", "scored", "failed"]
+
+
+class Share:
+    """One runner's part in a run folder."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self.leases = Leases(store.root)
+        store.holder = self.leases.token
+
+    def begin(self) -> None:
+        """Say that we are here; as the driver, clear away what the dead left, and try again what failed."""
+        self.leases.start()
+        if not self.store.writer:
+            self.leases.sweep()
+            self.leases.forget_failures()
+            self.store.clear_unfinished(self.leases.lives)
+        self.follow = Follow(self.store)
+        self._failed_before = self.leases.failed()
+
+    def claim(self, task: Task) -> tuple[Found, Task | None]:
+        """Whether a task is ours to do.
+
+        Returns:
+            What was found, and what is left for us to do under the claim; None: the claim is given back.
+        """
+        if not self.leases.claim(task.lease):
+            return "busy", None
+        found, left = self._left(task)
+        if left is None:
+            self.leases.release(task.lease)
+        return found, left
+
+    def _left(self, task: Task) -> tuple[Found, Task | None]:
+        self.follow.poll()
+        key = task.job.key
+        if task.kind == "prepare":
+            done = task.prepared in self.follow.prepared
+            return ("prepared", None) if done else ("ours", task)
+        if key in self.follow.failed or key in self._failed_before:
+            return "failed", None
+        found: Found = "ours"
+        if task.kind == "generate":
+            if self.store.artefact(task.job) is None:
+                return "ours", task
+            found, task = "made", replace(task, kind="score", attempt=1)
+        there = self.follow.scored.get(key, set())
+        left = tuple(m for m in task.metrics if m not in there)
+        if left:
+            return found, replace(task, metrics=left)
+        return ("made" if found == "made" else "scored"), None

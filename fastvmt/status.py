@@ -1,0 +1,249 @@
+"""Where a run stands, read from names, claims, the end of the event logs and the failures: one second for 100,000 jobs."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastvmt import costmodel
+from fastvmt.jobs import slug
+from fastvmt.leases import Leases
+from fastvmt.store import Store
+
+TAIL = 1 << 20
+"""Bytes of the event log that are read from its end, for the seconds of the last videos."""
+
+
+@dataclass
+class OfMethod:
+    """Videos of one method."""
+
+    done: int = 0
+    failed: int = 0
+    missing: int = 0
+
+
+@dataclass
+class Running:
+    """What a runner works on: a job's key, or ``prepare-KEY`` for a preparation; and whose it is."""
+
+    key: str
+    by: str
+
+
+@dataclass
+class Status:
+    """Where a run stands.
+
+    Attributes:
+        done, failed, missing: videos; a failed one is tried again by the next ``bench resume``.
+        running: what is worked on now, by the claims of runners that are not known to be dead.
+        holder: who holds the folder, "" for nobody; ``runners``: who works on it, the holder among them.
+        records: lines in the record log.
+        seconds_left: estimated on the workers of the last start; None where nothing is known.
+    """
+
+    folder: str
+    jobs: int
+    done: int = 0
+    failed: int = 0
+    missing: int = 0
+    running: list[Running] = field(default_factory=list)
+    holder: str = ""
+    runners: list[str] = field(default_factory=list)
+    records: int = 0
+    seconds_left: float | None = None
+    methods: dict[str, OfMethod] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+    def data(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def status(folder: Path) -> Status:
+    """Read a run folder without changing it.
+
+    Raises:
+        StoreError: when it is none.
+    """
+    store = Store.open(folder)
+    facts = light_config(store)
+    labels = [str(m["label"]) for m in facts["methods"]]
+    planned = len(facts["suite"]["cases"]) * len(facts["seeds"])
+    found = Status(str(folder), planned * len(labels), methods={label: OfMethod() for label in labels})
+    keys = _count_made(store, labels, found)
+    _count_failed(store, keys, found)
+    for method in found.methods.values():
+        method.missing = planned - method.done - method.failed
+    found.done, found.failed, found.missing = (
+        sum(getattr(m, name) for m in found.methods.values()) for name in ("done", "failed", "missing")
+    )
+    found.holder = holder(folder)
+    alive = runners(folder)
+    found.runners, found.running = list(alive.values()), _running(folder, alive)
+    found.records = sum(_lines(path) for path in store.logs("records"))
+    events = [e for path in store.logs("events") for e in _tail(path)]
+    found.seconds_left = _left(folder, events, found)
+    found.warnings = store.warnings
+    return found
+
+
+def light_config(store: Store) -> dict[str, Any]:
+    """``config.json`` as plain data; what is wrong with it is said by the full reader.
+
+    Raises:
+        StoreError: when it cannot be read as a run.
+    """
+    try:
+        facts = json.loads((store.root / "config.json").read_text())
+        if {"suite", "methods", "seeds", "setting"} <= facts.keys() and facts["format"] == 1:
+            return dict(facts)
+    except (OSError, ValueError, KeyError, AttributeError):
+        pass
+    return store.config().model_dump(mode="json")
+
+
+def _count_made(store: Store, labels: list[str], found: Status) -> set[str]:
+    """Count videos by the label in their folders' names; returns the beginnings of their keys."""
+    slugs: dict[str, str] = {}
+    for label in labels:
+        slugs.setdefault(slug(label), label)
+    place = store.root / "artefacts"
+    if not place.is_dir():
+        return set()
+    if len(slugs) < len(labels):  # two labels look alike in a name: only the keys can tell them apart
+        return _count_by_key(store, found)
+    keys = set()
+    for entry in os.scandir(place):
+        parts = entry.name.rsplit("--", 3)
+        if len(parts) == 4 and parts[1] in slugs:
+            found.methods[slugs[parts[1]]].done += 1
+            keys.add(parts[3])
+    return keys
+
+
+def _count_by_key(store: Store, found: Status) -> set[str]:
+    labels = list(found.methods)
+    there = {entry.name[-12:] for entry in os.scandir(store.root / "artefacts") if not entry.name.startswith(".")}
+    for n, key in enumerate(store.config().grid().keys()):
+        found.methods[labels[n % len(labels)]].done += key[:12] in there
+    return there
+
+
+def _count_failed(store: Store, made: set[str], found: Status) -> None:
+    """Failures of jobs that still have no video."""
+    failed = {key for key in store.failures() if key[:12] not in made}
+    if not failed:
+        return
+    labels = list(found.methods)
+    for n, key in enumerate(store.config().grid().keys()):
+        found.methods[labels[n % len(labels)]].failed += key in failed
+
+
+def holder(folder: Path) -> str:
+    """Who holds a run folder: what stands in its lock while somebody does, else ""."""
+    path = folder / "lock"
+    try:
+        with open(path) as handle:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                return handle.read().strip() or "another process"
+    except OSError:
+        pass
+    return ""
+
+
+def _tail(path: Path) -> Iterator[dict[str, Any]]:
+    """The last events; lines that are cut or damaged are passed over."""
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - TAIL))
+            lines = file.read().split(b"\n")
+    except OSError:
+        return
+    for line in lines[1 if size > TAIL else 0 :]:
+        try:
+            event = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(event, dict):
+            yield event
+
+
+def runners(folder: Path) -> dict[str, str]:
+    """Runners of a folder that are not known to be dead: token to ``process 12 on host``."""
+    leases = Leases(folder)
+    place = leases.folder / "holders"
+    found = {}
+    for path in sorted(place.iterdir()) if place.is_dir() else ():
+        if leases.lives(path.name):
+            try:
+                facts = json.loads(path.read_bytes().partition(b"\n")[0])
+                found[path.name] = f"process {facts['pid']} on {facts['host']}"
+            except (OSError, ValueError, KeyError, TypeError):
+                found[path.name] = f"runner {path.name}"
+    return found
+
+
+def _running(folder: Path, alive: dict[str, str]) -> list[Running]:
+    """Claims of these runners."""
+    found = []
+    for path in sorted((folder / "leases").glob("*.[0-9]*")) if alive else ():
+        try:
+            token = path.read_text(errors="replace")
+        except OSError:
+            continue  # given back this moment
+        key = path.name.rpartition(".")[0]
+        if token in alive and not key.startswith("device-"):
+            found.append(Running(key, alive[token]))
+    return found
+
+
+def _lines(path: Path) -> int:
+    try:
+        with open(path, "rb") as file:
+            return sum(part.count(b"\n") for part in iter(lambda: file.read(1 << 20), b""))
+    except OSError:
+        return 0
+
+
+def _left(folder: Path, events: list[dict[str, Any]], found: Status) -> float | None:
+    """Seconds of what is missing: as predicted at the start, else by the mean of the last videos."""
+    if not found.missing + found.failed:
+        return 0.0
+    took = [float(e["seconds"]) for e in events if e.get("event") == "made" and isinstance(e.get("seconds"), int | float)]
+    workers = next((int(e["workers"]) for e in reversed(events) if e.get("event") == "started" and e.get("workers")), 1)
+    note = costmodel.read_note(folder)
+    each = {k: float(v) for k, v in note["seconds"].items()} if note else {}
+    if all(label in each for label in found.methods):
+        left = sum(each[label] * (m.missing + m.failed) for label, m in found.methods.items())
+    elif took:
+        left = sum(took) / len(took) * (found.missing + found.failed)
+    else:
+        return None
+    return round(left / workers, 1)
+
+
+def as_lines(found: Status) -> str:
+    """The status as text."""
+    from fastvmt.plan_cli import duration
+
+    left = "unknown" if found.seconds_left is None else f"about {duration(found.seconds_left)}"
+    lines = [f"{found.folder}: {found.done} of {found.jobs} videos, {found.failed} failed, {found.missing} missing, "
+             f"{found.records} record lines"]  # fmt: skip
+    width = max(len(label) for label in found.methods)
+    lines += [f"  {'method':<{width}}  {'done':>7}  {'failed':>7}  {'missing':>7}"]
+    lines += [f"  {k:<{width}}  {m.done:>7}  {m.failed:>7}  {m.missing:>7}" for k, m in found.methods.items()]
+    if found.runners or found.holder:
+        lines.append(f"worked on by {', '.join(found.runners) or found.holder}; {len(found.running)} jobs in work")
+    elif found.missing + found.failed:
+        lines.append(f"nobody works on it; go on with: bench resume {found.folder}")
+    lines.append(f"time left: {left}")
+    return "\n".join([*lines, *(f"note: {w}" for w in found.warnings)])

@@ -1,0 +1,148 @@
+"""What methods that guide the latent by a block's inner tensors have in common: parameters, window, Adam, injection, start.
+
+A method says what it compares (``wanted``, ``compare``); this file says when and how the latent follows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from fastvmt.methods.controls import noised_start, start_index
+from fastvmt.methods.injection import reference_attended, step_cost
+from fastvmt.methods.updater import LatentUpdate, StepLog
+from pydantic import Field
+
+from fastvmt.method import Context, Method, Params, Shape
+from fastvmt.sigmas import resolve_steps
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Block = Annotated[int | float, Field(description="index of the tapped block, or a fraction of the depth")]
+Guided = Annotated[str, Field(description="guided steps: steps:0-9, share:0.2 or sigma:1.0-0.9")]
+Inner = Annotated[int, Field(ge=1, description="optimiser steps per guided step")]
+Rate = Annotated[float, Field(gt=0, description="learning rate")]
+Inject = Annotated[bool, Field(description="keys and values of block 0 from the noised reference in guided steps")]
+
+
+class GuidedParams(Params):
+    block: Block = 0.5
+    guided: Guided = "share:0.2"
+
+
+class AdamParams(GuidedParams):
+    inner: Inner = 5
+    lr_first: Rate = 0.002
+    lr_last: Rate = 0.001
+
+
+class GuidedMethod(Method):
+    """Base: a tapped block, and the steps in which the latent is guided."""
+
+    Params: ClassVar[type[Params]] = GuidedParams
+
+    @classmethod
+    def resolve(cls, params: Any, shape: Shape) -> Any:
+        return params.model_copy(update={"block": shape.block_index(params.block), "guided": shape.steps(params.guided)})
+
+    @classmethod
+    def begins(cls, params: Any, shape: Shape) -> int:
+        """Index of the first denoise step."""
+        if getattr(params, "begin", "noise") != "reference":
+            return 0
+        return start_index(params.begin_sigma, shape.sigmas)
+
+    @classmethod
+    def guided_steps(cls, params: Any, shape: Shape) -> range:
+        """The guided steps that are taken."""
+        first, last = resolve_steps(params.guided, shape.sigmas)
+        return range(max(first, cls.begins(params, shape)), last + 1)
+
+    @classmethod
+    def sampling_cost(cls, params: Any, shape: Shape) -> float:
+        """Two forwards for every denoise step that is taken."""
+        return 2.0 * (len(shape.sigmas) - 1 - cls.begins(params, shape))
+
+    def _attended(
+        self, ctx: Context, x: Tensor, level: float, text: str, rope: bool = True, early: bool = True
+    ) -> tuple[Tensor, Tensor]:
+        """Queries and keys of the tapped block, (F, P, heads, d) each, fp32."""
+        names = (f"q@{self.params.block}", f"k@{self.params.block}")
+        taps = ctx.backbone.taps(x, level, ctx.texts[text], names, rope=rope, early=early)
+        frames = ctx.backbone.tokens(x)[0]
+        q, k = (taps[n][0].float().unflatten(0, (frames, -1)) for n in names)
+        return q, k
+
+    def _hidden(self, ctx: Context, x: Tensor, level: float, text: Tensor) -> Tensor:
+        """Output of the tapped block, (F, P, D), fp32."""
+        name = f"hidden@{self.params.block}"
+        hidden = ctx.backbone.taps(x, level, text, (name,), rope=False)[name]
+        return hidden[0].float().unflatten(0, (ctx.backbone.tokens(x)[0], -1))
+
+    def window(self, sigmas: Sequence[float]) -> range:
+        first, last = resolve_steps(self.params.guided, tuple(sigmas))
+        return range(first, last + 1)
+
+
+class AdamMethod(GuidedMethod):
+    """Base: Adam on the latent, anew in every guided step, at a rate that falls from one guided step to the next."""
+
+    Params: ClassVar[type[Params]] = AdamParams
+    work: ClassVar[str] = "inner"
+    reaches_last: ClassVar[bool] = False
+    """Whether the last guided step has ``lr_last``, or the one that would follow it."""
+
+    @classmethod
+    def reach(cls, params: Any, shape: Shape) -> float | None:
+        steps = cls.guided_steps(params, shape)
+        return float(sum(params.inner * cls.rate(params, n, len(steps)) for n in range(len(steps))))
+
+    @classmethod
+    def rate(cls, params: Any, n: int, steps: int) -> float:
+        """Learning rate of the n-th of the guided steps."""
+        span = max(1, steps - 1) if cls.reaches_last else steps
+        return float(params.lr_first + (params.lr_last - params.lr_first) * n / span)
+
+    def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
+        window = self.window(ctx.sigmas)
+        if i not in window:
+            return x
+        loss = partial(self.compare, ctx, ctx.sigmas[i], self.wanted(ctx, i))
+        return self.update(i - window.start, len(window))(x, loss, StepLog(ctx.log, i))
+
+    def update(self, n: int, steps: int) -> LatentUpdate:
+        rate = self.rate(self.params, n, steps)
+        return LatentUpdate(self.params.inner, 1, rate, rate, 1, weight_decay=0.0, decoupled=False)
+
+    def wanted(self, ctx: Context, i: int) -> Any:
+        """What step ``i`` compares the video with."""
+        return ctx.state
+
+    def compare(self, ctx: Context, level: float, wanted: Any, x: Tensor) -> Tensor:
+        """The loss of a latent at a noise level."""
+        raise NotImplementedError
+
+    def loss(self, ctx: Context, i: int, x: Tensor, level: float | None = None) -> Tensor | None:
+        return self.compare(ctx, ctx.sigmas[i] if level is None else level, self.wanted(ctx, i), x)
+
+
+class InjectingMethod(AdamMethod):
+    """Base of methods that DiTFlow's authors run with the reference's keys and values in block 0 (parameter ``inject``)."""
+
+    @classmethod
+    def injection_cost(cls, params: Any, shape: Shape) -> float:
+        return len(cls.guided_steps(params, shape)) * step_cost(shape) if params.inject else 0.0
+
+    def scope(self, ctx: Context, i: int) -> AbstractContextManager[Any]:
+        inject = self.params.inject and i in self.window(ctx.sigmas)
+        return reference_attended(ctx, i) if inject else nullcontext()
+
+
+def start_as_said(params: Any, ctx: Context) -> tuple[Tensor, int]:
+    """``begin=noise``: the run's noise; ``begin=reference``: the reference noised to ``begin_sigma``, or the level below it."""
+    if params.begin == "noise":
+        return ctx.noise, 0
+    return noised_start(ctx, params.begin_sigma)

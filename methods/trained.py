@@ -1,0 +1,63 @@
+"""What methods that fit weights to the reference have in common: their budget, their start, and what training ignores."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from fastvmt.methods.inversion import inverted
+from pydantic import Field
+
+from fastvmt.method import GRADIENT_COST, Context, Method, Params, Shape
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+BLEND: dict[str, dict[str, Any]] = {"as-published": {"begin": "inverted_blend"}, "matched-start": {"begin": "noise"}}
+"""Starts of methods that mix the inverted reference into the noise."""
+
+
+class TrainedParams(Params):
+    steps: int = Field(300, ge=1, description="training steps")
+    lr: float = Field(5e-4, gt=0, description="AdamW's rate, constant")
+    weight_decay: float = Field(0.01, ge=0)
+    train_shift: float = Field(3.0, gt=0, description="shift of the noise levels that training draws")
+    train_seed: int = Field(0, ge=0, description="of training's own draws; one training serves all seeds of a run")
+
+
+class BlendParams(TrainedParams):
+    begin: Literal["inverted_blend", "noise"] = Field(
+        "inverted_blend", description="the inverted reference mixed into the run's noise, or the run's noise alone"
+    )
+    noise_prior: float = Field(0.5, ge=0, le=1, description="share of the inverted reference's variance in the start")
+
+
+class TrainedMethod(Method):
+    """Base: trains once for each reference, then samples with what it learnt in the transformer."""
+
+    trains = True
+    work: ClassVar[str] = "steps"
+    sampling_only: ClassVar[frozenset[str]] = frozenset({"begin", "noise_prior"})
+    Params: ClassVar[type[Params]] = TrainedParams
+
+    @classmethod
+    def training_cost(cls, params: Any, shape: Shape) -> float:
+        """Forward-equivalents of the training alone: by default a full backward pass in every step."""
+        return float(params.steps * GRADIENT_COST)
+
+    @classmethod
+    def cost(cls, params: Any, shape: Shape) -> float:
+        inversion = len(shape.sigmas) - 1 if _inverts(params) else 0
+        return super().cost(params, shape) + inversion + cls.training_cost(params, shape)
+
+    def start(self, ctx: Context) -> tuple[Tensor, int]:
+        """sqrt(p) of the reference, inverted with the empty text on the run's levels, and sqrt(1 - p) of the run's noise."""
+        if not _inverts(self.params):
+            return ctx.noise, 0
+        share = self.params.noise_prior
+        known = inverted(ctx.backbone, ctx.reference(), ctx.sigmas, ctx.texts["null"])[0]
+        ctx.log["inverted_noise"] = {"mean": round(float(known.mean()), 4), "std": round(float(known.std()), 4)}
+        return share**0.5 * known + (1 - share) ** 0.5 * ctx.noise, 0
+
+
+def _inverts(params: Any) -> bool:
+    return getattr(params, "begin", "noise") == "inverted_blend" and params.noise_prior > 0

@@ -1,0 +1,19 @@
+"""The fault list: everything that is done to the software on purpose, with the figure each has to reach."""
+
+from faults import crews, damage, disk, hostile_input, kills, misbehave, races, same
+from faults.fault import FAULTS, Fault, Figure, Impossible
+
+__all__ = [
+    "FAULTS",
+    "Fault",
+    "Figure",
+    "Impossible",
+    "crews",
+    "damage",
+    "disk",
+    "hostile_input",
+    "kills",
+    "misbehave",
+    "races",
+    "same",
+]

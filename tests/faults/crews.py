@@ -1,0 +1,185 @@
+"""Several runners on one folder, here and in a Ray cluster: each job once, whoever is killed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import random
+import secrets
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from faults.fault import Figure, Impossible, fault, in_pairs, tests
+from faults.kills import same_as, wait_for
+from faults.runs import (
+    ENV,
+    PATIENCE,
+    Undisturbed,
+    argv,
+    command,
+    events,
+    go_on,
+    kill,
+    made_twice,
+    make_light,
+    table_of,
+    undisturbed,
+)  # fmt: skip
+
+CASES = 4
+OWN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
+       "RAY_raylet_start_wait_time_s": "180"}  # fmt: skip
+"""A cluster that nobody else on this machine may use."""
+
+
+def _helper(folder: Path) -> subprocess.Popen[str]:
+    with open(folder.parent / "said", "a") as said:
+        return subprocess.Popen(command("work", folder), stdout=subprocess.DEVNULL, stderr=said, text=True, env=ENV)
+
+
+@fault("8 runners on one folder, each job done once", promise=1, sample=1, whole=20)
+def eight_runners(n: int, place: Path) -> Figure:
+    base, figure = undisturbed(CASES), Figure()
+    for i in range(n):
+        wrong = _eight(place / f"{i}", base)
+        figure.count(not wrong, wrong)
+    return figure
+
+
+def _eight(place: Path, base: Undisturbed) -> str:
+    place.mkdir()
+    folder = make_light(place / "run", cases=CASES)
+    helpers = [_helper(folder) for _ in range(7)]
+    said = go_on(folder)
+    codes = [helper.wait(timeout=PATIENCE) for helper in helpers]
+    if said.code or any(codes) or "Traceback" in (place / "said").read_text():
+        return f"ended with {said.code} and {codes}: {(place / 'said').read_text()[-300:]}"
+    if table_of(said) != base.table:
+        return "another table"
+    begun = Counter(e["key"] for e in events(folder) if e["event"] == "generating")
+    if made_twice(folder) or max(begun.values()) > 1:
+        return f"a job was begun {max(begun.values())} times"
+    left = [p for p in (folder / "leases").rglob("*") if p.is_file()]
+    return f"{len(left)} leases left" if left else ""
+
+
+@fault("one of two runners killed at a random moment: the other takes its job over", promise=1, sample=1, whole=20)
+def helper_killed(n: int, place: Path) -> Figure:
+    base = undisturbed(CASES)
+    return in_pairs(partial(_one_of_two, place / f"{i}", random.Random(i), base) for i in range(n))
+
+
+def _one_of_two(place: Path, rng: random.Random, base: Undisturbed) -> str:
+    place.mkdir()
+    folder = make_light(place / "run", cases=CASES)
+    pair = [_helper(folder), _helper(folder)]
+    moment = rng.randrange(4 * CASES)
+    wait_for(lambda: len(events(folder)) >= moment or all(p.poll() is not None for p in pair))
+    victim, other = rng.sample(pair, 2)
+    kill(victim.pid)
+    victim.wait()
+    if other.wait(timeout=PATIENCE):
+        return f"the other one ended with {other.returncode}: {(place / 'said').read_text()[-300:]}"
+    made = {e["key"] for e in events(folder) if e["event"] == "made"}
+    if len(made) < 2 * CASES - 1:  # one may have been published by the dead and not yet reported
+        return f"{len(made)} of {2 * CASES} made after the other one ended"
+    return same_as(base, folder)
+
+
+# --- ray -----------------------------------------------------------------------------------------------------------------
+
+
+class _Pair:
+    """Two nodes in a process of their own."""
+
+    def __init__(self, place: Path) -> None:
+        argv = [sys.executable, str(Path(__file__).with_name("ray_pair.py"))]
+        with open(place / "ray", "w") as said:
+            self.process = subprocess.Popen(
+                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, env=ENV | OWN
+            )
+        self.address = self.line()
+
+    def line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def kill_one(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        assert self.line() == "killed"
+
+
+@contextmanager
+def _cluster(place: Path) -> Iterator[_Pair]:
+    if importlib.util.find_spec("ray") is None:
+        raise Impossible("ray is not installed: pip install 'fastvmt-bench[ray]'")
+    pair = _Pair(place)
+    try:
+        assert pair.address, (place / "ray").read_text()[-500:]
+        yield pair
+    finally:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            pair.process.communicate(timeout=60)
+
+
+def _on_ray(folder: Path, address: str) -> subprocess.Popen[str]:
+    with open(folder.parent / "said", "a") as said:
+        return subprocess.Popen(
+            [*argv(folder), "--executor", "ray", "--address", address], stdout=subprocess.DEVNULL, stderr=said, env=ENV | OWN, text=True
+        )  # fmt: skip
+
+
+@fault("a Ray node killed at a random moment: its job moves to another", promise=1, sample=0, whole=5)
+def ray_node_killed(n: int, place: Path) -> Figure:
+    base, figure = undisturbed(CASES), Figure()
+    with _cluster(place) as pair:
+        for i in range(n):
+            wrong = _node(place / f"{i}", random.Random(i), pair, base)
+            figure.count(not wrong, wrong)
+            assert pair.line() == "again two"
+    return figure
+
+
+def _node(place: Path, rng: random.Random, pair: _Pair, base: Undisturbed) -> str:
+    place.mkdir()
+    folder = make_light(place / "run", cases=CASES)
+    driver, moment = _on_ray(folder, pair.address), rng.randrange(1, 3 * CASES)
+    wait_for(lambda: len(events(folder)) >= moment or driver.poll() is not None)
+    pair.kill_one()
+    if (code := driver.wait(timeout=PATIENCE)) not in (0, 3):
+        return f"ended with {code}: {(place / 'said').read_text()[-300:]}"
+    return same_as(base, folder)
+
+
+@fault("the driver of a Ray run killed at a random moment, then resumed", promise=1, sample=0, whole=5)
+def ray_driver_killed(n: int, place: Path) -> Figure:
+    base, figure = undisturbed(CASES), Figure()
+    with _cluster(place) as pair:
+        for i in range(n):
+            wrong = _driver(place / f"{i}", random.Random(i), pair, base)
+            figure.count(not wrong, wrong)
+    return figure
+
+
+def _driver(place: Path, rng: random.Random, pair: _Pair, base: Undisturbed) -> str:
+    place.mkdir()
+    folder = make_light(place / "run", cases=CASES)
+    driver, moment = _on_ray(folder, pair.address), rng.randrange(1, 4 * CASES)
+    wait_for(lambda: len(events(folder)) >= moment or driver.poll() is not None)
+    kill(driver.pid)
+    driver.wait()
+    again = _on_ray(folder, pair.address)
+    if code := again.wait(timeout=PATIENCE):
+        return f"resumed, it ended with {code}: {(place / 'said').read_text()[-300:]}"
+    return same_as(base, folder)
+
+
+tests("leases", "stale, torn and forged leases, other boots and hosts, clocks that step back", 1, ["tests/test_leases.py"])
+tests("crews", "runners that join, leave, die and fail on one folder", 1, ["tests/test_work.py"])

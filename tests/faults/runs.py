@@ -1,0 +1,186 @@
+"""Light runs: a run folder made by hand, ``bench resume`` on it in real processes, and what came of it."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fake_runs import make_cases, make_setting
+from helpers import ENV, Said, command
+
+from fastvmt import registry, specs
+from fastvmt.keys import frames_digest
+from fastvmt.method import Shape
+from fastvmt.model import Suite
+from fastvmt.store import RunConfig, Store
+from fastvmt.video import write_lossless
+
+PLUGIN, STAB = (Path(__file__).with_name(name) for name in ("light.py", "stab.py"))
+VARIABLE = "FASTVMT_FAULT"
+SIZE = (5, 32, 32)
+PATIENCE = 120.0
+"""Seconds after which a process that should have ended is a fault of its own."""
+
+
+def light_spec(label: str, config_frames: tuple[int, int, int] = SIZE) -> Any:
+    if "light" not in registry.methods.names():
+        _register()
+    return specs.resolve(label, Shape(blocks=2, heads=2, grid=(2, 4, 4), sigmas=make_setting(config_frames).sigmas), {})
+
+
+def _register() -> None:
+    """The plug-in's names without its stand-in for the generator: this process may want the real one."""
+    import sys
+
+    before = sys.modules.get("fastvmt.generate")
+    registry.load_plugin(str(PLUGIN))
+    if before is None:
+        sys.modules.pop("fastvmt.generate", None)
+    else:
+        sys.modules["fastvmt.generate"] = before
+
+
+def make_light(
+    folder: Path, cases: int = 4, methods: Sequence[str] = ("light", "light:at=2"), seeds: Sequence[int] = (0,),
+    plugins: Sequence[Path] = (),
+) -> Path:  # fmt: skip
+    """A run folder with everything planned and nothing made.
+
+    Args:
+        plugins: loaded before the light one, so that they may break what it uses.
+    """
+    specs_of = tuple(light_spec(m) for m in methods)
+    found, clips = [], {}
+    for number, case in enumerate(make_cases(cases, frames=SIZE)):
+        clip = np.random.default_rng(number).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
+        clips[frames_digest(clip)] = clip
+        reference = case.reference.model_copy(update={"frames_digest": frames_digest(clip)})
+        found.append(case.model_copy(update={"reference": reference}))
+    config = RunConfig(
+        suite=Suite(name="light", cases=tuple(found)), setting=make_setting(SIZE), methods=specs_of, seeds=tuple(seeds),
+        metrics=("difference",), plugins=(*map(str, plugins), str(PLUGIN)), device="cpu",
+    )  # fmt: skip
+    store = Store.create(folder, config)
+    for key, clip in clips.items():
+        write_lossless(store.reference_path(key), clip, Fraction(15))
+    return folder
+
+
+def argv(folder: Path, *more: str) -> list[str]:
+    return command("resume", folder, "--no-reuse", "--json", *more)
+
+
+def start(folder: Path, *more: str, **how: Any) -> subprocess.Popen[str]:
+    """``bench resume`` in a session of its own, with what it says on stderr kept in ``FOLDER/../said``."""
+    with open(folder.parent / "said", "a") as said:
+        return subprocess.Popen(argv(folder, *more), stdout=subprocess.DEVNULL, stderr=said, text=True, env=ENV, **how)
+
+
+def go_on(folder: Path, *more: str, fault: str = "", **how: Any) -> Said:
+    """``bench resume`` to its end; what it says must be no traceback.
+
+    Args:
+        fault: see ``stab``; the run folder needs that plug-in.
+    """
+    env = ENV | ({VARIABLE: f"{fault}:{folder.resolve()}"} if fault else {})
+    done = subprocess.run(argv(folder, *more), capture_output=True, text=True, env=env, timeout=PATIENCE, **how)
+    assert "Traceback" not in done.stderr, done.stderr
+    return Said(done.returncode, done.stdout, done.stderr)
+
+
+def count_writes(place: Path, who: str) -> int:
+    """Writes that ``runner`` or ``worker`` makes in a run of one case."""
+    folder = make_light(place / "run", cases=1, plugins=[STAB])
+    assert go_on(folder, "--workers", "1", fault=f"{who}:count:0").code == 0
+    return len((folder.parent / f"{who}.count").read_text())
+
+
+def spread(count: int, n: int) -> list[int]:
+    """At most ``n`` of 1 ... count, from first to last."""
+    n = min(n, count)
+    return sorted({1 + round(i * (count - 1) / max(1, n - 1)) for i in range(n)})
+
+
+def table_of(said: Said) -> Any:
+    """The rows of a table and its digest: what has to be the same whatever happened."""
+    return said.data["digest"], said.data["rows"]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A run that nothing happened to."""
+
+    folder: Path
+    table: Any
+
+
+def undisturbed(cases: int) -> Undisturbed:
+    """The run of so many cases as it should end, made once for all faults: copy it before you change it."""
+    if cases not in _FOUND:
+        place = Path(tempfile.mkdtemp(prefix="faults-"))
+        atexit.register(shutil.rmtree, place, ignore_errors=True)
+        folder = make_light(place / "run", cases)
+        said = go_on(folder, "--workers", "2")
+        assert said.code == 0, said.err
+        _FOUND[cases] = Undisturbed(folder, table_of(said))
+    return _FOUND[cases]
+
+
+_FOUND: dict[int, Undisturbed] = {}
+
+
+def events(folder: Path) -> list[dict[str, Any]]:
+    """Whole lines of the event logs of all runners."""
+    found = []
+    for log in (folder / "events.jsonl", *sorted((folder / "events").glob("*.jsonl"))):
+        with contextlib.suppress(FileNotFoundError):
+            for line in log.read_text(errors="replace").splitlines():
+                with contextlib.suppress(ValueError):
+                    found.append(json.loads(line))
+    return found
+
+
+def made_twice(folder: Path) -> list[str]:
+    """Keys of jobs that were reported as made more than once."""
+    made = [e["key"] for e in events(folder) if e.get("event") == "made"]
+    return sorted({key for key in made if made.count(key) > 1})
+
+
+def finished(folder: Path) -> set[str]:
+    return {p.parent.name for p in (folder / "artefacts").glob("[!.]*/meta.json")}
+
+
+def children(pid: int) -> list[int]:
+    """Processes started by a process, as the kernel lists them."""
+    with contextlib.suppress(OSError):
+        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    return []
+
+
+def kill(pid: int) -> bool:
+    """SIGKILL; false when the process was gone already."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False

@@ -1,0 +1,166 @@
+"""What must be equal everywhere, and what must not: keys, formats, n in every cell."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from fastvmt.model import Case, Job, MethodSpec, Setting
+from fastvmt.store import Store
+from faults.fault import ROOT, Figure, fault, tests
+from faults.runs import undisturbed
+
+MADE = """
+import json, sys
+from fastvmt.model import Case, Job, MethodSpec, Setting
+for line in sys.stdin:
+    m, c, s, seed = json.loads(line)
+    job = Job.make(MethodSpec.model_validate(m), Case.model_validate(c), seed, Setting.model_validate(s))
+    print(job.key)
+"""
+
+
+def _random_job(rng: random.Random) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], int]:
+    """Facts of one job as plain data, of any texts and numbers."""
+    from fake_runs import make_cases, make_setting
+
+    text = lambda: "".join(rng.choices("abc éß漢字🙂\"'\\\\\\n{}[]:,\\u202e", k=rng.randint(0, 40)))  # noqa: E731
+    number = lambda: rng.choice([rng.random(), rng.randint(-9, 9), 10.0 ** rng.randint(-30, 30), 0.1 + 0.2])  # noqa: E731
+    case = make_cases(1)[0].model_dump(mode="json") | {
+        "prompt": text(),
+        "caption": text(),
+        "negative": rng.choice([None, text()]),
+    }
+    setting = make_setting().model_dump(mode="json") | {"negative": text(), "guidance": float(number())}
+    params = {text() or "p": rng.choice([number(), text(), None, True, [number(), {"b": 1, "a": number()}]]) for _ in range(4)}
+    return {"label": text(), "method": "m", "version": 1, "params": params}, case, setting, rng.randrange(1 << 31)
+
+
+def _shuffled(value: Any, rng: random.Random) -> Any:
+    """The same plain data with every dictionary in another order."""
+    if isinstance(value, dict):
+        names = list(value)
+        rng.shuffle(names)
+        return {k: _shuffled(value[k], rng) for k in names}
+    return [_shuffled(v, rng) for v in value] if isinstance(value, list) else value
+
+
+def _pythons() -> list[str]:
+    """Interpreters that can import the package: ours, and others of the same machine where their libraries are there too."""
+    own = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    others = [p for v in ("3.11", "3.12", "3.13") if f"python{v}" != own and (p := shutil.which(f"python{v}"))]
+    can = [p for p in others if subprocess.run([p, "-c", "import pydantic, numpy"], capture_output=True).returncode == 0]
+    return [sys.executable, *can]
+
+
+@fault("keys of random jobs in other processes, orders, hash seeds, folders and Pythons", promise=3, sample=60, whole=500)
+def same_keys(n: int, place: Path) -> Figure:
+    rng, figure = random.Random(9), Figure()
+    jobs = [_random_job(rng) for _ in range(n)]
+    keys = [_key(*job) for job in jobs]
+    for python in _pythons():
+        for seed in ("0", "1", "random"):
+            lines = "".join(json.dumps(_shuffled(list(job), rng)) + "\n" for job in jobs)
+            env = os.environ | {
+                "PYTHONHASHSEED": seed,
+                "PYTHONPATH": str(ROOT) if python != sys.executable else "",
+                "LC_ALL": "C",
+            }
+            done = subprocess.run([python, "-c", MADE], input=lines, capture_output=True, text=True, cwd=place, env=env)
+            found = done.stdout.split()
+            for i, key in enumerate(keys):
+                figure.count(i < len(found) and found[i] == key, f"{python} seed {seed}: another key {done.stderr[-200:]}")
+    figure.note = f"Pythons: {len(_pythons())}"
+    return figure
+
+
+def _key(method: dict[str, Any], case: dict[str, Any], setting: dict[str, Any], seed: int) -> str:
+    return Job.make(MethodSpec.model_validate(method), Case.model_validate(case), seed, Setting.model_validate(setting)).key
+
+
+CHANGES: tuple[tuple[int, str, Callable[[Any], Any]], ...] = (
+    (0, "method", lambda v: v + "x"), (0, "version", lambda v: v + 1), (0, "params", lambda v: v | {"new": 1}),
+    (1, "prompt", lambda v: v + "x"), (1, "caption", lambda v: v + "x"), (1, "negative", lambda v: (v or "") + "x"),
+    (1, "reference", lambda v: v | {"frames_digest": "0" * 64}), (2, "weights_digest", lambda v: "0" * 64),
+    (2, "width", lambda v: v + 8), (2, "height", lambda v: v + 8), (2, "frames", lambda v: v + 4), (2, "steps", lambda v: v + 1),
+    (2, "guidance", lambda v: v * 1.0000001 + 1e-40), (2, "sigmas", lambda v: [*v[:-1], 1e-9]), (2, "dtype", lambda v: "bfloat16"),
+    (2, "negative", lambda v: v + "x"), (3, "", lambda v: v + 1),
+)  # fmt: skip
+
+
+@fault("one thing changed in a random job: another key", promise=3, sample=170, whole=5_000)
+def other_keys(n: int, place: Path) -> Figure:
+    rng, figure = random.Random(10), Figure()
+    for i in range(n):
+        job = list(_random_job(rng))
+        before = _key(*job)  # type: ignore[arg-type]
+        part, name, change = CHANGES[i % len(CHANGES)]
+        job[part] = job[part] | {name: change(job[part][name])} if name else change(job[part])  # type: ignore[operator,index,call-overload]
+        figure.count(_key(*job) != before, f"{name or 'seed'} changed, the key did not")  # type: ignore[arg-type]
+    return figure
+
+
+@fault("one byte of a weight or config file changed: another digest, another key", promise=3, sample=10, whole=100)
+def changed_weights(n: int, place: Path) -> Figure:
+    """A flip in each file of ``tiny`` in turn, its size kept and its time of change as the file system sets it."""
+    from fastvmt import card as cards
+
+    figure, rng = Figure(), random.Random(11)
+    folder = shutil.copytree(ROOT / "fastvmt" / "tiny" / "weights", place / "weights")
+    files = sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json") and p.is_file())
+    before = cards.weights_digest(cards.load(str(folder)))
+    for i in range(n):
+        file = files[i % len(files)]
+        raw = file.read_bytes()
+        at = rng.randrange(len(raw))
+        card = cards.load(str(folder))
+        file.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1 :])
+        figure.count(cards.weights_digest(card) != before, f"{file.name} byte {at}: the same digest")
+        file.write_bytes(raw)
+    return figure
+
+
+tests("interrupted_tiny", "with a real backbone: 25 kills, each class of failure, Ctrl-C", 1,
+      ["tests/test_run.py::test_kill_9_at_random_moments_resumes_to_the_same_table",
+       "tests/test_run.py::test_whatever_a_method_does_becomes_a_record_and_the_run_goes_on",
+       "tests/test_run.py::test_ctrl_c_keeps_what_is_done_and_exits_130"])  # fmt: skip
+
+
+@fault("every number of a table followed back to its video, job, case, weights and device", promise=4, sample=1, whole=1)
+def traced(n: int, place: Path) -> Figure:
+    """From each row of the tidy frame, by the keys in it alone."""
+    from fastvmt.reports.tidy import gather
+
+    folder, figure = undisturbed(6).folder, Figure()
+    tidy, store = gather([folder]), Store.open(folder)
+    jobs, records = {j.key: j for j in store.config().jobs()}, list(store.records().values())
+    for row in tidy.frame.to_dict("records"):
+        job = jobs.get(row["job"])
+        artefact = store.artefact(job, verify=True) if job else None
+        if job is None or artefact is None:
+            figure.count(False, f"{row['job']}: no such job or video")
+            continue
+        own = [r for r in records if r.job_key == job.key and r.metric == row["metric"]]
+        case = next(c for c in store.config().suite.cases if c.id == job.case_id)
+        whole = artefact.frames_digest == row["frames_digest"] and artefact.device == row["device"] and artefact.software
+        known = case.digest() == job.case_digest and store.config().setting.weights_digest
+        cost = row["metric"] not in tidy.metrics  # seconds and bytes are the video's own facts, and have no records
+        recorded = cost or (len(own) == 1 and own[0].value == row["value"])
+        figure.count(bool(recorded and whole and known), f"{row['job']} {row['metric']}: lost its way")
+    return figure
+
+
+tests("trace", "from a cell of a table to its records, videos, case and setting", 4,
+      ["tests/test_tables.py", "tests/test_published.py"])  # fmt: skip
+tests("metric_raises", "a metric that fails on some clips, undefined numbers, missing videos: n in every cell", 5,
+      ["tests/test_tables.py", "tests/test_run.py::test_a_metric_that_fails_on_some_clips_shows_n"])  # fmt: skip
+tests("gate_errors", "the gate's own error rates, and nothing to compare", 5,
+      ["tests/test_gate_rule.py", "tests/test_gate.py"])  # fmt: skip
+tests("datasets_beside", "Hugging Face datasets beside our wheel, installed and removed", 6, ["tests/test_layout.py"])

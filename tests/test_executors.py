@@ -1,0 +1,334 @@
+"""The same table wherever the work is done; a lost actor, node, task or driver costs what was in work and no more."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import ENV, Said, bench, command
+from quick_runs import events, make_quick, quick, times
+from test_work import gone, wait_for
+
+from fastvmt import executors
+from fastvmt.errors import SpecError
+from fastvmt.executors.on_slurm import minutes
+from fastvmt.model import Job
+from fastvmt.runner import Options
+from fastvmt.store import Store
+from fastvmt.tasks import Tasks
+
+HERE = Path(__file__).parent
+OWN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
+       "RAY_raylet_start_wait_time_s": "180"}  # fmt: skip
+
+
+class Nodes:
+    """A two-node Ray cluster in a process of its own."""
+
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, str(HERE / "ray_nodes.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL, text=True, env=ENV | OWN,
+        )  # fmt: skip
+        self.address = self.line()
+
+    def line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().strip()
+
+    def kill_one(self) -> None:
+        assert self.process.stdin
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        assert self.line() == "killed"
+
+    def close(self) -> None:
+        self.process.communicate(timeout=60)
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    found = Nodes()
+    yield found
+    found.close()
+
+
+def resume(run: Path, *more: str) -> subprocess.Popen[str]:
+    argv = command("resume", run, "--no-reuse", "--json", *more)
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV | OWN)
+
+
+def said(process: subprocess.Popen[str]) -> Said:
+    out, err = process.communicate(timeout=240)
+    assert "Traceback" not in err, err
+    return Said(process.returncode, out, err)
+
+
+def workers_of(run: Path) -> dict[int, int]:
+    """Worker processes of a run folder, each with its parent."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            argv = (path / "cmdline").read_bytes().split(b"\0")
+            if b"fastvmt.worker" in argv and str(run.resolve()).encode() in argv:
+                fields = (path / "stat").read_text().rpartition(")")[2].split()
+                if fields[0] not in "ZX":
+                    found[int(path.name)] = int(fields[1])
+    return found
+
+
+def digest_of(outcome: Said) -> Any:
+    assert outcome.code == 0, outcome.err
+    return outcome.data["digest"], outcome.data["rows"]
+
+
+def test_the_same_table_from_every_executor(xs: Path, tmp_path: Path) -> None:
+    """Real videos of the random Wan: one worker here, two in a Ray cluster of our own, one as a task."""
+    argv = ["run", "--backbone", str(xs), "--suite", "shapes", "--limit", "2", "--methods", "fastvmt", "--threads", "1",
+            "--metrics", "motion_fidelity", "--no-reuse", "--json"]  # fmt: skip
+    here = bench(*argv, "--out", tmp_path / "local")
+    ray = bench(*argv, "--out", tmp_path / "ray", "--executor", "ray", "--workers", "2")
+    slurm = bench(*argv, "--out", tmp_path / "slurm", "--executor", "slurm", "--slurm", "cluster=debug")
+    assert digest_of(ray) == digest_of(here) == digest_of(slurm)
+    assert ray.data["outcome"] == here.data["outcome"] == slurm.data["outcome"]
+    for name in ("ray", "slurm"):
+        assert not list((tmp_path / name).rglob("*.pkl")) or name == "slurm"
+        assert len(times(tmp_path / name, "made")) == 6
+
+
+# --- ray -----------------------------------------------------------------------------------------------------------------
+
+
+def waiting(place: Path, address: str, cases: int = 2) -> tuple[Path, Path, subprocess.Popen[str]]:
+    """A run on two nodes whose jobs are all in work and wait for a gate."""
+    gate = place / "open"
+    run = make_quick(place / "run", cases, [quick(do="wait", mark=str(gate))])
+    driver = resume(run, "--executor", "ray", "--address", address)
+    wait_for(lambda: len(times(run, "generating")) == 2 and len(workers_of(run)) == 2, 120)
+    return run, gate, driver
+
+
+def test_killing_an_actor_costs_what_it_had_in_work(tmp_path: Path, nodes: Nodes) -> None:
+    run, gate, driver = waiting(tmp_path, nodes.address, cases=3)
+    worker, actor = next(iter(workers_of(run).items()))
+    os.kill(actor, signal.SIGKILL)
+    wait_for(lambda: gone(worker))  # no worker outlives its actor
+    gate.touch()
+    outcome = said(driver)
+    assert outcome.code == 0 and outcome.data["rows"][0]["made"] == 3
+    assert len(events(run, "crashed")) == 1 and sorted(times(run, "generating").values()) == [1, 1, 2]
+    assert set(times(run, "made").values()) == {1}
+
+
+def test_killing_a_worker_in_its_actor_is_a_crash_like_any(tmp_path: Path, nodes: Nodes) -> None:
+    run = make_quick(tmp_path / "run", 2, [quick(do="segfault", mark=str(tmp_path / "once"))])
+    outcome = said(resume(run, "--executor", "ray", "--address", nodes.address, "--workers", "1"))
+    assert outcome.code == 0 and [e["how"] for e in events(run, "crashed")] == ["signal SIGSEGV"]
+
+
+def test_a_hang_in_an_actor_ends_with_its_grandchild(tmp_path: Path, nodes: Nodes) -> None:
+    mark = tmp_path / "grandchild"
+    run = make_quick(tmp_path / "run", 1, [quick(do="hang", mark=str(mark))])
+    outcome = said(resume(run, "--executor", "ray", "--address", nodes.address, "--workers", "1", "--timeout", "1"))
+    assert outcome.code == 3 and outcome.data["rows"][0]["failed"] == {"timeout": 1}
+    wait_for(lambda: gone(int(mark.read_text())) and not workers_of(run))
+
+
+def test_killing_the_driver_ends_its_workers_and_the_same_command_goes_on(tmp_path: Path, nodes: Nodes) -> None:
+    run, gate, driver = waiting(tmp_path, nodes.address)
+    driver.kill()
+    driver.communicate()
+    wait_for(lambda: not workers_of(run), 120)
+    gate.touch()
+    again = said(resume(run, "--executor", "ray", "--address", nodes.address))
+    here = bench("resume", make_quick(tmp_path / "here", 2, [quick(do="wait", mark=str(gate))]), "--no-reuse", "--json")
+    assert digest_of(again) == digest_of(here)
+
+
+def test_killing_a_node_moves_its_job_to_the_other(tmp_path: Path) -> None:
+    nodes = Nodes()
+    run, gate, driver = waiting(tmp_path, nodes.address)
+    nodes.kill_one()
+    wait_for(lambda: events(run, "crashed"), 120)
+    gate.touch()
+    outcome = said(driver)
+    assert outcome.code == 0 and outcome.data["rows"][0]["made"] == 2 and len(events(run, "crashed")) == 1
+    nodes.close()
+
+
+# --- slurm ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_preempted_task_comes_back(tmp_path: Path) -> None:
+    gate = tmp_path / "open"
+    run = make_quick(tmp_path / "run", 2, [quick(do="wait", mark=str(gate))])
+    driver = resume(run, "--executor", "slurm", "--slurm", "cluster=local")
+    wait_for(lambda: len(workers_of(run)) == 1 and events(run, "generating"), 120)
+    worker, task = next(iter(workers_of(run).items()))
+    os.kill(task, signal.SIGUSR2)  # as submitit asks SLURM to warn
+    wait_for(lambda: gone(worker) and workers_of(run), 120)
+    gate.touch()
+    outcome = said(driver)
+    assert outcome.code == 0 and outcome.data["rows"][0]["made"] == 2
+    assert sorted(times(run, "generating").values()) == [1, 2] and set(times(run, "made").values()) == {1}
+
+
+def test_a_killed_task_is_replaced_while_work_gets_done(tmp_path: Path) -> None:
+    gate = tmp_path / "open"
+    run = make_quick(tmp_path / "run", 1, [quick(), quick("quick:waits", do="wait", mark=str(gate))])
+    driver = resume(run, "--executor", "slurm", "--slurm", "cluster=local")
+    wait_for(lambda: len(times(run, "done")) == 1 and len(times(run, "generating")) == 2, 120)
+    os.kill(next(iter(workers_of(run).values())), signal.SIGKILL)
+    gate.touch()
+    outcome = said(driver)
+    assert outcome.code == 0 and [r["made"] for r in outcome.data["rows"]] == [1, 1]
+
+
+def test_tasks_that_only_die_are_an_error_with_their_last_words(tmp_path: Path) -> None:
+    plugin = tmp_path / "dies.py"
+    plugin.write_text(
+        "import os, sys\nfrom fastvmt.method import Method\nclass Other(Method):\n    id = 'other'\nMETHODS = {'other': Other}\n"
+        "if 'submitit' in sys.modules:\n    print('no luck today', file=sys.stderr, flush=True)\n    os._exit(9)\n"
+    )
+    run = make_quick(tmp_path / "run", 1)
+    config = Store.open(run).config()
+    (run / "config.json").write_text(config.model_copy(update={"plugins": (*config.plugins, str(plugin))}).model_dump_json())
+    outcome = said(resume(run, "--executor", "slurm", "--slurm", "cluster=local"))
+    assert outcome.code == 2 and "1 jobs left and none done: " in outcome.err
+    assert "no luck today" in "".join(p.read_text() for p in (run / "slurm").glob("*.err"))
+
+
+@pytest.fixture
+def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine with SLURM's programs on its path, and their queue."""
+    for name in ("sbatch", "srun", "sacct", "scontrol", "scancel"):
+        path = tmp_path / "bin" / name
+        path.parent.mkdir(exist_ok=True)
+        path.symlink_to(HERE / "fake_slurm.py")
+    (HERE / "fake_slurm.py").chmod(0o755)
+    (tmp_path / "queue").mkdir()
+    monkeypatch.setitem(ENV, "PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setitem(ENV, "FAKE_SLURM", str(tmp_path / "queue"))
+    return tmp_path / "queue"
+
+
+def test_an_array_of_slurm_tasks_with_a_preemption_and_a_driver_that_left(tmp_path: Path, slurm: Path) -> None:
+    gate = tmp_path / "open"
+    run = make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))])
+    more = (
+        "--executor",
+        "slurm",
+        "--workers",
+        "2",
+        "--slurm",
+        "partition=gpu",
+        "--slurm",
+        "time=1:30:00",
+        "--slurm",
+        "licenses=a",
+    )
+    left = said(resume(run, *more, "--no-wait"))
+    assert left.code == 0 and "--executor slurm" in left.err and left.data["outcome"]["made"] == 0
+    script = (slurm / "100.script").read_text()
+    assert "--array=0-1%2" in script and "--partition=gpu" in script and "--time=90" in script and "--licenses=a" in script
+    wait_for(lambda: len(workers_of(run)) == 2 and len(times(run, "generating")) == 2, 120)
+    driver = resume(run, *more)
+    worker, task = next(iter(workers_of(run).items()))
+    os.kill(task, signal.SIGUSR2)
+    wait_for(lambda: gone(worker) and len(workers_of(run)) == 2, 120)
+    gate.touch()
+    outcome = said(driver)
+    assert outcome.code == 0 and outcome.data["rows"][0]["made"] == 4
+    assert len(list(slurm.glob("*.script"))) == 1 and (slurm / "requeued").read_text().startswith("100_")
+    assert set(times(run, "made").values()) == {1} and sorted(times(run, "generating").values()) == [1, 1, 1, 2]
+
+
+# --- words ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "library"), [("ray", "ray"), ("slurm", "submitit")])
+def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: str, library: str) -> None:
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(SpecError, match=rf"needs {library}, .*pip install 'fastvmt-bench\[{name}\]'"):
+        executors.check(Options(executor=name))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["--executor", "dask"], "use one of local, ray, slurm"), (["--address", "auto"], "belongs to --executor ray"),
+        (["--slurm", "partition=x"], "belong to --executor slurm"), (["--executor", "slurm", "--slurm", "gpu"], "KEY=VALUE"),
+        (["--executor", "slurm", "--slurm", "time=soon"], "H:M:S"), (["--no-wait"], "belong to --executor slurm"),
+        (["--executor", "slurm", "--slurm", "cluster=moon"], "use slurm, or local or debug"),
+        (["--executor", "slurm"], "cluster=local"), (["--workers", "-1"], "at least 1"),
+    ],
+)  # fmt: skip
+def test_wrong_words_are_refused(tmp_path: Path, more: list[str], words: str) -> None:
+    outcome = bench("resume", make_quick(tmp_path / "run", 1), *more)
+    assert outcome.code == 2 and words in outcome.err and len(outcome.err.splitlines()) == 1
+
+
+def test_times_as_sbatch_takes_them() -> None:
+    given = {"90": 90, "0:30": 1, "1:30:00": 90, "2-12": 3600, "1-0:30": 1470, "0": 1}
+    assert {text: minutes(text) for text in given} == given
+
+
+def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastvmt.executors.local.visible_gpus", lambda: ["3", "GPU-7"])
+    gate = tmp_path / "open"
+    store = Store.open(make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))], device="cuda"))
+    from threading import Thread
+
+    from fastvmt.runner import Runner
+
+    runner = Runner(store, store.config(), Options(style="none"))
+    helper = Thread(target=lambda: (wait_for(lambda: len(times(store.root, "generating")) == 2), gate.touch()))
+    helper.start()
+    assert runner.run().made == 4
+    helper.join()
+    found = [a.log for j in store.config().jobs() if (a := store.artefact(j))]
+    assert {a["gpu"] for a in found} == {"3", "GPU-7"} and len({a["pid"] for a in found}) == 2
+
+
+# --- order ---------------------------------------------------------------------------------------------------------------
+
+
+def jobs(n: int) -> list[Job]:
+    return [Job(key=f"k{i}", method=quick(), case_id="c", case_digest="d", seed=i) for i in range(n)]
+
+
+def test_preparations_come_first_and_other_jobs_go_on_meanwhile() -> None:
+    a, b, c, d = jobs(4)
+    tasks = Tasks([(j, None) for j in (a, b, c, d)], 4, ("m",), needs=lambda j: "p" if j in (a, c) else None)
+    first, second, third = tasks.take(), tasks.take(), tasks.take()
+    assert first and second and third
+    assert [(t.kind, t.job) for t in (first, second, third)] == [("prepare", a), ("generate", b), ("generate", d)]
+    assert tasks.take() is None and len(tasks) == 2
+    tasks.over(first)
+    tasks.is_prepared("p")
+    assert [t.job for t in (tasks.take(), tasks.take()) if t] == [a, c] and not len(tasks)
+
+
+def test_nothing_is_scored_beside_a_timing() -> None:
+    a, b, c = jobs(3)
+    tasks = Tasks([(a, ("m",)), (b, None), (c, None)], 3, ("m",), timing=True)
+    one, two = tasks.take(), tasks.take()
+    assert one and two and (one.job, two.job) == (b, c)
+    tasks.over(one)
+    tasks.score_later(one)
+    assert tasks.take() is None and len(tasks) == 2  # the other one is still in work
+    tasks.over(two)
+    tasks.score_later(two)
+    assert [(t.kind, t.job) for t in (tasks.take(), tasks.take(), tasks.take()) if t] == [
+        ("score", a),
+        ("score", b),
+        ("score", c),
+    ]

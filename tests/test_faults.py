@@ -1,0 +1,36 @@
+"""A sample of the fault list, each with the figure that the whole list has to reach: all of its tries."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from faults import FAULTS, Impossible
+from faults.fault import NODES, ROOT
+
+
+@pytest.mark.parametrize("name", [f.name for f in FAULTS.values() if f.sample])
+def test_fault(name: str, tmp_path: Path) -> None:
+    try:
+        figure = FAULTS[name].run(FAULTS[name].sample, tmp_path)
+    except Impossible as why:
+        pytest.skip(str(why))
+    assert figure.good, f"{figure.reached} of {figure.tried}: {'; '.join(figure.missed[:3])}"
+
+
+def test_every_promise_names_its_faults_and_every_fault_its_promise() -> None:
+    """docs/promises.md is the list in words: none missing, none that does not exist, each under its promise."""
+    page = (ROOT / "docs" / "promises.md").read_text().split("## Figures")[0]
+    found = {}
+    for chapter in page.split("\n## ")[1:]:
+        listed = chapter.split("Faults:")[1].split("\n\n")[0]
+        found |= {name: int(chapter.split(".")[0]) for name in re.findall(r"`(\w+)`", listed)}
+    assert found == {f.name: f.promise for f in FAULTS.values()}
+
+
+def test_tests_named_by_the_list_exist() -> None:
+    """A fault that is left to other tests counts only while they are there."""
+    for node in NODES:
+        file, _, name = node.partition("::")
+        assert (ROOT / file).is_file() and f"def {name}" in (ROOT / file).read_text(), node

@@ -1,0 +1,111 @@
+"""What every registered method has to hold, on the random Wan; and that the checks notice a method that does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from fastvmt.methods.controls import NoTransfer, SDEdit
+
+from fastvmt import registry
+from fastvmt.method import Context, Method, Params
+from fastvmt.testing import CHECKS, Trial, check_method, small
+
+METHODS = [name for name in registry.methods.names() if not registry.methods.get(name).toy]
+FORMS: dict[str, tuple[dict[str, Any], ...]] = {
+    "ditflow": ({}, {k: v for k, v in registry.methods.get("ditflow").variants["fork-motionclone"].items() if k != "begin"}),
+    "fastvmt": ({"window": 3},),
+    "moft": ({}, {"updater": "sgd", "step": 5.0}),
+    "smm": ({"begin": "low_frequency"}, {"begin": "noise", "restart": True}),
+}
+"""Parameters beside the quick ones: forms with other code behind them."""
+CASES = [(name, form) for name in METHODS for form in FORMS.get(name, ({},))]
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize(("name", "form"), CASES, ids=lambda value: str(value)[:40])
+def test_every_method(check: str, name: str, form: dict[str, Any], backbone: Any) -> None:
+    cls = registry.methods.get(name)
+    CHECKS[check](Trial(cls, backbone, small(cls, form)))
+
+
+def test_sdedit_from_pure_noise_is_no_transfer(backbone: Any) -> None:
+    plain, noise = Trial(NoTransfer, backbone), Trial(SDEdit, backbone, {"sigma": 1.0})
+    assert torch.equal(plain.video(), noise.video())
+    assert not torch.equal(plain.video(), Trial(SDEdit, backbone, {"sigma": 0.9}).video())
+
+
+# --- methods that break one rule each ---------------------------------------------------------------------------------
+
+
+class Own(Method):
+    """A plug-in that breaks nothing."""
+
+    id = "own"
+
+    def adjust(self, ctx: Context, i: int, x: torch.Tensor) -> torch.Tensor:
+        return x + 0.01
+
+
+class WrongCost(Own):
+    def steer(self, ctx: Context, i: int, x: torch.Tensor) -> torch.Tensor:
+        return 0 * ctx.backbone.velocity(x, 0.5, ctx.texts["null"])
+
+
+class Unseeded(Own):
+    def adjust(self, ctx: Context, i: int, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.randn(x.shape, generator=torch.Generator().manual_seed(torch.seed() % 2**31))
+
+
+class LeavesAHook(Own):
+    def fit(self, ctx: Context) -> None:
+        ctx.backbone.transformer.blocks[0].register_forward_hook(lambda *_: None)
+
+
+class Keeps(Own):
+    kept: list[torch.Tensor] = []
+
+    def fit(self, ctx: Context) -> None:
+        self.kept.append(ctx.noise.clone())
+
+
+class Overshoots(Own):
+    @classmethod
+    def reach(cls, params: Params, shape: Any) -> float:
+        return 0.03
+
+
+class NotItsFloor(Own):
+    def loss(self, ctx: Context, i: int, x: torch.Tensor, level: float | None = None) -> torch.Tensor:
+        return -(x - ctx.reference()).square().mean()
+
+    def mirror(self, ctx: Context, i: int) -> tuple[torch.Tensor, float, str]:
+        return ctx.reference(), 0.0, "null"
+
+
+class NoGradient(Own):
+    def loss(self, ctx: Context, i: int, x: torch.Tensor, level: float | None = None) -> torch.Tensor:
+        return (x * 0).sum()
+
+
+@pytest.fixture
+def plugin_wan(xs: Path) -> Path:
+    return xs
+
+
+def test_a_plug_ins_author_can_call_them(plugin_wan: Path) -> None:
+    check_method(Own, plugin_wan)
+
+
+@pytest.mark.parametrize(
+    ("cls", "words"),
+    [
+        (WrongCost, "by formula"), (Unseeded, "same seed"), (LeavesAHook, "left hooks"), (Keeps, "after 20"),
+        (Overshoots, "rates allow"), (NotItsFloor, "another clip has loss"), (NoGradient, "gradient is zero"),
+    ],
+)  # fmt: skip
+def test_a_broken_rule_is_named(cls: type[Method], words: str, plugin_wan: Path) -> None:
+    with pytest.raises(AssertionError, match=words):
+        check_method(cls, plugin_wan)

@@ -1,0 +1,163 @@
+"""Claims on jobs: one winner, the dead and the silent lose theirs, the living never do."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from fastvmt.leases import Leases, _identity
+
+
+class Clock:
+    """An observer's monotonic time, turned by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def lease(root: Path, clock: Clock | None = None) -> Leases:
+    found = Leases(root, silence=30.0, clock=clock or Clock())
+    found.start()
+    return found
+
+
+def foreign(root: Path, token: str = "f" * 16, beat: int = 0) -> None:
+    """A holder on another machine."""
+    (root / "leases" / "holders").mkdir(parents=True, exist_ok=True)
+    facts = _identity() | {"host": "elsewhere", "boot": "other"}
+    (root / "leases" / "holders" / token).write_text(json.dumps(facts) + f"\n{beat:012d}\n")
+
+
+def test_a_claim_has_one_holder_until_it_is_given_back(tmp_path: Path) -> None:
+    one, two = lease(tmp_path), lease(tmp_path)
+    assert one.claim("job") and one.claim("job") and not two.claim("job")
+    one.release("job")
+    assert two.claim("job") and not one.claim("job")
+    two.close()
+    one.close()
+    assert [p.name for p in (tmp_path / "leases").rglob("*")] == ["holders"]
+
+
+def test_a_thousand_claims_from_eight_sides_are_won_once_each(tmp_path: Path) -> None:
+    sides, won = [lease(tmp_path) for _ in range(8)], [[] for _ in range(8)]  # type: ignore[var-annotated]
+
+    def go(n: int) -> None:
+        won[n] = [k for k in range(1000) if sides[n].claim(f"job{k}")]
+
+    threads = [threading.Thread(target=go, args=(n,)) for n in range(8)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert sorted(k for w in won for k in w) == list(range(1000))
+
+
+def test_a_holder_killed_on_this_machine_loses_its_claim_at_once(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from fastvmt.leases import Leases\n"
+        "a = Leases(pathlib.Path(sys.argv[1])); a.start(); print(a.claim('job'), flush=True); sys.stdin.read()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout and holder.stdout.readline() == b"True\n"
+        mine = lease(tmp_path)
+        assert not mine.claim("job")
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+    assert mine.claim("job")
+    mine.release("job")
+    assert not list((tmp_path / "leases").glob("job.*"))
+
+
+def test_a_silent_holder_elsewhere_is_given_its_time_by_our_clock_alone(tmp_path: Path) -> None:
+    foreign(tmp_path)
+    (tmp_path / "leases" / "job.0").write_text("f" * 16)
+    os.utime(tmp_path / "leases" / "job.0", (0, 0))  # a file's time proves nothing: its clock is another one
+    os.utime(tmp_path / "leases" / "holders" / ("f" * 16), (0, 0))
+    clock = Clock()
+    mine = lease(tmp_path, clock)
+    assert not mine.claim("job")
+    clock.now += 29
+    assert not mine.claim("job")
+    foreign(tmp_path, beat=1)  # it lives: the wait begins anew
+    clock.now += 2
+    assert not mine.claim("job")
+    clock.now += 29
+    assert not mine.claim("job")
+    clock.now += 2
+    assert mine.claim("job")
+
+
+def test_a_wall_clock_that_steps_back_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign(tmp_path)
+    (tmp_path / "leases" / "job.0").write_text("f" * 16)
+    clock = Clock()
+    mine = lease(tmp_path, clock)
+    assert not mine.claim("job")
+    monkeypatch.setattr("time.time", lambda: -1e9)
+    clock.now += 31
+    assert mine.claim("job")
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 16, b"not a token", b"../../../etc/x", b"f" * 16, b"\xff" * 900])
+def test_torn_and_forged_claims_are_waited_out(tmp_path: Path, content: bytes) -> None:
+    clock = Clock()
+    mine = lease(tmp_path, clock)
+    (tmp_path / "leases" / "job.0").write_bytes(content)
+    assert not mine.claim("job")
+    clock.now += 31
+    assert mine.claim("job")
+
+
+@pytest.mark.parametrize("card", [b"", b"{}", b"[1]\n", b'{"host": 1}\n', b"\0" * 40])
+def test_a_holder_whose_card_says_nothing_is_waited_out(tmp_path: Path, card: bytes) -> None:
+    clock = Clock()
+    mine = lease(tmp_path, clock)
+    (tmp_path / "leases" / "job.0").write_text("a" * 16)
+    (tmp_path / "leases" / "holders" / ("a" * 16)).write_bytes(card)
+    assert not mine.claim("job")
+    clock.now += 31
+    assert mine.claim("job")
+
+
+def test_a_process_id_used_again_is_not_the_holder(tmp_path: Path) -> None:
+    mine = lease(tmp_path)
+    facts = _identity() | {"pid": os.getppid(), "born": "1"}
+    (tmp_path / "leases" / "holders" / ("b" * 16)).write_text(json.dumps(facts) + "\n000000000000\n")
+    (tmp_path / "leases" / "job.0").write_text("b" * 16)
+    assert mine.claim("job")
+
+
+def test_of_two_that_find_a_claim_stale_one_takes_it(tmp_path: Path) -> None:
+    foreign(tmp_path)
+    one, two = Clock(), Clock()
+    first, second = lease(tmp_path, one), lease(tmp_path, two)
+    (tmp_path / "leases" / "job.0").write_text("f" * 16)
+    assert not first.claim("job") and not second.claim("job")
+    one.now += 31
+    two.now += 31
+    assert first.claim("job") and not second.claim("job")
+    two.now += 3600
+    first._beat(1)
+    assert not second.claim("job")  # seen anew
+    first.release("job")
+    assert second.claim("job") and not (tmp_path / "leases" / "job.1").exists()
+
+
+def test_a_new_start_clears_away_the_dead_and_leaves_the_living(tmp_path: Path) -> None:
+    living, mine = lease(tmp_path), lease(tmp_path)
+    assert living.claim("lives")
+    dead = _identity() | {"pid": 2**22 + 1, "born": "7"}
+    (tmp_path / "leases" / "holders" / ("d" * 16)).write_text(json.dumps(dead) + "\n0\n")
+    (tmp_path / "leases" / "left.0").write_text("d" * 16)
+    mine.sweep()
+    assert not mine.lives("d" * 16) and mine.lives(living.token)
+    assert {p.name for p in (tmp_path / "leases").glob("*.*")} == {"lives.0"}
+    assert {p.name for p in (tmp_path / "leases" / "holders").iterdir()} == {living.token, mine.token}

@@ -1,0 +1,111 @@
+"""Parts of the report page: clips as pictures, what methods logged as charts, short names."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastvmt.reports.page import atlas
+from fastvmt.reports.page.charts import Heat, Lines, ticks
+from fastvmt.reports.page.gallery import short_names
+from fastvmt.reports.page.logs import charts
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+# --- clips as pictures ----------------------------------------------------------------------------------------------------
+
+
+@given(st.integers(1, 2000), st.integers(1, 2200), st.integers(1, 2200))
+def test_atlases_hold_every_frame_within_the_limits(frames: int, height: int, width: int) -> None:
+    found = atlas.Layout.of(frames, height, width)
+    assert found.width <= 320 and found.height <= 320 and found.columns * found.rows * found.files >= frames
+    assert found.columns * found.width <= 16_000 and found.rows * found.height <= 16_000
+    assert found.columns * found.rows * (found.files - 1) < frames
+    assert found.columns * found.rows * found.width * found.height <= 1.5 * atlas.LARGEST_AREA
+    assert len(set(found.names("f" * 64))) == found.files
+
+
+def test_an_atlas_gives_every_frame_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(atlas, "LARGEST_AREA", 8 * 8 * 6)
+    clip = np.random.default_rng(0).integers(0, 256, (14, 8, 8, 3), dtype=np.uint8)
+    layout = atlas.Layout.of(14, 8, 8)
+    assert layout.files > 1
+    assert atlas.write_clip(tmp_path, "a" * 64, layout, lambda: clip, tracks=True, still=True)
+    assert not atlas.write_clip(tmp_path, "a" * 64, layout, lambda: clip, tracks=True, still=True)
+    opened = [pixels(tmp_path / n) for n in layout.names("a" * 64)]
+    for n, frame in enumerate(clip):
+        file, inside = divmod(n, layout.columns * layout.rows)
+        row, column = divmod(inside, layout.columns)
+        assert (opened[file][row * 8 : row * 8 + 8, column * 8 : column * 8 + 8] == frame).all()
+    assert pixels(tmp_path / atlas.still_name("a" * 64)).shape == (8, 24, 3)
+
+
+def pixels(path: Path) -> np.ndarray:  # type: ignore[type-arg]
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def test_tracks_follow_what_moves_and_end_where_it_is_lost(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    world = rng.integers(0, 256, (16, 40, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
+    clip = np.stack([world[:64, 60 - 2 * t : 124 - 2 * t] for t in range(6)])
+    found = atlas.paths(clip)
+    assert len(found) == 64 and {len(p) % 2 for p in found} == {0}
+    whole = np.array([p for p in found if len(p) == 12]).reshape(-1, 6, 2) / 10
+    assert len(whole) > 20 and np.abs(np.median(whole[:, -1] - whole[:, 0], 0) - [10, 0]).max() < 0.5
+
+
+# --- what methods logged ----------------------------------------------------------------------------------------------------
+
+
+def test_logs_become_charts_by_their_shape() -> None:
+    log = {
+        "loss": {"10": [3, 2], "2": [5, 4, 3]},
+        "gradients": {"0": {"at": [0, 3, 6], "norm": [4, 2, 1], "cosine": [[1, 0.9, 0.1], [0.9, 1, 0.5], [0.1, 0.5, 1]]}},
+        "centres": {"0": {"reference": {"spread": 1.0}, "video": {"drift": [1, 2]}}, "1": {"reference": {"spread": 2.0}, "video": {"drift": [2, 3]}}},
+        "path": {"step": 0, "sketch": [[1.0]]},
+    }  # fmt: skip
+    found = charts(log)
+    by = {c.title: c for c in found}
+    assert set(by) == {"loss", "cosine of a fresh gradient to the one before", "norm of the gradient", "cosine between gradients",
+                       "centres: reference spread", "centres: video drift"}  # fmt: skip
+    assert isinstance(by["loss"], Lines) and [s.name for s in by["loss"].series] == ["step 2", "step 10"]
+    matrix = by["cosine between gradients"]
+    assert isinstance(matrix, Heat) and [q.level for q in matrix.squares] == [10, 9, 1, 9, 10, 5, 1, 5, 10]
+    assert isinstance(by["norm of the gradient"], Lines) and by["norm of the gradient"].said == "step 0: from 4 to 1"
+
+
+junk = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["0", "1", "at", "norm", "cosine", "x"]) | st.text(max_size=3), inner, max_size=4),
+    max_leaves=20,
+)  # fmt: skip
+
+
+@given(st.dictionaries(st.sampled_from(["loss", "gradients", "centres", "path", "other"]), junk, max_size=5))
+def test_no_log_breaks_a_page(log: dict[str, Any]) -> None:
+    for chart in charts(log):
+        if isinstance(chart, Lines):
+            places = [float(v) for s in chart.series for v in re.findall(r"-?[\d.]+(?:e-?\d+)?", s.path)]
+            assert places and all(-1 <= v <= 500 for v in places)
+
+
+@given(st.floats(-1e12, 1e12), st.floats(-1e12, 1e12))
+def test_ticks_cover_their_range(a: float, b: float) -> None:
+    low, high = sorted((a, b))
+    found = ticks(low, high)
+    slack = 1e-6 * max(1e-300, high - low, abs(low), abs(high))
+    assert found == sorted(found) and 2 <= len(found) <= 12 and found[0] <= low + slack and found[-1] >= high - slack
+
+
+def test_short_names_stay_different() -> None:
+    assert short_names(["time", "m:clip=a", "n:x=1", "n:x=2"]) == {
+        "time": "time",
+        "m:clip=a": "m",
+        "n:x=1": "n:x=1",
+        "n:x=2": "n:x=2",
+    }

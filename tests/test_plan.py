@@ -1,0 +1,169 @@
+"""``bench plan``: what it counts, what it refuses, and that what it offers instead fits."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from helpers import Said, bench
+from safetensors import safe_open
+
+from fastvmt import card as cards
+from fastvmt import memory
+from fastvmt.memory import GIB, need
+from fastvmt.method import Shape
+from fastvmt.model import MethodSpec
+
+GUIDED = MethodSpec(label="g", method="ditflow", version=1, params={"block": 14})
+NONE = MethodSpec(label="n", method="none", version=1, params={})
+
+
+def wan(method: MethodSpec = GUIDED, **changes: Any) -> memory.Need:
+    facts: dict[str, Any] = {"width": 832, "height": 480, "frames": 33, "dtype": "bfloat16", "device": "cuda"} | changes
+    return need(cards.load(facts.pop("backbone", "wan2.1-1.3b")), methods=(method,), **facts)
+
+
+def test_the_parts_are_those_that_can_be_counted() -> None:
+    """Against figures counted on the model's own shapes: weights 2.64 GiB, encoder 10.6, 0.6 GiB of checkpoints for 15 blocks."""
+    found = wan()
+    assert found.transformer / GIB == pytest.approx(2.64, abs=0.01) and found.text_encoder / GIB == pytest.approx(
+        10.6, abs=0.05
+    )
+    inside = found.forward
+    assert (found.guidance - inside - 4 * 4 * 14040 * 1536) / GIB == pytest.approx(0.60, abs=0.01)
+    assert found.stored / GIB == pytest.approx(14, abs=1)
+    assert wan(NONE).guidance == 0 < found.guidance and wan(NONE).expected(1 << 60) < found.expected(1 << 60)
+
+
+def test_what_needs_less_is_said_to_need_less() -> None:
+    base = wan()
+    assert wan(frames=29).least < base.least < wan(frames=81).least < wan(frames=81, backbone="wan2.1-14b").least
+    assert wan(offload=True).least < base.least and wan(offload=True, device="cpu").least == wan(device="cpu").least
+    assert base.least <= base.expected(24 * GIB) <= base.expected(1 << 60)
+    assert base.expected(1 << 60) - base.expected(24 * GIB) > 8 * GIB  # kept where there is room, recomputed where not
+
+
+def test_parameters_are_counted_from_the_files(xs: Path) -> None:
+    card = cards.load(str(xs))
+    with safe_open(next((xs / "vae").glob("*.safetensors")), framework="pt") as file:
+        counted = sum(file.get_tensor(k).numel() for k in file.keys())  # noqa: SIM118 - not a dictionary
+    found = need(card, 32, 32, 17, "float32", (NONE,))
+    assert found.vae == counted * 4 and found.transformer > 0 and found.text_encoder > 0
+
+
+def offers(said: Said) -> dict[str, float]:
+    assert said.code == 2, said.out
+    assert said.err.startswith("bench: One job needs about ") and len(said.err.strip().splitlines()) == 1
+    return {words: float(size) for words, size in re.findall(r"(--[a-z][^()]*?) \(([\d.]+) GiB\)", said.err.split("GiB:")[-1])}
+
+
+@pytest.mark.parametrize(
+    ("gib", "args", "wanted"),
+    [
+        (30, ["wan2.1-1.3b"], None),
+        (14, ["wan2.1-1.3b"], ["--offload"]),
+        (40, ["wan2.1-14b"], ["--offload --frames", "--backbone wan2.1-1.3b"]),
+        (3, ["wan2.1-1.3b"], []),
+    ],
+)
+def test_what_cannot_fit_is_refused_and_what_is_offered_fits(
+    gib: int, args: list[str], wanted: list[str] | None, tmp_path: Path
+) -> None:
+    base = ["plan", "--backbone", *args, "--limit", "1", "--device-memory", str(gib)]
+    said = bench(*base, cwd=tmp_path)
+    if wanted is None:
+        assert said.code == 0, said.err
+        return
+    found = offers(said)
+    assert (
+        len(found) >= len(wanted) and all(any(w in f for f in found) for w in wanted) and all(v <= gib for v in found.values())
+    )
+    assert found or "even one frame needs" in said.err
+    assert "GPU-hours" in said.out and f"of {gib}.0 GiB" in said.out  # the plan itself is shown all the same
+    assert bench(*base, "--force", cwd=tmp_path).code == 0
+    if first := next(iter(found), ""):
+        assert bench(*base, *first.removeprefix("or ").split(), cwd=tmp_path).code == 0
+
+
+def test_hours_wall_time_and_workers(tmp_path: Path) -> None:
+    args = ["plan", "--backbone", "wan2.1-1.3b", "--frames", "33", "--methods", "fastvmt", "--no-controls", "--json",
+            "--device-memory", "80", "--workers"]  # fmt: skip
+    one, eight = (bench(*args, n, cwd=tmp_path).data for n in ("1", "8"))
+    assert one["jobs"] == 8 and one["seconds"] == pytest.approx(8 * 184.18, rel=0.001) and "A100-80GB" in one["seconds_basis"]
+    assert one["wall_seconds"] == pytest.approx(one["seconds"])
+    assert eight["seconds"] == one["seconds"] and eight["wall_seconds"] == pytest.approx(184.18, rel=0.001)
+    assert one["methods"][0]["label"] == "fastvmt" and one["disk_free"] > 0 < one["disk_bytes"]
+
+
+def test_a_cpu_has_no_more_cores_for_more_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastvmt import estimate
+    from fastvmt.estimate import Conditions
+
+    class Config:
+        device, threads = "cpu", 2
+
+    monkeypatch.setattr(estimate.os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
+    assert [estimate._at_once(Config(), Conditions(n)) for n in (1, 2, 8)] == [1, 2, 2]  # type: ignore[arg-type]
+
+
+def test_a_run_that_cannot_fit_does_not_begin(
+    xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Disk and memory of this machine, made small."""
+    from fastvmt import api, estimate
+    from fastvmt.errors import UserError
+    from fastvmt.planning import Request
+
+    request = Request(methods=("none",), backbone=str(xs), limit=1, controls=False, metrics=("time",), threads=1)
+    monkeypatch.setattr(estimate, "device_bytes", lambda device: 100 << 20)
+    with pytest.raises(
+        UserError, match=r"this machine has 0\.1 GiB: even one frame needs .* a larger device is needed\. \(--force"
+    ):
+        api.run(request, tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+    monkeypatch.undo()
+    full = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(estimate.shutil, "disk_usage", lambda path: full)
+    with pytest.raises(UserError, match="are free: give --out on another disk, or fewer clips with --limit"):
+        api.run(request, tmp_path / "r")
+    assert not (tmp_path / "r").exists()
+
+
+def test_workers_share_a_machines_memory(xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastvmt import api, estimate
+    from fastvmt.estimate import Conditions
+    from fastvmt.planning import Request
+
+    request = Request(methods=("none",), backbone=str(xs), limit=1, controls=False, metrics=("time",))
+    monkeypatch.setattr(estimate, "device_bytes", lambda device: 3 * GIB)
+    assert api.plan(request, tmp_path / "r", Conditions(2))[1].problem == ""
+    found = api.plan(request, tmp_path / "r", Conditions(8))[1].problem
+    assert "each of 8 workers has 0.4 GiB" in found and "--workers 1 (3.0 GiB for it alone) would fit" in found
+
+
+def test_the_limit_of_a_group_of_processes_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = memory._number
+    monkeypatch.setattr(memory, "_number", lambda path: 5 * GIB if path.name == "memory.max" else real(path))
+    assert memory.device_bytes("cpu") <= 5 * GIB
+    (tmp_path / "memory.max").write_text("max\n")
+    assert real(tmp_path / "memory.max") == 0
+
+
+def test_shape_is_what_methods_see() -> None:
+    """A trained method's gradient passes every block."""
+    from fastvmt import registry
+
+    class Trains(registry.methods.get("none")):  # type: ignore[misc]
+        trains = True
+
+    registry.methods._scan()
+    registry.methods._found["trains"] = Trains
+    try:
+        spec = MethodSpec(label="t", method="trains", version=1, params={})
+        assert wan(spec).stored > 25 * wan(spec).forward
+        assert isinstance(cards.load("wan2.1-1.3b").shape(832, 480, 33, (1.0, 0.0)), Shape)
+    finally:
+        del registry.methods._found["trains"]

@@ -1,0 +1,200 @@
+"""The user study in headless Chromium: a real rater at the page, opened from disk."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastvmt.reports.study import key as study_key
+from fastvmt.reports.study import make as study
+from study_runs import HOSTILE, LABELS, read, run_folder
+
+from fastvmt.store import Store
+
+
+class Rater:
+    """A page with what it complained about, and what it asked the network for."""
+
+    def __init__(self, browser: Any, folder: Path, **settings: Any) -> None:
+        self.context = browser.new_context(accept_downloads=True, **settings)
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        self.page.on("pageerror", lambda e: self.complaints.append(str(e)))
+        self.page.on("console", lambda m: self.complaints.append(m.text) if m.type in ("error", "warning") else None)
+        self.page.on("dialog", lambda d: (self.complaints.append("dialog"), d.dismiss()))
+        self.page.on("request", lambda r: self.requests.append(r.url))
+        self.page.goto((folder / "index.html").as_uri())
+
+    def start(self, code: str, at: int = 0) -> None:
+        self.page.fill("#code", code)
+        self.page.keyboard.press("Enter")
+        self.ready(at)
+
+    def ready(self, at: int) -> None:
+        self.page.wait_for_selector(f"body[data-ready='{at}']")
+
+    def shown(self) -> list[str]:
+        """Clips by their place on the screen."""
+        return self.page.eval_on_selector_all(".ranks[data-criterion=motion]", "all => all.map(g => g.dataset.clip)")
+
+    def rank(self, criterion: str, clip: str, rank: int) -> None:
+        self.page.click(f".ranks[data-criterion={criterion}][data-clip='{clip}'] button[data-rank='{rank}']")
+
+    def pressed(self, criterion: str) -> dict[str, int]:
+        script = "all => all.map(b => [b.closest('.ranks').dataset.clip, +b.dataset.rank])"
+        return dict(self.page.eval_on_selector_all(f".ranks[data-criterion={criterion}] button[aria-pressed=true]", script))
+
+    def frames(self) -> set[str]:
+        return set(self.page.eval_on_selector_all("canvas", "all => all.map(c => c.dataset.frame)"))
+
+    def title(self) -> str:
+        return self.page.inner_text("#asking-title")
+
+
+def test_a_rater_answers_in_a_browser(browser: Any, tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "r", prompts=HOSTILE[:2], frames=(9, 24, 32))
+    made = study.make(run.root, tmp_path / "q", study.Wish())
+    rater = Rater(browser, made.folder)
+    page = rater.page
+    page.click("text=Start")
+    assert "2 to 32 letters" in page.inner_text("#code-error") and page.is_hidden("#asking")
+    rater.start("Anna-7")
+    wanted = {}
+    for at in range(2):
+        rater.ready(at)
+        assert rater.title() == f"Question {at + 1} of 2"
+        assert page.inner_text("#prompt") in HOSTILE
+        shown = rater.shown()
+        question = next(t for t, q in made.key.questions.items() if set(q.clips) == set(shown))
+        assert page.text_content("#prompt") == made.key.questions[question].prompt
+        wanted[question] = {c: {clip: made.key.methods.index(made.key.questions[question].clips[clip].method) + 1 for clip in shown}
+                            for c in study_key.CRITERIA}  # fmt: skip
+        for criterion, ranks in wanted[question].items():
+            for clip, rank in ranks.items():
+                rater.rank(criterion, clip, rank)
+            assert rater.pressed(criterion) == ranks
+        page.click("#next")
+    with page.expect_download() as waiting:
+        page.click("#download")
+    assert waiting.value.suggested_filename == "answers-anna-7.json"
+    waiting.value.save_as(tmp_path / "answers" / waiting.value.suggested_filename)
+    data = json.loads((tmp_path / "answers" / "answers-anna-7.json").read_text())
+    assert {a["question"]: a["ranks"] for a in data["answers"]} == wanted
+    assert set(data) == {"format", "study", "rater", "answers"} and all(0 < a["seconds"] < 60 for a in data["answers"])
+    result, _ = read(made, tmp_path / "answers")
+    assert [i.value for i in result["overall"].means.values()] == [1, 2, 3]
+    assert rater.complaints == [] and page.evaluate("window.hit") is None
+    assert page.query_selector_all("img, svg") == []
+    assert all(u.startswith((made.folder.as_uri(), "data:", "blob:")) for u in rater.requests)
+    rater.context.close()
+
+
+def test_a_question_must_be_complete_and_ranks_are_given_once(browser: Any, study_made: study.Made) -> None:
+    rater = Rater(browser, study_made.folder, reduced_motion="reduce")
+    rater.start("bob")
+    page, (a, b, c) = rater.page, rater.shown()
+    rater.rank("motion", a, 1)
+    rater.rank("motion", b, 2)
+    rater.rank("motion", a, 2)  # held by b, who takes a's
+    assert rater.pressed("motion") == {a: 2, b: 1}
+    rater.rank("motion", c, 1)  # c had none, so b has none now
+    assert rater.pressed("motion") == {a: 2, c: 1}
+    assert "No ties: video B now has no rank" in page.text_content("#said")
+    rater.rank("motion", c, 1)  # the same again takes it back
+    assert rater.pressed("motion") == {a: 2}
+    page.click("#next")
+    assert rater.title() == "Question 1 of 4"
+    assert page.inner_text("#missing") == (
+        "Still to rank: Motion preservation (2 videos), Generation quality (3 videos), Text alignment (3 videos)."
+    )
+    focus = page.evaluate(
+        "(() => { const g = document.activeElement.closest('.ranks'); return [g.dataset.clip, g.dataset.criterion] })()"
+    )
+    assert focus == [a, "quality"]
+    page.keyboard.press("3")  # ranks by keyboard, in the row that has the focus
+    assert rater.pressed("quality") == {a: 3}
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    assert rater.pressed("quality") == {a: 2}
+    page.reload()
+    rater.start("BOB ")
+    assert rater.shown() == [a, b, c] and rater.pressed("motion") == {a: 2} and rater.pressed("quality") == {a: 2}
+    assert rater.complaints == []
+    rater.context.close()
+
+
+def test_orders_depend_on_the_rater_alone(browser: Any, study_made: study.Made) -> None:
+    orders = set()
+    rater = Rater(browser, study_made.folder, reduced_motion="reduce")
+    for code in ("r1", "r2", "r3", "r4", "r5", "r1"):
+        rater.page.evaluate("localStorage.clear()")
+        rater.page.reload()
+        rater.start(code)
+        orders.add((code, rater.page.text_content("#prompt"), tuple(rater.shown())))
+    assert len(orders) == 5 and len({o[1:] for o in orders}) > 2
+    rater.context.close()
+
+
+def test_clips_play_in_step(browser: Any, tmp_path: Path) -> None:
+    run = run_folder(tmp_path / "r", prompts=("p",), frames=(9, 24, 32))
+    made = study.make(run.root, tmp_path / "q", study.Wish())
+    still = Rater(browser, made.folder, reduced_motion="reduce")
+    still.start("still")
+    assert still.frames() == {"0"} and still.page.inner_text("#play") == "Play"
+    for frame in (3, 8, 0, 5):
+        still.page.fill("#scrub", str(frame))
+        assert still.frames() == {str(frame)} and still.page.inner_text("#frame") == f"{frame + 1} / 9"
+    still.page.evaluate("document.activeElement.blur()")
+    still.page.keyboard.press(".")
+    assert still.frames() == {"6"}
+    still.context.close()
+    moving = Rater(browser, made.folder)
+    moving.start("moving")
+    seen = moving.page.evaluate(
+        """() => new Promise(done => { const seen = []; const look = () => {
+            seen.push([...document.querySelectorAll('canvas')].map(c => c.dataset.frame).join());
+            new Set(seen).size > 4 ? done(seen) : requestAnimationFrame(look) }; look() })"""
+    )
+    assert all(len(set(line.split(","))) == 1 and line.count(",") == len(LABELS) for line in seen)
+    moving.page.keyboard.press(" ")
+    assert moving.page.inner_text("#play") == "Play"
+    moving.context.close()
+
+
+def test_an_incomplete_folder_is_said(browser: Any, study_run: Store, tmp_path: Path) -> None:
+    made = study.make(study_run.root, tmp_path / "q", study.Wish(cases=1))
+    next(made.folder.glob("*.webp")).unlink()
+    rater = Rater(browser, made.folder)
+    rater.page.fill("#code", "carl")
+    rater.page.keyboard.press("Enter")
+    rater.page.wait_for_selector("#missing:not(:empty)")
+    assert "1 video cannot be loaded: the folder of this page is incomplete" in rater.page.inner_text("#missing")
+    rater.page.click("#next")
+    assert rater.title() == "Question 1 of 1"
+    rater.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_and_everything_has_a_name(browser: Any, study_made: study.Made, scheme: str) -> None:
+    rater = Rater(browser, study_made.folder, color_scheme=scheme, reduced_motion="reduce")
+    rater.start("eve")
+    contrasts = rater.page.evaluate(
+        """() => { const rgb = c => c.match(/[\\d.]+/g).map(Number);
+        const light = c => rgb(c).slice(0, 3).map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
+            .reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
+        const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
+            if (rgb(c)[3] !== 0) return c; } return 'rgb(255,255,255)' };
+        return [...document.querySelectorAll('#asking h1, #asking h2, #prompt, .name, dt, dd, .buttons button, .quiet, .primary')]
+            .map(e => { const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x);
+                return (a + .05) / (b + .05) }) }"""
+    )
+    assert len(contrasts) > 30 and min(contrasts) >= 4.5
+    unnamed = rater.page.evaluate(
+        """() => [...document.querySelectorAll('button, input, select, canvas, [role=group]')]
+            .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || (e.labels && e.labels.length))).length"""
+    )
+    assert unnamed == 0
+    rater.context.close()

@@ -1,0 +1,142 @@
+"""Several runners on one folder, in real processes: each job once, whoever dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from helpers import ENV, bench, command
+from quick_runs import events, make_quick, quick, times
+
+from fastvmt.leases import Leases
+from fastvmt.model import Failure
+from fastvmt.store import Store
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The table of twelve quick jobs that one worker did."""
+    said = bench("resume", make_quick(tmp_path_factory.mktemp("alone") / "run", 12), "--json")
+    assert said.code == 0, said.err
+    return str(said.data["digest"])
+
+
+def wait_for(there: object, seconds: float = 60.0) -> None:
+    until = time.monotonic() + seconds
+    while not there():  # type: ignore[operator]
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.02)
+
+
+def test_eight_runners_on_one_folder_do_each_job_once(tmp_path: Path, alone: str) -> None:
+    run = make_quick(tmp_path / "run", 12, [quick(work=0.05)])
+    crew = [subprocess.Popen(command("work", run), stdout=subprocess.PIPE, text=True, env=ENV) for _ in range(7)]
+    driver = bench("resume", run, "--json")
+    assert [c.communicate()[0] and c.returncode for c in crew] == [0] * 7
+    assert driver.code == 0 and driver.data["rows"][0]["made"] == 12
+    assert set(times(run, "generating").values()) == set(times(run, "done").values()) == {1} and len(times(run, "made")) == 12
+    assert len(Store.open(run).records()) == 12
+    again = bench("resume", run, "--json")
+    assert again.data["outcome"] == {"made": 0, "found": 12, "failed": 0, "interrupted": False}
+    assert not [p for p in (run / "leases").rglob("*") if p.is_file()]
+
+
+def test_a_second_driver_is_refused_and_a_helper_is_not(tmp_path: Path) -> None:
+    gate = tmp_path / "open"
+    run = make_quick(tmp_path / "run", 2, [quick(do="wait", mark=str(gate))])
+    driver = subprocess.Popen(command("resume", run), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV)
+    wait_for(lambda: events(run, "generating"))
+    assert bench("resume", run).code == 2
+    helper = subprocess.Popen(
+        command("work", run, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV
+    )
+    wait_for(lambda: len(times(run, "generating")) == 2)  # each has one
+    gate.touch()
+    assert driver.wait(60) == helper.wait(60) == 0
+    assert helper.stdout and json.loads(helper.stdout.read())["outcome"]["failed"] == 0
+    assert set(times(run, "generating").values()) == {1}
+    for process in (driver, helper):
+        process.communicate()
+
+
+def test_a_killed_helper_loses_only_what_it_had_in_work(tmp_path: Path, alone: str) -> None:
+    gate = tmp_path / "open"
+    run = make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))])
+    helper = subprocess.Popen(command("work", run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENV)
+    wait_for(lambda: events(run, "generating"))
+    helper.send_signal(signal.SIGKILL)
+    helper.wait()
+    gate.touch()
+    said = bench("work", run, "--json")
+    assert said.code == 0 and said.data["outcome"]["made"] == 4
+    assert set(times(run, "made").values()) == {1} and sorted(times(run, "generating").values()) == [1, 1, 1, 2]
+
+
+def test_a_job_that_failed_is_not_tried_again_by_the_others_but_by_the_next_start(tmp_path: Path) -> None:
+    run = make_quick(tmp_path / "run", 1, [quick(do="raise"), quick("quick:good")])
+    first, second = bench("work", run, "--json"), bench("work", run, "--json")
+    assert (first.code, second.code) == (3, 3)
+    assert first.data["outcome"]["made"] == 1 and second.data["outcome"] == {
+        "made": 0,
+        "found": 1,
+        "failed": 1,
+        "interrupted": False,
+    }
+    assert set(times(run, "generating").values()) == {1}
+    assert bench("resume", run).code == 3 and sorted(times(run, "generating").values()) == [1, 2]
+    assert len(Store.open(run).failures()) == 1
+
+
+def test_what_a_living_runner_is_making_is_not_cleared_away(tmp_path: Path) -> None:
+    run = make_quick(tmp_path / "run", 1)
+    store, other = Store.open(run), Leases(run)
+    other.start()
+    store.holder = other.token
+    living = store.new_folder()
+    store.holder = "0" * 16
+    dead = store.new_folder()
+    assert bench("resume", run).code == 0
+    assert living.exists() and not dead.exists()
+    other.close()
+
+
+def test_a_hang_ends_with_its_grandchild(tmp_path: Path) -> None:
+    mark = tmp_path / "grandchild"
+    run = make_quick(tmp_path / "run", 1, [quick(do="hang", mark=str(mark))])
+    said = bench("resume", run, "--timeout", "1", "--json")
+    assert said.code == 3 and said.data["rows"][0]["failed"] == {"timeout": 1}
+    wait_for(lambda: gone(int(mark.read_text())))
+
+
+def test_the_end_of_a_killed_runner_is_the_end_of_all_it_started(tmp_path: Path) -> None:
+    mark = tmp_path / "grandchild"
+    run = make_quick(tmp_path / "run", 1, [quick(do="hang", mark=str(mark))])
+    runner = subprocess.Popen(command("resume", run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENV)
+    wait_for(lambda: mark.exists() and mark.read_text())
+    runner.send_signal(signal.SIGKILL)
+    runner.wait()
+    wait_for(lambda: gone(int(mark.read_text())))
+
+
+def gone(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX"
+    except OSError:
+        return True
+
+
+def test_every_writers_log_is_read_and_a_sound_record_outlives_a_failed_one(tmp_path: Path) -> None:
+    store = Store.open(make_quick(tmp_path / "run", 1))
+    store.add(Failure(job_key="a", kind="error", stage="s", message="m"))
+    store.join("other-1")
+    store.add(Failure(job_key="b", kind="error", stage="s", message="m"))
+    with open(store.log("failures"), "ab") as file:
+        file.write(b'{"job_key": "c", "ki')
+    reader = Store.open(store.root)
+    assert set(reader.failures()) == {"a", "b"}
+    assert reader.warnings == [f"failures{os.sep}other-1.jsonl: its last line was torn by a kill; dropped."]
