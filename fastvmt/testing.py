@@ -124,7 +124,9 @@ class Trial:
     def train(self, method: Method, ctx: Context) -> None:
         """What its training leaves, on a clip of noise; nothing for a method that trains none."""
         clip = np.random.default_rng(0).integers(0, 256, (SIZE["frames"], SIZE["height"], SIZE["width"], 3), np.uint8)
-        ctx.prepared = method.prepare(ctx, Workspace(Reference(frames_digest="", source="noise", **SIZE), lambda: clip))
+        width, height, frames = SIZE["width"], SIZE["height"], SIZE["frames"]
+        known = Reference(frames_digest="", source="noise", width=width, height=height, frames=frames)
+        ctx.prepared = method.prepare(ctx, Workspace(known, lambda: clip))
 
     def fitted(self, ctx: Context, **more: Any) -> Method:
         method = self.method(**more)
