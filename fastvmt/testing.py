@@ -31,7 +31,7 @@ from fastvmt.model import Reference
 from fastvmt.prepared import Workspace
 from fastvmt.sigmas import sigma_grid
 
-SIZE = {"width": 32, "height": 32, "frames": 17}
+SIZE: dict[str, Any] = {"width": 32, "height": 32, "frames": 17}
 """Of the checks' videos: 5 latent frames of 4x4 tokens on ``random_wan``."""
 GUIDANCE = 3.0
 JOBS = 20
