@@ -33,12 +33,14 @@ OWN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_U
 class Nodes:
     """A two-node Ray cluster in a process of its own."""
 
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, str(HERE / "ray_nodes.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True, env=ENV | OWN,
-        )  # fmt: skip
+    def __init__(self, place: Path) -> None:
+        with open(place / "said", "w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, str(HERE / "ray_nodes.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                text=True, env=ENV | OWN,
+            )  # fmt: skip
         self.address = self.line()
+        assert self.address, (place / "said").read_text()[-2000:]
 
     def line(self) -> str:
         assert self.process.stdout
@@ -55,8 +57,8 @@ class Nodes:
 
 
 @pytest.fixture(scope="module")
-def nodes() -> Iterator[Nodes]:
-    found = Nodes()
+def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
+    found = Nodes(tmp_path_factory.mktemp("nodes"))
     yield found
     found.close()
 
@@ -154,7 +156,7 @@ def test_killing_the_driver_ends_its_workers_and_the_same_command_goes_on(tmp_pa
 
 
 def test_killing_a_node_moves_its_job_to_the_other(tmp_path: Path) -> None:
-    nodes = Nodes()
+    nodes = Nodes(tmp_path)
     run, gate, driver = waiting(tmp_path, nodes.address)
     nodes.kill_one()
     wait_for(lambda: events(run, "crashed"), 120)
