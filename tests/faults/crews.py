@@ -42,7 +42,7 @@ def _helper(folder: Path) -> subprocess.Popen[str]:
         return subprocess.Popen(command("work", folder), stdout=subprocess.DEVNULL, stderr=said, text=True, env=ENV)
 
 
-@fault("8 runners on one folder, each job done once", promise=1, sample=0, whole=20)
+@fault("8 runners on one folder, each job done once", promise=1, sample=0, whole=12)
 def eight_runners(n: int, place: Path) -> Figure:
     base, figure = undisturbed(CASES), Figure()
     for i in range(n):

@@ -25,9 +25,9 @@ ENDINGS = (0, 2, 3)
 def _writes(who: str, n: int, place: Path) -> Figure:
     base = undisturbed(1)
     counted = count_writes(who)
-    chosen = spread(counted, n)
+    chosen = spread(len(counted), n)
     figure = in_pairs(partial(_one_write, place / f"{at}", f"{who}:full:{at}", base) for at in chosen)
-    figure.note = f"{len(chosen)} of {counted} writes"
+    figure.note = f"{len(chosen)} of {len(counted)} writes"
     return figure
 
 

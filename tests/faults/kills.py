@@ -111,14 +111,11 @@ def _by_stage(who: str, n: int, place: Path) -> Figure:
     """Death at write number 1, 2, ... of one process, before the write or in the middle of it."""
     base = undisturbed(1)
     counted = count_writes(who)
-    chosen = spread(counted, n)
-    tries = [
-        partial(_one_stab, place / f"{action}{at}", f"{who}:{action}:{at}", base)
-        for at in chosen
-        for action in ("kill", "tear")
-    ]
+    chosen = spread(len(counted), n)
+    points = [(action, at) for at in chosen for action in ("kill", "tear") if action == "kill" or counted[at - 1] == "w"]
+    tries = [partial(_one_stab, place / f"{action}{at}", f"{who}:{action}:{at}", base) for action, at in points]
     figure = in_pairs(tries)
-    figure.note = f"{len(chosen)} of {counted} writes, each before and half way"
+    figure.note = f"{len(chosen)} of {len(counted)} writes, before each, and in the middle of those that have one"
     return figure
 
 

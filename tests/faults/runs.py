@@ -102,12 +102,12 @@ def go_on(folder: Path, *more: str, fault: str = "", **how: Any) -> Said:
 
 
 @cache
-def count_writes(who: str) -> int:
-    """Writes that ``runner`` or ``worker`` makes in a run of one case."""
+def count_writes(who: str) -> str:
+    """Writes that ``runner`` or ``worker`` makes in a run of one case, a character each; ``w``: it can be torn."""
     with tempfile.TemporaryDirectory(prefix="faults-") as place:
         folder = make_light(Path(place) / "run", cases=1, plugins=[STAB])
         assert go_on(folder, "--workers", "1", fault=f"{who}:count:0").code == 0
-        return len((Path(place) / f"{who}.count").read_text())
+        return (Path(place) / f"{who}.count").read_text()
 
 
 def spread(count: int, n: int) -> list[int]:
