@@ -2,8 +2,9 @@
 
 One interleaved run over drawn tuning pairs, one method after the other on each pair, so that a slow minute of the machine
 meets all of them. Printed: seconds by stage; paired ratios of the guidance stage and of the whole clip; the decomposition
-(window, reuse, early exit, one factor at a time); and the most that any guidance could gain here, given the backbone's own
-two sampling passes a step.
+(window, reuse, early exit, one factor at a time); the most that any guidance could gain here, given the backbone's own two
+sampling passes a step; and where the window starts to pay: dense against windowed flow on random queries and keys, by
+token grid (``--grids 0`` leaves it out).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import statistics
 import torch
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import make_scene, stream
+from speed import dense_against_window
 
 from fastvmt import card as cards
 from fastvmt import specs
@@ -65,6 +67,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=50)
     parser.add_argument("--runs", type=int, default=3, help="pairs")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--grids", type=int, default=3, help="runs of the window's part; 0 leaves it out")
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     backbone = Backbone(cards.load(args.backbone))
@@ -86,9 +89,15 @@ def main() -> None:
     for label in LABELS[2:]:
         print(f"  {label:<26} {paired(guided[label], guided[FULL]):<22} {paired(clips[label], clips[FULL])}")
     rest = [c - g for c, g in zip(clips[FULL], guided[FULL], strict=True)]
-    print("\nmost that guidance could gain end to end here (a guidance stage of no cost, the backbone's own passes kept):")
+    passes = 2 * args.steps
+    print(
+        f"\nmost that guidance could gain end to end here (no cost of its own, the backbone's {passes} sampling passes kept):"
+    )
     for label in LABELS[3:]:
         print(f"  over {label:<21} {paired(clips[label], rest)}")
+    if args.grids:
+        print("\nwhere the window starts to pay (above 1: windowed is faster):")
+        dense_against_window(args.grids)
 
 
 if __name__ == "__main__":

@@ -122,7 +122,7 @@ def _outline(mask: Mask) -> float:
             continue
         dy, dx = (round(float(a.mean() - b.mean())) for a, b in zip(np.nonzero(after), np.nonzero(before), strict=True))
         values.append(max(_overlap(np.roll(before, (dy + v, dx + u), (0, 1)), after) for v in (-1, 0, 1) for u in (-1, 0, 1)))
-    return float(np.mean(values))
+    return float(np.mean(values)) if values else float("nan")
 
 
 def _overlap(a: Mask, b: Mask) -> float:

@@ -127,3 +127,32 @@ def test_muon_in_float32_does_what_the_librarys_does() -> None:
         assert float((a - b).detach().norm() / (b - first).detach().norm()) < 0.03
     values = torch.linalg.svdvals(orthogonalise(torch.randn(3, 20, 50, generator=generator)))
     assert float(values.min()) > 0.5 and float(values.max()) < 1.5
+
+
+def test_training_weighs_subjects_and_their_rims_and_no_ground() -> None:
+    """The weight must see every subject on every ground, or shapes go untaught; and not the ground, or it is no weight."""
+    from fastvmt.datasets.scene import coverage
+
+    from fastvmt.tiny.export import read_code
+    from fastvmt.tiny.flow import believed_subject
+    from fastvmt.tiny.latents import LinearEncoder
+
+    encode = LinearEncoder(read_code(card.TINY))
+    for n in range(24):
+        scene = random_scene(stream("heldout", n), 1)
+        shown = np.max([c[0] for c in coverage(scene)], 0) > 0.5
+        cells = torch.from_numpy(shown.reshape(16, 4, 16, 4).any((1, 3)))
+        far = torch.nn.functional.max_pool2d(cells[None].float(), 5, 1, 2)[0] == 0
+        belief = believed_subject(encode, encode(torch.from_numpy(draw(scene)).float()[None] / 127.5 - 1))[0, 0]
+        assert float(belief[cells].mean()) > 0.85 and float(belief[far].max()) < 0.1, scene.caption()
+
+
+def test_a_focused_run_draws_hard_shapes_most_often_and_says_so_in_the_caption() -> None:
+    from fastvmt.tiny.data import draw_batch
+
+    video, captions = draw_batch(0, 60, 1, "heldout", favour=True)
+    lone = [(f, c) for f, c in zip(video, captions, strict=True) if " and " not in c]
+    hard = sum(c.split()[2] in ("star", "ring", "cross") for _, c in lone) / len(lone)
+    assert hard > 0.6
+    seen = [judge(((f + 1) * 127.5).round().numpy().astype(np.uint8)).shape == c.split()[2] for f, c in lone[:12]]
+    assert sum(seen) >= 11, "the picture must show what the caption says"

@@ -2,7 +2,7 @@
 
 Target velocity = noise - latent, timestep = 1000 sigma, as Wan. Sigma is logit-normal, shifted by 3 for clips and 2 for
 single frames. One caption in ten is empty. From nothing: 1, then 5, then 9 latent frames; warm:
-9 and, every third step until near the end, single frames.
+9 and, every third step until near the end, single frames (``focus``: every second step).
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import torch.distributed as dist
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor, nn
 
-from fastvmt.tiny.data import draw_batch, subject_cells
+from fastvmt.tiny.data import draw_batch
 from fastvmt.tiny.latents import LinearEncoder
 from fastvmt.tiny.muon import Muon
 from fastvmt.tiny.parts import TEXT_LENGTH, embed, new_text_encoder, new_tokenizer, new_transformer
 from fastvmt.tiny.state import Progress, Run
 
 AFTER_FIRST_RUN = 2 * 10**7
-SUBJECT_WEIGHT, OPEN_PLACE = 6.0, 0.8
+SUBJECT_WEIGHT = 6.0
+GROUND_BELOW, SUBJECT_ABOVE = 118.0, 135.0  # the brightest channel: grounds reach 115, the darkest subject tone is 124
 PIPELINE_LENGTH = 512  # WanPipeline pads captions to this many tokens unless told otherwise
 
 
@@ -45,10 +46,10 @@ def draw_sigma(count: int, shift: float, generator: torch.Generator) -> Tensor:
     return shift * u / (1 + (shift - 1) * u)
 
 
-def stage_of(share: float, warm: bool, step: int) -> tuple[int, int]:
+def stage_of(share: float, warm: bool, step: int, focus: bool = False) -> tuple[int, int]:
     """(frames, clips a batch over all processes) by share of the training time."""
     if warm:  # single frames, which show eight times as many subjects in the time, in turn with whole clips
-        return (1, 64) if step % 3 == 2 and share < 0.85 else (33, 8)
+        return (1, 64) if step % (every := 2 if focus else 3) == every - 1 and share < 0.85 else (33, 8)
     if share < 0.10:
         return 1, 64
     if share < 0.25:
@@ -73,27 +74,31 @@ def _optimisers(model: Any, rank: int = 0, world: int = 1) -> list[torch.optim.O
     return [muon, torch.optim.AdamW(rest, lr=1.0, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
-def train_flow(run: Run, encode: LinearEncoder, hours: float) -> None:
-    """Train until ``hours`` are used; with ``run.world`` > 1, gradients are averaged over the processes."""
+def train_flow(run: Run, encode: LinearEncoder, hours: float, focus: bool = False) -> None:
+    """Train until ``hours`` are used; with ``run.world`` > 1, gradients are averaged over the processes.
+
+    ``focus`` is for a short last run: hard shapes more often, half of the steps on single frames, more of the high
+    noise levels where shapes are decided, and a lower rate.
+    """
     torch.manual_seed(0)
     tokenizer = new_tokenizer()
     model: Any = nn.ModuleDict({"text": new_text_encoder(tokenizer), "transformer": new_transformer()})
     cross = PaddedCrossAttention()
     for block in model["transformer"].blocks:
         block.attn2.set_processor(cross)
-    progress = Progress(run, "flow", model, _optimisers(model, run.rank, run.world), hours, base_lr=2e-3, average=0.997)
+    progress = Progress(run, "flow", model, _optimisers(model, run.rank, run.world), hours, 1.2e-3 if focus else 2e-3, 0.997)
     number = progress.restore()
     if progress.warm and not number:
         number = first_clip(model)
     while progress.share < 1:
         began = time.time()
-        frames, batch = stage_of(progress.share, progress.warm, progress.step)
+        frames, batch = stage_of(progress.share, progress.warm, progress.step, focus)
         share = batch // run.world
-        video, captions = draw_batch(number + run.rank * share, share, frames)
+        video, captions = draw_batch(number + run.rank * share, share, frames, favour=focus)
         number += batch
         generator = torch.Generator().manual_seed(progress.step * 64 + run.rank)
-        cells = subject_cells(number - batch + run.rank * share, share, frames)
-        loss = flow_loss(model, cross, tokenizer, encode(video), captions, generator, cells)
+        shift = (3.0 if frames > 1 else 2.0) + focus
+        loss = flow_loss(model, cross, tokenizer, encode, encode(video), captions, generator, shift)
         for optimiser in progress.optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -111,15 +116,16 @@ def flow_loss(
     model: nn.ModuleDict,
     cross: PaddedCrossAttention,
     tokenizer: object,
+    encode: LinearEncoder,
     latent: Tensor,
     captions: list[str],
     generator: torch.Generator,
-    subject: Tensor,
+    shift: float,
 ) -> Tensor:
     """Mean squared error of the velocity on one batch of latents (B, Z, F, h, w).
 
-    Cells with a subject (``subject``, 1 there, (B, F, h, w)) weigh more the less noise there is: few cells hold the shapes.
-    At high noise, where a subject's place is still open, a weight would pull subjects everywhere, so there is none.
+    Cells in which the model itself believes a subject weigh more: few cells hold the shapes. A weight that looked at the
+    true place instead would pull subjects everywhere while their place is still open.
     """
     count = len(captions)
     drop = torch.rand(count, generator=generator) < 0.1
@@ -129,12 +135,22 @@ def flow_loss(
     behind = torch.arange(TEXT_LENGTH) >= lengths[:, None]
     extra = ((padded - lengths) / (TEXT_LENGTH - lengths).clamp(min=1)).log()
     cross.bias = (behind * extra[:, None]).view(count, 1, 1, TEXT_LENGTH)
-    sigma = draw_sigma(count, 3.0 if latent.shape[2] > 1 else 2.0, generator)
+    sigma = draw_sigma(count, shift, generator)
     noise = torch.randn(latent.shape, generator=generator)
     s = sigma.view(-1, 1, 1, 1, 1)
-    predicted = model["transformer"](latent * (1 - s) + noise * s, sigma * 1000, text, return_dict=False)[0]
-    weight = 1 + SUBJECT_WEIGHT * subject[:, None] * (1 - s / OPEN_PLACE).clamp(min=0)
+    noisy = latent * (1 - s) + noise * s
+    predicted = model["transformer"](noisy, sigma * 1000, text, return_dict=False)[0]
+    weight = 1 + SUBJECT_WEIGHT * believed_subject(encode, noisy - s * predicted.detach())[:, None]
     return ((predicted - (noise - latent)).square() * weight / weight.mean()).mean()
+
+
+def believed_subject(encode: LinearEncoder, clean: Tensor) -> Tensor:
+    """Where a predicted clean latent shows a subject, its rim included: (B, F, h, w) in 0..1.
+
+    Subjects are brighter than every ground. The rim is the cells around: a cell that a subject only touches is dark.
+    """
+    bright = ((encode.brightness(clean) - GROUND_BELOW) / (SUBJECT_ABOVE - GROUND_BELOW)).clamp(0, 1)
+    return nn.functional.max_pool2d(bright, 3, stride=1, padding=1)
 
 
 def _average_gradients(model: nn.Module, world: int) -> None:

@@ -115,6 +115,7 @@ class LinearEncoder:
         self.weight = torch.from_numpy(code.matrix() / code.std).float()
         self.mean, self.std = torch.from_numpy(code.mean).float(), torch.from_numpy(code.std).float()
         self.bias = torch.from_numpy(-code.mean / code.std).float()
+        self.colour = torch.from_numpy(code.matrix().T.reshape(Z, 64, 3).mean(1)).float()
 
     def raw_scale(self) -> tuple[Tensor, Tensor]:
         """Mean and std, each (1, Z, 1, 1, 1): raw latent = normalised * std + mean."""
@@ -123,6 +124,12 @@ class LinearEncoder:
     def __call__(self, video: Tensor) -> Tensor:
         """(N, 4k+1, H, W, 3) in [-1, 1] to normalised latents (N, Z, k+1, H/4, W/4)."""
         return (cells(video) @ self.weight + self.bias).permute(0, 4, 1, 2, 3).contiguous()
+
+    def brightness(self, latent: Tensor) -> Tensor:
+        """Largest of a cell's mean red, green and blue, about 0 to 255, of normalised latents: (N, F, h, w)."""
+        mean, std = self.raw_scale()
+        colour = torch.einsum("nzfhw,zc->nfhwc", latent * std + mean, self.colour)
+        return (colour.amax(-1) + 1) * 127.5
 
 
 def new_vae(code: Code) -> AutoencoderKLWan:

@@ -118,15 +118,18 @@ def main() -> None:
     parser.add_argument("--backbone", default="tiny")
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--first", type=int, default=0, help="number of the first tuning pair")
+    parser.add_argument("--numbers", help="these tuning pairs instead, e.g. 4,10,16; number n has motion n mod 6 of TRAVEL")
     parser.add_argument("--steps", type=int)
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     labels = [*(GRID if args.grid else ()), *args.labels]
-    numbers = range(args.first, args.first + args.pairs)
+    numbers = list(range(args.first, args.first + args.pairs))
+    if args.numbers:
+        numbers = [int(n) for n in args.numbers.split(",")]
     for label in labels:
         specs.parse(label)  # a misspelt one is told now, not after an hour
     steps = args.steps or cards.load(args.backbone).defaults["steps"]
-    print(f"{args.pairs} tuning pairs, {steps} steps, {args.workers} workers of one thread")
+    print(f"{len(numbers)} tuning pairs, {steps} steps, {args.workers} workers of one thread")
     print("| label | cosine | above 0.7 | colours | shape | s a clip |\n|---|---|---|---|---|---|", flush=True)
     with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
         waiting = {label: [pool.submit(run_trial, args.backbone, label, n, args.steps) for n in numbers] for label in labels}

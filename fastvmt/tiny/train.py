@@ -34,14 +34,14 @@ def load_code(folder: Path) -> Code:
         return Code(**{k: z[k] for k in z.files})
 
 
-def _flow_process(rank: int, folder: str, hours: float, world: int, threads: int, port: int) -> None:
+def _flow_process(rank: int, folder: str, hours: float, world: int, threads: int, port: int, focus: bool) -> None:
     torch.set_num_threads(threads)
     if world > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
         dist.init_process_group("gloo", rank=rank, world_size=world)
     from fastvmt.tiny.flow import train_flow
 
-    train_flow(Run(Path(folder), rank, world), LinearEncoder(load_code(Path(folder))), hours)
+    train_flow(Run(Path(folder), rank, world), LinearEncoder(load_code(Path(folder))), hours, focus)
 
 
 def main() -> None:
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=29517)
     parser.add_argument("--to", type=Path, help="export, picture: the pipeline folder to write or show")
     parser.add_argument("--warm", type=Path, help="start from the weights of a pipeline folder (code, vae and flow)")
+    parser.add_argument("--focus", action="store_true", help="flow: a short last run on the shapes that come out wrong")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
@@ -73,7 +74,7 @@ def main() -> None:
         torch.manual_seed(0)
         train_decoder(Run(args.out), new_vae(code), LinearEncoder(code), args.hours)
     elif args.stage == "flow":
-        options = (str(args.out), args.hours, args.processes, args.threads, args.port)
+        options = (str(args.out), args.hours, args.processes, args.threads, args.port, args.focus)
         if args.processes > 1:
             spawn(_flow_process, options, nprocs=args.processes)
         else:
