@@ -121,6 +121,7 @@ def _cluster(place: Path) -> Iterator[_Pair]:
     if importlib.util.find_spec("ray") is None:
         raise Impossible("ray is not installed: pip install 'fastvmt-bench[ray]'")
     pair = _Pair(place)
+    pair = pair if pair.address else _Pair(place)  # a cluster that a busy machine gave no time to start gets a second chance
     try:
         assert pair.address, (place / "ray").read_text()[-500:]
         yield pair
