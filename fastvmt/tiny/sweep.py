@@ -13,10 +13,11 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -35,6 +36,12 @@ from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask
 from fastvmt.model import Reference
 from fastvmt.prepared import Workspace
 from fastvmt.sigmas import sigma_grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from fastvmt.datasets.scene import Scene
 
 
 def _around(method: str, *changes: str) -> list[str]:
@@ -65,6 +72,43 @@ class Trial:
     seconds: float
 
 
+@dataclass(frozen=True)
+class Pair:
+    """A drawn clip, its latent, and texts with another subject and ground as the target."""
+
+    scene: Scene
+    target: str
+    clip: NDArray[np.uint8]
+    latent: Tensor
+    texts: dict[str, Tensor]
+
+    def context(self, backbone: Backbone, sigmas: Sequence[float], seed: int) -> Context:
+        noise = torch.randn(self.latent.shape, generator=torch.Generator().manual_seed(seed))
+        return Context(backbone, sigmas, noise, lambda: self.latent, dict(self.texts), Stages())
+
+    def workspace(self) -> Workspace:
+        width, height = self.scene.width, self.scene.height
+        known = Reference(frames_digest="", width=width, height=height, frames=len(self.clip), source="tuning")
+        return Workspace(known, lambda: self.clip)
+
+    def judged(self, frames: NDArray[np.uint8], seconds: float = 0.0) -> Trial:
+        found, seen, named = centroids(subject_mask(frames, self.target)), judge(frames), read_caption(self.target)
+        cosine = 0.0 if found is None else path_cosine(found, truth(self.scene).centroids[0], self.scene.width) or 0.0
+        assert named is not None
+        colours = (seen.colour, seen.ground) == (named.colour, named.ground)
+        return Trial(cosine, colours, seen.shape == named.shape, seconds)
+
+
+def tuning_pair(backbone: Backbone, number: int) -> Pair:
+    rng = stream("tune", number)
+    scene = make_scene(rng, (TRAVEL[number % len(TRAVEL)],), "still", backbone.card.defaults["frames"])
+    target = make_scene(rng, ("static",), "still", 1, avoid=scene.caption()).caption()
+    clip, null = draw(scene), backbone.encode_text("")
+    texts = {"target": backbone.encode_text(target), "negative": null, "null": null}
+    texts["caption"] = backbone.encode_text(scene.caption())
+    return Pair(scene, target, clip, backbone.encode_video(clip), texts)
+
+
 _loaded: dict[str, Backbone] = {}
 
 
@@ -76,29 +120,17 @@ def run_trial(backbone_name: str, label: str, number: int, steps: int | None) ->
     backbone = _loaded[backbone_name]
     defaults = backbone.card.defaults
     sigmas = sigma_grid(steps or defaults["steps"], defaults["shift"])
-    rng = stream("tune", number)
-    scene = make_scene(rng, (TRAVEL[number % len(TRAVEL)],), "still", defaults["frames"])
-    target = make_scene(rng, ("static",), "still", 1, avoid=scene.caption()).caption()
+    pair = tuning_pair(backbone, number)
     start = time.perf_counter()
-    shape = backbone.card.shape(scene.width, scene.height, defaults["frames"], sigmas)
-    spec = specs.resolve(label, shape, backbone.card.methods)
-    clip = draw(scene)
-    reference = backbone.encode_video(clip)
-    null = backbone.encode_text("")
-    texts = {"target": backbone.encode_text(target), "negative": null, "null": null}
-    texts["caption"] = backbone.encode_text(scene.caption())
-    noise = torch.randn(reference.shape, generator=torch.Generator().manual_seed(number))
-    ctx = Context(backbone, sigmas, noise, lambda: reference, texts, Stages())
-    method = specs.build(spec)
-    known = Reference(frames_digest="", width=scene.width, height=scene.height, frames=len(clip), source="tuning")
-    ctx.prepared = method.prepare(ctx, Workspace(known, lambda: clip))
+    scene = pair.scene
+    spec = specs.resolve(
+        label, backbone.card.shape(scene.width, scene.height, defaults["frames"], sigmas), backbone.card.methods
+    )
+    method, ctx = specs.build(spec), pair.context(backbone, sigmas, number)
+    ctx.prepared = method.prepare(ctx, pair.workspace())
     frames = backbone.decode(denoise(method, ctx, defaults["guidance"]))
     seconds = time.perf_counter() - start
-    found, seen, named = centroids(subject_mask(frames, target)), judge(frames), read_caption(target)
-    cosine = 0.0 if found is None else path_cosine(found, truth(scene).centroids[0], scene.width) or 0.0
-    assert named is not None
-    colours = (seen.colour, seen.ground) == (named.colour, named.ground)
-    return Trial(cosine, colours, seen.shape == named.shape, seconds)
+    return pair.judged(frames, seconds)
 
 
 def line(label: str, trials: Iterable[Trial]) -> str:
