@@ -1,12 +1,13 @@
 """What each training-free method's descriptor answers to clips with known motion: does it tell motions apart, whatever moves?
 
-    python benchmarks/descriptors.py [--backbone tiny] [--clips 4] [--steps 3]
+    python benchmarks/descriptors.py [--backbone tiny] [--methods moft,smm] [--clips 2]
 
-A drawn clip is the reference. Two others are compared with it by the method's own loss, noised to the level of each guided
-step asked for: *same motion, other look* (the drawn pair's own target along the reference's path) and *other motion, same
-look* (the reference's own frames, with the time of its second half reversed). A descriptor of motion has a smaller loss for
-the first: ``ratio`` is the second loss over the first, both less the loss of the reference itself, as a geometric mean over
-clips; above 1 is right. ``looks`` is the same ratio with *other motion, other look* above the line.
+A drawn clip is the reference. Others are compared with it by the method's own loss: *same motion, other look* (the drawn
+pair's own target along the reference's path), *other motion, same look* (the reference's frames, the second half of them
+backwards), and *other motion, other look*. A descriptor of motion has a smaller loss for the first: ``ratio`` is the second
+loss over the first, both less the loss of the reference against itself, as a geometric mean over clips; ``looks`` has the
+third one above the line. Above 1 is right. Twice: at the noise level at which the method looks at its reference, and at that
+of its last guided step, where the video is (all clips noised by the same noise).
 
 Then one guided step from the run's noise: the loss before its first and its last gradient, from the artefact's log.
 """
@@ -41,17 +42,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--backbone", default="tiny")
     parser.add_argument("--methods", default=",".join(METHODS))
-    parser.add_argument("--clips", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=3, help="guided steps looked at, spread over the window")
+    parser.add_argument("--clips", type=int, default=2)
     given = parser.parse_args()
     torch.set_num_threads(1)
     card = cards.load(given.backbone)
     bench = Bench(Backbone(card), card)
     pairs = bench.pairs(given.clips)
     print(f"{given.backbone}: {len(pairs)} drawn clips, width {bench.width}, height {bench.height}, {bench.frames} frames")
-    print(f"{'method':<14} {'noise level':>11} {'same motion':>12} {'other motion':>13} {'ratio':>7} {'looks':>7}")
+    print(f"{'method':<14} {'level':>6} {'same motion':>12} {'other motion':>13} {'ratio':>7} {'looks':>7}")
     for label in given.methods.split(","):
-        for line in bench.responses(label, pairs, given.steps):
+        for line in bench.responses(label, pairs):
             print(f"{label:<14} {line}")
     print("\none guided step from noise: loss before the first and the last gradient, mean over the clips")
     for label in given.methods.split(","):
@@ -90,20 +90,22 @@ class Bench:
         return specs.build(specs.resolve(label, self.shape, self.card.methods, protocol.starts(cls, protocol.DEFAULT)))
 
     @torch.no_grad()
-    def responses(self, label: str, pairs: list[Pair], steps: int) -> list[str]:
+    def responses(self, label: str, pairs: list[Pair]) -> list[str]:
         """A line for each level: losses of the reference's motion in other looks, and of its looks in another motion."""
-        found: dict[float, list[tuple[float, float, float, float]]] = {}
+        found: dict[float, list[tuple[float, ...]]] = {}
         for number, pair in enumerate(pairs):
             ctx = self.context(pair, number)
             method = self.method(label)
             ctx.state = method.fit(ctx)
             other_look = draw(redraw(pair.reference, pair.target))
-            clips = [ctx.reference(), *map(self.latent, (other_look, turned(draw(pair.reference)), turned(other_look)))]
-            for i in spread(method, self.sigmas, steps):
-                level = self.sigmas[i]
-                losses = [method.loss(ctx, i, self.backbone.noised(clip, level, ctx.noise)) for clip in clips]
-                own, same, other, both = (float(v) if v is not None else math.nan for v in losses)
-                found.setdefault(level, []).append((own, same, other, both))
+            clips = [*map(self.latent, (other_look, turned(draw(pair.reference)), turned(other_look)))]
+            last = last_step(method, self.sigmas)
+            mirror = method.mirror(ctx, last)
+            assert mirror is not None, f"{label} has no loss on the latent"
+            floor = value(method.loss(ctx, last, mirror[0], mirror[1]))
+            for level in dict.fromkeys((mirror[1], self.sigmas[last])):
+                losses = [value(method.loss(ctx, last, ctx.backbone.noised(c, level, ctx.noise), level)) for c in clips]
+                found.setdefault(level, []).append(tuple(loss - floor for loss in losses))
         return [said(level, np.array(rows)) for level, rows in found.items()]
 
     @torch.no_grad()
@@ -113,7 +115,7 @@ class Bench:
             ctx = self.context(pair, number)
             method = self.method(label)
             ctx.state = method.fit(ctx)
-            run_step(method, ctx, spread(method, self.sigmas, 1)[0])
+            run_step(method, ctx, last_step(method, self.sigmas))
             for values in ctx.log.get("loss", {}).values():
                 first.append(values[0])
                 last.append(values[-1])
@@ -126,11 +128,14 @@ def run_step(method: Method, ctx: Context, i: int) -> None:
     method.steer(ctx, i, method.adjust(ctx, i, ctx.noise))
 
 
-def spread(method: Method, sigmas: tuple[float, ...], count: int) -> list[int]:
-    """Guided steps from the first to the last, evenly."""
+def last_step(method: Method, sigmas: tuple[float, ...]) -> int:
+    """The last guided step."""
     window: Callable[[Any], range] = method.window  # type: ignore[attr-defined]
-    steps = list(window(sigmas))
-    return [steps[round(n)] for n in np.linspace(0, len(steps) - 1, count)] if len(steps) > count else steps
+    return window(sigmas)[-1]
+
+
+def value(loss: torch.Tensor | None) -> float:
+    return math.nan if loss is None else float(loss)
 
 
 def turned(frames: Frames) -> Frames:
@@ -140,16 +145,9 @@ def turned(frames: Frames) -> Frames:
 
 
 def said(level: float, rows: np.ndarray[Any, Any]) -> str:
-    own, same, other, both = rows.T
-
-    def ratio(above: np.ndarray[Any, Any]) -> float:
-        parts = np.maximum(above - own, 1e-12) / np.maximum(same - own, 1e-12)
-        return float(np.exp(np.log(parts).mean()))
-
-    return (
-        f"{level:>11.3f} {same.mean() - own.mean():>12.4g} {other.mean() - own.mean():>13.4g} {ratio(other):>7.2f} "
-        f"{ratio(both):>7.2f}"
-    )
+    same, other, both = np.maximum(rows.T, 1e-12)
+    ratios = (float(np.exp(np.log(above / same).mean())) for above in (other, both))
+    return f"{level:>6.3f} {same.mean():>12.4g} {other.mean():>13.4g}" + "".join(f" {r:>7.2f}" for r in ratios)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastvmt.device import has_cuda
 from fastvmt.errors import SpecError
 from fastvmt.estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.planning import Plan, Request, resolve
@@ -46,8 +47,10 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     """
     from fastvmt.card import require_weights
 
-    plan = resolve(request)
-    options = _checked(options or Options(), plan.config)
+    options = options or Options()
+    gpus = options.executor != "local" and request.device == "cuda"  # of the nodes: a login node has none
+    plan = resolve(request, elsewhere=gpus)
+    options = _checked(options, plan.config)
     require_weights(plan.card)
     folder = out or plan.default_folder()
     there = Store.open(folder) if (folder / "config.json").is_file() else None
@@ -72,7 +75,7 @@ def work(folder: Path, options: Options | None = None) -> Outcome:
     elsewhere.
 
     Raises:
-        UserError: when the folder is no run, or its weights are not on this machine.
+        UserError: when the folder is no run, or its weights or its kind of device are not on this machine.
     """
     from fastvmt import card as cards
     from fastvmt.executors import join
@@ -81,6 +84,8 @@ def work(folder: Path, options: Options | None = None) -> Outcome:
     config = store.config()
     _load_plugins(config)
     cards.require_weights(cards.load(config.setting.backbone))
+    if config.device.startswith("cuda") and not has_cuda():  # else it would record one failure after another
+        raise SpecError(f"{folder} is a run on CUDA, and torch sees no CUDA device here; help from a machine that has one.")
     return join(store, config, _checked(options or Options(), config))
 
 

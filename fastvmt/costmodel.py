@@ -74,12 +74,16 @@ class Line:
 
 @dataclass(frozen=True)
 class Prediction:
-    """Seconds of one video by label, and what they rest on; empty where nothing is known."""
+    """Seconds of one video by label, and what they rest on; empty where nothing is known.
+
+    Attributes:
+        shared: part of the seconds, by label, that happens once for a reference or prompt.
+        load: seconds until a worker is ready.
+    """
 
     seconds: dict[str, float] = field(default_factory=dict)
     basis: str = ""
-    shared: float = 0.0
-    """Part of the seconds that happens once for a reference or prompt."""
+    shared: dict[str, float] = field(default_factory=dict)
     load: float = 0.0
 
 
@@ -234,22 +238,19 @@ def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample
     if not fitted:
         return Prediction()
     line, chosen, words = fitted[0]
-    seconds, measured = {}, []
+    seconds, shared, measured = {}, {}, 0
     for spec in config.methods:
         method = digest([spec.method, spec.version, spec.params])
-        past_seconds = [m.seconds for m in same if m.method == method]
-        if len(past_seconds) >= ENOUGH:
-            measured.append(spec.label)
-            seconds[spec.label] = float(np.median(past_seconds))
-        else:
-            seconds[spec.label] = line(works[spec.label])
+        own_past = [m for m in same if m.method == method]
+        seconds[spec.label] = round(line(works[spec.label]), 3)
+        shared[spec.label] = float(np.median([m.shared / m.seconds for m in own_past or chosen]))
+        if len(own_past) >= ENOUGH:
+            measured += 1
+            seconds[spec.label] = round(float(np.median([m.seconds for m in own_past])), 3)
     basis = f"from {line.n} measured videos {words}on {own}; half of them within {line.spread:.0%} of the fit"
     if measured:
-        basis += f"; {len(measured)} of {len(seconds)} methods at their own median"
-    return Prediction(
-        {k: round(v, 3) for k, v in seconds.items()}, basis,
-        float(np.median([m.shared / m.seconds for m in chosen])), float(np.median([m.load for m in chosen])),
-    )  # fmt: skip
+        basis += f"; {measured} of {len(seconds)} methods at their own median"
+    return Prediction(seconds, basis, shared, float(np.median([m.load for m in chosen])))
 
 
 # --- how wrong it was ----------------------------------------------------------------------------------------------------

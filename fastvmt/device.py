@@ -25,12 +25,19 @@ def has_cuda() -> bool:
 
 
 def _nvml(index: int) -> tuple[Any, Any] | None:
-    """The NVML module and a device handle; None without driver or binding."""
+    """The NVML module and a device handle; None without driver or binding.
+
+    NVML counts every GPU of the machine, torch those of ``CUDA_VISIBLE_DEVICES``: ``index`` is torch's.
+    """
     try:
         import pynvml
 
         pynvml.nvmlInit()
-        return pynvml, pynvml.nvmlDeviceGetHandleByIndex(index)
+        visible = [name.strip() for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name.strip()]
+        name = visible[index] if index < len(visible) else str(index)
+        if name.isdecimal():
+            return pynvml, pynvml.nvmlDeviceGetHandleByIndex(int(name))
+        return pynvml, pynvml.nvmlDeviceGetHandleByUUID(name)
     except Exception:  # noqa: BLE001 - the binding raises its own classes, which exist only where it is installed
         return None
 

@@ -102,7 +102,9 @@ def estimate(plan: Plan, store: Store | None, where: Conditions | None = None, f
     passes = passes_of(config, card)[1]
     samples = costmodel.past(place)
     each = prediction_of(config, card, samples)
-    total = sum(left[k] * each.seconds[k] for k in left) if each.seconds or not any(left.values()) else None
+    total: float | None = sum(left[k] * each.seconds[k] for k in left) if each.seconds else None
+    if not any(left.values()):
+        total = 0.0
     disk = _disk(config, samples, sum(left.values()))
     found = Estimate(
         jobs=per_method * len(config.methods), done=sum(made.values()), left=left, seconds=total, seconds_each=each.seconds,
@@ -171,13 +173,14 @@ def _seconds_a_flop() -> float:
 
 def _wall(config: RunConfig, each: Prediction, left: dict[str, int], total: float, where: Conditions) -> float:
     """Seconds from start to end: shared stages once for a reference, loading once a worker, no job faster than itself."""
-    jobs = sum(left.values())
-    if not jobs:
+    if not any(left.values()):
         return 0.0
-    references = min(jobs, len({c.reference.frames_digest for c in config.suite.cases}))
-    busy = total * (1 - each.shared) + total * each.shared * references / jobs
+    references = len({c.reference.frames_digest for c in config.suite.cases})
+    again = sum(
+        each.seconds[k] * each.shared.get(k, 0.0) * max(0, n - references) for k, n in left.items()
+    )  # charged to every video, done for the first one
     longest = max(each.seconds[k] for k, n in left.items() if n)
-    return max(busy / _at_once(config, where), longest) + each.load
+    return max((total - again) / _at_once(config, where), longest) + each.load
 
 
 def _at_once(config: RunConfig, where: Conditions) -> int:

@@ -104,7 +104,8 @@ class Generator:
             self.memory[key], self.memory[charge_key] = value, torch.tensor(clock.seconds[stage])
             partial = path.with_suffix(f".{secrets.token_hex(4)}.part")
             whole = value.cpu().contiguous()
-            save_file({"x": whole}, partial, {"seconds": str(clock.seconds[stage]), "sha256": _sha256(whole)})
+            seconds = str(clock.seconds[stage])
+            save_file({"x": whole}, partial, {"seconds": seconds, "sha256": _sha256(whole, seconds)})
             partial.replace(path)
         stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(self.memory[charge_key])
         return self.memory[key]
@@ -340,13 +341,15 @@ def _kept(path: Path) -> tuple[Tensor, float] | None:
     try:
         with safe_open(path, framework="pt") as file:
             tensor, facts = file.get_tensor("x"), file.metadata() or {}
-        return (tensor, float(facts["seconds"])) if facts["sha256"] == _sha256(tensor) else None
+        return (tensor, float(facts["seconds"])) if facts["sha256"] == _sha256(tensor, facts["seconds"]) else None
     except (OSError, SafetensorError, KeyError, ValueError):
         return None
 
 
-def _sha256(tensor: Tensor) -> str:
-    return hashlib.sha256(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes()).hexdigest()
+def _sha256(tensor: Tensor, seconds: str) -> str:
+    hasher = hashlib.sha256(f"{tuple(tensor.shape)} {tensor.dtype} {seconds}".encode())
+    hasher.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return hasher.hexdigest()
 
 
 def _once(make: Callable[[], Tensor]) -> Callable[[], Tensor]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastvmt.errors import SpecError
-from fastvmt.options import Methods, request, split, takes_run_options
+from fastvmt.options import Methods, options_of, request, split, takes_run_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,11 +25,10 @@ def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", device_me
     from fastvmt import api
     from fastvmt.estimate import Conditions, refuse_what_cannot_fit
 
-    if values["workers"] < 1 or device_memory < 0:
-        raise SpecError(
-            f"--workers {values['workers']} --device-memory {device_memory:g}: at least 1 worker and 0 GiB are needed."
-        )
-    where = Conditions(values["workers"], int(device_memory * 2**30))
+    if device_memory < 0:
+        raise SpecError(f"--device-memory {device_memory:g}: the GiB of one GPU are needed, e.g. 80.")
+    options = options_of(values)
+    where = Conditions(options.workers, int(device_memory * 2**30), elsewhere=options.executor != "local")
     found, cost = api.plan(request(split(methods), values), values["out"], where)
     folder = values["out"] or found.default_folder()
     if values["as_json"]:
@@ -44,14 +43,9 @@ def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", device_me
 def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:
     """The plan as text."""
     lines = [f"{cost.jobs} videos, {cost.done} already there, {cost.jobs - cost.done} to make, into {folder}"]
-    lines += _table(
-        cost,
-        "GPU"
-        if found.config.device == "cuda" or "A100" in cost.seconds_basis
-        else "core"
-        if found.config.threads == 1
-        else "worker",
-    )
+    lines.append(found.config.setting.fairness)
+    on_gpu = found.config.device == "cuda" or "A100" in cost.seconds_basis
+    lines += _table(cost, "GPU" if on_gpu else "core" if found.config.threads == 1 else "worker")
     lines += found.notes
     if not found.decoded:
         lines.append("clips were listed, not opened: what is already there is not counted, and the folder's name can change")

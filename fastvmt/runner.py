@@ -17,6 +17,7 @@ from fastvmt.errors import FULL, StoreError
 from fastvmt.executors import Executor, Hand, Inbox
 from fastvmt.keys import digest
 from fastvmt.model import Failure, Job, MetricRecord
+from fastvmt.prepared import prepared_key
 from fastvmt.progress import Progress
 from fastvmt.scan import scan
 from fastvmt.sharing import Share
@@ -133,11 +134,7 @@ class Runner:
         self.progress.close()
 
     def _needs(self) -> Callable[[Job], str | None]:
-        """The key of the preparation that a job needs, where methods have some."""
-        try:
-            from fastvmt.prepared import prepared_key  # type: ignore[import-not-found, unused-ignore]
-        except ImportError:
-            return lambda job: None
+        """The key of the preparation that a job needs, where its method has one."""
         cases = {c.id: c for c in self.config.suite.cases}
         return lambda job: prepared_key(job, cases[job.case_id], self.config.setting)
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,9 +27,11 @@ from fastvmt.backbone import Backbone
 from fastvmt.denoise import denoise
 from fastvmt.measure import Stages
 from fastvmt.method import Context, Method, Shape
+from fastvmt.model import Reference
+from fastvmt.prepared import Workspace
 from fastvmt.sigmas import sigma_grid
 
-SIZE = {"width": 32, "height": 32, "frames": 17}
+SIZE: dict[str, Any] = {"width": 32, "height": 32, "frames": 17}
 """Of the checks' videos: 5 latent frames of 4x4 tokens on ``random_wan``."""
 GUIDANCE = 3.0
 JOBS = 20
@@ -118,8 +121,16 @@ class Trial:
     def method(self, **more: Any) -> Method:
         return self.cls(self.params(**more))
 
+    def train(self, method: Method, ctx: Context) -> None:
+        """What its training leaves, on a clip of noise; nothing for a method that trains none."""
+        clip = np.random.default_rng(0).integers(0, 256, (SIZE["frames"], SIZE["height"], SIZE["width"], 3), np.uint8)
+        width, height, frames = SIZE["width"], SIZE["height"], SIZE["frames"]
+        known = Reference(frames_digest="", source="noise", width=width, height=height, frames=frames)
+        ctx.prepared = method.prepare(ctx, Workspace(known, lambda: clip))
+
     def fitted(self, ctx: Context, **more: Any) -> Method:
         method = self.method(**more)
+        self.train(method, ctx)
         with torch.no_grad():
             ctx.state = method.fit(ctx)
         return method
@@ -127,7 +138,9 @@ class Trial:
     def video(self, seed: int = 0, method: Method | None = None) -> Tensor:
         """The final latent of a whole job."""
         self.backbone.forward_equivalents = 0.0
-        return denoise(method or self.method(), self.context(seed), GUIDANCE)
+        method, ctx = method or self.method(), self.context(seed)
+        self.train(method, ctx)
+        return denoise(method, ctx, GUIDANCE)
 
     def velocity(self) -> Tensor:
         ctx = self.context()

@@ -108,9 +108,9 @@ class DeT(TrainedMethod):
         origin = tracks_origin(workspace.reference, p.tracker)
         where = "on its subjects" if found.subject is not None else "over the whole frame, as the suite has no mask"
         workspace.log["tracks"] = f"{len(chosen)} from {origin}, {where}"
-        latent = ctx.reference().shape
+        _, _, *latent = ctx.reference().shape
         places, visible = latent_places(
-            found.points[chosen], found.visible[chosen], (latent[2], latent[3], latent[4]), ctx.backbone.card.vae_temporal,
+            found.points[chosen], found.visible[chosen], (latent[0], latent[1], latent[2]), ctx.backbone.card.vae_temporal,
             (frames.shape[2], frames.shape[1]),
         )  # fmt: skip
         device = ctx.backbone.device

@@ -194,6 +194,7 @@ def test_a_worker_prepares_and_then_finds_it_prepared(xs: Path, tmp_path: Path) 
     finally:
         worker.stdin.close()
         worker.wait(60)
+        worker.stdout.close()
     assert [r["step"] for r in said[0] if r["report"] == "step"] == list(range(12))
     (again,) = said[1]
     assert again["report"] == "prepared" and again["seconds"] == said[0][-1]["seconds"] > 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -63,3 +64,11 @@ def test_timing_makes_one_video_at_a_time(tmp_path: Path) -> None:
     said = bench("run", "--protocol", "timing", "--workers", "2", "--limit", "1", cwd=tmp_path)
     assert said.code == 2 and "one video at a time" in said.err
     assert bench("run", "--protocol", "fast", cwd=tmp_path).code == 2
+
+
+@pytest.mark.parametrize(("visible", "asked"), [("", 0), ("3", 3), ("5,6", 5), ("GPU-7", "GPU-7")])
+def test_the_energy_is_that_of_the_gpu_which_torch_sees(monkeypatch: pytest.MonkeyPatch, visible: str, asked: object) -> None:
+    nvml = SimpleNamespace(nvmlInit=lambda: None, nvmlDeviceGetHandleByIndex=lambda i: i, nvmlDeviceGetHandleByUUID=lambda u: u)
+    monkeypatch.setitem(sys.modules, "pynvml", nvml)  # type: ignore[arg-type]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert device._nvml(0) == (nvml, asked)

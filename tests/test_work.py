@@ -140,3 +140,9 @@ def test_every_writers_log_is_read_and_a_sound_record_outlives_a_failed_one(tmp_
     reader = Store.open(store.root)
     assert set(reader.failures()) == {"a", "b"}
     assert reader.warnings == [f"failures{os.sep}other-1.jsonl: its last line was torn by a kill; dropped."]
+
+
+def test_a_machine_without_the_runs_device_does_not_join(tmp_path: Path) -> None:
+    run = make_quick(tmp_path / "run", 1, device="cuda")
+    said = bench("work", run)
+    assert said.code == 2 and "no CUDA device here" in said.err and not events(run, "generating")

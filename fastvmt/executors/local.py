@@ -30,7 +30,7 @@ def worker_environment(threads: int, crowded: bool, gpu: str | None = None) -> d
     if crowded:
         found["OMP_WAIT_POLICY"] = "PASSIVE"
     if gpu is not None:
-        found["CUDA_VISIBLE_DEVICES"] = gpu
+        found |= {"CUDA_VISIBLE_DEVICES": gpu, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}  # numbers then mean what NVML means by them
     return found
 
 

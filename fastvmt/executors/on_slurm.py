@@ -112,7 +112,7 @@ class Crew:
         """Submit, wait, and say what came of it."""
         from fastvmt.runner import Outcome
 
-        interrupted = False
+        found, interrupted = 0, False
         self.share.begin()
         self.progress = Progress(0, 0, "none")
         try:
@@ -155,6 +155,7 @@ class Crew:
         return bool(self.left)
 
     def _submit(self) -> list[Any]:
+        tasks: list[Any]
         tasks_left = min(self.size, len(self.left))
         join = Join(str(self.store.root.resolve()), self.options.timeout)
         environ = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith("SLURM_")}  # we may be in a task ourselves

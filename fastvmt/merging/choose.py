@@ -95,7 +95,7 @@ def _machine(artefact: Artefact) -> str:
 
 def _rank(artefact: Artefact, classes: Counter[str]) -> tuple[Any, ...]:
     """Made there before taken over, the commonest machine first; then any order, as long as it is always the same."""
-    return (bool(artefact.reused_from), -classes[_machine(artefact)], canonical_json(artefact.model_dump(mode="json")))
+    return (bool(artefact.reused_from), -classes[_machine(artefact)], artefact.model_dump_json(exclude={"check"}))
 
 
 def _settle(job: Job, holders: Sequence[Source], earlier: dict[str, str], prefer: Sequence[str], found: Choice) -> list[Source]:

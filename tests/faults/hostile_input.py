@@ -226,6 +226,11 @@ tests("downloads", "downloads cut, refused, changed, wrong, without end, twice a
 tests("pages", "200 payloads in prompts, ids and errors of a report, as text and in a browser", 6,
       ["tests/test_page_browser.py::test_two_hundred_payloads_execute_nothing", "tests/test_page_hostile.py"])  # fmt: skip
 tests("texts", "hostile text in every form of a table", 6, ["tests/test_render_hostile.py"])
-tests("foreign_runs", "hostile and damaged run folders, merged", 6, ["tests/test_merge.py"])
+tests("foreign_runs", "hostile and damaged run folders, merged", 6,
+      ["tests/test_merge.py::test_a_hostile_run_is_refused_in_one_sentence",
+       "tests/test_merge.py::test_paths_pickles_and_plug_ins_of_a_hostile_run_do_no_harm",
+       "tests/test_merge.py::test_a_file_that_is_not_what_it_was_is_a_failure_and_not_a_video",
+       "tests/test_merge.py::test_kill_9_in_the_middle_goes_on_to_the_same_bytes"])  # fmt: skip
 tests("foreign_code", "code of others: only the pinned commit, only after it was made or fetched by hand", 6,
-      ["tests/test_cotracker.py", "tests/test_environments.py"])  # fmt: skip
+      ["tests/test_cotracker.py::test_the_hubs_folder_is_run_only_when_it_is_the_pinned_commit",
+       "tests/test_cotracker.py::test_a_damaged_checkpoint_and_foreign_code_get_a_sentence", "tests/test_environments.py"])  # fmt: skip

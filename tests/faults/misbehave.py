@@ -24,7 +24,7 @@ WORST: dict[str, tuple[str, str]] = {
 HANG_LIMIT, HANG_GRACE = 4.0, 5.0
 
 
-@fault("a method that raises, eats the host's or the device's memory, segfaults, aborts, leaves", promise=5, sample=4, whole=32)
+@fault("a method that raises, eats the host's or the device's memory, segfaults, aborts, leaves", promise=5, sample=2, whole=16)
 def worst_methods(n: int, place: Path) -> Figure:
     """Everything in ``WORST``, at the first step of a video and at the last; a good method stands beside it."""
     tries = list(itertools.product((0, 3), WORST))
@@ -48,7 +48,7 @@ def _one_worst(place: Path, what: str, at: int) -> str:
     return "" if right else f"{what}: {bad}, {failure['kind']}: {failure['message']}"
 
 
-@fault("a worker that dies once: its job is done at the second try", promise=1, sample=1, whole=12)
+@fault("a worker that dies once: its job is done at the second try", promise=1, sample=0, whole=12)
 def dies_once(n: int, place: Path) -> Figure:
     kinds = ("segfault", "abort", "killed", "leave")
     return in_pairs(partial(_dies_once, place / f"{i}", kinds[i % 4], i // 4) for i in range(n))
@@ -60,7 +60,7 @@ def _dies_once(place: Path, what: str, at: int) -> str:
     return "" if said.code == 0 and said.data["rows"][0]["made"] == 1 else f"{what}: ended with {said.code}"
 
 
-@fault("a method that hangs, deaf to SIGTERM, with a grandchild on its pipe", promise=1, sample=1, whole=10)
+@fault("a method that hangs, deaf to SIGTERM, with a grandchild on its pipe", promise=1, sample=0, whole=10)
 def hangs(n: int, place: Path) -> Figure:
     return in_pairs(partial(_hangs, place / f"{i}", i % 4) for i in range(n))
 

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -100,16 +101,20 @@ def go_on(folder: Path, *more: str, fault: str = "", **how: Any) -> Said:
     return Said(done.returncode, done.stdout, done.stderr)
 
 
-def count_writes(place: Path, who: str) -> int:
-    """Writes that ``runner`` or ``worker`` makes in a run of one case."""
-    folder = make_light(place / "run", cases=1, plugins=[STAB])
-    assert go_on(folder, "--workers", "1", fault=f"{who}:count:0").code == 0
-    return len((folder.parent / f"{who}.count").read_text())
+@cache
+def count_writes(who: str) -> str:
+    """Writes that ``runner`` or ``worker`` makes in a run of one case, a character each; ``w``: it can be torn."""
+    with tempfile.TemporaryDirectory(prefix="faults-") as place:
+        folder = make_light(Path(place) / "run", cases=1, plugins=[STAB])
+        assert go_on(folder, "--workers", "1", fault=f"{who}:count:0").code == 0
+        return (Path(place) / f"{who}.count").read_text()
 
 
 def spread(count: int, n: int) -> list[int]:
     """At most ``n`` of 1 ... count, from first to last."""
     n = min(n, count)
+    if n == 1:
+        return [1 + count // 2]
     return sorted({1 + round(i * (count - 1) / max(1, n - 1)) for i in range(n)})
 
 

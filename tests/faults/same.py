@@ -157,10 +157,15 @@ def traced(n: int, place: Path) -> Figure:
     return figure
 
 
-tests("trace", "from a cell of a table to its records, videos, case and setting", 4,
-      ["tests/test_tables.py", "tests/test_published.py"])  # fmt: skip
+tests("trace", "several runs gathered: each row with its run, device and identity, what differs refused", 4,
+      ["tests/test_tables.py::test_the_frame_is_long_and_whole", "tests/test_tables.py::test_records_of_two_backends_are_refused",
+       "tests/test_tables.py::test_runs_are_gathered_only_where_they_may_share_a_table"])  # fmt: skip
 tests("metric_raises", "a metric that fails on some clips, undefined numbers, missing videos: n in every cell", 5,
-      ["tests/test_tables.py", "tests/test_run.py::test_a_metric_that_fails_on_some_clips_shows_n"])  # fmt: skip
+      ["tests/test_tables.py::test_a_comparison_is_over_what_every_method_has",
+       "tests/test_tables.py::test_a_method_without_a_value_stays_visible_and_spoils_nothing",
+       "tests/test_tables.py::test_a_job_that_failed_in_one_run_and_was_made_in_another_counts_once",
+       "tests/test_run.py::test_a_metric_that_fails_on_some_clips_shows_n"])  # fmt: skip
 tests("gate_errors", "the gate's own error rates, and nothing to compare", 5,
       ["tests/test_gate_rule.py", "tests/test_gate.py"])  # fmt: skip
-tests("datasets_beside", "Hugging Face datasets beside our wheel, installed and removed", 6, ["tests/test_layout.py"])
+tests("datasets_beside", "Hugging Face datasets beside our wheel, installed and removed", 6,
+      ["tests/test_layout.py::test_7_installing_and_removing_our_wheel_leaves_hugging_face_datasets_whole"])  # fmt: skip

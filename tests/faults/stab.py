@@ -1,7 +1,7 @@
 """A plug-in file that strikes at the n-th write of a process into its run folder.
 
     FASTVMT_FAULT=WHO:ACTION:N:FOLDER     WHO runner or worker
-        count   strike never; leave one character a write in FOLDER/../WHO.count
+        count   strike never; leave one character a write in FOLDER/../WHO.count, w where it has a middle
         kill    SIGKILL before the write
         tear    SIGKILL when half of it is on the disk
         full    from this write on the disk is full: everything that would write says ENOSPC
@@ -53,7 +53,7 @@ class _Striker:
     def _strike(self, half: tuple[int, bytes] | None) -> None:
         if self.action == "count":
             with open(self.beside + ".count", "a") as file:
-                file.write("x")
+                file.write("w" if half else "x")
         elif self.full or (self.seen == self.at and self._first()):
             if self.action == "full":
                 self.full = True

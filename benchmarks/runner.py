@@ -1,0 +1,70 @@
+"""What the runner itself costs: ``python benchmarks/runner.py [--jobs 200] [--ray]``.
+
+Toy jobs (``tests/quick.py``: no backbone, no codec, a copied file for a video) go through the real runner, workers, store and
+leases. Timed is from the first job given out to the end of the run, so the start of workers or of a cluster does not count.
+Jobs that do nothing show the overhead a job, jobs of a given CPU time what a second worker is worth. Ratios are within one run
+of this file; seconds are this machine's, at this moment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+from quick_runs import make_quick, quick
+
+from fastvmt.runner import Options, Runner
+from fastvmt.store import Store
+
+
+class Timed(Runner):
+    """A runner with a stopwatch."""
+
+    began = used = 0.0
+
+    def _give(self, worker: Any, task: Any) -> None:
+        self.began, self.used = self.began or time.perf_counter(), self.used or time.process_time()
+        super()._give(worker, task)
+
+
+def seconds(place: Path, jobs: int, work: float, **options: Any) -> tuple[float, float]:
+    """Of so many jobs, each busy for ``work`` s of CPU time: seconds on the clock, and the runner's own CPU seconds."""
+    folder = Path(tempfile.mkdtemp(dir=place))
+    store = Store.open(make_quick(folder / "run", jobs, [quick(work=work)]))
+    store.lock()
+    runner = Timed(store, store.config(), Options(style="none", reuse=False, **options))
+    outcome = runner.run()
+    ended, used = time.perf_counter(), time.process_time()
+    store.unlock()
+    if outcome.made != jobs:
+        raise SystemExit(f"{outcome.made} of {jobs} jobs were made")
+    return ended - runner.began, used - runner.used
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--jobs", type=int, default=200)
+    parser.add_argument("--work", type=float, default=0.05, help="CPU seconds of a job in the comparison of workers")
+    parser.add_argument("--ray", action="store_true", help="also in a Ray cluster that is started for it")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        place = Path(name)
+        local, used = seconds(place, args.jobs, 0.0, workers=1)
+        print(f"local: {1000 * local / args.jobs:.2f} ms a job, everything counted ({args.jobs} jobs that do nothing);")
+        print(f"  of it {1000 * used / args.jobs:.2f} ms are the runner's CPU time, the rest is the worker's, and the disk's")
+        one, two = (seconds(place, args.jobs, args.work, workers=n)[0] for n in (1, 2))
+        print(f"two workers: {one / two:.2f} times one worker ({args.jobs} jobs of {1000 * args.work:g} ms)")
+        if args.ray:
+            ray, _ = seconds(place, args.jobs, 0.0, workers=1, executor="ray")
+            print(f"ray: {1000 * ray / args.jobs:.2f} ms a job, {ray / local:.1f} times local")
+    print(f"largest resident size of the runner: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()
