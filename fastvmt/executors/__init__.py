@@ -11,6 +11,7 @@ import os
 import queue
 import re
 import socket
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fastvmt.errors import SpecError
@@ -71,7 +72,7 @@ def join(store: Store, config: RunConfig, options: Options) -> Outcome:
     """Do what is left of a run folder beside its driver, with logs of our own."""
     from fastvmt.runner import Runner
 
-    runner = Runner(store, config, options)
+    runner = Runner(store, config, replace(options, reuse=False))  # what can be taken over from other runs, the driver took
     host = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname())[:40]
     store.join(f"{host}-{os.getpid()}-{runner.share.leases.token[:6]}")
     return runner.run()
