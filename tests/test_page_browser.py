@@ -65,7 +65,7 @@ class Watched:
     def __init__(self, browser: Any, **options: Any) -> None:
         self.context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(120_000)  # two busy cores draw a page of 200 cards slowly
         self.asked: list[str] = []
         self.said: list[str] = []
         self.page.on("request", lambda r: self.asked.append(r.url))

@@ -100,14 +100,14 @@ def test_scoring_again_generates_nothing(tmp_path: Path, undisturbed: tuple[Path
 def test_kill_9_at_random_moments_resumes_to_the_same_table(
     xs: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]]
 ) -> None:
-    """25 kills of the runner or of a worker, over as many runs as it takes; every run then ends as the undisturbed one."""
+    """10 kills of the runner or of a worker, over as many runs as it takes; every run then ends as the undisturbed one."""
     rng, kills, rounds = random.Random(7), 0, 0
-    while kills < 25:
+    while kills < 10:
         rounds += 1
         out = tmp_path / f"run{rounds}"
         argv = command(*args(xs, out, "--workers", "2", "--no-reuse"))
         process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=ENV)
-        while kills < 25:
+        while kills < 10:
             try:
                 process.wait(timeout=rng.uniform(0.5, 9.0))
                 break
