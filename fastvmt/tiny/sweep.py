@@ -84,7 +84,7 @@ class Pair:
 
     def context(self, backbone: Backbone, sigmas: Sequence[float], seed: int) -> Context:
         noise = torch.randn(self.latent.shape, generator=torch.Generator().manual_seed(seed))
-        return Context(backbone, sigmas, noise, lambda: self.latent, dict(self.texts), Stages())
+        return Context(backbone, tuple(sigmas), noise, lambda: self.latent, dict(self.texts), Stages())
 
     def workspace(self) -> Workspace:
         width, height = self.scene.width, self.scene.height
