@@ -14,7 +14,7 @@ from fastvmt import registry, score_clip
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.metric_specs import build
 
-NAMES = sorted(registry.metrics.names())
+NAMES = sorted(registry.BUILTIN["metrics"])  # not what other test files register
 
 
 @pytest.mark.parametrize("name", NAMES)
