@@ -86,6 +86,7 @@ class Forwards(Cost):
 
     id = "forwards"
     summary = "forward-equivalents per video, counted"
+    source = "docs/methods.md, section Forward-equivalents"
     decimals = 1
     timing: ClassVar[bool] = False
 

@@ -15,7 +15,7 @@ from fastvmt.method import Method
 from fastvmt.method_card import NO_CARD, MethodCard, card_of
 from fastvmt.sigmas import sigma_grid
 
-METHODS = [name for name in registry.methods.names() if not registry.methods.get(name).toy]
+METHODS = [name for name in registry.BUILTIN["methods"] if not registry.methods.get(name).toy]
 OWN: dict[str, Any] = {
     "title": "Mine", "paper": "none", "faithful": ["to nothing"], "defaults": "made up", "licence": "mine", "start": "the run's noise",
     "budget": {"forwards": 100, "says": "sampling"},

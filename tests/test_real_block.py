@@ -13,7 +13,7 @@ from fastvmt import card, registry
 from fastvmt.backbone import Backbone
 from fastvmt.testing import Trial, random_wan, small
 
-METHODS = [name for name in registry.methods.names() if not registry.methods.get(name).toy]
+METHODS = [name for name in registry.BUILTIN["methods"] if not registry.methods.get(name).toy]
 
 
 @pytest.fixture(scope="module")
