@@ -69,7 +69,7 @@ def dino(files: Files, device: str) -> Any:
     # VBench lets the repository load its weights from torch.hub's folder; loading them here leaves no doubt which were used.
     repository = str(Path(_path(files, "hubconf.py")).parent)
     model = torch.hub.load(repository, "dino_vitb16", source="local", pretrained=False)
-    model.load_state_dict(torch.load(_path(files, "pretrain.pth"), map_location="cpu"))
+    model.load_state_dict(torch.load(_path(files, "pretrain.pth"), map_location="cpu", weights_only=True))
     return model.to(device).eval()
 
 
