@@ -125,12 +125,18 @@ class RayExecutor:
     def __init__(self, store: Store, config: RunConfig, options: Options) -> None:
         self.store, self.config = store, config
         self.gpu = config.device.startswith("cuda")
+        self.needs = {"GPU": 1, "CPU": 1} if self.gpu else {"CPU": config.threads}
         self._aside = contextlib.ExitStack()
         self._aside.enter_context(
             contextlib.redirect_stdout(sys.stderr)
         )  # where Ray says what it says; stdout is for the table
-        self._connect(options)
-        self.slots = options.workers or self._room()
+        try:
+            self._connect(options)
+            there = self._room()
+            self.slots = options.workers or there
+        except BaseException:
+            self._aside.close()
+            raise
         self._mark = f".shared-{secrets.token_hex(6)}"
         (store.root / "workers" / self._mark).touch()
 
@@ -159,17 +165,44 @@ class RayExecutor:
                 ) from None
             return
         slots = options.workers or (len(visible_gpus()) if self.gpu else 1)
-        ray.init(
-            address="local", num_cpus=max(1, slots * self.config.threads), include_dashboard=False,
-            object_store_memory=OBJECT_STORE, _node_ip_address="127.0.0.1", **quiet,
-        )  # fmt: skip
+        try:
+            ray.init(
+                address="local", num_cpus=max(1, slots * self.config.threads), include_dashboard=False,
+                object_store_memory=OBJECT_STORE, _node_ip_address="127.0.0.1", **quiet,
+            )  # fmt: skip
+        except Exception as error:  # noqa: BLE001 - Ray raises many classes here, bare Exception among them
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise SpecError(
+                f"--executor ray: a Ray cluster could not be started on this machine ({why}). Free memory and /dev/shm and try "
+                "again, give --address of one that runs, or use --executor local."
+            ) from None
 
     def _room(self) -> int:
-        """Workers that the cluster has room for."""
+        """Workers that the cluster has room for, node by node: an actor lies on one.
+
+        Raises:
+            SpecError: when no node has room for a single one. Ray would wait for such a node for ever, and say nothing.
+        """
         import ray
 
-        there = ray.cluster_resources()
-        return max(1, int(there.get("GPU", 0)) if self.gpu else int(there.get("CPU", 1)) // self.config.threads)
+        nodes = [n["Resources"] for n in ray.nodes() if n["Alive"]]
+        if found := room(nodes, self.needs):
+            return found
+        self._leave()
+        raise SpecError(self._too_small(nodes))
+
+    def _too_small(self, nodes: list[dict[str, float]]) -> str:
+        gpus, cores = (int(max((n.get(kind, 0) for n in nodes), default=0)) for kind in ("GPU", "CPU"))
+        if self.gpu:
+            which = "no node of the cluster has a GPU" if not gpus else "no node of the cluster with a GPU has a core to give"
+            return (
+                f"--executor ray: a worker needs a GPU and a CPU core, and {which}. Give --address of a cluster with GPUs, or "
+                "the `bench run` command with --device cpu."
+            )
+        return (
+            f"--executor ray: a worker needs {self.config.threads} CPU cores (--threads) on one node, and the largest of the "
+            f"cluster's {len(nodes)} nodes has {cores}. Give the `bench run` command with --threads {max(1, cores)} or fewer."
+        )
 
     def start(self, number: int, inbox: Inbox) -> Hand:
         import ray
@@ -177,7 +210,7 @@ class RayExecutor:
         more = worker_environment(self.config.threads, self.slots > 1)
         name = f"{self.store.writer}-{number}".lstrip("-")
         root = str(self.store.root.resolve())
-        needs: dict[str, Any] = {"num_gpus": 1, "num_cpus": 1} if self.gpu else {"num_cpus": self.config.threads}
+        needs: dict[str, Any] = {f"num_{k.lower()}s": n for k, n in self.needs.items()}
         actor = (
             ray.remote(Slot)
             .options(max_restarts=0, max_concurrency=4, scheduling_strategy="SPREAD", **needs)
@@ -186,9 +219,21 @@ class RayExecutor:
         return RayHand(number, actor, self.store.root / "workers" / f"worker-{name}.log", inbox)
 
     def close(self) -> None:
+        (self.store.root / "workers" / self._mark).unlink(missing_ok=True)
+        self._leave()
+        self._aside.close()
+
+    def _leave(self) -> None:
         import ray
 
-        (self.store.root / "workers" / self._mark).unlink(missing_ok=True)
         if self._ours:
             ray.shutdown()
-        self._aside.close()
+
+
+def room(nodes: list[dict[str, float]], needs: dict[str, int]) -> int:
+    """Actors with these needs that nodes with these resources can hold.
+
+    >>> room([{"CPU": 6.0}, {"CPU": 6.0}], {"CPU": 4}), room([{"CPU": 8.0}, {"CPU": 1.0, "GPU": 2.0}], {"GPU": 1, "CPU": 1})
+    (2, 1)
+    """
+    return sum(min(int(node.get(kind, 0) // n) for kind, n in needs.items()) for node in nodes)
