@@ -6,11 +6,12 @@ Never a video that the run's configuration refers to. Whoever cleans holds the f
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastvmt.errors import StoreError
+from fastvmt.leases import Leases
 from fastvmt.status import holder, runners
 from fastvmt.store import RunConfig, Store
 
@@ -38,8 +39,11 @@ def runs_in(folder: Path) -> list[Path]:
     return found
 
 
-def clean(folder: Path, dry_run: bool) -> list[Waste]:
+def clean(folder: Path, dry_run: bool, say: Callable[[str], None] = lambda line: None) -> list[Waste]:
     """Find what can go, and remove it unless ``dry_run``.
+
+    Args:
+        say: gets a sentence before a wait for runners of other machines (``leases``: their silence, 30 s).
 
     Raises:
         StoreError: when there is no run, or somebody works in one; nothing is then removed anywhere.
@@ -48,9 +52,12 @@ def clean(folder: Path, dry_run: bool) -> list[Waste]:
     configs = [store.config() for store in stores]
     try:
         for store in stores:
-            _refuse_used(store)
+            leases = Leases(store.root)
+            gone = _refuse_used(store, leases, say)
             if not dry_run:
                 store.lock()
+                leases.bury(gone)
+                leases.sweep()
         found = [w for store, config in zip(stores, configs, strict=True) for w in waste(store, config)]
         for one in found if not dry_run else ():
             _remove(one.path)
@@ -60,17 +67,23 @@ def clean(folder: Path, dry_run: bool) -> list[Waste]:
     return found
 
 
-def _refuse_used(store: Store) -> None:
-    """
+def _refuse_used(store: Store, leases: Leases, say: Callable[[str], None]) -> set[str]:
+    """Those whose card is still there although they are gone; runners of other machines are listened for.
+
     Raises:
         StoreError: when somebody holds the folder or works on it.
     """
     if owner := holder(store.root):
         raise StoreError(f"{store.root} is in use by {owner}. Wait for it.")
-    for token, who in runners(store.root).items():
-        raise StoreError(
-            f"{store.root} is worked on by {who}. Wait for it; when it is gone, remove {store.root / 'leases/holders' / token}."
-        )
+    alive = runners(store.root)
+    far = {token: who for token, who in alive.items() if not leases.is_here(token)}
+    at_work = next((token for token in alive if token not in far), "")
+    if far and not at_work:
+        say(f"listening up to {leases.silence:g} s whether {', '.join(far.values())} still works on {store.root}")
+        at_work = leases.listen(far)
+    if at_work:
+        raise StoreError(f"{store.root} is worked on by {alive[at_work]}. Wait for it.")
+    return set(far)
 
 
 def waste(store: Store, config: RunConfig) -> Iterator[Waste]:

@@ -230,7 +230,7 @@ def _answers(host: str) -> bool:
 
 
 def _locks(folder: Path) -> Iterator[Finding]:
-    from fastvmt.status import status
+    from fastvmt.status import status, unheard
 
     runs = sorted(p.parent for p in folder.glob("*/config.json")) if folder.is_dir() else []
     if not runs:
@@ -242,8 +242,10 @@ def _locks(folder: Path) -> Iterator[Finding]:
             yield Finding(f"run {run.name}", "warn", str(error))
             continue
         words = f"{found.done} of {found.jobs} videos, {found.failed} failed"
-        owner = ", ".join(found.runners) or found.holder
-        if owner:
+        owner = ", ".join(r for r in found.runners if r not in found.elsewhere) or found.holder
+        if found.elsewhere and not owner:
+            yield Finding(f"run {run.name}", "ok", f"{words}; {unheard(found)}")
+        elif owner:
             yield Finding(f"run {run.name}", "ok", f"{words}; in use by {owner}")
         elif found.done < found.jobs:
             yield Finding(f"run {run.name}", "warn", words, f"bench resume {run}")

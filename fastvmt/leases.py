@@ -8,7 +8,8 @@
 A claim is made by O_EXCL, which one runner wins. No clock of another machine is ever read, nor a file's time: an observer notes
 when, by its own monotonic clock, it last saw a holder's counter change. After ``silence`` seconds without a change the claim
 may be taken over. A holder on the same machine whose process is gone is known to be dead at once. A claim that is torn, forged
-or whose holder is unknown has no counter, and so goes the same way.
+or whose holder is unknown has no counter, and so goes the same way. Whoever has seen a holder silent for so long removes its
+card; one that was only held up writes it anew with its next beat.
 
 Leases keep work from being done twice. Results do not depend on them: equal keys hold equal content, whoever makes it.
 """
@@ -23,7 +24,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,7 @@ class Leases:
         self._clock = clock
         self._held: dict[str, int] = {}
         self._seen: dict[str, tuple[tuple[str, bytes | None], float]] = {}
+        self._buried: set[str] = set()
         self._end = threading.Event()
         self._card = self.folder / "holders" / self.token
 
@@ -140,11 +142,12 @@ class Leases:
     def _gone(self, name: str, token: str) -> bool:
         """Whether a holder has fallen silent, or is known to be dead."""
         card = self._read_card(token)
-        if card is not None and _dead(card):
+        if _dead(card) if card is not None else token in self._buried:
             return True
         state, now = (token, card), self._clock()
         before = self._seen.get(name)
-        if before is None or before[0] != state:
+        vanished = before is not None and card is None and before[0][0] == token  # another runner has removed the card: no beat
+        if before is None or (before[0] != state and not vanished):
             self._seen[name] = (state, now)
             return False
         return now - before[1] > self.silence
@@ -165,15 +168,42 @@ class Leases:
         card = self._read_card(token)
         return card is not None and not _dead(card) and not self._gone(f"holders/{token}", token)
 
+    def is_here(self, token: str) -> bool:
+        """Whether a holder is, or was, a process of this machine, so that one look tells whether it lives."""
+        return _is_ours(_facts(self._read_card(token) or b""))
+
+    def listen(self, tokens: Iterable[str], pause: float = 0.2) -> str:
+        """The first of these holders that is heard to beat; "" when all were silent for ``silence`` seconds: they are gone."""
+        cards = {t: self._read_card(t) for t in tokens}
+        until = self._clock() + self.silence
+        while cards and self._clock() <= until:
+            time.sleep(pause)
+            for token, card in cards.items():
+                if (now := self._read_card(token)) is not None and now != card:
+                    return token
+        return ""
+
     def sweep(self) -> None:
-        """Remove the claims and cards of holders that are known to be dead."""
+        """Remove the claims and cards of holders that are known to be dead, or that we have seen silent for so long."""
+        self.sweep_cards()
         keys = {p.name.rpartition(".")[0] for p in self.folder.glob("*.[0-9]*")}
         for key in keys - set(self._held):
             if self.claim(key):
                 self.release(key)
-        for path in (self.folder / "holders").iterdir():
-            if path.name != self.token and (card := self._read_card(path.name)) is not None and _dead(card):
-                path.unlink(missing_ok=True)
+
+    def sweep_cards(self) -> bool:
+        """Remove cards alone; whether there was one to remove."""
+        place = self.folder / "holders"
+        names = {p.name for p in place.iterdir()} if place.is_dir() else set()
+        over = {n for n in names - {self.token} if self._read_card(n) is not None and not self.lives(n)}
+        self.bury(over)
+        return bool(over)
+
+    def bury(self, tokens: Iterable[str]) -> None:
+        """Remove the cards of holders that are gone; what they had claimed is then free."""
+        for token in tokens:
+            (self.folder / "holders" / token).unlink(missing_ok=True)
+            self._buried.add(token)
 
     def mark_failed(self, key: str) -> None:
         """Say that a job failed, so that no other runner tries it again before the run is started anew."""
@@ -217,10 +247,18 @@ def _born(pid: int) -> str:
 
 def _dead(card: bytes) -> bool:
     """Whether a holder's process was on this machine and is no more. Nothing can be said of other machines."""
+    facts = _facts(card)
+    return _is_ours(facts) and (not facts["born"] or _born(facts["pid"]) != facts["born"])
+
+
+def _is_ours(facts: dict[str, Any]) -> bool:
+    return bool(facts.get("boot")) and _machine().items() <= facts.items()
+
+
+def _facts(card: bytes) -> dict[str, Any]:
+    """What a card says; empty where it says nothing that can be used."""
     try:
         facts = json.loads(card.partition(b"\n")[0])
-        machine = {k: facts[k] for k in ("host", "boot", "space")}
-        pid, born = int(facts["pid"]), str(facts["born"])
+        return facts | {"pid": int(facts["pid"]), "born": str(facts["born"])}
     except (ValueError, KeyError, TypeError):
-        return False
-    return bool(machine["boot"]) and machine == _machine() and (not born or _born(pid) != born)
+        return {}

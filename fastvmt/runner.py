@@ -195,6 +195,7 @@ class Runner:
     def _look_again(self) -> None:
         """Whether somebody else's jobs are done or free, and something for those who wait."""
         self._looked = time.monotonic()
+        self.share.sweep()
         self.tasks.look_again()
         for worker in [w for w in self.workers.values() if w.idle]:
             self._next(worker)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Literal
 
 from fastvmt.follow import Follow
-from fastvmt.leases import Leases
+from fastvmt.leases import BEAT, Leases
 from fastvmt.store import Store
 from fastvmt.tasks import Task
 
@@ -19,6 +20,7 @@ class Share:
     def __init__(self, store: Store) -> None:
         self.store = store
         self.leases = Leases(store.root)
+        self._swept = time.monotonic()
         store.holder = self.leases.token
 
     def begin(self) -> None:
@@ -30,6 +32,13 @@ class Share:
             self.store.clear_unfinished(self.leases.lives)
         self.follow = Follow(self.store)
         self._failed_before = self.leases.failed()
+
+    def sweep(self) -> None:
+        """Now and then: clear away the cards and claims of runners that we have seen silent for long enough."""
+        if time.monotonic() - self._swept > min(BEAT, self.leases.silence / 4):
+            self._swept = time.monotonic()
+            if self.leases.sweep_cards():
+                self.leases.sweep()
 
     def claim(self, task: Task) -> tuple[Found, Task | None]:
         """Whether a task is ours to do.

@@ -44,6 +44,7 @@ class Status:
         done, failed, missing: videos; a failed one is tried again by the next ``bench resume``.
         running: what is worked on now, by the claims of runners that are not known to be dead.
         holder: who holds the folder, "" for nobody; ``runners``: who works on it, the holder among them.
+        elsewhere: those of ``runners`` that are on other machines: one look from here cannot tell whether they still live.
         records: lines in the record log.
         seconds_left: estimated on the workers of the last start; None where nothing is known.
     """
@@ -56,6 +57,7 @@ class Status:
     running: list[Running] = field(default_factory=list)
     holder: str = ""
     runners: list[str] = field(default_factory=list)
+    elsewhere: list[str] = field(default_factory=list)
     records: int = 0
     seconds_left: float | None = None
     methods: dict[str, OfMethod] = field(default_factory=dict)
@@ -86,6 +88,8 @@ def status(folder: Path) -> Status:
     found.holder = holder(folder)
     alive = runners(folder)
     found.runners, found.running = list(alive.values()), _running(folder, alive)
+    leases = Leases(folder)
+    found.elsewhere = [who for token, who in alive.items() if not leases.is_here(token)]
     found.records = sum(_lines(path) for path in store.logs("records"))
     events = [e for path in store.logs("events") for e in _tail(path)]
     found.seconds_left = _left(folder, events, found)
@@ -192,6 +196,11 @@ def runners(folder: Path) -> dict[str, str]:
     return found
 
 
+def unheard(found: Status) -> str:
+    """Who may be at work on another machine, or was killed there without a word."""
+    return f"at work, or gone without a word: {', '.join(found.elsewhere)} (on other machines, not heard from here)"
+
+
 def _running(folder: Path, alive: dict[str, str]) -> list[Running]:
     """Claims of these runners."""
     found = []
@@ -241,9 +250,13 @@ def as_lines(found: Status) -> str:
     width = max(len(label) for label in found.methods)
     lines += [f"  {'method':<{width}}  {'done':>7}  {'failed':>7}  {'missing':>7}"]
     lines += [f"  {k:<{width}}  {m.done:>7}  {m.failed:>7}  {m.missing:>7}" for k, m in found.methods.items()]
-    if found.runners or found.holder:
-        lines.append(f"worked on by {', '.join(found.runners) or found.holder}; {len(found.running)} jobs in work")
-    elif found.missing + found.failed:
+    here = [who for who in found.runners if who not in found.elsewhere]
+    jobs = f"{len(found.running)} jobs in work"
+    if here or found.holder:
+        lines.append(f"worked on by {', '.join(here) or found.holder}; {jobs}")
+    if found.elsewhere:
+        lines.append(f"{unheard(found)}; {jobs}; `bench gc {found.folder} --dry-run` listens for them")
+    if not found.runners and not found.holder and found.missing + found.failed:
         lines.append(f"nobody works on it; go on with: bench resume {found.folder}")
     lines.append(f"time left: {left}")
     return "\n".join([*lines, *(f"note: {w}" for w in found.warnings)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,7 +39,7 @@ def gc(folder: Folder, dry_run: DryRun = False, as_json: Json = False) -> None:
     """Remove what no run needs any more: half-made videos, quarantine, caches of finished runs, orphaned references."""
     from fastvmt.cleaning import clean
 
-    found = clean(folder, dry_run)
+    found = clean(folder, dry_run, lambda line: print(line, file=sys.stderr, flush=True))
     total = sum(w.bytes for w in found)
     if as_json:
         rows = [{"path": str(w.path), "why": w.why, "bytes": w.bytes} for w in found]

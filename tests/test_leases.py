@@ -151,6 +151,55 @@ def test_of_two_that_find_a_claim_stale_one_takes_it(tmp_path: Path) -> None:
     assert second.claim("job") and not (tmp_path / "leases" / "job.1").exists()
 
 
+def test_a_runner_elsewhere_that_fell_silent_is_cleared_away(tmp_path: Path) -> None:
+    foreign(tmp_path)
+    (tmp_path / "leases" / "left.0").write_text("f" * 16)
+    clock = Clock()
+    mine = lease(tmp_path, clock)
+    mine.sweep()
+    clock.now += 29
+    foreign(tmp_path, beat=1)
+    mine.sweep()
+    clock.now += 29
+    mine.sweep()
+    assert mine.lives("f" * 16) and (tmp_path / "leases" / "left.0").exists()
+    clock.now += 2
+    mine.sweep()
+    assert not mine.lives("f" * 16) and not (tmp_path / "leases" / "left.0").exists()
+    assert [p.name for p in (tmp_path / "leases" / "holders").iterdir()] == [mine.token]
+    foreign(tmp_path, beat=9)  # it was only held up, and beats again
+    assert mine.lives("f" * 16)
+
+
+def test_a_card_that_another_runner_removed_does_not_begin_the_wait_anew(tmp_path: Path) -> None:
+    foreign(tmp_path)
+    (tmp_path / "leases" / "job.0").write_text("f" * 16)
+    clock = Clock()
+    mine = lease(tmp_path, clock)
+    assert not mine.claim("job")
+    clock.now += 20
+    (tmp_path / "leases" / "holders" / ("f" * 16)).unlink()
+    assert not mine.claim("job")
+    clock.now += 11
+    assert mine.claim("job")
+
+
+def test_listening_hears_who_beats_and_waits_out_who_does_not(tmp_path: Path) -> None:
+    foreign(tmp_path, "e" * 16)
+    foreign(tmp_path)
+    clock = Clock()
+
+    def beats() -> float:
+        clock.now += 1
+        foreign(tmp_path, beat=int(clock.now) if clock.now > 1010 else 0)
+        return clock.now
+
+    listener = Leases(tmp_path, silence=30.0, clock=beats)
+    assert listener.listen(["e" * 16, "f" * 16], pause=0) == "f" * 16 and clock.now < 1013
+    assert listener.listen(["e" * 16], pause=0) == "" and clock.now > 1040
+    assert not listener.is_here("e" * 16) and len(list((tmp_path / "leases" / "holders").iterdir())) == 2
+
+
 def test_a_new_start_clears_away_the_dead_and_leaves_the_living(tmp_path: Path) -> None:
     living, mine = lease(tmp_path), lease(tmp_path)
     assert living.claim("lives")

@@ -14,6 +14,7 @@ import pytest
 from conftest import ROOT
 from fake_runs import make_run
 from helpers import ENV, bench, command
+from test_leases import foreign
 
 HOLD = (
     "import sys; from pathlib import Path; from fastvmt.store import Store; from fastvmt.leases import Leases\n"
@@ -74,6 +75,25 @@ def test_gc_waits_for_a_runner_that_joined_without_the_lock(tmp_path: Path) -> N
         assert said.code == 2 and f"worked on by process {process.pid}" in said.err
         process.kill()
     assert bench("gc", root).code == 0
+
+
+def test_a_runner_of_another_machine_that_was_killed_stops_nothing_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = partly(tmp_path / "r")
+    foreign(root)
+    (root / "artefacts" / f".making-{'f' * 16}-abc").mkdir()
+    (root / "leases" / f"{'b' * 64}.0").write_text("f" * 16)
+    said = bench("status", root)
+    assert "worked on by" not in said.out and "gone without a word: process" in said.out and "on elsewhere" in said.out
+    assert "gone without a word" in bench("doctor", "--runs", tmp_path).out
+    monkeypatch.setitem(ENV, "FASTVMT_LEASE_SILENCE", "1")
+    before = sorted(root.rglob("*"))
+    looked = bench("gc", root, "--dry-run")
+    assert looked.code == 0 and "listening up to 1 s" in looked.err and sorted(root.rglob("*")) == before
+    assert bench("gc", root).code == 0
+    assert not list(root.glob("artefacts/.making-*")) and not [p for p in (root / "leases").rglob("*") if p.is_file()]
+    assert "nobody works on it" in bench("status", root).out
 
 
 def test_labels_that_look_alike_in_a_name_are_told_apart(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from helpers import ENV, bench, command
 from quick_runs import events, make_quick, quick, times
+from test_leases import foreign
 
 from fastvmt.leases import Leases
 from fastvmt.model import Failure
@@ -103,6 +104,18 @@ def test_what_a_living_runner_is_making_is_not_cleared_away(tmp_path: Path) -> N
     assert bench("resume", run).code == 0
     assert living.exists() and not dead.exists()
     other.close()
+
+
+def test_a_runner_clears_away_one_that_fell_silent_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(ENV, "FASTVMT_LEASE_SILENCE", "1")
+    gate = tmp_path / "open"
+    run = make_quick(tmp_path / "run", 1, [quick(do="wait", mark=str(gate))])
+    foreign(run)
+    (run / "leases" / f"prepare-{'b' * 32}.0").write_text("f" * 16)
+    driver = subprocess.Popen(command("resume", run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=ENV)
+    wait_for(lambda: not (run / "leases" / "holders" / ("f" * 16)).exists())
+    gate.touch()
+    assert driver.wait(60) == 0 and not [p for p in (run / "leases").rglob("*") if p.is_file()]
 
 
 def test_a_hang_ends_with_its_grandchild(tmp_path: Path) -> None:

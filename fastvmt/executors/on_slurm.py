@@ -191,6 +191,7 @@ class Crew:
         while self.left:
             over = all(t.done() for t in tasks) if self.cluster != "debug" else bool([t.results() for t in tasks])
             self._look()
+            self.share.sweep()
             if over:
                 return
             time.sleep(POLL)
