@@ -18,6 +18,7 @@ class Follow:
         made: seconds by key of the jobs whose video another runner made.
         failed: kind of failure by key of the jobs that failed there.
         prepared: keys of preparations.
+        unprepared: class, stage and message of the failure by key of the preparations that failed there.
     """
 
     def __init__(self, store: Store) -> None:
@@ -26,6 +27,7 @@ class Follow:
         self.made: dict[str, float] = {}
         self.failed: dict[str, str] = {}
         self.prepared: set[str] = set()
+        self.unprepared: dict[str, tuple[str, str, str]] = {}
         self._at = {path: self._end(path) for path in self._files()}
 
     def _files(self) -> Iterator[Path]:
@@ -73,3 +75,5 @@ class Follow:
             self.failed[key] = str(row.get("kind", "error"))
         elif kind == "prepared":
             self.prepared.add(key)
+        elif kind == "unprepared":
+            self.unprepared[key] = (str(row.get("kind", "error")), str(row.get("stage", "")), str(row.get("message", "")))

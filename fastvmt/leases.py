@@ -2,7 +2,7 @@
 
     leases/KEY.0           the first claim on a job: the token of its holder
     leases/KEY.1           who took it over when that holder fell silent, and so on; the highest number counts
-    leases/KEY.failed      the job failed since the run was last started
+    leases/KEY.failed      the job, or preparation, failed since the run was last started
     leases/holders/TOKEN   a runner: machine, process, and a counter that it raises every ``BEAT`` seconds
 
 A claim is made by O_EXCL, which one runner wins. No clock of another machine is ever read, nor a file's time: an observer notes

@@ -235,9 +235,12 @@ class Runner:
         return None
 
     def _failed_elsewhere(self, task: Task) -> None:
-        for job in (t.job for t in (self.tasks.not_prepared(task.prepared) if task.kind == "prepare" else [task])):
-            self.failed += 1
-            self.progress.event("failed", f"{_name(job)}: FAILED at another runner", job=_name(job))
+        if task.kind == "prepare":
+            self._broken[task.prepared] = self.share.why(task.prepared)
+            self._fail(task, *self._broken[task.prepared])
+            return
+        self.failed += 1
+        self.progress.event("failed", f"{_name(task.job)}: FAILED at another runner", job=_name(task.job))
 
     # --- reports -----------------------------------------------------------------------------------------------------
 
@@ -341,10 +344,16 @@ class Runner:
         """A record for the job; for every job that waited when it was their preparation."""
         jobs = [task.job]
         if task.kind == "prepare":
-            self._broken[task.prepared] = (kind, stage, message, trace)
+            if task.prepared not in self._broken:
+                self._broken[task.prepared] = (kind, stage, message, trace)
+                self.store.event("unprepared", key=task.prepared, kind=kind, stage=stage, message=message)
+                self.share.leases.mark_failed(task.lease)
             jobs, message = [t.job for t in self.tasks.not_prepared(task.prepared)], f"its preparation failed: {message}"
         for job in jobs:
             self.failed += 1
+            if task.kind == "prepare" and self.share.has_failed(job.key):  # recorded, and better than we could
+                self.progress.event("failed", f"{_name(job)}: FAILED at another runner", job=_name(job))
+                continue
             self.store.add(
                 Failure(job_key=job.key, kind=kind, stage=stage, message=message, traceback=trace, attempt=task.attempt)
             )

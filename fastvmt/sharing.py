@@ -53,13 +53,24 @@ class Share:
             self.leases.release(task.lease)
         return found, left
 
+    def has_failed(self, key: str) -> bool:
+        """Whether a job failed at another runner since the run was last started."""
+        return key in self.follow.failed or key in self._failed_before
+
+    def why(self, prepared: str) -> tuple[str, str, str, str]:
+        """Class, stage, message and trace of a preparation that failed at another runner."""
+        before = ("error", "train", "at another runner, before this one joined")
+        return *self.follow.unprepared.get(prepared, before), ""
+
     def _left(self, task: Task) -> tuple[Found, Task | None]:
         self.follow.poll()
         key = task.job.key
         if task.kind == "prepare":
-            done = task.prepared in self.follow.prepared
-            return ("prepared", None) if done else ("ours", task)
-        if key in self.follow.failed or key in self._failed_before:
+            if task.prepared in self.follow.prepared:
+                return "prepared", None
+            failed = task.prepared in self.follow.unprepared or task.lease in self._failed_before
+            return ("failed", None) if failed else ("ours", task)
+        if self.has_failed(key):
             return "failed", None
         found: Found = "ours"
         if task.kind == "generate":

@@ -15,7 +15,7 @@ import time
 import types
 from collections.abc import Callable
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from fastvmt.keys import digest
 from fastvmt.method import Method, Params
@@ -36,6 +36,16 @@ class Quick(Method):
     id = "quick"
     summary = "does nothing, for a while"
     Params: ClassVar[type[Params]] = QuickParams
+
+
+class Trained(Quick):
+    """Has a preparation, in which ``do`` happens."""
+
+    id = "trained"
+    trains = True
+
+    def prepare(self, ctx: Any, workspace: Any) -> dict[str, Any]:
+        return {}
 
 
 class Nibble(Metric):
@@ -59,7 +69,8 @@ class Generator:
         given = job.method.params
         enter("denoise")
         tick(0, 1)
-        self._misbehave(given.get("do", ""), given.get("mark", ""))
+        if job.method.method != "trained":
+            self._misbehave(given.get("do", ""), given.get("mark", ""))
         until = time.thread_time() + given.get("work", 0.0)
         while time.thread_time() < until:
             pass
@@ -74,6 +85,11 @@ class Generator:
         )  # fmt: skip
         self.store.publish(folder, job, artefact)
         return artefact
+
+    def prepare(self, job: Job, tick: Callable[[int, int], None], enter: Callable[[str], None]) -> float:
+        enter("train")
+        self._misbehave(job.method.params.get("do", ""), job.method.params.get("mark", ""))
+        return 0.1
 
     def _misbehave(self, do: str, mark: str) -> None:
         if do == "wait":
@@ -95,7 +111,7 @@ class Generator:
             time.sleep(600)
 
 
-METHODS = {"quick": Quick}
+METHODS = {"quick": Quick, "trained": Trained}
 METRICS = {"nibble": Nibble}
 _stand_in = types.ModuleType("fastvmt.generate")
 _stand_in.Generator = Generator  # type: ignore[attr-defined]

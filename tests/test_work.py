@@ -16,7 +16,9 @@ from test_leases import foreign
 
 from fastvmt.leases import Leases
 from fastvmt.model import Failure
+from fastvmt.sharing import Share
 from fastvmt.store import Store
+from fastvmt.tasks import Task
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +93,34 @@ def test_a_job_that_failed_is_not_tried_again_by_the_others_but_by_the_next_star
     assert set(times(run, "generating").values()) == {1}
     assert bench("resume", run).code == 3 and sorted(times(run, "generating").values()) == [1, 2]
     assert len(Store.open(run).failures()) == 1
+
+
+def test_a_training_that_failed_is_not_repeated_by_the_others_but_by_the_next_start(tmp_path: Path) -> None:
+    trained = quick("trained", do="raise").model_copy(update={"method": "trained"})
+    run = make_quick(tmp_path / "run", 1, [trained], seeds=(0, 1))
+    ends = [bench("work", run, "--json") for _ in range(2)]
+    assert [e.code for e in ends] == [3, 3] and [e.data["outcome"]["failed"] for e in ends] == [2, 2]
+    assert len(events(run, "preparing")) == 1 and not events(run, "generating")
+    found = Store.open(run).failures().values()
+    assert len(found) == 2 and all("preparation failed: RuntimeError: a quick method's own error" in f.message for f in found)
+    assert bench("resume", run).code == 3 and len(events(run, "preparing")) == 2
+
+
+def test_a_training_that_fails_at_another_runner_is_known_with_its_reason(tmp_path: Path) -> None:
+    run = make_quick(tmp_path / "run", 1, [quick()])
+    one, two = Store.open(run), Store.open(run)
+    for store, name in ((one, "one"), (two, "two")):
+        store.join(name)
+    here, there = Share(one), Share(two)
+    here.begin()
+    there.begin()
+    task = Task(one.config().jobs()[0], "prepare", prepared="p" * 32)
+    assert here.claim(task) == ("ours", task)
+    one.event("unprepared", key=task.prepared, kind="non_finite", stage="train", message="NaN")
+    here.leases.release(task.lease)
+    assert there.claim(task) == ("failed", None) and there.why(task.prepared) == ("non_finite", "train", "NaN", "")
+    here.leases.close()
+    there.leases.close()
 
 
 def test_what_a_living_runner_is_making_is_not_cleared_away(tmp_path: Path) -> None:
