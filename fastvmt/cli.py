@@ -89,12 +89,13 @@ def work(
 ) -> None:
     """Help with a run folder, beside whoever else works on it, from any machine that sees it; each job is done once."""
     from fastvmt import api
+    from fastvmt.status import go_on
 
     outcome = api.work(folder, run_options(workers, timeout, fail_fast, as_json))
     if as_json:
         print(json.dumps({"folder": str(folder), "outcome": vars(outcome)}))
     else:
-        print(f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: bench resume {folder}")
+        print(f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: {go_on(folder)}")
     if outcome.interrupted or outcome.failed:
         raise typer.Exit(130 if outcome.interrupted else 3)
 

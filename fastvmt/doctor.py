@@ -230,7 +230,7 @@ def _answers(host: str) -> bool:
 
 
 def _locks(folder: Path) -> Iterator[Finding]:
-    from fastvmt.status import status, unheard
+    from fastvmt.status import go_on, status, unheard
 
     runs = sorted(p.parent for p in folder.glob("*/config.json")) if folder.is_dir() else []
     if not runs:
@@ -248,6 +248,6 @@ def _locks(folder: Path) -> Iterator[Finding]:
         elif owner:
             yield Finding(f"run {run.name}", "ok", f"{words}; in use by {owner}")
         elif found.done < found.jobs:
-            yield Finding(f"run {run.name}", "warn", words, f"bench resume {run}")
+            yield Finding(f"run {run.name}", "warn", words, go_on(run))
         else:
             yield Finding(f"run {run.name}", "ok", words)

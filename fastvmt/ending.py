@@ -40,6 +40,7 @@ def finish(
 ) -> None:  # fmt: skip
     """Print the table, or ``text``'s, and leave with the run's exit code; ``after`` gets the folder of a run that ended."""
     from fastvmt.reports.table import as_data, as_lines
+    from fastvmt.status import go_on
 
     outcome = result.outcome
     if as_json:
@@ -48,7 +49,7 @@ def finish(
         print(as_lines(result.table, result.sheet) if text is None else text())
         print_split(result.folder, by)
     if outcome.interrupted:
-        print(f"Interrupted; what was finished is kept. Go on with: bench resume {result.folder}", file=sys.stderr)
+        print(f"Interrupted; what was finished is kept. Go on with: {go_on(result.folder)}", file=sys.stderr)
         raise typer.Exit(130)
     if after is not None:
         after(result.folder)

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastvmt import executors
-from fastvmt.errors import FULL, StoreError
+from fastvmt.device import has_cuda
+from fastvmt.errors import FULL, SpecError, StoreError
 from fastvmt.executors import Executor, Hand, Inbox
 from fastvmt.keys import digest
 from fastvmt.model import Failure, Job, MetricRecord
@@ -113,11 +114,13 @@ class Runner:
             adopt = generate and self.options.reuse and not self.config.repeats
             there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt)
             to_do, found = there.only(generate), there.found
+            self._check_device(sum(metrics is None for _, metrics in to_do))
             self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
             self.progress = Progress(len(there.grid), found, self.options.style)
             for warning in self.store.warnings:
                 self.progress.event("note", warning)
-            self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time())
+            how = {"how": executors.words(self.options)} if generate else {}
+            self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time(), **how)
             self._loop()
         except KeyboardInterrupt:
             interrupted = True
@@ -125,6 +128,17 @@ class Runner:
             self._end(interrupted)
         self.store.event("ended", made=self.made, failed=self.failed, interrupted=interrupted, time=time.time())
         return Outcome(self.made, found, self.failed, interrupted)
+
+    def _check_device(self, to_make: int) -> None:
+        """
+        Raises:
+            SpecError: when every video would fail, since the workers are here and the GPUs elsewhere.
+        """
+        if to_make and self.config.device.startswith("cuda") and self.options.executor == "local" and not has_cuda():
+            raise SpecError(
+                f"{self.store.root} is a run on CUDA with {to_make} videos to make, and torch sees no CUDA device here: go on "
+                "from a machine that has one, or with --executor ray or slurm."
+            )
 
     def _end(self, interrupted: bool) -> None:
         for worker in list(self.workers.values()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shlex
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -196,6 +197,17 @@ def runners(folder: Path) -> dict[str, str]:
     return found
 
 
+def go_on(folder: Path) -> str:
+    """The command that goes on with a run as its last driver was begun: with its executor, address and cluster's options."""
+    try:
+        log = (folder / "events.jsonl").read_bytes()
+        at = log.rfind(b"\n", 0, log.rindex(b'"how": [')) + 1  # a scoring alone says nothing of it
+        how = [str(word) for word in json.loads(log[at:].partition(b"\n")[0])["how"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        how = []
+    return shlex.join(["bench", "resume", str(folder), *how])
+
+
 def unheard(found: Status) -> str:
     """Who may be at work on another machine, or was killed there without a word."""
     return f"at work, or gone without a word: {', '.join(found.elsewhere)} (on other machines, not heard from here)"
@@ -257,6 +269,6 @@ def as_lines(found: Status) -> str:
     if found.elsewhere:
         lines.append(f"{unheard(found)}; {jobs}; `bench gc {found.folder} --dry-run` listens for them")
     if not found.runners and not found.holder and found.missing + found.failed:
-        lines.append(f"nobody works on it; go on with: bench resume {found.folder}")
+        lines.append(f"nobody works on it; go on with: {go_on(Path(found.folder))}")
     lines.append(f"time left: {left}")
     return "\n".join([*lines, *(f"note: {w}" for w in found.warnings)])

@@ -22,6 +22,7 @@ from fastvmt.errors import SpecError
 from fastvmt.executors.on_slurm import minutes
 from fastvmt.model import Job
 from fastvmt.runner import Options
+from fastvmt.status import go_on
 from fastvmt.store import Store
 from fastvmt.tasks import Tasks
 
@@ -342,6 +343,19 @@ def test_wrong_words_are_refused(tmp_path: Path, more: list[str], words: str) ->
     assert outcome.code == 2 and words in outcome.err and len(outcome.err.splitlines()) == 1
 
 
+def test_the_way_to_go_on_is_the_way_it_was_begun(tmp_path: Path) -> None:
+    run = make_quick(tmp_path / "run", 1)
+    assert go_on(run) == f"bench resume {run}"
+    store = Store.open(run)
+    given = Options(executor="slurm", workers=4, slurm=(("partition", "gpu"), ("setup", "module load cuda")))
+    store.event("started", jobs=1, how=executors.words(given))
+    store.event("made", key="k")
+    store.event("started", jobs=1)  # of a scoring
+    wanted = f"bench resume {run} --executor slurm --workers 4 --slurm partition=gpu --slurm 'setup=module load cuda'"
+    assert go_on(run) == wanted and wanted in bench("status", run).out
+    assert executors.words(Options(executor="ray", address="auto")) == ["--executor", "ray", "--address", "auto"]
+
+
 def test_times_as_sbatch_takes_them() -> None:
     given = {"90": 90, "0:30": 1, "1:30:00": 90, "2-12": 3600, "1-0:30": 1470, "0": 1}
     assert {text: minutes(text) for text in given} == given
@@ -349,6 +363,7 @@ def test_times_as_sbatch_takes_them() -> None:
 
 def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastvmt.executors.local.visible_gpus", lambda: ["3", "GPU-7"])
+    monkeypatch.setattr("fastvmt.runner.has_cuda", lambda: True)
     gate = tmp_path / "open"
     store = Store.open(make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))], device="cuda"))
     from threading import Thread

@@ -189,3 +189,11 @@ def test_a_machine_without_the_runs_device_does_not_join(tmp_path: Path) -> None
     run = make_quick(tmp_path / "run", 1, device="cuda")
     said = bench("work", run)
     assert said.code == 2 and "no CUDA device here" in said.err and not events(run, "generating")
+    said = bench("resume", run)
+    assert said.code == 2 and "run on CUDA with 1 videos to make" in said.err and not events(run, "generating")
+    store = Store.open(run)
+    config = store.config().model_dump(mode="json")
+    (run / "config.json").write_text(json.dumps(config | {"device": "cpu"}))
+    assert bench("resume", run).code == 0
+    (run / "config.json").write_text(json.dumps(config))
+    assert bench("resume", run, "--json").data["outcome"]["found"] == 1  # a table needs no GPU

@@ -109,6 +109,16 @@ def check(options: Options) -> None:
         need(LIBRARIES[options.executor], options.executor)
 
 
+def words(options: Options) -> list[str]:
+    """The executor as options of the command line; none for workers on this machine."""
+    if options.executor == "local":
+        return []
+    found = ["--executor", options.executor]
+    found += ["--address", options.address] if options.address else []
+    found += ["--workers", str(options.workers)] if options.workers else []
+    return found + [word for key, value in options.slurm for word in ("--slurm", f"{key}={value}")]
+
+
 def need(library: str, extra: str) -> None:
     """
     Raises:

@@ -14,12 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastvmt import executors
 from fastvmt.atomic import write_atomic
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.model import Job
 from fastvmt.progress import Progress
 from fastvmt.scan import scan
 from fastvmt.sharing import Share
+from fastvmt.status import go_on
 from fastvmt.store import RunConfig, Store
 
 if TYPE_CHECKING:
@@ -124,7 +126,8 @@ class Crew:
             self.progress = Progress(len(there.grid), found, self.options.style)
             for warning in self.store.warnings:
                 self.progress.event("note", warning)
-            self.store.event("started", jobs=len(there.grid), found=found, workers=self.size, time=time.time())
+            self.store.event("started", jobs=len(there.grid), found=found, workers=self.size,
+                             how=executors.words(self.options), time=time.time())  # fmt: skip
             while self.left and self._round():
                 pass
         except KeyboardInterrupt:
@@ -145,7 +148,7 @@ class Crew:
         where = f"{len(tasks)} tasks are with {self.cluster} ({', '.join(names)}); their logs: {self.store.root}/slurm"
         self.progress.event("note", where, text=where)
         if not self.options.wait:
-            back = f"Come back with: bench resume {self.store.root} --executor slurm"
+            back = f"Come back with: {go_on(self.store.root)}"
             self.progress.event("note", back, text=back)
             return False
         self._wait(tasks)
