@@ -329,9 +329,9 @@ class Runner:
         if task is not None and task.attempt < CRASH_ATTEMPTS:
             self.store.event("crashed", key=task.job.key, how=how, attempt=task.attempt)
             self.progress.event("note", f"{_name(task.job)}: its worker died ({how}); trying once more")
-            self._free(worker)
-            self.tasks.again(task)
-        elif task is not None:
+            self._replace(worker, again=True)
+            return
+        if task is not None:
             self._fail(task, "crash", worker.stage, f"the worker died ({how})", report["log"])
         self._replace(worker)
 
@@ -347,9 +347,12 @@ class Runner:
             f"A worker process ended ({report['how']}) before it could start: {last}. See {self.store.root}/workers."
         )
 
-    def _replace(self, worker: _Worker) -> None:
+    def _replace(self, worker: _Worker, again: bool = False) -> None:
+        worker.hand.kill()  # first: nobody may begin on its device or job while it may still be at work
+        task = worker.task
         self._free(worker)
-        worker.hand.kill()
+        if again and task is not None:
+            self.tasks.again(task)
         del self.workers[worker.hand]
         if len(self.tasks) and not self._stop:
             self._hire()

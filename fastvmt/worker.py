@@ -22,7 +22,7 @@ from typing import Any
 from fastvmt import registry
 from fastvmt.errors import BenchError, NonFinite, WrongOutput, is_full
 from fastvmt.model import Job
-from fastvmt.store import Store
+from fastvmt.store import RunConfig, Store
 
 
 class _Reports:
@@ -122,12 +122,24 @@ class Worker:
         self.report("scored", key=job.key)
 
 
+def place(config: RunConfig) -> str:
+    """What a timing must have for itself: the GPU by its own number, whatever a scheduler calls it here, else the machine."""
+    if config.repeats and config.device.startswith("cuda"):  # nothing else asks, and torch takes seconds to load
+        import torch
+
+        try:
+            return f"gpu-{torch.cuda.get_device_properties(0).uuid}"
+        except (AttributeError, AssertionError, RuntimeError):
+            pass  # an older torch, another vendor's, or no GPU: the first job will say
+    return f"{socket.gethostname()}-{os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}"
+
+
 def main() -> None:
     report = _Reports()
     tasks: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
     worker = Worker(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "", report)
-    report("ready", pid=os.getpid(), place=f"{socket.gethostname()}-{os.environ.get('CUDA_VISIBLE_DEVICES', 'all')}")
+    report("ready", pid=os.getpid(), place=place(worker.config))
     while True:
         worker.handle(tasks.get())
 

@@ -8,7 +8,8 @@ import secrets
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import types
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,13 @@ from test_work import gone, wait_for
 from fastvmt import executors
 from fastvmt.errors import SpecError
 from fastvmt.executors.on_slurm import minutes
+from fastvmt.leases import Leases
 from fastvmt.model import Job
-from fastvmt.runner import Options
+from fastvmt.runner import Options, Runner, _device, _Worker
 from fastvmt.status import go_on
 from fastvmt.store import Store
-from fastvmt.tasks import Tasks
+from fastvmt.tasks import Task, Tasks
+from fastvmt.worker import place
 
 HERE = Path(__file__).parent
 OWN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
@@ -368,8 +371,6 @@ def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.Monkey
     store = Store.open(make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))], device="cuda"))
     from threading import Thread
 
-    from fastvmt.runner import Runner
-
     runner = Runner(store, store.config(), Options(style="none"))
     helper = Thread(target=lambda: (wait_for(lambda: len(times(store.root, "generating")) == 2), gate.touch()))
     helper.start()
@@ -377,6 +378,50 @@ def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.Monkey
     helper.join()
     found = [a.log for j in store.config().jobs() if (a := store.artefact(j))]
     assert {a["gpu"] for a in found} == {"3", "GPU-7"} and len({a["pid"] for a in found}) == 2
+
+
+def test_a_timing_claims_the_gpu_and_not_a_name_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two schedulers call one GPU 0 and GPU-7; a worker that times nothing need not load torch to be ready."""
+    import torch
+
+    config = Store.open(make_quick(tmp_path / "run", 1, device="cuda", repeats=3)).config()
+    card = types.SimpleNamespace(uuid="0f-1e")
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda n: card)
+    found = set()
+    for name in ("0", "GPU-7"):
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", name)
+        found.add(place(config))
+    assert found == {"gpu-0f-1e"}
+    del card.uuid
+    assert place(config).endswith("-GPU-7")
+    assert place(config.model_copy(update={"repeats": 0})).endswith("-GPU-7")
+
+
+class LateHand:
+    """A worker that is at work until it is killed."""
+
+    number = 1
+
+    def __init__(self, at_death: Callable[[], None]) -> None:
+        self.kill = at_death
+
+
+def test_a_worker_is_dead_before_its_job_and_device_are_free(tmp_path: Path) -> None:
+    store = Store.open(make_quick(tmp_path / "run", 1, repeats=2))
+    runner, other = Runner(store, store.config(), Options(style="none")), Leases(store.root)
+    runner.share.begin()
+    runner.tasks = Tasks([], 0, ())
+    held: list[bool] = []
+    dying = _Worker(1)
+    dying.task, dying.place = Task(store.config().jobs()[0], "generate"), "gpu-1"
+    names = (dying.task.lease, _device(dying))
+    dying.hand = LateHand(lambda: held.extend(not other.claim(n) for n in names))  # type: ignore[assignment]
+    runner.workers[dying.hand] = dying
+    assert all(runner.share.leases.claim(n) for n in names)
+    runner._stop = True
+    runner._on_gone(dying, {"how": "exit code 1", "log": ""})
+    assert held == [True, True] and all(other.claim(n) for n in names) and len(runner.tasks) == 1
+    runner.share.leases.close()
 
 
 # --- order ---------------------------------------------------------------------------------------------------------------
