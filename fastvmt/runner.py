@@ -210,6 +210,8 @@ class Runner:
         """Whether somebody else's jobs are done or free, and something for those who wait."""
         self._looked = time.monotonic()
         self.share.sweep()
+        if self.options.fail_fast and self.share.failing():
+            self._stop = True
         self.tasks.look_again()
         for worker in [w for w in self.workers.values() if w.idle]:
             self._next(worker)

@@ -57,6 +57,11 @@ class Share:
         """Whether a job failed at another runner since the run was last started."""
         return key in self.follow.failed or key in self._failed_before
 
+    def failing(self) -> bool:
+        """Whether another runner has had a failure since this one joined."""
+        self.follow.poll()
+        return bool(self.follow.failed)
+
     def why(self, prepared: str) -> tuple[str, str, str, str]:
         """Class, stage, message and trace of a preparation that failed at another runner."""
         before = ("error", "train", "at another runner, before this one joined")

@@ -11,6 +11,7 @@ import sys
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -20,10 +21,10 @@ from test_work import gone, wait_for
 
 from fastvmt import executors
 from fastvmt.errors import SpecError
-from fastvmt.executors.on_slurm import minutes
+from fastvmt.executors.on_slurm import Crew, Join, minutes
 from fastvmt.leases import Leases
 from fastvmt.model import Job
-from fastvmt.runner import Options, Runner, _device, _Worker
+from fastvmt.runner import Options, Outcome, Runner, _device, _Worker
 from fastvmt.status import go_on
 from fastvmt.store import Store
 from fastvmt.tasks import Task, Tasks
@@ -276,6 +277,84 @@ def test_tasks_that_only_die_are_an_error_with_their_last_words(tmp_path: Path) 
     assert "no luck today" in "".join(p.read_text() for p in (run / "slurm").glob("*.err"))
 
 
+def crew(run: Path, monkeypatch: pytest.MonkeyPatch, cluster: str = "debug", **options: Any) -> Crew:
+    """A driver in this process; its tasks' ``bench work`` is in this process too."""
+    monkeypatch.setattr(Crew, "_executor", lambda self, given: None)
+    store = Store.open(run)
+    return Crew(store, store.config(), Options(executor="slurm", slurm=(("cluster", cluster),), style="none", **options))
+
+
+def test_fail_fast_reaches_the_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make_quick(tmp_path / "run", 3, [quick(do="raise")])
+    outcome = crew(run, monkeypatch, fail_fast=True).run()
+    assert outcome.failed == 1 and len(events(run, "generating")) == 1
+    late = Join(str(run), 0.0, fail_fast=True)
+    assert late(0) == {} and len(events(run, "generating")) == 1  # one that waited in the queue
+    assert crew(run, monkeypatch).run().failed == 3
+
+
+def test_fail_fast_heeds_the_failures_of_the_others(tmp_path: Path) -> None:
+    gate = tmp_path / "open"
+    store = Store.open(make_quick(tmp_path / "run", 3, [quick(do="wait", mark=str(gate))]))
+    other = Store.open(store.root)
+    other.join("other")
+    runner = Runner(store, store.config(), Options(style="none", fail_fast=True))
+    helper = Thread(target=lambda: (
+        wait_for(lambda: times(store.root, "generating")), other.event("failed", key="k", kind="error"),
+        wait_for(lambda: runner._stop), gate.touch(),
+    ))  # fmt: skip
+    helper.start()
+    assert runner.run().made == 1
+    helper.join()
+
+
+@pytest.mark.parametrize("wrong", [ZeroDivisionError, SpecError])
+def test_an_error_in_a_debug_task_starts_no_debugger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: type[Exception]
+) -> None:
+    def broken(folder: Path, options: Options) -> None:
+        raise wrong("in pieces")
+
+    monkeypatch.setattr("fastvmt.api.work", broken)
+    monkeypatch.setattr("pdb.post_mortem", lambda *a: pytest.fail("a debugger waits for a person"))
+    with pytest.raises(wrong, match="in pieces"):
+        crew(make_quick(tmp_path / "run", 1), monkeypatch).run()
+    assert not capsys.readouterr().out
+
+
+def test_ctrl_c_in_a_debug_task_is_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastvmt.api.work", lambda folder, options: Outcome(0, 0, 0, interrupted=True))
+    run = make_quick(tmp_path / "run", 1)
+    assert crew(run, monkeypatch).run().interrupted
+    assert events(run, "ended")[-1]["interrupted"]
+
+
+def test_a_driver_stopped_while_it_asks_for_its_tasks_does_not_forget_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import submitit
+
+    driver = crew(make_quick(tmp_path / "run", 1), monkeypatch, "slurm")
+    driver._list.parent.mkdir()
+    driver._list.write_text('["7_0", "7_1"]')
+
+    class Slow:
+        def __init__(self, folder: Path, job_id: str) -> None:
+            self.job_id = job_id
+
+        def done(self, force_check: bool) -> bool:
+            if self.job_id == "7_0":
+                return True
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(submitit, "SlurmJob", Slow)
+    with pytest.raises(KeyboardInterrupt):
+        driver._submitted()
+    assert driver._list.read_text() == '["7_0", "7_1"]'
+    monkeypatch.setattr(Slow, "done", lambda self, force_check: self.job_id == "7_0")
+    assert [t.job_id for t in driver._submitted()] == ["7_1"] and driver._list.read_text() == '["7_1"]'
+
+
 @pytest.fixture
 def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine with SLURM's programs on its path, and their queue."""
@@ -369,8 +448,6 @@ def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("fastvmt.runner.has_cuda", lambda: True)
     gate = tmp_path / "open"
     store = Store.open(make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))], device="cuda"))
-    from threading import Thread
-
     runner = Runner(store, store.config(), Options(style="none"))
     helper = Thread(target=lambda: (wait_for(lambda: len(times(store.root, "generating")) == 2), gate.touch()))
     helper.start()

@@ -42,12 +42,16 @@ class Join:
 
     root: str
     timeout: float
+    fail_fast: bool = False
 
     def __call__(self, number: int) -> dict[str, Any]:
         from fastvmt import api
+        from fastvmt.leases import Leases
         from fastvmt.runner import Options
 
-        return vars(api.work(Path(self.root), Options(timeout=self.timeout)))
+        if self.fail_fast and Leases(Path(self.root)).failed():  # while it was queued
+            return {}
+        return vars(api.work(Path(self.root), Options(timeout=self.timeout, fail_fast=self.fail_fast)))
 
     def checkpoint(self, number: int) -> Any:
         """Asked by submitit when the task is preempted: the same again."""
@@ -143,6 +147,8 @@ class Crew:
     def _round(self) -> bool:
         """One array of tasks, to its end. Whether another one is needed: work is left, and this one did some."""
         before = len(self.left)
+        if self.cluster == "debug":
+            return self._do_here()
         tasks = self._submitted() or self._submit()
         names = sorted({t.job_id.partition("_")[0] for t in tasks})
         where = f"{len(tasks)} tasks are with {self.cluster} ({', '.join(names)}); their logs: {self.store.root}/slurm"
@@ -152,20 +158,41 @@ class Crew:
             self.progress.event("note", back, text=back)
             return False
         self._wait(tasks)
+        if self._stopped:
+            return False
         if self.left and len(self.left) == before:
             last = self._last_words(tasks)
             raise StoreError(f"All tasks ended with {before} jobs left and none done: {last}. See {self.store.root}/slurm.")
         return bool(self.left)
 
+    def _do_here(self) -> bool:
+        """What a task would do, in this process. Not by submitit: its debug executor starts a debugger at an error."""
+        before = len(self.left)
+        done = self._join(0)
+        self._look()
+        if done.get("interrupted"):
+            raise KeyboardInterrupt
+        if len(self.left) == before:
+            raise StoreError(f"The task ended with {before} jobs left and none done. See {self.store.root}/workers.")
+        return bool(self.left) and not self._stopped
+
+    @property
+    def _join(self) -> Join:
+        return Join(str(self.store.root.resolve()), self.options.timeout, self.options.fail_fast)
+
+    @property
+    def _stopped(self) -> bool:
+        """Tasks end by themselves after the job they have in work; those that are queued, as soon as they begin."""
+        return self.options.fail_fast and self.failed > 0
+
     def _submit(self) -> list[Any]:
         tasks: list[Any]
         tasks_left = min(self.size, len(self.left))
-        join = Join(str(self.store.root.resolve()), self.options.timeout)
         environ = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith("SLURM_")}  # we may be in a task ourselves
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                tasks = self.executor.map_array(join, range(tasks_left))
+                tasks = self.executor.map_array(self._join, range(tasks_left))
         finally:
             os.environ.update(environ)
         if self.cluster == "slurm":
@@ -183,16 +210,14 @@ class Crew:
         import submitit
 
         ids = json.loads(self._list.read_text())
-        self._list.unlink()
         tasks: list[Any] = [submitit.SlurmJob(self._list.parent, str(i)) for i in ids]
-        alive = [t for t in tasks if not t.done(force_check=True)]
-        if alive:
-            write_atomic(self._list, json.dumps([t.job_id for t in alive]))
+        alive = [t for t in tasks if not t.done(force_check=True)]  # asks sacct, which may take long, or be stopped with Ctrl-C
+        write_atomic(self._list, json.dumps([t.job_id for t in alive]))
         return alive
 
     def _wait(self, tasks: list[Any]) -> None:
-        while self.left:
-            over = all(t.done() for t in tasks) if self.cluster != "debug" else bool([t.results() for t in tasks])
+        while self.left and not self._stopped:
+            over = all(t.done() for t in tasks)
             self._look()
             self.share.sweep()
             if over:
