@@ -438,6 +438,19 @@ def test_the_way_to_go_on_is_the_way_it_was_begun(tmp_path: Path) -> None:
     assert executors.words(Options(executor="ray", address="auto")) == ["--executor", "ray", "--address", "auto"]
 
 
+@pytest.mark.parametrize(
+    ("given", "cores"),
+    [({}, 3), ({"gres": "gpu:8"}, 24), ({"gres": "gpu:a100:2,tmp:9"}, 6), ({"gpus_per_task": "4"}, 12), ({"gres": "gpu"}, 3),
+     ({"gpus_per_node": "8", "cpus_per_task": "5"}, 5)],
+)  # fmt: skip
+def test_a_task_has_cores_for_each_of_its_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], cores: int
+) -> None:
+    for device, wanted in (("cuda", cores), ("cpu", 5 if "cpus_per_task" in given else 3)):
+        driver = crew(make_quick(tmp_path / device, 1, device=device, threads=3), monkeypatch)
+        assert driver._parameters(dict(given))["cpus_per_task"] == wanted
+
+
 def test_times_as_sbatch_takes_them() -> None:
     given = {"90": 90, "0:30": 1, "1:30:00": 90, "2-12": 3600, "1-0:30": 1470, "0": 1}
     assert {text: minutes(text) for text in given} == given

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 import warnings
 from dataclasses import dataclass
@@ -34,6 +35,10 @@ TIMEOUTS = 100
 POLL = 1.0
 GENERAL = {"mem_gb": "mem_gb", "name": "name", "cpus_per_task": "cpus_per_task", "gpus_per_node": "gpus_per_node"}
 """Keys that mean the same to every submitit executor."""
+
+
+GPUS = ("gres", "gpus_per_node", "gpus_per_task", "num_gpus")
+"""Keys that ask for GPUs."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +104,10 @@ class Crew:
             "timeout_min": minutes(given.pop("time", str(MINUTES))), "name": "bench", "cpus_per_task": self.config.threads,
             "slurm_array_parallelism": self.size, "slurm_signal_delay_s": 90,
         }  # fmt: skip
-        if self.config.device.startswith("cuda") and not {"gres", "gpus_per_node", "gpus_per_task", "num_gpus"} & set(given):
-            found["gpus_per_node"] = 1
+        if self.config.device.startswith("cuda"):
+            if not set(GPUS) & set(given):
+                found["gpus_per_node"] = 1
+            found["cpus_per_task"] *= gpus_of(given)  # a worker for each of them
         other = {}
         for key, text in given.items():
             value: Any = int(text) if text.isdecimal() else text
@@ -245,6 +252,17 @@ class Crew:
 
         words = [tail(Path(t.paths.stderr)).strip() or tail(Path(t.paths.stdout)).strip() for t in tasks]
         return next((w.splitlines()[-1] for w in words if w), "no output")
+
+
+def gpus_of(given: dict[str, str]) -> int:
+    """GPUs that a task gets by what is asked for; 1 where nothing is.
+
+    >>> gpus_of({"gres": "gpu:a100:8"}), gpus_of({"gres": "tmp:9,gpu:2"}), gpus_of({"gpus_per_node": "4"}), gpus_of({})
+    (8, 2, 4, 1)
+    """
+    wanted = [part for key in GPUS for part in given.get(key, "").split(",") if key != "gres" or part.startswith("gpu")]
+    counts = [re.search(r"(?:^|:)(\d+)(?:\(|$)", part) for part in wanted]
+    return max((int(found[1]) for found in counts if found), default=1) or 1
 
 
 def minutes(text: str) -> int:
