@@ -40,6 +40,7 @@ ENOUGH = 3
 SHARED = ("text", "encode", "train")
 """Stages that are charged to every video and happen once for a prompt or reference."""
 HUBER = 1.345
+ELSEWHERE = "a GPU elsewhere"
 
 
 @dataclass(frozen=True)
@@ -115,11 +116,24 @@ def device_class(config: RunConfig, name: str | None = None) -> str:
     return f"{name or _device_name(config.device)}, {config.setting.dtype}{threads}"
 
 
+def likely_class(config: RunConfig, samples: Sequence[Sample], elsewhere: bool = False) -> str:
+    """The class of the device that the run will have; on a GPU that is not here, that of the newest videos made on one.
+
+    Args:
+        elsewhere: the device is not here, whatever is.
+    """
+    own = device_class(config, ELSEWHERE if elsewhere and config.device.startswith("cuda") else None)
+    if not own.startswith(f"{ELSEWHERE}, "):
+        return own
+    gpus = [s for s in samples if s.device.endswith(f", {config.setting.dtype}")]  # a CPU's class ends with its threads
+    return max(gpus, key=lambda s: s.made).device if gpus else own
+
+
 def _device_name(device: str) -> str:
     if device == "cuda":
         import torch
 
-        return torch.cuda.get_device_name(0) if torch.cuda.is_available() else "a GPU elsewhere"
+        return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ELSEWHERE
     from fastvmt.measure import cpu_name
 
     return cpu_name()
@@ -220,14 +234,17 @@ def _spread(predicted: NDArray[np.float64], y: NDArray[np.float64]) -> float:
     return float(np.median(np.abs(predicted / y - 1)))
 
 
-def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample]) -> Prediction:
+def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample], elsewhere: bool = False) -> Prediction:
     """Seconds of one video of each method.
 
     Args:
         works: floating-point operations of one video by label.
         samples: of any device class; those of this one count.
+        elsewhere: see ``likely_class``.
     """
-    own = device_class(config)
+    samples = list(samples)
+    own = likely_class(config, samples, elsewhere)
+    whose = "" if own == device_class(config) else " (the GPU of the newest videos)"
     mine = [s for s in samples if s.device == own]
     s = config.setting
     setting = (s.weights_digest, s.width, s.height, s.frames)
@@ -247,7 +264,7 @@ def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample
         if len(own_past) >= ENOUGH:
             measured += 1
             seconds[spec.label] = round(float(np.median([m.seconds for m in own_past])), 3)
-    basis = f"from {line.n} measured videos {words}on {own}; half of them within {line.spread:.0%} of the fit"
+    basis = f"from {line.n} measured videos {words}on {own}{whose}; half of them within {line.spread:.0%} of the fit"
     if measured:
         basis += f"; {measured} of {len(seconds)} methods at their own median"
     return Prediction(seconds, basis, shared, float(np.median([m.load for m in chosen])))
@@ -256,9 +273,9 @@ def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample
 # --- how wrong it was ----------------------------------------------------------------------------------------------------
 
 
-def remember(store: Store, config: RunConfig, prediction: Prediction, left: dict[str, int]) -> None:
-    """Write down what is expected of a run, before it begins."""
-    facts = {"time": time.time(), "device": device_class(config), "seconds": prediction.seconds, "left": left,
+def remember(store: Store, config: RunConfig, prediction: Prediction, left: dict[str, int], device: str = "") -> None:
+    """Write down what is expected of a run, before it begins; ``device`` is its class when it is not that of this machine."""
+    facts = {"time": time.time(), "device": device or device_class(config), "seconds": prediction.seconds, "left": left,
              "basis": prediction.basis}  # fmt: skip
     write_atomic(store.root / NOTE, json.dumps(facts, indent=1) + "\n")
 

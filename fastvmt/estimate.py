@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +37,11 @@ class Estimate:
         jobs, done: videos, and how many of them are there (by the names of their folders).
         left: videos to make by method label.
         seconds: of all videos to make, one after another; None where nothing is known.
-        seconds_each: of one video, by label; ``seconds_basis`` says what they rest on.
-        wall_seconds: on ``workers`` workers, what is shared between videos counted once.
+        seconds_each: of one video by itself, by label; ``seconds_basis`` says what they rest on.
+        seconds_left: of all videos to make, by label; what they share is counted once, as in ``seconds``.
+        wall_seconds: on ``workers`` workers.
         memory_bytes: of one job, see ``memory``; ``memory`` holds its parts.
-        disk_bytes, disk_free: what the videos to make take, and what is free where the run folder is or will be.
+        disk_bytes, disk_free: what videos to make and references take, and what is free where the run folder is or will be.
         forward_equivalents: forward passes of one video, counted from the method's parameters.
         last: how far off the last prediction on this class of device was.
         problem: one sentence why the run cannot fit, with what would; "" when it can.
@@ -61,6 +62,7 @@ class Estimate:
     disk_free: int
     fetch: str
     forward_equivalents: dict[str, float]
+    seconds_left: dict[str, float] = field(default_factory=dict)
     last: Outcome | None = None
     problem: str = ""
 
@@ -101,18 +103,21 @@ def estimate(plan: Plan, store: Store | None, where: Conditions | None = None, f
     left = {m.label: per_method - made.get(m.label, 0) for m in config.methods}
     passes = passes_of(config, card)[1]
     samples = costmodel.past(place)
-    each = prediction_of(config, card, samples)
-    total: float | None = sum(left[k] * each.seconds[k] for k in left) if each.seconds else None
+    device = costmodel.likely_class(config, samples, bool(where.device_bytes))
+    each = prediction_of(config, card, samples, bool(where.device_bytes))
+    seconds_left = _seconds_left(config, each, left) if each.seconds else {}
+    total: float | None = sum(seconds_left.values()) if each.seconds else None
     if not any(left.values()):
         total = 0.0
-    disk = _disk(config, samples, sum(left.values()))
+    disk = _disk(config, samples, sum(left.values())) + _references(config, store)
     found = Estimate(
         jobs=per_method * len(config.methods), done=sum(made.values()), left=left, seconds=total, seconds_each=each.seconds,
+        seconds_left=seconds_left,
         seconds_basis=each.basis or "unknown: no videos of this class of device in this folder or beside it yet",
         wall_seconds=None if total is None else _wall(config, each, left, total, where), workers=where.workers,
         memory_bytes=0, memory_capacity=0, memory=_need(config, card), disk_bytes=disk, disk_free=_free(place),
         fetch=f"{card.download_gb:.1f} GB: hf download {card.hub}" if card.folder is None else "",
-        forward_equivalents=passes, last=costmodel.last_time(place, costmodel.device_class(config), samples),
+        forward_equivalents=passes, last=costmodel.last_time(place, device, samples),
     )  # fmt: skip
     capacity = _capacity(config, card, where)
     found = replace(found, memory_bytes=found.memory.expected(capacity or 1 << 60), memory_capacity=capacity)
@@ -136,7 +141,9 @@ def note_prediction(store: Store, config: RunConfig) -> None:
     left = {m.label: per_method - made[m.label] for m in config.methods}
     if any(left.values()):
         card = cards.load(config.setting.backbone)
-        costmodel.remember(store, config, prediction_of(config, card, costmodel.past(store.root)), left)
+        samples = costmodel.past(store.root)
+        device = costmodel.likely_class(config, samples)
+        costmodel.remember(store, config, prediction_of(config, card, samples), left, device)
 
 
 def passes_of(config: RunConfig, card: cards.Card) -> tuple[Shape, dict[str, float]]:
@@ -149,11 +156,11 @@ def passes_of(config: RunConfig, card: cards.Card) -> tuple[Shape, dict[str, flo
     return shape, passes
 
 
-def prediction_of(config: RunConfig, card: cards.Card, samples: list[Sample]) -> Prediction:
+def prediction_of(config: RunConfig, card: cards.Card, samples: list[Sample], elsewhere: bool = False) -> Prediction:
     """Seconds of one video of each method, from past videos, else from the published figure, else none."""
     shape, passes = passes_of(config, card)
     works = {k: n * work(card, shape) for k, n in passes.items()}
-    found = costmodel.predict(config, works, samples)
+    found = costmodel.predict(config, works, samples, elsewhere)
     if found.seconds or card.parameters <= 10**9:
         return found
     seconds = {k: round(n * _seconds_a_flop(), 3) for k, n in works.items()}
@@ -171,16 +178,18 @@ def _seconds_a_flop() -> float:
     return float(facts["seconds"] / (cls.cost(params, shape) * work(card, shape)))
 
 
+def _seconds_left(config: RunConfig, each: Prediction, left: dict[str, int]) -> dict[str, float]:
+    """Seconds of all videos to make by label. Shared stages are charged to every video, done for the first of a reference."""
+    references = len({c.reference.frames_digest for c in config.suite.cases})
+    return {k: each.seconds[k] * (n - each.shared.get(k, 0.0) * max(0, n - references)) for k, n in left.items()}
+
+
 def _wall(config: RunConfig, each: Prediction, left: dict[str, int], total: float, where: Conditions) -> float:
-    """Seconds from start to end: shared stages once for a reference, loading once a worker, no job faster than itself."""
+    """Seconds from start to end: loading once a worker, no job faster than itself."""
     if not any(left.values()):
         return 0.0
-    references = len({c.reference.frames_digest for c in config.suite.cases})
-    again = sum(
-        each.seconds[k] * each.shared.get(k, 0.0) * max(0, n - references) for k, n in left.items()
-    )  # charged to every video, done for the first one
     longest = max(each.seconds[k] for k, n in left.items() if n)
-    return max((total - again) / _at_once(config, where), longest) + each.load
+    return max(total / _at_once(config, where), longest) + each.load
 
 
 def _at_once(config: RunConfig, where: Conditions) -> int:
@@ -218,6 +227,14 @@ def _disk(config: RunConfig, samples: list[Sample], videos: int) -> int:
     return int(each * videos)
 
 
+def _references(config: RunConfig, store: Store | None) -> int:
+    """Bytes of the references' frames that are not stored yet. What trainings leave and caches hold is not counted."""
+    s = config.setting
+    names = {c.reference.frames_digest for c in config.suite.cases}
+    new = [n for n in names if store is None or not store.reference_path(n).exists()]
+    return int(len(new) * s.width * s.height * s.frames * 3 * LOSSLESS)
+
+
 def _free(place: Path) -> int:
     place = place.resolve()
     while not place.exists() and place != place.parent:
@@ -237,8 +254,8 @@ def _problem(config: RunConfig, card: cards.Card, found: Estimate, where: Condit
         )
     if found.disk_free and found.disk_bytes > found.disk_free:
         return (
-            f"The videos need about {found.disk_bytes / GIB:.1f} GiB (estimated) and {found.disk_free / GIB:.1f} GiB are free: "
-            "give --out on another disk, or fewer clips with --limit."
+            f"Videos and references need about {found.disk_bytes / GIB:.1f} GiB (estimated) and {found.disk_free / GIB:.1f} GiB "
+            "are free: give --out on another disk, or fewer clips with --limit."
         )
     return ""
 

@@ -67,7 +67,7 @@ def _table(cost: Estimate, whose: str) -> list[str]:
     rows = [("method", "to make", "forward passes", "s a video", f"{whose}-hours")]
     for label, passes in cost.forward_equivalents.items():
         each, left = cost.seconds_each.get(label), cost.left[label]
-        time = ("?", "?") if each is None else (f"{each:.1f}", f"{each * left / 3600:,.2f}")
+        time = ("?", "?") if each is None else (f"{each:.1f}", f"{cost.seconds_left[label] / 3600:,.2f}")
         rows.append((label, str(left), f"{passes:g}", *time))
     widths = [max(len(r[k]) for r in rows) for k in range(5)]
     return ["  " + r[0].ljust(widths[0]) + "".join(f"  {r[k]:>{widths[k]}}" for k in range(1, 5)) for r in rows]

@@ -11,7 +11,7 @@ import pytest
 from fake_runs import make_run
 from helpers import bench
 
-from fastvmt import costmodel
+from fastvmt import costmodel, estimate
 from fastvmt.costmodel import Prediction, Sample, fit, last_time, past, predict
 from fastvmt.store import Store
 
@@ -65,6 +65,53 @@ def test_only_the_same_class_of_device_counts(tmp_path: Path, monkeypatch: pytes
         assert predict(other, works, past(store.root)) == Prediction()
     monkeypatch.setattr(costmodel, "_device_name", lambda device: "another cpu")
     assert predict(config, works, past(store.root)) == Prediction()
+
+
+def test_a_machine_without_a_gpu_learns_from_the_newest_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A login node: its runs are on nodes whose names it sees in their videos alone."""
+    monkeypatch.setattr(costmodel, "_device_name", lambda device: "a GPU elsewhere")
+    root = plan_run(tmp_path / "a", {"none": 2.0}).root
+    config = Store.open(root).config().model_copy(update={"device": "cuda"})
+    dtype, works = config.setting.dtype, {"none": 1e12}
+    (sample, *_) = past(root)
+    videos = [
+        *[replace(sample, device=f"Old GPU, {dtype}", seconds=8.0, made=1.0)] * 3,
+        *[replace(sample, device=f"New GPU, {dtype}", seconds=2.0, made=2.0)] * 3,
+        *[replace(sample, device=f"cpu, {dtype}, 4 threads", seconds=99.0, made=3.0)] * 3,
+        *[replace(sample, device="Newest GPU, float16", seconds=1.0, made=4.0)] * 3,
+    ]
+    found = predict(config, works, videos)
+    assert found.seconds == {"none": 2.0} and f"on New GPU, {dtype} (the GPU of the newest videos)" in found.basis
+    assert predict(config, works, videos[6:]) == Prediction()
+    monkeypatch.setattr(costmodel, "_device_name", lambda device: "Old GPU")
+    assert predict(config, works, videos).seconds == {"none": 8.0} and "newest" not in predict(config, works, videos).basis
+    assert predict(config, works, videos, elsewhere=True).seconds == {"none": 2.0}  # --device-memory
+    store = Store.open(root)
+    costmodel.remember(store, config, found, {"none": 4}, costmodel.likely_class(config, videos, True))
+    assert json.loads((root / "plan.json").read_text())["device"] == f"New GPU, {dtype}"
+
+
+def test_what_videos_share_counts_once_in_every_sum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costmodel, "_device_name", lambda device: "cpu")
+    root = make_run(tmp_path / "a", cases=2, seeds=(0, 1, 2), methods=("none",), videos=False, metrics=("time",), device="cpu",
+                    stages=lambda label: {"train": 30.0, "denoise": 10.0})  # fmt: skip
+    config = Store.open(root).config()
+    each = Prediction({"none": 40.0}, "", {"none": 0.75})
+    assert estimate._seconds_left(config, each, {"none": 6}) == {"none": 2 * 40.0 + 4 * 10.0}
+    assert estimate._seconds_left(config, each, {"none": 1}) == {"none": 40.0}
+    wall = estimate._wall(config, each, {"none": 6}, 120.0, estimate.Conditions(1))
+    assert wall == 120.0
+
+
+def test_references_take_disk_until_they_are_stored(tmp_path: Path) -> None:
+    store = plan_run(tmp_path / "a", {"none": 2.0})
+    config, s = store.config(), store.config().setting
+    one = s.width * s.height * s.frames * 3 * estimate.LOSSLESS
+    paths = [store.reference_path(c.reference.frames_digest) for c in config.suite.cases]
+    [path.unlink(missing_ok=True) for path in paths]
+    assert estimate._references(config, None) == estimate._references(config, store) == int(4 * one)
+    paths[0].touch()
+    assert estimate._references(config, store) == int(3 * one)
 
 
 def test_seconds_of_a_video_taken_over_do_not_count(tmp_path: Path) -> None:
