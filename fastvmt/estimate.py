@@ -254,8 +254,8 @@ def _problem(config: RunConfig, card: cards.Card, found: Estimate, where: Condit
         )
     if found.disk_free and found.disk_bytes > found.disk_free:
         return (
-            f"Videos and references need about {found.disk_bytes / GIB:.1f} GiB (estimated) and {found.disk_free / GIB:.1f} GiB "
-            "are free: give --out on another disk, or fewer clips with --limit."
+            f"Videos and references need about {found.disk_bytes / GIB:.1f} GiB (estimated), and {found.disk_free / GIB:.1f} "
+            "GiB are free: give --out on another disk, or fewer clips with --limit."
         )
     return ""
 
