@@ -56,7 +56,7 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     there = Store.open(folder) if (folder / "config.json").is_file() else None
     where = Conditions(options.workers, elsewhere=options.executor != "local")
     refuse_what_cannot_fit(estimate(plan, there, where, folder), options.force)
-    store = plan.open_store(out)
+    store = plan.open_store(out, hold=True)
     return _go(store, store.config(), options)  # with what was imported into the folder
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import sys
+import traceback
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -36,8 +37,8 @@ from fastvmt.options import (
     takes_run_options,
 )  # fmt: skip
 
-if TYPE_CHECKING:
-    pass
+DEFECT = 70
+"""Exit code of an error that nobody foresaw, as sysexits.h has it."""
 
 app = typer.Typer(
     name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
@@ -180,8 +181,13 @@ def main() -> None:
 
 
 def guarded(call: Callable[[], Any]) -> None:
+    """Every end with its own exit code. 1 is the gate's "worse" alone: neither a defect nor a closed pipe may look like it."""
     try:
         call()
+    except SystemExit as end:
+        if end.code == 1 and type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # typer's for a reader that went away
+            raise SystemExit(0) from None
+        raise
     except BenchError as error:
         print(f"bench: {error}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
@@ -190,10 +196,23 @@ def guarded(call: Callable[[], Any]) -> None:
     except BrokenPipeError:
         raise SystemExit(0) from None
     except OSError as error:
-        if not is_full(error):
-            raise
-        print(f"bench: {StoreError(FULL)}", file=sys.stderr)
+        if is_full(error):
+            said = FULL
+        elif error.filename:
+            said = f"{error.filename}: {(error.strerror or 'cannot be used').lower()}. See to it, or give another place."
+        else:
+            _defect()
+        print(f"bench: {said}", file=sys.stderr)
         raise SystemExit(StoreError.exit_code) from None
+    except Exception:  # noqa: BLE001 - the last resort of a program
+        _defect()
+
+
+def _defect() -> NoReturn:
+    """An error that nobody foresaw: the whole traceback, for a report, and sysexits' code for it."""
+    traceback.print_exc()
+    print("bench: this is an error in fastvmt-bench; please report the lines above. Nothing stored is lost.", file=sys.stderr)
+    raise SystemExit(DEFECT) from None
 
 
 if __name__ == "__main__":

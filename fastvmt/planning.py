@@ -119,13 +119,13 @@ class Plan:
         ]
         return Path("runs") / f"{slug(c.suite.name)}-{slug(c.setting.backbone)}-{digest(identity)[:8]}"
 
-    def open_store(self, out: Path | None) -> Store:
-        """Create or reopen the run folder and store the references."""
+    def open_store(self, out: Path | None, hold: bool = False) -> Store:
+        """Create or reopen the run folder and store the references; ``hold`` locks it first and leaves it locked."""
         from fractions import Fraction
 
         from fastvmt.video import write_lossless
 
-        store = Store.create(out or self.default_folder(), self.config)
+        store = Store.create(out or self.default_folder(), self.config, hold)
         wanted = {c.reference.frames_digest for c in self.config.suite.cases}
         missing = {key for key in wanted if not store.reference_path(key).exists()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
@@ -66,7 +67,7 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
     if metric.timing:
         identity |= {"device": artefact.device, "software": digest(artefact.software)[:8]}
     try:
-        value = metric.score(subject)
+        value = _finite(metric.score(subject))
     except Exception as error:  # noqa: BLE001 - one metric's failure on one clip is a record, not the end of the run
         cause = {"cause": f"{type(error).__name__}: {error}"}
         return MetricRecord(
@@ -82,6 +83,16 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
         value=value.value,
         details=value.details,
     )
+
+
+def _finite(value: Value) -> Value:
+    """
+    Raises:
+        ArithmeticError: for a number that no mean can stand on: NaN is no "undefined", whose reason a metric has to give.
+    """
+    if value.value is not None and not math.isfinite(value.value):
+        raise ArithmeticError(f"the metric returned {value.value}")
+    return value
 
 
 def score_clip(

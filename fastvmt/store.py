@@ -104,15 +104,20 @@ class Store:
     # --- opening ---------------------------------------------------------------------------------------------------
 
     @classmethod
-    def create(cls, root: Path, config: RunConfig) -> Store:
+    def create(cls, root: Path, config: RunConfig, hold: bool = False) -> Store:
         """Open a folder for this configuration, new or from an earlier call of the same one.
 
+        Args:
+            hold: lock it before anything in it is read or written; a run in work must not find another configuration.
+
         Raises:
-            StoreError: when the folder holds a run of another configuration, naming what differs.
+            StoreError: when the folder holds a run of another configuration, naming what differs, or is in use (``hold``).
         """
         store = cls(root)
         for name in ("artefacts", "references", "cache", "workers"):
             (root / name).mkdir(parents=True, exist_ok=True)
+        if hold:
+            store.lock()
         if (root / "config.json").exists():
             before = store.config()
             config = _with_imported(config, before)
@@ -155,11 +160,13 @@ class Store:
             raise StoreError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
 
     def lock(self) -> None:
-        """Hold the folder until ``unlock`` or the process's end, however it ends.
+        """Hold the folder until ``unlock`` or the process's end, however it ends; held already, it stays so.
 
         Raises:
             StoreError: when another process holds it.
         """
+        if self._lock:
+            return
         handle = open(self.root / "lock", "a+")  # noqa: SIM115 - held for the life of the process
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

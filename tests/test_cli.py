@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,27 @@ def test_help_imports_nothing_heavy() -> None:
         [sys.executable, "-c", code.replace("import sys", "import sys, torch", 1)], capture_output=True, text=True
     )
     assert "torch" in heavy.stdout  # the check above can fail
+
+
+@pytest.mark.parametrize(
+    ("raised", "code", "words"),
+    [
+        ("ValueError('odd')", 70, "error in fastvmt-bench"), ("OSError(5, 'odd')", 70, "error in fastvmt-bench"),
+        ("PermissionError(13, 'Permission denied', 'x/y')", 2, "x/y: permission denied"), ("SystemExit(1)", 1, ""),
+    ],
+)  # fmt: skip
+def test_only_the_gate_ends_with_1(raised: str, code: int, words: str) -> None:
+    program = f"from fastvmt.cli import guarded\ndef call():\n    raise {raised}\nguarded(call)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == code and words in done.stderr and ("Traceback" in done.stderr) == (code == 70)
+
+
+def test_a_reader_that_goes_away_is_no_verdict() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(command("list", "metrics"), stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    assert done.returncode == 0 and done.stderr == b""
 
 
 def test_both_names_are_one_program() -> None:

@@ -20,6 +20,7 @@ from fastvmt.errors import SpecError, StoreError
 from fastvmt.importing.claims import read_claims
 from fastvmt.importing.clips import Policy
 from fastvmt.keys import frames_digest
+from fastvmt.leases import Leases
 from fastvmt.store import Store
 from fastvmt.video import read_lossless, write_lossless, write_viewable
 
@@ -230,6 +231,17 @@ def test_going_on_with_the_run_keeps_the_imported_line(tmp_path: Path, run: Path
     again = Store.create(run, before).config()  # what the same `bench run` does
     assert [m.label for m in again.methods] == ["none", "fastvmt", "imported:rival"]
     assert any(n.startswith("imported:rival") for n in again.notes)
+
+
+def test_an_import_leaves_what_runners_without_a_lock_are_making(tmp_path: Path, run: Path) -> None:
+    leases = Leases(run)
+    leases.start()
+    living, dead = (run / "artefacts" / f".making-{token}-00" for token in (leases.token, "d" * 16))
+    living.mkdir()
+    dead.mkdir()
+    fastvmt.import_videos(videos(tmp_path / "theirs"), Claim("rival"), into=run)
+    leases.close()
+    assert living.exists() and not dead.exists()
 
 
 def test_imported_runs_merge_with_ours_and_are_never_made_here(tmp_path: Path, run: Path) -> None:

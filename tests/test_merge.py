@@ -296,6 +296,19 @@ def test_a_file_that_is_not_what_it_was_is_a_failure_and_not_a_video(tmp_path: P
     assert victim.exists()  # not moved to a quarantine of somebody else's run
 
 
+@pytest.mark.parametrize("broken", ["a", "b"])
+def test_a_damaged_video_is_taken_from_another_run_that_has_it(tmp_path: Path, broken: str) -> None:
+    a, b = make_run(tmp_path / "a", 2, methods=FREE), make_run(tmp_path / "b", 2, methods=FREE)
+    victim = sorted((tmp_path / broken / "artefacts").glob("*/frames.mkv"))[0]
+    raw = bytearray(victim.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    victim.write_bytes(raw)
+    said = bench("merge", a, b, "--out", tmp_path / "m", "--json")
+    assert said.code == 0 and said.data["videos"] == 4
+    store = Store(tmp_path / "m")
+    assert all(store.artefact(job, verify=True) for job in store.config().jobs()) and not store.failures()
+
+
 class _Evil:
     def __reduce__(self) -> Any:
         return os.system, ("touch EXECUTED",)

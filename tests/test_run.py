@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 from helpers import ENV, Said, bench, command
 
+from fastvmt.store import Store
+
 TOYS = Path(__file__).with_name("toys.py")
 
 
@@ -40,6 +42,21 @@ def undisturbed(xs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     said = bench(*args(xs, out, "--json"))
     assert said.code == 0, said.err
     return out, said.data
+
+
+def test_a_run_in_work_is_not_touched_by_another_command(
+    xs: Path, undisturbed: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    out = tmp_path / "run"
+    shutil.copytree(undisturbed[0], out)
+    next(out.glob("references/*.mkv")).unlink()
+    before = {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != "lock"}
+    holder = Store(out)
+    holder.lock()
+    said = bench(*args(xs, out, "--metrics", "time"))  # other metrics are no other run: its config.json would be written
+    holder.unlock()
+    assert said.code == 2 and f"in use by process {os.getpid()}" in said.err
+    assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file() and p.name != "lock"} == before
 
 
 def test_one_command_plans_makes_scores_and_tabulates(xs: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:

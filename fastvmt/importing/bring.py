@@ -18,6 +18,7 @@ from fastvmt.importing.claims import differences, read_claims, worded
 from fastvmt.importing.clips import Policy, Read, read
 from fastvmt.importing.files import Found, match
 from fastvmt.keys import digest, frames_digest
+from fastvmt.leases import Leases
 from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
 from fastvmt.planning import Request, resolve
 from fastvmt.store import RunConfig, Store, file_info
@@ -96,11 +97,11 @@ def import_videos(
     spec, found, seen = _looked_through(videos, claim, config)
     if plan is not None:
         config = with_line(config, spec, _notes(claim, spec, config, found, seen))
-        store = replace(plan, config=config).open_store(out)
+        store = replace(plan, config=config).open_store(out, hold=True)
     store.lock()
     try:
         _refuse_other_import(store, spec)
-        store.clear_unfinished()
+        store.clear_unfinished(Leases(store.root).lives)  # runners that joined hold no lock
         _publish(store, store.config(), spec, found, seen, claim.policy)
         before = store.config()
         after = with_line(before, spec, _notes(claim, spec, before, found, seen))

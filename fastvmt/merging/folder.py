@@ -67,21 +67,31 @@ def _plan_before(out: Path) -> Any:
         return None
 
 
-def fill(store: Store, choice: Choice, config: RunConfig, sources: Sequence[Source], copy: bool) -> RunConfig:
+def fill(store: Store, choice: Choice, config: RunConfig, sources: Sequence[Source], copy: bool) -> RunConfig | None:
     """Videos, references, logs, conflicts, and last of all the configuration, which is returned.
 
-    Videos whose files do not have the digests they were published with become failures of kind ``damaged``.
+    Videos whose files do not have the digests they were published with are struck off their run where another run has
+    the same frames: the answer is then None, and there is to be chosen again. Else they become failures of kind ``damaged``.
     """
     wanted = {store.folder(job).name for job, _, _ in choice.videos}
     for path in (store.root / "artefacts").iterdir():
         if path.name not in wanted:  # of an earlier, unfinished merge of the same runs in another state
             shutil.rmtree(path)
     damaged: dict[str, Failure] = {}
+    struck = False
     for job, source, artefact in choice.videos:
         if store.artefact(job, verify=True) != artefact.sealed():
             shutil.rmtree(store.folder(job), ignore_errors=True)
-            if why := _bring(store, job, source, artefact, copy):
+            if not (why := _bring(store, job, source, artefact, copy)):
+                continue
+            if any(s is not source and _frames(s, job) == artefact.frames_digest for s in sources):
+                del source.artefacts[job.key]
+                source.notes.append(f"{why}; another run's is taken")
+                struck = True
+            else:
                 damaged[job.key] = Failure(job_key=job.key, kind=DAMAGED, stage="merge", message=why)
+    if struck:
+        return None
     said = [*choice.notes, *(n for s in sources for n in s.notes), *_references(store, config, sources)]
     notes = [f"{OWN_NOTE}{sentence}" for sentence in said]
     records = [r for r in choice.records if r.job_key not in damaged]
@@ -95,6 +105,11 @@ def fill(store: Store, choice: Choice, config: RunConfig, sources: Sequence[Sour
     final = config.model_copy(update={"notes": tuple(dict.fromkeys([*config.notes, *notes]))})
     write_atomic(store.root / "config.json", final.model_dump_json(indent=1))
     return final
+
+
+def _frames(source: Source, job: Job) -> str | None:
+    """Digest of the frames that a run has of a job, if it has the video."""
+    return found.frames_digest if (found := source.artefacts.get(job.key)) else None
 
 
 def _write_rows(path: Path, rows: Sequence[MetricRecord | Failure]) -> None:

@@ -75,7 +75,8 @@ def merge(
     store = begin(out, plan_of(sources, believed, config))
     if store is not None:
         try:
-            fill(store, choice, config, sources, copy)
+            while fill(store, choice, config, sources, copy) is None:  # a damaged video is elsewhere: choose without it
+                choice = choose(sources, config, believed)
         finally:
             store.unlock()
     failed = Store(out).failures().values()
