@@ -56,7 +56,7 @@ def _register() -> None:
 
 def make_light(
     folder: Path, cases: int = 4, methods: Sequence[str] = ("light", "light:at=2"), seeds: Sequence[int] = (0,),
-    plugins: Sequence[Path] = (),
+    plugins: Sequence[Path] = (), metrics: Sequence[str] = ("difference",),
 ) -> Path:  # fmt: skip
     """A run folder with everything planned and nothing made.
 
@@ -72,7 +72,7 @@ def make_light(
         found.append(case.model_copy(update={"reference": reference}))
     config = RunConfig(
         suite=Suite(name="light", cases=tuple(found)), setting=make_setting(SIZE), methods=specs_of, seeds=tuple(seeds),
-        metrics=("difference",), plugins=(*map(str, plugins), str(PLUGIN)), device="cpu",
+        metrics=tuple(metrics), plugins=(*map(str, plugins), str(PLUGIN)), device="cpu",
     )  # fmt: skip
     store = Store.create(folder, config)
     for key, clip in clips.items():
