@@ -6,6 +6,7 @@ the job cannot change under a version.
 
 from __future__ import annotations
 
+import math
 import re
 
 import numpy as np
@@ -23,8 +24,10 @@ def sigma_grid(steps: int, shift: float, strength: float = 1.0) -> tuple[float, 
     Raises:
         SpecError: for steps < 1, shift <= 0 or strength outside (0, 1].
     """
-    if steps < 1 or shift <= 0 or not 0 < strength <= 1:
-        raise SpecError(f"steps={steps}, shift={shift}, strength={strength}: need steps >= 1, shift > 0, 0 < strength <= 1.")
+    if steps < 1 or not 0 < shift < math.inf or not 0 < strength <= 1:
+        raise SpecError(
+            f"steps={steps}, shift={shift}, strength={strength}: need steps >= 1, a finite shift > 0, 0 < strength <= 1."
+        )
     b = np.linspace(strength, 0, steps + 1)[:-1].astype(np.float32)
     s = np.float32(shift) * b / (np.float32(1) + np.float32(shift - 1) * b)
     return (*(float(v) for v in s), 0.0)
@@ -50,7 +53,7 @@ def resolve_steps(text: str, sigmas: tuple[float, ...]) -> tuple[int, int]:
             first, last = (int(v) for v in numbers)
             return max(first, 0), min(last, count - 1)
         if kind == "share" and len(numbers) == 1:
-            return (0, max(1, round(float(rest) * count)) - 1) if float(rest) > 0 else (0, -1)
+            return (0, min(count, max(1, round(float(rest) * count))) - 1) if float(rest) > 0 else (0, -1)
         if kind == "sigma" and len(numbers) == 2:
             high, low = max(map(float, numbers)), min(map(float, numbers))
             inside = [i for i in range(count) if low - 1e-6 <= sigmas[i] <= high + 1e-6]

@@ -42,14 +42,15 @@ def soft_expectation(q: Tensor, k: Tensor, values: Tensor, scale: float, bias: T
         bias: (B, G, M) added to the logits of all queries of a group; -inf shuts a key out.
 
     Returns:
-        (B, G, n, c).
+        (B, G, n, c), in float32 or better: weights of half precision would round positions to a token or more.
     """
     b, g, n, d = q.shape
     logits = torch.baddbmm(q.new_zeros(()), q.reshape(b, g * n, d), k.transpose(1, 2), beta=0, alpha=scale)
     logits = logits.view(b, g, n, -1)
     if bias is not None:
         logits = logits + bias[:, :, None]
-    return torch.matmul(torch.softmax(logits, -1), values)
+    kind = torch.promote_types(logits.dtype, torch.float32)
+    return torch.matmul(torch.softmax(logits, -1, dtype=kind), values.to(kind))
 
 
 def dense_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], scale: float, top: int = 0) -> Tensor:
@@ -73,7 +74,9 @@ def dense_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], sca
         # Centred coordinates: smaller sums, less rounding.
         if top:
             logits, index = (scale * queries @ keys.transpose(1, 2)).topk(min(top, keys.shape[1]), -1)
-            return (logits.softmax(-1)[..., None] * (place - centre)[index]).sum(-2)
+            return (
+                logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))[..., None] * (place - centre)[index]
+            ).sum(-2)
         return soft_expectation(queries[:, None], keys, place - centre, scale)[:, 0]
 
     size = max(1, KEEP_ELEMENTS // (4 * q.shape[1] ** 2))
@@ -246,6 +249,7 @@ def window_means(k: Tensor, windows: Windows, grid: tuple[int, int]) -> Tensor:
         (B, P, D).
     """
     height, width = grid
+    k = k.to(torch.promote_types(k.dtype, torch.float32))
     rows = torch.arange(height, device=k.device)
     columns = torch.arange(width, device=k.device)
     row_in = ((rows >= windows.top[..., None]) & (rows < windows.top[..., None] + windows.rows)).to(k.dtype)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from fastvmt.methods import amf
-from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod, start_as_said
+from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod, needs_latent_frames, start_as_said
 from fastvmt.methods.updater import LatentUpdate
 from pydantic import Field
 
@@ -37,7 +37,7 @@ FORK: dict[str, Any] = {
 
 
 class DiTFlowParams(AdamParams):
-    temperature: float = Field(2.0, gt=0)
+    temperature: float = Field(2.0, gt=0, allow_inf_nan=False)
     heads: Literal["mean_logits", "mean_qk"] = "mean_logits"
     rope: bool = Field(True, description="queries and keys after rotary embedding, as attention sees them, or before")
     reference: Literal["argmax", "soft"] = Field("argmax", description="hard or expected reference displacement")
@@ -74,7 +74,8 @@ class DiTFlow(InjectingMethod):
 
     @classmethod
     def resolve(cls, params: DiTFlowParams, shape: Shape) -> DiTFlowParams:
-        return super().resolve(params, shape).model_copy(update={"span": min(params.span, shape.grid[0])})
+        needs_latent_frames(cls.id, shape)
+        return super().resolve(params, shape)
 
     @classmethod
     def cost(cls, params: DiTFlowParams, shape: Shape) -> float:
@@ -142,9 +143,9 @@ class DiTFlow(InjectingMethod):
         if self.params.pairs == "all":
             return first, second, torch.ones(len(first), device=device)
         offset = second - first
-        nearest = 0 if self.params.pairs == "span_and_same" else 1
-        inside = (offset >= nearest) & (offset < self.params.span)
-        weight = 1 - 0.2 * (offset[inside] - nearest) / max(1, self.params.span - 1 - nearest)
+        nearest, span = 0 if self.params.pairs == "span_and_same" else 1, min(self.params.span, frames)
+        inside = (offset >= nearest) & (offset < span)
+        weight = 1 - 0.2 * (offset[inside] - nearest) / max(1, span - 1 - nearest)
         return first[inside], second[inside], weight
 
     def _features(self, ctx: Context, x: Tensor, sigma: float, text: str) -> tuple[Tensor, Tensor]:

@@ -21,11 +21,11 @@ import itertools
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import torch
 from fastvmt.methods import amf, released
-from fastvmt.methods.guided import AdamMethod, AdamParams, Inner, Rate, start_as_said
+from fastvmt.methods.guided import AdamMethod, AdamParams, Inner, Rate, needs_latent_frames, start_as_said
 from fastvmt.methods.updater import LatentUpdate, StepLog
 from pydantic import Field, field_validator, model_validator
 
@@ -40,6 +40,9 @@ RELEASED: dict[str, Any] = {"span": 4, "include_same": True, "tokens_mean": Fals
 """What the authors' code has in place of the paper's values."""
 
 
+Side = Annotated[int, Field(ge=1)]
+
+
 class FastVMTParams(AdamParams):
     preset: Literal["paper", "released"] = Field("paper", description="never mixed in a table")
     inner: Inner = 10
@@ -49,8 +52,8 @@ class FastVMTParams(AdamParams):
     weight_decay: float = Field(0.01, ge=0)
     span: int = Field(5, ge=2, description="temporal span s_f: offsets 1 .. s_f - 1")
     window: int = Field(21, ge=0, description="window side l in tokens; 0 means the whole frame")
-    tile: tuple[int, int] = Field((3, 4), description="rows x columns of a tile, in tokens")
-    temperature: float = Field(1.0, gt=0)
+    tile: tuple[Side, Side] = Field((3, 4), description="rows x columns of a tile, in tokens")
+    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
     heads: Literal["mean_qk", "mean_logits"] = "mean_qk"
     rope: bool = Field(True, description="queries and keys after rotary embedding, as attention sees them, or before")
     centre: Literal["soft", "argmax"] = "soft"
@@ -143,19 +146,19 @@ class FastVMT(AdamMethod):
 
     @classmethod
     def resolve(cls, params: FastVMTParams, shape: Shape) -> FastVMTParams:
+        needs_latent_frames(cls.id, shape)
         _, height, width = shape.grid
         longest = max(height, width)
         side = min(params.window or longest, longest)
         if params.preset == "released":
             _check_released(params, shape)
-            side = min(side, height, width)  # beyond it the authors' clamp has no room
+            side = released.roomy_side(side, min(height, width))
         return (
             super()
             .resolve(params, shape)
             .model_copy(
                 update={
                     "window": side,
-                    "span": min(params.span, shape.grid[0]),
                     "tile": (min(params.tile[0], height), min(params.tile[1], width)),
                 }
             )
@@ -255,7 +258,7 @@ class FastVMT(AdamMethod):
         whole = p.window >= max(tiles.grid)
         flows: list[Tensor] = []
         windows: list[amf.Windows] = []
-        for d in range(0 if p.include_same else 1, p.span):
+        for d in range(0 if p.include_same else 1, min(p.span, frames)):
             a, b = q[: frames - d], k[d:]
             if given is not None:
                 box = given[len(windows)]

@@ -15,17 +15,32 @@ from fastvmt.methods.injection import reference_attended, step_cost
 from fastvmt.methods.updater import LatentUpdate, StepLog
 from pydantic import Field
 
+from fastvmt.errors import SpecError
 from fastvmt.method import Context, Method, Params, Shape
 from fastvmt.sigmas import resolve_steps
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-Block = Annotated[int | float, Field(description="index of the tapped block, or a fraction of the depth")]
+Block = Annotated[
+    int | float, Field(ge=0, allow_inf_nan=False, description="index of the tapped block, or a fraction of the depth")
+]
 Guided = Annotated[str, Field(description="guided steps: steps:0-9, share:0.2 or sigma:1.0-0.9")]
 Inner = Annotated[int, Field(ge=1, description="optimiser steps per guided step")]
-Rate = Annotated[float, Field(gt=0, description="learning rate")]
+Rate = Annotated[float, Field(gt=0, allow_inf_nan=False, description="learning rate")]
 Inject = Annotated[bool, Field(description="keys and values of block 0 from the noised reference in guided steps")]
+
+
+def needs_latent_frames(method: str, shape: Shape, least: int = 2) -> None:
+    """
+    Raises:
+        SpecError: for a video of fewer latent frames than a method compares with one another.
+    """
+    if shape.grid[0] < least:
+        raise SpecError(
+            f"{method} compares at least {least} latent frames with one another and this size has {shape.grid[0]}. Give "
+            f"--frames {4 * least - 3} or more."
+        )
 
 
 class GuidedParams(Params):

@@ -31,11 +31,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from fastvmt.methods.guided import Guided, GuidedMethod, GuidedParams
+from fastvmt.methods.guided import Guided, GuidedMethod, GuidedParams, needs_latent_frames
 from fastvmt.methods.updater import StepLog
 from pydantic import Field
 
-from fastvmt.errors import SpecError
 from fastvmt.lazy import no_grad
 from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 from fastvmt.sigmas import resolve_steps
@@ -103,11 +102,7 @@ class MotionClone(GuidedMethod):
         Raises:
             SpecError: for clips of fewer than three latent frames.
         """
-        if shape.grid[0] < 3:
-            raise SpecError(
-                f"motionclone compares each latent frame with the others and needs at least 3 of them; this clip has "
-                f"{shape.grid[0]}. Use more frames."
-            )
+        needs_latent_frames(cls.id, shape, 3)
         first, last = resolve_steps(params.guided, shape.sigmas)
         last = min(last, len(shape.sigmas) - 3)  # the last step ends at level 0, where the term vanishes
         return params.model_copy(update={"block": shape.block_index(params.block), "guided": f"steps:{first}-{last}"})

@@ -43,6 +43,17 @@ def group_tokens(x: Tensor, heads: int) -> Tensor:
     return groups.reshape(f, s, d)
 
 
+def roomy_side(side: int, shortest: int) -> int:
+    """The window's side on a grid whose shorter side is ``shortest``.
+
+    The clamp leaves slots ``shortest - 2 * (side // 2)`` cells to move in. With fewer than two every slot lies in one row for
+    every query and the descriptor says nothing; such a window is cut to the authors' own proportion, 21 of 30, and odd.
+    """
+    if shortest - 2 * (side // 2) >= 2:
+        return side
+    return max(1, (shortest * 21 // 30 - 1) | 1)
+
+
 def slot_index(centre: Tensor, side: int, size: int) -> Tensor:
     """Rows (or columns) addressed by the ``side`` slots of a window: each slot clamped to the interior, truncated.
 
@@ -51,8 +62,13 @@ def slot_index(centre: Tensor, side: int, size: int) -> Tensor:
 
     Returns:
         (B, P, side) int64.
+
+    Raises:
+        ValueError: when the interior is empty: the authors' clamp then runs backwards, onto cells that do not exist.
     """
     half = side // 2
+    if size - half - 1 < 0:
+        raise ValueError(f"a window of {side} tokens has no room on a side of {size}")
     offsets = torch.arange(side, device=centre.device) - half
     wanted = centre[..., None] + offsets
     return torch.minimum(torch.maximum(wanted, torch.tensor(float(half))), torch.tensor(float(size - half - 1))).long()

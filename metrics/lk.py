@@ -35,6 +35,7 @@ class LK(Tracker):
             "window": WINDOW,
             "return_px": MAX_RETURN_PX,
             "short_side": SHORT_SIDE,
+            "points": "pixel centres",
         }
 
     def track(self, frames: Frames, queries: F64 | None = None) -> Tracks:
@@ -42,8 +43,8 @@ class LK(Tracker):
 
 
 def grid_points(height: int, width: int) -> F64:
-    """(GRID * GRID, 2) middles of the cells of a grid over the frame."""
-    x, y = np.meshgrid((np.arange(GRID) + 0.5) * width / GRID, (np.arange(GRID) + 0.5) * height / GRID)
+    """(GRID * GRID, 2) middles of the cells of a grid over the frame, the first pixel's centre at (0, 0)."""
+    x, y = np.meshgrid(*((np.arange(GRID) + 0.5) * side / GRID - 0.5 for side in (width, height)))
     return np.stack([x.ravel(), y.ravel()], -1)
 
 
@@ -61,7 +62,7 @@ def track(frames: Frames, queries: F64 | None = None) -> Tracks:
     factor = max(1.0, SHORT_SIDE / min(height, width))
     grey = [_grey(f, factor) for f in frames]
     points = grid_points(height, width) if queries is None else queries
-    start = points.astype(np.float32) * np.float32(factor)
+    start = ((points + 0.5) * factor - 0.5).astype(np.float32)  # pixel centres, as cv2.resize maps them
     here, alive = start, np.ones(len(start), bool)
     path, seen = [start], [alive]
     options: dict[str, Any] = {"winSize": (WINDOW, WINDOW), "maxLevel": LEVELS}
@@ -74,7 +75,7 @@ def track(frames: Frames, queries: F64 | None = None) -> Tracks:
         here = there[:, 0]
         path.append(here)
         seen.append(alive)
-    return Tracks(np.stack(path, 1).astype(float) / factor, np.stack(seen, 1))
+    return Tracks((np.stack(path, 1).astype(float) + 0.5) / factor - 0.5, np.stack(seen, 1))
 
 
 def _grey(frame: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:

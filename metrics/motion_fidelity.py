@@ -116,6 +116,8 @@ class MotionFidelity(Metric):
         g, r = self.generated(scored), self.reference(scored)
         if g is None or r is None:
             return Value(None, {"why": "every case has the same reference"})
+        if min(g.points.shape[1], r.points.shape[1]) < 2:
+            return Value(None, {"why": "one frame has no motion"})
         if min(len(g.points), len(r.points)) < MIN_TRACKS:
             return Value(None, {"why": f"fewer than {MIN_TRACKS} tracks on one side"})
         return self.compare(g, r, scored.generated.shape[2])
@@ -144,6 +146,13 @@ def _shares(g: Tracks, r: Tracks) -> dict[str, Any]:
 
 def _steps(tracks: Tracks) -> NDArray[np.float64]:
     return np.linalg.norm(np.diff(tracks.points, axis=1), axis=2)
+
+
+def _mostly_moves(tracks: Tracks, tau: float) -> NDArray[np.bool_]:
+    """(N,) which tracks have as many moving, visible steps as the policy ``mask50`` asks of a pair."""
+    seen = tracks.visible[:, 1:] & tracks.visible[:, :-1]
+    enough: NDArray[np.bool_] = ((_steps(tracks) > tau) & seen).sum(1) >= -(-seen.shape[1] // 2)
+    return enough
 
 
 class MotionFidelityScript(MotionFidelity):
@@ -233,6 +242,7 @@ class MotionFidelityMoving(MotionFidelity):
     """
 
     id = "motion_fidelity_moving"
+    version = 2
     summary = "motion fidelity over moving, visible points only"
     Params: ClassVar[type[Params]] = MovingParams
     policy: ClassVar[dict[str, Any]] = {"policy": "mask50", "tau_px_at_512": MOVING_PX_AT_512, "direction": "forward"}
@@ -242,7 +252,7 @@ class MotionFidelityMoving(MotionFidelity):
 
     def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
         tau = self.params.moving_px * width / 512
-        moving = [_steps(t).max(1) > 10 * tau for t in (g, r)]
+        moving = [_mostly_moves(t, tau) for t in (g, r)]
         counts = {"moving_tracks": [int(m.sum()) for m in moving]}
         if min(counts["moving_tracks"]) < MIN_TRACKS:
             return Value(None, counts | {"why": f"fewer than {MIN_TRACKS} moving tracks on one side"})

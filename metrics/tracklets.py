@@ -156,7 +156,7 @@ def fidelity(
 ) -> Fidelity:
     """Forward and backward motion fidelity; arguments as ``correlation_rows``, of which one block is held at a time.
 
-    With policy ``nan`` undefined pairs poison the result (NaN), as in the published scripts; with all others they are
+    With policy ``nan`` pairs with a static step poison the result (NaN), as in the published scripts. Undefined pairs are
     left out of the maximum, and tracklets without any defined pair out of the mean.
 
     >>> import numpy as np
@@ -164,9 +164,8 @@ def fidelity(
     >>> fidelity(right, right).forward, fidelity(-right, right).forward
     (1.0, -1.0)
     """
-    poison = np.nan if radius is None else -np.inf
     of_rows, of_columns = np.empty(len(generated)), np.full(len(reference), -np.inf)
-    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, dtype, -np.inf, poison):
+    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, dtype, -np.inf, np.nan):
         of_rows[rows] = block.max(1)
         np.maximum(of_columns, block.max(0), out=of_columns)
     divisor = _divisor(generated, reference, policy)  # dividing the maxima is dividing what they were taken from

@@ -12,6 +12,7 @@ from fastvmt.datasets.scene import GROUND_COLOURS, SUBJECT_COLOURS
 from fastvmt.datasets.shapes import Pair, suite_pairs, truth
 from numpy.typing import NDArray
 
+from fastvmt.fit import fit_points
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Case
 from fastvmt.video import Frames
@@ -87,12 +88,15 @@ class Trajectory(Metric):
         found = centroids(subject_mask(scored.generated, scored.case.prompt))
         if found is None:
             return Value(0.0, {"lost": True})
-        scale = scored.generated.shape[2] / pair.reference.width
-        known = known[: len(found)] * scale
+        height, width = scored.generated.shape[1:3]
+        own = (pair.reference.width, pair.reference.height)
+        known = fit_points(known + 0.5, own, (width, height)) - 0.5
+        shared = min(len(found), len(known))
+        found, known = found[:shared], known[:shared]
         error = (found - found.mean(0)) - (known - known.mean(0))
         spread = max(float(np.linalg.norm(known - known.mean(0))), 1e-9)
         return Value(
-            path_cosine(found, known, scored.generated.shape[2]),
+            path_cosine(found, known, width),
             {"relative_error": round(float(np.linalg.norm(error) / spread), 4)},
         )
 

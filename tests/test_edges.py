@@ -1,0 +1,103 @@
+"""The formulas at their edges: one frame, other shapes, parameters without meaning. A sentence or a reason, never a number."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from fastvmt.datasets.drawn import clip
+from fastvmt.metrics import lk
+from fastvmt.metrics.tracklets import correlation_rows, fidelity
+
+from fastvmt import score_clip, specs
+from fastvmt.errors import SpecError
+from fastvmt.fit import fit_frames
+from fastvmt.method import Shape
+from fastvmt.planning import Request, resolve
+from fastvmt.sigmas import resolve_steps, sigma_grid
+
+
+@pytest.mark.parametrize("method", ["fastvmt", "fastvmt:released:tile=2x2", "ditflow", "motionclone"])
+def test_one_latent_frame_has_no_motion_to_transfer(method: str) -> None:
+    with pytest.raises(SpecError, match="latent frames"):
+        resolve(Request(methods=(method,), frames=1, suite="shapes", limit=1, controls=False))
+
+
+@pytest.mark.parametrize(
+    "label", ["motion_fidelity", "motion_fidelity_moving", "motion_fidelity_local", "motion_fidelity@smm-script",
+              "motion_fidelity@det-hybrid"],
+)  # fmt: skip
+def test_one_frame_has_no_motion_to_score(label: str) -> None:
+    frames, _ = clip("single-object-100")
+    for generated, reference in ((frames[:1], frames), (frames[:1], frames[:1])):
+        found = score_clip(label, generated, reference)
+        assert found.value is None and "one frame" in found.details["why"]
+
+
+@pytest.mark.parametrize(
+    "spec", ["fastvmt:tile=0x4", "fastvmt:tile=-1x2", "fastvmt:block=-1", "fastvmt:temperature=inf", "ditflow:temperature=nan",
+             "ditflow:lr_first=inf"],
+)  # fmt: skip
+def test_parameters_without_meaning_are_refused(spec: str) -> None:
+    with pytest.raises(SpecError):
+        specs.resolve(spec, Shape(5, 3, (9, 8, 8), sigma_grid(10, 3.0)), {})
+
+
+def test_grids_and_shares_that_are_none() -> None:
+    for shift in (float("nan"), float("inf"), 0.0):
+        with pytest.raises(SpecError, match="finite shift"):
+            sigma_grid(10, shift)
+    assert resolve_steps("share:1.5", sigma_grid(10, 3.0)) == resolve_steps("share:1", sigma_grid(10, 3.0)) == (0, 9)
+
+
+def test_later_offsets_weigh_the_same_in_a_short_clip() -> None:
+    """Equation 6 counts in the span that was asked for, also where a clip has fewer frames."""
+    assert specs.resolve("fastvmt:weights=eq6", Shape(5, 3, (4, 8, 8), sigma_grid(10, 3.0)), {}).params["span"] == 5
+
+
+def test_nan_wins_within_the_radius_and_far_pairs_are_left_out() -> None:
+    still, right = np.zeros((1, 5, 2)), np.cumsum(np.tile([1.0, 0.0], (1, 5, 1)), axis=1)
+    far = right + 100.0
+    both = np.concatenate([right, still])
+    assert np.isnan(fidelity(right, both, "nan", radius=10.0).forward or 0)
+    assert np.isnan(correlation_rows(right, both, "nan", radius=10.0)[0, 1])
+    assert fidelity(right, np.concatenate([right, still + 100]), "nan", radius=10.0).forward == 1
+    assert fidelity(far, right, "nan", radius=10.0).forward is None
+
+
+@pytest.mark.parametrize("px", [0.15, 0.5, 3.0])
+def test_slow_motion_above_the_threshold_counts_as_moving(px: float) -> None:
+    from fastvmt.metrics.motion_fidelity import MotionFidelityMoving, MovingParams
+    from fastvmt.metrics.tracker import Tracks
+
+    start = np.random.default_rng(0).uniform(0, 512, (100, 1, 2))
+    points = start + px * np.arange(9)[:, None] * [1.0, 0.0]
+    tracks = Tracks(points, np.ones((100, 9), bool))
+    metric = MotionFidelityMoving(MovingParams(moving_px=0.1))
+    assert metric.compare(tracks, tracks, 512).value == pytest.approx(1.0)
+    seen = np.ones((100, 9), bool)
+    seen[:, 4:] = False
+    jump = np.where(np.arange(9)[:, None] < 5, start, start + 50)  # moves once, while it is hidden
+    assert metric.compare(Tracks(jump, seen), tracks, 512).value is None
+
+
+@pytest.mark.parametrize(("width", "height"), [(64, 64), (64, 96), (48, 64)])
+def test_the_path_error_knows_how_the_reference_was_cropped(width: int, height: int) -> None:
+    frames, caption = clip("single-object-100")
+    found = score_clip(
+        "trajectory", fit_frames(frames, width, height), fit_frames(frames, width, height), prompt=caption,
+        source="drawn:shapes/single-object-100",
+    )  # fmt: skip
+    assert found.value is not None and found.value > 0.95 and found.details["relative_error"] < 0.1
+
+
+def test_enlarging_keeps_points_where_they_are() -> None:
+    """A turning dot, small enough to be enlarged: half a pixel off its centre would show as a circle of another middle."""
+    angle = np.linspace(0, np.pi, 9)
+    centres = np.stack([32 + 8 * np.cos(angle), 32 + 8 * np.sin(angle)], -1)
+    y, x = np.mgrid[:64, :64]
+    blobs = np.exp(-((x - centres[:, 0, None, None]) ** 2 + (y - centres[:, 1, None, None]) ** 2) / 18)
+    ring = 0.4 * np.cos(np.hypot(x - centres[:, 0, None, None], y - centres[:, 1, None, None]) * 1.5)
+    frames = np.repeat(((blobs * (0.6 + ring)) * 255).clip(0, 255).astype(np.uint8)[..., None], 3, -1)
+    found = lk.track(frames, centres[:1])
+    assert np.abs(found.points[0] - centres).max() < 0.35
+    assert lk.grid_points(64, 64).mean(0) == pytest.approx([31.5, 31.5])
