@@ -38,7 +38,7 @@ def old_formats(n: int, place: Path) -> Figure:
         count = len(store.records()), len(store.failures())
         figure.count(not store.warnings and min(count) > 0, f"{kept.name}: {store.warnings or count}")
     present = KEPT / f"format-{STORE_FORMAT}"
-    figure.count(present.is_dir(), f"no run folder of the present format is kept: {present.relative_to(ROOT)}")
+    figure.count(present.is_dir(), f"no run folder of the present format is kept: {present.name}")
     figure.note = f"formats: {', '.join(p.name.removeprefix('format-') for p in sorted(KEPT.glob('format-*/')))}"
     return figure
 
