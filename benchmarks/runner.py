@@ -4,6 +4,10 @@ Toy jobs (``tests/quick.py``: no backbone, no codec, a copied file for a video) 
 leases. Timed is from the first job given out to the end of the run, so the start of workers or of a cluster does not count.
 Jobs that do nothing show the overhead a job, jobs of a given CPU time what a second worker is worth. Ratios are within one run
 of this file; seconds are this machine's, at this moment.
+
+Printed beside each figure is its limit; exit code 1 when one is missed. The limit of the overhead is on the runner's own time
+(``scale.py`` puts the same one on the clock, with a worker that does nothing); what the disk and Ray cost is theirs, and is
+printed without one. Two workers need two free cores.
 """
 
 from __future__ import annotations
@@ -21,6 +25,11 @@ from quick_runs import make_quick, quick
 
 from fastvmt.runner import Options, Runner
 from fastvmt.store import Store
+
+OVERHEAD_MS = 5.0
+"""At most, of the runner's CPU time, a job that does nothing."""
+SECOND_WORKER = 1.8
+"""At least: how many times faster two workers are than one."""
 
 
 class Timed(Runner):
@@ -56,14 +65,26 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         place = Path(name)
         local, used = seconds(place, args.jobs, 0.0, workers=1)
-        print(f"local: {1000 * local / args.jobs:.2f} ms a job, everything counted ({args.jobs} jobs that do nothing);")
-        print(f"  of it {1000 * used / args.jobs:.2f} ms are the runner's CPU time, the rest is the worker's, and the disk's")
+        overhead = 1000 * used / args.jobs
+        print(
+            f"local: {1000 * local / args.jobs:.2f} ms a job, everything counted ({args.jobs} jobs that do nothing)   no limit;"
+        )
+        print(
+            f"  of it {overhead:.2f} ms are the runner's CPU time   {_limit('at most', OVERHEAD_MS, overhead > OVERHEAD_MS)};"
+        )
+        print("  the rest is the worker's, and the disk's")
         one, two = (seconds(place, args.jobs, args.work, workers=n)[0] for n in (1, 2))
-        print(f"two workers: {one / two:.2f} times one worker ({args.jobs} jobs of {1000 * args.work:g} ms)")
+        print(f"two workers: {one / two:.2f} times one worker ({args.jobs} jobs of {1000 * args.work:g} ms)", end="")
+        print(f"   {_limit('at least', SECOND_WORKER, one / two < SECOND_WORKER)}")
         if args.ray:
             ray, _ = seconds(place, args.jobs, 0.0, workers=1, executor="ray")
-            print(f"ray: {1000 * ray / args.jobs:.2f} ms a job, {ray / local:.1f} times local")
-    print(f"largest resident size of the runner: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:.0f} MB")
+            print(f"ray: {1000 * ray / args.jobs:.2f} ms a job, {ray / local:.1f} times local   no limit: it is Ray's")
+    print(f"largest resident size of the runner: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1000:.0f} MB   no limit")
+    raise SystemExit(1 if overhead > OVERHEAD_MS or one / two < SECOND_WORKER else 0)
+
+
+def _limit(which: str, limit: float, missed: bool) -> str:
+    return f"limit {which} {limit:g}{'  MISSED' if missed else ''}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The fault list: everything that is done to the software on purpose, with the figure each has to reach."""
 
-from faults import crews, damage, disk, hostile_input, kills, misbehave, races, same
+from faults import crews, damage, disk, formats, hostile_input, kills, misbehave, races, same
 from faults.fault import FAULTS, Fault, Figure, Impossible
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "crews",
     "damage",
     "disk",
+    "formats",
     "hostile_input",
     "kills",
     "misbehave",

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import random
 import secrets
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 from faults.fault import Figure, Impossible, fault, in_pairs, tests
-from faults.kills import same_as, wait_for
+from faults.kills import DRAWS, Kills, has_ended, made_keys, same_as, strike, until
 from faults.runs import (
     ENV,
     PATIENCE,
@@ -24,9 +25,9 @@ from faults.runs import (
     command,
     events,
     go_on,
-    kill,
     made_twice,
     make_light,
+    reached,
     table_of,
     undisturbed,
 )  # fmt: skip
@@ -70,25 +71,54 @@ def _eight(place: Path, base: Undisturbed) -> str:
 
 @fault("one of two runners killed at a random moment: the other takes its job over", promise=1, sample=0, whole=20)
 def helper_killed(n: int, place: Path) -> Figure:
-    base = undisturbed(CASES)
-    return in_pairs(partial(_one_of_two, place / f"{i}", random.Random(i), base) for i in range(n))
+    """The one that is killed has begun its work, unless the moment is before any has."""
+    base, kills = undisturbed(CASES), Kills()
+    figure = in_pairs(
+        partial(_redrawn, partial(_one_of_two, base=base, part=(i, n), kills=kills), place / f"{i}", kills) for i in range(n)
+    )
+    figure.note = kills.note()
+    return figure
 
 
-def _one_of_two(place: Path, rng: random.Random, base: Undisturbed) -> str:
+def _redrawn(one: Callable[[Path, random.Random], str | None], place: Path, kills: Kills) -> str:
+    """One kill, on a new run again while it came too late (None)."""
     place.mkdir()
+    for draw in range(DRAWS):
+        (place / f"{draw}").mkdir()
+        wrong = one(place / f"{draw}", random.Random(f"{place.name} {draw}"))
+        if wrong is not None:
+            return wrong
+        kills.late += 1
+    return "the kill always came too late"
+
+
+def _one_of_two(place: Path, rng: random.Random, base: Undisturbed, part: tuple[int, int], kills: Kills) -> str | None:
     folder = make_light(place / "run", cases=CASES)
     pair = [_helper(folder), _helper(folder)]
-    moment = rng.randrange(4 * CASES)
-    wait_for(lambda: len(events(folder)) >= moment or all(p.poll() is not None for p in pair))
-    victim, other = rng.sample(pair, 2)
-    kill(victim.pid)
-    victim.wait()
+    moment = int(base.steps * (part[0] + rng.random()) / part[1])
+    until(pair, folder, moment)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        pair[0].wait(timeout=rng.uniform(0, base.pace if moment else base.start))
+    begun = [p for p in pair if p.pid in _begun(folder) and p.poll() is None]
+    victim, at = rng.choice(begun or pair), reached(events(folder)) / base.steps
+    other = pair[1 - pair.index(victim)]
+    hit = strike(victim, [victim.pid], folder)
     if other.wait(timeout=PATIENCE):
         return f"the other one ended with {other.returncode}: {(place / 'said').read_text()[-300:]}"
-    made = {e["key"] for e in events(folder) if e["event"] == "made"}
+    made = made_keys(events(folder))
     if len(made) < 2 * CASES - 1:  # one may have been published by the dead and not yet reported
         return f"{len(made)} of {2 * CASES} made after the other one ended"
-    return same_as(base, folder)
+    kills.at += [at] if hit else []
+    return same_as(base, folder) or ("" if hit else None)
+
+
+def _begun(folder: Path) -> set[int]:
+    """Processes that have said on this run's leases that they are there."""
+    found = set()
+    for card in (folder / "leases" / "holders").glob("*"):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            found.add(int(json.loads(card.read_text().splitlines()[0])["pid"]))
+    return found
 
 
 # --- ray -----------------------------------------------------------------------------------------------------------------
@@ -139,43 +169,49 @@ def _on_ray(folder: Path, address: str) -> subprocess.Popen[str]:
 
 @fault("a Ray node killed at a random moment: its job moves to another", promise=1, sample=0, whole=5)
 def ray_node_killed(n: int, place: Path) -> Figure:
-    base, figure = undisturbed(CASES), Figure()
+    base, figure, kills = undisturbed(CASES), Figure(), Kills()
     with _cluster(place) as pair:
         for i in range(n):
-            wrong = _node(place / f"{i}", random.Random(i), pair, base)
+            wrong = _redrawn(partial(_node, pair=pair, base=base, part=(i, n), kills=kills), place / f"{i}", kills)
             figure.count(not wrong, wrong)
-            assert pair.line() == "again two"
+    figure.note = kills.note()
     return figure
 
 
-def _node(place: Path, rng: random.Random, pair: _Pair, base: Undisturbed) -> str:
-    place.mkdir()
+def _node(place: Path, rng: random.Random, pair: _Pair, base: Undisturbed, part: tuple[int, int], kills: Kills) -> str | None:
     folder = make_light(place / "run", cases=CASES)
-    driver, moment = _on_ray(folder, pair.address), rng.randrange(1, 3 * CASES)
-    wait_for(lambda: len(events(folder)) >= moment or driver.poll() is not None)
+    driver = _on_ray(folder, pair.address)
+    until([driver], folder, int(base.steps * (part[0] + rng.random()) / part[1]))
+    at = reached(events(folder)) / base.steps
     pair.kill_one()
-    if (code := driver.wait(timeout=PATIENCE)) not in (0, 3):
+    hit = driver.poll() is None and not has_ended(folder)
+    code = driver.wait(timeout=PATIENCE)
+    assert pair.line() == "again two"
+    if code not in (0, 3):
         return f"ended with {code}: {(place / 'said').read_text()[-300:]}"
-    return same_as(base, folder)
+    kills.at += [at] if hit else []
+    return same_as(base, folder) or ("" if hit else None)
 
 
 @fault("the driver of a Ray run killed at a random moment, then resumed", promise=1, sample=0, whole=5)
 def ray_driver_killed(n: int, place: Path) -> Figure:
-    base, figure = undisturbed(CASES), Figure()
+    base, figure, kills = undisturbed(CASES), Figure(), Kills()
     with _cluster(place) as pair:
         for i in range(n):
-            wrong = _driver(place / f"{i}", random.Random(i), pair, base)
+            wrong = _redrawn(partial(_driver, pair=pair, base=base, part=(i, n), kills=kills), place / f"{i}", kills)
             figure.count(not wrong, wrong)
+    figure.note = kills.note()
     return figure
 
 
-def _driver(place: Path, rng: random.Random, pair: _Pair, base: Undisturbed) -> str:
-    place.mkdir()
+def _driver(place: Path, rng: random.Random, pair: _Pair, base: Undisturbed, part: tuple[int, int], kills: Kills) -> str | None:
     folder = make_light(place / "run", cases=CASES)
-    driver, moment = _on_ray(folder, pair.address), rng.randrange(1, 4 * CASES)
-    wait_for(lambda: len(events(folder)) >= moment or driver.poll() is not None)
-    kill(driver.pid)
-    driver.wait()
+    driver = _on_ray(folder, pair.address)
+    until([driver], folder, int(base.steps * (part[0] + rng.random()) / part[1]))
+    at = reached(events(folder)) / base.steps
+    if not strike(driver, [driver.pid], folder):
+        return same_as(base, folder) or None
+    kills.at.append(at)
     again = _on_ray(folder, pair.address)
     if code := again.wait(timeout=PATIENCE):
         return f"resumed, it ended with {code}: {(place / 'said').read_text()[-300:]}"

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import random
+import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from faults.fault import Figure, fault, in_pairs
 from faults.runs import (
     PATIENCE,
     STAB,
     Undisturbed,
+    alive,
     children,
     count_writes,
     events,
@@ -23,62 +27,131 @@ from faults.runs import (
     kill,
     made_twice,
     make_light,
+    reached,
     spread,
     start,
     table_of,
     undisturbed,
 )  # fmt: skip
 
-Victims = Callable[[subprocess.Popen[str], random.Random], list[int]]
+Victims = Callable[[int, random.Random], list[int]]
 """The processes to be killed, from the runner's."""
 CASES = 4
-EVENTS = 2 + 2 * 2 * CASES
-"""Lines that the event log of such a run has at the end: the beginning, two a job, and the end."""
+ON_ONE = 4
+"""Kills on one run, each in its own part of it; after each the run goes on, and after the last it ends undisturbed."""
+DRAWS = 10
+"""A kill that came too late is drawn again, so often."""
 
 
 @fault("the runner killed at a random moment, then resumed", promise=1, sample=1, whole=80)
 def runner_killed(n: int, place: Path) -> Figure:
-    return _kills(n, place, lambda process, rng: [process.pid])
+    return _kills(n, place, lambda runner, rng: [runner])
 
 
 @fault("a worker killed at a random moment, the run goes on", promise=1, sample=1, whole=50)
 def worker_killed(n: int, place: Path) -> Figure:
-    return _kills(n, place, lambda process, rng: rng.sample(found, 1) if (found := children(process.pid)) else [])
+    return _kills(n, place, lambda runner, rng: rng.sample(found, 1) if (found := children(runner)) else [])
 
 
 @fault("runner and workers killed together, as when a machine loses its power", promise=1, sample=1, whole=40)
 def all_killed(n: int, place: Path) -> Figure:
-    return _kills(n, place, lambda process, rng: [process.pid, *children(process.pid)])
+    return _kills(n, place, lambda runner, rng: [*children(runner), runner])
+
+
+@dataclass
+class Kills:
+    """Where kills fell, in parts of the run, and how many came too late and were drawn again."""
+
+    at: list[float] = field(default_factory=list)
+    late: int = 0
+
+    def note(self) -> str:
+        thirds = "/".join(str(sum(third <= 3 * a < third + 1 for a in self.at)) for third in range(3))
+        return f"each on a living process before the run's end: {thirds} in its thirds; {self.late} came later, drawn again"
 
 
 def _kills(n: int, place: Path, victims: Victims) -> Figure:
-    base = undisturbed(CASES)
-    figure = in_pairs(partial(_one_kill, place / f"{number}", random.Random(number), base, victims) for number in range(n))
-    late = sum(not (place / f"{number}" / "hit").exists() for number in range(n))
-    figure.note = f"{late} fell after the end" if late else ""
+    """``n`` kills, up to ``ON_ONE`` of them on one run: each followed by going on, the last by an undisturbed end."""
+    base, kills = undisturbed(CASES), Kills()
+    counts = [min(ON_ONE, n - at) for at in range(0, n, ON_ONE)]
+    runs = (partial(_one_run, place / f"{i}", random.Random(i), count, base, victims, kills) for i, count in enumerate(counts))
+    figure = in_pairs(runs, counts)
+    figure.note = f"up to {ON_ONE} on one run, {kills.note()}"
     return figure
 
 
-def _one_kill(place: Path, rng: random.Random, base: Undisturbed, victims: Victims) -> str:
-    """One run, one kill, resumed to its end. Returns what is wrong with it.
+def _one_run(place: Path, rng: random.Random, count: int, base: Undisturbed, victims: Victims, kills: Kills) -> str:
+    """A run killed ``count`` times, each time in another part of it, then resumed. Returns what is wrong with it.
 
-    The moment is a number of events, so that all of the run is met whatever the machine's speed, and a little more.
+    A run that was over before its kill is compared like the others, and the kill is drawn again on a new one.
     """
     place.mkdir()
-    folder = make_light(place / "run", cases=CASES)
-    process = start(folder, "--workers", "2")
-    moment = rng.randrange(EVENTS)
-    wait_for(lambda: process.poll() is not None or (len(events(folder)) >= moment and bool(victims(process, rng))))
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=rng.uniform(0, 0.05 if moment else 0.5))
-    before = {e["key"] for e in events(folder) if e.get("event") == "made"}
-    killed = [pid for pid in victims(process, rng) if process.poll() is None and kill(pid)]
-    if killed:
-        (place / "hit").touch()
-    if process.wait(timeout=PATIENCE) not in (0, 3, -9):
-        return f"the run ended with {process.returncode}"
-    lost = before - {e["key"] for e in events(folder) if e.get("event") == "made"}
-    return f"{len(lost)} jobs that were reported as made are gone" if lost else same_as(base, folder)
+    parts = tuple(range(count))
+    for draw in range(count * DRAWS):
+        (place / f"{draw}").mkdir()
+        folder = make_light(place / f"{draw}" / "run", cases=CASES)
+        parts = _killed_in(folder, parts, count, rng, base, victims, kills)
+        if (wrong := same_as(base, folder)) or not parts:
+            return wrong
+    return f"{len(parts)} kills always came too late"
+
+
+def _killed_in(
+    folder: Path, parts: Sequence[int], count: int, rng: random.Random, base: Undisturbed, victims: Victims, kills: Kills
+) -> tuple[int, ...]:
+    """Run it, killed once in each of these of ``count`` equal parts, and go on. Returns the parts in which nothing was hit.
+
+    The moment is a step of the run, so that all of it is met whatever the machine's speed, and a little later. A run that is
+    that far when it goes on is killed while it starts.
+    """
+    process, missed, reported = start(folder, "--workers", "2"), [], set()
+    for part in parts:
+        if process.poll() == -signal.SIGKILL:
+            process = start(folder, "--workers", "2")
+        moment = int(base.steps * (part + rng.random()) / count)
+        there = reached(events(folder)) >= moment
+        until([process], folder, moment, lambda of=process: bool(victims(of.pid, rng)))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=rng.uniform(0, base.start if there else base.pace))
+        log = events(folder)
+        reported |= made_keys(log)
+        if strike(process, victims(process.pid, rng), folder):
+            kills.at.append(reached(log) / base.steps)
+        else:
+            kills.late += 1
+            missed.append(part)
+    code = process.wait(timeout=PATIENCE)
+    assert code in (0, 3, -signal.SIGKILL), f"the run ended with {code}"
+    assert reported <= made_keys(events(folder)), "jobs that were reported as made are gone"
+    return tuple(missed)
+
+
+def until(
+    runners: Sequence[subprocess.Popen[str]], folder: Path, moment: int, ready: Callable[[], bool] = lambda: True
+) -> bool:
+    """Wait until a run is at this step, and ready; or no runner is left."""
+    return wait_for(
+        lambda: all(r.poll() is not None for r in runners) or (reached(events(folder)) >= moment and ready()),
+    )
+
+
+def strike(process: subprocess.Popen[str], pids: Sequence[int], folder: Path) -> bool:
+    """SIGKILL; true when it hit a living process, and before the end of the run."""
+    if process.poll() is not None:
+        return False
+    hit = [pid for pid in pids if alive(pid) and kill(pid)]
+    if process.pid in pids and process.wait(timeout=PATIENCE) != -signal.SIGKILL:
+        return False
+    return bool(hit) and not has_ended(folder)
+
+
+def has_ended(folder: Path) -> bool:
+    """Whether the log says that a runner came to its end."""
+    return any(e.get("event") == "ended" for e in events(folder))
+
+
+def made_keys(log: Sequence[dict[str, Any]]) -> set[str]:
+    return {e["key"] for e in log if e.get("event") == "made"}
 
 
 def same_as(base: Undisturbed, folder: Path) -> str:

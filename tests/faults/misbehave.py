@@ -6,14 +6,16 @@ import itertools
 import json
 import math
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fastvmt import registry
-from faults.fault import Figure, Impossible, fault, in_pairs
-from faults.runs import alive, events, go_on, make_light, start
+from fastvmt.store import Store
+from faults.fault import Figure, Impossible, Times, fault, in_pairs
+from faults.runs import PATIENCE, alive, children, events, finished, go_on, make_light, start
 
 WORST: dict[str, tuple[str, str]] = {
     "raise": ("error", "a light method's own error"), "device": ("out_of_memory", "CUDA out of memory"),
@@ -62,19 +64,35 @@ def _dies_once(place: Path, what: str, at: int) -> str:
 
 @fault("a method that hangs, deaf to SIGTERM, with a grandchild on its pipe", promise=1, sample=0, whole=10)
 def hangs(n: int, place: Path) -> Figure:
-    return in_pairs(partial(_hangs, place / f"{i}", i % 4) for i in range(n))
+    times = Times(HANG_LIMIT + HANG_GRACE, HANG_LIMIT + 4 * HANG_GRACE)
+    figure = in_pairs(partial(_hangs, place / f"{i}", i % 4, times) for i in range(n))
+    figure.note = f"a time limit of {HANG_LIMIT:g} s: failed, worker and grandchild gone, {times.note()}"
+    return figure
 
 
-def _hangs(place: Path, at: int) -> str:
+def _hangs(place: Path, at: int, times: Times) -> str:
+    """From the moment that the worker and its grandchild are there until both are gone and the failure is recorded."""
+    place.mkdir()
     folder = make_light(place / "run", cases=1, methods=(f"light:do=hang:at={at}", "light"))
-    said = go_on(folder, "--timeout", f"{HANG_LIMIT:g}")
-    if said.code != 3 or said.data["rows"][0]["failed"] != {"timeout": 1} or said.data["rows"][1]["made"] != 1:
-        return f"ended with {said.code}: {said.data['rows'] if said.out else said.err[-200:]}"
-    times = {e["event"]: e["time"] for e in events(folder) if "time" in e}
-    took = times["ended"] - times["started"]
-    if took > HANG_LIMIT + HANG_GRACE + 5:  # the good method and two workers' starts are in it
-        return f"took {took:.1f} s"
-    return f"{len(left)} processes left" if (left := _in_folder(folder)) else ""
+    process = start(folder, "--timeout", f"{HANG_LIMIT:g}")
+    if not _until(lambda: len(_in_folder(folder)) >= 2 or process.poll() is not None):
+        return "the grandchild never came"
+    began, hung, workers = time.monotonic(), _in_folder(folder), children(process.pid)
+    over = _until(
+        lambda: (
+            not any(map(alive, hung))
+            and not any(Path(f"/proc/{pid}").exists() for pid in workers)  # nor as a zombie
+            and any(e["event"] == "failed" for e in events(folder))
+        )
+    )
+    took = time.monotonic() - began
+    code = process.wait(timeout=PATIENCE)
+    kinds = [f.kind for f in Store.open(folder).failures().values()]
+    if not over or code != 3 or kinds != ["timeout"] or len(finished(folder)) != 1:
+        return f"ended with {code}, failures {kinds}, {len(finished(folder))} made"
+    if left := _in_folder(folder):
+        return f"{len(left)} processes left"
+    return "it was killed before its time" if took < HANG_LIMIT - 1 else times.wrong(took)
 
 
 def _in_folder(folder: Path) -> list[int]:
@@ -203,6 +221,40 @@ def _spoiled(backbone: Any, hook: str, spoil: Callable[[Any], Any]) -> str:
     whole = latent.shape == ctx.noise.shape and latent.dtype == torch.float32 and bool(torch.isfinite(latent).all())
     harmless = hook == "steer" and whole and spoil(ctx.noise) is not None  # zeros of another precision are zeros
     return "harmless" if harmless else "a video"
+
+
+BAD_VALUES = {"nan": "float('nan')", "inf": "float('inf')", "minus-inf": "-float('inf')", "numpy-nan": "np.float32('nan')"}
+_BAD_METRICS = """
+import numpy as np
+from fastvmt.metric import Metric, Value
+
+METRICS = {}
+for name, value in (%s):
+    def score(self, scored, value=value):
+        return Value(value)
+    METRICS[name] = type(name, (Metric,), {"id": name, "score": score})
+"""
+
+
+@fault("a metric that returns NaN or infinity", promise=5, sample=4, whole=4)
+def bad_values(n: int, place: Path) -> Figure:
+    """A failed record with its cause, no value in the table, and the numbers of a good metric beside it whole."""
+    names, plugin, figure = list(BAD_VALUES)[:n], place / "bad_metrics.py", Figure()
+    plugin.write_text(_BAD_METRICS % "".join(f"({name!r}, {BAD_VALUES[name]}), " for name in names))
+    folder = make_light(place / "run", cases=1, plugins=[plugin], metrics=("difference", *names))
+    said = go_on(folder)
+    rows, records = said.data["rows"], list(Store.open(folder).records().values())
+    for name in names:
+        own = [r for r in records if r.metric == name]
+        recorded = len(own) == len(rows) and all(
+            r.status == "failed" and r.value is None and r.details.get("cause") for r in own
+        )
+        cells = [row["metrics"].get(name, {"value": None, "n": 0}) for row in rows]
+        shown = all(c["value"] is None and c["n"] == 0 for c in cells) and all(
+            r["metrics"]["difference"]["n"] == 1 for r in rows
+        )
+        figure.count(recorded and shown, f"{name}: {[(r.status, r.value) for r in own]}, {cells}")
+    return figure
 
 
 @fault("broken plug-ins: listed with their cause, and nothing else breaks", promise=6, sample=6, whole=11)

@@ -2,47 +2,81 @@
 
 from __future__ import annotations
 
+import random
+import signal
 import subprocess
+import time
 from functools import partial
 from pathlib import Path
 
 from fastvmt.store import Store
-from faults.fault import Figure, fault, in_pairs
-from faults.kills import same_as, wait_for
+from faults.fault import Figure, Times, fault, in_pairs
+from faults.kills import DRAWS, same_as, until, wait_for
 from faults.runs import (
     ENV,
     PATIENCE,
+    PLUGIN,
+    Said,
     Undisturbed,
     alive,
-    argv,
     children,
+    command,
     events,
     finished,
     go_on,
     made_twice,
     make_light,
+    reached,
     start,
     table_of,
     undisturbed,
 )
 
 
-@fault("the same run started twice at once", promise=1, sample=1, whole=30)
+@fault("the same `bench run` started twice at once in a new folder", promise=1, sample=1, whole=50)
 def started_twice(n: int, place: Path) -> Figure:
-    base = undisturbed(2)
-    return in_pairs(partial(_started_twice, place / f"{i}", base) for i in range(n))
+    base, refused = _whole_run(place / "alone"), []
+    figure = in_pairs(partial(_started_twice, place / f"{i}", base, refused) for i in range(n))
+    figure.note = f"in {len(refused)} the other one was refused in one sentence, in {n - len(refused)} it came after the end"
+    return figure
 
 
-def _started_twice(place: Path, base: Undisturbed) -> str:
+def _from_nothing(folder: Path) -> list[str]:
+    """The command that plans and makes a light run in this folder."""
+    return command(
+        "run", "--plugin", PLUGIN, "--methods", "light,light:at=2", "--metrics", "difference", "--no-controls", "--limit", "2",
+        "--no-reuse", "--json", "--out", folder,
+    )  # fmt: skip
+
+
+def _whole_run(place: Path) -> Undisturbed:
+    """What ``_from_nothing`` ends in when nobody else is there."""
     place.mkdir()
-    folder = make_light(place / "run", cases=2)
-    both = [start(folder, "--workers", "2") for _ in range(2)]
-    codes = sorted(process.wait(timeout=PATIENCE) for process in both)
-    said = (place / "said").read_text()
-    if codes not in ([0, 0], [0, 2]) or "Traceback" in said:
-        return f"ended with {codes}: {said[-200:]}"
-    if 2 in codes and "in use by" not in said:
-        return f"refused without a reason: {said[-200:]}"
+    done = subprocess.run(_from_nothing(place / "run"), capture_output=True, text=True, env=ENV, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    return Undisturbed(place / "run", table_of(Said(0, done.stdout, done.stderr)), reached(events(place / "run")), 0.0, 0.0)
+
+
+def _started_twice(place: Path, base: Undisturbed, refused: list[str]) -> str:
+    place.mkdir()
+    folder, both = place / "run", []
+    for name in ("one", "two"):
+        with open(place / name, "w") as said:
+            both.append(subprocess.Popen(_from_nothing(folder), stdout=subprocess.DEVNULL, stderr=said, text=True, env=ENV))
+    codes = {name: process.wait(timeout=PATIENCE) for name, process in zip(("one", "two"), both, strict=True)}
+    texts = {name: (place / name).read_text() for name in codes}
+    if sorted(codes.values()) not in ([0, 0], [0, 2]) or any("Traceback" in text for text in texts.values()):
+        return f"ended with {codes}: {' '.join(texts.values())[-300:]}"
+    for lines in (texts[name].strip().splitlines() for name, code in codes.items() if code == 2):
+        if len(lines) != 1 or "in use by" not in lines[0]:
+            return f"refused without a reason, or with more: {lines[-3:]}"
+        refused.append(lines[0])
+    order = [e["event"] for e in events(folder) if e["event"] in ("started", "ended")]
+    if order not in (["started", "ended"], ["started", "ended"] * 2):
+        return f"both ran at once: {order}"
+    store = Store.open(folder)
+    for case in store.config().suite.cases:
+        store.reference(case.reference.frames_digest)  # raises where it is not whole
     return same_as(base, folder)
 
 
@@ -94,41 +128,66 @@ def _one_clock(place: Path, plugin: Path, base: Undisturbed) -> str:
     return wrong or next((f"{p.name} was written again" for p, raw in before.items() if p.read_bytes() != raw), "")
 
 
-@fault("Ctrl-C once: what was finished is kept, exit code 130, no process left", promise=1, sample=1, whole=12)
+@fault(
+    "Ctrl-C once: ended in 3 s, exit code 130, jobs in flight recorded as cancelled, no process left",
+    promise=1,
+    sample=1,
+    whole=12,
+)
 def ctrl_c(n: int, place: Path) -> Figure:
     return _interrupts(n, place, 1)
 
 
-@fault("Ctrl-C twice: it ends at once, and can be resumed", promise=1, sample=1, whole=12)
+@fault("Ctrl-C twice: ended in 3 s, exit code 130, no process left, can be resumed", promise=1, sample=1, whole=12)
 def ctrl_c_twice(n: int, place: Path) -> Figure:
     return _interrupts(n, place, 2)
 
 
 CASES = 4
+INTERRUPT_SECONDS, INTERRUPT_CROWDED = 3.0, 20.0
 
 
 def _interrupts(n: int, place: Path, times: int) -> Figure:
-    base = undisturbed(CASES)
-    return in_pairs(partial(_one_interrupt, place / f"{i}", 1 + i % (4 * CASES), times, base) for i in range(n))
+    """One after the other, as seconds are asked; each in its own part of the run, drawn again when it came after the end."""
+    base, clock, figure, late = undisturbed(CASES), Times(INTERRUPT_SECONDS, INTERRUPT_CROWDED), Figure(), 0
+    cancelled: list[str] = []
+    for i in range(n):
+        rng, wrong = random.Random(i), None
+        for draw in range(DRAWS):
+            moment = int(base.steps * (i + rng.random()) / n)
+            wrong = _one_interrupt(place / f"{i}-{draw}", moment, times, base, clock, cancelled)
+            if wrong is not None:
+                break
+            late += 1
+        figure.count(wrong == "", wrong or "Ctrl-C always came too late")
+    figure.note = f"{clock.note()}; {len(cancelled)} jobs cancelled in flight; {late} came after the end, drawn again"
+    return figure
 
 
-def _one_interrupt(place: Path, moment: int, times: int, base: Undisturbed) -> str:
-    import signal
-
+def _one_interrupt(place: Path, moment: int, times: int, base: Undisturbed, clock: Times, cancelled: list[str]) -> str | None:
+    """None when the run was over before the signal."""
     place.mkdir()
     folder = make_light(place / "run", cases=CASES)
-    process = subprocess.Popen(
-        argv(folder, "--workers", "2"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=ENV
-    )
-    wait_for(lambda: process.poll() is not None or (len(events(folder)) >= moment and bool(children(process.pid))))
-    workers = children(process.pid)
+    process = start(folder, "--workers", "2")
+    until([process], folder, moment, lambda: bool(children(process.pid)))
+    workers, began = children(process.pid), time.monotonic()
     for _ in range(times):
         process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
-    if process.returncode not in (130, 0) or "Traceback" in said:
-        return f"ended with {process.returncode}: {said[-300:]}"
-    if process.returncode == 130 and times == 1 and "bench resume" not in said:
+    code = process.wait(timeout=PATIENCE)
+    took, said, log = time.monotonic() - began, (place / "said").read_text(), events(folder)
+    if any(e["event"] == "ended" and not e["interrupted"] for e in log):
+        return same_as(base, folder) or None
+    if code != 130 or "Traceback" in said:
+        return f"ended with {code}: {said[-300:]}"
+    if wrong := clock.wrong(took):
+        return wrong
+    if times == 1 and "bench resume" not in said:
         return f"does not say how to go on: {said[-200:]}"
+    flying = {e["key"] for e in log if e["event"] == "generating"} - {e["key"] for e in log if e["event"] in ("made", "failed")}
+    noted = {e["key"] for e in log if e["event"] == "cancelled"}
+    if times == 1 and noted != flying:
+        return f"{len(flying)} jobs in flight, {len(noted)} recorded as cancelled"
+    cancelled += noted
     if not wait_for(lambda: not any(map(alive, workers)), 10):
         return "a worker was left"
     return same_as(base, folder)

@@ -10,6 +10,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -55,7 +56,7 @@ def _register() -> None:
 
 def make_light(
     folder: Path, cases: int = 4, methods: Sequence[str] = ("light", "light:at=2"), seeds: Sequence[int] = (0,),
-    plugins: Sequence[Path] = (),
+    plugins: Sequence[Path] = (), metrics: Sequence[str] = ("difference",),
 ) -> Path:  # fmt: skip
     """A run folder with everything planned and nothing made.
 
@@ -71,7 +72,7 @@ def make_light(
         found.append(case.model_copy(update={"reference": reference}))
     config = RunConfig(
         suite=Suite(name="light", cases=tuple(found)), setting=make_setting(SIZE), methods=specs_of, seeds=tuple(seeds),
-        metrics=("difference",), plugins=(*map(str, plugins), str(PLUGIN)), device="cpu",
+        metrics=tuple(metrics), plugins=(*map(str, plugins), str(PLUGIN)), device="cpu",
     )  # fmt: skip
     store = Store.create(folder, config)
     for key, clip in clips.items():
@@ -129,6 +130,12 @@ class Undisturbed:
 
     folder: Path
     table: Any
+    steps: int
+    """Steps of its log (see ``reached``): a kill is drawn over all of them."""
+    start: float
+    """Seconds from the command to the first line of the log."""
+    pace: float
+    """Seconds from one step to the next, on average."""
 
 
 def undisturbed(cases: int) -> Undisturbed:
@@ -136,10 +143,12 @@ def undisturbed(cases: int) -> Undisturbed:
     if cases not in _FOUND:
         place = Path(tempfile.mkdtemp(prefix="faults-"))
         atexit.register(shutil.rmtree, place, ignore_errors=True)
-        folder = make_light(place / "run", cases)
+        folder, began = make_light(place / "run", cases), time.time()
         said = go_on(folder, "--workers", "2")
         assert said.code == 0, said.err
-        _FOUND[cases] = Undisturbed(folder, table_of(said))
+        log = events(folder)
+        first, last, steps = log[0]["time"], log[-1]["time"], reached(log)
+        _FOUND[cases] = Undisturbed(folder, table_of(said), steps, first - began, (last - first) / steps)
     return _FOUND[cases]
 
 
@@ -155,6 +164,21 @@ def events(folder: Path) -> list[dict[str, Any]]:
                 with contextlib.suppress(ValueError):
                     found.append(json.loads(line))
     return found
+
+
+STAGES = {"generating": 1, "made": 2, "done": 3}
+
+
+def reached(log: Sequence[dict[str, Any]]) -> int:
+    """How far a run is, by its log: one step when it starts, three a job (given out, made, scored), and one when it ends.
+
+    What a killed run did again makes it no further, so the number stands for the same place in every run of the same jobs.
+    """
+    jobs: dict[str, int] = {}
+    for event in log:
+        if stage := STAGES.get(event.get("event", "")):
+            jobs[event["key"]] = max(stage, jobs.get(event["key"], 0))
+    return sum(jobs.values()) + len({e["event"] for e in log if e.get("event") in ("started", "ended")})
 
 
 def made_twice(folder: Path) -> list[str]:

@@ -52,12 +52,64 @@ def _shuffled(value: Any, rng: random.Random) -> Any:
     return [_shuffled(v, rng) for v in value] if isinstance(value, list) else value
 
 
-def _pythons() -> list[str]:
-    """Interpreters that can import the package: ours, and others of the same machine where their libraries are there too."""
-    own = f"python{sys.version_info.major}.{sys.version_info.minor}"
-    others = [p for v in ("3.11", "3.12", "3.13") if f"python{v}" != own and (p := shutil.which(f"python{v}"))]
-    can = [p for p in others if subprocess.run([p, "-c", "import pydantic, numpy"], capture_output=True).returncode == 0]
-    return [sys.executable, *can]
+NEEDED = ("numpy", "pydantic")
+"""What the modules that make keys import."""
+
+
+def _pythons(place: Path) -> tuple[list[str], str]:
+    """Interpreters that can make keys, ours first, and a sentence about them.
+
+    Others are those that uv or pyenv has on this machine. One without the libraries gets an environment of its own from uv's cache;
+    nothing is downloaded.
+    """
+    own = f"{sys.version_info.major}.{sys.version_info.minor}"
+    can, versions = [sys.executable], [own]
+    for version in (v for v in OTHER_PYTHONS if v != own):
+        if python := _with_libraries(version, place):
+            can.append(python)
+            versions.append(version)
+    missing = [v for v in OTHER_PYTHONS if v not in versions]
+    lacks = (
+        f"{', two are asked' if len(can) == 1 else ''}; {' and '.join(missing)} not here with {' and '.join(NEEDED)}"
+        if missing
+        else ""
+    )
+    return can, f"Python {' and '.join(versions)}{lacks}"
+
+
+OTHER_PYTHONS = ("3.11", "3.12", "3.13")
+
+
+def _with_libraries(version: str, place: Path) -> str:
+    """An interpreter of this version that imports ``NEEDED``; "" where none is to be had without a network."""
+    uv = shutil.which("uv")
+    if uv is None:
+        return ""
+    listed = _said([uv, "python", "list", "--only-installed", "--offline", "--output-format", "json", version])
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    found = [str(each["path"]) for each in json.loads(listed or "[]")]
+    found += [str(path) for path in sorted(pyenv.glob(f"{version}.*/bin/python3"))]
+    for python in found:
+        if _said([python, "-c", f"import {', '.join(NEEDED)}; print(1)"]):
+            return python
+    own = place / f"python-{version}"
+    for python in found:
+        if (
+            _said([python, "-c", "print(1)"])
+            and _said([uv, "venv", "--offline", "--clear", "--python", python, str(own)], "yes")
+            and _said(
+                [uv, "pip", "install", "--offline", "--no-config", "--python", str(own / "bin" / "python"), *NEEDED], "yes"
+            )
+        ):
+            return str(own / "bin" / "python")
+    return ""
+
+
+def _said(argv: list[str], otherwise: str = "") -> str:
+    """What a command printed, or ``otherwise`` where it had nothing to say; "" where it failed."""
+    env = {k: v for k, v in os.environ.items() if k not in ("UV_CONSTRAINT", "PYTHONPATH", "VIRTUAL_ENV")}
+    done = subprocess.run(argv, capture_output=True, text=True, env=env, timeout=120)
+    return "" if done.returncode else done.stdout.strip() or otherwise
 
 
 @fault("keys of random jobs in other processes, orders, hash seeds, folders and Pythons", promise=3, sample=60, whole=500)
@@ -65,7 +117,8 @@ def same_keys(n: int, place: Path) -> Figure:
     rng, figure = random.Random(9), Figure()
     jobs = [_random_job(rng) for _ in range(n)]
     keys = [_key(*job) for job in jobs]
-    for python in _pythons():
+    pythons, figure.note = _pythons(place)
+    for python in pythons:
         for seed in ("0", "1", "random"):
             lines = "".join(json.dumps(_shuffled(list(job), rng)) + "\n" for job in jobs)
             env = os.environ | {
@@ -77,7 +130,6 @@ def same_keys(n: int, place: Path) -> Figure:
             found = done.stdout.split()
             for i, key in enumerate(keys):
                 figure.count(i < len(found) and found[i] == key, f"{python} seed {seed}: another key {done.stderr[-200:]}")
-    figure.note = f"Pythons: {len(_pythons())}"
     return figure
 
 
