@@ -27,7 +27,7 @@ from fastvmt.video import Frames
 
 FORMS = (
     "motion_fidelity", "motion_fidelity_both", "motion_fidelity_local", "motion_fidelity_moving",
-    "motion_fidelity_moving:moving_px=0.8", "motion_fidelity@det-hybrid", "motion_fidelity_wrong",
+    "motion_fidelity_moving:moving_px=1.5", "motion_fidelity@det-hybrid", "motion_fidelity_wrong",
 )  # fmt: skip
 GROUNDS = (("navy", "checker", (0.25, 0.5)), ("maroon", "dotted", (0.625, 0.125)))
 

@@ -148,11 +148,10 @@ def _steps(tracks: Tracks) -> NDArray[np.float64]:
     return np.linalg.norm(np.diff(tracks.points, axis=1), axis=2)
 
 
-def _mostly_moves(tracks: Tracks, tau: float) -> NDArray[np.bool_]:
-    """(N,) which tracks have as many moving, visible steps as the policy ``mask50`` asks of a pair."""
-    seen = tracks.visible[:, 1:] & tracks.visible[:, :-1]
-    enough: NDArray[np.bool_] = ((_steps(tracks) > tau) & seen).sum(1) >= -(-seen.shape[1] // 2)
-    return enough
+def _moves(tracks: Tracks, tau: float) -> NDArray[np.bool_]:
+    """(N,) which tracks have a step that moves and is seen at both ends; how many a pair needs is the policy's."""
+    found: NDArray[np.bool_] = ((_steps(tracks) > tau) & tracks.visible[:, 1:] & tracks.visible[:, :-1]).any(1)
+    return found
 
 
 class MotionFidelityScript(MotionFidelity):
@@ -252,7 +251,7 @@ class MotionFidelityMoving(MotionFidelity):
 
     def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
         tau = self.params.moving_px * width / 512
-        moving = [_mostly_moves(t, tau) for t in (g, r)]
+        moving = [_moves(t, tau) for t in (g, r)]
         counts = {"moving_tracks": [int(m.sum()) for m in moving]}
         if min(counts["moving_tracks"]) < MIN_TRACKS:
             return Value(None, counts | {"why": f"fewer than {MIN_TRACKS} moving tracks on one side"})

@@ -49,7 +49,7 @@ def scores() -> dict[str, dict[str, list[float | None]]]:
             made = backbone.decode(denoise(specs.build(specs.resolve(toy, shape, {})), ctx, 3.0))
             assert backbone.forward_equivalents == registry.methods.get(toy).cost(None, shape) == 2.0
             scored = Scored(made, reference, case, SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
-            for metric in (Trajectory(), MotionFidelityMoving(MovingParams(moving_px=0.8)), MotionFidelity(), SubjectColour()):
+            for metric in (Trajectory(), MotionFidelityMoving(MovingParams(moving_px=1.5)), MotionFidelity(), SubjectColour()):
                 found[toy].setdefault(metric.id, []).append(metric.score(scored).value)
     return found
 
