@@ -19,7 +19,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fastvmt import card as cards
+from fastvmt import registry
 from fastvmt.backbone import Backbone
+from fastvmt.code import code_digest
 from fastvmt.denoise import denoise
 from fastvmt.device import energy_joules, others
 from fastvmt.errors import NonFinite, WrongOutput
@@ -307,7 +309,7 @@ class Generator:
                 [job.key, device, self.config.threads, versions, *([self.config.repeats] if self.config.repeats else [])]
             ),
             **cost,
-            log=_plain(take.ctx.log),
+            log=_plain(take.ctx.log) | {"code": code_digest(registry.methods.get(job.method.method))},
         )
         self.store.publish(folder, job, artefact)
         return artefact

@@ -353,6 +353,12 @@ def _notes(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[str
         notes.append(f"{differ} videos came out different when made again; this device is not deterministic here.")
     failures = store.failures()
     for spec in config.methods:
+        codes = {a.log.get("code") for j in jobs if j.method is spec and (a := artefacts.get(j.key)) and not a.imported}
+        if len(codes - {None, ""}) > 1:
+            notes.append(
+                f"{spec.label}: its videos were made by {len(codes - {None, ''})} states of its code under one version number; "
+                "raise the version, or give another --out."
+            )
         kinds = [failures[j.key].kind for j in jobs if j.method is spec and j.key not in artefacts and j.key in failures]
         notes += [f"{spec.label}: {kinds.count(k)} failed ({k}); see failures.jsonl." for k in sorted(set(kinds))]
     return [*notes, *config.notes]

@@ -96,6 +96,13 @@ def test_a_job_that_failed_in_one_run_and_was_made_in_another_counts_once(tmp_pa
         assert found.wide(QUALITY)["fastvmt"].tolist() == [0.8, 0.9]
 
 
+def test_videos_of_two_states_of_a_methods_code_are_told(tmp_path: Path) -> None:
+    table: dict[str, list[float | None]] = {"fastvmt": [0.8, 0.9], "none": [0.1, 0.2]}
+    a = run(tmp_path, table, logs=lambda case, label, seed: {"code": case.id if label == "fastvmt" else "same"})
+    (note,) = (n for n in gather([a]).notes if "states of its code" in n)
+    assert note.startswith("fastvmt: ") and "2 states" in note
+
+
 def test_records_of_two_backends_are_refused(tmp_path: Path) -> None:
     root = run(tmp_path, {"fastvmt": [0.8, 0.9]})
     lines = (root / "records.jsonl").read_text().splitlines()
