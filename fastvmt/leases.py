@@ -260,5 +260,5 @@ def _facts(card: bytes) -> dict[str, Any]:
     try:
         facts = json.loads(card.partition(b"\n")[0])
         return facts | {"pid": int(facts["pid"]), "born": str(facts["born"])}
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return {}
