@@ -16,10 +16,10 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
-ALONE = (
-    "ctrl_c", "ctrl_c_twice", "hangs", "orphans", "clocks", "small_disk", "eight_runners", "ray_node_killed", "ray_driver_killed",
-    "device_memory", "interrupted_tiny",
-)  # fmt: skip
+ALONE = {
+    "ctrl_c", "ctrl_c_twice", "hangs", "orphans", "clocks", "small_disk", "eight_runners", "ray_node_killed",
+    "ray_driver_killed", "device_memory", "interrupted_tiny",
+}  # fmt: skip
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
