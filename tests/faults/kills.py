@@ -202,11 +202,11 @@ def _one_stab(place: Path, what: str, base: Undisturbed) -> str:
     return f"{what}: {wrong}" if wrong else ""
 
 
-@fault("a worker killed at each of its writes", promise=1, sample=1, whole=100)
+@fault("a worker killed at each of its writes", promise=1, sample=1, whole=60)
 def worker_writes(n: int, place: Path) -> Figure:
     return _by_stage("worker", n, place)
 
 
-@fault("the runner killed at each of its writes", promise=1, sample=1, whole=100)
+@fault("the runner killed at each of its writes", promise=1, sample=1, whole=60)
 def runner_writes(n: int, place: Path) -> Figure:
     return _by_stage("runner", n, place)

@@ -80,7 +80,7 @@ def _started_twice(place: Path, base: Undisturbed, refused: list[str]) -> str:
     return same_as(base, folder)
 
 
-@fault("1, 2, 4 and 8 workers: the same table, each job once", promise=3, sample=1, whole=8)
+@fault("1, 2, 4 and 8 workers: the same table, each job once", promise=3, sample=1, whole=4)
 def many_workers(n: int, place: Path) -> Figure:
     """Runs of 200 jobs by the whole list; of 8 by the sample."""
     cases = CASES if n <= 2 else 100
