@@ -150,8 +150,8 @@ def _steps(tracks: Tracks) -> NDArray[np.float64]:
 
 def _moves(tracks: Tracks, tau: float) -> NDArray[np.bool_]:
     """(N,) which tracks have a step that moves and is seen at both ends; how many a pair needs is the policy's."""
-    found: NDArray[np.bool_] = ((_steps(tracks) > tau) & tracks.visible[:, 1:] & tracks.visible[:, :-1]).any(1)
-    return found
+    seen: NDArray[np.bool_] = (_steps(tracks) > tau) & tracks.visible[:, 1:] & tracks.visible[:, :-1]
+    return np.asarray(seen.any(axis=1), np.bool_)
 
 
 class MotionFidelityScript(MotionFidelity):
