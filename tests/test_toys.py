@@ -65,10 +65,11 @@ def test_the_known_path_ranks_the_oracle_first_and_no_motion_last(scores: dict[s
     assert all(v == 0 or v > 0.9 for v in scores["copy"]["trajectory"])
 
 
-def test_moving_points_rank_oracle_and_copy_over_shuffled_and_have_no_word_for_frozen(scores: dict[str, Any]) -> None:
+def test_moving_points_rank_oracle_and_copy_over_shuffled_and_say_nothing_of_frozen(scores: dict[str, Any]) -> None:
     oracle, copy, shuffled = (each(scores, t, "motion_fidelity_moving") for t in ("oracle", "copy", "shuffled"))
-    assert (oracle > 0.75).all() and (copy > 0.55).all() and (shuffled < 0.3).all()
-    assert scores["frozen"]["motion_fidelity_moving"] == [None, None]
+    assert (oracle > 0.75).all() and (copy > 0.55).all()
+    assert all(np.isnan(shuffled) | (shuffled < 0.3))  # undefined where too few of its steps are seen to move
+    assert all(v is None or abs(v) < 0.2 for v in scores["frozen"]["motion_fidelity_moving"])  # jitter alone
 
 
 def test_the_headline_hardly_tells_a_held_frame_from_the_motion_itself(scores: dict[str, Any]) -> None:

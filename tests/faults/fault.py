@@ -134,7 +134,8 @@ class Times:
 
     def wrong(self, seconds: float) -> str:
         self.all.append(seconds)
-        allowed = self.asked if seconds < self.asked or crowding() < CROWDED else self.relaxed
+        beside = "PYTEST_XDIST_WORKER" in os.environ or crowding() >= CROWDED  # other tests, if not at this very moment
+        allowed = self.relaxed if seconds >= self.asked and beside else self.asked
         return "" if seconds < allowed else f"took {seconds:.1f} s, asked is under {allowed:g} s"
 
     def note(self) -> str:
