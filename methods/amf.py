@@ -31,6 +31,11 @@ def positions(height: int, width: int, device: str = "cpu") -> Tensor:
     return torch.stack([rows, columns], -1).reshape(-1, 2).float().to(device)
 
 
+def _wide(x: Tensor) -> torch.dtype:
+    """The tensor's own precision, or float32 where that is less."""
+    return torch.promote_types(x.dtype, torch.float32)
+
+
 def soft_expectation(q: Tensor, k: Tensor, values: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
     """Attention that returns expected values instead of features.
 
@@ -49,7 +54,7 @@ def soft_expectation(q: Tensor, k: Tensor, values: Tensor, scale: float, bias: T
     logits = logits.view(b, g, n, -1)
     if bias is not None:
         logits = logits + bias[:, :, None]
-    kind = torch.promote_types(logits.dtype, torch.float32)
+    kind = _wide(logits)
     return torch.matmul(torch.softmax(logits, -1, dtype=kind), values.to(kind))
 
 
@@ -74,9 +79,7 @@ def dense_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], sca
         # Centred coordinates: smaller sums, less rounding.
         if top:
             logits, index = (scale * queries @ keys.transpose(1, 2)).topk(min(top, keys.shape[1]), -1)
-            return (
-                logits.softmax(-1, dtype=torch.promote_types(logits.dtype, torch.float32))[..., None] * (place - centre)[index]
-            ).sum(-2)
+            return (logits.softmax(-1, dtype=_wide(logits))[..., None] * (place - centre)[index]).sum(-2)
         return soft_expectation(queries[:, None], keys, place - centre, scale)[:, 0]
 
     size = max(1, KEEP_ELEMENTS // (4 * q.shape[1] ** 2))
@@ -249,7 +252,7 @@ def window_means(k: Tensor, windows: Windows, grid: tuple[int, int]) -> Tensor:
         (B, P, D).
     """
     height, width = grid
-    k = k.to(torch.promote_types(k.dtype, torch.float32))
+    k = k.to(_wide(k))
     rows = torch.arange(height, device=k.device)
     columns = torch.arange(width, device=k.device)
     row_in = ((rows >= windows.top[..., None]) & (rows < windows.top[..., None] + windows.rows)).to(k.dtype)
