@@ -59,6 +59,7 @@ def write_run(root: Path, jobs: int, finished: bool = True) -> None:
     """A run folder of this many jobs; finished ones have an artefact (without frames) and one record each."""
     from fastvmt import card as cards
     from fastvmt import specs
+    from fastvmt.checked import with_check
     from fastvmt.jobs import folder_name, slug
     from fastvmt.keys import digest
     from fastvmt.metric_specs import build
@@ -104,7 +105,7 @@ def write_run(root: Path, jobs: int, finished: bool = True) -> None:
                 (frames := root / f"frames-{n // LINKS}").write_bytes(b"lossy")
             os.link(frames, f"{name}/frames.mkv", dst_dir_fd=handle)
             of_record = digest([metric.identity(), artefact.timing_key, key])
-            records.write(record.replace("0" * 64, of_record, 1).replace("3" * 64, key, 1) + "\n")
+            records.write(with_check(record.replace("0" * 64, of_record, 1).replace("3" * 64, key, 1)) + "\n")
             events.write(json.dumps({"event": "generating", "key": key, "attempt": 1}) + "\n")
             events.write(json.dumps({"event": "made", "key": key, "digest": artefact.frames_digest, "seconds": 1.0}) + "\n")
     os.close(handle)

@@ -19,10 +19,8 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from statistics import median
+from typing import TYPE_CHECKING, Any
 
 from fastvmt import card as cards
 from fastvmt.atomic import write_atomic
@@ -32,6 +30,9 @@ from fastvmt.keys import digest
 from fastvmt.method import Shape
 from fastvmt.store import RunConfig, Store
 
+if TYPE_CHECKING:
+    from fastvmt.line import Line
+
 NOTE = "plan.json"
 FOLDERS, OF_A_METHOD = 12, 20
 """Run folders looked at, the newest first; videos read of each method in one."""
@@ -39,7 +40,6 @@ ENOUGH = 3
 """Videos from which there is a fit, and from which a method's own seconds are taken."""
 SHARED = ("text", "encode", "train")
 """Stages that are charged to every video and happen once for a prompt or reference."""
-HUBER = 1.345
 ELSEWHERE = "a GPU elsewhere"
 
 
@@ -58,19 +58,6 @@ class Sample:
     bytes: int
     made: float
     run: str
-
-
-@dataclass(frozen=True)
-class Line:
-    """seconds = slope x work + base; ``spread``: median relative residual; ``n`` videos."""
-
-    slope: float
-    base: float
-    spread: float
-    n: int
-
-    def __call__(self, work: float) -> float:
-        return self.slope * work + self.base
 
 
 @dataclass(frozen=True)
@@ -201,37 +188,9 @@ def fit(samples: Sequence[Sample]) -> Line | None:
     """A line through past videos, or None for fewer than three."""
     if len(samples) < ENOUGH:
         return None
-    x, y = np.array([s.work for s in samples]), np.array([s.seconds for s in samples])
-    if not x.any():
-        return Line(0.0, float(np.median(y)), _spread(np.full_like(y, np.median(y)), y), len(y))
-    if np.ptp(x) < 1e-3 * x.max():
-        slope, base = float(np.median(y / x)), 0.0
-    else:
-        slope, base = _huber(x, y)
-    return Line(slope, base, _spread(slope * x + base, y), len(y))
+    from fastvmt import line  # NumPy, which `bench status` need not wait for
 
-
-def _huber(x: NDArray[np.float64], y: NDArray[np.float64]) -> tuple[float, float]:
-    """Least squares of relative residuals, reweighted; a negative slope or base is held at 0."""
-    scale = x.max()
-    rows = np.stack([x / scale, np.ones_like(x)], 1) / y[:, None]
-    found: NDArray[Any] = np.zeros(2)
-    weight: NDArray[np.float64] = np.ones(len(y))
-    for _ in range(30):
-        root = np.sqrt(weight)[:, None]
-        found = np.linalg.lstsq(rows * root, root[:, 0], rcond=None)[0]
-        for k in (0, 1):
-            if found[k] < 0:
-                kept = rows[:, 1 - k]
-                found[k], found[1 - k] = 0.0, (weight * kept).sum() / (weight * kept * kept).sum()
-        residual = np.abs(rows @ found - 1)
-        width = HUBER * max(1e-6, 1.4826 * float(np.median(residual)))
-        weight = np.minimum(1.0, width / np.maximum(residual, 1e-12))
-    return float(found[0] / scale), float(found[1])
-
-
-def _spread(predicted: NDArray[np.float64], y: NDArray[np.float64]) -> float:
-    return float(np.median(np.abs(predicted / y - 1)))
+    return line.fit([s.work for s in samples], [s.seconds for s in samples])
 
 
 def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample], elsewhere: bool = False) -> Prediction:
@@ -260,14 +219,14 @@ def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample
         method = digest([spec.method, spec.version, spec.params])
         own_past = [m for m in same if m.method == method]
         seconds[spec.label] = round(line(works[spec.label]), 3)
-        shared[spec.label] = float(np.median([m.shared / m.seconds for m in own_past or chosen]))
+        shared[spec.label] = float(median([m.shared / m.seconds for m in own_past or chosen]))
         if len(own_past) >= ENOUGH:
             measured += 1
-            seconds[spec.label] = round(float(np.median([m.seconds for m in own_past])), 3)
+            seconds[spec.label] = round(float(median([m.seconds for m in own_past])), 3)
     basis = f"from {line.n} measured videos {words}on {own}{whose}; half of them within {line.spread:.0%} of the fit"
     if measured:
         basis += f"; {measured} of {len(seconds)} methods at their own median"
-    return Prediction(seconds, basis, shared, float(np.median([m.load for m in chosen])))
+    return Prediction(seconds, basis, shared, float(median([m.load for m in chosen])))
 
 
 # --- how wrong it was ----------------------------------------------------------------------------------------------------

@@ -10,10 +10,11 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 KEY_FORMAT = 1
 """Part of every key; raise it when the meaning of a key changes."""
@@ -81,5 +82,5 @@ def frames_digest(frames: NDArray[np.uint8]) -> str:
     Decoded frames and not file bytes, because encoders write different bytes for the same frames.
     """
     hasher = hashlib.sha256(canonical_json(list(frames.shape)).encode())
-    hasher.update(np.ascontiguousarray(frames).tobytes())
+    hasher.update(frames.tobytes())
     return hasher.hexdigest()

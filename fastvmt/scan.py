@@ -3,7 +3,8 @@
 A folder's name says whose video it holds. Of each video two files are looked at by ``stat``, ``meta.json`` and what is scored;
 ``cache/artefacts.tsv`` remembers, under their sizes and times, what of ``meta.json`` decides which records are current. A row
 that does not fit the files is not believed: ``meta.json`` is then read and checked in full, and what is damaged goes to
-quarantine and counts as missing. The index may be deleted at any time. What is not scored (``video.mp4``) is compared when a
+quarantine and counts as missing. Whose records are all there the index knows too, and is believed while the record logs have
+the same SHA-256 and the same metrics are wanted. The index may be deleted at any time. What is not scored (``video.mp4``) is compared when a
 table is built, SHA-256 with ``verify``.
 
 Jobs are numbers here (``jobs.JobGrid``) until somebody works on them.
@@ -13,47 +14,25 @@ from __future__ import annotations
 
 import os
 import re
-import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from hashlib import sha256
+from hashlib import file_digest, sha256
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from fastvmt.atomic import append_line
+from fastvmt import __version__
 from fastvmt.jobs import JobGrid
 from fastvmt.keys import canonical_json
 from fastvmt.metric_specs import build
 from fastvmt.model import Artefact, Case, Job
+from fastvmt.scan_index import INDEX, Index, Row, row_of, unchanged
 
 if TYPE_CHECKING:
     from fastvmt.store import RunConfig, Store
 
 ToDo = tuple[int, tuple[str, ...] | None]
-INDEX = "cache/artefacts.tsv"
-UNSCORED = "video.mp4"
-"""For the eye; not looked at here."""
-COLUMNS = 6
-APPENDED = "-"
-"""Instead of a number, in rows that were added when a video was made."""
-
-
 _HEX = re.compile("(?:[0-9a-f]{2})+")
-
-
-class Row(NamedTuple):
-    """What the index knows of one video. ``signature``: name, bytes and mtime (ns) of each file that is looked at."""
-
-    key: str
-    frames_digest: str
-    timing_key: str
-    reused: str
-    signature: str
-
-    def files(self) -> list[str]:
-        """Names in the signature."""
-        return [part.partition(":")[0] for part in self.signature.split(" ")]
 
 
 @dataclass
@@ -97,11 +76,16 @@ def scan(
     found = Scan(config.grid())
     look = _Look(store, found.grid, verify)
     records = _Records(store, wanted, again)
+    stamp = records.stamp()
     per_case, disputed = len(config.seeds) * len(config.methods), store.disputed()
     ours = [not m.imported for m in config.methods]
-    with _Index(store.root / INDEX) as index:
+    with Index(store.root / INDEX, stamp) as index:
+        if not index.same:
+            records.read()  # now, so that damage in a log is known before the new index vouches for anything
+        index.begin(stamp if not store.warnings else "")
         for n, (key, name) in enumerate(found.grid.names()):
-            row = look.row(n, name, index.row(n, key))
+            known = index.row(n, key)
+            row = look.row(n, name, known)
             may = ours[n % len(ours)] and key not in disputed  # what nothing here may make has its failure recorded
             if row is None and may and adopt:
                 row = look.adopted(n, key)
@@ -109,8 +93,8 @@ def scan(
                 if may:
                     found.to_do.append((n, None))
                 continue
-            index.write(n, row)
-            missing = records.missing(config.suite.cases[n // per_case], row)
+            missing = () if row is known and index.complete else records.missing(config.suite.cases[n // per_case], row)
+            index.write(n, row, not missing)
             if missing:
                 found.to_do.append((n, missing))
     return found
@@ -144,7 +128,7 @@ class _Look:
         folder = f"{self.place}/{name}"
         if not self.verify:
             with suppress(OSError, ValueError):  # whatever is wrong is found again, and named, by the store
-                if known is not None and _signature(folder, known.files()) == known.signature:
+                if known is not None and unchanged(folder, known.signature):
                     return known
                 return _whole(folder, self.grid[n].key)
         artefact = self.store.artefact(self.grid[n], self.verify)
@@ -178,13 +162,31 @@ class _Records:
     """Which numbers there are: keys of records as ``scoring.record_key`` makes them, a metric's part made once."""
 
     def __init__(self, store: Store, wanted: Sequence[str], again: bool) -> None:
-        self.again = again
+        self.store, self.again = store, again
         self.metrics = [build(label) for label in wanted]
         self.begins = [f"[{canonical_json(m.identity())}," for m in self.metrics]
-        self.current = _current(store) if wanted and not again else set()
+        self.current: set[bytes] | None = None
+        self.sizes: dict[Path, int] = {}
         self._case: Case | None = None
         self._applying: list[tuple[str, str, bool]] = []
         self._same: dict[tuple[str, ...], tuple[str, ...]] = {}
+
+    def stamp(self) -> str:
+        """What decides which records are missing besides the videos: the logs' bytes and what is wanted; "" is never the same."""
+        if self.again:
+            return ""
+        facts: list[object] = [__version__, self.begins]
+        for path in self.store.logs("records"):
+            with suppress(FileNotFoundError), open(path, "rb") as file:
+                facts.append([path.name, file_digest(file, "sha256").hexdigest()])
+                self.sizes[path] = file.tell()
+        return sha256(canonical_json(facts).encode()).hexdigest()
+
+    def read(self) -> set[bytes]:
+        """Keys of what is there, read once, and no further than the stamp did: others may be writing."""
+        if self.current is None:
+            self.current = _current(self.store, self.sizes) if self.metrics and not self.again else set()
+        return self.current
 
     def missing(self, case: Case, row: Row) -> tuple[str, ...]:
         """Labels without a current record, as ``scoring.wanted_metrics`` wants them; equal answers are one tuple."""
@@ -200,16 +202,16 @@ class _Records:
         return self._same.setdefault(lacks, lacks)
 
     def _has(self, text: str) -> bool:
-        return not self.again and sha256(text.encode()).digest() in self.current
+        return sha256(text.encode()).digest() in self.read()
 
 
-def _current(store: Store) -> set[bytes]:
+def _current(store: Store, sizes: Mapping[Path, int]) -> set[bytes]:
     """Keys of records that hold a number or say why there is none, as ``Store.records`` would have them: the last line of a
     key decides, a failed one of another writer nothing."""
     good: set[bytes] = set()
-    for path in store.logs("records"):
+    for path, size in sizes.items():
         mine: set[bytes] = set()
-        for record in store.each_record(path):
+        for record in store.each_record(path, size):
             key = bytes.fromhex(record.key) if _HEX.fullmatch(record.key) else record.key.encode()
             (mine.discard if record.status == "failed" else mine.add)(key)
         good |= mine
@@ -230,96 +232,3 @@ def _names_beside(root: Path, grid: JobGrid) -> dict[str, list[str]]:
             if not name.startswith(".") and name[-12:] in wanted:
                 found.setdefault(name[-12:], []).append(f"{place}/{name}")
     return found
-
-
-# --- the index -----------------------------------------------------------------------------------------------------------
-
-
-class _Index:
-    """The old index read beside the jobs, and the new one written as they go; it replaces the old one at the end."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._appended = _appended(path)
-        self._numbered = _numbered(path)
-        self._next = next(self._numbered, None)
-        self._out: IO[str] | None = None
-
-    def __enter__(self) -> _Index:
-        self.partial = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}.part")
-        with suppress(OSError):  # a folder that cannot be written can still be read
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._out = open(self.partial, "x")
-        return self
-
-    def row(self, n: int, key: str) -> Row | None:
-        """What the index says of a job; what was added last counts."""
-        while self._next is not None and self._next[0] < n:
-            self._next = next(self._numbered, None)
-        row = self._appended.get(key)
-        if row is None and self._next is not None and self._next[0] == n:
-            row = self._next[1]
-        return row if row is not None and row.key == key else None
-
-    def write(self, n: int, row: Row) -> None:
-        if self._out is not None:
-            self._out.write("\t".join((str(n), *row)) + "\n")
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        if self._out is None:
-            return
-        try:
-            self._out.close()
-            if kind is None:
-                self.partial.replace(self.path)
-        except OSError:
-            pass  # a full disk: the next look is slow, nothing else
-        finally:
-            self.partial.unlink(missing_ok=True)
-
-
-def _appended(path: Path) -> dict[str, Row]:
-    """Rows that were added when a video was made, by key."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            split = (line.rstrip("\n").split("\t") for line in file if line.startswith(APPENDED))
-            return {parts[1]: Row(*parts[1:]) for parts in split if len(parts) == COLUMNS}
-    except OSError:
-        return {}
-
-
-def _numbered(path: Path) -> Iterator[tuple[int, Row]]:
-    """Rows that a look has written, in the order of jobs."""
-    try:
-        with open(path, encoding="ascii", errors="replace") as file:
-            for line in file:
-                parts = line.rstrip("\n").split("\t")
-                if len(parts) == COLUMNS and parts[0].isdecimal():
-                    yield int(parts[0]), Row._make(parts[1:])
-    except OSError:
-        return
-
-
-def note(store: Store, job: Job, artefact: Artefact) -> None:
-    """Add a video that was just made to the index. Whatever goes wrong costs a later look its speed, nothing else."""
-    with suppress(OSError):
-        append_line(store.root / INDEX, "\t".join((APPENDED, *row_of(str(store.folder(job)), artefact))))
-
-
-def row_of(folder: str, artefact: Artefact) -> Row:
-    """What the index keeps of a video.
-
-    Raises:
-        OSError: when a file is not there.
-    """
-    signature = _signature(folder, ["meta.json", *(n for n in artefact.files if n != UNSCORED)])
-    reused = "1" if artefact.reused_from else ""
-    return Row(artefact.key, artefact.frames_digest, artefact.timing_key, reused, signature)
-
-
-def _signature(folder: str, names: list[str]) -> str:
-    parts = []
-    for name in names:
-        found = os.stat(f"{folder}/{name}")  # noqa: PTH116 - 100,000 times: a Path costs more than the call
-        parts.append(f"{name}:{found.st_size}:{found.st_mtime_ns}")
-    return " ".join(parts)

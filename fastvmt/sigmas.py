@@ -9,8 +9,6 @@ from __future__ import annotations
 import math
 import re
 
-import numpy as np
-
 from fastvmt.errors import SpecError
 
 
@@ -28,6 +26,8 @@ def sigma_grid(steps: int, shift: float, strength: float = 1.0) -> tuple[float, 
         raise SpecError(
             f"steps={steps}, shift={shift}, strength={strength}: need steps >= 1, a finite shift > 0, 0 < strength <= 1."
         )
+    import numpy as np  # commands that plan nothing need not wait for it
+
     b = np.linspace(strength, 0, steps + 1)[:-1].astype(np.float32)
     s = np.float32(shift) * b / (np.float32(1) + np.float32(shift - 1) * b)
     return (*(float(v) for v in s), 0.0)

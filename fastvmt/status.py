@@ -16,7 +16,7 @@ from fastvmt.jobs import slug
 from fastvmt.leases import Leases
 from fastvmt.store import Store
 
-TAIL = 1 << 20
+TAIL = 1 << 18
 """Bytes of the event log that are read from its end, for the seconds of the last videos."""
 
 
@@ -123,12 +123,14 @@ def _count_made(store: Store, labels: list[str], found: Status) -> set[str]:
         return set()
     if len(slugs) < len(labels):  # two labels look alike in a name: only the keys can tell them apart
         return _count_by_key(store, found)
-    keys = set()
-    for entry in os.scandir(place):
-        parts = entry.name.rsplit("--", 3)
-        if len(parts) == 4 and parts[1] in slugs:
-            found.methods[slugs[parts[1]]].done += 1
+    keys, done = set(), dict.fromkeys(slugs, 0)
+    for name in os.listdir(place):  # noqa: PTH208 - 100,000 names: a Path costs more than all the rest
+        parts = name.rsplit("--", 3)
+        if len(parts) == 4 and parts[1] in done:
+            done[parts[1]] += 1
             keys.add(parts[3])
+    for name, n in done.items():
+        found.methods[slugs[name]].done = n
     return keys
 
 

@@ -26,6 +26,7 @@ import json
 import os
 import secrets
 import shutil
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -218,19 +219,23 @@ class Store:
             found |= {k: r for k, r in new.items() if r.status != "failed" or k not in found}
         return found
 
-    def each_record(self, path: Path) -> Iterator[MetricRecord]:
-        """Metric records of one log, one by one; damaged lines are named in ``warnings``."""
-        return self._rows(path, MetricRecord)
+    def each_record(self, path: Path, size: int | None = None) -> Iterator[MetricRecord]:
+        """Metric records of one log, or of its first ``size`` bytes, one by one; damaged lines are named in ``warnings``."""
+        return self._rows(path, MetricRecord, size)
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
         return {f.job_key: f for path in self.logs("failures") for f in self._rows(path, Failure)}
 
-    def _rows(self, path: Path, kind: type[Row]) -> Iterator[Row]:
+    def _rows(self, path: Path, kind: type[Row], size: int | None = None) -> Iterator[Row]:
         if not path.exists():
             return
+        left = sys.maxsize if size is None else size
         with open(path, "rb") as file:  # line by line: the log of a large run must not be held twice
             for number, line in enumerate(file, start=1):
+                left -= len(line)
+                if left < 0:
+                    return
                 if not line.strip():
                     continue
                 try:
@@ -254,7 +259,7 @@ class Store:
 
     def publish(self, made: Path, job: Job, artefact: Artefact) -> None:
         """Write ``meta.json`` into a finished folder and give it its final name."""
-        from fastvmt.scan import note
+        from fastvmt.scan_index import note
 
         write_atomic(made / "meta.json", artefact.sealed().model_dump_json(indent=1))
         if publish_folder(made, self.folder(job)):

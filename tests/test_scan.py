@@ -136,14 +136,63 @@ def test_rows_of_the_index_that_are_wrong_are_not_believed(tmp_path: Path) -> No
     store, config = whole_run(tmp_path / "r")
     fast(store, config)
     index = store.root / INDEX
-    lines = index.read_text().splitlines()
-    lines[0] = lines[0].replace("meta.json:", "meta.json:9")
-    lines[1] = "0\tnot a row"
-    lines[2] = "\x00" * 30
-    lines[3] = lines[4]
+    again, lines = index.read_text().splitlines(), index.read_text().splitlines()
+    lines[1] = lines[1].replace("meta.json:", "meta.json:9")
+    lines[2] = "0\tnot a row"
+    lines[3] = "\x00" * 30
+    lines[4] = lines[5]
+    lines[6] = lines[6].replace("meta.json:", "meta.json:x")
+    lines[7] = lines[7].rpartition("\t")[0] + "\t"
     index.write_bytes("\n".join(lines).encode() + b"\n-\ttorn\n-\t\xff\xff")
     assert fast(store, config) == []
-    assert len(index.read_text().splitlines()) == len(config.jobs())
+    assert index.read_text().splitlines()[1:] == again[1:]
+
+
+def test_what_is_scored_is_remembered_for_the_same_logs_and_metrics_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, config = whole_run(tmp_path / "r")
+    log = store.root / "records.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines[1:]))
+    lacking = fast(store, config)
+    assert len(lacking) == 1 and lacking == fast(store, config) == slow(store, config)  # the open one is asked about again
+    log.write_text("".join(lines))
+    assert fast(store, config) == []
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "each_record", lambda *_: pytest.fail("a log that has not changed was read"))
+        assert fast(store, config) == []
+    more = (*METRICS, "forwards")
+    assert [metrics for _, metrics in scan(store, config, more).to_do] == [("forwards",)] * len(config.jobs())
+    assert fast(store, config) == []
+    assert len(scan(store, config, METRICS, again=True).to_do) == len(config.jobs())
+    assert fast(store, config) == []
+    log.write_text("".join(lines)[:-5])  # another size and SHA-256, and what a damaged log says is never taken on trust
+    for _ in range(2):
+        fresh = Store.open(store.root)
+        assert len(fast(fresh, config)) == 1 and fresh.warnings == ["records.jsonl: its last line was torn by a kill; dropped."]
+
+
+def test_a_record_written_during_the_look_is_seen_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index must not vouch, under the stamp of a shorter log, for what only the longer one holds."""
+    store, config = whole_run(tmp_path / "r")
+    log = store.root / "records.jsonl"
+    *lines, last = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(lines))
+    read = Store.each_record
+
+    def late(self: Store, path: Path, size: int | None = None) -> Any:
+        with log.open("a") as file:
+            file.write(last)
+        return read(self, path, size)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Store, "each_record", late)
+        lacking = fast(store, config)
+    assert len(lacking) == 1
+    assert fast(store, config) == []
+    log.write_text("".join(lines))
+    assert fast(store, config) == lacking
 
 
 def test_a_flipped_byte_of_the_same_length_is_found_by_verify(tmp_path: Path) -> None:
@@ -190,15 +239,16 @@ def test_two_thousand_jobs_cost_two_stats_each_and_no_file(tmp_path: Path, monke
 
         return call
 
-    monkeypatch.setattr("fastvmt.scan.os.stat", count("stat"))
-    monkeypatch.setattr("fastvmt.scan.open", count("open"), raising=False)
+    monkeypatch.setattr("fastvmt.scan_index.os.stat", count("stat"))
+    for module in ("scan", "scan_index"):
+        monkeypatch.setattr(f"fastvmt.{module}.open", count("open"), raising=False)
     first = scan(store, config, config.metrics)
-    assert (first.found, first.to_do) == (2_000, []) and calls["open"] == 2_000 + 3  # every meta.json, the index
+    assert (first.found, first.to_do) == (2_000, []) and calls["open"] == 2_000 + 5  # every meta.json, the index, the record log
     calls.update(stat=0, open=0)
     made: list[int] = []
     monkeypatch.setattr("fastvmt.jobs.Job", lambda **facts: made.append(1))
     again = scan(store, config, config.metrics)
     assert (again.found, again.to_do) == (2_000, []) and not made
-    assert 4_000 <= calls["stat"] <= 4_010 and calls["open"] == 3
+    assert 4_000 <= calls["stat"] <= 4_010 and calls["open"] == 5
     before = calls["stat"]
     assert made_by_label(store, config) == dict.fromkeys(scale.METHODS, 200) and calls["stat"] - before <= 1
