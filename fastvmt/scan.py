@@ -1,11 +1,11 @@
 """What a run folder lacks of its run: the first thing every run does, fast enough for 100,000 jobs.
 
 A folder's name says whose video it holds. Of each video two files are looked at by ``stat``, ``meta.json`` and what is scored;
-``cache/artefacts.tsv`` remembers, under their sizes and times, what of ``meta.json`` decides which records are current. A row
+the index (``scan_index``) remembers, under their sizes and times, what of ``meta.json`` decides which records are current. A row
 that does not fit the files is not believed: ``meta.json`` is then read and checked in full, and what is damaged goes to
-quarantine and counts as missing. Whose records are all there the index knows too, and is believed while the record logs have
-the same SHA-256 and the same metrics are wanted. The index may be deleted at any time. What is not scored (``video.mp4``) is compared when a
-table is built, SHA-256 with ``verify``.
+quarantine and counts as missing. The index also says which videos have all their records, and is believed while the record logs
+have the same SHA-256 and the same metrics are wanted. What is not scored (``video.mp4``) is compared when a table is built,
+SHA-256 with ``verify``.
 
 Jobs are numbers here (``jobs.JobGrid``) until somebody works on them.
 """
@@ -172,7 +172,7 @@ class _Records:
         self._same: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def stamp(self) -> str:
-        """What decides which records are missing besides the videos: the logs' bytes and what is wanted; "" is never the same."""
+        """What besides the videos decides which records are missing: the logs' bytes, what is wanted. "" fits nothing."""
         if self.again:
             return ""
         facts: list[object] = [__version__, self.begins]

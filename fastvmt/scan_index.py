@@ -4,8 +4,8 @@
     N  key  frames digest  timing key  reused  complete  signature    by a look, in the order of jobs
     -  key  frames digest  timing key  reused  -         signature    when a video was made
 
-A row counts while the files of its video have the sizes and times of its signature, and as complete (nothing to score) only under
-the stamp that the reader computes itself. Deleting the file costs time, nothing else.
+A row counts while the files of its video have the sizes and times of its signature, and as complete (nothing to score) only
+under the stamp that the reader computes itself. Deleting the file costs time, nothing else.
 """
 
 from __future__ import annotations

@@ -243,7 +243,9 @@ def test_two_thousand_jobs_cost_two_stats_each_and_no_file(tmp_path: Path, monke
     for module in ("scan", "scan_index"):
         monkeypatch.setattr(f"fastvmt.{module}.open", count("open"), raising=False)
     first = scan(store, config, config.metrics)
-    assert (first.found, first.to_do) == (2_000, []) and calls["open"] == 2_000 + 5  # every meta.json, the index, the record log
+    assert (first.found, first.to_do) == (2_000, []) and calls[
+        "open"
+    ] == 2_000 + 5  # every meta.json, the index, the record log
     calls.update(stat=0, open=0)
     made: list[int] = []
     monkeypatch.setattr("fastvmt.jobs.Job", lambda **facts: made.append(1))
