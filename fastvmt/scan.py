@@ -1,8 +1,8 @@
 """What a run folder lacks of its run: the first thing every run does, fast enough for 100,000 jobs.
 
 A folder's name says whose video it holds. Of each video two files are looked at by ``stat``, ``meta.json`` and what is scored;
-the index (``scan_index``) remembers, under their sizes and times, what of ``meta.json`` decides which records are current. A row
-that does not fit the files is not believed: ``meta.json`` is then read and checked in full, and what is damaged goes to
+the index (``scan_index``) remembers, under their sizes and times, what of ``meta.json`` decides which records are current. A
+row that does not fit the files is not believed: ``meta.json`` is then read and checked in full, and what is damaged goes to
 quarantine and counts as missing. The index also says which videos have all their records, and is believed while the record logs
 have the same SHA-256 and the same metrics are wanted. What is not scored (``video.mp4``) is compared when a table is built,
 SHA-256 with ``verify``.
