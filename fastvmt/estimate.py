@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt import card as cards
-from fastvmt import costmodel, registry
+from fastvmt import costmodel, registry, specs
 from fastvmt.costmodel import Outcome, Prediction, Sample, work
 from fastvmt.errors import UserError
 from fastvmt.memory import GIB, Need, device_bytes, device_count, need
@@ -174,7 +174,8 @@ def _seconds_a_flop() -> float:
     sigmas = sigma_grid(card.defaults["steps"], card.defaults["shift"], 1.0)
     shape = card.shape(facts["width"], facts["height"], facts["frames"], sigmas)
     cls = registry.methods.get(facts["method"])
-    params = cls.resolve(cls.Params.model_validate(card.methods.get(facts["method"], {})), shape)
+    own = specs.tuned(facts["method"], card.methods.get(facts["method"], {}), card.defaults["steps"])
+    params = cls.resolve(cls.Params.model_validate(own), shape)
     return float(facts["seconds"] / (cls.cost(params, shape) * work(card, shape)))
 
 

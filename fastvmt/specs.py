@@ -53,7 +53,7 @@ def resolve(
     Args:
         label: as the user wrote it.
         shape: the backbone and grid it will run on.
-        defaults: the backbone card's parameter tables by method id; a preset that the user names switches them off,
+        defaults: the backbone card's parameter tables by method id (see ``tuned``); a preset that the user names switches them off,
             because a preset says how the authors ran it.
         starts: changes that a protocol makes (``protocol.starts``); after the card's, before what is typed, and off with
             the card.
@@ -62,7 +62,7 @@ def resolve(
         SpecError: for anything unknown or a value of the wrong type.
     """
     cls, changes = parse(label)
-    card = dict(defaults.get(cls.id, {})) | dict(starts or {})
+    card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1) | dict(starts or {})
     if cls.preset_of and changes.get(cls.preset_of, cls.Params.model_fields[cls.preset_of].default) != (
         cls.Params.model_fields[cls.preset_of].default
     ):
@@ -81,6 +81,27 @@ def resolve(
         preset=str(getattr(params, cls.preset_of)) if cls.preset_of else "",
         control=cls.control,
     )
+
+
+def tuned(method: str, table: Mapping[str, Any], steps: int) -> dict[str, Any]:
+    """A card's parameters of one method in a run of so many steps: what stands under ``from_steps.N`` counts from N steps on.
+
+    Raises:
+        SpecError: when N is no number, or nothing is listed under it.
+
+    >>> tuned("fastvmt", {"inner": 15, "from_steps": {"30": {"inner": 10}}}, 50)
+    {'inner': 10}
+    """
+    found = {k: v for k, v in table.items() if k != "from_steps"}
+    later = table.get("from_steps", {})
+    if not isinstance(later, Mapping) or not all(str(k).isdecimal() and isinstance(v, Mapping) for k, v in later.items()):
+        raise SpecError(
+            f"The backbone's card: [methods.{method}.from_steps] needs a table under each number of steps, "
+            f"as [methods.{method}.from_steps.30] (found {later!r})."
+        )
+    for _, changes in sorted((int(k), v) for k, v in later.items() if int(k) <= steps):
+        found |= changes
+    return found
 
 
 def build(spec: MethodSpec) -> Method:

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -57,12 +58,23 @@ def main() -> int:
 def _all(wanted: list[tuple[str, int]]) -> Iterator[dict[str, Any]]:
     """The figures, two faults at a time where there are two cores, then those that count seconds or fill the machine, alone."""
     beside = [w for w in wanted if w[0] not in ALONE]
-    with ProcessPoolExecutor(min(2, os.cpu_count() or 1), get_context("spawn"), max_tasks_per_child=1) as pool:
+    with _bytecode(), ProcessPoolExecutor(min(2, os.cpu_count() or 1), get_context("spawn"), max_tasks_per_child=1) as pool:
         tasks = [pool.submit(_one, *w) for w in beside]
         yield from (task.result() for task in as_completed(tasks))
-    for name, n in wanted:
-        if name in ALONE:
-            yield _one(name, n)
+        for name, n in wanted:
+            if name in ALONE:
+                yield _one(name, n)
+
+
+@contextmanager
+def _bytecode() -> Iterator[None]:
+    """A place for bytecode where none may be written beside the modules: thousands of processes start in one run of the list,
+    and each would compile all it imports."""
+    with tempfile.TemporaryDirectory(prefix="bytecode-") as place:
+        if sys.dont_write_bytecode:
+            os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+            os.environ["PYTHONPYCACHEPREFIX"] = place
+        yield
 
 
 def _one(name: str, n: int) -> dict[str, Any]:

@@ -151,6 +151,23 @@ def test_presets_ignore_the_cards_tuning() -> None:
     assert specs.resolve("fastvmt:released", shape, tiny).params["lr_first"] == 0.003
 
 
+def test_a_card_may_change_parameters_from_a_number_of_steps_on() -> None:
+    card = {"fastvmt": {"inner": 15, "window": 3, "from_steps": {"100": {"inner": 4}, "30": {"inner": 10, "lr_first": 0.05}}}}
+
+    def inner(steps: int, label: str = "fastvmt") -> int:
+        return int(specs.resolve(label, Shape(5, 3, (9, 8, 8), sigma_grid(steps, 3.0)), card).params["inner"])
+
+    assert [inner(n) for n in (10, 29, 30, 50, 99, 100)] == [15, 15, 10, 10, 10, 4]
+    assert inner(50, "fastvmt:inner=7") == 7
+    shape = Shape(5, 3, (9, 8, 8), sigma_grid(30, 3.0))
+    later = specs.resolve("fastvmt", shape, card).params
+    assert (later["window"], later["lr_first"]) == (3, 0.05)
+    for wrong in ({"thirty": {"inner": 3}}, {"30": 3}, 5):
+        with pytest.raises(SpecError, match=r"\[methods.fastvmt.from_steps\] needs a table under each number of steps"):
+            specs.resolve("fastvmt", shape, {"fastvmt": {"from_steps": wrong}})
+
+
+
 def test_the_released_preset_says_which_grids_it_needs() -> None:
     for shape in (Shape(30, 7, (9, 30, 52), sigma_grid(50, 3.0)), Shape(30, 12, (9, 30, 50), sigma_grid(50, 3.0))):
         with pytest.raises(SpecError, match="divisible"):
