@@ -167,7 +167,6 @@ def test_a_card_may_change_parameters_from_a_number_of_steps_on() -> None:
             specs.resolve("fastvmt", shape, {"fastvmt": {"from_steps": wrong}})
 
 
-
 def test_the_released_preset_says_which_grids_it_needs() -> None:
     for shape in (Shape(30, 7, (9, 30, 52), sigma_grid(50, 3.0)), Shape(30, 12, (9, 30, 50), sigma_grid(50, 3.0))):
         with pytest.raises(SpecError, match="divisible"):

@@ -147,6 +147,17 @@ def test_training_weighs_subjects_and_their_rims_and_no_ground() -> None:
         assert float(belief[cells].mean()) > 0.85 and float(belief[far].max()) < 0.1, scene.caption()
 
 
+def test_what_a_warm_run_trains_on_by_its_focus() -> None:
+    from fastvmt.tiny.flow import stage_of
+
+    def single(focus: str, share: float) -> float:
+        return sum(stage_of(share, True, step, focus)[0] == 1 for step in range(60)) / 60
+
+    assert [round(single(f, 0.5), 2) for f in ("", "frames", "clips")] == [0.33, 0.5, 0.0]
+    assert single("", 0.9) == single("frames", 0.9) == 0
+    assert stage_of(0.5, False, 0) == stage_of(0.5, True, 0, "clips") == (33, 8)
+
+
 def test_a_focused_run_draws_hard_shapes_most_often_and_says_so_in_the_caption() -> None:
     from fastvmt.tiny.data import draw_batch
 

@@ -2,7 +2,7 @@
 
 Target velocity = noise - latent, timestep = 1000 sigma, as Wan. Sigma is logit-normal, shifted by 3 for clips and 2 for
 single frames. One caption in ten is empty. From nothing: 1, then 5, then 9 latent frames; warm:
-9 and, every third step until near the end, single frames (``focus``: every second step).
+9 and, every third step until near the end, single frames (``focus``: every second step, or none).
 """
 
 from __future__ import annotations
@@ -46,10 +46,11 @@ def draw_sigma(count: int, shift: float, generator: torch.Generator) -> Tensor:
     return shift * u / (1 + (shift - 1) * u)
 
 
-def stage_of(share: float, warm: bool, step: int, focus: bool = False) -> tuple[int, int]:
+def stage_of(share: float, warm: bool, step: int, focus: str = "") -> tuple[int, int]:
     """(frames, clips a batch over all processes) by share of the training time."""
     if warm:  # single frames, which show eight times as many subjects in the time, in turn with whole clips
-        return (1, 64) if step % (every := 2 if focus else 3) == every - 1 and share < 0.85 else (33, 8)
+        every = 2 if focus == "frames" else 3
+        return (1, 64) if focus != "clips" and step % every == every - 1 and share < 0.85 else (33, 8)
     if share < 0.10:
         return 1, 64
     if share < 0.25:
@@ -74,11 +75,11 @@ def _optimisers(model: Any, rank: int = 0, world: int = 1) -> list[torch.optim.O
     return [muon, torch.optim.AdamW(rest, lr=1.0, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
-def train_flow(run: Run, encode: LinearEncoder, hours: float, focus: bool = False) -> None:
+def train_flow(run: Run, encode: LinearEncoder, hours: float, focus: str = "") -> None:
     """Train until ``hours`` are used; with ``run.world`` > 1, gradients are averaged over the processes.
 
-    ``focus`` is for a short last run: hard shapes more often, half of the steps on single frames, more of the high
-    noise levels where shapes are decided, and a lower rate.
+    ``focus`` is for a short last run: hard shapes more often and a lower rate. ``frames``: half of the steps on single frames,
+    and more of the high noise levels where shapes are decided; ``clips``: whole clips alone.
     """
     torch.manual_seed(0)
     tokenizer = new_tokenizer()
@@ -94,10 +95,10 @@ def train_flow(run: Run, encode: LinearEncoder, hours: float, focus: bool = Fals
         began = time.time()
         frames, batch = stage_of(progress.share, progress.warm, progress.step, focus)
         share = batch // run.world
-        video, captions = draw_batch(number + run.rank * share, share, frames, favour=focus)
+        video, captions = draw_batch(number + run.rank * share, share, frames, favour=bool(focus))
         number += batch
         generator = torch.Generator().manual_seed(progress.step * 64 + run.rank)
-        shift = (3.0 if frames > 1 else 2.0) + focus
+        shift = (3.0 if frames > 1 else 2.0) + (focus == "frames")
         loss = flow_loss(model, cross, tokenizer, encode, encode(video), captions, generator, shift)
         for optimiser in progress.optimisers:
             optimiser.zero_grad(set_to_none=True)

@@ -34,7 +34,7 @@ def load_code(folder: Path) -> Code:
         return Code(**{k: z[k] for k in z.files})
 
 
-def _flow_process(rank: int, folder: str, hours: float, world: int, threads: int, port: int, focus: bool) -> None:
+def _flow_process(rank: int, folder: str, hours: float, world: int, threads: int, port: int, focus: str) -> None:
     torch.set_num_threads(threads)
     if world > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=29517)
     parser.add_argument("--to", type=Path, help="export, picture: the pipeline folder to write or show")
     parser.add_argument("--warm", type=Path, help="start from the weights of a pipeline folder (code, vae and flow)")
-    parser.add_argument("--focus", action="store_true", help="flow: a short last run on the shapes that come out wrong")
+    parser.add_argument("--focus", choices=("frames", "clips"), default="", help="flow: a short last run on hard shapes")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
