@@ -53,8 +53,8 @@ def resolve(
     Args:
         label: as the user wrote it.
         shape: the backbone and grid it will run on.
-        defaults: the backbone card's parameter tables by method id (see ``tuned``); a preset that the user names switches them off,
-            because a preset says how the authors ran it.
+        defaults: the backbone card's parameter tables by method id (see ``tuned``); a preset that the user names switches
+            them off, because a preset says how the authors ran it.
         starts: changes that a protocol makes (``protocol.starts``); after the card's, before what is typed, and off with
             the card.
 
