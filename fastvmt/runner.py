@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastvmt import executors
+from fastvmt import card, executors
 from fastvmt.device import has_cuda
 from fastvmt.errors import FULL, SpecError, StoreError
 from fastvmt.executors import Executor, Hand, Inbox
@@ -114,7 +114,7 @@ class Runner:
             adopt = generate and self.options.reuse and not self.config.repeats
             there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt)
             to_do, found = there.only(generate), there.found
-            self._check_device(sum(metrics is None for _, metrics in to_do))
+            self._check_machine(sum(metrics is None for _, metrics in to_do))
             self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
             self.progress = Progress(len(there.grid), found, self.options.style)
             for warning in self.store.warnings:
@@ -129,12 +129,15 @@ class Runner:
         self.store.event("ended", made=self.made, failed=self.failed, interrupted=interrupted, time=time.time())
         return Outcome(self.made, found, self.failed, interrupted)
 
-    def _check_device(self, to_make: int) -> None:
+    def _check_machine(self, to_make: int) -> None:
         """
         Raises:
-            SpecError: when every video would fail, since the workers are here and the GPUs elsewhere.
+            SpecError, MissingWeights: when every video would fail, since the workers are here and GPUs or weights elsewhere.
         """
-        if to_make and self.config.device.startswith("cuda") and self.options.executor == "local" and not has_cuda():
+        if not to_make or self.options.executor != "local":
+            return
+        card.require_weights(card.load(self.config.setting.backbone))
+        if self.config.device.startswith("cuda") and not has_cuda():
             raise SpecError(
                 f"{self.store.root} is a run on CUDA with {to_make} videos to make, and torch sees no CUDA device here: go on "
                 "from a machine that has one, or with --executor ray or slurm."

@@ -197,3 +197,16 @@ def test_a_machine_without_the_runs_device_does_not_join(tmp_path: Path) -> None
     assert bench("resume", run).code == 0
     (run / "config.json").write_text(json.dumps(config))
     assert bench("resume", run, "--json").data["outcome"]["found"] == 1  # a table needs no GPU
+
+
+def test_a_machine_without_the_weights_makes_nothing_and_says_what_to_fetch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(ENV, "HF_HUB_CACHE", str(tmp_path / "empty"))
+    run = make_quick(tmp_path / "run", 1)
+    facts = json.loads((run / "config.json").read_text())
+    facts["setting"]["backbone"] = "wan2.1-1.3b"
+    (run / "config.json").write_text(json.dumps(facts))
+    for command_ in ("resume", "work"):
+        said = bench(command_, run)
+        assert said.code == 2 and "hf download Wan-AI/Wan2.1-T2V-1.3B-Diffusers" in said.err and not events(run, "generating")
