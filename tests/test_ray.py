@@ -75,6 +75,16 @@ def test_killing_the_driver_ends_its_workers_and_the_same_command_goes_on(tmp_pa
     assert digest_of(again) == digest_of(here)
 
 
+def test_a_run_in_a_busy_cluster_says_that_it_waits(tmp_path: Path, nodes: Nodes) -> None:
+    _, gate, first = waiting(tmp_path, nodes.address)
+    second = resume(make_quick(tmp_path / "second", 1), "--executor", "ray", "--address", nodes.address, "--workers", "1")
+    assert second.stderr
+    heard = next(line for line in second.stderr if "ray status" in line)
+    assert "the cluster has no room for it yet, and it waits" in heard
+    gate.touch()
+    assert said(first).code == 0 and said(second).code == 0
+
+
 class FakeRay:
     """A cluster that is only a list of nodes."""
 

@@ -32,6 +32,10 @@ PATIENCE = 5.0
 """Seconds an actor has to end its child before it is killed itself."""
 
 
+QUIET = 10.0
+"""Seconds after which a worker that has no place in the cluster says so: others may hold it for hours."""
+
+
 class Slot:
     """The actor: one worker process on one node."""
 
@@ -83,7 +87,13 @@ class RayHand(Hand):
         import ray
 
         try:
-            if problem := ray.get(self._actor.begin.remote()):
+            begun = self._actor.begin.remote()
+            if not ray.wait([begun], timeout=QUIET)[0]:
+                print(
+                    f"worker {self.number}: the cluster has no room for it yet, and it waits (`ray status` shows who is there)",
+                    file=sys.stderr, flush=True,
+                )  # fmt: skip
+            if problem := ray.get(begun):
                 self._gone(problem, True, problem)
                 return
             while not self._over:
