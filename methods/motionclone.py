@@ -22,7 +22,7 @@ What had to change for Wan, and why it may:
 
 The other remedy for that, the strongest spatial key in every other frame, is not here: it needs the probabilities of all
 (P, P) pairs of frames and heads with gradients. At equal location they are small enough for one piece: (P, heads, F, F) in fp32
-is 31 MiB for Wan 1.3B at 832x480 and 81 frames, 105 MiB for 14B.
+is 31 MiB for Wan 1.3B at width 832, height 480 and 81 frames, 105 MiB for 14B.
 """
 
 from __future__ import annotations
