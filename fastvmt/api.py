@@ -64,7 +64,7 @@ def resume(folder: Path, options: Options | None = None) -> Result:
     """Go on with a run folder as its ``config.json`` says."""
     store = Store.open(folder)
     config = store.config()
-    _load_plugins(config)
+    _load_plugins(store, config)
     return _go(store, config, options or Options())
 
 
@@ -82,7 +82,7 @@ def work(folder: Path, options: Options | None = None) -> Outcome:
 
     store = Store.open(folder)
     config = store.config()
-    _load_plugins(config)
+    _load_plugins(store, config)
     cards.require_weights(cards.load(config.setting.backbone))
     if config.device.startswith("cuda") and not has_cuda():  # else it would record one failure after another
         raise SpecError(f"{folder} is a run on CUDA, and torch sees no CUDA device here; help from a machine that has one.")
@@ -100,7 +100,7 @@ def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None
 
     store = Store.open(folder)
     config = store.config()
-    _load_plugins(config)
+    _load_plugins(store, config)
     chosen, missing = metric_specs.choose(metrics, config.metrics)
     result = _go(store, config, options or Options(), generate=False, metrics=chosen, rescore=again)
     result.table.notes += missing
@@ -113,7 +113,7 @@ def table(folder: Path) -> Table:
 
     store = Store.open(folder)
     config = store.config()
-    _load_plugins(config)
+    _load_plugins(store, config)
     return build(store, config)
 
 
@@ -228,11 +228,10 @@ def plan(request: Request, out: Path | None = None, where: Conditions | None = N
     return plan, estimate(plan, store, where, folder)
 
 
-def _load_plugins(config: RunConfig) -> None:
+def _load_plugins(store: Store, config: RunConfig) -> None:
     from fastvmt import registry
 
-    for plugin in config.plugins:
-        registry.load_plugin(plugin)
+    registry.load_own_plugins(store.root, config.plugins)
 
 
 def _go(

@@ -69,6 +69,9 @@ def append_line(path: Path, line: str) -> None:
     """Append one line by one ``write``; the file has one writer. A torn last line is for the reader to drop.
 
     If the last write was torn, a newline is put first, so that the torn piece stays a line of its own.
+
+    Raises:
+        OSError: when not all of it could be written.
     """
     with open(path, "ab+") as file:
         end = file.seek(0, os.SEEK_END)
@@ -76,4 +79,6 @@ def append_line(path: Path, line: str) -> None:
         if end:
             file.seek(end - 1)
             torn = file.read(1) != b"\n"
-        os.write(file.fileno(), (b"\n" if torn else b"") + line.encode() + b"\n")
+        data = (b"\n" if torn else b"") + line.encode() + b"\n"
+        while data:  # a disk that fills up in the middle takes a part without an error; the next write has it
+            data = data[os.write(file.fileno(), data) :]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastvmt.errors import StoreError
+from fastvmt.errors import SpecError, StoreError
 from fastvmt.leases import Leases
 from fastvmt.status import holder, runners
 from fastvmt.store import RunConfig, Store
@@ -59,6 +59,9 @@ def clean(folder: Path, dry_run: bool, say: Callable[[str], None] = lambda line:
                 leases.bury(gone)
                 leases.sweep()
         found = [w for store, config in zip(stores, configs, strict=True) for w in waste(store, config)]
+        for store in stores if not dry_run else ():
+            if who := runners(store.root):  # `bench work` takes no lock, and may have come while we listened
+                raise StoreError(f"{store.root} is worked on by {next(iter(who.values()))}. Wait for it.")
         for one in found if not dry_run else ():
             _remove(one.path)
     finally:
@@ -118,7 +121,10 @@ def _unprepared(place: Path, config: RunConfig) -> Iterator[Waste]:
     from fastvmt.prepared import prepared_key
 
     cases = {c.id: c for c in config.suite.cases}
-    wanted = {prepared_key(job, cases[job.case_id], config.setting) for job in config.grid()}
+    try:
+        wanted = {prepared_key(job, cases[job.case_id], config.setting) for job in config.grid()}
+    except SpecError:  # a plug-in's method, which is not loaded here: what it needs cannot be told
+        return
     for path in _inside(place):
         key, checkpoint = path.name.lstrip(".").partition(".")[0], path.name.endswith(".checkpoint")
         if checkpoint and (key not in wanted or (place / key).is_dir()):

@@ -51,6 +51,10 @@ class Take:
         return sum(self.stages.seconds.values())
 
 
+KEPT = 32
+"""Embeddings and reference latents a worker holds; cases come one after another, so that a few are enough."""
+
+
 class Generator:
     """A loaded backbone and what it makes. One per worker process."""
 
@@ -109,8 +113,12 @@ class Generator:
             seconds = str(clock.seconds[stage])
             save_file({"x": whole}, partial, {"seconds": seconds, "sha256": _sha256(whole, seconds)})
             partial.replace(path)
-        stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(self.memory[charge_key])
-        return self.memory[key]
+        value, seconds = self.memory.pop(key), self.memory.pop(charge_key)
+        self.memory |= {key: value, charge_key: seconds}  # used last, at the end
+        for old in list(self.memory)[: -2 * KEPT]:
+            del self.memory[old]
+        stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(seconds)
+        return value
 
     def _text(self, prompt: str, stages: Stages) -> Tensor:
         return self._shared(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)

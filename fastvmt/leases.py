@@ -113,7 +113,9 @@ class Leases:
     def release(self, key: str) -> None:
         """Give a claim back, with those of the dead below it."""
         number = self._held.pop(key, None)
-        for n in range(-1 if number is None else number + 1):
+        if number is None or self._read(key, number) != self.token:
+            return  # we were silent for too long, and somebody else has begun anew
+        for n in range(number + 1):
             self._path(key, n).unlink(missing_ok=True)
 
     def _path(self, key: str, number: int) -> Path:

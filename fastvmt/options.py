@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 import sys
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -142,7 +143,7 @@ def request(methods: tuple[str, ...], v: dict[str, Any], **more: Any) -> Request
     from fastvmt.planning import Request
 
     try:
-        seeds = tuple(int(s) for s in split(v["seeds"]))
+        seeds = tuple(dict.fromkeys(int(s) for s in split(v["seeds"])))
     except ValueError:
         raise SpecError(f"--seeds {v['seeds']}: comma-separated integers are needed, e.g. 0,1.") from None
     chosen, timing = protocol.parse(v["protocol"])
@@ -171,6 +172,8 @@ def run_options(
     pairs = tuple((key.strip().lstrip("-").replace("-", "_"), value.strip()) for key, _, value in halves)
     if any(not key or not value for key, value in pairs):
         raise SpecError(f"--slurm {' '.join(slurm or ())}: KEY=VALUE is needed, e.g. --slurm partition=gpu.")
+    if not 0 <= timeout < math.inf:
+        raise SpecError(f"--timeout {timeout:g}: seconds are needed, or 0 for no limit.")
     if workers is not None and workers < 1:
         raise SpecError(f"--workers {workers}: at least 1 is needed.")
     return Options(

@@ -171,6 +171,10 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     if not request.ablates_presets:
         specs.refuse_mixed_presets(methods)
     metrics, missing = metric_specs.choose(request.metrics, card.defaults["metrics"])
+    if request.threads < 0:
+        raise SpecError(f"--threads {request.threads}: at least 1 is needed, or 0 for all cores.")
+    if len(set(request.seeds)) < len(request.seeds):
+        raise SpecError("--seeds names one twice; the same job is not done two times.")
     if not request.seeds:
         raise SpecError("--seeds is empty; give at least one, e.g. --seeds 0.")
     found = _suite(request, _wanted(request, width, height, frames), decode)

@@ -31,6 +31,12 @@ class Progress:
             self.done += 1
         elif kind == "failed":
             self.failed += 1
+        try:
+            self._show(kind, text, facts)
+        except OSError:  # nobody reads any more; the run matters more than its words
+            self.style, self._live = "none", None
+
+    def _show(self, kind: str, text: str, facts: dict[str, Any]) -> None:
         if self.style == "json":
             print(json.dumps({"event": kind, "done": self.done, "total": self.total, **facts}), file=sys.stderr, flush=True)
         elif self.style == "plain":

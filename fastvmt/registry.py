@@ -10,7 +10,7 @@ import difflib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -201,6 +201,24 @@ trackers = Registry("trackers")
 probes = Registry("probes")
 environments = Registry("environments")
 archives = Registry("archives")
+
+
+def load_own_plugins(root: Path, plugins: Iterable[str]) -> None:
+    """Load the plug-ins that a run folder's configuration names, which ``bench run`` writes as absolute paths outside of it.
+
+    A run folder may be somebody else's. Code that came with it is not run.
+
+    Raises:
+        SpecError: for a path that is relative or leads into the folder, or a plug-in that cannot be loaded.
+    """
+    for plugin in plugins:
+        file = Path(plugin)
+        if not file.is_absolute() or file.resolve().is_relative_to(root.resolve()):
+            raise SpecError(
+                f"{root}: its configuration names a plug-in that lies in the run folder ({plugin}); code that comes with a run "
+                "is not executed. Use `bench merge RUN --out NEW --plugin FILE`, with a file that you trust."
+            )
+        load_plugin(plugin)
 
 
 def load_plugin(path: str) -> list[str]:

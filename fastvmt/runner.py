@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastvmt import card, executors
-from fastvmt.device import has_cuda
-from fastvmt.errors import FULL, SpecError, StoreError
+from fastvmt import executors
+from fastvmt.device import require_device
+from fastvmt.errors import FULL, StoreError
 from fastvmt.executors import Executor, Hand, Inbox
 from fastvmt.keys import digest
 from fastvmt.model import Failure, Job, MetricRecord
@@ -114,7 +114,8 @@ class Runner:
             adopt = generate and self.options.reuse and not self.config.repeats
             there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt)
             to_do, found = there.only(generate), there.found
-            self._check_machine(sum(metrics is None for _, metrics in to_do))
+            if (to_make := sum(metrics is None for _, metrics in to_do)) and self.options.executor == "local":
+                require_device(self.config, self.store.root, to_make)
             self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
             self.progress = Progress(len(there.grid), found, self.options.style)
             for warning in self.store.warnings:
@@ -128,20 +129,6 @@ class Runner:
             self._end(interrupted)
         self.store.event("ended", made=self.made, failed=self.failed, interrupted=interrupted, time=time.time())
         return Outcome(self.made, found, self.failed, interrupted)
-
-    def _check_machine(self, to_make: int) -> None:
-        """
-        Raises:
-            SpecError, MissingWeights: when every video would fail, since the workers are here and GPUs or weights elsewhere.
-        """
-        if not to_make or self.options.executor != "local":
-            return
-        card.require_weights(card.load(self.config.setting.backbone))
-        if self.config.device.startswith("cuda") and not has_cuda():
-            raise SpecError(
-                f"{self.store.root} is a run on CUDA with {to_make} videos to make, and torch sees no CUDA device here: go on "
-                "from a machine that has one, or with --executor ray or slurm."
-            )
 
     def _end(self, interrupted: bool) -> None:
         for worker in list(self.workers.values()):
@@ -175,6 +162,10 @@ class Runner:
                 getattr(self, f"_on_{report['report']}", self._ignore)(self.workers[hand], report)
             if time.monotonic() - self._looked > LOOK_AGAIN:
                 self._look_again()
+            if (self._stop or not len(self.tasks)) and all(w.task is None for w in self.workers.values()):
+                for hand in list(self.workers):  # nothing is left but workers that never became ready, in a full cluster say
+                    del self.workers[hand]
+                    hand.kill()
 
     def _hire(self) -> None:
         self._numbers += 1
@@ -190,14 +181,15 @@ class Runner:
         """
         self._free(worker)
         then()
-        alone = not self.config.repeats or self.share.leases.claim(_device(worker))  # a timing wants its device for itself
+        alone = not self.config.repeats or (
+            not self._shared(worker) and self.share.leases.claim(_device(worker))  # a timing wants its device for itself
+        )
         task = self._take() if alone and not self._stop else None
         if task is not None:
             self._give(worker, task)
             return
         worker.idle = not self._stop and len(self.tasks) > 0
-        if self.config.repeats:
-            self.share.leases.release(_device(worker))
+        self._leave_device(worker)
         if not worker.idle:
             del self.workers[worker.hand]
             worker.hand.let_go()
@@ -225,8 +217,14 @@ class Runner:
             self.tasks.over(worker.task)
             self.share.leases.release(worker.task.lease)
             worker.task = None
-        if self.config.repeats:
+        self._leave_device(worker)
+
+    def _leave_device(self, worker: _Worker) -> None:
+        if self.config.repeats and not self._shared(worker):
             self.share.leases.release(_device(worker))
+
+    def _shared(self, worker: _Worker) -> bool:
+        return any(w is not worker and w.task and w.place == worker.place for w in self.workers.values())
 
     def _take(self) -> Task | None:
         """The next task that is ours to do; what others did meanwhile is counted."""

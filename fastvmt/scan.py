@@ -225,10 +225,14 @@ def _names_beside(root: Path, grid: JobGrid) -> dict[str, list[str]]:
     own = root.resolve()
     for run in sorted(own.parent.iterdir()):
         place = run / "artefacts"
-        if run == own or not place.is_dir():
+        if run == own:
+            continue
+        try:
+            names = sorted(os.listdir(place))  # noqa: PTH208 - names are wanted, not paths
+        except OSError:  # not a run, or not for us to read
             continue
         wanted = wanted or {key[:12] for key, _ in grid.names()}
-        for name in sorted(entry.name for entry in os.scandir(place)):
+        for name in names:
             if not name.startswith(".") and name[-12:] in wanted:
                 found.setdefault(name[-12:], []).append(f"{place}/{name}")
     return found

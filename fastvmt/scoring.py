@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator
 from functools import partial
@@ -68,6 +69,7 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
         identity |= {"device": artefact.device, "software": digest(artefact.software)[:8]}
     try:
         value = _finite(metric.score(subject))
+        details = json.loads(json.dumps(value.details, default=_plain))
     except Exception as error:  # noqa: BLE001 - one metric's failure on one clip is a record, not the end of the run
         cause = {"cause": f"{type(error).__name__}: {error}"}
         return MetricRecord(
@@ -81,8 +83,13 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
         identity=identity,
         status=status,
         value=value.value,
-        details=value.details,
+        details=details,
     )
+
+
+def _plain(value: Any) -> Any:
+    """What JSON cannot hold: arrays and their numbers as lists and numbers, the rest as text."""
+    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def _finite(value: Value) -> Value:

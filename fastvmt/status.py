@@ -159,7 +159,7 @@ def holder(folder: Path) -> str:
         with open(path) as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 return handle.read().strip() or "another process"
     except OSError:
         pass

@@ -90,6 +90,10 @@ def _with_imported(config: RunConfig, before: RunConfig) -> RunConfig:
     return config.model_copy(update={"methods": (*config.methods, *imported), "notes": (*config.notes, *notes)})
 
 
+def _offload(config: RunConfig) -> str:
+    return "--offload" if config.offload else "--no-offload"
+
+
 @dataclass
 class Store:
     """One run folder. ``warnings`` collects what was dropped or found damaged while reading."""
@@ -128,6 +132,10 @@ class Store:
                 raise StoreError(
                     f"{root} holds another run (different: {', '.join(decisive)}). Give another --out, or leave it out."
                 )
+            cost = [k for k in differing if k == "offload" or (k == "threads" and config.device == before.device == "cpu")]
+            if cost and any((root / "artefacts").glob("[!.]*")):  # seconds and last digits of both would share its means
+                given = " ".join(f"--threads {before.threads}" if k == "threads" else _offload(before) for k in cost)
+                raise StoreError(f"{root} has videos made with {given}. Give the same, or another --out, or leave --out out.")
         write_atomic(root / "config.json", config.model_dump_json(indent=1))
         return store
 
@@ -171,11 +179,16 @@ class Store:
         handle = open(self.root / "lock", "a+")  # noqa: SIM115 - held for the life of the process
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             handle.seek(0)
             owner = handle.read().strip() or "another process"
             handle.close()
             raise StoreError(f"{self.root} is in use by {owner}. Wait for it, or give another --out.") from None
+        except OSError as error:
+            handle.close()
+            raise StoreError(
+                f"{self.root}: its file system has no locks ({error.strerror}). Give --out on another one."
+            ) from None
         handle.truncate(0)
         handle.write(f"process {os.getpid()}")
         handle.flush()
@@ -294,14 +307,14 @@ class Store:
 
         The copy says where it came from, and no seconds are ever reported for it.
         """
+        from fastvmt.merging.source import artefact_of
+
         for folder in folders:
             try:
-                found = Artefact.model_validate_json((folder / "meta.json").read_bytes())
+                found = artefact_of(folder, job)  # a neighbour may be a stranger's: its files' names are only names
+                if found is None or any(file_info(folder / name) != info for name, info in found.files.items()):
+                    continue
             except (OSError, ValueError):
-                continue
-            if found.key != job.key or any(file_info(folder / n) != i for n, i in found.files.items() if (folder / n).exists()):
-                continue
-            if not all((folder / name).exists() for name in found.files):
                 continue
             made = self.new_folder()
             for name in found.files:

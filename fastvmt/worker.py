@@ -34,9 +34,9 @@ class _Reports:
         self._lock = threading.Lock()
 
     def __call__(self, kind: str, /, **facts: Any) -> None:
-        line = json.dumps({"report": kind, **facts}) + "\n"
+        line = json.dumps({"report": kind, **facts}, ensure_ascii=False) + "\n"
         with self._lock:
-            os.write(self._handle, line.encode())
+            os.write(self._handle, line.encode("utf-8", "replace"))  # no half of a character, which no log could take
 
 
 def _read_tasks(tasks: queue.Queue[dict[str, Any]]) -> None:
@@ -66,8 +66,7 @@ class Worker:
         self.store, self.report = Store.open(root), report
         self.store.holder = holder
         self.config = self.store.config()
-        for plugin in self.config.plugins:
-            registry.load_plugin(plugin)
+        registry.load_own_plugins(root, self.config.plugins)
         self._generator: Any = None
         self._stage = "start"
 

@@ -10,8 +10,9 @@ fresh noise.
 What had to change for Wan: its attention is over space and time at once, so the embeddings stand in front of the projections
 of self-attention, and rotary embedding follows them. The authors take the UNet's layers of lowest resolution; here it is the
 five blocks in the middle of the depth, with value embeddings on a grid half as fine as the tokens (all blocks at full size
-would be 0.65 billion numbers at width 832, height 480 and 33 frames). Queries are normed over all channels, which bounds what the embedding can do.
-The loss is the velocity's mean squared error; ``loss=debiased`` adds MotionDirector's term, which the authors offer.
+would be 0.65 billion numbers at width 832, height 480 and 33 frames). Queries are normed over all channels, which bounds what
+the embedding can do. The loss is the velocity's mean squared error; ``loss=debiased`` adds MotionDirector's term, which the
+authors offer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Seconds that must not stand in the column: of another machine than most of a merged run's, or of nobody here."""
+"""Seconds that must not stand in the column: of another machine than most of a run's, or of nobody here."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Mapping
 
 from fastvmt.keys import digest
 from fastvmt.model import Artefact, MethodSpec
-from fastvmt.store import RunConfig
 
 IMPORTED_WHY = "imported: made elsewhere, not timed here"
 TAKEN_OVER_WHY = "the video was taken over from another run"
 IMPORTED_GROUP = "imported (made elsewhere)"
 
 
-def timed_aside(config: RunConfig, artefacts: Mapping[str, Artefact]) -> tuple[dict[str, str], list[str]]:
-    """Of a merged run: job key to the reason why its seconds are left out, and a note for under the table.
+def timed_aside(artefacts: Mapping[str, Artefact]) -> tuple[dict[str, str], list[str]]:
+    """Job key to the reason why its seconds are left out, and a note for under the table.
 
-    Seconds of one table are of one machine with one software: that with most videos, by name where two have as many. The
-    others' stay in ``records.jsonl`` with their device.
+    A run's videos may come from several machines, by a merge or helpers, or from before and after an update. Seconds of one
+    table are of one machine with one software: that with most videos, by name where two have as many. The others' stay in
+    ``records.jsonl`` with their device.
     """
     made = {key: a for key, a in artefacts.items() if not a.reused_from}
-    machines = {key: (a.device, digest(a.software)[:8]) for key, a in made.items()} if config.merged else {}
+    machines = {key: (a.device, digest(a.software)[:8]) for key, a in made.items()}
     counts = Counter(machines.values())
     if len(counts) < 2:
         return {}, []

@@ -12,9 +12,10 @@ the identity of every metric agree; anything else is refused with the reason.
 from __future__ import annotations
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,7 @@ from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
 from fastvmt import metric_specs, registry
 from fastvmt.comparable import refuse_other_setting
 from fastvmt.errors import NotComparable, SpecError, StoreError
-from fastvmt.keys import digest
+from fastvmt.keys import canonical_json, digest
 from fastvmt.metric import Metric
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Setting, Suite
 from fastvmt.store import RunConfig, Store
@@ -133,9 +134,8 @@ def gather(folders: Sequence[Path]) -> Tidy:
     if not folders:
         raise SpecError("No run folder was given.")
     opened = [(store := Store.open(folder), store.config()) for folder in folders]
-    for _, config in opened:
-        for plugin in config.plugins:
-            registry.load_plugin(plugin)
+    for store, config in opened:
+        registry.load_own_plugins(store.root, config.plugins)
     return of_stores(opened)
 
 
@@ -194,10 +194,35 @@ def _refuse_other_run(a: Store, first: RunConfig, b: Store, config: RunConfig) -
     refuse_other_setting(a.root.name, first, b.root.name, config)
 
 
-def current_records(store: Store, artefacts: dict[str, Artefact]) -> list[MetricRecord]:
-    """The last record of each job and metric: one scored again with another version or backend replaces the older one."""
-    last = {(r.job_key, r.metric): r for r in store.records().values() if r.job_key in artefacts}
-    return list(last.values())
+def current_records(store: Store, artefacts: dict[str, Artefact], references: Mapping[str, str]) -> list[MetricRecord]:
+    """The last record of each job and metric that is of the video as it is now: one scored again with another version or
+    backend replaces the older one, and what was said of frames that are gone does not count.
+
+    Args:
+        references: job key to the reference's frames digest.
+    """
+    fits = _Fits()
+    found = (r for r in store.records().values() if (a := artefacts.get(r.job_key)) and fits(r, a, references[r.job_key]))
+    return list({(r.job_key, r.metric): r for r in found}.values())
+
+
+class _Fits:
+    """Whether a record's key, as ``scoring.record_key`` makes it, is of this video; each identity is written out once."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[dict[str, Any], str]] = {}
+        self._timing: dict[str, bool] = {}
+
+    def __call__(self, record: MetricRecord, artefact: Artefact, reference: str) -> bool:
+        if record.metric not in self._timing:
+            self._timing[record.metric] = metric_specs.build(record.metric).timing
+        timing = self._timing[record.metric]
+        before = self._last.get(record.metric)
+        if before is None or before[0] != record.identity:
+            own = {k: v for k, v in record.identity.items() if not (timing and k in ("device", "software"))}
+            before = self._last[record.metric] = (record.identity, canonical_json(own))
+        subject = f'"{artefact.timing_key}"' if timing else f'["{artefact.frames_digest}","{reference}"]'
+        return sha256(f'[{before[1]},{subject},"{record.job_key}"]'.encode()).hexdigest() == record.key
 
 
 @dataclass
@@ -219,9 +244,10 @@ class _Rows:
         """A run's rows; ``jobs`` are without those whose video only another run has."""
         failures = store.failures()
         records: dict[str, dict[str, MetricRecord]] = {}
-        aside, said = timed_aside(config, artefacts)
+        aside, said = timed_aside(artefacts)
         self.notes += said
-        for record in current_records(store, artefacts):
+        clips = {c.id: c.reference.frames_digest for c in config.suite.cases}
+        for record in current_records(store, artefacts, {j.key: clips[j.case_id] for j in jobs}):
             if record.job_key in aside and metric_specs.build(record.metric).timing:
                 continue
             self._check(record)
@@ -270,7 +296,7 @@ class _Rows:
             StoreError: when its video was another one there.
         """
         digest_here = artefact.frames_digest if artefact else ""
-        before = self._jobs.get(job.key)
+        known, before = job.key in self._jobs, self._jobs.get(job.key)
         if before and digest_here and before != digest_here:
             raise StoreError(
                 f"{job.case_id} {job.method.label} seed {job.seed}: {store.root.name} holds another video of the same job than "
@@ -278,7 +304,7 @@ class _Rows:
                 "is not deterministic."
             )
         self._jobs[job.key] = before or digest_here
-        return bool(before)
+        return known
 
     def _add_job(
         self, store: Store, job: Job, case: Case, artefact: Artefact | None, records: dict[str, MetricRecord],

@@ -18,9 +18,10 @@ from typing import Any
 import numpy as np
 
 from fastvmt import metric_specs, specs
-from fastvmt.keys import digest, frames_digest
+from fastvmt.keys import frames_digest
 from fastvmt.method import Shape
 from fastvmt.model import CATEGORIES, Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Reference, Setting, Suite
+from fastvmt.scoring import record_key
 from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store, file_info
 from fastvmt.video import Frames, write_lossless
@@ -182,7 +183,7 @@ def _records(
             value = values(metric, case, job.method.label, job.seed)
         except KeyError:
             continue
-        key = digest([identity, artefact.frames_digest, case.reference.frames_digest, job.key, metric])
+        key = record_key(metric_specs.build(metric), artefact, case, job)
         details = {} if value is not None else {"why": "a test says so"}
         status = "ok" if value is not None else "undefined"
         found.append(MetricRecord(key=key, job_key=job.key, metric=metric, identity=identity, status=status, value=value, details=details))  # fmt: skip

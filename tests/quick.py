@@ -102,6 +102,8 @@ class Generator:
             Path(mark).touch()
         if do == "raise":
             raise RuntimeError("a quick method's own error")
+        if do == "surrogate":
+            raise OSError("no such file: a\udcff")
         if do == "segfault":
             os.kill(os.getpid(), signal.SIGSEGV)
         if do == "hang":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import types
 from collections.abc import Callable
@@ -16,6 +17,7 @@ from test_work import wait_for
 
 from fastvmt import executors
 from fastvmt.errors import SpecError
+from fastvmt.executors.local import LocalExecutor
 from fastvmt.leases import Leases
 from fastvmt.model import Job
 from fastvmt.runner import Options, Runner, _device, _Worker
@@ -79,7 +81,7 @@ def test_the_way_to_go_on_is_the_way_it_was_begun(tmp_path: Path) -> None:
 
 def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastvmt.executors.local.visible_gpus", lambda: ["3", "GPU-7"])
-    monkeypatch.setattr("fastvmt.runner.has_cuda", lambda: True)
+    monkeypatch.setattr("fastvmt.device.has_cuda", lambda: True)
     gate = tmp_path / "open"
     store = Store.open(make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))], device="cuda"))
     runner = Runner(store, store.config(), Options(style="none"))
@@ -89,6 +91,43 @@ def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.Monkey
     helper.join()
     found = [a.log for j in store.config().jobs() if (a := store.artefact(j))]
     assert {a["gpu"] for a in found} == {"3", "GPU-7"} and len({a["pid"] for a in found}) == 2
+
+
+def test_timed_videos_of_one_runner_are_made_one_at_a_time_on_a_device(tmp_path: Path) -> None:
+    """Two workers on one GPU, or two actors on one node, time one after the other."""
+    store = Store.open(make_quick(tmp_path / "run", 6, [quick(work=0.05)], repeats=3))
+    assert Runner(store, store.config(), Options(workers=2, style="none")).run().made == 6
+    open_, most = 0, 0
+    for event in map(json.loads, (store.root / "events.jsonl").read_text().splitlines()):
+        open_ += {"generating": 1, "made": -1}.get(event["event"], 0)
+        most = max(most, open_)
+    assert most == 1 and len({a.log["pid"] for j in store.config().jobs() if (a := store.artefact(j))}) >= 1
+
+
+def test_a_run_ends_when_all_is_done_though_a_worker_never_came(tmp_path: Path) -> None:
+    """An actor that has no place in a full cluster, a worker whose start hangs."""
+    store = Store.open(make_quick(tmp_path / "run", 3))
+
+    class Never(executors.Hand):
+        number, killed = 9, False
+
+        def give(self, line: bytes) -> None:
+            raise AssertionError("it was never ready")
+
+        def let_go(self) -> None:
+            raise AssertionError("it would never answer")
+
+        def kill(self) -> None:
+            self.killed = True
+
+    never = Never()
+
+    class Half(LocalExecutor):
+        def start(self, number: int, inbox: executors.Inbox) -> executors.Hand:
+            return never if number == 1 else super().start(number, inbox)
+
+    outcome = Runner(store, store.config(), Options(style="none"), Half(store, store.config(), 2)).run()
+    assert outcome.made == 3 and never.killed
 
 
 def test_a_timing_claims_the_gpu_and_not_a_name_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,6 +48,19 @@ def test_a_claim_has_one_holder_until_it_is_given_back(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "leases").rglob("*")] == ["holders"]
 
 
+def test_giving_back_late_takes_nothing_from_who_began_anew(tmp_path: Path) -> None:
+    slow, other, third = lease(tmp_path), lease(tmp_path), lease(tmp_path)
+    assert slow.claim("job")
+    (tmp_path / "leases" / "job.0").unlink()  # what another does that took it over from a silent one, when it is done
+    assert other.claim("job")
+    slow.release("job")
+    assert not third.claim("job") and not slow.claim("job")
+    other.release("job")
+    assert third.claim("job")
+    for one in (slow, other, third):
+        one.close()
+
+
 def test_a_thousand_claims_from_eight_sides_are_won_once_each(tmp_path: Path) -> None:
     sides, won = [lease(tmp_path) for _ in range(8)], [[] for _ in range(8)]  # type: ignore[var-annotated]
 

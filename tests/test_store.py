@@ -8,19 +8,20 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_runs import make_run
 from fastvmt.reports.tidy import current_records
+from helpers import bench
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fastvmt.atomic import append_line, write_atomic
 from fastvmt.errors import StoreError
 from fastvmt.keys import canonical_json, digest
-from fastvmt.model import Case, Failure, Job, MethodSpec, MetricRecord, Reference, Setting, Suite
-from fastvmt.store import RunConfig, Store
+from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, Reference, Setting, Suite
+from fastvmt.store import RunConfig, Store, file_info
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -174,9 +175,81 @@ def test_append_puts_a_torn_piece_on_a_line_of_its_own(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_bytes() == b"torn\nwhole\n"
 
 
-def test_a_record_scored_again_replaces_the_older_one_in_every_table() -> None:
+def test_a_record_scored_again_replaces_the_older_one_in_every_table(tmp_path: Path) -> None:
     """Another version or backend has another key, so both stay in the log."""
-    old = MetricRecord(key="a", job_key="j", metric="m", identity={"version": 1}, status="ok", value=1.0)
-    new = old.model_copy(update={"key": "b", "identity": {"version": 2}, "value": 3.0})
-    log = SimpleNamespace(records=lambda: {"a": old, "b": new})
-    assert current_records(log, {"j": None}) == [new] and current_records(log, {}) == []  # type: ignore[arg-type, dict-item]
+    run = make_run(tmp_path / "r", 1, ("none",), metrics=("motion_fidelity", "time"), videos=False)
+    store = Store.open(run)
+    config = store.config()
+    (job,), (case,) = config.jobs(), config.suite.cases
+    artefact = store.artefact(job)
+    assert artefact
+    references = {job.key: case.reference.frames_digest}
+
+    def current(a: Artefact = artefact) -> dict[str, float | None]:
+        return {r.metric: r.value for r in current_records(store, {job.key: a}, references)}
+
+    before = current()
+    assert before.keys() == {"motion_fidelity", "time"} and current_records(store, {}, {}) == []
+    old = next(r for r in store.records().values() if r.metric == "motion_fidelity")
+    identity = old.identity | {"version": 99}
+    key = digest([identity, [artefact.frames_digest, case.reference.frames_digest], job.key])
+    store.add(old.model_copy(update={"key": key, "identity": identity, "value": 0.25}))
+    assert current() == before | {"motion_fidelity": 0.25}
+    # frames made again, and not scored since: the old number is of a video that is gone
+    assert current(artefact.model_copy(update={"frames_digest": "e" * 64})).keys() == {"time"}
+    assert current(artefact.model_copy(update={"timing_key": "another"})).keys() == {"motion_fidelity"}
+
+
+def test_what_a_full_disk_takes_only_half_of_is_an_error(tmp_path: Path) -> None:
+    """The kernel writes what fits and says so by a count: taken for success, the line would be lost without a word."""
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from fastvmt.atomic import append_line\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
+        "append_line(Path(sys.argv[1]), 'short'); append_line(Path(sys.argv[1]), 'a line that is longer than the limit')"
+    )
+    said = subprocess.run([sys.executable, "-c", code, str(tmp_path / "log")], capture_output=True, text=True)
+    assert said.returncode == 1 and "File too large" in said.stderr
+    append_line(tmp_path / "log", "next")
+    assert (tmp_path / "log").read_text().splitlines()[0::2] == ["short", "next"]
+
+
+def test_a_video_whose_files_lead_out_of_its_folder_is_not_taken_over(tmp_path: Path) -> None:
+    """A neighbour may be a stranger's run: names in its ``meta.json`` are not paths to write to."""
+    theirs = Store.open(make_run(tmp_path / "theirs", 1, ("none",), videos=False))
+    mine = Store.open(make_run(tmp_path / "mine", 1, ("none",), videos=False, missing=[("case-0000", "none", 0)]))
+    (job,) = theirs.config().jobs()
+    folder = theirs.folder(job)
+    artefact = theirs.artefact(job)
+    assert artefact and mine.artefact(job) is None
+    before = (mine.root / "config.json").read_bytes()
+    bad = artefact.model_copy(update={"files": artefact.files | {"../../config.json": file_info(theirs.root / "config.json")}})
+    (folder / "meta.json").write_text(bad.model_dump_json())
+    assert mine.adopt(job, [folder]) is None and (mine.root / "config.json").read_bytes() == before
+    (folder / "meta.json").write_text(artefact.model_dump_json())
+    taken = mine.adopt(job, [folder])
+    assert taken and taken.reused_from == "theirs"
+
+
+def test_seconds_of_two_thread_counts_do_not_share_a_folder(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", 1, ("none",), device="cpu", videos=False)
+    config = Store.open(run).config()
+    other = config.model_copy(update={"threads": config.threads + 3})
+    with pytest.raises(StoreError, match=f"videos made with --threads {config.threads}. Give the same"):
+        Store.create(run, other)
+    assert Store.open(run).config() == config
+    empty = Store.create(tmp_path / "empty", config)
+    assert Store.create(empty.root, other).config().threads == other.threads  # nothing was made yet
+
+
+def test_code_that_comes_with_a_run_is_not_run(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", 1, ("none",), videos=False)
+    (run / "theirs.py").write_text(
+        f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\nMETRICS = {{'x': int}}\n"
+    )
+    facts = json.loads((run / "config.json").read_text())
+    for path in (str(run / "theirs.py"), "r/theirs.py", str(tmp_path / "r" / ".." / "r" / "theirs.py")):
+        (run / "config.json").write_text(json.dumps(facts | {"plugins": [path]}))
+        for words in (("table", run), ("report", run, "--print", "md"), ("resume", run), ("compare", run)):
+            said = bench(*words, cwd=tmp_path)
+            assert said.code == 2 and "lies in the run folder" in said.err
+    assert not (tmp_path / "ran").exists()

@@ -17,8 +17,10 @@ from helpers import bench
 
 from fastvmt import ablate, specs
 from fastvmt.errors import NotComparable, SpecError, StoreError
+from fastvmt.keys import digest
 from fastvmt.method import Shape
 from fastvmt.model import Case
+from fastvmt.store import Store
 
 QUALITY = "motion_fidelity"
 
@@ -107,10 +109,40 @@ def test_records_of_two_backends_are_refused(tmp_path: Path) -> None:
     root = run(tmp_path, {"fastvmt": [0.8, 0.9]})
     lines = (root / "records.jsonl").read_text().splitlines()
     changed = [json.loads(line) for line in lines]
-    next(r for r in changed if r["metric"] == QUALITY)["identity"]["tracker"] = "another"
+    record = next(r for r in changed if r["metric"] == QUALITY)
+    record["identity"]["tracker"] = "another"
+    store = Store.open(root)
+    job = next(j for j in store.config().jobs() if j.key == record["job_key"])
+    case = next(c for c in store.config().suite.cases if c.id == job.case_id)
+    artefact = store.artefact(job)
+    assert artefact
+    record["key"] = digest([record["identity"], [artefact.frames_digest, case.reference.frames_digest], job.key])
     (root / "records.jsonl").write_text("\n".join(map(json.dumps, changed)) + "\n")
     with pytest.raises(NotComparable, match="differ in tracker"):
         gather([root])
+
+
+def test_a_video_that_two_runs_lack_is_lacking_once(tmp_path: Path) -> None:
+    table: dict[str, list[float | None]] = {"fastvmt": [0.8, 0.9]}
+    gone = [("case-0001", "fastvmt", 0)]
+    a, b = run(tmp_path, table, "a", missing=gone), run(tmp_path, table, "b", missing=gone)
+    found = gather([a, b])
+    assert (found.counts["fastvmt"].planned, found.counts["fastvmt"].made) == (2, 1)
+    assert found.wide(QUALITY)["fastvmt"].dropna().tolist() == [0.8]
+    assert bench("report", a, b, "--print", "md").code == 0
+
+
+def test_a_run_that_went_on_after_an_update_has_the_seconds_of_most_videos(tmp_path: Path) -> None:
+    root = run(tmp_path, {"fastvmt": [0.8, 0.9, 0.7], "none": [0.1, 0.2, 0.3]})
+    store = Store.open(root)
+    job = store.config().jobs()[0]
+    artefact = store.artefact(job)
+    assert artefact
+    newer = artefact.model_copy(update={"software": {"torch": "3"}})
+    (store.folder(job) / "meta.json").write_text(newer.model_dump_json())
+    found = gather([root])
+    assert [n for n in found.notes if "seconds are those of the 5 videos" in n and "with other software" in n]
+    assert found.of("time")["status"].tolist().count("elsewhere") == 1 and found.of(QUALITY)["status"].eq("ok").all()
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------
@@ -257,6 +289,22 @@ def test_one_against_the_others_with_tests(tmp_path: Path) -> None:
         compare.versus(tidy, "nobody")
     with pytest.raises(NotComparable, match="nothing was compared"):
         compare.versus(gather([run(tmp_path, {"fastvmt": [0.1]}, "alone")]))
+
+
+def test_the_means_of_a_comparison_subtract_to_its_difference(tmp_path: Path) -> None:
+    """Clips count once, however many seeds of them were made."""
+
+    def value(metric: str, case: Case, label: str, seed: int) -> float:
+        return float(case.id == "case-0000" and label == "fastvmt")
+
+    lacking = [("case-0001", k, s) for k in ("fastvmt", "ditflow") for s in (1, 2)]
+    root = make_run(tmp_path / "r", 2, ("fastvmt", "ditflow"), seeds=(0, 1, 2), metrics=(QUALITY,), values=value, videos=False,
+                    missing=lacking)  # fmt: skip
+    tidy = gather([root])
+    line = compare.versus(tidy, "fastvmt", (QUALITY,)).lines[0]
+    base, other, difference = (cell.value for cell in line.cells[1:4])
+    assert (base, other, difference) == (0.5, 0.0, 0.5)
+    assert views.comparison(tidy).cell("fastvmt", QUALITY).value == 0.5
 
 
 def test_beside_the_paper(tmp_path: Path) -> None:

@@ -14,7 +14,11 @@ import pytest
 from conftest import ROOT
 from fake_runs import make_run
 from helpers import ENV, bench, command
+from quick_runs import make_quick
 from test_leases import foreign
+
+from fastvmt import cleaning
+from fastvmt.errors import StoreError
 
 HOLD = (
     "import sys; from pathlib import Path; from fastvmt.store import Store; from fastvmt.leases import Leases\n"
@@ -75,6 +79,26 @@ def test_gc_waits_for_a_runner_that_joined_without_the_lock(tmp_path: Path) -> N
         assert said.code == 2 and f"worked on by process {process.pid}" in said.err
         process.kill()
     assert bench("gc", root).code == 0
+
+
+def test_gc_removes_nothing_where_a_helper_came_while_it_looked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_run(tmp_path / "r", cases=1, methods=("none",), videos=False)
+    paths = litter(root)
+    answers = iter([{}, {"t": "process 7 on nodeA"}])
+    monkeypatch.setattr(cleaning, "runners", lambda folder: next(answers))
+    with pytest.raises(StoreError, match="worked on by process 7 on nodeA"):
+        cleaning.clean(root, dry_run=False)
+    assert all(p.exists() for p in paths.values())
+
+
+def test_gc_keeps_preparations_of_a_run_whose_methods_it_does_not_know(tmp_path: Path) -> None:
+    run = make_quick(tmp_path / "r", 1)
+    (run / "prepared" / ("a" * 64)).mkdir(parents=True)
+    (run / "prepared" / ("a" * 64) / "weights").write_text("of a method in a plug-in")
+    (run / "artefacts" / ".making-x-y").mkdir()
+    said = bench("gc", tmp_path, "--json")
+    assert said.code == 0 and [Path(f["path"]).name for f in said.data["found"]] == [".making-x-y"]
+    assert (run / "prepared" / ("a" * 64)).is_dir()
 
 
 def test_a_runner_of_another_machine_that_was_killed_stops_nothing_for_ever(

@@ -80,7 +80,7 @@ class RayHand(Hand):
 
     def __init__(self, number: int, actor: Any, log: Path, inbox: Inbox) -> None:
         self.number, self._actor, self._log, self._inbox = number, actor, log, inbox
-        self._over = False
+        self._over = self._begun = False
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -93,7 +93,8 @@ class RayHand(Hand):
                     f"worker {self.number}: the cluster has no room for it yet, and it waits (`ray status` shows who is there)",
                     file=sys.stderr, flush=True,
                 )  # fmt: skip
-            if problem := ray.get(begun):
+            problem, self._begun = ray.get(begun), True
+            if problem:
                 self._gone(problem, True, problem)
                 return
             while not self._over:
@@ -122,8 +123,9 @@ class RayHand(Hand):
     def _end(self, kill: bool) -> None:
         import ray
 
-        with contextlib.suppress(Exception):  # it may be gone, or never have come
-            ray.get(self._actor.end.remote(kill), timeout=PATIENCE)
+        with contextlib.suppress(Exception):
+            if self._begun:  # one that has no place in the cluster yet would not answer
+                ray.get(self._actor.end.remote(kill), timeout=PATIENCE)
         with contextlib.suppress(Exception):
             ray.kill(self._actor)
         self._over = True

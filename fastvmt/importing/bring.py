@@ -92,8 +92,8 @@ def import_videos(
         asked = replace(request or Request(), methods=("none",), controls=False, repeats=0, ablates_presets=False)
         plan = resolve(asked)
         config = replace_methods(plan.config, ())
-    for plugin in config.plugins:
-        registry.load_plugin(plugin)
+    if into is not None:
+        registry.load_own_plugins(into, config.plugins)
     spec, found, seen = _looked_through(videos, claim, config)
     if plan is not None:
         config = with_line(config, spec, _notes(claim, spec, config, found, seen))

@@ -11,7 +11,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from fastvmt.reports.statistics import Better, paired_difference
+from fastvmt.reports.statistics import Better, cluster_means, paired_difference
 from fastvmt.reports.tables.view import Cell, Column, Line, View
 from fastvmt.reports.tables.views import ratio_cell
 from fastvmt.reports.tidy import Tidy
@@ -91,8 +91,8 @@ def _metric_lines(tidy: Tidy, base: str, label: str, others: Sequence[str]) -> l
         d = paired_difference(a, b, clips, better, ties=0.5 * 10.0**-metric.decimals)
         numbers = (
             d.n,
-            a.mean(),
-            b.mean(),
+            cluster_means(a, clips).mean(),
+            cluster_means(b, clips).mean(),
             d.value,
             d.p,
             0.0,
