@@ -113,12 +113,12 @@ class Generator:
             seconds = str(clock.seconds[stage])
             save_file({"x": whole}, partial, {"seconds": seconds, "sha256": _sha256(whole, seconds)})
             partial.replace(path)
-        value, seconds = self.memory.pop(key), self.memory.pop(charge_key)
-        self.memory |= {key: value, charge_key: seconds}  # used last, at the end
+        wanted, charge = self.memory.pop(key), self.memory.pop(charge_key)
+        self.memory |= {key: wanted, charge_key: charge}  # used last, at the end
         for old in list(self.memory)[: -2 * KEPT]:
             del self.memory[old]
-        stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(seconds)
-        return value
+        stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(charge)
+        return wanted
 
     def _text(self, prompt: str, stages: Stages) -> Tensor:
         return self._shared(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
