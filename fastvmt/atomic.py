@@ -65,6 +65,16 @@ def publish_folder(made: Path, final: Path) -> bool:
     return won
 
 
+def write_all(handle: int, data: bytes) -> None:
+    """All of ``data``: a disk that fills up in the middle takes a part without an error, and the next write has it.
+
+    Raises:
+        OSError: when not all of it could be written.
+    """
+    while data:
+        data = data[os.write(handle, data) :]
+
+
 def append_line(path: Path, line: str) -> None:
     """Append one line by one ``write``; the file has one writer. A torn last line is for the reader to drop.
 
@@ -80,5 +90,4 @@ def append_line(path: Path, line: str) -> None:
             file.seek(end - 1)
             torn = file.read(1) != b"\n"
         data = (b"\n" if torn else b"") + line.encode() + b"\n"
-        while data:  # a disk that fills up in the middle takes a part without an error; the next write has it
-            data = data[os.write(file.fileno(), data) :]
+        write_all(file.fileno(), data)

@@ -28,6 +28,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from fastvmt.atomic import write_all
+
 BEAT = 5.0
 SILENCE = 30.0
 """Seconds; ``FASTVMT_LEASE_SILENCE`` sets another number."""
@@ -127,7 +129,7 @@ class Leases:
         except FileExistsError:
             return False
         try:
-            os.write(handle, self.token.encode())
+            write_all(handle, self.token.encode())
         finally:
             os.close(handle)
         return True

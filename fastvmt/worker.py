@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt import registry
+from fastvmt.atomic import write_all
 from fastvmt.errors import BenchError, NonFinite, WrongOutput, is_full
 from fastvmt.model import Job
 from fastvmt.store import RunConfig, Store
@@ -36,7 +37,7 @@ class _Reports:
     def __call__(self, kind: str, /, **facts: Any) -> None:
         line = json.dumps({"report": kind, **facts}, ensure_ascii=False) + "\n"
         with self._lock:
-            os.write(self._handle, line.encode("utf-8", "replace"))  # no half of a character, which no log could take
+            write_all(self._handle, line.encode("utf-8", "replace"))  # no half of a character, which no log could take
 
 
 def _read_tasks(tasks: queue.Queue[dict[str, Any]]) -> None:

@@ -4,7 +4,7 @@
         count   strike never; leave one character a write in FOLDER/../WHO.count, w where it has a middle
         kill    SIGKILL before the write
         tear    SIGKILL when half of it is on the disk
-        full    from this write on the disk is full: everything that would write says ENOSPC
+        full    from this write on the disk is full: it takes half of the write, as a kernel does, and then says ENOSPC
 
 A write is whatever Python does to a file below the folder: opening it for writing, ``os.write``, ``fsync``, renaming, making
 and removing. What codecs write in C is not seen here; the small disks of ``disk`` are for that.
@@ -39,28 +39,35 @@ class _Striker:
         text = os.path.abspath(os.fsdecode(path))
         return text.startswith(self.folder + os.sep) and os.sep + "workers" + os.sep not in text
 
-    def strike(self, half: tuple[int, bytes] | None = None) -> None:
-        """One write is about to happen. ``half``: a handle and the bytes that are meant for it."""
+    def strike(self, half: tuple[int, bytes] | None = None) -> int | None:
+        """One write is about to happen. ``half``: a handle and the bytes that are meant for it.
+
+        Returns:
+            How many of the bytes were taken, where that is all there will be.
+        """
         if self.busy:
-            return
+            return None
         self.seen += 1
         self.busy = True
         try:
-            self._strike(half)
+            return self._strike(half)
         finally:
             self.busy = False
 
-    def _strike(self, half: tuple[int, bytes] | None) -> None:
+    def _strike(self, half: tuple[int, bytes] | None) -> int | None:
         if self.action == "count":
             with open(self.beside + ".count", "a") as file:
                 file.write("w" if half else "x")
         elif self.full or (self.seen == self.at and self._first()):
             if self.action == "full":
-                self.full = True
+                room, self.full = not self.full, True
+                if half and room and len(half[1]) > 1:
+                    return _write(half[0], half[1][: len(half[1]) // 2])
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             if self.action == "tear" and half:
                 _write(half[0], half[1][: len(half[1]) // 2])
             os.kill(os.getpid(), signal.SIGKILL)
+        return None
 
     def _first(self) -> bool:
         try:
@@ -90,9 +97,8 @@ _write, _sync = os.write, os.fsync
 
 def _install(striker: _Striker) -> None:
     def write(handle: int, data: bytes) -> int:
-        if striker.on(handle):
-            striker.strike((handle, bytes(data)))
-        return _write(handle, data)
+        taken = striker.strike((handle, bytes(data))) if striker.on(handle) else None
+        return _write(handle, data) if taken is None else taken
 
     def sync(handle: int) -> None:
         if striker.on(handle):
