@@ -58,12 +58,12 @@ def main() -> int:
 def _all(wanted: list[tuple[str, int]]) -> Iterator[dict[str, Any]]:
     """The figures, two faults at a time where there are two cores, then those that count seconds or fill the machine, alone."""
     beside = [w for w in wanted if w[0] not in ALONE]
-    with _bytecode(), ProcessPoolExecutor(min(2, os.cpu_count() or 1), get_context("spawn"), max_tasks_per_child=1) as pool:
+    with ProcessPoolExecutor(min(2, os.cpu_count() or 1), get_context("spawn"), max_tasks_per_child=1) as pool:
         tasks = [pool.submit(_one, *w) for w in beside]
         yield from (task.result() for task in as_completed(tasks))
-        for name, n in wanted:
-            if name in ALONE:
-                yield _one(name, n)
+    for name, n in wanted:
+        if name in ALONE:
+            yield _one(name, n)
 
 
 @contextmanager
@@ -116,4 +116,5 @@ def _table(rows: list[dict[str, Any]], seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    with _bytecode():  # before anything notes what the environment is
+        raise SystemExit(main())
