@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastvmt.backbone import Backbone
-from fastvmt.video import fit_frames
+from fastvmt.fit import fit_frames, fit_masks, fit_points
 
 LEVELS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95)
 TOLERANCE, MIN_SHIFT, MAX_GAP = 1.25, 1.5, 5
@@ -51,7 +51,7 @@ def correspondence(backbone: Backbone, width: int, height: int, frames: int, cli
         scene = make_scene(stream("tune", 10_000 + number), ("linear",), "still", frames)
         latent = backbone.encode_video(fit_frames(draw(scene), width, height))
         grid = backbone.tokens(latent)
-        pairs = _pairs(scene, grid, backbone.card.vae_temporal)
+        pairs = _pairs(scene, grid, backbone.card.vae_temporal, width, height)
         if not len(pairs):
             continue
         total += len(pairs)
@@ -68,15 +68,18 @@ def correspondence(backbone: Backbone, width: int, height: int, frames: int, cli
     return Correspondence(hits / max(1, total), stays / max(1, total), total)
 
 
-def _pairs(scene: Scene, grid: tuple[int, int, int], stride: int) -> NDArray[np.float64]:
-    """Rows (frame, later frame, token, row, column, true row, true column) of subject tokens that really move."""
+def _pairs(scene: Scene, grid: tuple[int, int, int], stride: int, width: int, height: int) -> NDArray[np.float64]:
+    """Rows (frame, later frame, token, row, column, true row, true column) of subject tokens that really move.
+
+    The scene is seen as the model sees it, brought to ``width`` and ``height`` px by the geometry of ``fit_frames``.
+    """
     known, (f, h, w) = truth(scene), grid
-    scale = np.array([h / scene.height, w / scene.width])
-    centre = known.centroids[0][::stride, ::-1] * scale - 0.5  # (f, 2) row, column in tokens
-    mask = known.masks[0][::stride]
+    placed = fit_points(known.centroids[0][::stride] + 0.5, (scene.width, scene.height), (width, height))
+    centre = (placed / [width / w, height / h] - 0.5)[:, ::-1]  # (f, 2) row, column in tokens
+    mask = fit_masks(known.masks[0][::stride], width, height)
     rows = []
     for i in range(f):
-        inside = mask[i].reshape(h, scene.height // h, w, scene.width // w).mean((1, 3)) > 0.6
+        inside = mask[i].reshape(h, height // h, w, width // w).mean((1, 3)) > 0.6
         for token in np.flatnonzero(inside.ravel()):
             own = np.array([token // w, token % w], float)
             for j in range(i + 1, min(f, i + MAX_GAP + 1)):
@@ -88,10 +91,13 @@ def _pairs(scene: Scene, grid: tuple[int, int, int], stride: int) -> NDArray[np.
 
 
 def _hits(q: Tensor, k: Tensor, pairs: NDArray[np.float64], grid: tuple[int, int, int]) -> int:
-    i, j, token = (torch.from_numpy(pairs[:, c].astype(int)).to(q.device) for c in range(3))
-    best = torch.einsum("nd,nsd->ns", q[i, token], k[j]).argmax(1).cpu().numpy()
-    found = np.stack([best // grid[2], best % grid[2]], -1)
-    return int((np.abs(found - pairs[:, 5:7]).max(1) <= TOLERANCE).sum())
+    hits = 0
+    for a, b in np.unique(pairs[:, :2].astype(int), axis=0):  # one pair of frames at a time: all keys of all would be gigabytes
+        own = pairs[(pairs[:, 0] == a) & (pairs[:, 1] == b)]
+        best = (q[a, torch.from_numpy(own[:, 2].astype(int)).to(q.device)] @ k[b].T).argmax(1).cpu().numpy()
+        found = np.stack([best // grid[2], best % grid[2]], -1)
+        hits += int((np.abs(found - own[:, 5:7]).max(1) <= TOLERANCE).sum())
+    return hits
 
 
 def as_lines(found: Correspondence) -> str:

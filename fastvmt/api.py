@@ -186,8 +186,12 @@ def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = 
     return as_json(shown) if form == "json" else "\n\n".join(render(view, form).rstrip() for view in shown)
 
 
-def probe(folder: Path) -> Path:
-    """How well each block of the run's backbone follows known motion, as ``RUN/probes/correspondence.json``; kept once made."""
+def probe(folder: Path) -> Path | None:
+    """How well each block of the run's backbone follows known motion, as ``RUN/probes/correspondence.json``; kept once made.
+
+    Returns:
+        None where the run's device is not here: a large model on a CPU would take hours.
+    """
     import json
 
     from fastvmt import card as cards
@@ -197,20 +201,18 @@ def probe(folder: Path) -> Path:
     path = folder / "probes" / "correspondence.json"
     if path.exists():
         return path
-    setting = Store.open(folder).config().setting
-    card = cards.load(setting.backbone)
+    config = Store.open(folder).config()
+    setting, card = config.setting, cards.load(config.setting.backbone)
+    if card.folder is None or (config.device.startswith("cuda") and not has_cuda()):
+        return None
     from fastvmt.backbone import Backbone
+    from fastvmt.generate import DTYPES
 
     found = registry.probes.get("correspondence")(
-        Backbone(card), setting.width, setting.height, setting.frames, clips=PROBE_CLIPS
-    )
-    facts = {
-        "levels": found.levels,
-        "forms": found.forms,
-        "share": found.share.tolist(),
-        "best": found.best_block(),
-        "clips": 6,
-    }
+        Backbone(card, config.device, DTYPES[setting.dtype], config.offload), setting.width, setting.height, setting.frames,
+        clips=PROBE_CLIPS,
+    )  # fmt: skip
+    facts = {"levels": found.levels, "forms": found.forms, "share": found.share.tolist(), "best": found.best_block()}
     path.parent.mkdir(exist_ok=True)
     write_atomic(path, json.dumps(facts | {"clips": PROBE_CLIPS}))
     return path

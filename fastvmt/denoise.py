@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
 
 import torch
 from torch import Tensor
@@ -36,8 +37,9 @@ def denoise(method: Method, ctx: Context, guidance: float, tick: Callable[[int, 
     steps = len(sigmas) - 1
     for i in range(first, steps):
         tick(i, steps)
-        with method.scope(ctx, i):
+        with ExitStack() as scope:
             with stages("guidance"):
+                scope.enter_context(method.scope(ctx, i))
                 x = _checked(method.adjust(ctx, i, x), ctx, i, "adjust")
             with stages("denoise"):
                 positive = backbone.velocity(x, sigmas[i], ctx.texts["target"])
@@ -48,7 +50,9 @@ def denoise(method: Method, ctx: Context, guidance: float, tick: Callable[[int, 
             # In float32 throughout, as FlowMatchEulerDiscreteScheduler does it: bit for bit its step.
             step = torch.tensor(sigmas[i + 1], dtype=torch.float32) - torch.tensor(sigmas[i], dtype=torch.float32)
             x_next = x + step.to(x.device) * v
-            x = _checked(method.settle(ctx, i, x, x_next), ctx, i, "settle")
+            with stages("guidance"):
+                x = _checked(method.settle(ctx, i, x, x_next), ctx, i, "settle")
+                scope.close()  # what a method takes out of the model again is its time as well
     return x
 
 

@@ -87,7 +87,12 @@ def others(device: str, index: int = 0) -> str:
         if found is None:
             return ""
         nvml, handle = found
-        pids = [p.pid for p in nvml.nvmlDeviceGetComputeRunningProcesses(handle) if p.pid != os.getpid()]
+        try:
+            running = nvml.nvmlDeviceGetComputeRunningProcesses(handle)
+        except Exception:  # noqa: BLE001 - not supported on some virtual GPUs: then it cannot be known
+            return ""
+        # In a container the driver counts processes by the host's numbers, ours among them: those say nothing.
+        pids = [p.pid for p in running if p.pid != os.getpid() and Path(f"/proc/{p.pid}").exists()]
         return f"{len(pids)} other processes on the GPU" if pids else ""
     return busy_cpu(min(_running(pause) for pause in (0.0, 0.01, 0.01)), os.cpu_count() or 1)
 

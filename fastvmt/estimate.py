@@ -180,16 +180,22 @@ def _seconds_a_flop() -> float:
 
 
 def _seconds_left(config: RunConfig, each: Prediction, left: dict[str, int]) -> dict[str, float]:
-    """Seconds of all videos to make by label. Shared stages are charged to every video, done for the first of a reference."""
+    """Seconds of all videos to make by label. Shared stages are charged to every video, done for the first of a reference;
+    timed videos are made ``repeats`` times, and one more of each method is discarded."""
     references = len({c.reference.frames_digest for c in config.suite.cases})
-    return {k: each.seconds[k] * (n - each.shared.get(k, 0.0) * max(0, n - references)) for k, n in left.items()}
+    found = {}
+    for label, n in left.items():
+        shared = each.shared.get(label, 0.0)
+        takes = n * config.repeats + 1 if config.repeats and n else n
+        found[label] = each.seconds[label] * (takes * (1 - shared) + min(n, references) * shared)
+    return found
 
 
 def _wall(config: RunConfig, each: Prediction, left: dict[str, int], total: float, where: Conditions) -> float:
     """Seconds from start to end: loading once a worker, no job faster than itself."""
     if not any(left.values()):
         return 0.0
-    longest = max(each.seconds[k] for k, n in left.items() if n)
+    longest = max(each.seconds[k] for k, n in left.items() if n) * max(1, config.repeats)
     return max(total / _at_once(config, where), longest) + each.load
 
 

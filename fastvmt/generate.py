@@ -240,6 +240,7 @@ class Generator:
 
     def _reset_peaks(self) -> None:
         if self.device.type == "cuda":
+            torch.cuda.empty_cache()  # what an earlier job left cached is not this one's
             torch.cuda.reset_peak_memory_stats(self.device)
         reset_peak()
 

@@ -29,9 +29,9 @@ __all__ = ["GRADIENT_COST", "TAP_SHARE", "Context", "Method", "Params", "Shape"]
 
 
 class Params(BaseModel):
-    """Base of a method's parameters: immutable, unknown names refused."""
+    """Base of a method's parameters: immutable, unknown names and numbers that are not finite refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -25,7 +26,7 @@ def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", device_me
     from fastvmt import api
     from fastvmt.estimate import Conditions, refuse_what_cannot_fit
 
-    if device_memory < 0:
+    if not 0 <= device_memory < math.inf:
         raise SpecError(f"--device-memory {device_memory:g}: the GiB of one GPU are needed, e.g. 80.")
     options = options_of(values)
     where = Conditions(options.workers, int(device_memory * 2**30), elsewhere=options.executor != "local")

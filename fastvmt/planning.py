@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -171,6 +172,8 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     if not request.ablates_presets:
         specs.refuse_mixed_presets(methods)
     metrics, missing = metric_specs.choose(request.metrics, card.defaults["metrics"])
+    if request.guidance is not None and not math.isfinite(request.guidance):
+        raise SpecError(f"--guidance {request.guidance}: a finite number is needed; 1 is no guidance.")
     if request.threads < 0:
         raise SpecError(f"--threads {request.threads}: at least 1 is needed, or 0 for all cores.")
     if len(set(request.seeds)) < len(request.seeds):
@@ -251,7 +254,7 @@ def _check_solver(name: str) -> None:
 def _check_protocol(request: Request) -> None:
     if request.protocol not in protocol.PROTOCOLS:
         raise SpecError(f"protocol '{request.protocol}' is unknown; use {', '.join(protocol.PROTOCOLS)}.")
-    if request.budget is not None and (request.protocol != protocol.BUDGET or request.budget <= 0):
+    if request.budget is not None and (request.protocol != protocol.BUDGET or not 0 < request.budget < math.inf):
         raise SpecError(
             f"--budget {request.budget:g}: forward-equivalents of one video, above 0, and only beside --protocol "
             f"{protocol.BUDGET}."

@@ -93,7 +93,8 @@ def _ablate(
     asked = request(labels, values, optional=wanted.optional, ablates_presets=wanted.presets)
 
     def after(folder: Path) -> None:
-        api.probe(folder)
+        if api.probe(folder) is None:
+            _say("the probe of the backbone's blocks is left out: its weights or its device are not on this machine.")
         for path in api.report([folder], None, against=against, page=False, say=_say):
             print(path, file=sys.stderr if values["as_json"] else sys.stdout)
 

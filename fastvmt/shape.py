@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastvmt.errors import SpecError
 from fastvmt.sigmas import resolve_steps
 
 GRADIENT_COST = 3.0
@@ -31,9 +32,15 @@ class Shape:
     sigmas: tuple[float, ...]
 
     def block_index(self, block: float) -> int:
-        """An index as it is, or a fraction of the depth: 0.5 of 30 blocks is the 15th, index 14."""
+        """An index as it is, or a fraction of the depth: 0.5 of 30 blocks is the 15th, index 14.
+
+        Raises:
+            SpecError: for an index that the model does not have.
+        """
         if isinstance(block, int) or block >= 1:
-            return min(int(block), self.blocks - 1)
+            if int(block) >= self.blocks:
+                raise SpecError(f"block={block:g}: the model has {self.blocks} blocks, counted from 0.")
+            return int(block)
         return max(0, round(block * self.blocks) - 1)
 
     def steps(self, text: str) -> str:

@@ -114,9 +114,14 @@ def _probe(
         return
     card.check_size(*size)
     cards.require_weights(card)
-    from fastvmt.backbone import Backbone as Loaded
+    import torch
 
-    found = registry.probes.get("correspondence")(Loaded(card), *size, clips=clips or 12)
+    from fastvmt.backbone import Backbone as Loaded
+    from fastvmt.device import has_cuda
+
+    device = "cuda" if has_cuda() else "cpu"
+    loaded = Loaded(card, device, torch.bfloat16 if device == "cuda" else torch.float32)
+    found = registry.probes.get("correspondence")(loaded, *size, clips=clips or 12)
     if as_json:
         facts = {"levels": found.levels, "forms": found.forms, "share": found.share.tolist(), "best": found.best_block()}
         print(json.dumps(facts))

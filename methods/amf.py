@@ -58,16 +58,20 @@ def soft_expectation(q: Tensor, k: Tensor, values: Tensor, scale: float, bias: T
     return torch.matmul(torch.softmax(logits, -1, dtype=kind), values.to(kind))
 
 
-def dense_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], scale: float, top: int = 0) -> Tensor:
+def dense_flow(
+    q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], scale: float, top: int = 0, first: Tensor | None = None
+) -> Tensor:
     """Expected displacement of every token, attending to all tokens of the target frame.
 
     Args:
-        q: (B, S, D) queries, one row per frame pair.
+        q: (B, S, D) queries, one row per frame pair; with ``first`` (F, S, D), one per frame.
         k: (F, S, D) keys of all frames.
         targets: (B,) target frame of each pair.
         grid: (H, W).
         scale: factor on the logits.
         top: attend to so many of the strongest keys alone; 0 for all.
+        first: (B,) first frame of each pair. All pairs of a long clip at full size are gigabytes of queries and keys, which are
+            then gathered a few pairs at a time and again in the backward pass, never together.
 
     Returns:
         (B, S, 2) displacement (row, column) in tokens.
@@ -75,28 +79,31 @@ def dense_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], sca
     centre = torch.tensor([(grid[0] - 1) / 2, (grid[1] - 1) / 2], device=q.device)
     place = positions(*grid, str(q.device))
 
-    def chunk(queries: Tensor, keys: Tensor) -> Tensor:
+    def chunk(q: Tensor, k: Tensor, own: Tensor, there: Tensor) -> Tensor:
+        queries, keys = q[own], k[there]
         # Centred coordinates: smaller sums, less rounding.
         if top:
             logits, index = (scale * queries @ keys.transpose(1, 2)).topk(min(top, keys.shape[1]), -1)
             return (logits.softmax(-1, dtype=_wide(logits))[..., None] * (place - centre)[index]).sum(-2)
         return soft_expectation(queries[:, None], keys, place - centre, scale)[:, 0]
 
+    own = torch.arange(len(targets), device=q.device) if first is None else first
+    if len(targets) * q.shape[1] ** 2 <= KEEP_ELEMENTS:
+        return chunk(q, k, own, targets) - (place - centre)
     size = max(1, KEEP_ELEMENTS // (4 * q.shape[1] ** 2))
-    keep_all = q.shape[0] * q.shape[1] ** 2 <= KEEP_ELEMENTS
-    parts = []
-    for start in range(0, q.shape[0], q.shape[0] if keep_all else size):
-        part = slice(start, q.shape[0] if keep_all else start + size)
-        args = (q[part], k[targets[part]])
-        parts.append(chunk(*args) if keep_all else torch.utils.checkpoint.checkpoint(chunk, *args, use_reentrant=False))
+    parts = [
+        torch.utils.checkpoint.checkpoint(chunk, q, k, a, b, use_reentrant=False)
+        for a, b in zip(own.split(size), targets.split(size), strict=True)
+    ]
     return torch.cat(parts) - (place - centre)
 
 
 @no_grad
-def hard_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int]) -> Tensor:
+def hard_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], first: Tensor | None = None) -> Tensor:
     """Displacement to the best-matching token; arguments and result as ``dense_flow``."""
     place = positions(*grid, str(q.device))
-    best = [(q[i] @ k[int(j)].T).argmax(-1) for i, j in enumerate(targets)]
+    own = range(len(targets)) if first is None else first.tolist()
+    best = [(q[i] @ k[j].T).argmax(-1) for i, j in zip(own, targets.tolist(), strict=True)]
     return place[torch.stack(best)] - place
 
 

@@ -117,13 +117,13 @@ class DiTFlow(InjectingMethod):
         if self.params.reference == "soft":
             return self._moved(ctx, q, k)
         first, second, _ = self._pairs(q.shape[0], q.device)
-        return amf.hard_flow(q[first], k, second, ctx.backbone.tokens(latent)[1:])
+        return amf.hard_flow(q, k, second, ctx.backbone.tokens(latent)[1:], first)
 
     def _moved(self, ctx: Context, q: Tensor, k: Tensor) -> Tensor:
         """Expected displacements of every pair, (pairs, S, 2)."""
         first, second, _ = self._pairs(q.shape[0], q.device)
         grid = ctx.backbone.tokens(ctx.noise)[1:]
-        return amf.dense_flow(q[first], k, second, grid, self._scale(ctx), self.params.top)
+        return amf.dense_flow(q, k, second, grid, self._scale(ctx), self.params.top, first)
 
     def compare(self, ctx: Context, level: float, wanted: Tensor, x: Tensor) -> Tensor:
         p = self.params

@@ -36,6 +36,11 @@ from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 if TYPE_CHECKING:
     from torch import Tensor
 
+UNREAD: dict[str, Any] = {
+    "heads": "mean_qk", "centre": "soft", "centre_from": "own", "reference": "matched", "include_same": True, "weights": "b1",
+    "tokens_mean": False, "window_power": "norm",
+}  # fmt: skip
+"""What the authors' code does in one way only."""
 RELEASED: dict[str, Any] = {"span": 4, "include_same": True, "tokens_mean": False, "begin": "reference"}
 """What the authors' code has in place of the paper's values."""
 
@@ -75,6 +80,13 @@ class FastVMTParams(AdamParams):
     @classmethod
     def _released_defaults(cls, values: Any) -> Any:
         return RELEASED | values if isinstance(values, dict) and values.get("preset") == "released" else values
+
+    @model_validator(mode="after")
+    def _only_what_is_read(self) -> FastVMTParams:
+        unread = [k for k, v in UNREAD.items() if getattr(self, k) != v] if self.preset == "released" else []
+        if unread:  # it would be another key and label for the same video
+            raise ValueError(f"the preset released does not read {', '.join(unread)}; leave it out")
+        return self
 
     @field_validator("tile", mode="before")
     @classmethod

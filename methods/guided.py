@@ -61,7 +61,11 @@ class GuidedMethod(Method):
 
     @classmethod
     def resolve(cls, params: Any, shape: Shape) -> Any:
-        return params.model_copy(update={"block": shape.block_index(params.block), "guided": shape.steps(params.guided)})
+        found = params.model_copy(update={"block": shape.block_index(params.block), "guided": shape.steps(params.guided)})
+        first, last = resolve_steps(found.guided, shape.sigmas)
+        if last < first:  # its video would be that of no transfer, under another name
+            raise SpecError(f"{cls.id}: guided={params.guided} holds none of the run's {len(shape.sigmas) - 1} steps.")
+        return found
 
     @classmethod
     def begins(cls, params: Any, shape: Shape) -> int:

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from fastvmt.datasets.probe import correspondence
 from fastvmt.methods.controls import NoTransfer, SDEdit, SDEditParams
 
 from fastvmt import card
-from fastvmt.backbone import rotate
+from fastvmt.backbone import Backbone, rotate
 from fastvmt.denoise import denoise
 from fastvmt.errors import MissingWeights, NonFinite, UserError, WrongOutput
 from fastvmt.method import Context, Method, Params
@@ -155,3 +156,9 @@ def test_nan_and_wrong_shape_are_named_at_once(context: Context) -> None:
         denoise(Breaks(torch.full_like(context.noise, float("nan"))), context, 3.0)
     with pytest.raises(WrongOutput, match="adjust at step 1 returned shape"):
         denoise(Breaks(context.noise[:, :, :1]), context, 3.0)
+
+
+def test_the_probe_takes_any_size_a_model_takes(backbone: Backbone) -> None:
+    """Drawn clips are square and of 64 px; a model's tokens need not divide them, nor its frames be square."""
+    found = correspondence(backbone, 80, 48, 9, clips=2)
+    assert found.tokens > 0 and found.share.shape == (4, 3, 6) and 0 <= found.share.min() <= found.share.max() <= 1

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import torch
+from fastvmt.methods import amf
 from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
 
 from fastvmt import card, registry, specs
@@ -215,3 +217,55 @@ def test_the_strongest_keys_alone() -> None:
     torch.testing.assert_close(
         amf.dense_flow(q, k, torch.arange(3), (4, 4), 0.3, top=1), amf.hard_flow(q, k, torch.arange(3), (4, 4))
     )
+
+
+@pytest.mark.parametrize(
+    ("label", "words"),
+    [
+        ("fastvmt:block=5", "block=5: the model has 5 blocks, counted from 0"),
+        ("fastvmt:guided=steps:40-45", "guided=steps:40-45 holds none of the run's 10 steps"),
+        ("fastvmt:amf_weight=inf", "finite number"),
+        ("moft:lr_first=nan", "finite number"),
+        ("fastvmt:released:tile=2x2:reference=clean", "the preset released does not read reference"),
+    ],
+)
+def test_a_parameter_that_would_do_nothing_or_not_what_it_says_is_refused(label: str, words: str) -> None:
+    with pytest.raises(SpecError, match=words):
+        specs.resolve(label, Shape(5, 3, (9, 8, 8), sigma_grid(10, 3.0)), {})
+
+
+@pytest.mark.parametrize("keep", [96 << 20, 4 * 16**2 * 2])
+def test_pairs_gathered_inside_are_the_pairs_gathered_before(monkeypatch: pytest.MonkeyPatch, keep: int) -> None:
+    """All pairs of a long clip at full size do not fit into memory at once; a few at a time are the same numbers."""
+    monkeypatch.setattr(amf, "KEEP_ELEMENTS", keep)
+    generator = torch.Generator().manual_seed(0)
+    q, k = (torch.randn(4, 16, 6, generator=generator).requires_grad_() for _ in range(2))
+    every = torch.arange(4)
+    first, second = every.repeat_interleave(4), every.repeat(4)
+    found = []
+    for args, more in (((q[first], k), {}), ((q, k), {"first": first})):
+        flow = amf.dense_flow(*args, second, (4, 4), 0.4, **more)
+        found.append((flow, *torch.autograd.grad(flow.square().sum(), (q, k))))
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-5, rtol=1e-5)
+    assert torch.equal(amf.hard_flow(q[first], k, second, (4, 4)), amf.hard_flow(q, k, second, (4, 4), first))
+
+
+def test_what_a_method_does_around_a_step_is_in_its_seconds(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("fastvmt.measure.time.perf_counter", lambda: now[0])
+
+    class Slow(registry.methods.get("none")):  # type: ignore[misc]
+        @contextmanager
+        def scope(self, ctx: Context, i: int) -> Any:
+            now[0] += 5
+            yield
+            now[0] += 3
+
+        def settle(self, ctx: Context, i: int, x: torch.Tensor, x_next: torch.Tensor) -> torch.Tensor:
+            now[0] += 7
+            return x_next
+
+    denoise(Slow(Slow.Params()), context, 1.0)
+    steps = len(context.sigmas) - 1
+    assert context.stages.seconds["guidance"] == 15 * steps and sum(context.stages.seconds.values()) == now[0]

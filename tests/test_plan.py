@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fake_runs import make_run
 from helpers import Said, bench
 from safetensors import safe_open
 
 from fastvmt import card as cards
 from fastvmt import memory
+from fastvmt.costmodel import Prediction
+from fastvmt.estimate import _seconds_left
 from fastvmt.memory import GIB, need
 from fastvmt.method import Shape
 from fastvmt.model import MethodSpec
+from fastvmt.store import Store
 
 GUIDED = MethodSpec(label="g", method="ditflow", version=1, params={"block": 14})
 NONE = MethodSpec(label="n", method="none", version=1, params={})
@@ -96,6 +100,14 @@ def test_hours_wall_time_and_workers(tmp_path: Path) -> None:
     assert one["wall_seconds"] == pytest.approx(one["seconds"])
     assert eight["seconds"] == one["seconds"] and eight["wall_seconds"] == pytest.approx(184.18, rel=0.001)
     assert one["methods"][0]["label"] == "fastvmt" and one["disk_free"] > 0 < one["disk_bytes"]
+
+
+def test_timed_repeats_and_the_discarded_video_are_in_the_hours(tmp_path: Path) -> None:
+    config = Store.open(make_run(tmp_path / "r", 4, ("none",), videos=False)).config()
+    each = Prediction({"none": 10.0}, "", {"none": 0.2})
+    once = _seconds_left(config, each, {"none": 6})["none"]
+    timed = _seconds_left(config.model_copy(update={"repeats": 3}), each, {"none": 6})["none"]
+    assert once == pytest.approx(6 * 8 + 4 * 2) and timed == pytest.approx((6 * 3 + 1) * 8 + 4 * 2)
 
 
 def test_a_cpu_has_no_more_cores_for_more_workers(monkeypatch: pytest.MonkeyPatch) -> None:

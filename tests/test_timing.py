@@ -35,11 +35,13 @@ def test_no_counter_is_undefined_not_zero() -> None:
 
 
 def test_a_busy_gpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    nvml = SimpleNamespace(nvmlDeviceGetComputeRunningProcesses=lambda handle: [SimpleNamespace(pid=-1)])
+    nvml = SimpleNamespace(nvmlDeviceGetComputeRunningProcesses=lambda handle: [SimpleNamespace(pid=p) for p in (1, 1 << 30)])
     nvml.nvmlDeviceGetTotalEnergyConsumption = lambda handle: 2500
     monkeypatch.setattr(device, "_nvml", lambda index: (nvml, None))
     assert device.others("cuda") == "1 other processes on the GPU"
     assert device.energy_joules("cuda") == 2.5
+    nvml.nvmlDeviceGetComputeRunningProcesses = lambda handle: 1 // 0  # as a virtual GPU that cannot tell
+    assert device.others("cuda") == ""
 
 
 def test_repeats_are_timed_and_give_one_video(tmp_path: Path) -> None:
