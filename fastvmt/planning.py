@@ -171,6 +171,8 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     methods, dropped, budget = _methods(request, card, card.shape(width, height, frames, sigmas))
     if not request.ablates_presets:
         specs.refuse_mixed_presets(methods)
+    if request.dtype == "float16" and not all(m.control for m in methods):
+        raise SpecError("--dtype float16: gradients of a latent lie below its smallest numbers. Use bfloat16 or float32.")
     metrics, missing = metric_specs.choose(request.metrics, card.defaults["metrics"])
     if request.guidance is not None and not math.isfinite(request.guidance):
         raise SpecError(f"--guidance {request.guidance}: a finite number is needed; 1 is no guidance.")

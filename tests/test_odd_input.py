@@ -96,6 +96,11 @@ def test_numbers_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
         assert said.code == 2 and "seconds are needed, or 0 for no limit" in said.err
     said = bench("plan", "--threads", "-1", "--out", tmp_path / "x")
     assert said.code == 2 and "--threads -1: at least 1 is needed" in said.err
+    said = bench("plan", "--methods", "fastvmt", "--dtype", "float16", "--out", tmp_path / "x")
+    assert said.code == 2 and "Use bfloat16 or float32" in said.err
+    for name in ("guidance", "device-memory"):
+        said = bench("plan", f"--{name}", "inf", "--out", tmp_path / "x")
+        assert said.code == 2 and f"--{name} inf" in said.err and "Traceback" not in said.err
     with pytest.raises(SpecError, match="--seeds names one twice"):
         planning.resolve(planning.Request(methods=("none",), seeds=(0, 0)))
     twice = bench("plan", "--methods", "none", "--seeds", "0,1,0", "--out", tmp_path / "x", "--json")
