@@ -117,7 +117,9 @@ class Plan:
             c.threads,
             *([c.repeats] if c.repeats else []),
         ]
-        return Path("runs") / f"{slug(c.suite.name)}-{slug(c.setting.backbone)}-{digest(identity)[:8]}"
+        backbone = c.setting.backbone
+        named = Path(backbone).name if Path(backbone).is_absolute() else backbone
+        return Path("runs") / f"{slug(c.suite.name)}-{slug(named)}-{digest(identity)[:8]}"
 
     def open_store(self, out: Path | None, hold: bool = False) -> Store:
         """Create or reopen the run folder and store the references; ``hold`` locks it first and leaves it locked."""
@@ -180,7 +182,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     found = _suite(request, _wanted(request, width, height, frames), decode)
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
     setting = Setting(
-        backbone=request.backbone,
+        backbone=card.id,
         weights_digest=cards.weights_digest(card),
         width=width,
         height=height,
