@@ -52,9 +52,9 @@ class Row(BaseModel):
     caption: str = ""
     category: str = "uncategorised"
     negative: str | None = None
-    start: int = Field(0, ge=0)
+    start: int = Field(default=0, ge=0)
     sha256: str | None = None
-    frames: int | None = Field(None, ge=1)
+    frames: int | None = Field(default=None, ge=1)
     """As a manifest recorded them; checked when they are there."""
 
 

@@ -73,8 +73,8 @@ def judge(frames: Frames) -> Seen:
     """
     height, width = frames.shape[1:3]
     if (longer := max(height, width)) != SIDE:
-        sides = (max(1, round(side * SIDE / longer)) for side in (width, height))
-        frames = fit_frames(frames, *sides, "stretch")
+        across, down = (max(1, round(side * SIDE / longer)) for side in (width, height))
+        frames = fit_frames(frames, across, down, "stretch")
     index = nearest_colours(frames)
     votes = np.bincount(index.ravel(), minlength=14)
     ground = int(votes[8:].argmax())
