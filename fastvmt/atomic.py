@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 
 
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
+def _sync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:
@@ -38,7 +38,7 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
-    _sync_folder(path.parent)
+    _sync(path.parent)
 
 
 def publish_folder(made: Path, final: Path) -> bool:
@@ -47,12 +47,9 @@ def publish_folder(made: Path, final: Path) -> bool:
     Returns:
         Whether it is the one that was made.
     """
-    for path in made.iterdir():
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+    for path in (*made.rglob("*"), made):
+        if not path.is_symlink() and (path.is_file() or path.is_dir()):  # a pipe would be waited for
+            _sync(path)
     won = True
     try:
         made.rename(final)
@@ -61,7 +58,7 @@ def publish_folder(made: Path, final: Path) -> bool:
             raise
         shutil.rmtree(made)
         won = False
-    _sync_folder(final.parent)
+    _sync(final.parent)
     return won
 
 

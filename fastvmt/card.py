@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
+import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fastvmt.caches import hub_snapshots
 from fastvmt.digests import sha256_of
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.keys import digest
@@ -102,7 +103,7 @@ def load(name: str) -> Card:
 
     Raises:
         SpecError: for a name that is none of these.
-        UserError: for a folder that is not a WanPipeline.
+        UserError: for a folder that is not a WanPipeline, lacks a file, or is one of several experts.
     """
     card_file = CARDS / f"{name}.toml"
     if name == "tiny":
@@ -118,7 +119,8 @@ def load(name: str) -> Card:
             **{**facts["shape"], "patch": tuple(facts["shape"]["patch"])},
         )  # fmt: skip
     if Path(name).is_dir():
-        return _from_folder(name, Path(name).resolve(), {})
+        folder = Path(name).resolve()  # workers start in another folder, where a relative name would be lost
+        return _from_folder(str(folder), folder, {})
     if name.count("/") == 1 and not name.startswith((".", "/")):
         folder = hub_folder(name)
         if folder is not None:
@@ -149,16 +151,31 @@ def require_weights(card: Card) -> Path:
 
 def hub_folder(repo: str) -> Path | None:
     """The newest complete local snapshot of a hub repository, or None. No network is used."""
-    home = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub")
-    snapshots = home.expanduser() / f"models--{repo.replace('/', '--')}" / "snapshots"
+    snapshots = hub_snapshots(repo)
     if not snapshots.is_dir():
         return None
-    whole = [p for p in snapshots.iterdir() if (p / "model_index.json").is_file() and _weights_present(p)]
+    whole = [p for p in snapshots.iterdir() if (p / "model_index.json").is_file() and not _lacking(p)]
     return max(whole, key=lambda p: p.stat().st_mtime) if whole else None
 
 
-def _weights_present(folder: Path) -> bool:
-    return all(any((folder / part).glob("*.safetensors")) for part in ("transformer", "vae", "text_encoder"))
+def _lacking(folder: Path) -> str:
+    """The first thing that a download which was interrupted has not brought, in a few words; "" when all is there."""
+    for part in ("transformer", "vae", "text_encoder"):
+        there = {p.name for p in (folder / part).glob("*.safetensors") if p.is_file()}
+        if not there:
+            return f"{part}/ holds no .safetensors file"
+        indexed: set[str] = set()
+        for index in sorted((folder / part).glob("*.safetensors.index.json")):
+            try:
+                indexed |= set(json.loads(index.read_text())["weight_map"].values())
+            except (OSError, ValueError, KeyError, TypeError, AttributeError):
+                return f"{part}/{index.name} cannot be read"
+        if absent := sorted(indexed - there):
+            return f"{part}/{absent[0]} is missing"
+        if loose := sorted(n for n in there - indexed if re.search(r"-\d+-of-\d+\.safetensors$", n)):
+            return f"the index that names {part}/{loose[0]} is missing"
+    tokenizer = folder / "tokenizer"
+    return "" if tokenizer.is_dir() and any(tokenizer.iterdir()) else "tokenizer/ is missing or empty"
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -188,6 +205,12 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
     index = _read_json(folder / "model_index.json")
     if index.get("_class_name") != "WanPipeline":
         raise UserError(f"{folder}: model_index.json says {index.get('_class_name')}; a WanPipeline is needed.")
+    second = index.get("transformer_2")
+    if index.get("boundary_ratio") is not None or (isinstance(second, list) and second and second[0] is not None):
+        raise UserError(
+            f"{folder}: model_index.json names two experts (transformer_2, boundary_ratio), of which only one would be run; "
+            "use a WanPipeline with a single transformer, such as Wan2.1."
+        )
     transformer, vae = (_read_json(folder / part / "config.json") for part in ("transformer", "vae"))
     facts = facts | _own_facts(folder / "bench.toml")
     try:
@@ -202,6 +225,8 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
             f"{folder}: the config.json of its transformer or vae lacks or misstates a size ({type(error).__name__}: {error}). "
             "Fetch the folder anew, or restore the file."
         ) from None
+    if lacks := _lacking(folder):
+        raise UserError(f"{folder}: {lacks}; fetch the folder anew, or bring the file there.")
     return Card(
         id=name, folder=folder, hub=facts.get("hub", ""), download_gb=facts.get("download_gb", 0.0), patch=(t, h, w),
         parameters=facts.get("shape", {}).get("parameters", 0), defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),

@@ -222,6 +222,8 @@ def _reference(entry: ClipEntry, wanted: Wanted) -> tuple[Frames, Reference]:
     _check_fit(entry, wanted, frames)
     fps = (entry.fps or clip.fps) / step
     fitted = fit_frames(frames, wanted.width, wanted.height, wanted.fit)
+    if fitted.base is not None:  # a view would keep the whole clip in memory
+        fitted = fitted.copy()
     reference = Reference(
         frames_digest=frames_digest(fitted), width=wanted.width, height=wanted.height, frames=count,
         fps_num=fps.numerator, fps_den=fps.denominator, source=entry.name, fit=wanted.fit, notes=tuple(notes),
@@ -245,7 +247,8 @@ def too_short(entry: ClipEntry, wanted: Wanted, there: int) -> str:
 
 def _check_fit(entry: ClipEntry, wanted: Wanted, frames: Any) -> None:
     height, width = frames.shape[1:3]
-    scale = max(wanted.width / width, wanted.height / height)
+    scales = wanted.width / width, wanted.height / height
+    scale = min(scales) if wanted.fit == "pad" else max(scales)
     if scale > 1 and not wanted.upscale:
         raise SuiteError(
             f"{entry.name}: width {width}, height {height} px, wanted width {wanted.width}, height {wanted.height}: would "

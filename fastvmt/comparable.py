@@ -20,7 +20,8 @@ def refuse_other_setting(a: str, first: RunConfig, b: str, other: RunConfig) -> 
     NotComparable: when two runs, called ``a`` and ``b``, differ in backbone, size, steps, guidance or anything else of it.
     """
     one, two = first.setting, other.setting
-    differing = [name for name in Setting.model_fields if getattr(one, name) != getattr(two, name)]
+    mine, theirs = one.identity(), two.identity()  # the same weights in another folder are no other setting
+    differing = [name for name in Setting.model_fields if mine.get(name) != theirs.get(name)]
     if differing:
         said = "; ".join(f"{n}: {shown(getattr(one, n))} and {shown(getattr(two, n))}" for n in differing if n != "sigmas")
         raise NotComparable(

@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -99,6 +100,7 @@ class Setting(Frozen):
     """What all jobs of a run share and what determines the video."""
 
     backbone: str
+    """Name, hub id, or the absolute path of a folder."""
     weights_digest: str
     width: int
     height: int
@@ -116,9 +118,12 @@ class Setting(Frozen):
     """Forward-equivalents of one video under ``matched-budget``."""
 
     def identity(self) -> dict[str, Any]:
-        """What goes into every key: all of it, less what a run of the default protocol need not say."""
+        """What goes into every key: all of it, less where a folder lies and what a run of the default protocol need not say."""
         silent = {"protocol": "matched-start", "budget": None}
-        return {k: v for k, v in self.model_dump(mode="json").items() if k not in silent or v != silent[k]}
+        said = self.model_dump(mode="json")
+        if Path(self.backbone).is_absolute():  # its weights are in weights_digest
+            said["backbone"] = ""
+        return {k: v for k, v in said.items() if k not in silent or v != silent[k]}
 
     @property
     def fairness(self) -> str:

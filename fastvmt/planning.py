@@ -19,6 +19,7 @@ from fastvmt.method import Shape
 from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store, slug
+from fastvmt.suite_format import is_suite, read_header
 from fastvmt.suites import Habits, habits, list_suite, open_suite
 from fastvmt.video import Fit, Frames
 
@@ -118,7 +119,9 @@ class Plan:
             c.threads,
             *([c.repeats] if c.repeats else []),
         ]
-        return Path("runs") / f"{slug(c.suite.name)}-{slug(c.setting.backbone)}-{digest(identity)[:8]}"
+        backbone = c.setting.backbone
+        named = Path(backbone).name if Path(backbone).is_absolute() else backbone
+        return Path("runs") / f"{slug(c.suite.name)}-{slug(named)}-{digest(identity)[:8]}"
 
     def open_store(self, out: Path | None, hold: bool = False) -> Store:
         """Create or reopen the run folder and store the references; ``hold`` locks it first and leaves it locked."""
@@ -185,7 +188,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     found = _suite(request, _wanted(request, width, height, frames), decode)
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
     setting = Setting(
-        backbone=request.backbone,
+        backbone=card.id,
         weights_digest=cards.weights_digest(card),
         width=width,
         height=height,
@@ -301,6 +304,8 @@ def _methods(request: Request, card: cards.Card, shape: Shape) -> tuple[tuple[Me
 
 
 def _wanted(request: Request, width: int, height: int, frames: int) -> Wanted:
+    if request.stride < 1:
+        raise SpecError(f"--stride {request.stride}: at least 1 is needed, which takes every frame.")
     short = _or(request.short_clips, _or(_habits(request).short, "error"))
     for option, value, known in (
         ("--short-clips", short, ("error", "skip", "trim")), ("--fit", request.fit, ("crop", "stretch", "pad")),
@@ -312,6 +317,18 @@ def _wanted(request: Request, width: int, height: int, frames: int) -> Wanted:
         prompts=Path(request.prompts) if request.prompts else None, short=cast(Short, short),
         fit=cast(Fit, request.fit), truncated=request.allow_truncated, upscale=request.allow_upscale,
     )  # fmt: skip
+
+
+def _suite_name(request: Request) -> str:
+    """What a suite is called, however its folder is named on the command line; the id where its header has one."""
+    own = request.root if request.root and hasattr(_registered(request.suite), "path") else request.suite
+    if own in registry.suites.names():
+        return own
+    path = Path(own).resolve()
+    if is_suite(path):
+        return read_header(path)[0].id
+    inside = path.is_file() and path.name in ("suite.toml", "manifest.json")
+    return slug((path.parent if inside else path).name) or "suite"
 
 
 @dataclass
@@ -345,7 +362,5 @@ def _suite(request: Request, wanted: Wanted, decode: bool) -> _Found:
             room -= frames.nbytes
     if not cases:
         raise SpecError(f"{request.suite}: no clip is left ({'; '.join(skipped) or 'it names none'}).")
-    own = request.root if request.root and hasattr(_registered(request.suite), "path") else request.suite
-    name = own if own in registry.suites.names() else slug(Path(own).resolve().name)
     notes = tuple(f"left out: {s.split('. Use')[0]}" for s in skipped)
-    return _Found(Suite(name=name, cases=tuple(cases)), again, kept, decoded, notes)
+    return _Found(Suite(name=_suite_name(request), cases=tuple(cases)), again, kept, decoded, notes)

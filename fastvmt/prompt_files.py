@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import json
 import tomllib
+import unicodedata
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fastvmt.clips import Problems
 from fastvmt.errors import SuiteError
@@ -50,9 +52,9 @@ class Row(BaseModel):
     caption: str = ""
     category: str = "uncategorised"
     negative: str | None = None
-    start: int = 0
+    start: int = Field(default=0, ge=0)
     sha256: str | None = None
-    frames: int | None = None
+    frames: int | None = Field(default=None, ge=1)
     """As a manifest recorded them; checked when they are there."""
 
 
@@ -61,7 +63,12 @@ def read_rows(path: Path, prompt: str | None, problems: Problems, plain: bool = 
 
     Args:
         plain: pass over what ``bench suite make`` writes, suite.toml and prompts.jsonl.
+
+    Raises:
+        SuiteError: when a file cannot be read at all, or the folder has no clips.
     """
+    if path.is_file() and path.suffix == ".json":
+        return _validated(path, _manifest(path, problems), problems)
     if path.is_file():
         return _validated(path, [(f"case {n}", c) for n, c in _toml_cases(path)], problems)
     for name, reader in (
@@ -73,7 +80,8 @@ def read_rows(path: Path, prompt: str | None, problems: Problems, plain: bool = 
         if prompt is None and (path / name).is_file() and not (plain and name not in PLAIN):
             if reader is None:
                 return read_rows(path / name, None, problems)
-            return _validated(path / name, reader(path / name, problems), problems)
+            found = reader(path / name, problems)
+            return _validated(path / name, found if reader is _manifest else _of_clips(path / name, found, problems), problems)
     clips = list_clips(path)
     if not clips:
         raise SuiteError(
@@ -82,7 +90,8 @@ def read_rows(path: Path, prompt: str | None, problems: Problems, plain: bool = 
     if prompt is not None:
         return [Row(clip=c, prompt=prompt) for c in clips]
     if (path / "prompts.txt").is_file():
-        return _validated(path / "prompts.txt", _plain(path / "prompts.txt", clips), problems)
+        file = path / "prompts.txt"
+        return _validated(file, _of_clips(file, _plain(file, clips, problems), problems), problems)
     problems.found.append(
         f"Suite '{path}' has clips but no prompts: add prompts.txt (lines 'clip: prompt'), prompts.csv, prompts.jsonl "
         "or suite.toml, or give --prompt TEXT for all clips."
@@ -153,6 +162,8 @@ def read_jsonl(path: Path, problems: Problems) -> list[tuple[str, dict[str, Any]
             problems.found.append(f"{path.name} {place}, column {error.colno}: {error.msg}. One JSON object a line is read.")
         except RecursionError:
             problems.found.append(f"{path.name} {place}: nested too deeply. One JSON object a line is read.")
+        except ValueError:  # Python reads no integer of more than some thousand digits
+            problems.found.append(f"{path.name} {place}: it holds a number with too many digits. Correct the number.")
         else:
             if isinstance(row, dict):
                 rows.append((place, row))
@@ -213,31 +224,84 @@ def _manifest(path: Path, problems: Problems) -> list[tuple[str, Any]]:
         clips = json.loads(read_text(path))["clips"]
         if not isinstance(clips, list) or not all(isinstance(c, dict) and "file" in c for c in clips):
             raise TypeError("'clips' must be a list of objects with 'file'")
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise SuiteError(f"{path.name}: not a clip manifest ({type(error).__name__}: {error}).") from None
     same, rows = ("caption", "category", "sha256", "frames"), []
     for clip in clips:
         place = f"clip '{clip.get('name', clip['file'])}'"
-        if not clip.get("prompts"):
-            problems.found.append(f"{path.name} {place}: it has no prompts.")
-        shared = {"clip": clip["file"]} | {k: clip[k] for k in same if k in clip}
-        rows += [(place, {**shared, "prompt": prompt}) for prompt in clip.get("prompts") or []]
-    return rows
-
-
-def _plain(path: Path, clips: list[str]) -> list[tuple[str, Any]]:
-    """Lines ``clip: prompt``; lines without a clip's name apply to every clip."""
-    stems = {Path(c).stem: c for c in clips} | {c: c for c in clips}
-    rows: list[tuple[str, Any]] = []
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
-        if not line.strip() or line.startswith("#"):
+        prompts = clip.get("prompts")
+        if not isinstance(prompts, list) or not prompts:
+            what = f"'prompts' must be a list of texts, found {type(prompts).__name__}" if prompts else "it has no prompts"
+            problems.found.append(f"{path.name} {place}: {what}.")
             continue
-        name, colon, rest = line.partition(":")
-        if colon and name.strip() in stems:
-            rows.append((f"line {number}", {"clip": stems[name.strip()], "prompt": rest.strip()}))
-        else:
-            rows += [(f"line {number}", {"clip": c, "prompt": line.strip()}) for c in clips]
+        shared = {"clip": clip["file"]} | {k: clip[k] for k in same if k in clip}
+        rows += [(place, {**shared, "prompt": prompt}) for prompt in prompts]
     return rows
+
+
+def _nfc(name: str) -> str:
+    """A name as systems that spell accents otherwise would compare it."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _of_clips(path: Path, rows: list[tuple[str, Any]], problems: Problems) -> list[tuple[str, Any]]:
+    """Rows with their clips' names as the folder spells them; a clip that no row names would vanish without a word."""
+    clips = list_clips(path.parent)
+    spelt = {_nfc(c): c for c in clips}
+    found = []
+    for place, row in rows:
+        name = row.get("clip")
+        known = name if name in clips or not isinstance(name, str) else spelt.get(_nfc(name), name)
+        found.append((place, row | {"clip": known} if known != name else row))
+    if not problems.found:  # a line that could not be read may name it
+        named = {PurePosixPath(r["clip"]).as_posix() for _, r in found if isinstance(r.get("clip"), str)}
+        for clip in clips:
+            if clip not in named:
+                problems.found.append(f"{clip}: no prompt names it in {path.name}. Give it one, or take it out of the folder.")
+    return found
+
+
+def _plain(path: Path, clips: list[str], problems: Problems) -> list[tuple[str, Any]]:
+    """Lines ``clip: prompt``, by whole name or stem; lines without a clip's name apply to every clip."""
+    lines = [(n, text) for n, text in enumerate(read_text(path).splitlines(), start=1) if text.strip() and text[0] != "#"]
+    split = [(f"line {number}", text, *_addressed(text, clips)) for number, text in lines]
+    some_named = any(found for _, _, found, _, _ in split)
+    rows: list[tuple[str, Any]] = []
+    for place, text, found, name, rest in split:
+        if len(found) > 1:
+            problems.found.append(f"{path.name} {place}: '{name}' is {' and '.join(found)}. Write the whole name.")
+        elif found:
+            rows.append((place, {"clip": found[0], "prompt": rest}))
+        elif _like_a_name(name, some_named):
+            known = [*dict.fromkeys(_nfc(n) for c in clips for n in (Path(c).stem, c))]
+            near = difflib.get_close_matches(_nfc(name), known, 3) or known[:3]
+            problems.found.append(
+                f"{path.name} {place}: no clip is called '{shortened(name)}' (there is {', '.join(near)}). Correct the name, "
+                "or word a prompt for all clips without a colon behind its first word."
+            )
+        else:
+            rows += [(place, {"clip": c, "prompt": text.strip()}) for c in clips]
+    return rows
+
+
+def _addressed(line: str, clips: list[str]) -> tuple[list[str], str, str]:
+    """Clips that a line names before a colon, the name, and the rest; a name may hold colons itself, so the longest counts.
+
+    >>> _addressed("bus: a tram", ["bus.mp4", "car.mp4"]), _addressed("a bus", ["bus.mp4"])
+    ((['bus.mp4'], 'bus', 'a tram'), ([], '', ''))
+    """
+    parts = line.split(":")
+    for n in range(len(parts) - 1, 0, -1):
+        name = ":".join(parts[:n]).strip()
+        same = [name] if name in clips else [c for c in clips if _nfc(c) == _nfc(name)]
+        if found := same or [c for c in clips if _nfc(Path(c).stem) == _nfc(name)]:
+            return found, name, ":".join(parts[n:]).strip()
+    return [], parts[0].strip() if len(parts) > 1 else "", ""
+
+
+def _like_a_name(name: str, some_named: bool) -> bool:
+    """One word before a colon: a clip's name where other lines name clips or it ends as videos do, else part of a prompt."""
+    return bool(name) and not any(c.isspace() for c in name) and (some_named or name.lower().endswith(VIDEO_SUFFIXES))
 
 
 def _validated(path: Path, rows: list[tuple[str, Any]], problems: Problems) -> list[Row]:
@@ -251,7 +315,7 @@ def _validated(path: Path, rows: list[tuple[str, Any]], problems: Problems) -> l
             what = "unknown key" if first["type"] == "extra_forbidden" else first["msg"]
             problems.found.append(f"{path.name} {place}: {key}: {what} (known: {', '.join(Row.model_fields)}).")
             continue
-        for name, text in (("prompt", row.prompt), ("caption", row.caption)):
+        for name, text in (("prompt", row.prompt), ("caption", row.caption), ("negative", row.negative or "")):
             if why := unusable(text):
                 problems.found.append(f"{path.name} {place}: {name} {why}.")
         if not row.prompt.strip():

@@ -127,7 +127,9 @@ class Store:
             before = store.config()
             config = _with_imported(config, before)
             differing = [k for k in RunConfig.model_fields if getattr(before, k) != getattr(config, k)]
-            decisive = [k for k in differing if k not in ("device", "threads", "offload", "plugins", "metrics", "notes")]
+            free = ("device", "threads", "offload", "plugins", "metrics", "notes")
+            moved = before.setting.identity() == config.setting.identity()  # the backbone's folder may lie elsewhere now
+            decisive = [k for k in differing if k not in free and not (k == "setting" and moved)]
             if decisive:
                 raise StoreError(
                     f"{root} holds another run (different: {', '.join(decisive)}). Give another --out, or leave it out."

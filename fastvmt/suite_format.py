@@ -78,6 +78,13 @@ class ClipRow(_Open):
             raise ValueError(f"category '{value}' unknown: {', '.join(CATEGORIES)}")
         return value
 
+    @field_validator("caption")
+    @classmethod
+    def _readable(cls, value: str) -> str:
+        if why := unusable(value):
+            raise ValueError(f"caption {why}")
+        return value
+
     @field_validator("fps")
     @classmethod
     def _possible(cls, value: Rate | None) -> Rate | None:
@@ -102,6 +109,13 @@ class PromptRow(_Open):
             raise ValueError("text must be a non-empty string")
         if why := unusable(value):
             raise ValueError(f"text {why}")
+        return value
+
+    @field_validator("negative")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        if why := unusable(value or ""):
+            raise ValueError(f"negative {why}")
         return value
 
 
@@ -131,7 +145,7 @@ def read_header(path: Path) -> tuple[Header, Path]:
         )
     try:
         raw: Any = tomllib.loads(read_text(file)) if file.suffix == ".toml" else json.loads(read_text(file))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SuiteError(f"{file.name}: {error}.") from None
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if schema != SCHEMA:

@@ -44,7 +44,8 @@ class Checked:
     """What ``check`` found.
 
     Attributes:
-        lines: one a clip, in order; warnings: nothing that stops a run; digest: of the suite's clips and prompts.
+        lines: one a clip, in order; warnings: nothing that stops a run.
+        digest: of the suite's lists and of what the clips hold, whether the suite recorded it or not.
     """
 
     clips: int
@@ -70,23 +71,27 @@ def check(name: str, wanted: Wanted = ANY_SIZE, fast: bool = False, tell: Callab
         cases = [case for case, _ in open_suite(name, Wanted(64, 64, 33))]
         return Checked(len(cases), len(cases), "", [f"{c.id}: {c.reference.frames} frames" for c in cases])
     entries, problems = found
-    checked = Checked(len(entries), sum(len(e.targets) for e in entries), entries_digest(entries))
+    contents: list[ClipEntry] = []
+    checked = Checked(len(entries), sum(len(e.targets) for e in entries), "")
     by_content: dict[str, str] = {}
     for entry in entries:
         try:
             line = _check_clip(entry, wanted, fast, checked.warnings)
-            same = by_content.setdefault(content_sha256(entry.path), entry.name)
+            content = content_sha256(entry.path)
         except (SuiteError, OSError) as error:
             why = f"{entry.name}: cannot be read ({(getattr(error, 'strerror', None) or 'unknown reason').lower()})."
             problems.found.append(str(error) if isinstance(error, SuiteError) else why)
             continue
+        contents.append(replace(entry, sha256=content))
+        same = by_content.setdefault(content, entry.name)
         if same != entry.name:
-            checked.warnings.append(f"{same} and {entry.name} are the same clip (sha256 {content_sha256(entry.path)[:8]}...).")
+            checked.warnings.append(f"{same} and {entry.name} are the same clip (sha256 {content[:8]}...).")
         checked.lines.append(line)
         tell(line)
     if not entries:
         problems.found.append(f"Suite '{name}' has no clips.")
     problems.raise_if_any()
+    checked.digest = entries_digest(contents)
     return checked
 
 
@@ -181,6 +186,8 @@ def make(
             clip = read_clip(entry.path, entry.name)
         except SuiteError as error:
             problems.found.append(str(error))
+            continue
+        if problems.found:  # told below; what is wrong makes no row
             continue
         name = _free(entry.id, used)
         clips.append(_clip_row(folder, entry, name, clip, of_clips))

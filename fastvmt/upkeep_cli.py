@@ -107,7 +107,7 @@ def _probe(
     from fastvmt import registry
 
     card = cards.load(backbone)
-    size = [v or card.defaults[k] for k, v in zip(("width", "height", "frames"), wanted, strict=True)]
+    size = [card.defaults[k] if v is None else v for k, v in zip(("width", "height", "frames"), wanted, strict=True)]
     if tracker:
         checked = registry.probes.get("tracker")(tracker, *size, clips=clips or 2, tapvid_file=tapvid)
         print(json.dumps(checked.data()) if as_json else registry.probes.get("tracker-lines")(checked))

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import os
 import zipfile
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import fastvmt
+from fastvmt.caches import hub_snapshots
 from fastvmt.digests import sha256_of
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.keys import digest
@@ -176,8 +176,7 @@ def _metadata(path: Path) -> str:
 
 def _hub_file(repo: str) -> Path | None:
     """The newest weights of a repository in the local cache; no network is used."""
-    home = Path(os.environ.get("HF_HUB_CACHE") or Path(os.environ.get("HF_HOME", "~/.cache/huggingface")) / "hub")
-    snapshots = home.expanduser() / f"models--{repo.replace('/', '--')}" / "snapshots"
+    snapshots = hub_snapshots(repo)
     for name in WEIGHTS:
         found = [p for p in snapshots.glob(f"*/{name}") if p.is_file()]
         if found:

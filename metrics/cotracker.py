@@ -24,6 +24,7 @@ from typing import Any, ClassVar
 import numpy as np
 from fastvmt.metrics.tracker import F64, Tracker, Tracks
 
+from fastvmt.caches import torch_home
 from fastvmt.digests import sha256_of
 from fastvmt.errors import MissingWeights, UserError
 from fastvmt.video import Frames
@@ -185,8 +186,7 @@ def code_digest(folder: Path) -> str:
 
 def _hub() -> Path:
     """Where ``torch.hub`` keeps things, without importing torch."""
-    home = os.environ.get("TORCH_HOME") or Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")) / "torch"
-    return Path(home).expanduser() / "hub"
+    return torch_home() / "hub"
 
 
 def _checkout() -> Path:

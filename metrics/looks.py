@@ -14,12 +14,13 @@ from functools import cache
 from typing import ClassVar
 
 import numpy as np
+from fastvmt.datasets.drawn import SIDE
 from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, pattern_weight, signed_distance
 from numpy.typing import NDArray
 
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Case
-from fastvmt.video import Frames
+from fastvmt.video import Frames, fit_frames
 
 F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]
@@ -65,7 +66,15 @@ def nearest_colours(frames: Frames) -> NDArray[np.int64]:
 
 
 def judge(frames: Frames) -> Seen:
-    """What a clip (T, H, W, 3) shows. Colours are those of most pixels; a clip without a subject has colour and shape ""."""
+    """What a clip (T, H, W, 3) shows. Colours are those of most pixels; a clip without a subject has colour and shape "".
+
+    A clip of another size is judged at the scale at which the suites are drawn, for which the templates are made: drawn
+    clips are squares that a crop fits to a run's size, so that scale is the one at which the longer side is ``SIDE`` px.
+    """
+    height, width = frames.shape[1:3]
+    if (longer := max(height, width)) != SIDE:
+        across, down = (max(1, round(side * SIDE / longer)) for side in (width, height))
+        frames = fit_frames(frames, across, down, "stretch")
     index = nearest_colours(frames)
     votes = np.bincount(index.ravel(), minlength=14)
     ground = int(votes[8:].argmax())

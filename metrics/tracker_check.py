@@ -28,7 +28,7 @@ from fastvmt.metrics.motion_fidelity import MotionFidelity, MotionFidelityBoth, 
 from fastvmt.metrics.tracker import F64, Tracker, Tracks
 from numpy.typing import NDArray
 
-from fastvmt.errors import MissingWeights
+from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.video import Frames, fit_frames
 
 THRESHOLDS = (1, 2, 4, 8, 16)
@@ -43,6 +43,8 @@ KINDS: dict[str, tuple[tuple[str, ...], str]] = {
 FORMS = (MotionFidelity, MotionFidelityBoth, MotionFidelityLocal, MotionFidelityMoving)
 PAIRED = ("linear", "circle", "pan", "zoom in")
 FIRST_CLIP = 20_000
+LEAST_SIDE = 8
+"""Px; smaller drawn clips lose their subjects."""
 
 
 @dataclass
@@ -100,7 +102,7 @@ def check(
         tapvid_file: judge on this TAP-Vid pickle instead; see ``tapvid.read``.
 
     Raises:
-        SpecError: for an unknown tracker.
+        SpecError: for an unknown tracker, a single frame, a side below ``LEAST_SIDE`` px, or sides beyond 2 to 1.
         MissingWeights: when its weights are not here.
         UserError: for a TAP-Vid file that cannot be used.
     """
@@ -110,6 +112,13 @@ def check(
         raise MissingWeights(sentence)
     if tapvid_file is not None:
         return _on_tapvid(tracker, tapvid_file)
+    for option, value, least in (("width", width, LEAST_SIDE), ("height", height, LEAST_SIDE), ("frames", frames, 2)):
+        if value < least:
+            raise SpecError(f"--{option} {value}: at least {least} is needed to judge a tracker by.")
+    if max(width, height) > 2 * min(width, height):
+        raise SpecError(
+            f"--width {width} --height {height}: less than half of the square clips would be kept; use sides of at most 2 to 1."
+        )
     rows: dict[str, Judged] = {}
     for kind, number in ((k, n) for k in KINDS for n in range(clips)):
         scene = _scene(kind, FIRST_CLIP + number, frames)

@@ -30,8 +30,9 @@ def subject_mask(frames: Frames, caption: str) -> NDArray[np.bool_]:
     subject = np.array(SUBJECT_COLOURS[words[1]], float)
     ground = np.array(GROUND_COLOURS[words[words.index("on") + 2]], float)
     tones = np.stack([subject, subject * 0.62, subject * 0.8, ground, ground * 0.6, ground * 0.8])
-    distance = np.linalg.norm(frames[..., None, :].astype(float) - tones, axis=-1)
-    out: NDArray[np.bool_] = distance.argmin(-1) < 3
+    out = np.empty(frames.shape[:3], bool)
+    for frame, seen in zip(frames, out, strict=True):  # one at a time: all distances of a large clip take gigabytes
+        seen[:] = np.linalg.norm(frame[..., None, :].astype(float) - tones, axis=-1).argmin(-1) < 3
     return out
 
 

@@ -12,6 +12,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from fastvmt.caches import torch_home
 from fastvmt.digests import sha256_of
 from fastvmt.environments import Recipe, find
 
@@ -93,10 +94,6 @@ NEEDED = {
 def root() -> Path:
     """VBench's cache: ``$VBENCH_CACHE_DIR``, or ``~/.cache/vbench``."""
     return Path(os.environ.get("VBENCH_CACHE_DIR") or "~/.cache/vbench").expanduser().absolute()
-
-
-def torch_home() -> Path:
-    return Path(os.environ.get("TORCH_HOME") or "~/.cache/torch").expanduser()
 
 
 def located(name: str) -> Path:

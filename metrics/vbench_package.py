@@ -22,6 +22,7 @@ from typing import Any
 
 from fastvmt.metrics import vbench_files as files
 
+from fastvmt.caches import torch_home
 from fastvmt.environments import find, require
 from fastvmt.errors import JobError, MissingWeights
 from fastvmt.keys import frames_digest
@@ -188,7 +189,7 @@ def worker_environment() -> dict[str, str]:
     passed = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV")}
     return passed | {
         "VBENCH_CACHE_DIR": str(files.root()),
-        "TORCH_HOME": str(files.torch_home()),
+        "TORCH_HOME": str(torch_home()),
         "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
         "HF_HUB_OFFLINE": "1",
         "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS", "1"),

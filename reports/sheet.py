@@ -44,7 +44,7 @@ def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
 
 def _title(text: str, width: int) -> Image.Image:
     band = Image.new("RGB", (width, 24), "#e8e8e8")
-    ImageDraw.Draw(band).text((6, 5), text[:160], fill="black", font=_font())
+    ImageDraw.Draw(band).text((6, 5), " ".join(text.split())[:160], fill="black", font=_font())
     return band
 
 
@@ -57,7 +57,7 @@ def _row(label: str, clip: Path) -> Image.Image:
     height = round(TILE * frames.shape[1] / frames.shape[2])
     band = Image.new("RGB", (LABEL + COLUMNS * (TILE + GAP), height + GAP), "white")
     draw = ImageDraw.Draw(band)
-    words, line, lines = label.split(" "), "", []
+    words, line, lines = label.split(), "", []  # a line break inside a word cannot be measured
     for word in words:
         if draw.textlength(f"{line} {word}", font=_font()) > LABEL - 12:
             lines.append(line)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +132,6 @@ def test_a_hub_snapshot_on_disk_is_found(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_weights_digest_follows_content_not_place(xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import shutil
-
     monkeypatch.setenv("FASTVMT_CACHE", str(tmp_path / "cache"))
     copy = shutil.copytree(xs, tmp_path / "copy")
     before = card.weights_digest(card.load(str(xs)))
@@ -139,6 +139,70 @@ def test_weights_digest_follows_content_not_place(xs: Path, tmp_path: Path, monk
     target = copy / "transformer" / "config.json"
     target.write_text(target.read_text().replace('"freq_dim": 16', '"freq_dim": 32'))
     assert card.weights_digest(card.load(str(copy))) != before
+
+
+def test_a_relative_folder_is_kept_as_its_whole_path(xs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers start in the run folder, where ``./name`` is nothing."""
+    from fastvmt.planning import Request, resolve
+
+    monkeypatch.chdir(xs.parent)
+    plan = resolve(Request(backbone=f"./{xs.name}", limit=1, metrics=("time",)))
+    assert plan.config.setting.backbone == str(xs.resolve())
+    assert plan.default_folder().name.startswith(f"shapes-{xs.name}-")
+
+
+def test_keys_do_not_depend_on_where_a_folder_lies() -> None:
+    from fake_runs import make_setting
+
+    keys = [make_setting(backbone=b).identity()["backbone"] for b in ("/a/wan", "/b/c", "tiny", "owner/name")]
+    assert keys == ["", "", "tiny", "owner/name"]
+
+
+@pytest.mark.parametrize("second", [{"boundary_ratio": 0.875}, {"transformer_2": ["diffusers", "WanTransformer3DModel"]}])
+def test_a_folder_of_two_experts_is_refused(xs: Path, tmp_path: Path, second: dict[str, Any]) -> None:
+    folder = shutil.copytree(xs, tmp_path / "two")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | second))
+    with pytest.raises(UserError, match="two experts"):
+        card.load(str(folder))
+
+
+@pytest.mark.parametrize("lost", ["shard", "weights", "index", "tokenizer"])
+def test_a_torn_download_is_not_taken_for_whole(xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    folder = tmp_path / "models--o--n" / "snapshots" / "a"
+    shutil.copytree(xs, folder)
+    transformer = folder / "transformer"
+    names = [f"diffusion_pytorch_model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    (transformer / "diffusion_pytorch_model.safetensors").rename(transformer / names[0])
+    shutil.copyfile(transformer / names[0], transformer / names[1])
+    index = transformer / "diffusion_pytorch_model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": names[0], "b": names[1]}}))
+    assert card.load("o/n").folder == folder
+    gone, words = {
+        "shard": (transformer / names[1], names[1]), "weights": (folder / "vae" / "diffusion_pytorch_model.safetensors", "vae/"),
+        "index": (index, "index"), "tokenizer": (folder / "tokenizer", "tokenizer/ is missing"),
+    }[lost]  # fmt: skip
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    with pytest.raises(MissingWeights):
+        card.load("o/n")
+    with pytest.raises(UserError, match=words):
+        card.load(str(folder))
+
+
+def test_caches_are_where_their_owners_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastvmt.caches import hub_cache, torch_home
+
+    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    assert (hub_cache(), torch_home()) == (Path.home() / ".cache/huggingface/hub", Path.home() / ".cache/torch")
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert (hub_cache(), torch_home()) == (Path("/x/huggingface/hub"), Path("/x/torch"))
+    for name, value, hub in (
+        ("HF_HOME", "~/h", Path.home() / "h/hub"), ("HUGGINGFACE_HUB_CACHE", "/old", Path("/old")), ("HF_HUB_CACHE", "/new", Path("/new")),
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+        assert hub_cache() == hub
 
 
 class Breaks(Method):

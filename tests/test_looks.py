@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -12,10 +13,11 @@ from fastvmt.datasets.drawn import Shapes64
 from fastvmt.datasets.scene import SHAPES, draw
 from fastvmt.datasets.shapes import make_scene, random_scene, stream, suite_pairs
 from fastvmt.metrics.looks import Outline, SubjectShape, judge, read_caption
-from fastvmt.metrics.trajectory import Trajectory, TrajectoryWrong
+from fastvmt.metrics.trajectory import Trajectory, TrajectoryWrong, subject_mask
 
 from fastvmt.metric import Scored
 from fastvmt.suites import Wanted
+from fastvmt.video import fit_frames
 
 
 def single(count: int) -> list[Any]:
@@ -56,6 +58,24 @@ def test_a_wobbling_outline_scores_lower_than_a_still_one() -> None:
     mover = scene.movers[0]
     wobble = replace(scene, movers=(replace(mover, radius=mover.radius * (1 + 0.25 * (np.arange(9) % 2))),))
     assert judge(draw(scene)).outline > judge(draw(wobble)).outline + 0.15
+
+
+@pytest.mark.parametrize(("width", "height"), [(128, 128), (192, 192), (416, 240)])
+def test_a_clip_of_another_size_is_judged_alike(width: int, height: int) -> None:
+    for scene in single(8):
+        named, seen = read_caption(scene.caption()), judge(fit_frames(draw(scene), width, height))
+        assert named is not None
+        assert (seen.colour, seen.shape, seen.ground, seen.pattern) == (named.colour, named.shape, named.ground, named.pattern)
+
+
+def test_a_large_clip_is_searched_for_its_subject_frame_by_frame() -> None:
+    scene = single(1)[0]
+    frames = np.tile(draw(scene), (4, 4, 4, 1))
+    tracemalloc.start()
+    mask = subject_mask(frames, scene.caption())
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert most < 10 * frames.nbytes and np.array_equal(mask, np.tile(subject_mask(draw(scene), scene.caption()), (4, 4, 4)))
 
 
 @pytest.mark.parametrize("caption", ["a red circle and a blue star on a navy plain background", "a dog", ""])

@@ -106,3 +106,14 @@ def test_numbers_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     twice = bench("plan", "--methods", "none", "--seeds", "0,1,0", "--out", tmp_path / "x", "--json")
     once = bench("plan", "--methods", "none", "--seeds", "0,1", "--out", tmp_path / "x", "--json")
     assert twice.data["jobs"] == once.data["jobs"]
+
+
+def test_a_line_break_in_a_prompt_or_caption_is_drawn_as_a_space(tmp_path: Path) -> None:
+    from fastvmt.reports.sheet import write_sheet
+
+    store = Store.open(make_run(tmp_path / "r", 1, ("none",)))
+    config = store.config()
+    (case,) = config.suite.cases
+    broken = case.model_copy(update={"prompt": "a tram\nat night", "caption": "a\r\nbus"})
+    suite = config.suite.model_copy(update={"cases": (broken,)})
+    assert write_sheet(store, config.model_copy(update={"suite": suite}), tmp_path / "sheet.png").is_file()

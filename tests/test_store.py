@@ -17,7 +17,7 @@ from helpers import bench
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fastvmt.atomic import append_line, write_atomic
+from fastvmt.atomic import append_line, publish_folder, write_atomic
 from fastvmt.errors import StoreError
 from fastvmt.keys import canonical_json, digest
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, Reference, Setting, Suite
@@ -253,3 +253,13 @@ def test_code_that_comes_with_a_run_is_not_run(tmp_path: Path) -> None:
             said = bench(*words, cwd=tmp_path)
             assert said.code == 2 and "lies in the run folder" in said.err
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_folders_nested_files_are_on_the_disk_before_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = tmp_path / "made"
+    (made / "in").mkdir(parents=True)
+    (made / "in" / "file").write_text("x")
+    synced = []
+    monkeypatch.setattr("fastvmt.atomic._sync", lambda path: synced.append(path.name))
+    assert publish_folder(made, tmp_path / "final")
+    assert set(synced[:-1]) == {"made", "in", "file"} and synced[-1] == tmp_path.name

@@ -115,6 +115,7 @@ def test_files_of_operating_systems_pipes_and_other_kinds_are_passed_over(folder
 
 
 def test_a_pipe_that_is_named_as_a_clip_is_refused_and_not_waited_for(folder: Path) -> None:
+    (folder / "bus.mp4").unlink()
     os.mkfifo(folder / "pipe.mp4")
     said = "pipe.mp4: neither a regular file nor a folder. Take it out of the suite."
     for extra in ({}, {"sha256": "0" * 64}):
@@ -196,6 +197,92 @@ def test_the_longest_prompt_is_accepted(folder: Path) -> None:
     assert len(list(open_suite(str(prompted(folder, "x" * 10_000)), WANTED))) == 1
 
 
+# Names of clips ------------------------------------------------------------------------------------------------------
+
+
+def named(folder: Path, *clips: str, text: str = "") -> Path:
+    """A folder of copies of one clip under these names, with a prompts.txt."""
+    for name in clips:
+        (folder / name).write_bytes((folder / "bus.mp4").read_bytes())
+    (folder / "prompts.txt").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_a_name_is_found_however_its_accents_are_spelt(folder: Path, form: Literal["NFC", "NFD"]) -> None:
+    other = unicodedata.normalize({"NFC": "NFD", "NFD": "NFC"}[form], "café")
+    named(folder, unicodedata.normalize(form, "café.mp4"), text=f"bus: a tram\n{other}: a boat\n")
+    assert [c.prompt for c, _ in open_suite(str(folder), WANTED)] == ["a tram", "a boat"]
+    (folder / "prompts.csv").write_text(f"clip,prompt\nbus.mp4,a tram\n{other}.mp4,a boat\n")
+    assert [c.prompt for c, _ in open_suite(str(folder), WANTED)] == ["a tram", "a boat"]
+
+
+def test_a_misspelt_name_is_no_prompt_for_all_clips(folder: Path) -> None:
+    named(folder, "car.mp4", text="bus: a tram\ncat: a cart\n")
+    said = complaint(folder, prompt=None)
+    assert said.startswith("prompts.txt line 2: no clip is called 'cat' (there is car")
+    (folder / "prompts.txt").write_text("cab.mp4: a cart\n")  # where no other line names a clip, its ending tells
+    assert "no clip is called 'cab.mp4'" in complaint(folder, prompt=None)
+
+
+@pytest.mark.parametrize("text", ["a tram at night: grainy film", "cinematic: a tram"])
+def test_a_prompt_for_all_clips_may_hold_a_colon(folder: Path, text: str) -> None:
+    assert [c.prompt for c, _ in open_suite(str(named(folder, "car.mp4", text=text)), WANTED)] == [text] * 2
+
+
+def test_a_clip_that_no_prompt_names_does_not_vanish(folder: Path) -> None:
+    named(folder, "car.mp4", text="bus: a tram\n")
+    for name, text in (
+        ("prompts.txt", None), ("prompts.csv", "clip,prompt\nbus.mp4,a tram\n"), ("prompts.jsonl", '{"clip": "bus.mp4", "prompt": "x"}'),
+    ):  # fmt: skip
+        if text:
+            (folder / name).write_text(text)
+        assert (
+            complaint(folder, prompt=None)
+            == f"car.mp4: no prompt names it in {name}. Give it one, or take it out of the folder."
+        )
+
+
+def test_a_stem_of_two_clips_names_neither(folder: Path) -> None:
+    named(folder, "bus.mov", text="bus: a tram\n")
+    assert complaint(folder, prompt=None) == "prompts.txt line 1: 'bus' is bus.mov and bus.mp4. Write the whole name."
+    (folder / "prompts.txt").write_text("bus.mov: a tram\nbus.mp4: a boat\n")
+    assert len(list(open_suite(str(folder), WANTED))) == 2
+
+
+def test_a_number_that_python_will_not_read(folder: Path) -> None:
+    (folder / "prompts.jsonl").write_text(f'{{"clip": "bus.mp4", "prompt": "x", "start": {"9" * 5000}}}\n')
+    assert complaint(folder, prompt=None).startswith("prompts.jsonl line 1: it holds a number with too many digits.")
+
+
+def test_half_a_surrogate_pair_in_a_negative_prompt(folder: Path) -> None:
+    (folder / "prompts.jsonl").write_text('{"clip": "bus.mp4", "prompt": "x", "negative": "\\ud800"}\n')
+    assert complaint(folder, prompt=None).startswith("prompts.jsonl line 1: negative holds half of a surrogate pair")
+
+
+def test_a_manifest_is_read_where_it_is_named_itself(folder: Path) -> None:
+    manifest = folder / "manifest.json"
+    manifest.write_text('{"clips": [{"file": "bus.mp4", "prompts": ["a tram"]}]}')
+    assert check(str(manifest)).clips == 1
+    manifest.write_text('{"clips": [{"file": "bus.mp4", "prompts": 5}]}')
+    assert "manifest.json clip 'bus.mp4': 'prompts' must be a list of texts, found int." in complaint(manifest, prompt=None)
+
+
+def test_black_bars_need_no_more_pixels_than_the_clip_has(folder: Path) -> None:
+    """Width 64, height 48 padded into a square of 64 is not enlarged."""
+    assert len(list(open_suite(str(folder), Wanted(64, 64, 17, fit="pad"), "a tram"))) == 1
+
+
+def test_a_reference_does_not_hold_its_whole_clip(folder: Path) -> None:
+    ((_, frames),) = open_suite(str(folder), Wanted(64, 48, 5), "a tram")
+    assert frames.base is None
+
+
+def test_a_stride_of_nothing(folder: Path) -> None:
+    said = bench("plan", "--suite", folder, "--prompt", "a tram", "--methods", "none", "--stride", "0")
+    assert said.code == 2 and "--stride 0: at least 1 is needed" in said.err
+
+
 # CSV -----------------------------------------------------------------------------------------------------------------
 
 
@@ -239,5 +326,5 @@ def test_a_suite_that_is_a_pipe(tmp_path: Path) -> None:
 def test_clips_are_named_in_the_folders_own_words(tmp_path: Path) -> None:
     clip(tmp_path / "a.mp4")
     with pytest.raises(SuiteError, match="^b.mp4: there is no such clip in "):
-        (tmp_path / "prompts.jsonl").write_text('{"clip": "b.mp4", "prompt": "x"}')
+        (tmp_path / "prompts.jsonl").write_text('{"clip": "b.mp4", "prompt": "x"}\n{"clip": "a.mp4", "prompt": "x"}\n')
         list(open_suite(str(tmp_path), WANTED))

@@ -284,3 +284,11 @@ def test_generate_makes_a_suite_that_runs_and_goes_on(xs: Path, tmp_path: Path) 
     assert [(e.caption[2:5], e.targets[0].text[2:5]) for e in entries] == [("red", "whi"), ("whi", "red")]
     other = bench(*command, "--seed", "1")
     assert other.code == 2 and "made otherwise (different: seed)" in other.err
+
+
+def test_half_a_surrogate_pair_in_a_caption_or_a_negative_prompt(suite: Path) -> None:
+    rewrite(suite, "clips.jsonl", lambda found: found[0].update(caption="\ud800"))
+    rewrite(suite, "prompts.jsonl", lambda found: found[0].update(negative="\ud800"))
+    said = complaint(suite)
+    for words in ("clips.jsonl line 1: caption holds half of a", "prompts.jsonl line 1: negative holds half of a"):
+        assert words in said

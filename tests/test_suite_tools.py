@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -180,3 +182,44 @@ def test_show_prints_what_is_listed(suite: Path) -> None:
 def test_the_seed_of_noise_never_changes() -> None:
     """Videos of one seed are compared across runs and versions: another formula would be other noise."""
     assert noise_seed(0, "a red bus") == 3126268619049184935
+
+
+@pytest.mark.parametrize(
+    ("row", "words"),
+    [
+        ({"prompt": " "}, "prompt must be a non-empty string"), ({"category": "cam"}, "category 'cam' unknown"),
+        ({"start": -1}, "start: Input should be greater"), ({"frames": 0}, "frames: Input should be greater"),
+    ],
+)  # fmt: skip
+def test_make_says_what_is_wrong_with_a_row(folder: Path, row: dict[str, Any], words: str) -> None:
+    (folder / "prompts.jsonl").write_text(json.dumps({"clip": "bus.mp4", "prompt": "a tram"} | row))
+    with pytest.raises(SuiteError, match=words):
+        make(folder)
+    assert not (folder / "suite.toml").exists()
+
+
+def test_the_digest_of_a_plain_folder_follows_its_clips(folder: Path) -> None:
+    before = check(str(folder)).digest
+    assert check(str(folder)).digest == before
+    clip(folder / "bus.mp4", frames=20, seed=7)
+    assert check(str(folder)).digest != before
+
+
+def test_a_suites_name_does_not_depend_on_how_it_is_given(suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fastvmt.planning import Request, resolve
+
+    def found(path: Path | str) -> tuple[str, str]:
+        size: dict[str, Any] = {"width": 32, "height": 32, "frames": 17, "steps": 2}
+        suite = resolve(Request(suite=str(path), methods=("none",), controls=False, metrics=("time",), **size)).config.suite
+        return suite.name, suite.digest()
+
+    moved = tmp_path / "elsewhere"
+    shutil.copytree(suite, moved)
+    assert found(suite) == found(suite / "suite.toml") == found(moved)
+    assert found(suite)[0] == tomllib.loads(HEADER)["id"]
+    plain, cases = tmp_path / "日本", '[[case]]\nclip = "bus.mp4"\nprompt = "x"\n'
+    plain.mkdir()
+    (plain / "bus.mp4").write_bytes((suite / "bus.mp4").read_bytes())
+    (plain / "suite.toml").write_text(cases)
+    monkeypatch.chdir(plain)
+    assert found(plain) == found(plain / "suite.toml") == found(".") and found(plain)[0] == "suite"

@@ -18,7 +18,7 @@ from fastvmt.metrics.tracker import Tracker, Tracks
 from fastvmt.metrics.tracker_check import THRESHOLDS, Judged, as_lines, check, true_tracks
 from helpers import bench
 
-from fastvmt.errors import UserError
+from fastvmt.errors import SpecError, UserError
 from fastvmt.video import fit_frames
 
 
@@ -212,3 +212,9 @@ def test_the_command(tmp_path: Path) -> None:
     assert said.code == 0 and said.data["identity"]["tracker"] == "opencv-lk" and "pan" in said.data["rows"], said.err
     assert "--tapvid needs --tracker" in bench("doctor", "--tapvid", "x").err
     assert io.StringIO(bench("doctor", "--tracker", "cotracker9").err).readline().startswith("bench: No tracker is called")
+
+
+@pytest.mark.parametrize("size", [(64, 64, 1), (-64, 64, 9), (64, 0, 9), (8, 64, 9)])
+def test_clips_by_which_no_tracker_can_be_judged(size: tuple[int, int, int]) -> None:
+    with pytest.raises(SpecError, match="--"):
+        check("lk", *size)

@@ -199,9 +199,9 @@ def broken_backbones(n: int, place: Path) -> Figure:
     )
     for name in ("model_index.json", "transformer/config.json", "vae/config.json", "bench.toml"):
         folder = place / "backbone"
+        shutil.copytree(tiny, folder, dirs_exist_ok=True)
         for text in (None, *bad):
             for part in ("model_index.json", "transformer/config.json", "vae/config.json", "bench.toml"):
-                (folder / part).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(tiny / part, folder / part)
             (folder / name).unlink() if text is None else (folder / name).write_text(text)
             ending = _ending(partial(cards.load, str(folder)))
