@@ -16,7 +16,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import ValidationError
+from pydantic import ValidationError, model_validator
 
 from fastvmt.atomic import write_atomic
 from fastvmt.errors import NotComparable, StoreError
@@ -33,14 +33,25 @@ Key = tuple[str, int]
 """Case and seed."""
 
 
+OF_THE_MACHINE = ("device", "software")
+"""What a timing's record says of where it was made. Each video says it too, and a new version of a package is no new metric."""
+
+
 class MetricFacts(Frozen):
-    """What a metric's numbers are: equal identities may be compared."""
+    """What a metric's numbers are: equal identities may be compared. A timing's is without the machine, read or made."""
 
     identity: dict[str, Any]
     direction: Direction
     timing: bool
     unit: str = ""
     decimals: int = 3
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_machine(cls, facts: Any) -> Any:
+        if not isinstance(facts, dict) or facts.get("timing") is not True or not isinstance(facts.get("identity"), dict):
+            return facts
+        return facts | {"identity": {k: v for k, v in facts["identity"].items() if k not in OF_THE_MACHINE}}
 
 
 class MethodFacts(Frozen):
