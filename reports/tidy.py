@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
 
 from fastvmt import metric_specs, registry
-from fastvmt.comparable import refuse_other_setting
+from fastvmt.comparable import refuse_other_setting, refuse_other_timing
 from fastvmt.errors import NotComparable, SpecError, StoreError
 from fastvmt.keys import canonical_json, digest
 from fastvmt.metric import Metric
@@ -130,8 +130,8 @@ def gather(folders: Sequence[Path]) -> Tidy:
 
     Raises:
         StoreError: for a folder that is no run.
-        NotComparable: when suites, settings, devices of timings, metric identities, methods of one label, or presets of one
-            method differ.
+        NotComparable: when suites, settings, devices, threads, offloading or repeats of timings, metric identities, methods of
+            one label, or presets of one method differ.
     """
     if not folders:
         raise SpecError("No run folder was given.")
@@ -200,6 +200,7 @@ def _refuse_other_run(a: Store, first: RunConfig, b: Store, config: RunConfig) -
             f"{config.suite.name} {config.suite.digest()[:12]}); their numbers must not share a table. Report them apart."
         )
     refuse_other_setting(a.root.name, first, b.root.name, config)
+    refuse_other_timing(a.root.name, first, b.root.name, config)
 
 
 def current_records(store: Store, artefacts: dict[str, Artefact], references: Mapping[str, str]) -> list[MetricRecord]:

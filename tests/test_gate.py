@@ -184,6 +184,27 @@ def test_seconds_of_other_software_are_compared_also_with_a_baseline_that_names_
         assert code == 0 and rows_of(said)[SECONDS, "fastvmt"]["verdict"] == "same"
 
 
+def config_of(run: Path, **changes: object) -> Path:
+    raw = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(raw | changes))
+    return run
+
+
+@pytest.mark.parametrize("change", [{"threads": 2}, {"offload": True}, {"repeats": 3}])
+def test_seconds_under_other_threads_offloading_or_repeats_are_not_compared(
+    tmp_path: Path, stored: Path, change: dict[str, object]
+) -> None:
+    slower = config_of(run_folder(tmp_path / "r", only(3.0, SECONDS)), **change)
+    code, said = bench("check", slower, "--baseline", stored, "--json")
+    row, (name,) = rows_of(said)[SECONDS, "fastvmt"], change
+    assert code == 0 and row["verdict"] == "not compared" and f"timed differently: {name} " in row["sentence"]
+    raw = json.loads(stored.read_text())
+    del raw["timed"]
+    (tmp_path / "older.json").write_text(json.dumps(raw))
+    code, said = bench("check", slower, "--baseline", tmp_path / "older.json", "--json")
+    assert code == 1 and any("does not say its threads" in n for n in json.loads(said)["notes"])
+
+
 def test_another_preset_is_not_compared_and_other_parameters_are_said() -> None:
     base = measured([0.5, 0.6])
     presets = {"m": MethodFacts(identity={"params": {"block": 4}}, preset="released")}

@@ -89,6 +89,16 @@ def test_runs_are_gathered_only_where_they_may_share_a_table(tmp_path: Path) -> 
         gather([tmp_path])
 
 
+@pytest.mark.parametrize(("key", "value"), [("threads", 2), ("offload", True), ("repeats", 3)])
+def test_runs_timed_differently_share_no_table(tmp_path: Path, key: str, value: int) -> None:
+    a, b = run(tmp_path, {"fastvmt": [0.8, 0.9]}, "a"), run(tmp_path, {"ditflow": [0.7, 0.6]}, "b")
+    for root, changes in ((a, {}), (b, {key: value})):
+        config = json.loads((root / "config.json").read_text())
+        (root / "config.json").write_text(json.dumps(config | {"device": "cpu"} | changes))
+    said = bench("report", a, b, "--print", "md")
+    assert said.code == 4 and f"timed differently ({key}: " in said.err and len(said.err.strip().splitlines()) == 1
+
+
 def test_a_job_that_failed_in_one_run_and_was_made_in_another_counts_once(tmp_path: Path) -> None:
     table: dict[str, list[float | None]] = {"fastvmt": [0.8, 0.9]}
     a = run(tmp_path, table, "a", failed={("case-0000", "fastvmt", 0): "out of luck"})
@@ -144,6 +154,22 @@ def test_a_run_that_went_on_after_an_update_has_the_seconds_of_most_videos(tmp_p
     found = gather([root])
     assert [n for n in found.notes if "seconds are those of the 5 videos" in n and "with other software" in n]
     assert found.of("time")["status"].tolist().count("elsewhere") == 1 and found.of(QUALITY)["status"].eq("ok").all()
+
+
+def test_seconds_of_a_video_that_another_machine_trained_for_are_left_out(tmp_path: Path) -> None:
+    def logs(case: Case, label: str, seed: int) -> dict[str, Any]:
+        return {"prepared": {"device": "a card", "seconds": 9.0}} if (case.id, label) == ("case-0000", "fastvmt") else {}
+
+    found = gather([run(tmp_path, {"fastvmt": [0.8, 0.9, 0.7], "none": [0.1, 0.2, 0.3]}, logs=logs)])
+    rows = found.of("time")
+    (gone,) = rows[rows["status"] == "elsewhere"].itertuples()
+    assert (gone.case, gone.label) == ("case-0000", "fastvmt") and gone.why.endswith("trained on a card")
+    assert any(
+        "seconds are those of the 5 videos" in n and "1 on a test's device and trained on a card" in n for n in found.notes
+    )
+    assert found.of(QUALITY)["status"].eq("ok").all()
+    everywhere = gather([run(tmp_path, {"fastvmt": [0.8]}, "all", logs=logs)])
+    assert everywhere.of("time")["status"].eq("elsewhere").all() and not len(everywhere.of("stage:guidance"))
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from fastvmt.reports.gate import inside
-from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Video, named
+from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Timed, Video, named
 from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
 from fastvmt.reports.gate.verdicts import VIDEOS, Gains, Outcome, Row, judged
 from fastvmt.reports.statistics import mean_interval
@@ -64,6 +64,8 @@ def _notes(run: Measured, base: Measured) -> list[str]:
             notes.append(
                 f"{busy} of {words} {len(side.videos)} videos were made on a busy machine; do not trust seconds, only ratios."
             )
+    if run.timed and not base.timed and any(m.timing for m in base.metrics.values()):
+        notes.append("the baseline does not say its threads, offloading and repeats; they are taken for the run's.")
     packages = [{k: v for s in side.software for k, v in s.items()} for side in (run, base)]
     if changed := [f"{k} {packages[1][k]} → {v}" for k, v in packages[0].items() if packages[1].get(k, v) != v]:
         notes.append(f"other software than the baseline's: {', '.join(changed)}.")
@@ -133,6 +135,8 @@ def _metric(run: Measured, base: Measured | None, metric: str, label: str, allow
     had = [k for k, v in before.items() if metric in v.values]
     shared = [k for k in had if k in now and metric in now[k].values]
     if facts.timing:
+        if why := _timed_differently(run, base):
+            return Row(metric, label, "not compared", why)
         shared = [k for k in shared if now[k].device == before[k].device]
         if had and not shared:
             return Row(metric, label, "not compared", _no_seconds(now, before, had, metric))
@@ -172,6 +176,15 @@ def _no_metric(run: Measured, base: Measured, metric: str, label: str) -> str:
         return f"another preset ({base.methods[label].preset} → {run.methods[label].preset})"
     a, b = base.metrics[metric].identity, run.metrics[metric].identity
     return f"another metric under this name: {_differing(a, b)}" if a != b else ""
+
+
+def _timed_differently(run: Measured, base: Measured) -> str:
+    """What besides the machine keeps seconds, memory and energy of two runs apart, or ""."""
+    if run.timed is None or base.timed is None:
+        return ""
+    pairs = [(k, getattr(base.timed, k), getattr(run.timed, k)) for k in Timed.model_fields]
+    differing = [f"{k} {before} → {now}" for k, before, now in pairs if before != now]
+    return f"timed differently: {', '.join(differing)}" if differing else ""
 
 
 def _no_seconds(now: dict[Key, Video], before: dict[Key, Video], had: Sequence[Key], metric: str) -> str:
