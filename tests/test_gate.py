@@ -241,6 +241,68 @@ def test_a_new_failure_is_worse_and_an_old_one_is_not(tmp_path: Path, stored: Pa
     assert bench("check", run, "--baseline", tmp_path / "b.json")[0] == 0
 
 
+FLOORS = (
+    '[[better]]\nmetric = "motion_fidelity"\nof = "fastvmt"\nthan = "none"\nby = 0.1\n'
+    '[[speed_up]]\nof = "fastvmt"\nover = "ditflow"\nat_least = 1.5\nrelative = 0.2\n'
+)
+"""Three checks of fastvmt."""
+OF_DITFLOW = '[[better]]\nmetric = "motion_fidelity"\nof = "ditflow"\nthan = "none"\nby = 0.1\n'
+
+
+def jobs_of(label: str) -> list[tuple[str, str, int]]:
+    return [(f"case-{n:04d}", label, 0) for n in range(8)]
+
+
+def test_a_floor_under_a_method_whose_every_video_failed_is_worse(tmp_path: Path, stored: Path) -> None:
+    run = run_folder(tmp_path / "r", failed=dict.fromkeys(jobs_of("fastvmt"), "out of luck"))
+    code, said = bench("check", run, "--tolerances", toml(tmp_path, FLOORS + OF_DITFLOW), "--json")
+    found = {k: r["verdict"] for k, r in rows_of(said).items()}
+    assert code == 1 and found["motion_fidelity over none", "ditflow"] == "same"
+    assert found["motion_fidelity over none", "fastvmt"] == found["speed-up over ditflow: floor", "fastvmt"] == "worse"
+    code, said = bench("check", run, "--baseline", stored, "--tolerances", toml(tmp_path, FLOORS), "--json")
+    assert code == 1 and {r["verdict"] for r in rows_of(said).values()} == {"worse"}
+    undefined = run_folder(tmp_path / "u", only(float("nan")))
+    code, said = bench("check", undefined, "--tolerances", toml(tmp_path, FLOORS + OF_DITFLOW), "--json")
+    row = rows_of(said)["motion_fidelity over none", "fastvmt"]
+    assert code == 1 and row["verdict"] == "worse" and "nothing of it is left to measure" in row["sentence"]
+
+
+def test_a_floor_that_cannot_be_checked_is_not_green_under_strict(tmp_path: Path) -> None:
+    """The method to be held against is what failed: no verdict on fastvmt."""
+    run = run_folder(tmp_path / "r", failed=dict.fromkeys(jobs_of("ditflow"), "out of luck"))
+    wish = toml(tmp_path, FLOORS)
+    code, said = bench("check", run, "--tolerances", wish, "--json")
+    assert code == 0 and rows_of(said)["speed-up over ditflow: floor", "fastvmt"]["verdict"] == "not compared"
+    code, said = bench("check", run, "--tolerances", wish, "--strict", "--junit", tmp_path / "x.xml", "--github")
+    assert code == 4 and "gate: could not make every check (2 not compared, 1 same)" in said
+    words = "1 check that was asked for could not be made: speed-up over ditflow: floor, fastvmt"
+    assert words in said and "::error title=gate%3A not compared" in said
+    assert words in (tmp_path / "x.xml").read_text()
+
+
+def test_what_a_run_did_not_make_or_score_is_not_green_under_strict(tmp_path: Path, stored: Path) -> None:
+    unmade = run_folder(tmp_path / "unmade", missing=jobs_of("ditflow"))
+    unscored = run_folder(tmp_path / "unscored", metrics=(SCORE,))
+    for run, words in ((unmade, "(not made)"), (unscored, "the run was not scored with it")):
+        code, said = bench("check", run, "--baseline", stored)
+        assert code == 0 and words in said
+        code, said = bench("check", run, "--baseline", stored, "--strict")
+        assert code == 4 and "gate: could not make every check (" in said
+    both = run_folder(tmp_path / "both", only(-0.2), missing=jobs_of("ditflow"))
+    assert bench("check", both, "--baseline", stored, "--strict")[0] == 1, "worse comes first"
+
+
+def test_what_a_machine_cannot_compare_stays_green_under_strict_and_a_pattern_without_a_match_does_not(
+    tmp_path: Path, stored: Path
+) -> None:
+    run = run_folder(tmp_path / "r", device="another machine")
+    assert bench("check", run, "--baseline", stored, "--strict")[0] == 0
+    wish = toml(tmp_path, "[metrics.motion_fidelity]\nabsolute = 0.1\n[metrics.tyme]\nabsolute = 1\n")
+    assert bench("check", run, "--baseline", stored, "--tolerances", wish)[0] == 0
+    code, said = bench("check", run, "--baseline", stored, "--tolerances", wish, "--strict")
+    assert code == 4 and "not compared  tyme" in said
+
+
 def test_what_is_missing_is_named_and_the_rest_compared(tmp_path: Path, stored: Path) -> None:
     run = run_folder(tmp_path / "r", missing=[("case-0001", "fastvmt", 0)])
     code, said = bench("check", run, "--baseline", stored, "--json")
