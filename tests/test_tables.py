@@ -11,7 +11,7 @@ import pytest
 from fake_runs import make_run, make_setting, make_spec, share
 from fastvmt.reports import bundle
 from fastvmt.reports.tables import ablation, beside, compare, views
-from fastvmt.reports.tables.view import Cell, Column, Line, marked
+from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, marked
 from fastvmt.reports.tidy import COLUMNS, gather
 from helpers import bench
 
@@ -229,6 +229,17 @@ def test_speed_up_is_a_paired_geometric_mean(tmp_path: Path) -> None:
     root = make_run(tmp_path / "r", 2, tuple(seconds), metrics=("time",), values=fixed(seconds, "time"), videos=False)
     cell = views.comparison(gather([root])).cell("fastvmt", views.SPEED_UP)
     assert cell.value == pytest.approx(2.0) and cell.low is None  # two clips span nothing but themselves
+
+
+def test_a_ratio_over_fewer_pairs_than_wanted_says_over_how_many(tmp_path: Path) -> None:
+    gone: Any = {("case-0002", "ditflow", 0): "out of luck"}
+    tidy = gather([make_run(tmp_path / "r", 3, ("fastvmt", "ditflow"), failed=gone, videos=False)])
+    for cell in (
+        views.comparison(tidy).cell("fastvmt", views.SPEED_UP),
+        compare.ratios(tidy, "fastvmt").cell("ditflow", "ratio"),
+        views.ratio_cell(tidy, "ditflow", "fastvmt", "stage:guidance"),
+    ):
+        assert (cell.n, cell.expected) == (2, 3) and cell_text(cell, Column("x", "x")).endswith(" (n=2)")
 
 
 # --- ablations --------------------------------------------------------------------------------------------------------
