@@ -11,7 +11,7 @@ import pytest
 from fake_runs import make_run, make_setting, make_spec, share
 from fastvmt.reports import bundle
 from fastvmt.reports.tables import ablation, beside, compare, views
-from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, marked
+from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, id_of, marked
 from fastvmt.reports.tidy import COLUMNS, gather
 from helpers import bench
 
@@ -391,6 +391,19 @@ def test_features_of_another_world_are_not_held_against_the_paper(tmp_path: Path
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_label_names_its_tables_and_figures_by_a_digest(tmp_path: Path) -> None:
+    label = "fastvmt:block=2:span=3:inner=5:interval=4:no-window-loss:begin=reference:begin_sigma=0.9"
+    other = label.replace("sigma=0.9", "sigma=0.8")
+    root = make_run(tmp_path / "r", 3, (label, other, "ditflow"), logs=lambda *_: {"gradients": {}}, videos=False)
+    names = {id_of(label), id_of(other)}
+    assert len(names) == 2 and all(len(n) == 50 and n.startswith("fastvmt-block-2-span-3") for n in names)
+    assert id_of("fastvmt:no-window") == "fastvmt-no-window"
+    said = bench("report", root, "--no-page")
+    assert said.code == 0, said.err
+    assert (root / "report" / "tables" / f"versus-{id_of(label)}.csv").is_file()
+    assert f"skip-paths-{id_of(label)} is not drawn" in said.err
 
 
 def test_report_and_compare_as_a_user_types_them(tmp_path: Path) -> None:

@@ -13,13 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 from fastvmt.reports.statistics import Better, cluster_means, paired_difference
 from fastvmt.reports.table import first_presets
-from fastvmt.reports.tables.view import Cell, Column, Line, View
+from fastvmt.reports.tables.view import Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import ratio_cell
 from fastvmt.reports.tidy import Tidy
 from fastvmt.reports.versus import holm, mean_ranks
 
 from fastvmt.errors import NotComparable, SpecError
-from fastvmt.store import slug
 
 COLUMNS = (
     Column("pairs", "pairs", decimals=0), Column("base", "base", decimals=4), Column("other", "other", decimals=4),
@@ -67,7 +66,7 @@ def versus(tidy: Tidy, base: str = "", metrics: Sequence[str] = (), labels: Sequ
         lines += _metric_lines(tidy, base, label, [k for k in chosen if k != base])
     if not any(line.cells[0].n for line in lines):
         raise NotComparable(f"{base}: no other method of the run has a video of the same case and seed; nothing was compared.")
-    id, title = f"versus-{slug(base)}", f"{base} against the others"
+    id, title = f"versus-{id_of(base)}", f"{base} against the others"
     notes = (*(() if labels else _left_out(tidy, chosen)), *tidy.notes)
     return View(id, title, tidy.title, COLUMNS, tuple(lines), notes, tidy.digest,
                 tidy.suite_digest, LEGEND, tidy.setting.protocol)  # fmt: skip
@@ -132,7 +131,7 @@ def ratios(tidy: Tidy, base: str = "", metric: str = "time") -> View:
     base = base_of(tidy, base)
     column = Column("ratio", f"{metric} over {base}'s", "×", "none", 3)
     lines = [Line(k, k, (ratio_cell(tidy, k, base, metric),)) for k in first_presets(tidy, base) if k != base]
-    return View(f"ratios-{slug(base)}", f"Seconds relative to {base}", tidy.title, (column,), tuple(lines), (), tidy.digest,
+    return View(f"ratios-{id_of(base)}", f"Seconds relative to {base}", tidy.title, (column,), tuple(lines), (), tidy.digest,
                 tidy.suite_digest, "paired geometric mean of ratios [95 % interval over reference clips]",
                 tidy.setting.protocol)  # fmt: skip
 
