@@ -174,14 +174,21 @@ def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against:
 
 
 def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = (), form: str = "terminal") -> str:
-    """One method against every other with tests, as text."""
+    """One method against every other with tests, as text; one preset a method: the base's, and the first of every other.
+
+    Raises:
+        SpecError: for an unknown base or metric.
+        NotComparable: when the runs must not share a table, or nothing is paired.
+    """
     from fastvmt.reports.bundle import as_json
+    from fastvmt.reports.table import first_presets
     from fastvmt.reports.tables import compare as comparing
     from fastvmt.reports.tables.render import render
     from fastvmt.reports.tidy import gather
 
     tidy = gather(folders)
-    shown = [comparing.versus(tidy, base, metrics), comparing.ratios(tidy, base), comparing.ranks(tidy, metrics)]
+    labels = first_presets(tidy, comparing.base_of(tidy, base))
+    shown = [comparing.versus(tidy, base, metrics), comparing.ratios(tidy, base), comparing.ranks(tidy, metrics, labels)]
     shown = [view for view in shown if view.columns and view.lines]
     return as_json(shown) if form == "json" else "\n\n".join(render(view, form).rstrip() for view in shown)
 

@@ -65,7 +65,7 @@ def check(
     github: Annotated[
         bool, typer.Option("--github", help="Print annotations; on by itself where GITHUB_ACTIONS=true.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail on what is too noisy to tell, too.")] = False,
+    strict: Annotated[bool, typer.Option("--strict", help="Fail on what is too noisy to tell or was not made, too.")] = False,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Print the gate's own false-alarm rate (A/A) instead.")
     ] = False,

@@ -123,6 +123,6 @@ def refuse_mixed_presets(methods: Iterable[MethodSpec]) -> None:
     for name, found in presets.items():
         if len(found) > 1:
             raise NotComparable(
-                f"{name} stands in this run with presets {' and '.join(sorted(found))}, whose numbers must not share a "
+                f"{name} stands here with presets {' and '.join(sorted(found))}, whose numbers must not share a "
                 f"table. Run them apart, or side by side as an ablation: bench ablate {name} --factors preset."
             )

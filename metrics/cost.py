@@ -78,10 +78,13 @@ class TimeAmortised(Time):
 
 class Forwards(Cost):
     """Forward passes for one video, counted while it was made: a pass to the latent and back counts as three, one that stops
-    early as its share of the blocks. The same on every machine; ``details`` hold what the method's formula says.
+    early as its share of the blocks. The same on every machine; ``details`` hold what the method's formula says. Undefined
+    for a video that was imported: nobody counted here.
 
     >>> Forwards().score(example(forward_equivalents=35.2, forward_formula=35.2)).value
     35.2
+    >>> Forwards().score(example(reused_from="imported")).details["why"]
+    'imported: its work was not counted here'
     """
 
     id = "forwards"
@@ -92,6 +95,8 @@ class Forwards(Cost):
 
     def score(self, scored: Scored) -> Value:
         found = scored.artefact
+        if found.imported:
+            return Value(None, {"why": "imported: its work was not counted here"})
         return Value(found.forward_equivalents, {"formula": found.forward_formula})
 
 

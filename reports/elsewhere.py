@@ -13,25 +13,43 @@ TAKEN_OVER_WHY = "the video was taken over from another run"
 IMPORTED_GROUP = "imported (made elsewhere)"
 
 
+Machine = tuple[str, str, str]
+"""Device, digest of the software, and the device of the training where that was another one."""
+
+
+def trained_on(artefact: Artefact) -> str:
+    """The device that trained for a video, where it is not the one that made it; ""."""
+    prepared = artefact.log.get("prepared")
+    device = str(prepared.get("device", "")) if isinstance(prepared, dict) else ""
+    return device if device != artefact.device else ""
+
+
 def timed_aside(artefacts: Mapping[str, Artefact]) -> tuple[dict[str, str], list[str]]:
     """Job key to the reason why its seconds are left out, and a note for under the table.
 
     A run's videos may come from several machines, by a merge or helpers, or from before and after an update. Seconds of one
     table are of one machine with one software: that with most videos, by name where two have as many. The others' stay in
-    ``records.jsonl`` with their device.
+    ``records.jsonl`` with their device. A video whose training another device did is of no one machine: its seconds, which
+    hold those of the training, are left out.
     """
-    made = {key: a for key, a in artefacts.items() if not a.reused_from}
-    machines = {key: (a.device, digest(a.software)[:8]) for key, a in made.items()}
+    machines: dict[str, Machine] = {
+        key: (a.device, digest(a.software)[:8], trained_on(a)) for key, a in artefacts.items() if not a.reused_from
+    }
     counts = Counter(machines.values())
-    if len(counts) < 2:
+    whole = [m for m in counts if not m[2]]
+    if len(counts) == len(whole) < 2:
         return {}, []
-    main = min(counts, key=lambda m: (-counts[m], m))
-    aside = {key: f"timed on {_named(m, main)}" for key, m in machines.items() if m != main}
-    others = ", ".join(f"{n} on {_named(m, main)}" for m, n in sorted(counts.items()) if m != main)
+    main = min(whole or counts, key=lambda m: (-counts[m], m))
+    aside = {key: f"timed on {_named(m, main)}" for key, m in machines.items() if m != main or m[2]}
+    others = ", ".join(f"{n} on {_named(m, main)}" for m, n in sorted(counts.items()) if m != main or m[2])
+    if not whole:
+        return aside, [f"no seconds are those of one machine; left out: {others}."]
     return aside, [f"seconds are those of the {counts[main]} videos made on {main[0]} alone; left out: {others}."]
 
 
-def _named(machine: tuple[str, str], main: tuple[str, str]) -> str:
+def _named(machine: Machine, main: Machine) -> str:
+    if machine[2]:
+        return f"{machine[0]} and trained on {machine[2]}"
     return f"{machine[0]} with other software" if machine[0] == main[0] else machine[0]
 
 

@@ -47,9 +47,13 @@ def build(store: Store, config: RunConfig) -> Table:
     return Table(tidy, comparison(tidy, first_presets(tidy)))
 
 
-def first_presets(tidy: Tidy) -> list[str]:
-    """Labels without those whose preset is not the first one of their method: numbers of two presets share no table."""
-    first: dict[str, str] = {}
+def first_presets(tidy: Tidy, base: str = "") -> list[str]:
+    """Labels without those whose preset is not the first one of their method: numbers of two presets share no table.
+
+    Args:
+        base: a label whose preset counts as the first one of its method.
+    """
+    first = {tidy.methods[base].method: tidy.methods[base].preset} if base else {}
     return [label for label, spec in tidy.methods.items() if first.setdefault(spec.method, spec.preset) == spec.preset]
 
 

@@ -22,11 +22,12 @@ from typing import TYPE_CHECKING, Any
 from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
 
 from fastvmt import metric_specs, registry
-from fastvmt.comparable import refuse_other_setting
+from fastvmt.comparable import refuse_other_setting, refuse_other_timing
 from fastvmt.errors import NotComparable, SpecError, StoreError
 from fastvmt.keys import canonical_json, digest
 from fastvmt.metric import Metric
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Setting, Suite
+from fastvmt.specs import refuse_mixed_presets
 from fastvmt.store import RunConfig, Store
 
 if TYPE_CHECKING:
@@ -129,7 +130,8 @@ def gather(folders: Sequence[Path]) -> Tidy:
 
     Raises:
         StoreError: for a folder that is no run.
-        NotComparable: when suites, settings, devices of timings, metric identities, or methods of one label differ.
+        NotComparable: when suites, settings, devices, threads, offloading or repeats of timings, metric identities, methods of
+            one label, or presets of one method differ.
     """
     if not folders:
         raise SpecError("No run folder was given.")
@@ -140,10 +142,16 @@ def gather(folders: Sequence[Path]) -> Tidy:
 
 
 def of_stores(opened: Sequence[tuple[Store, RunConfig]]) -> Tidy:
-    """As ``gather``, for runs that are open already."""
+    """As ``gather``, for runs that are open already.
+
+    Raises:
+        NotComparable: as ``gather`` does.
+    """
     first = opened[0][1]
     for store, config in opened[1:]:
         _refuse_other_run(opened[0][0], first, store, config)
+    if len(opened) > 1 and not any(config.ablates_presets for _, config in opened):
+        refuse_mixed_presets(spec for _, config in opened for spec in config.methods)
     with no_collection():
         return _gathered(opened, first)
 
@@ -192,6 +200,7 @@ def _refuse_other_run(a: Store, first: RunConfig, b: Store, config: RunConfig) -
             f"{config.suite.name} {config.suite.digest()[:12]}); their numbers must not share a table. Report them apart."
         )
     refuse_other_setting(a.root.name, first, b.root.name, config)
+    refuse_other_timing(a.root.name, first, b.root.name, config)
 
 
 def current_records(store: Store, artefacts: dict[str, Artefact], references: Mapping[str, str]) -> list[MetricRecord]:

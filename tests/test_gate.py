@@ -160,6 +160,51 @@ def test_another_metric_under_the_same_name_is_not_compared_and_what_differs_is_
     assert code == 0 and f"not compared  {SCORE}, fastvmt: another metric under this name: backend (another tracker → " in said
 
 
+def of_software(run: Path, software: str) -> Path:
+    """The run with timing records that name machine and software, as `bench run` writes them."""
+    lines = [json.loads(x) for x in (run / "records.jsonl").read_text().splitlines()]
+    for record in lines:
+        if record["metric"] == SECONDS:
+            record["identity"] |= {"device": "a test's device", "software": software}
+    (run / "records.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    return run
+
+
+def test_seconds_of_other_software_are_compared_also_with_a_baseline_that_names_it(tmp_path: Path) -> None:
+    before, now = of_software(run_folder(tmp_path / "a"), "4c932532"), of_software(run_folder(tmp_path / "b"), "00000000")
+    path = tmp_path / "b.json"
+    assert bench("baseline", "write", before, "--out", path)[0] == 0
+    raw = json.loads(path.read_text())
+    assert not {"device", "software"} & raw["metrics"][SECONDS]["identity"].keys()
+    raw["metrics"][SECONDS]["identity"] |= {"device": "a test's device", "software": "4c932532"}
+    older = tmp_path / "older.json"
+    older.write_text(json.dumps(raw))
+    for stored_one in (path, older):
+        code, said = bench("check", now, "--baseline", stored_one, "--json")
+        assert code == 0 and rows_of(said)[SECONDS, "fastvmt"]["verdict"] == "same"
+
+
+def config_of(run: Path, **changes: object) -> Path:
+    raw = json.loads((run / "config.json").read_text())
+    (run / "config.json").write_text(json.dumps(raw | changes))
+    return run
+
+
+@pytest.mark.parametrize("change", [{"threads": 2}, {"offload": True}, {"repeats": 3}])
+def test_seconds_under_other_threads_offloading_or_repeats_are_not_compared(
+    tmp_path: Path, stored: Path, change: dict[str, object]
+) -> None:
+    slower = config_of(run_folder(tmp_path / "r", only(3.0, SECONDS)), **change)
+    code, said = bench("check", slower, "--baseline", stored, "--json")
+    row, (name,) = rows_of(said)[SECONDS, "fastvmt"], change
+    assert code == 0 and row["verdict"] == "not compared" and f"timed differently: {name} " in row["sentence"]
+    raw = json.loads(stored.read_text())
+    del raw["timed"]
+    (tmp_path / "older.json").write_text(json.dumps(raw))
+    code, said = bench("check", slower, "--baseline", tmp_path / "older.json", "--json")
+    assert code == 1 and any("does not say its threads" in n for n in json.loads(said)["notes"])
+
+
 def test_another_preset_is_not_compared_and_other_parameters_are_said() -> None:
     base = measured([0.5, 0.6])
     presets = {"m": MethodFacts(identity={"params": {"block": 4}}, preset="released")}
@@ -194,6 +239,68 @@ def test_a_new_failure_is_worse_and_an_old_one_is_not(tmp_path: Path, stored: Pa
     code, said = bench("baseline", "write", run, "--out", tmp_path / "b.json", "--allow-failures")
     assert code == 0 and "fastvmt case-0003 seed 0: failed (error)" in said
     assert bench("check", run, "--baseline", tmp_path / "b.json")[0] == 0
+
+
+FLOORS = (
+    '[[better]]\nmetric = "motion_fidelity"\nof = "fastvmt"\nthan = "none"\nby = 0.1\n'
+    '[[speed_up]]\nof = "fastvmt"\nover = "ditflow"\nat_least = 1.5\nrelative = 0.2\n'
+)
+"""Three checks of fastvmt."""
+OF_DITFLOW = '[[better]]\nmetric = "motion_fidelity"\nof = "ditflow"\nthan = "none"\nby = 0.1\n'
+
+
+def jobs_of(label: str) -> list[tuple[str, str, int]]:
+    return [(f"case-{n:04d}", label, 0) for n in range(8)]
+
+
+def test_a_floor_under_a_method_whose_every_video_failed_is_worse(tmp_path: Path, stored: Path) -> None:
+    run = run_folder(tmp_path / "r", failed=dict.fromkeys(jobs_of("fastvmt"), "out of luck"))
+    code, said = bench("check", run, "--tolerances", toml(tmp_path, FLOORS + OF_DITFLOW), "--json")
+    found = {k: r["verdict"] for k, r in rows_of(said).items()}
+    assert code == 1 and found["motion_fidelity over none", "ditflow"] == "same"
+    assert found["motion_fidelity over none", "fastvmt"] == found["speed-up over ditflow: floor", "fastvmt"] == "worse"
+    code, said = bench("check", run, "--baseline", stored, "--tolerances", toml(tmp_path, FLOORS), "--json")
+    assert code == 1 and {r["verdict"] for r in rows_of(said).values()} == {"worse"}
+    undefined = run_folder(tmp_path / "u", only(float("nan")))
+    code, said = bench("check", undefined, "--tolerances", toml(tmp_path, FLOORS + OF_DITFLOW), "--json")
+    row = rows_of(said)["motion_fidelity over none", "fastvmt"]
+    assert code == 1 and row["verdict"] == "worse" and "nothing of it is left to measure" in row["sentence"]
+
+
+def test_a_floor_that_cannot_be_checked_is_not_green_under_strict(tmp_path: Path) -> None:
+    """The method to be held against is what failed: no verdict on fastvmt."""
+    run = run_folder(tmp_path / "r", failed=dict.fromkeys(jobs_of("ditflow"), "out of luck"))
+    wish = toml(tmp_path, FLOORS)
+    code, said = bench("check", run, "--tolerances", wish, "--json")
+    assert code == 0 and rows_of(said)["speed-up over ditflow: floor", "fastvmt"]["verdict"] == "not compared"
+    code, said = bench("check", run, "--tolerances", wish, "--strict", "--junit", tmp_path / "x.xml", "--github")
+    assert code == 4 and "gate: could not make every check (2 not compared, 1 same)" in said
+    words = "1 check that was asked for could not be made: speed-up over ditflow: floor, fastvmt"
+    assert words in said and "::error title=gate%3A not compared" in said
+    assert words in (tmp_path / "x.xml").read_text()
+
+
+def test_what_a_run_did_not_make_or_score_is_not_green_under_strict(tmp_path: Path, stored: Path) -> None:
+    unmade = run_folder(tmp_path / "unmade", missing=jobs_of("ditflow"))
+    unscored = run_folder(tmp_path / "unscored", metrics=(SCORE,))
+    for run, words in ((unmade, "(not made)"), (unscored, "the run was not scored with it")):
+        code, said = bench("check", run, "--baseline", stored)
+        assert code == 0 and words in said
+        code, said = bench("check", run, "--baseline", stored, "--strict")
+        assert code == 4 and "gate: could not make every check (" in said
+    both = run_folder(tmp_path / "both", only(-0.2), missing=jobs_of("ditflow"))
+    assert bench("check", both, "--baseline", stored, "--strict")[0] == 1, "worse comes first"
+
+
+def test_what_a_machine_cannot_compare_stays_green_under_strict_and_a_pattern_without_a_match_does_not(
+    tmp_path: Path, stored: Path
+) -> None:
+    run = run_folder(tmp_path / "r", device="another machine")
+    assert bench("check", run, "--baseline", stored, "--strict")[0] == 0
+    wish = toml(tmp_path, "[metrics.motion_fidelity]\nabsolute = 0.1\n[metrics.tyme]\nabsolute = 1\n")
+    assert bench("check", run, "--baseline", stored, "--tolerances", wish)[0] == 0
+    code, said = bench("check", run, "--baseline", stored, "--tolerances", wish, "--strict")
+    assert code == 4 and "not compared  tyme" in said
 
 
 def test_what_is_missing_is_named_and_the_rest_compared(tmp_path: Path, stored: Path) -> None:

@@ -86,6 +86,18 @@ def test_imported_videos_are_scored_beside_ours_and_marked_everywhere(tmp_path: 
     assert "imported:rival" in fastvmt.compare([run], base="fastvmt")
 
 
+def test_the_work_of_an_imported_video_is_undefined_and_best_of_nothing(tmp_path: Path) -> None:
+    ours = make_run(tmp_path / "ours", 2, ("none", "fastvmt", "ditflow"), metrics=("forwards",), frames=(5, 16, 16))
+    fastvmt.import_videos(videos(tmp_path / "theirs"), Claim("rival"), into=ours)
+    view = fastvmt.table(ours).view
+    cell = view.cell("imported:rival", "forwards")
+    assert cell.value is None and cell.mark == "" and cell.why == "undefined"
+    assert view.cell("fastvmt", "forwards").value is not None
+    records = [json.loads(x) for x in (ours / "records.jsonl").read_text().splitlines()]
+    whys = [r["details"].get("why") for r in records if r["metric"] == "forwards" and r["status"] == "undefined"]
+    assert whys == ["imported: its work was not counted here"] * 2
+
+
 def test_the_gate_takes_a_run_with_an_imported_line(tmp_path: Path, run: Path) -> None:
     fastvmt.import_videos(videos(tmp_path / "theirs"), Claim("rival"), into=run)
     assert bench("baseline", "write", run, "--out", tmp_path / "b.json").code == 0

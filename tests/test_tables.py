@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import make_run, make_setting, make_spec, share
+from fake_runs import make_run, make_setting, share
 from fastvmt.reports import bundle
 from fastvmt.reports.tables import ablation, beside, compare, views
-from fastvmt.reports.tables.view import Cell, Column, Line, marked
+from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, id_of, marked
 from fastvmt.reports.tidy import COLUMNS, gather
 from helpers import bench
 
@@ -88,6 +88,16 @@ def test_runs_are_gathered_only_where_they_may_share_a_table(tmp_path: Path) -> 
         gather([tmp_path])
 
 
+@pytest.mark.parametrize(("key", "value"), [("threads", 2), ("offload", True), ("repeats", 3)])
+def test_runs_timed_differently_share_no_table(tmp_path: Path, key: str, value: int) -> None:
+    a, b = run(tmp_path, {"fastvmt": [0.8, 0.9]}, "a"), run(tmp_path, {"ditflow": [0.7, 0.6]}, "b")
+    for root, changes in ((a, {}), (b, {key: value})):
+        config = json.loads((root / "config.json").read_text())
+        (root / "config.json").write_text(json.dumps(config | {"device": "cpu"} | changes))
+    said = bench("report", a, b, "--print", "md")
+    assert said.code == 4 and f"timed differently ({key}: " in said.err and len(said.err.strip().splitlines()) == 1
+
+
 def test_a_job_that_failed_in_one_run_and_was_made_in_another_counts_once(tmp_path: Path) -> None:
     table: dict[str, list[float | None]] = {"fastvmt": [0.8, 0.9]}
     a = run(tmp_path, table, "a", failed={("case-0000", "fastvmt", 0): "out of luck"})
@@ -143,6 +153,22 @@ def test_a_run_that_went_on_after_an_update_has_the_seconds_of_most_videos(tmp_p
     found = gather([root])
     assert [n for n in found.notes if "seconds are those of the 5 videos" in n and "with other software" in n]
     assert found.of("time")["status"].tolist().count("elsewhere") == 1 and found.of(QUALITY)["status"].eq("ok").all()
+
+
+def test_seconds_of_a_video_that_another_machine_trained_for_are_left_out(tmp_path: Path) -> None:
+    def logs(case: Case, label: str, seed: int) -> dict[str, Any]:
+        return {"prepared": {"device": "a card", "seconds": 9.0}} if (case.id, label) == ("case-0000", "fastvmt") else {}
+
+    found = gather([run(tmp_path, {"fastvmt": [0.8, 0.9, 0.7], "none": [0.1, 0.2, 0.3]}, logs=logs)])
+    rows = found.of("time")
+    (gone,) = rows[rows["status"] == "elsewhere"].itertuples()
+    assert (gone.case, gone.label) == ("case-0000", "fastvmt") and gone.why.endswith("trained on a card")
+    assert any(
+        "seconds are those of the 5 videos" in n and "1 on a test's device and trained on a card" in n for n in found.notes
+    )
+    assert found.of(QUALITY)["status"].eq("ok").all()
+    everywhere = gather([run(tmp_path, {"fastvmt": [0.8]}, "all", logs=logs)])
+    assert everywhere.of("time")["status"].eq("elsewhere").all() and not len(everywhere.of("stage:guidance"))
 
 
 # --- cells ------------------------------------------------------------------------------------------------------------
@@ -204,6 +230,17 @@ def test_speed_up_is_a_paired_geometric_mean(tmp_path: Path) -> None:
     assert cell.value == pytest.approx(2.0) and cell.low is None  # two clips span nothing but themselves
 
 
+def test_a_ratio_over_fewer_pairs_than_wanted_says_over_how_many(tmp_path: Path) -> None:
+    gone: Any = {("case-0002", "ditflow", 0): "out of luck"}
+    tidy = gather([make_run(tmp_path / "r", 3, ("fastvmt", "ditflow"), failed=gone, videos=False)])
+    for cell in (
+        views.comparison(tidy).cell("fastvmt", views.SPEED_UP),
+        compare.ratios(tidy, "fastvmt").cell("ditflow", "ratio"),
+        views.ratio_cell(tidy, "ditflow", "fastvmt", "stage:guidance"),
+    ):
+        assert (cell.n, cell.expected) == (2, 3) and cell_text(cell, Column("x", "x")).endswith(" (n=2)")
+
+
 # --- ablations --------------------------------------------------------------------------------------------------------
 
 FORMS = ("fastvmt", "fastvmt:no-window", "fastvmt:no-window-loss", "fastvmt:no-step-skip", "fastvmt:span=3", "fastvmt:block=2",
@@ -256,16 +293,6 @@ def test_what_an_ablation_runs() -> None:
         ablate.expand("fastvmt", (), ("window",))
     with pytest.raises(SpecError, match="declares nothing to ablate"):
         ablate.expand("ditflow")
-
-
-def test_presets_stand_side_by_side_only_where_they_are_what_is_asked(tmp_path: Path) -> None:
-    setting = make_setting((9, 8, 8))
-    labels = ("fastvmt", make_spec("fastvmt:released:tile=2x2", setting))
-    root = make_run(tmp_path / "r", 2, labels, metrics=("time",), setting=setting, frames=(9, 8, 8), videos=False)
-    found = {view.id: view for view in bundle.tables_of(gather([root]))}
-    assert [line.key for line in found["comparison"].lines] == ["fastvmt"]
-    assert len(found["presets-fastvmt"].lines) == 2
-    assert all(cell.mark == "" for line in found["presets-fastvmt"].lines for cell in line.cells)
 
 
 # --- statistics and the paper -----------------------------------------------------------------------------------------
@@ -329,6 +356,19 @@ def test_features_of_another_world_are_not_held_against_the_paper(tmp_path: Path
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_long_label_names_its_tables_and_figures_by_a_digest(tmp_path: Path) -> None:
+    label = "fastvmt:block=2:span=3:inner=5:interval=4:no-window-loss:begin=reference:begin_sigma=0.9"
+    other = label.replace("sigma=0.9", "sigma=0.8")
+    root = make_run(tmp_path / "r", 3, (label, other, "ditflow"), logs=lambda *_: {"gradients": {}}, videos=False)
+    names = {id_of(label), id_of(other)}
+    assert len(names) == 2 and all(len(n) == 50 and n.startswith("fastvmt-block-2-span-3") for n in names)
+    assert id_of("fastvmt:no-window") == "fastvmt-no-window"
+    said = bench("report", root, "--no-page")
+    assert said.code == 0, said.err
+    assert (root / "report" / "tables" / f"versus-{id_of(label)}.csv").is_file()
+    assert f"skip-paths-{id_of(label)} is not drawn" in said.err
 
 
 def test_report_and_compare_as_a_user_types_them(tmp_path: Path) -> None:

@@ -12,11 +12,10 @@ from fastvmt.reports.figures.style import Drawn
 from fastvmt.reports.page.write import Picture
 from fastvmt.reports.table import first_presets
 from fastvmt.reports.tables import ablation, views
-from fastvmt.reports.tables.view import View
+from fastvmt.reports.tables.view import View, id_of
 from fastvmt.reports.tidy import STAGE, Tidy
 
 from fastvmt.errors import UserError
-from fastvmt.store import slug
 
 QUALITY = ("trajectory", "motion_fidelity_moving", "motion_fidelity")
 """What stands for quality against time: the first of these that the run has."""
@@ -45,7 +44,7 @@ def _wanted(tidy: Tidy) -> Iterator[tuple[str, Callable[[], Drawn]]]:
     yield "stages", lambda: stage_bars(tidy)
     yield "correspondence", lambda: correspondence(tidy)
     for base in ablation.bases(tidy) or _guided(tidy)[:1]:
-        name = slug(base)
+        name = id_of(base)
         yield f"ablation-{name}", lambda base=base: ablation_bars(ablation.ablation(tidy, base))  # type: ignore[misc]
         yield f"vbench-{name}", lambda base=base: vbench_bars(tidy, base)  # type: ignore[misc]
         yield f"gradients-{name}", lambda base=base: gradients(tidy, base)  # type: ignore[misc]

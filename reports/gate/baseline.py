@@ -16,7 +16,8 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import ValidationError
+from fastvmt.reports.elsewhere import trained_on
+from pydantic import ValidationError, model_validator
 
 from fastvmt.atomic import write_atomic
 from fastvmt.errors import NotComparable, StoreError
@@ -33,14 +34,25 @@ Key = tuple[str, int]
 """Case and seed."""
 
 
+OF_THE_MACHINE = ("device", "software")
+"""What a timing's record says of where it was made. Each video says it too, and a new version of a package is no new metric."""
+
+
 class MetricFacts(Frozen):
-    """What a metric's numbers are: equal identities may be compared."""
+    """What a metric's numbers are: equal identities may be compared. A timing's is without the machine, read or made."""
 
     identity: dict[str, Any]
     direction: Direction
     timing: bool
     unit: str = ""
     decimals: int = 3
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_machine(cls, facts: Any) -> Any:
+        if not isinstance(facts, dict) or facts.get("timing") is not True or not isinstance(facts.get("identity"), dict):
+            return facts
+        return facts | {"identity": {k: v for k, v in facts["identity"].items() if k not in OF_THE_MACHINE}}
 
 
 class MethodFacts(Frozen):
@@ -66,7 +78,7 @@ class Video(Frozen):
     values: dict[str, float] = {}
     gaps: dict[str, str] = {}
     stages: dict[str, float] = {}
-    """Seconds; empty for a video taken over from another run, whose seconds belong elsewhere."""
+    """Seconds; empty for a video taken over from another run, or trained on another device: they belong elsewhere."""
 
     def seconds(self, stage: str = "") -> float | None:
         """Of one stage, or of the whole video without loading; None where they are not known."""
@@ -75,6 +87,15 @@ class Video(Frozen):
         if "time" in self.values:
             return self.values["time"]
         return sum(v for k, v in self.stages.items() if k != "load") or None
+
+
+class Timed(Frozen):
+    """What seconds, memory and energy depend on besides the machine."""
+
+    threads: int
+    """0 on a GPU, where they do not matter."""
+    offload: bool
+    repeats: int
 
 
 class Measured(Frozen):
@@ -87,6 +108,8 @@ class Measured(Frozen):
     setting: Setting
     device: str
     """``cpu`` or ``cuda``: ratios of times are compared only where it agrees; the device's name stands at each video."""
+    timed: Timed | None = None
+    """None in baselines older than this field, and where nothing was made here."""
     references: dict[str, str]
     """By case: digest of the reference's frames, the unit of analysis."""
     metrics: dict[str, MetricFacts]
@@ -137,6 +160,7 @@ def of(tidy: Tidy) -> Measured:
             )
     return Measured(
         title=tidy.title, suite=tidy.suite.name, suite_digest=tidy.suite.digest(), setting=tidy.setting, device=tidy.device,
+        timed=_timed(tidy),
         references={c.id: c.reference.frames_digest[:16] for c in tidy.cases.values()},
         metrics={
             k: MetricFacts(
@@ -148,6 +172,15 @@ def of(tidy: Tidy) -> Measured:
         methods={k: MethodFacts(identity=s.identity(), preset=s.preset, control=s.control) for k, s in tidy.methods.items()},
         software=tuple(software), videos=tuple(videos.values()),
     )  # fmt: skip
+
+
+def _timed(tidy: Tidy) -> Timed | None:
+    """Of the first run that made videos: ``gather`` refuses others beside it. Imported ones were not timed here."""
+    for config in (store.config() for store in tidy.stores):
+        if any(not m.imported for m in config.methods):
+            threads = config.threads if config.device == "cpu" else 0
+            return Timed(threads=threads, offload=config.offload, repeats=config.repeats)
+    return None
 
 
 def _numbers(tidy: Tidy) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, str]]]:
@@ -169,7 +202,8 @@ def _facts(artefact: Artefact, software: list[dict[str, str]]) -> dict[str, Any]
         software.append(artefact.software)
     return {
         "frames_digest": artefact.frames_digest, "device": artefact.device, "software": software.index(artefact.software),
-        "stages": {} if artefact.reused_from else artefact.stages, "busy": bool(artefact.busy and not artefact.reused_from),
+        "stages": {} if artefact.reused_from or trained_on(artefact) else artefact.stages,
+        "busy": bool(artefact.busy and not artefact.reused_from),
     }  # fmt: skip
 
 

@@ -14,12 +14,15 @@ from dataclasses import replace
 from fnmatch import fnmatchcase
 
 from fastvmt.reports.gate import inside
-from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Video, named
+from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Timed, Video, named
 from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
-from fastvmt.reports.gate.verdicts import VIDEOS, Gains, Outcome, Row, judged
+from fastvmt.reports.gate.verdicts import VIDEOS, Gains, Outcome, Row, Verdict, judged
 from fastvmt.reports.statistics import mean_interval
 
 from fastvmt.errors import SpecError
+
+NOT_IN_RUN, NOT_MADE, NOT_SCORED = "not in the run", "not made", "not scored"
+OTHER_DEVICE, TAKEN_OVER = "another device", "taken over from another run"
 
 
 def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> Outcome:
@@ -64,6 +67,8 @@ def _notes(run: Measured, base: Measured) -> list[str]:
             notes.append(
                 f"{busy} of {words} {len(side.videos)} videos were made on a busy machine; do not trust seconds, only ratios."
             )
+    if run.timed and not base.timed and any(m.timing for m in base.metrics.values()):
+        notes.append("the baseline does not say its threads, offloading and repeats; they are taken for the run's.")
     packages = [{k: v for s in side.software for k, v in s.items()} for side in (run, base)]
     if changed := [f"{k} {packages[1][k]} → {v}" for k, v in packages[0].items() if packages[1].get(k, v) != v]:
         notes.append(f"other software than the baseline's: {', '.join(changed)}.")
@@ -106,6 +111,7 @@ def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, w
     methods = {k: m.control for side in (base, run) if side for k, m in side.methods.items()}
     taken: set[tuple[str, str]] = set()
     rows: list[Row] = []
+    asked = tolerances.metrics is not None
     for pattern in tolerances.patterns:
         labels = [m for m in known if fnmatchcase(m, pattern) or m == pattern]
         plain = [m for m in labels if known[m].direction == "none"]
@@ -118,24 +124,36 @@ def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, w
             if tolerances.under(pattern, known[m]).covers(label, control)
         ]  # fmt: skip
         if not pairs:
-            rows.append(Row(pattern, "", "not compared", "no metric and method of run or baseline match"))
+            why_not = "no metric and method of run or baseline match"
+            rows.append(Row(pattern, "", "not compared", why_not, unmet=asked))
         for pair in pairs:
             if pair not in taken:
                 taken.add(pair)
-                rows.append(_metric(run, base, *pair, tolerances.under(pattern, known[pair[0]]), why))
+                rows.append(_metric(run, base, *pair, tolerances.under(pattern, known[pair[0]]), why, asked))
     return rows
 
 
-def _metric(run: Measured, base: Measured | None, metric: str, label: str, allowed: Tolerance, why: str) -> Row:
-    if base is None or why or (why := _no_metric(run, base, metric, label)):
+def _metric(
+    run: Measured, base: Measured | None, metric: str, label: str, allowed: Tolerance, why: str, asked: bool
+) -> Row:  # fmt: skip
+    if base is None or why:
+        return Row(metric, label, "not compared", why)
+    if why := _no_metric(run, metric, label, "the run"):
+        return Row(metric, label, "not compared", why, unmet=True)
+    if why := _no_metric(base, metric, label, "the baseline"):
+        # What is new in a run fails nothing unless somebody has named it in a file.
+        return Row(metric, label, "not compared", why, unmet=asked)
+    if why := _not_alike(run, base, metric, label):
         return Row(metric, label, "not compared", why)
     now, before, facts = run.of_method(label), base.of_method(label), run.metrics[metric]
     had = [k for k, v in before.items() if metric in v.values]
     shared = [k for k in had if k in now and metric in now[k].values]
     if facts.timing:
+        if why := _timed_differently(run, base):
+            return Row(metric, label, "not compared", why)
         shared = [k for k in shared if now[k].device == before[k].device]
         if had and not shared:
-            return Row(metric, label, "not compared", _no_seconds(now, before, had, metric))
+            return Row(metric, label, "not compared", _no_seconds(now, before, had, metric), unmet=_unmet(now, had, metric))
     lost = [k for k in had if k not in shared]
     names = named([f"{k[0]} seed {k[1]} ({_gap(now.get(k), metric)})" for k in lost])
     missing = f"; without {len(lost)} of {len(had)}: {names}" if lost else ""
@@ -146,7 +164,9 @@ def _metric(run: Measured, base: Measured | None, metric: str, label: str, allow
     if not shared:
         # A mean over nothing cannot be worse, and a method that left nothing to measure is.
         gone = gaps.count("undefined") == len(had) > 1
-        return Row(metric, label, "worse" if gone else "not compared", f"no video has a number on both sides{missing}")
+        verdict: Verdict = "worse" if gone else "not compared"
+        unmet = not gone and _unmet(now, had, metric)
+        return Row(metric, label, verdict, f"no video has a number on both sides{missing}", unmet=unmet)
     if not lost and not facts.timing and all(_same(now[k], before[k], metric) for k in shared):
         clips = len({k[0] for k in shared})
         return Row(metric, label, "identical", f"the same {len(shared)} videos and numbers", 0.0, n=len(shared), clips=clips)
@@ -162,16 +182,26 @@ def _same(a: Video, b: Video, metric: str) -> bool:
     return a.frames_digest == b.frames_digest and a.values[metric] == b.values[metric]
 
 
-def _no_metric(run: Measured, base: Measured, metric: str, label: str) -> str:
-    for words, side in (("the run", run), ("the baseline", base)):
-        if label not in side.methods:
-            return f"{words} has no method of this name"
-        if metric not in side.metrics:
-            return f"{words} was not scored with it"
+def _no_metric(side: Measured, metric: str, label: str, words: str) -> str:
+    if label not in side.methods:
+        return f"{words} has no method of this name"
+    return "" if metric in side.metrics else f"{words} was not scored with it"
+
+
+def _not_alike(run: Measured, base: Measured, metric: str, label: str) -> str:
     if run.methods[label].preset != base.methods[label].preset:
         return f"another preset ({base.methods[label].preset} → {run.methods[label].preset})"
     a, b = base.metrics[metric].identity, run.metrics[metric].identity
     return f"another metric under this name: {_differing(a, b)}" if a != b else ""
+
+
+def _timed_differently(run: Measured, base: Measured) -> str:
+    """What besides the machine keeps seconds, memory and energy of two runs apart, or ""."""
+    if run.timed is None or base.timed is None:
+        return ""
+    pairs = [(k, getattr(base.timed, k), getattr(run.timed, k)) for k in Timed.model_fields]
+    differing = [f"{k} {before} → {now}" for k, before, now in pairs if before != now]
+    return f"timed differently: {', '.join(differing)}" if differing else ""
 
 
 def _no_seconds(now: dict[Key, Video], before: dict[Key, Video], had: Sequence[Key], metric: str) -> str:
@@ -182,15 +212,21 @@ def _no_seconds(now: dict[Key, Video], before: dict[Key, Video], had: Sequence[K
     return f"no video has a number on both sides ({', '.join(reasons)})"
 
 
+def _unmet(now: dict[Key, Video], had: Sequence[Key], metric: str) -> bool:
+    """Whether numbers of the baseline have none beside them because the run did not make or score them."""
+    reasons = {_gap(now.get(k), metric) for k in had}
+    return bool(reasons & {NOT_IN_RUN, NOT_MADE, NOT_SCORED}) and not reasons & {OTHER_DEVICE, TAKEN_OVER}
+
+
 def _gap(video: Video | None, metric: str) -> str:
     """Why a video has no number, in a word or two."""
     if video is None:
-        return "not in the run"
+        return NOT_IN_RUN
     if not video.frames_digest:
-        return video.failed or "not made"
-    words = {"elsewhere": "taken over from another run", "missing": "not scored"}
+        return video.failed or NOT_MADE
+    words = {"elsewhere": TAKEN_OVER, "missing": NOT_SCORED}
     gap = video.gaps.get(metric, "missing")
-    return "another device" if metric in video.values else words.get(gap, gap)
+    return OTHER_DEVICE if metric in video.values else words.get(gap, gap)
 
 
 def _gains(a: list[float], b: list[float], clips: list[str], facts: MetricFacts, allowed: Tolerance) -> Gains:

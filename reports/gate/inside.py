@@ -27,6 +27,16 @@ def _logs(side: Measured, wish: SpeedUp) -> dict[Key, float]:
     return dict(sorted(found.items()))
 
 
+def _nothing_left(run: Measured, label: str, metric: str = "") -> str:
+    """What left a method of the run without anything to measure: failures of every video or, of a metric, no number; ""."""
+    videos = run.of_method(label).values()
+    ends = [v.failed or (v.gaps.get(metric, "") if metric not in v.values else "") for v in videos]
+    if not ends or not all(v.failed or e in ("failed", "undefined") for v, e in zip(videos, ends, strict=True)):
+        return ""
+    reasons = ", ".join(sorted(set(ends)))
+    return f"nothing of it is left to measure: {len(ends)} of {len(ends)} videos without a number ({reasons})"
+
+
 def speed_up(run: Measured, base: Measured | None, wish: SpeedUp, why: str) -> list[Row]:
     here = _logs(run, wish)
     absent = [m for m in (wish.of, wish.over) if m not in run.methods]
@@ -35,19 +45,29 @@ def speed_up(run: Measured, base: Measured | None, wish: SpeedUp, why: str) -> l
         if absent
         else f"no pair has seconds of both{' in stage ' + wish.stage if wish.stage else ''}"
     )
+    gone = _nothing_left(run, wish.of)
     rows = []
     if wish.at_least is not None:
         name = f"{wish.name}: floor"
         if not here:
-            rows.append(Row(name, wish.of, "not compared", none))
+            rows.append(_not_made(name, wish.of, gone, none))
         else:
             clips = tuple(run.references[k[0]] for k in here)
             gains = Gains(tuple(here.values()), clips, 0.0, True, math.log(wish.at_least))
             words = f"speed-up {{}}, at least {wish.at_least:g} is asked for{_without(run, wish.of, len(here))}"
             rows.append(floored(name, wish.of, gains, words, 2))
     if wish.relative is not None:
-        rows.append(_against(run, base, wish, here, why or ("" if here else none)))
+        name = f"{wish.name}: against baseline"
+        if here or why:
+            rows.append(_against(run, base, wish, here, why))
+        else:
+            rows.append(_not_made(name, wish.of, gone, none))
     return rows
+
+
+def _not_made(name: str, label: str, gone: str, why: str) -> Row:
+    """A check without a pair: worse where the method itself left nothing, else not compared although it was asked for."""
+    return Row(name, label, "worse", gone) if gone else Row(name, label, "not compared", why, unmet=True)
 
 
 def _against(run: Measured, base: Measured | None, wish: SpeedUp, here: dict[Key, float], why: str) -> Row:
@@ -57,8 +77,11 @@ def _against(run: Measured, base: Measured | None, wish: SpeedUp, here: dict[Key
         why = f"another kind of device (baseline: {base.device}; run: {run.device})"
     before = _logs(base, wish) if base else {}
     shared = [k for k in here if k in before]
-    if why or not shared:
-        return Row(name, wish.of, "not compared", why or "the baseline has no seconds of both methods for these cases")
+    if why:
+        return Row(name, wish.of, "not compared", why)
+    if not shared:
+        why = "the baseline has no seconds of both methods for these cases"
+        return Row(name, wish.of, "not compared", why, unmet=True)
     gains = Gains(
         tuple(here[k] - before[k] for k in shared),
         tuple(run.references[k[0]] for k in shared),
@@ -75,7 +98,7 @@ def better(run: Measured, wish: Better) -> Row:
     absent = [m for m in (wish.of, wish.than) if m not in run.methods]
     if absent or wish.metric not in run.metrics:
         why = f"the run has no method {absent[0]}" if absent else f"the run was not scored with {wish.metric}"
-        return Row(name, wish.of, "not compared", why)
+        return _not_made(name, wish.of, _nothing_left(run, wish.of), why)
     facts = run.metrics[wish.metric]
     if facts.direction == "none":
         raise SpecError(f"[[better]] metric '{wish.metric}': neither more nor less of it is better. Choose another metric.")
@@ -84,7 +107,8 @@ def better(run: Measured, wish: Better) -> Row:
     )
     shared = sorted(of.keys() & than.keys())
     if not shared:
-        return Row(name, wish.of, "not compared", "no case has a number of both methods")
+        gone = _nothing_left(run, wish.of, wish.metric if than else "")
+        return _not_made(name, wish.of, gone, "no case has a number of both methods")
     sign = -1.0 if facts.direction == "down" else 1.0
     gains = Gains(
         tuple(sign * (of[k] - than[k]) for k in shared), tuple(run.references[k[0]] for k in shared), 0.0, floor=wish.by

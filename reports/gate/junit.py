@@ -47,9 +47,9 @@ def junit(outcome: Outcome, strict: bool = False) -> str:
     root = ET.Element("testsuites", facts)
     suite = ET.SubElement(root, "testsuite", facts)
     if refused:
-        # Readers of the XML alone must not take a gate that compared nothing for a green one.
+        # Readers of the XML alone must not take a gate that compared nothing, or less than it had to, for a green one.
         error = ET.SubElement(ET.SubElement(suite, "testcase", classname="gate", name="comparison", time="0"), "error")
-        error.set("message", plain(outcome.refused or "nothing was compared"))
+        error.set("message", plain(outcome.could_not(strict)))
     for row in outcome.rows:
         case = ET.SubElement(suite, "testcase", classname=plain(row.metric), name=plain(row.method) or "-", time="0")
         if row.verdict in fails:
@@ -63,14 +63,18 @@ def junit(outcome: Outcome, strict: bool = False) -> str:
 
 
 def github(outcome: Outcome, strict: bool = False) -> list[str]:
-    """GitHub workflow commands: an error for what is worse, a warning for what is unclear or was not compared."""
+    """GitHub workflow commands: an error for what is worse, a warning for what is unclear or was not compared.
+
+    With ``strict`` what is unclear, and what was asked for and could not be compared, are errors too.
+    """
     lines = [_command("error", "gate: could not compare", outcome.refused)] if outcome.refused else []
     levels = {"worse": "error", "unclear": "error" if strict else "warning", "not compared": "warning"}
     for row in _ordered(outcome):
         if row.verdict in levels and row.sentence != outcome.refused:
-            lines.append(_command(levels[row.verdict], f"gate: {row.verdict}: {_name(row)}", row.sentence))
+            level = "error" if strict and row.unmet else levels[row.verdict]
+            lines.append(_command(level, f"gate: {row.verdict}: {_name(row)}", row.sentence))
     if outcome.exit_code(strict) == 4 and not outcome.refused:
-        lines.append(_command("error", "gate: could not compare", "nothing was compared"))
+        lines.append(_command("error", "gate: could not compare", outcome.could_not(strict)))
     return lines
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-from fastvmt.reports.gate.baseline import MetricFacts
+from fastvmt.reports.gate.baseline import MetricFacts, named
 from fastvmt.reports.statistics import mean_interval
 from numpy.typing import NDArray
 
@@ -48,6 +48,8 @@ class Row:
     n: int = 0
     clips: int = 0
     gains: Gains | None = field(default=None, repr=False, compare=False)
+    unmet: bool = False
+    """Not compared although it was asked for: something of the run, or for a floor, is not there."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +64,30 @@ class Outcome:
         return [r for r in self.rows if r.verdict == verdict]
 
     def exit_code(self, strict: bool = False) -> int:
-        """1 worse; 4 nothing compared, or a baseline of another run; with ``strict`` what is unclear fails too."""
+        """1 worse, 4 what ``could_not`` says, 0 else; with ``strict`` 1 also for what is unclear."""
         if self.of("worse"):
             return 1
-        compared = [r for r in self.rows if r.verdict != "not compared"]
-        if self.refused or not compared:
-            return 4
-        return 1 if strict and self.of("unclear") else 0
+        if not self._nothing() and strict and self.of("unclear"):
+            return 1
+        return 4 if self.could_not(strict) else 0
+
+    def could_not(self, strict: bool = False) -> str:
+        """Why the gate ends with 4, or "": a baseline of another run, nothing compared, with ``strict`` less than asked."""
+        if self._nothing():
+            return self.refused or "nothing was compared"
+        unmet = [f"{r.metric}, {r.method}" if r.method else r.metric for r in self.rows if r.unmet]
+        if not strict or not unmet:
+            return ""
+        many = "1 check that was" if len(unmet) == 1 else f"{len(unmet)} checks that were"
+        return f"{many} asked for could not be made: {named(unmet)}"
+
+    def _nothing(self) -> bool:
+        return bool(self.refused) or all(r.verdict == "not compared" for r in self.rows)
 
     def headline(self, strict: bool = False) -> str:
         """One sentence: how it ended, and how often each verdict was given."""
         counts = ", ".join(f"{n} {v}" for v in VERDICTS if (n := len(self.of(v))))
-        ends = {0: "nothing is worse", 1: "worse", 4: "could not compare"}
+        ends = {0: "nothing is worse", 1: "worse", 4: "could not compare" if self._nothing() else "could not make every check"}
         return f"{ends[self.exit_code(strict)]} ({counts or 'no check applies'})"
 
 

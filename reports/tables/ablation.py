@@ -10,13 +10,12 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fastvmt.reports.tables.view import EMPTY, Cell, Column, Line, View
+from fastvmt.reports.tables.view import EMPTY, Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import Wanted, build, metrics_of, ratio_cell
 from fastvmt.reports.tidy import STAGE, Tidy
 
 from fastvmt import registry
 from fastvmt.model import MethodSpec
-from fastvmt.store import slug
 
 TABLE_1 = ("trajectory", "text_similarity", "motion_fidelity", "motion_fidelity_moving", "temporal_consistency", "time")
 VBENCH = tuple(
@@ -73,7 +72,7 @@ def ablation(tidy: Tidy, base: str) -> View:
     found = [(group, c) for group, c in found if c.factor != "preset"]
     found.sort(key=lambda pair: (pair[0] == SEVERAL, order.index(pair[0]) if pair[0] in order else len(order)))
     rows = [Wanted(base, base, "", "base"), *(Wanted(c.label, c.label, group) for group, c in found)]
-    view = build(tidy, f"ablation-{slug(base)}", f"Ablation of {base}", rows, metrics_of(tidy, TABLE_1))
+    view = build(tidy, f"ablation-{id_of(base)}", f"Ablation of {base}", rows, metrics_of(tidy, TABLE_1))
     ratios = [EMPTY if row.label == base else ratio_cell(tidy, row.label, base) for row in rows]
     return _with_column(view, Column("time_ratio", f"seconds over {base}'s", "×", "none", 2), ratios)
 
@@ -105,7 +104,7 @@ def one_factor(tidy: Tidy, base: str, param: str, id: str, title: str, ids: Sequ
 def layers(tidy: Tidy, base: str) -> View | None:
     """Guidance at an early, the middle and a late block (appendix Table 2). Blocks are counted from 0."""
     blocks = registry_blocks(tidy)
-    found = one_factor(tidy, base, "block", f"layers-{slug(base)}", f"{base}: guided block", (*TABLE_1, *VBENCH))
+    found = one_factor(tidy, base, "block", f"layers-{id_of(base)}", f"{base}: guided block", (*TABLE_1, *VBENCH))
     if found is None:
         return None
     said = f"Blocks are counted from 0{f' of {blocks}' if blocks else ''}; the paper counts layers from 1 of 30."
@@ -125,12 +124,12 @@ def registry_blocks(tidy: Tidy) -> int | None:
 
 def spans(tidy: Tidy, base: str) -> View | None:
     """Temporal span (appendix Table 3)."""
-    return one_factor(tidy, base, "span", f"spans-{slug(base)}", f"{base}: temporal span", (*VBENCH, *TABLE_1))
+    return one_factor(tidy, base, "span", f"spans-{id_of(base)}", f"{base}: temporal span", (*VBENCH, *TABLE_1))
 
 
 def intervals(tidy: Tidy, base: str) -> View | None:
     """How often a gradient is computed afresh."""
-    return one_factor(tidy, base, "interval", f"intervals-{slug(base)}", f"{base}: inner interval", TABLE_1)
+    return one_factor(tidy, base, "interval", f"intervals-{id_of(base)}", f"{base}: inner interval", TABLE_1)
 
 
 def vbench(tidy: Tidy, base: str) -> View | None:
@@ -140,7 +139,7 @@ def vbench(tidy: Tidy, base: str) -> View | None:
     if not ids or not parts:
         return None
     rows = [*(Wanted(c.label, c.label) for c in parts), Wanted(base, base, "", "base")]
-    return build(tidy, f"vbench-{slug(base)}", f"{base} without each of its parts, by VBench", rows, ids)
+    return build(tidy, f"vbench-{id_of(base)}", f"{base} without each of its parts, by VBench", rows, ids)
 
 
 def presets(tidy: Tidy, base: str) -> View | None:
@@ -149,7 +148,7 @@ def presets(tidy: Tidy, base: str) -> View | None:
     if not found:
         return None
     rows = [Wanted(base, base, "", "base", ranked=False), *(Wanted(c.label, c.label, ranked=False) for c in found)]
-    view = build(tidy, f"presets-{slug(base)}", f"{base}: presets side by side", rows, metrics_of(tidy, (*TABLE_1, *VBENCH)))
+    view = build(tidy, f"presets-{id_of(base)}", f"{base}: presets side by side", rows, metrics_of(tidy, (*TABLE_1, *VBENCH)))
     said = "Presets differ in several settings at once; this table shows what the difference does and ranks nothing."
     return replace(view, notes=(said, *view.notes))
 
@@ -188,7 +187,7 @@ def decomposition(tidy: Tidy, base: str) -> View | None:
         cells = (_plain(seconds, base), _plain(seconds, beyond), *ratios, EMPTY)
         lines.append(Line(beyond, "fewer inner steps", cells, note="beyond the default"))
     notes = (f"From {first} to {last}, one saving after the other; a ratio below 1 is a loss.", *tidy.notes)
-    id, title = f"savings-{slug(base)}", f"{base}: what each saving gives"
+    id, title = f"savings-{id_of(base)}", f"{base}: what each saving gives"
     return View(id, title, tidy.title, columns, tuple(lines), notes, tidy.digest,
                 tidy.suite_digest, "paired geometric mean of ratios [95 % interval over reference clips]",
                 tidy.setting.protocol)  # fmt: skip

@@ -12,13 +12,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from fastvmt.reports.statistics import Better, cluster_means, paired_difference
-from fastvmt.reports.tables.view import Cell, Column, Line, View
+from fastvmt.reports.table import first_presets
+from fastvmt.reports.tables.view import Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import ratio_cell
 from fastvmt.reports.tidy import Tidy
 from fastvmt.reports.versus import holm, mean_ranks
 
 from fastvmt.errors import NotComparable, SpecError
-from fastvmt.store import slug
 
 COLUMNS = (
     Column("pairs", "pairs", decimals=0), Column("base", "base", decimals=4), Column("other", "other", decimals=4),
@@ -53,19 +53,28 @@ def base_of(tidy: Tidy, label: str) -> str:
 def versus(tidy: Tidy, base: str = "", metrics: Sequence[str] = (), labels: Sequence[str] = ()) -> View:
     """The base against every other method (or ``labels``): difference, tests, effect, win/tie/loss; a group a metric.
 
+    Without ``labels`` each method has one preset: the base's, and the first of every other method.
+
     Raises:
         SpecError: for an unknown base or metric.
         NotComparable: when nothing at all is paired.
     """
     base = base_of(tidy, base)
+    chosen = list(labels) or first_presets(tidy, base)
     lines: list[Line] = []
     for label in _chosen(tidy, metrics):
-        lines += _metric_lines(tidy, base, label, [k for k in labels or tidy.methods if k != base])
+        lines += _metric_lines(tidy, base, label, [k for k in chosen if k != base])
     if not any(line.cells[0].n for line in lines):
         raise NotComparable(f"{base}: no other method of the run has a video of the same case and seed; nothing was compared.")
-    id, title = f"versus-{slug(base)}", f"{base} against the others"
-    return View(id, title, tidy.title, COLUMNS, tuple(lines), tidy.notes, tidy.digest,
+    id, title = f"versus-{id_of(base)}", f"{base} against the others"
+    notes = (*(() if labels else _left_out(tidy, chosen)), *tidy.notes)
+    return View(id, title, tidy.title, COLUMNS, tuple(lines), notes, tidy.digest,
                 tidy.suite_digest, LEGEND, tidy.setting.protocol)  # fmt: skip
+
+
+def _left_out(tidy: Tidy, chosen: Sequence[str]) -> list[str]:
+    gone = [k for k in tidy.methods if k not in chosen]
+    return [f"left out: {', '.join(gone)}; presets of one method are not compared, --base names another one."] if gone else []
 
 
 def _chosen(tidy: Tidy, metrics: Sequence[str]) -> list[str]:
@@ -115,19 +124,23 @@ def _metric_lines(tidy: Tidy, base: str, label: str, others: Sequence[str]) -> l
 
 
 def ratios(tidy: Tidy, base: str = "", metric: str = "time") -> View:
-    """How many times the base's seconds every other method takes: paired geometric mean with interval."""
+    """How many times the base's seconds every other method takes: paired geometric mean with interval.
+
+    Presets as in ``versus``.
+    """
     base = base_of(tidy, base)
     column = Column("ratio", f"{metric} over {base}'s", "×", "none", 3)
-    lines = [Line(k, k, (ratio_cell(tidy, k, base, metric),)) for k in tidy.methods if k != base]
-    return View(f"ratios-{slug(base)}", f"Seconds relative to {base}", tidy.title, (column,), tuple(lines), (), tidy.digest,
+    lines = [Line(k, k, (ratio_cell(tidy, k, base, metric),)) for k in first_presets(tidy, base) if k != base]
+    return View(f"ratios-{id_of(base)}", f"Seconds relative to {base}", tidy.title, (column,), tuple(lines), (), tidy.digest,
                 tidy.suite_digest, "paired geometric mean of ratios [95 % interval over reference clips]",
                 tidy.setting.protocol)  # fmt: skip
 
 
 def ranks(tidy: Tidy, metrics: Sequence[str] = (), labels: Sequence[str] = ()) -> View:
-    """Mean rank of each method over reference clips (1 is best, ties averaged), with Friedman's test and Nemenyi's distance."""
+    """Mean rank of each method (or of ``labels``) over reference clips (1 is best, ties averaged), with Friedman's test and
+    Nemenyi's distance. Without ``labels`` each method has its first preset."""
     columns, cells, notes = [], [], []
-    methods = [k for k in labels or tidy.methods if not tidy.methods[k].control]
+    methods = [k for k in labels or first_presets(tidy) if not tidy.methods[k].control]
     for label in _chosen(tidy, metrics):
         metric, wide = tidy.metrics[label], tidy.wide(label)
         there = [m for m in methods if m in wide.columns and wide[m].notna().any()]

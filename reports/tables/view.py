@@ -10,10 +10,27 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fastvmt.jobs import slug
+from fastvmt.keys import digest
+
 LEGEND = (
     "value [95 % interval over reference clips]; bold: best, underlined: second, ties share the mark, controls are not "
     "ranked; ≈: not separable from the best (the interval of the paired difference holds 0)"
 )
+
+
+MOST_OF_LABEL = 50
+"""Characters of a label in the id of a table or the name of a figure; an id has 64 at most."""
+
+
+def id_of(label: str) -> str:
+    """A method's label as a part of ids and file names: its slug, a long one cut and told apart by a digest of the label.
+
+    >>> id_of("fastvmt:no-window"), len(id_of("fastvmt:" + "no-window:" * 9))
+    ('fastvmt-no-window', 50)
+    """
+    whole = slug(label)
+    return whole if len(whole) <= MOST_OF_LABEL else f"{whole[:41]}-{digest(label)[:8]}"
 
 
 @dataclass(frozen=True)

@@ -191,26 +191,28 @@ def _tied(kept: _Kept, clips: pd.DataFrame, ranked: Sequence[str], direction: st
     return {label for label, gap in zip(others, gaps, strict=True) if gap.low <= 0 <= gap.high}
 
 
-def seconds_ratio(tidy: Tidy, numerator: str, denominator: str, metric: str = "time") -> tuple[Interval | None, int]:
-    """Paired geometric mean ratio of two methods' seconds with its interval, and how many pairs there should be."""
-    rows = tidy.of(metric)
-    expected = int((rows["label"] == denominator).sum())
-    if not len(rows):
-        return None, expected
+def seconds_ratio(tidy: Tidy, numerator: str, denominator: str, metric: str = "time") -> tuple[Interval | None, int, int]:
+    """Paired geometric mean ratio of two methods' seconds with its interval, its pairs, and how many there should be."""
+    # Stages have rows for videos that were made alone; their seconds have one for every video that was wanted.
+    wanted = tidy.of("time") if metric.startswith(STAGE) and "time" in tidy.metrics else tidy.of(metric)
+    expected = max(int((wanted["label"] == label).sum()) for label in (numerator, denominator))
+    if not len(tidy.of(metric)):
+        return None, 0, expected
     wide = tidy.wide(metric).reindex(columns=[numerator, denominator]).dropna()
     wide = wide[(wide > 0).all(axis=1)]  # a stage that a method does not have took no time
     if not len(wide):
-        return None, expected
+        return None, 0, expected
     clusters = wide.index.get_level_values("reference").to_numpy().astype(str)
-    return paired_ratio(wide[numerator].to_numpy(float), wide[denominator].to_numpy(float), clusters), len(wide)
+    ratio = paired_ratio(wide[numerator].to_numpy(float), wide[denominator].to_numpy(float), clusters)
+    return ratio, len(wide), expected
 
 
 def ratio_cell(tidy: Tidy, numerator: str, denominator: str, metric: str = "time") -> Cell:
     """``seconds_ratio`` as a cell."""
-    ratio, pairs = seconds_ratio(tidy, numerator, denominator, metric)
+    ratio, pairs, expected = seconds_ratio(tidy, numerator, denominator, metric)
     if ratio is None:
-        return Cell(None, why="–")
-    return Cell(ratio.value, _finite(ratio.low), _finite(ratio.high), pairs, pairs)
+        return Cell(None, expected=expected, why="–")
+    return Cell(ratio.value, _finite(ratio.low), _finite(ratio.high), pairs, expected)
 
 
 def _speed_up(tidy: Tidy, labels: Sequence[str], over: str) -> list[Cell]:
