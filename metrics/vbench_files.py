@@ -7,6 +7,7 @@ fetches from, in the file's name, or as users of the file quote it); of the othe
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shlex
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ RECIPE = Recipe(
     imports=("vbench", "clip", "decord", "pyiqa"),
     size="about 6.2 GB, mostly torch",
 )
+DINO_COMMIT = "7c446df5b9f45747937fb0d72314eb9f7b66930a"
 REPO = "dino_model/facebookresearch_dino_main/hubconf.py"
 DINO = "dino_model/dino_vitbase16_pretrain.pth"
 CLIP_B, CLIP_L = "clip_model/ViT-B-32.pt", "clip_model/ViT-L-14.pt"
@@ -50,7 +52,11 @@ FILES = {
         343_000_000, "about 343 MB",
         _CURL + "https://dl.fbaipublicfiles.com/dino/dino_vitbase16_pretrain/dino_vitbase16_pretrain.pth",
     ),
-    REPO: WeightFile(1, "under 1 MB, code", "git clone https://github.com/facebookresearch/dino {folder}"),
+    REPO: WeightFile(
+        1, "under 1 MB, code",
+        f"git clone -q https://github.com/facebookresearch/dino {{folder}} && git -C {{folder}} checkout -q {DINO_COMMIT}",
+        "54160f010b0ccb87d8bac47b2b5c22278a231a02c487fdc8c7cf2a657a0d6489",
+    ),
     CLIP_B: WeightFile(
         302_000_000, "about 350 MB",
         _CURL + "https://openaipublic.azureedge.net/clip/models/"
@@ -122,16 +128,26 @@ def _fault(name: str) -> str:
         return f"{what} {name} is not in {root()}: {fetch}"
     if path.stat().st_size < file.at_least:
         return f"{path} is torn ({path.stat().st_size} bytes, fewer than its parameters have): {fetch} again"
-    if file.sha256 and not (found := sha256_of([path])[0]).startswith(file.sha256):
+    if file.sha256 and not (found := _sha256(name)).startswith(file.sha256):
+        if name == REPO:
+            return f"the code in {path.parent} is not facebookresearch/dino at {DINO_COMMIT[:7]}: remove it and {fetch}"
         return f"{path} is not the published file (its SHA-256 begins with {found[:8]}, not {file.sha256[:8]}): {fetch} again"
     return ""
 
 
 def digests(names: tuple[str, ...]) -> dict[str, str]:
     """SHA-256 of each file by name; ``unfetched`` where it is not there."""
-    there = [n for n in names if located(n).is_file()]
-    known = dict(zip(there, sha256_of([located(n) for n in there]), strict=True)) if there else {}
-    return {n: known.get(n, "unfetched") for n in names}
+    return {n: _sha256(n) if located(n).is_file() else "unfetched" for n in names}
+
+
+def _sha256(name: str) -> str:
+    """Of the file; of code, which runs, over names and bytes of every Python file beside it."""
+    if name != REPO:
+        return sha256_of([located(name)])[0]
+    found = hashlib.sha256()
+    for path in sorted(located(name).parent.glob("*.py")):
+        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()
 
 
 def no_environment() -> str:

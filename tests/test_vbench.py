@@ -92,6 +92,19 @@ def test_first_the_environment_is_missing_then_each_file(home: Path, monkeypatch
         metric.score(scored(moving_clip(2)))
 
 
+def test_code_that_runs_is_the_pinned_commit(home: Path) -> None:
+    """All Python files of DINO's repository count, not the one that is called."""
+    code = home / "cache" / vbench_files.REPO
+    code.parent.mkdir(parents=True)
+    code.write_text("x = 1")
+    (code.parent / "vision_transformer.py").write_text("y = 1")
+    sentence = vbench_files.lacking((vbench_files.REPO,))
+    assert "is not facebookresearch/dino at 7c446df" in sentence and "git clone" in sentence
+    before = vbench_files.digests((vbench_files.REPO,))
+    (code.parent / "vision_transformer.py").write_text("y = 2")
+    assert vbench_files.digests((vbench_files.REPO,)) != before
+
+
 def test_dino_is_also_taken_from_torch_hubs_folder(home: Path) -> None:
     hub = home / "th" / "hub" / "checkpoints" / "dino_vitbase16_pretrain.pth"
     assert vbench_files.located(vbench_files.DINO) == home / "cache" / vbench_files.DINO
