@@ -5,6 +5,7 @@ A method says what it compares (``wanted``, ``compare``); this file says when an
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
@@ -43,6 +44,10 @@ def needs_latent_frames(method: str, shape: Shape, least: int = 2) -> None:
         )
 
 
+NONE = re.compile(r"share:0(\.0*)?|steps:0--1")
+"""No guidance on purpose: to see what a method does without, and as it is written once resolved."""
+
+
 class GuidedParams(Params):
     block: Block = 0.5
     guided: Guided = "share:0.2"
@@ -63,7 +68,7 @@ class GuidedMethod(Method):
     def resolve(cls, params: Any, shape: Shape) -> Any:
         found = params.model_copy(update={"block": shape.block_index(params.block), "guided": shape.steps(params.guided)})
         first, last = resolve_steps(found.guided, shape.sigmas)
-        if last < first:  # its video would be that of no transfer, under another name
+        if last < first and not NONE.fullmatch(params.guided):  # its video would be that of no transfer, under another name
             raise SpecError(f"{cls.id}: guided={params.guided} holds none of the run's {len(shape.sigmas) - 1} steps.")
         return found
 

@@ -8,10 +8,10 @@ from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
 from pydantic import model_validator
 from torch import Tensor
 
-from fastvmt import card
+from fastvmt import card, specs
 from fastvmt.method import Context, Params
 
-TUNED = card.load("tiny").methods["fastvmt"]
+TUNED = specs.tuned("fastvmt", card.load("tiny").methods["fastvmt"], 4)
 
 
 class TunedParams(FastVMTParams):
