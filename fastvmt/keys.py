@@ -76,6 +76,23 @@ def noise_seed(seed: int, what: str) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}|{what}".encode()).digest()[:8], "big") >> 1
 
 
+def record_digest(identity: str, timing_key: str | None, frames: str, reference: str, job: str) -> bytes:
+    """SHA-256 that a metric record's key is the hex of, written out because tables and scans ask for 100,000 of them.
+
+    Args:
+        identity: the metric's, as ``canonical_json``.
+        timing_key: of the video, for a timing; None for a metric of frames.
+        frames, reference: digests of the video's frames and of its reference's.
+        job: the job's key.
+
+    >>> identity = {"metric": "m"}
+    >>> record_digest(canonical_json(identity), None, "f", "r", "j").hex() == digest([identity, ["f", "r"], "j"])
+    True
+    """
+    subject = f'["{frames}","{reference}"]' if timing_key is None else f'"{timing_key}"'
+    return hashlib.sha256(f'[{identity},{subject},"{job}"]'.encode()).digest()
+
+
 def frames_digest(frames: NDArray[np.uint8]) -> str:
     """SHA-256 (hex) of decoded frames, uint8 RGB of shape (T, H, W, 3): the shape, then the bytes.
 

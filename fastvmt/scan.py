@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from fastvmt import __version__
 from fastvmt.jobs import JobGrid
-from fastvmt.keys import canonical_json
+from fastvmt.keys import canonical_json, record_digest
 from fastvmt.metric_specs import build
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.scan_index import INDEX, Index, Row, row_of, unchanged
@@ -164,7 +164,7 @@ class _Records:
     def __init__(self, store: Store, wanted: Sequence[str], again: bool) -> None:
         self.store, self.again = store, again
         self.metrics = [build(label) for label in wanted]
-        self.begins = [f"[{canonical_json(m.identity())}," for m in self.metrics]
+        self.identities = [canonical_json(m.identity()) for m in self.metrics]
         self.current: set[bytes] | None = None
         self.sizes: dict[Path, int] = {}
         self._case: Case | None = None
@@ -175,7 +175,7 @@ class _Records:
         """What besides the videos decides which records are missing: the logs' bytes, what is wanted. "" fits nothing."""
         if self.again:
             return ""
-        facts: list[object] = [__version__, self.begins]
+        facts: list[object] = [__version__, self.identities]
         for path in self.store.logs("records"):
             with suppress(FileNotFoundError), open(path, "rb") as file:
                 facts.append([path.name, file_digest(file, "sha256").hexdigest()])
@@ -191,18 +191,15 @@ class _Records:
     def missing(self, case: Case, row: Row) -> tuple[str, ...]:
         """Labels without a current record, as ``scoring.wanted_metrics`` wants them; equal answers are one tuple."""
         if case is not self._case:
-            pairs = zip(self.metrics, self.begins, strict=True)
-            self._case, self._applying = case, [(m.label, b, m.timing) for m, b in pairs if m.applies(case)]
-        timing = f'"{row.timing_key}"'
-        frames = f'["{row.frames_digest}","{case.reference.frames_digest}"]'
+            pairs = zip(self.metrics, self.identities, strict=True)
+            self._case, self._applying = case, [(m.label, i, m.timing) for m, i in pairs if m.applies(case)]
+        reference, there = case.reference.frames_digest, self.read()
         lacks = tuple(
-            label for label, begin, timed in self._applying
-            if not (timed and row.reused) and not self._has(f'{begin}{timing if timed else frames},"{row.key}"]')
+            label for label, identity, timed in self._applying
+            if not (timed and row.reused)
+            and record_digest(identity, row.timing_key if timed else None, row.frames_digest, reference, row.key) not in there
         )  # fmt: skip
         return self._same.setdefault(lacks, lacks)
-
-    def _has(self, text: str) -> bool:
-        return sha256(text.encode()).digest() in self.read()
 
 
 def _current(store: Store, sizes: Mapping[Path, int]) -> set[bytes]:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, Literal
 
 from fastvmt.errors import JobError, MissingWeights, SpecError
-from fastvmt.keys import digest, frames_digest
+from fastvmt.keys import canonical_json, digest, frames_digest, record_digest
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.metric_specs import build
 from fastvmt.model import Artefact, Case, Job, MetricRecord, Reference
@@ -19,8 +19,9 @@ from fastvmt.video import Frames, read_lossless
 
 def record_key(metric: Metric, artefact: Artefact, case: Case, job: Job) -> str:
     """Content address of one record; a timing's covers device class and software instead of frames."""
-    subject = artefact.timing_key if metric.timing else [artefact.frames_digest, case.reference.frames_digest]
-    return digest([metric.identity(), subject, job.key])
+    timing_key = artefact.timing_key if metric.timing else None
+    frames, reference = artefact.frames_digest, case.reference.frames_digest
+    return record_digest(canonical_json(metric.identity()), timing_key, frames, reference, job.key).hex()
 
 
 def wanted_metrics(names: list[str] | tuple[str, ...], case: Case, artefact: Artefact) -> list[Metric]:

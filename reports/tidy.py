@@ -15,7 +15,6 @@ import gc
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +23,7 @@ from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
 from fastvmt import metric_specs, registry
 from fastvmt.comparable import refuse_other_setting, refuse_other_timing
 from fastvmt.errors import NotComparable, SpecError, StoreError
-from fastvmt.keys import canonical_json, digest
+from fastvmt.keys import canonical_json, digest, record_digest
 from fastvmt.metric import Metric
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Setting, Suite
 from fastvmt.specs import refuse_mixed_presets
@@ -230,8 +229,8 @@ class _Fits:
         if before is None or before[0] != record.identity:
             own = {k: v for k, v in record.identity.items() if not (timing and k in ("device", "software"))}
             before = self._last[record.metric] = (record.identity, canonical_json(own))
-        subject = f'"{artefact.timing_key}"' if timing else f'["{artefact.frames_digest}","{reference}"]'
-        return sha256(f'[{before[1]},{subject},"{record.job_key}"]'.encode()).hexdigest() == record.key
+        timing_key = artefact.timing_key if timing else None
+        return record_digest(before[1], timing_key, artefact.frames_digest, reference, record.job_key).hex() == record.key
 
 
 @dataclass
