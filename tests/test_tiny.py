@@ -153,8 +153,9 @@ def test_what_a_warm_run_trains_on_by_its_focus() -> None:
     def single(focus: str, share: float) -> float:
         return sum(stage_of(share, True, step, focus)[0] == 1 for step in range(60)) / 60
 
-    assert [round(single(f, 0.5), 2) for f in ("", "frames", "clips")] == [0.33, 0.5, 0.0]
+    assert [round(single(f, 0.5), 2) for f in ("", "frames", "clips", "match")] == [0.33, 0.5, 0.0, 0.5]
     assert single("", 0.9) == single("frames", 0.9) == 0
+    assert single("match", 0.9) == 0.5
     assert stage_of(0.5, False, 0) == stage_of(0.5, True, 0, "clips") == (33, 8)
 
 

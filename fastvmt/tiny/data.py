@@ -23,28 +23,33 @@ def _favour(scene: Scene, rng: np.random.Generator) -> Scene:
     return replace(scene, movers=(replace(scene.movers[0], shape=shape),))
 
 
-def draw_batch(first: int, count: int, frames: int, name: str = "train", favour: bool = False) -> tuple[Tensor, list[str]]:
-    """Clips ``first .. first+count-1`` of a stream.
+def draw_scenes(first: int, count: int, frames: int, name: str = "train", favour: bool = False) -> list[Scene]:
+    """Scenes ``first .. first+count-1`` of a stream.
 
-    Shorter clips are cut from paths of ``FULL_FRAMES`` frames, so that speeds are the same at every length.
+    Shorter ones are cut from paths of ``FULL_FRAMES`` frames, so that speeds are the same at every length.
 
     Args:
-        first: number of the first clip.
-        count: clips.
+        first: number of the first scene.
+        count: scenes.
         frames: T of each.
         name: a key of ``STREAMS``.
         favour: redraw the shapes of lone subjects by ``HARD_SHAPES``.
-
-    Returns:
-        float video (count, frames, 64, 64, 3) in [-1, 1], and captions.
     """
-    videos, captions = [], []
+    scenes = []
     for number in range(first, first + count):
         rng = stream(name, number)
         scene = random_scene(rng, FULL_FRAMES)
         start = int(rng.integers(FULL_FRAMES - frames + 1))
-        if favour:
-            scene = _favour(scene, rng)
-        videos.append(draw(cut(scene, start, start + frames)))
-        captions.append(scene.caption())
-    return torch.from_numpy(np.stack(videos)).float() / 127.5 - 1, captions
+        scenes.append(cut(_favour(scene, rng) if favour else scene, start, start + frames))
+    return scenes
+
+
+def paint(scenes: list[Scene]) -> Tensor:
+    """Float video (count, frames, 64, 64, 3) in [-1, 1] of scenes of one length."""
+    return torch.from_numpy(np.stack([draw(s) for s in scenes])).float() / 127.5 - 1
+
+
+def draw_batch(first: int, count: int, frames: int, name: str = "train", favour: bool = False) -> tuple[Tensor, list[str]]:
+    """Clips and captions of :func:`draw_scenes`."""
+    scenes = draw_scenes(first, count, frames, name, favour)
+    return paint(scenes), [s.caption() for s in scenes]

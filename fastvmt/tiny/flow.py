@@ -17,7 +17,10 @@ import torch.distributed as dist
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor, nn
 
-from fastvmt.tiny.data import draw_batch
+from fastvmt.datasets.scene import Scene
+from fastvmt.tiny.attention import TrainingSelfAttention
+from fastvmt.tiny.correspond import Targets, correspondence_loss, targets
+from fastvmt.tiny.data import draw_scenes, paint
 from fastvmt.tiny.latents import LinearEncoder
 from fastvmt.tiny.muon import Muon
 from fastvmt.tiny.parts import TEXT_LENGTH, embed, new_text_encoder, new_tokenizer, new_transformer
@@ -25,6 +28,7 @@ from fastvmt.tiny.state import Progress, Run
 
 AFTER_FIRST_RUN = 2 * 10**7
 SUBJECT_WEIGHT = 6.0
+MATCH_WEIGHT = 0.05  # of the correspondence loss beside the velocity's
 GROUND_BELOW, SUBJECT_ABOVE = 118.0, 135.0  # the brightest channel: grounds reach 115, the darkest subject tone is 124
 PIPELINE_LENGTH = 512  # WanPipeline pads captions to this many tokens unless told otherwise
 
@@ -49,8 +53,9 @@ def draw_sigma(count: int, shift: float, generator: torch.Generator) -> Tensor:
 def stage_of(share: float, warm: bool, step: int, focus: str = "") -> tuple[int, int]:
     """(frames, clips a batch over all processes) by share of the training time."""
     if warm:  # single frames, which show eight times as many subjects in the time, in turn with whole clips
-        every = 2 if focus == "frames" else 3
-        return (1, 64) if focus != "clips" and step % every == every - 1 and share < 0.85 else (33, 8)
+        every = 2 if focus in ("frames", "match") else 3
+        last = share >= 0.85 and focus != "match"
+        return (1, 64) if focus != "clips" and step % every == every - 1 and not last else (33, 8)
     if share < 0.10:
         return 1, 64
     if share < 0.25:
@@ -79,15 +84,14 @@ def train_flow(run: Run, encode: LinearEncoder, hours: float, focus: str = "") -
     """Train until ``hours`` are used; with ``run.world`` > 1, gradients are averaged over the processes.
 
     ``focus`` is for a short last run: hard shapes more often and a lower rate. ``frames``: half of the steps on single frames,
-    and more of the high noise levels where shapes are decided; ``clips``: whole clips alone.
+    and more of the high noise levels where shapes are decided; ``clips``: whole clips alone. ``match`` is for a long one: as
+    ``frames``, and the last block's queries and keys are taught where things go (``correspond.py``).
     """
     torch.manual_seed(0)
-    tokenizer = new_tokenizer()
-    model: Any = nn.ModuleDict({"text": new_text_encoder(tokenizer), "transformer": new_transformer()})
-    cross = PaddedCrossAttention()
-    for block in model["transformer"].blocks:
-        block.attn2.set_processor(cross)
-    progress = Progress(run, "flow", model, _optimisers(model, run.rank, run.world), hours, 1.2e-3 if focus else 2e-3, 0.997)
+    trained = Trained(encode)
+    model, high = trained.model, focus in ("frames", "match")
+    rate = 1.2e-3 if focus in ("frames", "clips") else 2e-3
+    progress = Progress(run, "flow", model, _optimisers(model, run.rank, run.world), hours, rate, 0.997)
     number = progress.restore()
     if progress.warm and not number:
         number = first_clip(model)
@@ -95,17 +99,19 @@ def train_flow(run: Run, encode: LinearEncoder, hours: float, focus: str = "") -
         began = time.time()
         frames, batch = stage_of(progress.share, progress.warm, progress.step, focus)
         share = batch // run.world
-        video, captions = draw_batch(number + run.rank * share, share, frames, favour=bool(focus))
+        scenes = draw_scenes(number + run.rank * share, share, frames, favour=bool(focus))
         number += batch
         generator = torch.Generator().manual_seed(progress.step * 64 + run.rank)
-        shift = (3.0 if frames > 1 else 2.0) + (focus == "frames")
-        loss = flow_loss(model, cross, tokenizer, encode, encode(video), captions, generator, shift)
+        shift = 3.0 + (focus == "frames") if frames > 1 else 2.0 + high
+        match = focus == "match" and frames > 1
+        loss = trained.loss(scenes, generator, shift, targets(scenes) if match else None)
         for optimiser in progress.optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
         if run.world > 1:
             _average_gradients(model, run.world)
-        progress.step_only(float(loss.detach()), began, number, frames=frames)
+        apart = {} if trained.matched is None else {"correspondence": round(trained.matched, 4)}
+        progress.step_only(float(loss.detach()), began, number, frames=frames, **apart)
         if run.world > 1:  # every process must leave the loop at the same step
             clock = torch.tensor(progress.seconds, dtype=torch.float64)
             dist.broadcast(clock, 0)
@@ -113,36 +119,60 @@ def train_flow(run: Run, encode: LinearEncoder, hours: float, focus: str = "") -
     progress.finish(number)
 
 
-def flow_loss(
-    model: nn.ModuleDict,
-    cross: PaddedCrossAttention,
-    tokenizer: object,
-    encode: LinearEncoder,
-    latent: Tensor,
-    captions: list[str],
-    generator: torch.Generator,
-    shift: float,
-) -> Tensor:
-    """Mean squared error of the velocity on one batch of latents (B, Z, F, h, w).
+class Trained:
+    """Text encoder and transformer as they are trained: attention that is fast on CPUs, products in bfloat16."""
 
-    Cells in which the model itself believes a subject weigh more: few cells hold the shapes. A weight that looked at the
-    true place instead would pull subjects everywhere while their place is still open.
-    """
-    count = len(captions)
-    drop = torch.rand(count, generator=generator) < 0.1
-    captions = ["" if d else c for c, d in zip(captions, drop.tolist(), strict=True)]
-    text, lengths = embed(tokenizer, model["text"], captions)  # type: ignore[arg-type]
-    padded = PIPELINE_LENGTH if torch.rand(1, generator=generator) < 0.3 else TEXT_LENGTH
-    behind = torch.arange(TEXT_LENGTH) >= lengths[:, None]
-    extra = ((padded - lengths) / (TEXT_LENGTH - lengths).clamp(min=1)).log()
-    cross.bias = (behind * extra[:, None]).view(count, 1, 1, TEXT_LENGTH)
-    sigma = draw_sigma(count, shift, generator)
-    noise = torch.randn(latent.shape, generator=generator)
-    s = sigma.view(-1, 1, 1, 1, 1)
-    noisy = latent * (1 - s) + noise * s
-    predicted = model["transformer"](noisy, sigma * 1000, text, return_dict=False)[0]
-    weight = 1 + SUBJECT_WEIGHT * believed_subject(encode, noisy - s * predicted.detach())[:, None]
-    return ((predicted - (noise - latent)).square() * weight / weight.mean()).mean()
+    def __init__(self, encode: LinearEncoder) -> None:
+        self.encode, self.tokenizer = encode, new_tokenizer()
+        self.model: Any = nn.ModuleDict({"text": new_text_encoder(self.tokenizer), "transformer": new_transformer()})
+        self.cross, self.guided = PaddedCrossAttention(), TrainingSelfAttention()
+        self.matched: float | None = None
+        """The correspondence loss, smoothed over steps, when it was asked for."""
+        blocks: Any = self.model["transformer"].blocks
+        for block in blocks:
+            block.attn1.set_processor(self.guided if block is blocks[-1] else TrainingSelfAttention())
+            block.attn2.set_processor(self.cross)
+
+    def _text(self, captions: list[str], generator: torch.Generator) -> Tensor:
+        """Embeddings; ``cross`` is told how much padding to feign."""
+        count = len(captions)
+        text, lengths = embed(self.tokenizer, self.model["text"], captions)
+        padded = PIPELINE_LENGTH if torch.rand(1, generator=generator) < 0.3 else TEXT_LENGTH
+        behind = torch.arange(TEXT_LENGTH) >= lengths[:, None]
+        extra = ((padded - lengths) / (TEXT_LENGTH - lengths).clamp(min=1)).log()
+        self.cross.bias = (behind * extra[:, None]).view(count, 1, 1, TEXT_LENGTH)
+        return text
+
+    def loss(self, scenes: list[Scene], generator: torch.Generator, shift: float, wanted: Targets | None = None) -> Tensor:
+        """Mean squared error of the velocity on drawn scenes, and of their correspondence if its ``Targets`` are given.
+
+        Cells in which the model itself believes a subject weigh more: few cells hold the shapes. A weight that looked at the
+        true place instead would pull subjects everywhere while their place is still open.
+        With ``wanted``, the first clip of every other batch is shown clean and without a caption, as methods show a reference;
+        it has no velocity to learn.
+        """
+        count, latent = len(scenes), self.encode(paint(scenes))
+        drop = torch.rand(count, generator=generator) < 0.1
+        sigma, noise = draw_sigma(count, shift, generator), torch.randn(latent.shape, generator=generator)
+        counts = torch.ones(count)
+        if wanted is not None and torch.rand(1, generator=generator) < 0.5:
+            drop[0], sigma[0], counts[0] = True, 0.0, 0.0
+        text = self._text(["" if d else s.caption() for d, s in zip(drop.tolist(), scenes, strict=True)], generator)
+        s = sigma.view(-1, 1, 1, 1, 1)
+        noisy = latent * (1 - s) + noise * s
+        with torch.autocast(latent.device.type, torch.bfloat16):
+            predicted = self.model["transformer"](noisy, sigma * 1000, text, return_dict=False)[0].float()
+        weight = (1 + SUBJECT_WEIGHT * believed_subject(self.encode, noisy - s * predicted.detach())[:, None]) * counts.view(
+            s.shape
+        )
+        loss = ((predicted - (noise - latent)).square() * weight / weight.mean()).mean()
+        if wanted is None:
+            return loss
+        assert self.guided.seen is not None
+        matched = correspondence_loss(*self.guided.seen, wanted, latent.shape[2])
+        now = float(matched.detach())
+        self.matched = now if self.matched is None else 0.95 * self.matched + 0.05 * now
+        return loss + MATCH_WEIGHT * matched
 
 
 def believed_subject(encode: LinearEncoder, clean: Tensor) -> Tensor:

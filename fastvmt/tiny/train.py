@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=29517)
     parser.add_argument("--to", type=Path, help="export, picture: the pipeline folder to write or show")
     parser.add_argument("--warm", type=Path, help="start from the weights of a pipeline folder (code, vae and flow)")
-    parser.add_argument("--focus", choices=("frames", "clips"), default="", help="flow: a short last run on hard shapes")
+    parser.add_argument("--focus", choices=("frames", "clips", "match"), default="", help="flow: a last run on hard shapes")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
