@@ -168,3 +168,14 @@ def test_a_focused_run_draws_hard_shapes_most_often_and_says_so_in_the_caption()
     assert hard > 0.6
     seen = [judge(((f + 1) * 127.5).round().numpy().astype(np.uint8)).shape == c.split()[2] for f, c in lone[:12]]
     assert sum(seen) >= 11, "the picture must show what the caption says"
+
+
+def test_the_last_block_knows_where_things_go(tiny: Backbone) -> None:
+    """What guidance reads: without it the methods have nothing to follow. Whole table: ``bench doctor --backbone tiny``."""
+    from fastvmt.datasets.probe import correspondence
+
+    found = correspondence(tiny, 64, 64, 33, clips=4)
+    low = [n for n, level in enumerate(found.levels) if level <= 0.6]
+    assert found.tokens > 40 and found.stay < 0.2
+    assert found.best_block() == tiny.card.blocks - 1 == tiny.card.methods["fastvmt"]["block"]
+    assert found.share[0][-1][low].min() >= 0.9

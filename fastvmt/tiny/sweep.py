@@ -51,15 +51,15 @@ def _around(method: str, *changes: str) -> list[str]:
 GRID = [
     "none",
     *_around(
-        "fastvmt", "guided=share:0.3", "lr_first=0.04:lr_last=0.026", "temperature=2", "block=3", "heads=mean_logits",
-        "reference=matched", "centre_from=own", "window=3", "window=0",
+        "fastvmt", "guided=share:0.3", "lr_first=0.04:lr_last=0.026", "temperature=2", "block=3", "heads=mean_qk",
+        "reference=matched", "centre_from=own", "window=3", "window=0", "rope=false",
     ),
     *_around(
         "ditflow", "guided=share:0.3", "lr_first=0.04:lr_last=0.026", "temperature=2", "block=3", "heads=mean_qk",
-        "reference=soft", "moving_only=false", "moving_only=false:reference=soft", "inner=10",
+        "ref_level=matched", "reference=argmax", "moving_only=false", "inner=10", "rope=false",
     ),
 ]  # fmt: skip
-"""One change at a time around the card's values, nine for each method."""
+"""One change at a time around the card's values, ten for each method."""
 
 
 @dataclass(frozen=True)
