@@ -176,6 +176,6 @@ def test_the_last_block_knows_where_things_go(tiny: Backbone) -> None:
 
     found = correspondence(tiny, 64, 64, 33, clips=4)
     low = [n for n, level in enumerate(found.levels) if level <= 0.6]
-    assert found.tokens > 40 and found.stay < 0.2
+    assert found.tokens >= 30 and found.stay < 0.2
     assert found.best_block() == tiny.card.blocks - 1 == tiny.card.methods["fastvmt"]["block"]
     assert found.share[0][-1][low].min() >= 0.9
