@@ -162,9 +162,8 @@ class Trained:
         noisy = latent * (1 - s) + noise * s
         with torch.autocast(latent.device.type, torch.bfloat16):
             predicted = self.model["transformer"](noisy, sigma * 1000, text, return_dict=False)[0].float()
-        weight = (1 + SUBJECT_WEIGHT * believed_subject(self.encode, noisy - s * predicted.detach())[:, None]) * counts.view(
-            s.shape
-        )
+        subject = believed_subject(self.encode, noisy - s * predicted.detach())[:, None]
+        weight = (1 + SUBJECT_WEIGHT * subject) * counts.view(s.shape)
         loss = ((predicted - (noise - latent)).square() * weight / weight.mean()).mean()
         if wanted is None:
             return loss
