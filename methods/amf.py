@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -36,26 +36,55 @@ def _wide(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-def soft_expectation(q: Tensor, k: Tensor, values: Tensor, scale: float, bias: Tensor | None = None) -> Tensor:
+class _Expectation(torch.autograd.Function):
+    """``soft_expectation`` in one piece: of all that lies between, the backward pass keeps the weights alone."""
+
+    @staticmethod
+    def forward(  # type: ignore[override]
+        ctx: Any, q: Tensor, k: Tensor, values: Tensor, scale: float, bias: Tensor | None, index: Tensor | None
+    ) -> Tensor:
+        logits = torch.bmm(q.flatten(1, 2), k.mT).unflatten(1, q.shape[1:3])
+        if index is not None:
+            logits = logits.gather(3, index[:, :, None].expand(-1, -1, q.shape[2], -1))
+        logits = logits.to(_wide(logits)).mul_(scale)
+        if bias is not None:
+            logits += bias[:, :, None]
+        weights = logits.softmax(-1)
+        out = weights @ values
+        ctx.save_for_backward(q, k, values, weights, out, index)
+        ctx.scale = scale
+        return out
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:  # type: ignore[override]
+        q, k, values, weights, out, index = ctx.saved_tensors
+        slope = (g @ values.mT).sub_((g * out).sum(-1, keepdim=True)).mul_(weights).mul_(ctx.scale)
+        if index is not None:
+            whole = slope.new_zeros(*slope.shape[:3], k.shape[1])
+            slope = whole.scatter_(3, index[:, :, None].expand(slope.shape), slope)
+        slope = slope.flatten(1, 2).to(q.dtype)
+        return (slope @ k).view(q.shape), slope.mT @ q.flatten(1, 2), None, None, None, None
+
+
+def soft_expectation(
+    q: Tensor, k: Tensor, values: Tensor, scale: float, bias: Tensor | None = None, index: Tensor | None = None
+) -> Tensor:
     """Attention that returns expected values instead of features.
 
     Args:
         q: (B, G, n, D) queries in G groups.
         k: (B, M, D) keys.
-        values: (M, c), or (B, G, M, c) when they differ by group.
+        values: (m, c), or (B, G, m, c) when they differ by group; constants, no gradient reaches them.
         scale: factor on the logits.
-        bias: (B, G, M) added to the logits of all queries of a group; -inf shuts a key out.
+        bias: (B, G, m) added to the logits of all queries of a group; -inf shuts a key out. A constant too.
+        index: (B, G, m) int64, the keys that a group attends to, each once; all M of them when left out.
 
     Returns:
         (B, G, n, c), in float32 or better: weights of half precision would round positions to a token or more.
     """
-    b, g, n, d = q.shape
-    logits = torch.baddbmm(q.new_zeros(()), q.reshape(b, g * n, d), k.transpose(1, 2), beta=0, alpha=scale)
-    logits = logits.view(b, g, n, -1)
-    if bias is not None:
-        logits = logits + bias[:, :, None]
-    kind = _wide(logits)
-    return torch.matmul(torch.softmax(logits, -1, dtype=kind), values.to(kind))
+    found: Tensor = _Expectation.apply(q, k, values.to(_wide(q)), scale, bias, index)  # type: ignore[no-untyped-call]
+    return found
 
 
 def dense_flow(
@@ -222,8 +251,8 @@ def _shifted(windows: Windows, grid: tuple[int, int]) -> Tensor:
 def windowed_flow(q: Tensor, k: Tensor, windows: Windows, tiles: Tiles, scale: float) -> Tensor:
     """Expected displacement of every token, attending only to its tile's window.
 
-    Scores every query against the bounding region of all windows of the offset by one matrix product and shuts out
-    the keys beyond each tile's window; nothing is gathered.
+    Every query is scored against all keys by one matrix product, which costs less than gathering the windows' keys would;
+    what is gathered, and goes through the softmax, is each window's logits.
 
     Args:
         q, k: (B, S, D).
@@ -232,21 +261,13 @@ def windowed_flow(q: Tensor, k: Tensor, windows: Windows, tiles: Tiles, scale: f
         (B, S, 2) absolute displacement (row, column) in tokens.
     """
     height, width = tiles.grid
-    top, bottom = int(windows.top.min()), int(windows.top.max()) + windows.rows
-    left, right = int(windows.left.min()), int(windows.left.max()) + windows.columns
-    region = k.view(k.shape[0], height, width, -1)[:, top:bottom, left:right].reshape(k.shape[0], -1, k.shape[2])
-    row = torch.arange(top, bottom, device=q.device)
-    column = torch.arange(left, right, device=q.device)
-    row_in = (row >= windows.top[..., None]) & (row < windows.top[..., None] + windows.rows)
-    column_in = (column >= windows.left[..., None]) & (column < windows.left[..., None] + windows.columns)
-    inside = row_in[..., :, None] & column_in[..., None, :]
-    bias = torch.zeros(inside.shape, device=q.device).masked_fill_(~inside, float("-inf")).flatten(2)
-    place = positions(height, width, str(q.device))
-    middle = torch.tensor([(top + bottom) / 2, (left + right) / 2], device=q.device)
-    values = torch.stack(torch.meshgrid(row, column, indexing="ij"), -1).reshape(-1, 2).float() - middle
-    grouped = q[:, tiles.order(q.device)]
-    moved = tiles.to_raster(soft_expectation(grouped, region, values, scale, bias))
-    return moved - (place - middle)
+    cells = positions(windows.rows, windows.columns, str(q.device))
+    offsets = (cells[:, 0] * width + cells[:, 1]).long()
+    index = (windows.top * width + windows.left)[..., None] + offsets
+    middle = cells.mean(0)  # centred coordinates: smaller sums, less rounding
+    inside = soft_expectation(q[:, tiles.order(q.device)], k, cells - middle, scale, index=index)
+    corner = torch.stack([windows.top, windows.left], -1)[:, :, None]
+    return tiles.to_raster(inside + (corner + middle)) - positions(height, width, str(q.device))
 
 
 def window_means(k: Tensor, windows: Windows, grid: tuple[int, int]) -> Tensor:

@@ -184,6 +184,19 @@ def test_recomputed_dense_flow_has_the_same_gradient(monkeypatch: pytest.MonkeyP
         torch.testing.assert_close(a, b)
 
 
+def test_the_gradient_of_expected_values_is_that_of_attention() -> None:
+    """Its backward pass is written by hand: against finite differences, for all keys, for a bias and for windows of keys."""
+    generator = torch.Generator().manual_seed(0)
+    q, k = torch.randn(2, 3, 2, 4, generator=generator), torch.randn(2, 5, 4, generator=generator)
+    q, k = (t.double().requires_grad_(True) for t in (q, k))
+    bias = torch.randn(2, 3, 5, generator=generator).double()
+    bias[:, 1, 2] = float("-inf")
+    index = torch.stack([torch.randperm(5, generator=generator)[:3] for _ in range(6)]).view(2, 3, 3)
+    for kept, more in ((5, {}), (5, {"bias": bias}), (3, {"index": index})):
+        values = torch.randn(kept, 2, generator=generator).double()
+        assert torch.autograd.gradcheck(lambda a, b, v=values, g=more: amf.soft_expectation(a, b, v, 0.7, **g), (q, k))
+
+
 def test_the_transcription_addresses_the_authors_slots(golden: Path) -> None:
     z, meta = load(golden, "case_a.npz")
     h, w = meta["H"], meta["W"]

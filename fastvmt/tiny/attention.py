@@ -14,6 +14,12 @@ from torch import Tensor
 from fastvmt.backbone import rotate
 
 
+def fast_products(device: str) -> torch.autocast:
+    """Products in bfloat16 inside a ``with``, but not on a CPU that only emulates them: float32 is faster there."""
+    emulated = device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch.autocast(device, torch.bfloat16, enabled=not emulated)
+
+
 class _Attend(torch.autograd.Function):
     """softmax(q k^T) v for (N, S, d) in the inputs' type, with the probabilities kept for the backward pass."""
 

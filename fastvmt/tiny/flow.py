@@ -18,7 +18,7 @@ from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor, nn
 
 from fastvmt.datasets.scene import Scene
-from fastvmt.tiny.attention import TrainingSelfAttention
+from fastvmt.tiny.attention import TrainingSelfAttention, fast_products
 from fastvmt.tiny.correspond import Targets, correspondence_loss, targets
 from fastvmt.tiny.data import draw_scenes, paint
 from fastvmt.tiny.latents import LinearEncoder
@@ -160,7 +160,7 @@ class Trained:
         text = self._text(["" if d else s.caption() for d, s in zip(drop.tolist(), scenes, strict=True)], generator)
         s = sigma.view(-1, 1, 1, 1, 1)
         noisy = latent * (1 - s) + noise * s
-        with torch.autocast(latent.device.type, torch.bfloat16):
+        with fast_products(latent.device.type):
             predicted = self.model["transformer"](noisy, sigma * 1000, text, return_dict=False)[0].float()
         subject = believed_subject(self.encode, noisy - s * predicted.detach())[:, None]
         weight = (1 + SUBJECT_WEIGHT * subject) * counts.view(s.shape)

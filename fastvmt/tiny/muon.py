@@ -31,7 +31,8 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Nesterov momentum 0.95, decoupled weight decay, update scaled to the size AdamW's has (factor 0.2 sqrt(longer side)).
 
-    With ``world`` > 1, every process must call ``step`` with equal gradients.
+    A convolution's kernel (out, in, ...) is the matrix (out, everything else). With ``world`` > 1, every process must call
+    ``step`` with equal gradients.
     """
 
     def __init__(self, params: Iterable[Tensor], lr: float, weight_decay: float, rank: int = 0, world: int = 1) -> None:
@@ -47,7 +48,7 @@ class Muon(torch.optim.Optimizer):
             updates = self._updates(wanted)
             for p, update in zip(held, updates, strict=True):
                 p.mul_(1 - group["lr"] * group["weight_decay"])
-                p.add_(update, alpha=-group["lr"] * 0.2 * max(p.shape) ** 0.5)
+                p.add_(update.view(p.shape), alpha=-group["lr"] * 0.2 * max(update.shape) ** 0.5)
 
     def _momentum(self, p: Tensor, momentum: float) -> Tensor:
         assert p.grad is not None
@@ -55,7 +56,7 @@ class Muon(torch.optim.Optimizer):
         if "momentum_buffer" not in state:
             state["momentum_buffer"] = torch.zeros_like(p)
         state["momentum_buffer"].lerp_(p.grad, 1 - momentum)
-        return p.grad.lerp(state["momentum_buffer"], momentum)
+        return p.grad.lerp(state["momentum_buffer"], momentum).flatten(1)
 
     def _updates(self, wanted: list[Tensor]) -> list[Tensor]:
         updates = [torch.zeros_like(w) for w in wanted]

@@ -112,8 +112,8 @@ def tuning_pair(backbone: Backbone, number: int) -> Pair:
 _loaded: dict[str, Backbone] = {}
 
 
-def run_trial(backbone_name: str, label: str, number: int, steps: int | None) -> Trial:
-    """Generate and judge tuning pair ``number``."""
+def run_trial(backbone_name: str, label: str, number: int, steps: int | None = None, guidance: float | None = None) -> Trial:
+    """Generate and judge tuning pair ``number``; steps and guidance scale are the card's unless given."""
     torch.set_num_threads(1)
     if backbone_name not in _loaded:
         _loaded[backbone_name] = Backbone(cards.load(backbone_name))
@@ -128,7 +128,7 @@ def run_trial(backbone_name: str, label: str, number: int, steps: int | None) ->
     )
     method, ctx = specs.build(spec), pair.context(backbone, sigmas, number)
     ctx.prepared = method.prepare(ctx, pair.workspace())
-    frames = backbone.decode(denoise(method, ctx, defaults["guidance"]))
+    frames = backbone.decode(denoise(method, ctx, defaults["guidance"] if guidance is None else guidance))
     seconds = time.perf_counter() - start
     return pair.judged(frames, seconds)
 
@@ -152,6 +152,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first tuning pair")
     parser.add_argument("--numbers", help="these tuning pairs instead, e.g. 4,10,16; number n has motion n mod 6 of TRAVEL")
     parser.add_argument("--steps", type=int)
+    parser.add_argument("--guidance", type=float, help="classifier-free guidance scale; the card's unless given")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
     labels = [*(GRID if args.grid else ()), *args.labels]
@@ -161,10 +162,12 @@ def main() -> None:
     for label in labels:
         specs.parse(label)  # a misspelt one is told now, not after an hour
     steps = args.steps or cards.load(args.backbone).defaults["steps"]
-    print(f"{len(numbers)} tuning pairs, {steps} steps, {args.workers} workers of one thread")
+    scale = "" if args.guidance is None else f", guidance scale {args.guidance:g}"
+    print(f"{len(numbers)} tuning pairs, {steps} steps{scale}, {args.workers} workers of one thread")
     print("| label | cosine | above 0.7 | colours | shape | s a clip |\n|---|---|---|---|---|---|", flush=True)
     with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-        waiting = {label: [pool.submit(run_trial, args.backbone, label, n, args.steps) for n in numbers] for label in labels}
+        rest = (args.steps, args.guidance)
+        waiting = {label: [pool.submit(run_trial, args.backbone, label, n, *rest) for n in numbers] for label in labels}
         for label, trials in waiting.items():
             print(line(label, (t.result() for t in trials)), flush=True)
 
