@@ -251,8 +251,8 @@ def _shifted(windows: Windows, grid: tuple[int, int]) -> Tensor:
 def windowed_flow(q: Tensor, k: Tensor, windows: Windows, tiles: Tiles, scale: float) -> Tensor:
     """Expected displacement of every token, attending only to its tile's window.
 
-    Every query is scored against all keys by one matrix product, which costs less than gathering the windows' keys would;
-    what is gathered, and goes through the softmax, is each window's logits.
+    Every query is scored against all keys by one matrix product; what is gathered, and goes through the softmax, is each
+    window's logits.
 
     Args:
         q, k: (B, S, D).

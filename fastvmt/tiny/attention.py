@@ -16,7 +16,7 @@ from fastvmt.backbone import rotate
 
 def fast_products(device: str) -> torch.autocast:
     """Products in bfloat16 inside a ``with``, but not on a CPU that only emulates them: float32 is faster there."""
-    emulated = device == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    emulated = device == "cpu" and not torch.cpu._is_avx512_bf16_supported()  # oneDNN says yes to AVX-512 alone, and emulates
     return torch.autocast(device, torch.bfloat16, enabled=not emulated)
 
 
