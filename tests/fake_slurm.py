@@ -12,18 +12,31 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from uuid import uuid4
 
 PLACE = Path(os.environ.get("FAKE_SLURM", "."))
+
+
+def become(state: Path, word: str) -> None:
+    """Whole at every moment: who reads an empty state takes the task for ended."""
+    part = state.with_suffix(f".{os.getpid()}")
+    part.write_text(word)
+    part.replace(state)
 
 
 def start(job: str, task: str, script: str) -> None:
     environ = os.environ | {"SLURM_JOB_ID": job, "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_JOB_NUM_NODES": "1"}
     if task:
         environ |= {"SLURM_ARRAY_JOB_ID": job, "SLURM_ARRAY_TASK_ID": task}
-    code = (
-        f"bash {script}; [ $? = 0 ] && echo COMPLETED > {PLACE}/{job}_{task}.state || echo FAILED > {PLACE}/{job}_{task}.state"
+    state, mine = PLACE / f"{job}_{task}.state", PLACE / f"{job}_{task}.{uuid4().hex}"
+    code = (  # one that was put into the queue again has no state of its own any more: what ends later says nothing
+        f"bash {script} && word=COMPLETED || word=FAILED; "
+        f"[ -e {mine} ] && echo $word > {mine}.word && mv {mine}.word {state} && rm {mine}"
     )
-    (PLACE / f"{job}_{task}.state").write_text("RUNNING")
+    for earlier in PLACE.glob(f"{job}_{task}.{'[0-9a-f]' * 32}"):
+        earlier.unlink()
+    mine.touch()
+    become(state, "RUNNING")
     with open(PLACE / "log", "ab") as log:
         process = subprocess.Popen(
             ["bash", "-c", code], env=environ, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
