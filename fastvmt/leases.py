@@ -33,6 +33,8 @@ from fastvmt.atomic import write_all
 BEAT = 5.0
 SILENCE = 30.0
 """Seconds; ``FASTVMT_LEASE_SILENCE`` sets another number."""
+PARTING = 5.0
+"""So long the last beat may take when a runner leaves."""
 _TOKEN = re.compile(r"[0-9a-f]{16}")
 
 
@@ -56,6 +58,7 @@ class Leases:
         self._seen: dict[str, tuple[tuple[str, bytes | None], float]] = {}
         self._buried: set[str] = set()
         self._end = threading.Event()
+        self._beating: threading.Thread | None = None
         self._card = self.folder / "holders" / self.token
 
     # --- being alive -------------------------------------------------------------------------------------------------
@@ -65,7 +68,8 @@ class Leases:
         self._card.parent.mkdir(parents=True, exist_ok=True)
         self._facts = json.dumps(_identity()).encode() + b"\n"
         self._beat(0)
-        threading.Thread(target=self._live, daemon=True).start()
+        self._beating = threading.Thread(target=self._live, daemon=True)
+        self._beating.start()
 
     def _live(self) -> None:
         count = 0
@@ -87,6 +91,8 @@ class Leases:
         for key in list(self._held):
             self.release(key)
         self._end.set()
+        if self._beating is not None:
+            self._beating.join(PARTING)  # or its last beat might put the card back
         self._card.unlink(missing_ok=True)
 
     # --- claims ------------------------------------------------------------------------------------------------------

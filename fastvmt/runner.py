@@ -197,9 +197,10 @@ class Runner:
     def _give(self, worker: _Worker, task: Task) -> None:
         if task.kind != "score":
             self.store.event("preparing" if task.kind == "prepare" else "generating", key=task.job.key, attempt=task.attempt)
+        worker.give(task)  # right after the event: what Ctrl-C finds here is what the log says
+        if task.kind != "score":
             what = "preparation started" if task.kind == "prepare" else "started"
             self.progress.event("started", f"{_name(task.job)}: {what}", job=_name(task.job))
-        worker.give(task)
 
     def _look_again(self) -> None:
         """Whether somebody else's jobs are done or free, and something for those who wait."""
@@ -294,12 +295,13 @@ class Runner:
         assert worker.task
         task = worker.task
         self.store.event("made", key=task.job.key, digest=report["digest"], seconds=report["seconds"])
-        self._made(task.job, f"{_name(task.job)}: made in {report['seconds']:.1f} s", seconds=report["seconds"])
+        text = f"{_name(task.job)}: made in {report['seconds']:.1f} s"
+        if not self.config.repeats:
+            worker.give(Task(task.job, "score", task.metrics))
+            self.tasks.over(task)
+        self._made(task.job, text, seconds=report["seconds"])
         if self.config.repeats:
             self._next(worker, lambda: self.tasks.score_later(task))
-        else:
-            self.tasks.over(task)
-            worker.give(Task(task.job, "score", task.metrics))
 
     def _made(self, job: Job, text: str, **facts: Any) -> None:
         self.made += 1

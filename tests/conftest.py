@@ -9,6 +9,11 @@ from typing import Any
 
 import pytest
 from helpers import make_fake_environment
+from hypothesis import HealthCheck, settings
+
+# The same examples each time, and no example fails for being slow on a busy machine.
+settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("FASTVMT_SHARED", ROOT.parent / "shared"))

@@ -20,13 +20,17 @@ class Nodes:
     """A two-node Ray cluster in a process of its own."""
 
     def __init__(self, place: Path) -> None:
-        with open(place / "said", "w") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, str(HERE / "ray_nodes.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                text=True, env=ENV | OWN,
-            )  # fmt: skip
-        self.address = self.line()
-        assert self.address, (place / "said").read_text()[-2000:]
+        for _ in range(3):  # Ray gives a node 30 s to start, which a busy machine may not
+            with open(place / "said", "w") as log:
+                self.process = subprocess.Popen(
+                    [sys.executable, str(HERE / "ray_nodes.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                    text=True, env=ENV | OWN,
+                )  # fmt: skip
+            self.address = self.line()
+            if self.address:
+                return
+            self.process.communicate(timeout=180)
+        raise AssertionError((place / "said").read_text()[-2000:])
 
     def line(self) -> str:
         assert self.process.stdout
@@ -39,7 +43,7 @@ class Nodes:
         assert self.line() == "killed"
 
     def close(self) -> None:
-        self.process.communicate(timeout=60)
+        self.process.communicate(timeout=180)
 
 
 def resume(run: Path, *more: str) -> subprocess.Popen[str]:

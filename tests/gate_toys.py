@@ -24,14 +24,14 @@ class TunedParams(FastVMTParams):
 
 
 class Slow(FastVMT):
-    """The same videos, with the gradient work done three times."""
+    """The same videos, with the gradient work done six times."""
 
     id = "fastvmt-slow"
     Params: ClassVar[type[Params]] = TunedParams
 
     def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
         log = ctx.log
-        for _ in range(2):
+        for _ in range(5):
             ctx.log = {}
             super().adjust(ctx, i, x)
         ctx.log = log

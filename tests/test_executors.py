@@ -32,13 +32,16 @@ def test_the_same_table_from_every_executor(xs: Path, tmp_path: Path) -> None:
     argv = ["run", "--backbone", str(xs), "--suite", "shapes", "--limit", "2", "--methods", "fastvmt", "--no-controls", "--threads", "1",
             "--metrics", "motion_fidelity", "--no-reuse", "--json"]  # fmt: skip
     here = bench(*argv, "--out", tmp_path / "local")
-    ray = bench(*argv, "--out", tmp_path / "ray", "--executor", "ray", "--workers", "2")
+    for out in (tmp_path / "ray", tmp_path / "again"):  # Ray gives a node 30 s to start, which a busy machine may not
+        ray = bench(*argv, "--out", out, "--executor", "ray", "--workers", "2")
+        if ray.code != 2 or "could not be started" not in ray.err:
+            break
     slurm = bench(*argv, "--out", tmp_path / "slurm", "--executor", "slurm", "--slurm", "cluster=debug")
     assert digest_of(ray) == digest_of(here) == digest_of(slurm)
     assert ray.data["outcome"] == here.data["outcome"] == slurm.data["outcome"]
-    for name in ("ray", "slurm"):
-        assert not list((tmp_path / name).rglob("*.pkl")) or name == "slurm"
-        assert len(times(tmp_path / name, "made")) == 2
+    for made in (out, tmp_path / "slurm"):
+        assert not list(made.rglob("*.pkl")) or made.name == "slurm"
+        assert len(times(made, "made")) == 2
 
 
 # --- words ---------------------------------------------------------------------------------------------------------------

@@ -199,8 +199,8 @@ def test_a_cut_connection_goes_on_and_fetches_only_the_rest(host: Host, tmp_path
 def test_silence_counts_as_a_lost_connection(host: Host, tmp_path: Path) -> None:
     host.answers = [Answer(cut=100_000, stall=True)]
     began = time.monotonic()
-    check_complete(get(host, tmp_path, Patience(timeout=1.0, tries=3, pause=0.0)), host.data)
-    assert host.served == [100_000, len(host.data) - 100_000] and time.monotonic() - began < 15
+    check_complete(get(host, tmp_path, Patience(timeout=3.0, tries=3, pause=0.0)), host.data)
+    assert host.served == [100_000, len(host.data) - 100_000] and time.monotonic() - began < 60
 
 
 def test_a_host_without_ranges_starts_anew(host: Host, tmp_path: Path) -> None:
@@ -346,11 +346,11 @@ def test_a_killed_or_interrupted_process_goes_on_where_it_was(host: Host, tmp_pa
     host.answers = [Answer(cut=100_000, stall=True)]
     archive, part = archive_of(host.url, host.data), tmp_path / ".small.part"
     process = child(archive, "--to", tmp_path)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 120
     while not (part.exists() and part.stat().st_size == 100_000) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(sent)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=120)
     assert process.returncode == (-9 if sent == signal.SIGKILL else 130) and "Traceback" not in err, err
     assert ("the same command goes on" in err) == (sent == signal.SIGINT)
     assert find(archive, tmp_path) is None and part.stat().st_size == 100_000
@@ -364,7 +364,7 @@ def test_killed_before_the_manifest_is_not_complete_and_costs_no_second_download
 ) -> None:  # fmt: skip
     archive = archive_of(host.url, host.data)
     process = child(archive, "--to", tmp_path, DIE_AT=where)
-    process.communicate(timeout=20)
+    process.communicate(timeout=120)
     assert process.returncode == -9
     assert (tmp_path / ".small.unpacking" / "D" / "list.txt").exists()  # it did get that far
     assert not (tmp_path / "small").exists() and find(archive, tmp_path) is None
@@ -375,13 +375,13 @@ def test_killed_before_the_manifest_is_not_complete_and_costs_no_second_download
 def test_the_command_prints_the_folder_or_one_object_and_ends_with_2_on_an_error(host: Host, tmp_path: Path) -> None:
     archive = archive_of(host.url, host.data)
     process = child(archive, "--json", "--to", tmp_path)
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     found = json.loads(out)
     assert process.returncode == 0 and found["folder"] == str(tmp_path / "small") and not found["already_there"], err
     assert (found["files"], found["bytes"]) == (11, 300_005) and "free" in err and "100%" in err
     process = child(archive, FASTVMT_DATA=str(tmp_path))
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert out == f"{tmp_path / 'small'}\n" and "already there" in err and len(host.asked) == 1
     process = child(archive, "--to", tmp_path / "b", "--from", tmp_path / "none.zip")
-    out, err = process.communicate(timeout=20)
+    out, err = process.communicate(timeout=120)
     assert (process.returncode, out) == (2, "") and "there is no such file" in err and "Traceback" not in err

@@ -38,6 +38,27 @@ def foreign(root: Path, token: str = "f" * 16, beat: int = 0) -> None:
     (root / "leases" / "holders" / token).write_text(json.dumps(facts) + f"\n{beat:012d}\n")
 
 
+def test_the_last_beat_of_one_that_leaves_does_not_bring_its_card_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fastvmt.leases.BEAT", 0.001)
+    leaving, held, go = lease(tmp_path), threading.Event(), threading.Event()
+    beat = leaving._beat
+
+    def slow(count: int) -> None:
+        held.set()
+        go.wait()
+        beat(count)
+
+    monkeypatch.setattr(leaving, "_beat", slow)
+    assert held.wait(60)
+    closing = threading.Thread(target=leaving.close)
+    closing.start()
+    assert leaving._end.wait(60)
+    go.set()
+    closing.join()
+    leaving._beating.join()
+    assert not leaving._card.exists()
+
+
 def test_a_claim_has_one_holder_until_it_is_given_back(tmp_path: Path) -> None:
     one, two = lease(tmp_path), lease(tmp_path)
     assert one.claim("job") and one.claim("job") and not two.claim("job")

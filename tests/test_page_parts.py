@@ -12,7 +12,7 @@ from fastvmt.reports.page import atlas
 from fastvmt.reports.page.charts import Heat, Lines, ticks
 from fastvmt.reports.page.gallery import short_names
 from fastvmt.reports.page.logs import charts
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -87,6 +87,7 @@ junk = st.recursive(
 
 
 @given(st.dictionaries(st.sampled_from(["loss", "gradients", "centres", "path", "other"]), junk, max_size=5))
+@example({"centres": {"0": 0, "1": 1.5e308}})
 def test_no_log_breaks_a_page(log: dict[str, Any]) -> None:
     for chart in charts(log):
         if isinstance(chart, Lines):

@@ -59,7 +59,7 @@ def test_killing_a_worker_in_its_actor_is_a_crash_like_any(tmp_path: Path, nodes
 def test_a_hang_in_an_actor_ends_with_its_grandchild(tmp_path: Path, nodes: Nodes) -> None:
     mark = tmp_path / "grandchild"
     run = make_quick(tmp_path / "run", 1, [quick(do="hang", mark=str(mark))])
-    outcome = said(resume(run, "--executor", "ray", "--address", nodes.address, "--workers", "1", "--timeout", "1"))
+    outcome = said(resume(run, "--executor", "ray", "--address", nodes.address, "--workers", "1", "--timeout", "5"))
     assert outcome.code == 3 and outcome.data["rows"][0]["failed"] == {"timeout": 1}
     wait_for(lambda: gone(int(mark.read_text())) and not workers_of(run))
 

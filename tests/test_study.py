@@ -82,16 +82,16 @@ def test_nothing_in_the_folder_leads_to_a_method(study_run: Store, study_made: s
 
 def test_no_built_in_method_is_named_in_script_style_or_template() -> None:
     words = set(re.findall(r"[a-z0-9_]+", "".join(p.read_text().lower() for p in study.PAGE.iterdir())))
-    names = {n for n in registry.methods.names() if not registry.methods.get(n).toy} - {"none"}  # a word of CSS
+    names = {n for n in registry.BUILTIN["methods"] if not registry.methods.get(n).toy} - {"none"}  # a word of CSS
     assert {"fastvmt", "motion_director"} <= names and not names & words
 
 
 def test_tokens_and_places_are_new_each_time_and_the_cases_are_not(study_run: Store, tmp_path: Path) -> None:
-    keys = [study.make(study_run.root, tmp_path / str(i) / "q", study.Wish(cases=3, seed=5)).key for i in range(8)]
+    keys = [study.make(study_run.root, tmp_path / str(i) / "q", study.Wish(cases=3, seed=5)).key for i in range(16)]
     assert len({tuple(sorted(q.case for q in k.questions.values())) for k in keys}) == 1
-    assert len({t for k in keys for q in k.questions.values() for t in q.clips}) == 8 * 3 * len(LABELS)
+    assert len({t for k in keys for q in k.questions.values() for t in q.clips}) == 16 * 3 * len(LABELS)
     first = [next(iter(q.clips.values())).method for k in keys for q in k.questions.values()]
-    assert set(first) == set(LABELS)  # chance of missing one: 3 (2/3)^24 = 0.0002
+    assert set(first) == set(LABELS)  # chance of missing one: 3 (2/3)^48 = 1e-8
 
 
 def test_cases_are_spread_over_categories_and_clips(tmp_path: Path) -> None:

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
@@ -21,6 +20,7 @@ from fake_runs import make_run
 from fastvmt.metrics import formulas, vbench_files, vbench_native, vbench_package, vbench_tiny
 from helpers import bench, make_fake_environment
 from PIL import Image
+from test_work import gone, wait_for
 
 from fastvmt import environments, metric_specs
 from fastvmt.errors import JobError, MissingWeights, SpecError
@@ -200,15 +200,7 @@ def test_the_worker_does_not_outlive_a_killed_asker(fake: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     pid = int(done.stdout)
-    for _ in range(100):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return
-        if (stat := Path(f"/proc/{pid}/stat")).is_file() and stat.read_text().split()[2] == "Z":
-            return  # ended; nobody has collected it
-        time.sleep(0.1)
-    raise AssertionError("the worker is still there")
+    wait_for(lambda: gone(pid))
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (33, 57)])

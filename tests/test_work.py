@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from elsewhere import workers_of
 from helpers import ENV, bench, command
 from quick_runs import events, make_quick, quick, times
 from test_leases import foreign
@@ -74,6 +75,7 @@ def test_a_killed_helper_loses_only_what_it_had_in_work(tmp_path: Path, alone: s
     wait_for(lambda: events(run, "generating"))
     helper.send_signal(signal.SIGKILL)
     helper.wait()
+    wait_for(lambda: not workers_of(run))
     gate.touch()
     said = bench("work", run, "--json")
     assert said.code == 0 and said.data["outcome"]["made"] == 4
@@ -151,7 +153,7 @@ def test_a_runner_clears_away_one_that_fell_silent_elsewhere(tmp_path: Path, mon
 def test_a_hang_ends_with_its_grandchild(tmp_path: Path) -> None:
     mark = tmp_path / "grandchild"
     run = make_quick(tmp_path / "run", 1, [quick(do="hang", mark=str(mark))])
-    said = bench("resume", run, "--timeout", "1", "--json")
+    said = bench("resume", run, "--timeout", "5", "--json")
     assert said.code == 3 and said.data["rows"][0]["failed"] == {"timeout": 1}
     wait_for(lambda: gone(int(mark.read_text())))
 

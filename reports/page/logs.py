@@ -6,7 +6,6 @@ has heard of is drawn when its shape says how.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +16,8 @@ MOST_HEATS = 8
 MOST_SIDE = 40
 """Gradients along a side of a drawn matrix."""
 MOST_CHARTS = 12
+DRAWN = 1e300
+"""Larger numbers, infinite ones and not-a-numbers are no points of a chart, whose axis goes a little further."""
 PASSED_OVER = ("path", "repeats_differ")
 """Not charts: sketches of latents (a figure of their own), and a remark."""
 
@@ -40,7 +41,7 @@ def _number(value: Any) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
-        return float(value) if math.isfinite(value) else None
+        return float(value) if abs(value) <= DRAWN else None
     except OverflowError:
         return None
 
