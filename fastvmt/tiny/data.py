@@ -44,6 +44,16 @@ def draw_scenes(first: int, count: int, frames: int, name: str = "train", favour
     return scenes
 
 
+def fastest(scenes: list[Scene]) -> list[Scene]:
+    """Half of the scenes: those in which a mover takes the longest step on the screen from one frame to the next."""
+
+    def longest_step(scene: Scene) -> float:
+        places = [np.stack(scene.to_screen(m.x, m.y)) for m in scene.movers]
+        return max((float(np.hypot(*np.diff(p)).max()) for p in places), default=0.0)
+
+    return sorted(scenes, key=longest_step)[-(len(scenes) // 2) :]
+
+
 def paint(scenes: list[Scene]) -> Tensor:
     """Float video (count, frames, 64, 64, 3) in [-1, 1] of scenes of one length."""
     return torch.from_numpy(np.stack([draw(s) for s in scenes])).float() / 127.5 - 1

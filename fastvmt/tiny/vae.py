@@ -14,12 +14,12 @@ from diffusers import AutoencoderKLWan
 from torch import Tensor, nn
 
 from fastvmt.tiny.attention import fast_products
-from fastvmt.tiny.data import draw_batch
+from fastvmt.tiny.data import draw_scenes, fastest, paint
 from fastvmt.tiny.latents import LinearEncoder
 from fastvmt.tiny.muon import Muon
 from fastvmt.tiny.state import Progress, Run
 
-MOVING_WEIGHT, SQUARE_WEIGHT = 6.0, 4.0
+MOVING_WEIGHT, SQUARE_WEIGHT = 6.0, 16.0
 """What a moving pixel weighs beyond 1, and a squared error beside an absolute one."""
 
 
@@ -103,8 +103,8 @@ def train_decoder(run: Run, vae: AutoencoderKLWan, encode: LinearEncoder, hours:
         start = time.time()
         long, whole = progress.step % 3 == 0, progress.share > 0.85
         frames, count = (33 if long else 17), (1 if whole else (2 if long else 4))
-        video, _ = draw_batch(clip_number, count, frames)
-        clip_number += count
+        video = paint(fastest(draw_scenes(clip_number, 2 * count, frames)))
+        clip_number += 2 * count
         if not whole:
             generator = torch.Generator().manual_seed(progress.step)
             top, left = (int(v) * 4 for v in torch.randint(0, 9, (2,), generator=generator))
