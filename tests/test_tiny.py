@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from fastvmt.datasets.scene import draw
+from fastvmt.datasets.scene import Scene, draw
 from fastvmt.datasets.shapes import random_scene, stream
 from fastvmt.metrics.looks import judge
 
@@ -176,6 +177,23 @@ def test_a_focused_run_draws_hard_shapes_most_often_and_says_so_in_the_caption()
     assert hard > 0.6
     seen = [judge(((f + 1) * 127.5).round().numpy().astype(np.uint8)).shape == c.split()[2] for f, c in lone[:12]]
     assert sum(seen) >= 11, "the picture must show what the caption says"
+
+
+def test_the_decoder_is_trained_on_the_faster_half() -> None:
+    from fastvmt.tiny.data import draw_scenes, fastest
+
+    still, slow, quick, jump = (replace(s, movers=s.movers[:1]) for s in draw_scenes(0, 4, 5, "heldout"))
+
+    def at(scene: Scene, *x: float) -> Scene:
+        mover, unmoved = scene.movers[0], np.zeros(5)
+        path = replace(mover, x=np.array(x), y=unmoved)
+        return replace(scene, movers=(path,), pan_x=unmoved, pan_y=unmoved, zoom=np.ones(5))
+
+    still, slow = at(still, 9, 9, 9, 9, 9), at(slow, 0, 3, 6, 9, 12)
+    quick, jump = at(quick, 0, 4, 8, 12, 16), at(jump, 0, 0, 0, 9, 9)
+    assert fastest([quick, still, jump, slow]) == [quick, jump]
+    panned = replace(still, pan_y=np.array([0.0, 5, 10, 15, 20]))  # it is the screen that counts
+    assert fastest([panned, quick]) == [panned]
 
 
 def test_the_last_block_knows_where_things_go(tiny: Backbone) -> None:

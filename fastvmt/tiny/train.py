@@ -2,8 +2,8 @@
 
 Stages: ``code`` (fit the encoder, a minute), ``vae`` (decoder), ``flow`` (text encoder and transformer; several
 processes with ``--processes N``), ``export`` (write the ``WanPipeline`` folder ``--to``), ``picture`` (loss curve and
-sample sheet as PNG beside the log), ``psnr`` (reconstruction of 24 held-out clips by the folder ``--to``). The training
-stages resume where they stopped.
+sample sheet as PNG beside the log), ``psnr`` (reconstruction of ``--clips`` held-out clips by the folder ``--to``). The
+training stages resume where they stopped.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=29517)
     parser.add_argument("--to", type=Path, help="export, picture: the pipeline folder to write or show")
     parser.add_argument("--warm", type=Path, help="start from the weights of a pipeline folder (code, vae and flow)")
+    parser.add_argument("--clips", type=int, default=24, help="psnr: so many held-out clips")
     parser.add_argument("--focus", choices=("frames", "clips", "match"), default="", help="flow: a last run on hard shapes")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
@@ -61,7 +62,7 @@ def main() -> None:
     if args.stage == "psnr":
         from fastvmt.tiny.export import measure
 
-        print(measure(args.to))
+        print(measure(args.to, args.clips))
         return
     if args.warm:
         from fastvmt.tiny.export import unpack
