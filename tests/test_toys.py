@@ -69,7 +69,7 @@ def test_moving_points_rank_oracle_and_copy_over_shuffled_and_say_nothing_of_fro
     oracle, copy, shuffled = (each(scores, t, "motion_fidelity_moving") for t in ("oracle", "copy", "shuffled"))
     assert (oracle > 0.75).all() and (copy > 0.55).all()
     assert all(np.isnan(shuffled) | (shuffled < 0.3))  # undefined where too few of its steps are seen to move
-    assert all(v is None or abs(v) < 0.2 for v in scores["frozen"]["motion_fidelity_moving"])  # jitter alone
+    assert all(v is None or abs(v) < 0.4 for v in scores["frozen"]["motion_fidelity_moving"])  # jitter of a few points alone
 
 
 def test_the_headline_hardly_tells_a_held_frame_from_the_motion_itself(scores: dict[str, Any]) -> None:
