@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 
 import numpy as np
+
 from fastvmt.reports.statistics import mean_intervals
 
 CLIPS = (3, 4, 5, 8, 15, 30, 50)

@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from fastvmt.datasets.redraw import redraw
-from fastvmt.datasets.scene import draw
-from fastvmt.datasets.shapes import Pair, suite_pairs
 
 from fastvmt import card as cards
 from fastvmt import protocol, specs
 from fastvmt.backbone import Backbone
+from fastvmt.datasets.redraw import redraw
+from fastvmt.datasets.scene import draw
+from fastvmt.datasets.shapes import Pair, suite_pairs
 from fastvmt.keys import noise_seed
 from fastvmt.measure import Stages
 from fastvmt.method import Context, Method

@@ -25,10 +25,10 @@ from functools import partial
 
 import numpy as np
 import torch
-from fastvmt.metrics.tracklets import fidelity
 from numpy.typing import NDArray
 
 from fastvmt.measure import peak_process_bytes, reset_peak
+from fastvmt.metrics.tracklets import fidelity
 
 Points = NDArray[np.float64]
 SCRIPT = "einsum, as the scripts"

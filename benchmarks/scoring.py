@@ -15,9 +15,8 @@ import time
 from fractions import Fraction
 from pathlib import Path
 
-from fastvmt.datasets.drawn import clip
-
 from fastvmt import Request
+from fastvmt.datasets.drawn import clip
 from fastvmt.keys import frames_digest
 from fastvmt.model import Artefact
 from fastvmt.planning import resolve

@@ -24,11 +24,11 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from fastvmt.methods import amf, released
 from reference_amf import total_loss
 
 from fastvmt import card
 from fastvmt.backbone import Backbone
+from fastvmt.methods import amf, released
 
 
 def interleaved(calls: dict[str, Callable[[], object]], runs: int) -> dict[str, list[float]]:

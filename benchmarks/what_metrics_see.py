@@ -16,10 +16,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
 from fastvmt.datasets.redraw import backwards, redraw
 from fastvmt.datasets.scene import Mover, Scene, draw
 from fastvmt.datasets.shapes import suite_pairs
-
 from fastvmt.keys import frames_digest
 from fastvmt.metric import Scored
 from fastvmt.metric_specs import build

@@ -19,11 +19,10 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
-from fastvmt.datasets.ditflow_prompts import read_ditflow
-from fastvmt.datasets.prompt_lists import ClipPrompts, read_targets
-
 from fastvmt import fetch
 from fastvmt.clips import ClipEntry, Problems, Short, Wanted, length
+from fastvmt.datasets.ditflow_prompts import read_ditflow
+from fastvmt.datasets.prompt_lists import ClipPrompts, read_targets
 from fastvmt.errors import SuiteError
 from fastvmt.video import IMAGE_SUFFIXES
 

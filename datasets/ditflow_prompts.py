@@ -12,9 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastvmt.datasets.prompt_lists import ClipPrompts, Gathered, opened
-
 from fastvmt.clips import Problems
+from fastvmt.datasets.prompt_lists import ClipPrompts, Gathered, opened
 from fastvmt.errors import SuiteError
 from fastvmt.prompt_files import shortened
 

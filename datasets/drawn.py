@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
+
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs, truth
-
 from fastvmt.errors import SuiteError
 from fastvmt.fit import fit_points
 from fastvmt.keys import frames_digest

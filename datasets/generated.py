@@ -16,9 +16,8 @@ import re
 from pathlib import Path
 from typing import Any
 
-from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, nfc, opened, read_targets
-
 from fastvmt.clips import ClipEntry, Problems, Wanted
+from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, nfc, opened, read_targets
 from fastvmt.errors import SuiteError
 from fastvmt.prompt_files import read_csv, read_jsonl, shortened, unusable
 from fastvmt.video import VIDEO_SUFFIXES

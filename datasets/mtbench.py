@@ -26,10 +26,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, nfc, read_targets
 from numpy.typing import NDArray
 
 from fastvmt.clips import ClipEntry, Problems, Target, Wanted
+from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, nfc, read_targets
 from fastvmt.errors import SuiteError
 from fastvmt.prompt_files import shortened, unusable
 from fastvmt.video import VIDEO_SUFFIXES

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from fastvmt.datasets.scene import Scene, draw
-from fastvmt.datasets.shapes import make_scene, stream, truth
 from numpy.typing import NDArray
 from torch import Tensor
 
 from fastvmt.backbone import Backbone
+from fastvmt.datasets.scene import Scene, draw
+from fastvmt.datasets.shapes import make_scene, stream, truth
 from fastvmt.fit import fit_frames, fit_masks, fit_points
 
 LEVELS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95)

@@ -3,32 +3,44 @@
     import fastvmt
     result = fastvmt.run(fastvmt.Request(methods=("fastvmt", "ditflow")))
 
-In a checkout, ``methods/``, ``metrics/``, ``datasets/`` and ``reports/`` lie beside this folder; in a wheel they lie
-inside it. They are imported as ``fastvmt.methods`` and so on in both.
+In a checkout, ``methods/``, ``metrics/``, ``datasets/`` and ``reports/`` lie beside this folder, which links to them; in a
+wheel they lie inside it. They are imported as ``fastvmt.methods`` and so on in both.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
-
-_root = Path(__file__).resolve().parent.parent
-if (_root / "pyproject.toml").is_file() and (_root / "methods").is_dir():
-    __path__.append(str(_root))
 
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Method": "fastvmt.method", "Params": "fastvmt.method", "Context": "fastvmt.method", "Shape": "fastvmt.method",
-    "Metric": "fastvmt.metric", "Scored": "fastvmt.metric", "Value": "fastvmt.metric",
-    "Request": "fastvmt.planning", "Options": "fastvmt.runner", "Result": "fastvmt.api",
-    "run": "fastvmt.api", "plan": "fastvmt.api", "resume": "fastvmt.api", "score": "fastvmt.api", "table": "fastvmt.api",
+    "Method": "fastvmt.method",
+    "Params": "fastvmt.method",
+    "Context": "fastvmt.method",
+    "Shape": "fastvmt.method",
+    "Metric": "fastvmt.metric",
+    "Scored": "fastvmt.metric",
+    "Value": "fastvmt.metric",
+    "Request": "fastvmt.planning",
+    "Options": "fastvmt.runner",
+    "Result": "fastvmt.api",
+    "run": "fastvmt.api",
+    "plan": "fastvmt.api",
+    "resume": "fastvmt.api",
+    "score": "fastvmt.api",
+    "table": "fastvmt.api",
     "describe": "fastvmt.api",
-    "report": "fastvmt.api", "compare": "fastvmt.api", "frame": "fastvmt.api", "score_clip": "fastvmt.scoring",
-    "merge": "fastvmt.merging.merge", "export": "fastvmt.reports.export.write",
-    "import_videos": "fastvmt.importing.bring", "Claim": "fastvmt.importing.bring",
-    "listing": "fastvmt.catalog", "BenchError": "fastvmt.errors",
-}  # fmt: skip
+    "report": "fastvmt.api",
+    "compare": "fastvmt.api",
+    "frame": "fastvmt.api",
+    "score_clip": "fastvmt.scoring",
+    "merge": "fastvmt.merging.merge",
+    "export": "fastvmt.reports.export.write",
+    "import_videos": "fastvmt.importing.bring",
+    "Claim": "fastvmt.importing.bring",
+    "listing": "fastvmt.catalog",
+    "BenchError": "fastvmt.errors",
+}
 __all__ = sorted([*_PUBLIC, "__version__"])
 
 

@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
+
+from fastvmt.method import Context, Params
 from fastvmt.methods.adapters import convolutions, new_convolutions
 from fastvmt.methods.inversion import source_text
 from fastvmt.methods.trained import TrainedMethod, TrainedParams
 from fastvmt.methods.trainer import Draw, Group, Optimiser, Trainer, track_loss, velocity_loss
-from pydantic import Field
-
-from fastvmt.method import Context, Params
 from fastvmt.points import PointTracks, tracks_of, tracks_origin
 
 if TYPE_CHECKING:

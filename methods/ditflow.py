@@ -18,12 +18,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from fastvmt.methods import amf
-from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod, needs_latent_frames, start_as_said
-from fastvmt.methods.updater import LatentUpdate
 from pydantic import Field
 
 from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
+from fastvmt.methods import amf
+from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod, needs_latent_frames, start_as_said
+from fastvmt.methods.updater import LatentUpdate
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -32,12 +32,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod
-from fastvmt.methods.inversion import inverted
-from fastvmt.methods.updater import StepLog
 from pydantic import Field
 
 from fastvmt.method import GRADIENT_COST, Context, Params, Shape
+from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod
+from fastvmt.methods.inversion import inverted
+from fastvmt.methods.updater import StepLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable

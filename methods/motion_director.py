@@ -20,13 +20,13 @@ from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import Field
+
+from fastvmt.method import GRADIENT_COST, Context, Params, Shape
 from fastvmt.methods.adapters import LoRA
 from fastvmt.methods.inversion import source_text
 from fastvmt.methods.trained import BLEND, BlendParams, TrainedMethod
 from fastvmt.methods.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
-from pydantic import Field
-
-from fastvmt.method import GRADIENT_COST, Context, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+
 from fastvmt.methods.amf import Tiles, dense_flow, soft_expectation, window_centres
 
 if TYPE_CHECKING:

@@ -33,12 +33,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
-from fastvmt.methods.guided import AdamMethod, AdamParams, Guided, Inner, Rate
-from fastvmt.methods.inversion import inverted, source_text
 from pydantic import Field
 
 from fastvmt.keys import noise_seed
 from fastvmt.method import GRADIENT_COST, Context, Params, Shape
+from fastvmt.methods.guided import AdamMethod, AdamParams, Guided, Inner, Rate
+from fastvmt.methods.inversion import inverted, source_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

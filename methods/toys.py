@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 import torch
+from pydantic import Field
+
 from fastvmt.datasets.drawn import Shapes, Shapes64
 from fastvmt.datasets.redraw import redraw
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs
-from pydantic import Field
-
 from fastvmt.errors import JobError
 from fastvmt.method import Context, Method, Params, Shape
 from fastvmt.video import Frames, fit_frames

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from fastvmt.methods.inversion import inverted
 from pydantic import Field
 
 from fastvmt.method import GRADIENT_COST, Context, Method, Params, Shape
+from fastvmt.methods.inversion import inverted
 
 if TYPE_CHECKING:
     from torch import Tensor

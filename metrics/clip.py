@@ -11,8 +11,6 @@ from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
-from fastvmt.metrics.clip_spec import DEFAULT, WORD_LIST, missing, read, weights_identity
-from fastvmt.metrics.formulas import temporal_consistency, text_similarity
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
@@ -21,6 +19,8 @@ from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.keys import digest
 from fastvmt.method import Params
 from fastvmt.metric import Metric, Scored, Value
+from fastvmt.metrics.clip_spec import DEFAULT, WORD_LIST, missing, read, weights_identity
+from fastvmt.metrics.formulas import temporal_consistency, text_similarity
 from fastvmt.video import Frames
 
 __all__ = ["Model", "TemporalConsistency", "TextSimilarity", "image_features", "text_features", "weights_identity"]
@@ -48,8 +48,9 @@ class Model:
     def __init__(self, spec: str) -> None:
         import open_clip
         import torch
-        from fastvmt.metrics.words import WordTokenizer
         from open_clip.transform import PreprocessCfg, image_transform_v2
+
+        from fastvmt.metrics.words import WordTokenizer
 
         clip = read(spec)
         if clip.weights is None:
@@ -98,6 +99,7 @@ class Model:
         ``truncated``, ``tokens`` and ``context_length`` where it was cut, and ``unknown_words`` of a small vocabulary.
         """
         import torch
+
         from fastvmt.metrics.words import WordTokenizer
 
         row = self.tokenizer([text], context_length=len(text.encode()) + 16)[0]

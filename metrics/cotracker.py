@@ -22,11 +22,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
-from fastvmt.metrics.tracker import F64, Tracker, Tracks
 
 from fastvmt.caches import torch_home
 from fastvmt.digests import sha256_of
 from fastvmt.errors import MissingWeights, UserError
+from fastvmt.metrics.tracker import F64, Tracker, Tracks
 from fastvmt.video import Frames
 
 REPOSITORY = "facebookresearch/co-tracker"

@@ -22,12 +22,12 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 import numpy as np
-from fastvmt.metrics.motion_fidelity import STATIC_PX, MotionFidelity
-from fastvmt.metrics.tracker import F64, Tracks
-from fastvmt.metrics.tracklets import fidelity
 from numpy.typing import NDArray
 
 from fastvmt.metric import Scored, Value
+from fastvmt.metrics.motion_fidelity import STATIC_PX, MotionFidelity
+from fastvmt.metrics.tracker import F64, Tracks
+from fastvmt.metrics.tracklets import fidelity
 from fastvmt.video import Frames
 
 DRAWN, SEED = 50, 0

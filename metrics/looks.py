@@ -14,10 +14,10 @@ from functools import cache
 from typing import ClassVar
 
 import numpy as np
-from fastvmt.datasets.drawn import SIDE
-from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, pattern_weight, signed_distance
 from numpy.typing import NDArray
 
+from fastvmt.datasets.drawn import SIDE
+from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, pattern_weight, signed_distance
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Case
 from fastvmt.video import Frames, fit_frames

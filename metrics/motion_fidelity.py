@@ -9,8 +9,6 @@ from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
-from fastvmt.metrics.tracker import Tracker, Tracks, get
-from fastvmt.metrics.tracklets import Fidelity, chance_floor, fidelity, script_form
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
@@ -18,6 +16,8 @@ from fastvmt import registry
 from fastvmt.errors import SpecError
 from fastvmt.method import Params
 from fastvmt.metric import Metric, Scored, Value
+from fastvmt.metrics.tracker import Tracker, Tracks, get
+from fastvmt.metrics.tracklets import Fidelity, chance_floor, fidelity, script_form
 from fastvmt.video import Frames
 
 STATIC_PX = 1e-6

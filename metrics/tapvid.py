@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastvmt.metrics.tracker import F64
 from numpy.typing import NDArray
 from PIL import Image
 
 from fastvmt.errors import UserError
+from fastvmt.metrics.tracker import F64
 from fastvmt.video import Frames
 
 SIDE = 256

@@ -18,17 +18,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fastvmt.datasets.motion import TRAVEL
 from fastvmt.datasets.redraw import backwards, redraw
 from fastvmt.datasets.scene import Scene, draw
 from fastvmt.datasets.shapes import make_scene, stream, truth
+from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.metrics import tapvid
 from fastvmt.metrics import tracker as trackers
 from fastvmt.metrics.motion_fidelity import MotionFidelity, MotionFidelityBoth, MotionFidelityLocal, MotionFidelityMoving
 from fastvmt.metrics.tracker import F64, Tracker, Tracks
-from numpy.typing import NDArray
-
-from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.video import Frames, fit_frames
 
 THRESHOLDS = (1, 2, 4, 8, 16)

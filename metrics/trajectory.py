@@ -7,11 +7,11 @@ than to either tone of the ground. A clip that loses its subject scores 0, so th
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fastvmt.datasets.drawn import find_pair
 from fastvmt.datasets.scene import GROUND_COLOURS, SUBJECT_COLOURS
 from fastvmt.datasets.shapes import Pair, suite_pairs, truth
-from numpy.typing import NDArray
-
 from fastvmt.fit import fit_points
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Case

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastvmt.metrics import formulas
-from fastvmt.metrics import vbench_files as files
 from numpy.typing import NDArray
 
 from fastvmt.errors import MissingWeights
 from fastvmt.metric import Scored, Value
+from fastvmt.metrics import formulas
+from fastvmt.metrics import vbench_files as files
 from fastvmt.video import Frames
 
 F64 = NDArray[np.float64]

@@ -20,13 +20,12 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from fastvmt.metrics import vbench_files as files
-
 from fastvmt.caches import torch_home
 from fastvmt.environments import find, require
 from fastvmt.errors import JobError, MissingWeights
 from fastvmt.keys import frames_digest
 from fastvmt.metric import Scored, Value
+from fastvmt.metrics import vbench_files as files
 from fastvmt.video import Frames, write_exact_mp4
 
 SCRIPT = Path(__file__).with_name("vbench_worker.py")

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from fastvmt.metrics.clip_spec import WORD_LIST
 from torch import Tensor
+
+from fastvmt.metrics.clip_spec import WORD_LIST
 
 PAD, UNKNOWN = 0, 1
 

@@ -17,14 +17,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastvmt.atomic import write_atomic
+from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.table import first_presets
 from fastvmt.reports.tables import ablation, beside, compare, views
 from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy, no_collection
-
-from fastvmt.atomic import write_atomic
-from fastvmt.errors import NotComparable, SpecError
 
 if TYPE_CHECKING:
     from fastvmt.reports.page.write import Picture

@@ -16,6 +16,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from fastvmt.reports.versus import (
     BATCH,
     RESAMPLES,
@@ -30,7 +32,6 @@ from fastvmt.reports.versus import (
     sign_flip_p,
     signed_rank,
 )
-from numpy.typing import ArrayLike, NDArray
 
 __all__ = [
     "LEVEL", "RESAMPLES", "Better", "Difference", "Interval", "Ranking", "Rule", "bounds", "cluster_means",

@@ -18,14 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
-
 from fastvmt import metric_specs, registry
 from fastvmt.comparable import refuse_other_setting, refuse_other_timing
 from fastvmt.errors import NotComparable, SpecError, StoreError
 from fastvmt.keys import canonical_json, digest, record_digest
 from fastvmt.metric import Metric
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Setting, Suite
+from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
 from fastvmt.specs import refuse_mixed_presets
 from fastvmt.store import RunConfig, Store
 

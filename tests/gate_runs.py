@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import typer
 from fake_runs import make_run, make_setting, share
-from fastvmt.reports.gate.baseline import Measured, MethodFacts, MetricFacts, Video
 from typer.testing import CliRunner
 
 from fastvmt import gate_cli
 from fastvmt.errors import BenchError
 from fastvmt.model import Case
+from fastvmt.reports.gate.baseline import Measured, MethodFacts, MetricFacts, Video
 
 SCORE, SECONDS = "motion_fidelity", "time"
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
 from pydantic import model_validator
 from torch import Tensor
 
 from fastvmt import card, specs
 from fastvmt.method import Context, Params
+from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
 
 TUNED = specs.tuned("fastvmt", card.load("tiny").methods["fastvmt"], 4)
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from html.parser import HTMLParser
 
+from markdown_it import MarkdownIt
+
 from fastvmt.reports.tables.render import markdown
 from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
-from markdown_it import MarkdownIt
 
 COLUMNS = (
     Column("fidelity", "fidelity", "", "up", 3),

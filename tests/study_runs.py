@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from fake_runs import make_cases, make_run
+
 from fastvmt.reports.study import answers as study_answers
 from fastvmt.reports.study import key as study_key
 from fastvmt.reports.study import make as study
 from fastvmt.reports.study import ranks as study_ranks
-
 from fastvmt.store import Store
 
 LABELS = ("fastvmt", "ditflow", "moft:inner=3")

@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fastvmt.methods import amf, released
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_amf import pair, total_loss
 from torch import Tensor
+
+from fastvmt.methods import amf, released
 
 
 def load(golden: Path, name: str) -> tuple[dict[str, Tensor], dict]:

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fastvmt.datasets.probe import correspondence
-from fastvmt.methods.controls import NoTransfer, SDEdit, SDEditParams
 
 from fastvmt import card
 from fastvmt.backbone import Backbone, rotate
+from fastvmt.datasets.probe import correspondence
 from fastvmt.denoise import denoise
 from fastvmt.errors import MissingWeights, NonFinite, UserError, WrongOutput
 from fastvmt.method import Context, Method, Params
+from fastvmt.methods.controls import NoTransfer, SDEdit, SDEditParams
 
 
 def none(ctx: Context, guidance: float = 3.0) -> torch.Tensor:

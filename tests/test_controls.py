@@ -5,9 +5,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import numpy as np
+
 from fastvmt.datasets.motion import camera_path
 from fastvmt.datasets.scene import Scene, draw
 from fastvmt.datasets.shapes import make_scene, stream
+from fastvmt.metric import Scored
 from fastvmt.metrics.motion_fidelity import (
     MotionFidelity,
     MotionFidelityBoth,
@@ -16,8 +18,6 @@ from fastvmt.metrics.motion_fidelity import (
     MotionFidelityMovingWrong,
     MotionFidelityWrong,
 )
-
-from fastvmt.metric import Scored
 from fastvmt.video import Frames
 
 

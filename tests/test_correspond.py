@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnProcessor, WanRotaryPosEmbed
-from fastvmt.datasets.shapes import make_scene, stream, truth
 
+from fastvmt.datasets.shapes import make_scene, stream, truth
 from fastvmt.tiny.attention import TrainingSelfAttention
 from fastvmt.tiny.correspond import GROUND_SHARE, PATCH, at_latent_times, correspondence_loss, links, targets
 

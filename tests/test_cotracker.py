@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fastvmt.metrics import cotracker
-from fastvmt.metrics.cotracker import CoTracker2, CoTracker3, grid_points
 
 from fastvmt.errors import MissingWeights, UserError
 from fastvmt.metric_specs import choose
+from fastvmt.metrics import cotracker
+from fastvmt.metrics.cotracker import CoTracker2, CoTracker3, grid_points
 
 HUBCONF = """
 import torch

@@ -8,12 +8,12 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from fastvmt.datasets import davis
-from fastvmt.datasets.davis import Davis2016, Davis2017, DiTFlow50, facts
 from helpers import bench, refusal
 from PIL import Image
 
 from fastvmt.clips import Wanted, load, undecoded
+from fastvmt.datasets import davis
+from fastvmt.datasets.davis import Davis2016, Davis2017, DiTFlow50, facts
 from fastvmt.errors import SuiteError
 from fastvmt.suite_tools import check
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from fastvmt.datasets.drawn import clip
-from fastvmt.metrics import lk
-from fastvmt.metrics.tracklets import correlation_rows, fidelity
 
 from fastvmt import score_clip, specs
+from fastvmt.datasets.drawn import clip
 from fastvmt.errors import SpecError
 from fastvmt.fit import fit_frames
 from fastvmt.method import Shape
+from fastvmt.metrics import lk
+from fastvmt.metrics.tracklets import correlation_rows, fidelity
 from fastvmt.planning import Request, resolve
 from fastvmt.sigmas import resolve_steps, sigma_grid
 

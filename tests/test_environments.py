@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastvmt.metrics import vbench_files
 from helpers import bench
 from typer.testing import CliRunner
 
 from fastvmt import environments, metric_specs
 from fastvmt.cli import app
 from fastvmt.errors import MissingWeights, SpecError
+from fastvmt.metrics import vbench_files
 
 
 def fake_uv(folder: Path, install: str) -> None:

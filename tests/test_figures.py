@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from fastvmt.errors import UserError
 from fastvmt.reports.figures import draw
 from fastvmt.reports.figures.inner import cosines_by_lag, end_distance, gradient_axes
 from fastvmt.reports.figures.style import Drawn, plain
-
-from fastvmt.errors import UserError
 
 HOSTILE = "$\\frac{1}{0}$ <script>_x_ --> \x00\u202e\n\ud800 漢"
 

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from fake_runs import make_setting, share
-from fastvmt.reports.gate import tolerances
-from fastvmt.reports.gate.baseline import MethodFacts
-from fastvmt.reports.gate.check import check
 from gate_runs import SCORE, SECONDS, Change, bench, measured, only, rows_of, run_folder, toml
 from gate_runs import stored as stored  # a fixture
 
 from fastvmt.errors import SpecError
+from fastvmt.reports.gate import tolerances
+from fastvmt.reports.gate.baseline import MethodFacts
+from fastvmt.reports.gate.check import check
 
 
 def test_the_same_numbers_are_identical(tmp_path: Path, stored: Path) -> None:

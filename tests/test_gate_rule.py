@@ -8,14 +8,15 @@ from pathlib import Path
 
 import numpy as np
 from fake_runs import share
-from fastvmt.reports.gate import calibrate, tolerances
-from fastvmt.reports.gate.baseline import Measured
-from fastvmt.reports.gate.check import check
-from fastvmt.reports.gate.verdicts import Gains, decide
 from gate_runs import SCORE, bench, measured, run_folder
 from gate_runs import stored as stored  # a fixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fastvmt.reports.gate import calibrate, tolerances
+from fastvmt.reports.gate.baseline import Measured
+from fastvmt.reports.gate.check import check
+from fastvmt.reports.gate.verdicts import Gains, decide
 
 numbers = st.floats(-1, 1, allow_nan=False).map(lambda v: round(v, 3))
 sides = st.lists(st.tuples(numbers, numbers, st.floats(0, 1).map(lambda v: round(v, 3))), min_size=2, max_size=12)

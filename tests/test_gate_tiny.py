@@ -11,12 +11,13 @@ from itertools import pairwise
 
 import pytest
 from conftest import ROOT
+from helpers import ENV, command
+
 from fastvmt.reports.gate import baseline, tolerances
 from fastvmt.reports.gate.baseline import Measured
 from fastvmt.reports.gate.check import check
 from fastvmt.reports.gate.verdicts import Outcome
 from fastvmt.reports.tidy import gather
-from helpers import ENV, command
 
 STORED = ROOT / "tests" / "data" / "gate-tiny.json"
 TOYS = ("fastvmt-slow", "fastvmt-broken")

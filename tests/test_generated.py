@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastvmt.datasets.generated import Generated
-from fastvmt.datasets.prompt_lists import clip_ids
 from helpers import refusal
 
 from fastvmt.clips import Wanted, load, undecoded
+from fastvmt.datasets.generated import Generated
+from fastvmt.datasets.prompt_lists import clip_ids
 from fastvmt.video import write_exact_mp4
 
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from fastvmt.methods import amf, released
-from fastvmt.methods.updater import LatentUpdate
 from test_amf import case_files, load, tokens
 from torch import Tensor
+
+from fastvmt.methods import amf, released
+from fastvmt.methods.updater import LatentUpdate
 
 Case = tuple[dict[str, Tensor], dict]
 

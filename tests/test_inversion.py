@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 from conftest import make_context
-from fastvmt.methods.inversion import inverted, source_text
 
 from fastvmt.method import Context
+from fastvmt.methods.inversion import inverted, source_text
 from fastvmt.sigmas import sigma_grid
 
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from fastvmt.datasets.drawn import Shapes64
 from fastvmt.datasets.scene import SHAPES, draw
 from fastvmt.datasets.shapes import make_scene, random_scene, stream, suite_pairs
+from fastvmt.metric import Scored
 from fastvmt.metrics.looks import Outline, SubjectShape, judge, read_caption
 from fastvmt.metrics.trajectory import Trajectory, TrajectoryWrong, subject_mask
-
-from fastvmt.metric import Scored
 from fastvmt.suites import Wanted
 from fastvmt.video import fit_frames
 

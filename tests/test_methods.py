@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from fastvmt.methods import amf
-from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
 
 from fastvmt import card, registry, specs
 from fastvmt.denoise import denoise
 from fastvmt.errors import SpecError
 from fastvmt.method import Context, Shape
+from fastvmt.methods import amf
+from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
 from fastvmt.sigmas import sigma_grid
 
 WAN_1B = card.load("wan2.1-1.3b")

@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from fastvmt.datasets.drawn import clip
 
 from fastvmt import registry, score_clip
+from fastvmt.datasets.drawn import clip
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.metric_specs import build
 

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fastvmt.methods import injection, moft
-from fastvmt.methods.ditflow import DiTFlow, DiTFlowParams
-from fastvmt.methods.inversion import inverted
-from fastvmt.methods.moft import MOFT, MOFTParams
 
 from fastvmt import card
 from fastvmt.denoise import denoise
 from fastvmt.method import Context, Shape
+from fastvmt.methods import injection, moft
+from fastvmt.methods.ditflow import DiTFlow, DiTFlowParams
+from fastvmt.methods.inversion import inverted
+from fastvmt.methods.moft import MOFT, MOFTParams
 from fastvmt.sigmas import resolve_steps, sigma_grid
 
 CHANGES: list[dict[str, Any]] = [

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 import torch
-from fastvmt.methods import motionclone
-from fastvmt.methods.motionclone import Kept, MotionClone, MotionCloneParams
 from test_methods import WAN_1B, shape_of
 
 from fastvmt.backbone import rotate
 from fastvmt.denoise import denoise
 from fastvmt.errors import SpecError
 from fastvmt.method import Context, Shape
+from fastvmt.methods import motionclone
+from fastvmt.methods.motionclone import Kept, MotionClone, MotionCloneParams
 from fastvmt.sigmas import sigma_grid
 
 

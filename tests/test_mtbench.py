@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fastvmt.datasets.mtbench import MTBench, first_mask, tracks
 from helpers import bench, refusal
 from PIL import Image
 
 from fastvmt.clips import Wanted, undecoded
+from fastvmt.datasets.mtbench import MTBench, first_mask, tracks
 from fastvmt.errors import SuiteError
 
 LINES = [

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fastvmt.methods import released
-from fastvmt.methods.updater import LatentUpdate
-from fastvmt.metrics.tracklets import correlation_rows, fidelity, script_form
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fastvmt.errors import SpecError
+from fastvmt.methods import released
+from fastvmt.methods.updater import LatentUpdate
+from fastvmt.metrics.tracklets import correlation_rows, fidelity, script_form
 from fastvmt.sigmas import resolve_steps, sigma_grid
 
 

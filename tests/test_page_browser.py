@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_runs import make_cases, make_run
-from fastvmt.reports.page.gallery import page_name
-from fastvmt.reports.page.write import write_report
-from fastvmt.reports.tables.view import Cell, Column, View
-from fastvmt.reports.tidy import Tidy, gather
 from hostile import payloads
 from page_runs import hostile_run, some_view
 from PIL import Image
 
 from fastvmt.model import Case
+from fastvmt.reports.page.gallery import page_name
+from fastvmt.reports.page.write import write_report
+from fastvmt.reports.tables.view import Cell, Column, View
+from fastvmt.reports.tidy import Tidy, gather
 from fastvmt.video import Frames
 
 T = 9

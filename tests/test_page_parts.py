@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from PIL import Image
+
 from fastvmt.reports.page import atlas
 from fastvmt.reports.page.charts import Heat, Lines, ticks
 from fastvmt.reports.page.gallery import short_names
 from fastvmt.reports.page.logs import charts
-from hypothesis import example, given
-from hypothesis import strategies as st
-from PIL import Image
 
 # --- clips as pictures ----------------------------------------------------------------------------------------------------
 

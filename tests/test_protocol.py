@@ -9,18 +9,18 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_runs import make_run, make_setting, make_spec
-from fastvmt.reports.gate import baseline, tolerances
-from fastvmt.reports.gate.check import check
-from fastvmt.reports.tables import render
-from fastvmt.reports.tables.compare import versus
-from fastvmt.reports.tables.views import comparison, cost
-from fastvmt.reports.tidy import gather
 from helpers import bench
 
 from fastvmt import api, card, planning, protocol, specs
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.keys import KEY_FORMAT, digest
 from fastvmt.model import Case, Job, Reference, Setting
+from fastvmt.reports.gate import baseline, tolerances
+from fastvmt.reports.gate.check import check
+from fastvmt.reports.tables import render
+from fastvmt.reports.tables.compare import versus
+from fastvmt.reports.tables.views import comparison, cost
+from fastvmt.reports.tidy import gather
 from fastvmt.sigmas import sigma_grid
 from fastvmt.video import write_viewable
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 from conftest import SHARED
-from fastvmt.reports.tables import published
-from fastvmt.reports.tables.published import Published
 
 from fastvmt import metric_specs, registry, specs
 from fastvmt.errors import SpecError
+from fastvmt.reports.tables import published
+from fastvmt.reports.tables.published import Published
 
 TABLES = [
     "fastvmt-appendix-table1", "fastvmt-appendix-table2", "fastvmt-appendix-table3", "fastvmt-appendix-table4",

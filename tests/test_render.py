@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastvmt.reports.tables.render import FORMATS, csv_text, html, json_text, markdown, render, terminal, write
-from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 from sample_views import COLUMNS, SMALL, rendered, wide
 
 from fastvmt.errors import SpecError
+from fastvmt.reports.tables.render import FORMATS, csv_text, html, json_text, markdown, render, terminal, write
+from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
 
 # -------------------------------------------------------------------------------------------------------------- golden
 

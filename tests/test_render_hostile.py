@@ -12,11 +12,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fastvmt.reports.tables.latex import document, tex
-from fastvmt.reports.tables.render import FORMATS, csv_text, html, json_text, render, terminal
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_views import LINES, SMALL, Tables, hostile, rendered, wide
+
+from fastvmt.reports.tables.latex import document, tex
+from fastvmt.reports.tables.render import FORMATS, csv_text, html, json_text, render, terminal
 
 
 def test_hostile_markdown_keeps_its_cells_and_makes_no_element() -> None:

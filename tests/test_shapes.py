@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from fastvmt.datasets import scene as sc
 from fastvmt.datasets import shapes
-from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask
-
 from fastvmt.keys import frames_digest
+from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask
 
 
 def test_the_default_suite_is_pinned() -> None:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from conftest import make_context
-from fastvmt.methods.inversion import inverted
-from fastvmt.methods.smm import SMM, Signal, SMMParams, difference_loss, low_frequencies
 
 from fastvmt import card
 from fastvmt.denoise import denoise
 from fastvmt.method import Context
+from fastvmt.methods.inversion import inverted
+from fastvmt.methods.smm import SMM, Signal, SMMParams, difference_loss, low_frequencies
 from fastvmt.sigmas import sigma_grid
 
 

@@ -7,6 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
 from fastvmt.reports import statistics
 from fastvmt.reports.statistics import (
     FEWEST,
@@ -22,9 +26,6 @@ from fastvmt.reports.statistics import (
     tail,
     weight_blocks,
 )
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
-from scipy import stats
 
 few = settings(max_examples=15, deadline=None)
 # Eighths add and average without rounding, so that symmetries hold to the last bit.

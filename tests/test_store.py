@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from fake_runs import make_run
-from fastvmt.reports.tidy import current_records
 from helpers import bench
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +20,7 @@ from fastvmt.atomic import append_line, publish_folder, write_atomic
 from fastvmt.errors import StoreError
 from fastvmt.keys import canonical_json, digest
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, Reference, Setting, Suite
+from fastvmt.reports.tidy import current_records
 from fastvmt.store import RunConfig, Store, file_info
 
 plain = st.recursive(

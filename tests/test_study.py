@@ -11,8 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_runs import paint
-from fastvmt.reports.study import key as study_key
-from fastvmt.reports.study import make as study
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -22,6 +20,8 @@ from typer.testing import CliRunner
 from fastvmt import registry
 from fastvmt.errors import SpecError, StoreError, UserError
 from fastvmt.model import CATEGORIES, Case, Reference
+from fastvmt.reports.study import key as study_key
+from fastvmt.reports.study import make as study
 from fastvmt.store import Store
 from fastvmt.study_cli import app
 

@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastvmt.reports.study import answers as study_answers
-from fastvmt.reports.study import key as study_key
-from fastvmt.reports.study import make as study
-from fastvmt.reports.study import ranks as study_ranks
 from scipy import stats
 from study_runs import LABELS, answers, by_quality, read, write
 from typer.testing import CliRunner
 
 from fastvmt.errors import UserError
+from fastvmt.reports.study import answers as study_answers
+from fastvmt.reports.study import key as study_key
+from fastvmt.reports.study import make as study
+from fastvmt.reports.study import ranks as study_ranks
 from fastvmt.store import Store
 from fastvmt.study_cli import app
 

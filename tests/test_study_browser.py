@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastvmt.reports.study import key as study_key
-from fastvmt.reports.study import make as study
 from study_runs import HOSTILE, LABELS, read, run_folder
 
+from fastvmt.reports.study import key as study_key
+from fastvmt.reports.study import make as study
 from fastvmt.store import Store
 
 

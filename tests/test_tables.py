@@ -9,10 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 from fake_runs import make_run, make_setting, share
-from fastvmt.reports import bundle
-from fastvmt.reports.tables import ablation, beside, compare, views
-from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, id_of, marked
-from fastvmt.reports.tidy import COLUMNS, gather
 from helpers import bench
 
 from fastvmt import ablate, specs
@@ -20,6 +16,10 @@ from fastvmt.errors import NotComparable, SpecError, StoreError
 from fastvmt.keys import digest
 from fastvmt.method import Shape
 from fastvmt.model import Case
+from fastvmt.reports import bundle
+from fastvmt.reports.tables import ablation, beside, compare, views
+from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, id_of, marked
+from fastvmt.reports.tidy import COLUMNS, gather
 from fastvmt.store import Store
 
 QUALITY = "motion_fidelity"

@@ -8,11 +8,11 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from fastvmt.metrics.cost import Energy, PeakReserved, Time, TimeAmortised
 from helpers import bench
 
 from fastvmt import device
 from fastvmt.metric import Scored
+from fastvmt.metrics.cost import Energy, PeakReserved, Time, TimeAmortised
 from fastvmt.store import Store
 
 

@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fastvmt.datasets.scene import Scene, draw
-from fastvmt.datasets.shapes import random_scene, stream
-from fastvmt.metrics.looks import judge
 
 from fastvmt import card
 from fastvmt.backbone import Backbone
+from fastvmt.datasets.scene import Scene, draw
+from fastvmt.datasets.shapes import random_scene, stream
+from fastvmt.metrics.looks import judge
 
 
 @pytest.fixture(scope="module")
@@ -141,7 +141,6 @@ def test_muon_in_float32_does_what_the_librarys_does() -> None:
 def test_training_weighs_subjects_and_their_rims_and_no_ground() -> None:
     """The weight must see every subject on every ground, or shapes go untaught; and not the ground, or it is no weight."""
     from fastvmt.datasets.scene import coverage
-
     from fastvmt.tiny.export import read_code
     from fastvmt.tiny.flow import believed_subject
     from fastvmt.tiny.latents import LinearEncoder

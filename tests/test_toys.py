@@ -8,19 +8,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fastvmt.datasets.drawn import Shapes64
-from fastvmt.methods import toys
-from fastvmt.metrics.looks import SubjectColour
-from fastvmt.metrics.motion_fidelity import MotionFidelity, MotionFidelityMoving, MovingParams
-from fastvmt.metrics.trajectory import Trajectory
 
 from fastvmt import card, registry, specs
 from fastvmt.backbone import Backbone
+from fastvmt.datasets.drawn import Shapes64
 from fastvmt.denoise import denoise
 from fastvmt.errors import JobError
 from fastvmt.measure import Stages
 from fastvmt.method import Context
+from fastvmt.methods import toys
 from fastvmt.metric import Scored
+from fastvmt.metrics.looks import SubjectColour
+from fastvmt.metrics.motion_fidelity import MotionFidelity, MotionFidelityMoving, MovingParams
+from fastvmt.metrics.trajectory import Trajectory
 from fastvmt.sigmas import sigma_grid
 from fastvmt.suites import Wanted
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastvmt.metrics import tracklets
-from fastvmt.metrics.tracklets import chance_floor, correlation_rows, fidelity, script_form
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from fastvmt.metrics import tracklets
+from fastvmt.metrics.tracklets import chance_floor, correlation_rows, fidelity, script_form
 
 POLICIES = ("zero", "nan", "mask", "mask50", "match")
 FINITE = ("zero", "mask", "mask50", "match")

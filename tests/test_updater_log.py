@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from fastvmt.methods import amf, updater
-from fastvmt.methods.updater import LatentUpdate, StepLog, sketch_of
 
 from fastvmt import registry, specs
 from fastvmt.denoise import denoise
+from fastvmt.methods import amf, updater
+from fastvmt.methods.updater import LatentUpdate, StepLog, sketch_of
 
 LABEL = "fastvmt:window=3:tile=2x2:guided=steps:0-1"
 

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 import torch
 from fake_runs import make_run
-from fastvmt.metrics import formulas, vbench_files, vbench_native, vbench_package, vbench_tiny
 from helpers import bench, make_fake_environment
 from PIL import Image
 from test_work import gone, wait_for
 
 from fastvmt import environments, metric_specs
 from fastvmt.errors import JobError, MissingWeights, SpecError
+from fastvmt.metrics import formulas, vbench_files, vbench_native, vbench_package, vbench_tiny
 from fastvmt.video import read_lossless, write_exact_mp4
 
 DIMENSIONS = tuple(vbench_files.NEEDED)
@@ -257,9 +257,10 @@ def test_injected_models_give_the_formulas() -> None:
 
 
 def test_our_vision_transformer_equals_timm_and_open_clip(tmp_path: Path) -> None:
-    from fastvmt.metrics.vit import load_clip, load_dino
     from open_clip.transformer import VisionTransformer as OpenClip
     from timm.models.vision_transformer import VisionTransformer as Timm
+
+    from fastvmt.metrics.vit import load_clip, load_dino
 
     torch.manual_seed(0)
     images = torch.randn(2, 3, 64, 64)

@@ -14,15 +14,14 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastvmt.atomic import write_atomic
+from fastvmt.merging.folder import bring_file
 from fastvmt.reports.export.parquet import Video, plain_numbers, to_parquet, video_frame, videos_of
 from fastvmt.reports.table import first_presets
 from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.render import markdown
 from fastvmt.reports.tables.views import comparison
 from fastvmt.reports.tidy import Tidy
-
-from fastvmt.atomic import write_atomic
-from fastvmt.merging.folder import bring_file
 from fastvmt.store import slug
 
 if TYPE_CHECKING:

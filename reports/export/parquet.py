@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.reports.tidy import TEXTS, Tidy
-
 from fastvmt.errors import SpecError
 from fastvmt.model import Artefact, Case, Failure, Job
+from fastvmt.reports.tidy import TEXTS, Tidy
 from fastvmt.store import Store
 
 if TYPE_CHECKING:

@@ -6,10 +6,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastvmt.errors import SpecError
 from fastvmt.reports.export import hub, loggers, parquet
 from fastvmt.reports.tidy import gather
-
-from fastvmt.errors import SpecError
 
 FORMS = ("parquet", "hub", *loggers.PACKAGES)
 UNFINISHED = ".unfinished-export"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from fastvmt.errors import UserError
 from fastvmt.reports.figures.inner import correspondence, gradient_similarity, skip_paths
 from fastvmt.reports.figures.labels import place_labels
 from fastvmt.reports.figures.style import (
@@ -28,8 +29,6 @@ from fastvmt.reports.figures.style import (
     seconds_axis,
     styled,
 )
-
-from fastvmt.errors import UserError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from fastvmt.reports.figures.style import COLUMN, GREY, INK, PAGE, PALETTE, Drawn, counted, new_figure, number, plain, styled
 from numpy.typing import NDArray
 
 from fastvmt.errors import UserError
+from fastvmt.reports.figures.style import COLUMN, GREY, INK, PAGE, PALETTE, Drawn, counted, new_figure, number, plain, styled
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

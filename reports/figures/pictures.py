@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fastvmt.errors import UserError
 from fastvmt.reports.figures import draw
 from fastvmt.reports.figures.style import Drawn
 from fastvmt.reports.page.write import Picture
@@ -14,8 +15,6 @@ from fastvmt.reports.table import first_presets
 from fastvmt.reports.tables import ablation, views
 from fastvmt.reports.tables.view import View, id_of
 from fastvmt.reports.tidy import STAGE, Tidy
-
-from fastvmt.errors import UserError
 
 QUALITY = ("trajectory", "motion_fidelity_moving", "motion_fidelity")
 """What stands for quality against time: the first of these that the run has."""

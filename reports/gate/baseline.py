@@ -16,12 +16,12 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from fastvmt.reports.elsewhere import trained_on
 from pydantic import ValidationError, model_validator
 
 from fastvmt.atomic import write_atomic
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.model import Artefact, Frozen, Setting
+from fastvmt.reports.elsewhere import trained_on
 
 if TYPE_CHECKING:
     from fastvmt.reports.tidy import Tidy

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fastvmt.reports.gate.baseline import Measured
 from fastvmt.reports.gate.check import check
 from fastvmt.reports.gate.tolerances import Tolerances
 from fastvmt.reports.gate.verdicts import Gains, Row, beyond
 from fastvmt.reports.statistics import Interval, cluster_means, false_alarm_rate
-from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 ROUNDS = 1000

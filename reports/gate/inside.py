@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import math
 
+from fastvmt.errors import SpecError
 from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts
 from fastvmt.reports.gate.tolerances import Better, SpeedUp
 from fastvmt.reports.gate.verdicts import Gains, Row, floored, judged
 from fastvmt.reports.statistics import mean_interval
-
-from fastvmt.errors import SpecError
 
 
 def _logs(side: Measured, wish: SpeedUp) -> dict[Key, float]:

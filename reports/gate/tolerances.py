@@ -25,11 +25,11 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Annotated, Any
 
-from fastvmt.reports.gate.baseline import MetricFacts
 from pydantic import Field, ValidationError, model_validator
 
 from fastvmt.errors import SpecError
 from fastvmt.model import Frozen
+from fastvmt.reports.gate.baseline import MetricFacts
 
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 Floor = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
+
 from fastvmt.reports.gate.baseline import MetricFacts, named
 from fastvmt.reports.statistics import mean_interval
-from numpy.typing import NDArray
 
 Verdict = Literal["worse", "better", "same", "unclear", "identical", "not compared"]
 VERDICTS: tuple[Verdict, ...] = ("worse", "unclear", "not compared", "better", "same", "identical")

@@ -7,12 +7,11 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from fastvmt.reports.tidy import WORK, Tidy
-
 from fastvmt import registry
 from fastvmt.errors import SpecError
 from fastvmt.method_card import NO_CARD, MethodCard, card_of
 from fastvmt.model import MethodSpec
+from fastvmt.reports.tidy import WORK, Tidy
 
 
 @dataclass(frozen=True)

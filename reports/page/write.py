@@ -21,6 +21,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from fastvmt.atomic import write_atomic
+from fastvmt.errors import UserError
 from fastvmt.reports.embed import json_text
 from fastvmt.reports.page.atlas import as_script
 from fastvmt.reports.page.charts import COLOURS
@@ -29,9 +31,6 @@ from fastvmt.reports.page.gallery import CasePage, Failed, Gallery, missing_numb
 from fastvmt.reports.page.scatter import bars, scatters
 from fastvmt.reports.tables.view import Column, View
 from fastvmt.reports.tidy import Tidy
-
-from fastvmt.atomic import write_atomic
-from fastvmt.errors import UserError
 
 if TYPE_CHECKING:
     from jinja2 import Environment

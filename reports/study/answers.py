@@ -22,11 +22,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, Key
 from pydantic import Field, StrictInt, ValidationError
 
 from fastvmt.errors import UserError
 from fastvmt.model import Frozen
+from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, Key
 
 MOST_BYTES = 8 * 2**20
 SECONDS_A_RANKING = 1.0

@@ -21,13 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastvmt.reports.embed import json_text
-from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown
-
 from fastvmt.atomic import publish_folder, write_atomic
 from fastvmt.errors import SpecError, StoreError, UserError
 from fastvmt.keys import digest
 from fastvmt.model import CATEGORIES, Case, Job
+from fastvmt.reports.embed import json_text
+from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown
 from fastvmt.store import RunConfig, Store
 from fastvmt.video import Frames, read_lossless
 

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from fastvmt.reports.statistics import Interval, mean_interval
-from fastvmt.reports.study.answers import Answer, Collected, printable
-from fastvmt.reports.study.key import CRITERIA, Key
 from numpy.typing import NDArray
 
 from fastvmt.atomic import write_atomic
 from fastvmt.errors import UserError
+from fastvmt.reports.statistics import Interval, mean_interval
+from fastvmt.reports.study.answers import Answer, Collected, printable
+from fastvmt.reports.study.key import CRITERIA, Key
 
 FEW_RATERS = 10
 OVERALL = "overall"

@@ -10,12 +10,11 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from fastvmt import registry
+from fastvmt.model import MethodSpec
 from fastvmt.reports.tables.view import EMPTY, Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import Wanted, build, metrics_of, ratio_cell
 from fastvmt.reports.tidy import STAGE, Tidy
-
-from fastvmt import registry
-from fastvmt.model import MethodSpec
 
 TABLE_1 = ("trajectory", "text_similarity", "motion_fidelity", "motion_fidelity_moving", "temporal_consistency", "time")
 VBENCH = tuple(

@@ -6,13 +6,12 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fastvmt.errors import SpecError
 from fastvmt.reports.tables import published
 from fastvmt.reports.tables.published import Published, PublishedValue
 from fastvmt.reports.tables.view import Cell, Column, Line, View
 from fastvmt.reports.tables.views import Wanted, build
 from fastvmt.reports.tidy import Tidy
-
-from fastvmt.errors import SpecError
 
 PAPER_SIZE = {"width": 832, "height": 480}
 PAPER_STEPS = 50

@@ -17,13 +17,12 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 
+from fastvmt.atomic import write_atomic
+from fastvmt.errors import SpecError
 from fastvmt.reports.tables.grid import Row, clean, grid, is_wide, pieces, sound, tail, wide_of
 from fastvmt.reports.tables.latex import latex
 from fastvmt.reports.tables.terminal import terminal
 from fastvmt.reports.tables.view import Cell, Column, Line, View
-
-from fastvmt.atomic import write_atomic
-from fastvmt.errors import SpecError
 
 __all__ = ["FORMATS", "csv_text", "html", "json_text", "markdown", "render", "terminal", "write"]
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from fastvmt import registry
 from fastvmt.reports.elsewhere import IMPORTED_GROUP, line_note
 from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
 from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
-
-from fastvmt import registry
 
 if TYPE_CHECKING:
     import pandas as pd

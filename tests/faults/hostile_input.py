@@ -115,6 +115,7 @@ def hostile_weights(n: int, place: Path) -> Figure:
 
 def _readers() -> dict[str, Callable[[Path], Any]]:
     import open_clip
+
     from fastvmt.metrics import tapvid, vbench_native, vit
 
     return {

@@ -1,0 +1,1 @@
+"""How do other tools take a run: Parquet, a hub dataset's layout, experiment loggers. Nothing is uploaded."""

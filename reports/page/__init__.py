@@ -1,0 +1,1 @@
+"""What does a run look like in a browser: static pages with clips, charts and tables."""

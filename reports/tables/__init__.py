@@ -1,0 +1,1 @@
+"""What stands in which cell: tables as views of the tidy frame, in every printed form, beside published ones."""
