@@ -26,11 +26,11 @@ import torch
 from fastvmt import card as cards
 from fastvmt import protocol, specs
 from fastvmt.backbone import Backbone
+from fastvmt.core.content_address import noise_seed
+from fastvmt.core.stages import Stages
 from fastvmt.datasets.redraw import redraw
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs
-from fastvmt.keys import noise_seed
-from fastvmt.measure import Stages
 from fastvmt.method import Context, Method
 from fastvmt.sigmas import sigma_grid
 from fastvmt.video import Frames, fit_frames

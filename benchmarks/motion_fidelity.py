@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from fastvmt.measure import peak_process_bytes, reset_peak
+from fastvmt.core.stages import peak_process_bytes, reset_peak
 from fastvmt.metrics.tracklets import fidelity
 
 Points = NDArray[np.float64]

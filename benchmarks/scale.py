@@ -27,7 +27,7 @@ from typing import Any
 
 from planning import write_suite
 
-from fastvmt.lazy import load_when_used
+from fastvmt.core.lazy import load_when_used
 
 METHODS = ("none", "sdedit", "fastvmt", "fastvmt:no-window", "fastvmt:no-window-loss", "fastvmt:no-step-skip", "fastvmt:span=3",
            "fastvmt:span=7", "fastvmt:block=1", "ditflow")  # fmt: skip
@@ -60,8 +60,8 @@ def write_run(root: Path, jobs: int, finished: bool = True) -> None:
     from fastvmt import card as cards
     from fastvmt import specs
     from fastvmt.checked import with_check
+    from fastvmt.core.content_address import digest
     from fastvmt.jobs import folder_name, slug
-    from fastvmt.keys import digest
     from fastvmt.metric_specs import build
     from fastvmt.model import Artefact, Case, MetricRecord, Reference, Setting, Suite
     from fastvmt.sigmas import sigma_grid

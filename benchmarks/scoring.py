@@ -16,8 +16,8 @@ from fractions import Fraction
 from pathlib import Path
 
 from fastvmt import Request
+from fastvmt.core.content_address import frames_digest
 from fastvmt.datasets.drawn import clip
-from fastvmt.keys import frames_digest
 from fastvmt.model import Artefact
 from fastvmt.planning import resolve
 from fastvmt.store import Store, file_info

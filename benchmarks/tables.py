@@ -15,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from fastvmt.lazy import load_when_used
+from fastvmt.core.lazy import load_when_used
 
 METHODS = ("none", "sdedit", "fastvmt", "fastvmt:no-window", "fastvmt:no-window-loss", "fastvmt:no-step-skip", "fastvmt:span=3",
            "fastvmt:span=7", "fastvmt:block=1", "ditflow")  # fmt: skip
@@ -30,7 +30,7 @@ def write_run(root: Path, records: int) -> None:
 
     from fastvmt import card as cards
     from fastvmt import metric_specs, specs
-    from fastvmt.keys import digest
+    from fastvmt.core.content_address import digest
     from fastvmt.model import Artefact, Case, MetricRecord, Reference, Setting, Suite
     from fastvmt.sigmas import sigma_grid
     from fastvmt.store import RunConfig, Store

@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from fastvmt.core.content_address import frames_digest
 from fastvmt.datasets.redraw import backwards, redraw
 from fastvmt.datasets.scene import Mover, Scene, draw
 from fastvmt.datasets.shapes import suite_pairs
-from fastvmt.keys import frames_digest
 from fastvmt.metric import Scored
 from fastvmt.metric_specs import build
 from fastvmt.video import Frames

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from fastvmt.core.content_address import frames_digest
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs, truth
 from fastvmt.errors import SuiteError
 from fastvmt.fit import fit_points
-from fastvmt.keys import frames_digest
 from fastvmt.model import Case, Reference
 from fastvmt.points import PointTracks
 from fastvmt.suites import Wanted

@@ -203,7 +203,7 @@ def probe(folder: Path) -> Path | None:
 
     from fastvmt import card as cards
     from fastvmt import registry
-    from fastvmt.atomic import write_atomic
+    from fastvmt.core.atomic import write_atomic
 
     path = folder / "probes" / "correspondence.json"
     if path.exists():
@@ -248,7 +248,7 @@ def _go(
     metrics: tuple[str, ...] | None = None, rescore: bool = False,
 ) -> Result:  # fmt: skip
     from fastvmt import executors
-    from fastvmt.atomic import write_atomic
+    from fastvmt.core.atomic import write_atomic
     from fastvmt.reports.sheet import write_sheet
     from fastvmt.reports.table import as_lines, build
 

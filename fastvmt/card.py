@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastvmt.caches import hub_snapshots
-from fastvmt.digests import sha256_of
+from fastvmt.core.caches import hub_snapshots
+from fastvmt.core.content_address import digest
+from fastvmt.core.file_digests import sha256_of
 from fastvmt.errors import MissingWeights, SpecError, UserError
-from fastvmt.keys import digest
 from fastvmt.shape import Shape
 
 CARDS = Path(__file__).parent / "backbones"

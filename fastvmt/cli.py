@@ -11,9 +11,9 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from fastvmt import env_cli, fetch_cli, gate_cli, plan_cli, report_cli, share_cli, study_cli, suite_cli, upkeep_cli
+from fastvmt.core.lazy import load_when_used
 from fastvmt.ending import check_by, finish, print_split
 from fastvmt.errors import FULL, BenchError, StoreError, is_full
-from fastvmt.lazy import load_when_used
 from fastvmt.options import (
     Address,
     By,

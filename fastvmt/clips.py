@@ -16,9 +16,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
-from fastvmt.digests import sha256_of
+from fastvmt.core.content_address import digest, frames_digest
+from fastvmt.core.file_digests import sha256_of
 from fastvmt.errors import SuiteError
-from fastvmt.keys import digest, frames_digest
 from fastvmt.model import Case, Reference
 from fastvmt.video import Fit, Frames, fit_frames, read_clip
 

@@ -23,10 +23,10 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from fastvmt import card as cards
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
+from fastvmt.core.content_address import digest
 from fastvmt.errors import BenchError
 from fastvmt.jobs import slug
-from fastvmt.keys import digest
 from fastvmt.method import Shape
 from fastvmt.store import RunConfig, Store
 
@@ -121,7 +121,7 @@ def _device_name(device: str) -> str:
         import torch
 
         return torch.cuda.get_device_name(0) if torch.cuda.is_available() else ELSEWHERE
-    from fastvmt.measure import cpu_name
+    from fastvmt.core.stages import cpu_name
 
     return cpu_name()
 

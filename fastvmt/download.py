@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import UserError
 
 CHUNK = 1 << 18

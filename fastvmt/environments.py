@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt import registry
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import SpecError, UserError
 
 MARKER = "fastvmt-environment.json"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from fastvmt.atomic import publish_folder, write_atomic
+from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.download import CHUNK, Patience, Report, download, file_name, remove_part
 from fastvmt.errors import UserError
 from fastvmt.unpack import Limits, Stored, unpack

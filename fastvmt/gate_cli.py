@@ -106,7 +106,7 @@ def _names(runs: list[Path]) -> str:
 
 def _write(outcome: Outcome, strict: bool, wanted: dict[str, Path | None]) -> None:
     """The files asked for, and the step summary where GitHub names a file for it."""
-    from fastvmt.atomic import write_atomic
+    from fastvmt.core.atomic import write_atomic
     from fastvmt.errors import StoreError
     from fastvmt.reports.gate import junit as forms
 

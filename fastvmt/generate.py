@@ -22,11 +22,11 @@ from fastvmt import card as cards
 from fastvmt import registry
 from fastvmt.backbone import Backbone
 from fastvmt.code import code_digest
+from fastvmt.core.content_address import digest, frames_digest, noise_seed
+from fastvmt.core.stages import Stages, cpu_name, peak_process_bytes, reset_peak, software
 from fastvmt.denoise import denoise
 from fastvmt.device import energy_joules, others
 from fastvmt.errors import NonFinite, WrongOutput
-from fastvmt.keys import digest, frames_digest, noise_seed
-from fastvmt.measure import Stages, cpu_name, peak_process_bytes, reset_peak, software
 from fastvmt.method import Context, Shape
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.prepared import Checkpoint, Meta, Prepared, Shelf, Spent, Workspace, prepared_key

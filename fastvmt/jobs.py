@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import overload
 
-from fastvmt.keys import KEY_FORMAT, canonical_json
+from fastvmt.core.content_address import KEY_FORMAT, canonical_json
 from fastvmt.model import Case, Job, MethodSpec, Setting
 
 

@@ -28,7 +28,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fastvmt.atomic import write_all
+from fastvmt.core.atomic import write_all
 
 BEAT = 5.0
 SILENCE = 30.0

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from fastvmt.backbone import Backbone
-    from fastvmt.measure import Stages
+    from fastvmt.core.stages import Stages
     from fastvmt.model import Case
     from fastvmt.prepared import Workspace
 

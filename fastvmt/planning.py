@@ -12,9 +12,9 @@ from typing import Any, cast
 from fastvmt import card as cards
 from fastvmt import metric_specs, protocol, registry, specs
 from fastvmt.clips import Short, Wanted
+from fastvmt.core.content_address import digest
 from fastvmt.device import has_cuda
 from fastvmt.errors import SpecError
-from fastvmt.keys import digest
 from fastvmt.method import Shape
 from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.sigmas import sigma_grid

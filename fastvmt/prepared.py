@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt import registry
-from fastvmt.atomic import publish_folder, write_atomic
-from fastvmt.keys import KEY_FORMAT, digest
+from fastvmt.core.atomic import publish_folder, write_atomic
+from fastvmt.core.content_address import KEY_FORMAT, digest
 from fastvmt.method import Method
 from fastvmt.model import Case, FileInfo, Frozen, Job, Reference, Setting
 from fastvmt.store import Store, file_info

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastvmt import executors
+from fastvmt.core.content_address import digest
 from fastvmt.device import require_device
 from fastvmt.errors import FULL, StoreError
 from fastvmt.executors import Executor, Hand, Inbox
-from fastvmt.keys import digest
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.prepared import prepared_key
 from fastvmt.progress import Progress

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastvmt import __version__
+from fastvmt.core.content_address import canonical_json, record_digest
 from fastvmt.jobs import JobGrid
-from fastvmt.keys import canonical_json, record_digest
 from fastvmt.metric_specs import build
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.scan_index import INDEX, Index, Row, row_of, unchanged

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple
 
-from fastvmt.atomic import append_line
+from fastvmt.core.atomic import append_line
 from fastvmt.model import Artefact, Job
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
+from fastvmt.core.content_address import canonical_json, digest, frames_digest, record_digest
 from fastvmt.errors import JobError, MissingWeights, SpecError
-from fastvmt.keys import canonical_json, digest, frames_digest, record_digest
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.metric_specs import build
 from fastvmt.model import Artefact, Case, Job, MetricRecord, Reference

@@ -20,8 +20,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fastvmt.clips import ClipEntry, Problems, Target, inside
+from fastvmt.core.content_address import digest
 from fastvmt.errors import SuiteError
-from fastvmt.keys import digest
 from fastvmt.model import CATEGORIES
 from fastvmt.prompt_files import read_jsonl, read_text, unusable
 

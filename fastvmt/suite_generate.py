@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt import card as cards
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
+from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import SuiteError
-from fastvmt.keys import noise_seed
 from fastvmt.prompt_files import Row, read_text, unusable
 
 FPS = Fraction(16)
@@ -134,8 +134,8 @@ class _Sampler:
     def write(self, path: Path, text: str) -> None:
         import torch
 
+        from fastvmt.core.stages import Stages
         from fastvmt.denoise import denoise
-        from fastvmt.measure import Stages
         from fastvmt.method import Context, Method, Params
         from fastvmt.video import write_lossless
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from fastvmt.atomic import write_atomic
 from fastvmt.clips import ClipEntry, Problems, Wanted, check_recorded, content_sha256, length, too_short
+from fastvmt.core.atomic import write_atomic
+from fastvmt.core.content_address import digest
 from fastvmt.errors import SuiteError
-from fastvmt.keys import digest
 from fastvmt.prompt_files import Row, plain_prompts, read_rows, read_text
 from fastvmt.suite_format import (
     HEADERS,

@@ -24,8 +24,8 @@ from torch import Tensor
 from fastvmt import backbone as backbones
 from fastvmt import card as cards
 from fastvmt.backbone import Backbone
+from fastvmt.core.stages import Stages
 from fastvmt.denoise import denoise
-from fastvmt.measure import Stages
 from fastvmt.method import Context, Method, Shape
 from fastvmt.model import Reference
 from fastvmt.prepared import Workspace

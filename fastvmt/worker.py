@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt import registry
-from fastvmt.atomic import write_all
+from fastvmt.core.atomic import write_all
 from fastvmt.errors import BenchError, NonFinite, WrongOutput, is_full
 from fastvmt.model import Job
 from fastvmt.store import RunConfig, Store

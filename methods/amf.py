@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fastvmt.lazy import no_grad
+from fastvmt.core.lazy import no_grad
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 import torch
 from pydantic import Field, field_validator, model_validator
 
+from fastvmt.core.lazy import no_grad
 from fastvmt.errors import SpecError
-from fastvmt.lazy import no_grad
 from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 from fastvmt.methods import amf, released
 from fastvmt.methods.guided import AdamMethod, AdamParams, Inner, Rate, needs_latent_frames, start_as_said

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fastvmt.lazy import no_grad
+from fastvmt.core.lazy import no_grad
 from fastvmt.method import Context
 
 if TYPE_CHECKING:

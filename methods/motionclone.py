@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from fastvmt.lazy import no_grad
+from fastvmt.core.lazy import no_grad
 from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 from fastvmt.methods.guided import Guided, GuidedMethod, GuidedParams, needs_latent_frames
 from fastvmt.methods.updater import StepLog

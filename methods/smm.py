@@ -35,7 +35,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from fastvmt.keys import noise_seed
+from fastvmt.core.content_address import noise_seed
 from fastvmt.method import GRADIENT_COST, Context, Params, Shape
 from fastvmt.methods.guided import AdamMethod, AdamParams, Guided, Inner, Rate
 from fastvmt.methods.inversion import inverted, source_text

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import NonFinite
-from fastvmt.keys import noise_seed
 from fastvmt.prepared import Workspace
 
 if TYPE_CHECKING:

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from fastvmt.core.content_address import digest
 from fastvmt.device import has_cuda
 from fastvmt.errors import MissingWeights, SpecError, UserError
-from fastvmt.keys import digest
 from fastvmt.method import Params
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.metrics.clip_spec import DEFAULT, WORD_LIST, missing, read, weights_identity

@@ -20,10 +20,10 @@ from pathlib import Path
 from typing import Any
 
 import fastvmt
-from fastvmt.caches import hub_snapshots
-from fastvmt.digests import sha256_of
+from fastvmt.core.caches import hub_snapshots
+from fastvmt.core.content_address import digest
+from fastvmt.core.file_digests import sha256_of
 from fastvmt.errors import MissingWeights, SpecError
-from fastvmt.keys import digest
 
 DEFAULT, TINY = "ViT-B-32-quickgelu/openai", "tiny-shapes"
 HUB: dict[str, tuple[str, float]] = {

@@ -23,8 +23,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastvmt.caches import torch_home
-from fastvmt.digests import sha256_of
+from fastvmt.core.caches import torch_home
+from fastvmt.core.file_digests import sha256_of
 from fastvmt.errors import MissingWeights, UserError
 from fastvmt.metrics.tracker import F64, Tracker, Tracks
 from fastvmt.video import Frames

@@ -13,8 +13,8 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastvmt.caches import torch_home
-from fastvmt.digests import sha256_of
+from fastvmt.core.caches import torch_home
+from fastvmt.core.file_digests import sha256_of
 from fastvmt.environments import Recipe, find
 
 VERSION = "0.1.5"

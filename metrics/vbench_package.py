@@ -20,10 +20,10 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from fastvmt.caches import torch_home
+from fastvmt.core.caches import torch_home
+from fastvmt.core.content_address import frames_digest
 from fastvmt.environments import find, require
 from fastvmt.errors import JobError, MissingWeights
-from fastvmt.keys import frames_digest
 from fastvmt.metric import Scored, Value
 from fastvmt.metrics import vbench_files as files
 from fastvmt.video import Frames, write_exact_mp4

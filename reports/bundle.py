@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.table import first_presets

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from fastvmt.keys import digest
+from fastvmt.core.content_address import digest
 from fastvmt.model import Artefact, MethodSpec
 
 IMPORTED_WHY = "imported: made elsewhere, not timed here"

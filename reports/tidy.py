@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt import metric_specs, registry
 from fastvmt.comparable import refuse_other_setting, refuse_other_timing
+from fastvmt.core.content_address import canonical_json, digest, record_digest
 from fastvmt.errors import NotComparable, SpecError, StoreError
-from fastvmt.keys import canonical_json, digest, record_digest
 from fastvmt.metric import Metric
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Setting, Suite
 from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastvmt import metric_specs, specs
-from fastvmt.keys import frames_digest
+from fastvmt.core.content_address import frames_digest
 from fastvmt.method import Shape
 from fastvmt.model import CATEGORIES, Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Reference, Setting, Suite
 from fastvmt.scoring import record_key

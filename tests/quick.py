@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
-from fastvmt.keys import digest
+from fastvmt.core.content_address import digest
 from fastvmt.method import Method, Params
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Artefact, Job

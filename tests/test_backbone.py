@@ -191,7 +191,7 @@ def test_a_torn_download_is_not_taken_for_whole(xs: Path, tmp_path: Path, monkey
 
 
 def test_caches_are_where_their_owners_keep_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastvmt.caches import hub_cache, torch_home
+    from fastvmt.core.caches import hub_cache, torch_home
 
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "TORCH_HOME"):
         monkeypatch.delenv(name, raising=False)

@@ -16,10 +16,10 @@ from PIL import Image
 
 import fastvmt
 from fastvmt import Claim
+from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.importing.claims import read_claims
 from fastvmt.importing.clips import Policy
-from fastvmt.keys import frames_digest
 from fastvmt.leases import Leases
 from fastvmt.store import Store
 from fastvmt.video import read_lossless, write_lossless, write_viewable

@@ -20,7 +20,7 @@ import pytest
 )
 def test_any_import_finds_the_real_module(statement: str) -> None:
     code = (
-        "from fastvmt.lazy import load_when_used\nload_when_used('torch')\nimport sys, torch\n"
+        "from fastvmt.core.lazy import load_when_used\nload_when_used('torch')\nimport sys, torch\n"
         "assert 'torch.nn' not in sys.modules\n"
         f"{statement}\n"
         "import torch.fft\nassert float(torch.ones(3).sum()) == 3 and torch.fft.__spec__.origin.endswith('.py')\n"

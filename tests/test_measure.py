@@ -7,12 +7,12 @@ import sys
 import numpy as np
 import pytest
 
-from fastvmt.measure import Stages, peak_process_bytes, reset_peak
+from fastvmt.core.stages import Stages, peak_process_bytes, reset_peak
 
 
 def test_stages_are_exclusive_and_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 1.0, 4.0, 10.0])
-    monkeypatch.setattr("fastvmt.measure.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("fastvmt.core.stages.time.perf_counter", lambda: next(now))
     entered: list[str] = []
     stages = Stages(listener=entered.append)
     with stages("guidance"):

@@ -253,7 +253,7 @@ def test_pairs_gathered_inside_are_the_pairs_gathered_before(monkeypatch: pytest
 
 def test_what_a_method_does_around_a_step_is_in_its_seconds(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr("fastvmt.measure.time.perf_counter", lambda: now[0])
+    monkeypatch.setattr("fastvmt.core.stages.time.perf_counter", lambda: now[0])
 
     class Slow(registry.methods.get("none")):  # type: ignore[misc]
         @contextmanager

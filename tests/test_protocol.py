@@ -12,8 +12,8 @@ from fake_runs import make_run, make_setting, make_spec
 from helpers import bench
 
 from fastvmt import api, card, planning, protocol, specs
+from fastvmt.core.content_address import KEY_FORMAT, digest
 from fastvmt.errors import NotComparable, SpecError
-from fastvmt.keys import KEY_FORMAT, digest
 from fastvmt.model import Case, Job, Reference, Setting
 from fastvmt.reports.gate import baseline, tolerances
 from fastvmt.reports.gate.check import check

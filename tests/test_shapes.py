@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from fastvmt.core.content_address import frames_digest
 from fastvmt.datasets import scene as sc
 from fastvmt.datasets import shapes
-from fastvmt.keys import frames_digest
 from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask
 
 

@@ -228,8 +228,8 @@ MEASURED = """
 import json, sys, time
 began = time.perf_counter()
 from fastvmt.cli import app
-from fastvmt.lazy import load_when_used
-from fastvmt.measure import peak_process_bytes
+from fastvmt.core.lazy import load_when_used
+from fastvmt.core.stages import peak_process_bytes
 load_when_used("torch")
 app(sys.argv[1:], standalone_mode=False)
 facts = {"seconds": time.perf_counter() - began, "resident": peak_process_bytes(), "torch": "torch.nn" in sys.modules}

@@ -14,8 +14,8 @@ from helpers import bench
 from test_suites import clip
 
 from fastvmt.clips import Wanted
+from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import SuiteError
-from fastvmt.keys import noise_seed
 from fastvmt.suite_tools import check, freeze, make, show
 from fastvmt.suites import habits, open_suite
 

@@ -12,8 +12,8 @@ from fake_runs import make_run, make_setting, share
 from helpers import bench
 
 from fastvmt import ablate, specs
+from fastvmt.core.content_address import digest
 from fastvmt.errors import NotComparable, SpecError, StoreError
-from fastvmt.keys import digest
 from fastvmt.method import Shape
 from fastvmt.model import Case
 from fastvmt.reports import bundle

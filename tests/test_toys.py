@@ -11,10 +11,10 @@ import torch
 
 from fastvmt import card, registry, specs
 from fastvmt.backbone import Backbone
+from fastvmt.core.stages import Stages
 from fastvmt.datasets.drawn import Shapes64
 from fastvmt.denoise import denoise
 from fastvmt.errors import JobError
-from fastvmt.measure import Stages
 from fastvmt.method import Context
 from fastvmt.methods import toys
 from fastvmt.metric import Scored

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt import executors
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.model import Job
 from fastvmt.progress import Progress

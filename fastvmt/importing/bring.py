@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt import registry
-from fastvmt.atomic import write_atomic
 from fastvmt.clips import content_sha256
+from fastvmt.core.atomic import write_atomic
+from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.errors import SpecError, StoreError, SuiteError
 from fastvmt.importing.claims import differences, read_claims, worded
 from fastvmt.importing.clips import Policy, Read, read
 from fastvmt.importing.files import Found, match
-from fastvmt.keys import digest, frames_digest
 from fastvmt.leases import Leases
 from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
 from fastvmt.planning import Request, resolve

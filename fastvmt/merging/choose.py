@@ -14,8 +14,8 @@ from typing import Any
 
 from fastvmt import metric_specs
 from fastvmt.comparable import shown
+from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.errors import NotComparable
-from fastvmt.keys import canonical_json, digest
 from fastvmt.merging.source import Source
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.store import RunConfig

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fastvmt.atomic import write_atomic
 from fastvmt.checked import with_check
+from fastvmt.core.atomic import write_atomic
+from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.errors import StoreError, SuiteError
-from fastvmt.keys import digest, frames_digest
 from fastvmt.merging.choose import Choice
 from fastvmt.merging.source import OWN_NOTE, Source
 from fastvmt.model import Artefact, Failure, Job, MetricRecord

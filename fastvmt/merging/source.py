@@ -12,8 +12,8 @@ from functools import cached_property
 from pathlib import Path
 
 from fastvmt.comparable import shown
+from fastvmt.core.content_address import digest
 from fastvmt.errors import StoreError
-from fastvmt.keys import digest
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.store import RunConfig, Store
 

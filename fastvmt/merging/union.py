@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 
 from fastvmt import metric_specs, registry
 from fastvmt.comparable import refuse_other_setting, shown
+from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.errors import NotComparable, SpecError
-from fastvmt.keys import canonical_json, digest
 from fastvmt.merging.source import OWN_NOTE, Source
 from fastvmt.model import Case, MethodSpec, Suite
 from fastvmt.specs import refuse_mixed_presets

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fastvmt.keys import KEY_FORMAT, canonical_json, digest, joined_digest
+from fastvmt.core.content_address import KEY_FORMAT, canonical_json, digest, joined_digest
 
 IMPORTED = "imported"
 """Id of the method whose videos somebody else made, first part of its labels, and ``reused_from`` of its artefacts."""

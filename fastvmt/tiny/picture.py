@@ -12,9 +12,9 @@ from PIL import Image, ImageDraw
 
 from fastvmt import card as cards
 from fastvmt.backbone import Backbone
+from fastvmt.core.stages import Stages
 from fastvmt.datasets.shapes import random_scene, stream
 from fastvmt.denoise import denoise
-from fastvmt.measure import Stages
 from fastvmt.method import Context, Method, Params
 from fastvmt.sigmas import sigma_grid
 

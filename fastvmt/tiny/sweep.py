@@ -25,11 +25,11 @@ import torch
 from fastvmt import card as cards
 from fastvmt import specs
 from fastvmt.backbone import Backbone
+from fastvmt.core.stages import Stages
 from fastvmt.datasets.motion import TRAVEL
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import make_scene, stream, truth
 from fastvmt.denoise import denoise
-from fastvmt.measure import Stages
 from fastvmt.method import Context
 from fastvmt.metrics.looks import judge, read_caption
 from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask

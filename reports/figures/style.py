@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import UserError
 
 if TYPE_CHECKING:

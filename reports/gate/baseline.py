@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from pydantic import ValidationError, model_validator
 
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.model import Artefact, Frozen, Setting
 from fastvmt.reports.elsewhere import trained_on

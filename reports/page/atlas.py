@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fastvmt import registry
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
 from fastvmt.video import Frames
 
 SHOWN_WIDTH, SHOWN_HEIGHT = 320, 320

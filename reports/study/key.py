@@ -6,8 +6,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from fastvmt.core.content_address import digest
 from fastvmt.errors import UserError
-from fastvmt.keys import digest
 from fastvmt.model import Frozen
 
 PAGE_FORMAT = "vmt-study/1"

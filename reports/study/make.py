@@ -21,9 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastvmt.atomic import publish_folder, write_atomic
+from fastvmt.core.atomic import publish_folder, write_atomic
+from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError, StoreError, UserError
-from fastvmt.keys import digest
 from fastvmt.model import CATEGORIES, Case, Job
 from fastvmt.reports.embed import json_text
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown

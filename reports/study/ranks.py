@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import UserError
 from fastvmt.reports.statistics import Interval, mean_interval
 from fastvmt.reports.study.answers import Answer, Collected, printable

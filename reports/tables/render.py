@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import SpecError
 from fastvmt.reports.tables.grid import Row, clean, grid, is_wide, pieces, sound, tail, wide_of
 from fastvmt.reports.tables.latex import latex

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from fastvmt.core.content_address import digest
 from fastvmt.jobs import slug
-from fastvmt.keys import digest
 
 LEGEND = (
     "value [95 % interval over reference clips]; bold: best, underlined: second, ties share the mark, controls are not "

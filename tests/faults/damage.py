@@ -212,8 +212,8 @@ def cached_tensors(n: int, place: Path) -> Figure:
     """The real cache of embeddings and latents, asked by a generator that has nothing in memory."""
     import torch
 
+    from fastvmt.core.stages import Stages
     from fastvmt.generate import Generator
-    from fastvmt.measure import Stages
 
     folder, figure, rng = shutil.copytree(undisturbed(1).folder, place / "run"), Figure(), random.Random(12)
     value = torch.randn(1, 6, 16, generator=torch.Generator().manual_seed(0))

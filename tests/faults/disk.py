@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from fastvmt.keys import frames_digest
+from fastvmt.core.content_address import frames_digest
 from fastvmt.store import Store
 from fastvmt.video import read_lossless
 from faults.fault import Figure, Impossible, fault, in_pairs

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from fastvmt import api
-from fastvmt.keys import frames_digest
+from fastvmt.core.content_address import frames_digest
 from fastvmt.store import STORE_FORMAT, Store
 from fastvmt.video import read_lossless
 from faults.fault import ROOT, Figure, fault

@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastvmt.keys import digest, frames_digest, noise_seed
+from fastvmt.core.content_address import digest, frames_digest, noise_seed
 from fastvmt.method import Method, Params
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Artefact, Job

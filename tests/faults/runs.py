@@ -23,7 +23,7 @@ from fake_runs import make_cases, make_setting
 from helpers import ENV, Said, command
 
 from fastvmt import registry, specs
-from fastvmt.keys import frames_digest
+from fastvmt.core.content_address import frames_digest
 from fastvmt.method import Shape
 from fastvmt.model import Suite
 from fastvmt.store import RunConfig, Store

@@ -7,7 +7,7 @@ import json
 import os
 from pathlib import Path
 
-from fastvmt.atomic import write_atomic
+from fastvmt.core.atomic import write_atomic
 
 
 def _memory_path() -> Path:
