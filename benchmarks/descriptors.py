@@ -31,9 +31,9 @@ from fastvmt.core.stages import Stages
 from fastvmt.datasets.redraw import redraw
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs
+from fastvmt.media.files import Frames, fit_frames
 from fastvmt.method import Context, Method
 from fastvmt.sigmas import sigma_grid
-from fastvmt.video import Frames, fit_frames
 
 METHODS = ("fastvmt", "ditflow", "moft", "smm", "motionclone")
 

@@ -18,10 +18,10 @@ from pathlib import Path
 from fastvmt import Request
 from fastvmt.core.content_address import frames_digest
 from fastvmt.datasets.drawn import clip
+from fastvmt.media.files import fit_frames, read_lossless, write_lossless
 from fastvmt.model import Artefact
 from fastvmt.planning import resolve
 from fastvmt.store import Store, file_info
-from fastvmt.video import fit_frames, read_lossless, write_lossless
 
 WIDTH, HEIGHT, CLIP = 832, 480, "ViT-B-32-quickgelu"
 

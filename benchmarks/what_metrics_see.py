@@ -21,9 +21,9 @@ from fastvmt.core.content_address import frames_digest
 from fastvmt.datasets.redraw import backwards, redraw
 from fastvmt.datasets.scene import Mover, Scene, draw
 from fastvmt.datasets.shapes import suite_pairs
+from fastvmt.media.files import Frames
 from fastvmt.metric import Scored
 from fastvmt.metric_specs import build
-from fastvmt.video import Frames
 
 FORMS = (
     "motion_fidelity", "motion_fidelity_both", "motion_fidelity_local", "motion_fidelity_moving",

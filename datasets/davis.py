@@ -24,7 +24,7 @@ from fastvmt.clips import ClipEntry, Problems, Short, Wanted, length
 from fastvmt.datasets.ditflow_prompts import read_ditflow
 from fastvmt.datasets.prompt_lists import ClipPrompts, read_targets
 from fastvmt.errors import SuiteError
-from fastvmt.video import IMAGE_SUFFIXES
+from fastvmt.media.files import IMAGE_SUFFIXES
 
 FPS = Fraction(24)
 FACTS = Path(__file__).with_name("davis_clips.json")

@@ -10,11 +10,11 @@ from fastvmt.core.content_address import frames_digest
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs, truth
 from fastvmt.errors import SuiteError
-from fastvmt.fit import fit_points
+from fastvmt.media.files import Frames, fit_frames
+from fastvmt.media.framing import fit_points
 from fastvmt.model import Case, Reference
 from fastvmt.points import PointTracks
 from fastvmt.suites import Wanted
-from fastvmt.video import Frames, fit_frames
 
 FPS = 15
 SIDE = 64

@@ -31,8 +31,8 @@ from numpy.typing import NDArray
 from fastvmt.clips import ClipEntry, Problems, Target, Wanted
 from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, nfc, read_targets
 from fastvmt.errors import SuiteError
+from fastvmt.media.files import VIDEO_SUFFIXES
 from fastvmt.prompt_files import shortened, unusable
-from fastvmt.video import VIDEO_SUFFIXES
 
 LEVEL = re.compile(r"MTBench_(easy|medium|hard)")
 PARTS = ("prompts.txt", "eval_prompts.txt", "videos", "masks", "trajectories")

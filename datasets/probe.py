@@ -17,7 +17,7 @@ from torch import Tensor
 from fastvmt.backbone import Backbone
 from fastvmt.datasets.scene import Scene, draw
 from fastvmt.datasets.shapes import make_scene, stream, truth
-from fastvmt.fit import fit_frames, fit_masks, fit_points
+from fastvmt.media.framing import fit_frames, fit_masks, fit_points
 
 LEVELS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95)
 TOLERANCE, MIN_SHIFT, MAX_GAP = 1.25, 1.5, 5

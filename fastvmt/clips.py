@@ -19,8 +19,8 @@ from typing import Any, Literal
 from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.core.file_digests import sha256_of
 from fastvmt.errors import SuiteError
+from fastvmt.media.files import Fit, Frames, fit_frames, read_clip
 from fastvmt.model import Case, Reference
-from fastvmt.video import Fit, Frames, fit_frames, read_clip
 
 Short = Literal["error", "skip", "trim"]
 MIN_KEPT = 0.5

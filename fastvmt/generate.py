@@ -27,13 +27,13 @@ from fastvmt.core.stages import Stages, cpu_name, peak_process_bytes, reset_peak
 from fastvmt.denoise import denoise
 from fastvmt.device import energy_joules, others
 from fastvmt.errors import NonFinite, WrongOutput
+from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.method import Context, Shape
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.prepared import Checkpoint, Meta, Prepared, Shelf, Spent, Workspace, prepared_key
 from fastvmt.protocol import cost_of
 from fastvmt.specs import build
 from fastvmt.store import RunConfig, Store, file_info
-from fastvmt.video import Frames, write_lossless, write_viewable
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from fastvmt.media.files import Frames
 from fastvmt.method import Params as BaseParams
 from fastvmt.model import Artefact, Case, Job
-from fastvmt.video import Frames
 
 
 @dataclass

@@ -15,13 +15,13 @@ from fastvmt.clips import Short, Wanted
 from fastvmt.core.content_address import digest
 from fastvmt.device import has_cuda
 from fastvmt.errors import SpecError
+from fastvmt.media.files import Fit, Frames
 from fastvmt.method import Shape
 from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store, slug
 from fastvmt.suite_format import is_suite, read_header
 from fastvmt.suites import Habits, habits, list_suite, open_suite
-from fastvmt.video import Fit, Frames
 
 KEPT_BYTES = 256 << 20
 """Decoded references held between planning and storing; what goes beyond is decoded a second time instead."""
@@ -127,7 +127,7 @@ class Plan:
         """Create or reopen the run folder and store the references; ``hold`` locks it first and leaves it locked."""
         from fractions import Fraction
 
-        from fastvmt.video import write_lossless
+        from fastvmt.media.files import write_lossless
 
         store = Store.create(out or self.default_folder(), self.config, hold)
         wanted = {c.reference.frames_digest for c in self.config.suite.cases}

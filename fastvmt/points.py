@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from fastvmt import registry
 from fastvmt.errors import MissingWeights, SuiteError
+from fastvmt.media.files import Frames
 from fastvmt.model import Reference
-from fastvmt.video import Frames
 
 
 @dataclass(frozen=True)

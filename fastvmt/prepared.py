@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any
 from fastvmt import registry
 from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.core.content_address import KEY_FORMAT, digest
+from fastvmt.media.files import Frames
 from fastvmt.method import Method
 from fastvmt.model import Case, FileInfo, Frozen, Job, Reference, Setting
 from fastvmt.store import Store, file_info
-from fastvmt.video import Frames
 
 if TYPE_CHECKING:
     from torch import Tensor

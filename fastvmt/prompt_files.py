@@ -16,8 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from fastvmt.clips import Problems
 from fastvmt.errors import SuiteError
+from fastvmt.media.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fastvmt.model import CATEGORIES
-from fastvmt.video import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 
 MAX_PROMPT_BYTES = 10_000
 

@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from fastvmt.core.content_address import canonical_json, digest, frames_digest, record_digest
 from fastvmt.errors import JobError, MissingWeights, SpecError
+from fastvmt.media.files import Frames, read_lossless
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.metric_specs import build
 from fastvmt.model import Artefact, Case, Job, MetricRecord, Reference
 from fastvmt.store import RunConfig, Store
-from fastvmt.video import Frames, read_lossless
 
 
 def record_key(metric: Metric, artefact: Artefact, case: Case, job: Job) -> str:

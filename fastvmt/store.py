@@ -43,7 +43,7 @@ from fastvmt.jobs import slug as slug
 from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
 
 if TYPE_CHECKING:
-    from fastvmt.video import Frames
+    from fastvmt.media.files import Frames
 
 STORE_FORMAT = 1
 AGAIN = "give the `bench run` command again, which stores it anew from its clip."
@@ -363,7 +363,7 @@ class Store:
         Raises:
             JobError: when it is not there or not what was stored; a damaged one is moved to ``quarantine/``.
         """
-        from fastvmt.video import read_lossless
+        from fastvmt.media.files import read_lossless
 
         path = self.reference_path(digest)
         if not path.exists():

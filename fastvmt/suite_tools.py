@@ -16,6 +16,7 @@ from fastvmt.clips import ClipEntry, Problems, Wanted, check_recorded, content_s
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SuiteError
+from fastvmt.media.files import Clip, Frames, read_clip
 from fastvmt.prompt_files import Row, plain_prompts, read_rows, read_text
 from fastvmt.suite_format import (
     HEADERS,
@@ -31,7 +32,6 @@ from fastvmt.suite_format import (
     tables_digest,
 )
 from fastvmt.suites import entries_from_rows, entries_of, open_suite
-from fastvmt.video import Clip, Frames, read_clip
 
 ANY_SIZE = Wanted(width=1, height=1, frames=1)
 STILL_LEVELS, CUT_LEVELS, CUT_TIMES = 1.0, 40.0, 6.0

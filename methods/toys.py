@@ -23,8 +23,8 @@ from fastvmt.datasets.redraw import redraw
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs
 from fastvmt.errors import JobError
+from fastvmt.media.files import Frames, fit_frames
 from fastvmt.method import Context, Method, Params, Shape
-from fastvmt.video import Frames, fit_frames
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,11 +17,11 @@ from pydantic import Field, field_validator
 from fastvmt.core.content_address import digest
 from fastvmt.device import has_cuda
 from fastvmt.errors import MissingWeights, SpecError, UserError
+from fastvmt.media.files import Frames
 from fastvmt.method import Params
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.metrics.clip_spec import DEFAULT, WORD_LIST, missing, read, weights_identity
 from fastvmt.metrics.formulas import temporal_consistency, text_similarity
-from fastvmt.video import Frames
 
 __all__ = ["Model", "TemporalConsistency", "TextSimilarity", "image_features", "text_features", "weights_identity"]
 

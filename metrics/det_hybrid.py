@@ -24,11 +24,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from fastvmt.media.files import Frames
 from fastvmt.metric import Scored, Value
 from fastvmt.metrics.motion_fidelity import STATIC_PX, MotionFidelity
 from fastvmt.metrics.tracker import F64, Tracks
 from fastvmt.metrics.tracklets import fidelity
-from fastvmt.video import Frames
 
 DRAWN, SEED = 50, 0
 

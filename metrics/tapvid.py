@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fastvmt.errors import UserError
+from fastvmt.media.files import Frames
 from fastvmt.metrics.tracker import F64
-from fastvmt.video import Frames
 
 SIDE = 256
 """TAP-Vid compares positions at 256 x 256 px."""

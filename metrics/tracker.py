@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt import registry
-from fastvmt.video import Frames
+from fastvmt.media.files import Frames
 
 F64 = NDArray[np.float64]
 

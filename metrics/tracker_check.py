@@ -25,11 +25,11 @@ from fastvmt.datasets.redraw import backwards, redraw
 from fastvmt.datasets.scene import Scene, draw
 from fastvmt.datasets.shapes import make_scene, stream, truth
 from fastvmt.errors import MissingWeights, SpecError
+from fastvmt.media.files import Frames, fit_frames
 from fastvmt.metrics import tapvid
 from fastvmt.metrics import tracker as trackers
 from fastvmt.metrics.motion_fidelity import MotionFidelity, MotionFidelityBoth, MotionFidelityLocal, MotionFidelityMoving
 from fastvmt.metrics.tracker import F64, Tracker, Tracks
-from fastvmt.video import Frames, fit_frames
 
 THRESHOLDS = (1, 2, 4, 8, 16)
 SHOWN = (1, 2, 4, 8)

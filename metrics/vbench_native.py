@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.errors import MissingWeights
+from fastvmt.media.files import Frames
 from fastvmt.metric import Scored, Value
 from fastvmt.metrics import formulas
 from fastvmt.metrics import vbench_files as files
-from fastvmt.video import Frames
 
 F64 = NDArray[np.float64]
 Model = Callable[[Any], Any]

@@ -8,8 +8,8 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from fastvmt.errors import DamagedFile
+from fastvmt.media.files import read_lossless
 from fastvmt.store import RunConfig, Store
-from fastvmt.video import read_lossless
 
 COLUMNS, TILE, LABEL, GAP, MAX_CASES = 9, 96, 190, 6, 12
 

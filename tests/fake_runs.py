@@ -19,12 +19,12 @@ import numpy as np
 
 from fastvmt import metric_specs, specs
 from fastvmt.core.content_address import frames_digest
+from fastvmt.media.files import Frames, write_lossless
 from fastvmt.method import Shape
 from fastvmt.model import CATEGORIES, Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Reference, Setting, Suite
 from fastvmt.scoring import record_key
 from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store, file_info
-from fastvmt.video import Frames, write_lossless
 
 Values = Callable[[str, Case, str, int], float | None]
 """(metric, case, label, seed) -> the number; None: undefined. May raise KeyError: no record at all."""

@@ -14,9 +14,9 @@ import numpy as np
 from fake_runs import make_cases, make_setting
 
 from fastvmt import registry
+from fastvmt.media.files import write_lossless
 from fastvmt.model import MethodSpec, Suite
 from fastvmt.store import RunConfig, Store
-from fastvmt.video import write_lossless
 
 PLUGIN = Path(__file__).with_name("quick.py")
 registry.load_plugin(str(PLUGIN))  # for runners in this process

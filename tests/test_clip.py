@@ -20,10 +20,10 @@ from PIL import Image
 from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, Scene, draw
 from fastvmt.datasets.shapes import random_scene, stream
 from fastvmt.errors import MissingWeights, SpecError, UserError
+from fastvmt.media.files import Frames
 from fastvmt.metric import Scored, Value
 from fastvmt.metric_specs import build, choose
 from fastvmt.metrics import clip, clip_spec, formulas
-from fastvmt.video import Frames
 
 PROMPT = "a red ball on the moon"
 

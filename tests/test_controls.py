@@ -9,6 +9,7 @@ import numpy as np
 from fastvmt.datasets.motion import camera_path
 from fastvmt.datasets.scene import Scene, draw
 from fastvmt.datasets.shapes import make_scene, stream
+from fastvmt.media.files import Frames
 from fastvmt.metric import Scored
 from fastvmt.metrics.motion_fidelity import (
     MotionFidelity,
@@ -18,7 +19,6 @@ from fastvmt.metrics.motion_fidelity import (
     MotionFidelityMovingWrong,
     MotionFidelityWrong,
 )
-from fastvmt.video import Frames
 
 
 def scored(generated: Frames, reference: Frames, wrong: Frames | None = None) -> Scored:

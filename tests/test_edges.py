@@ -8,7 +8,7 @@ import pytest
 from fastvmt import score_clip, specs
 from fastvmt.datasets.drawn import clip
 from fastvmt.errors import SpecError
-from fastvmt.fit import fit_frames
+from fastvmt.media.framing import fit_frames
 from fastvmt.method import Shape
 from fastvmt.metrics import lk
 from fastvmt.metrics.tracklets import correlation_rows, fidelity

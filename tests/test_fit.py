@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from test_video import noise
 
 from fastvmt.errors import SpecError
-from fastvmt.video import crop_box, fit_frames, fit_masks, fit_points, read_clip, write_lossless
+from fastvmt.media.files import crop_box, fit_frames, fit_masks, fit_points, read_clip, write_lossless
 
 POLICIES = ("crop", "stretch", "pad")
 sides = st.integers(24, 72)

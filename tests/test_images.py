@@ -12,9 +12,9 @@ import pytest
 from PIL import Image
 from test_video import corner, make, noise, refused
 
-from fastvmt import images
 from fastvmt.errors import SuiteError
-from fastvmt.video import probe, read_clip
+from fastvmt.media import image_folders
+from fastvmt.media.files import probe, read_clip
 
 
 def sequence(folder: Path, numbers: Any, pattern: str = "{:05d}.png") -> Path:
@@ -167,9 +167,9 @@ def test_sixteen_bit_colour_is_said(tmp_path: Path) -> None:
 def test_limits_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = sequence(tmp_path / "f", range(5))
     with monkeypatch.context() as patch:
-        patch.setattr(images, "MAX_FRAMES", 4)
+        patch.setattr(image_folders, "MAX_FRAMES", 4)
         assert refused(folder) == "x: more than 4 images. Cut the clip first."
-    monkeypatch.setattr(images, "MAX_SIDE", 30)
+    monkeypatch.setattr(image_folders, "MAX_SIDE", 30)
     assert refused(folder).startswith("x/00000.png: width 32, height 24 px; a side may have at most 30.")
 
 

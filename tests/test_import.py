@@ -21,8 +21,8 @@ from fastvmt.errors import SpecError, StoreError
 from fastvmt.importing.claims import read_claims
 from fastvmt.importing.clips import Policy
 from fastvmt.leases import Leases
+from fastvmt.media.files import read_lossless, write_lossless, write_viewable
 from fastvmt.store import Store
-from fastvmt.video import read_lossless, write_lossless, write_viewable
 
 METRICS = ("motion_fidelity", "time")
 
@@ -171,7 +171,7 @@ def test_other_sizes_and_lengths_are_refused_or_fitted_as_asked_and_said(tmp_pat
         store = Store(run)
         job = next(j for j in store.config().jobs() if j.method.label == f"imported:{name}")
         made = read_lossless(store.folder(job) / "frames.mkv")
-        assert np.array_equal(made, fastvmt.video.fit_frames(chosen, 16, 16, "crop"))
+        assert np.array_equal(made, fastvmt.media.files.fit_frames(chosen, 16, 16, "crop"))
         assert any(f"{frames} 5 of 9 frames, crop from width 64, height 32" in n for n in found.table.view.notes)
     with pytest.raises(SpecError, match="3 frames, the case has 5. It cannot be stretched"):
         short = videos(tmp_path / "short", frames=(3, 16, 16))

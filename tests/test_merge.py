@@ -18,10 +18,10 @@ from helpers import ENV, bench, command
 
 import fastvmt
 from fastvmt.errors import BenchError, NotComparable, SpecError, StoreError
+from fastvmt.media.files import Frames
 from fastvmt.merging import folder, source
 from fastvmt.model import Case
 from fastvmt.store import Store
-from fastvmt.video import Frames
 
 FREE, DENSE = ("none", "fastvmt"), ("none", "ditflow")
 

@@ -12,13 +12,13 @@ from page_runs import Page, pages, some_view
 from PIL import Image
 
 from fastvmt.errors import UserError
+from fastvmt.media.files import read_lossless
 from fastvmt.model import Failure
 from fastvmt.reports.page import gallery
 from fastvmt.reports.page import write as page
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import Picture, write_report
 from fastvmt.reports.tidy import gather
-from fastvmt.video import read_lossless
 
 POLICY = ("default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'")  # fmt: skip
 

@@ -15,12 +15,12 @@ from hostile import payloads
 from page_runs import hostile_run, some_view
 from PIL import Image
 
+from fastvmt.media.files import Frames
 from fastvmt.model import Case
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import write_report
 from fastvmt.reports.tables.view import Cell, Column, View
 from fastvmt.reports.tidy import Tidy, gather
-from fastvmt.video import Frames
 
 T = 9
 CASES = 13

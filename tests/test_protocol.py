@@ -14,6 +14,7 @@ from helpers import bench
 from fastvmt import api, card, planning, protocol, specs
 from fastvmt.core.content_address import KEY_FORMAT, digest
 from fastvmt.errors import NotComparable, SpecError
+from fastvmt.media.files import write_viewable
 from fastvmt.model import Case, Job, Reference, Setting
 from fastvmt.reports.gate import baseline, tolerances
 from fastvmt.reports.gate.check import check
@@ -22,7 +23,6 @@ from fastvmt.reports.tables.compare import versus
 from fastvmt.reports.tables.views import comparison, cost
 from fastvmt.reports.tidy import gather
 from fastvmt.sigmas import sigma_grid
-from fastvmt.video import write_viewable
 
 WAN = card.load("wan2.1-1.3b")
 SHAPE = WAN.shape(832, 480, 81, sigma_grid(50, 3.0))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from helpers import refusal
 
+from fastvmt.media.files import fit_frames, read_clip, read_lossless, write_lossless, write_viewable
 from fastvmt.suites import Wanted, open_suite
-from fastvmt.video import fit_frames, read_clip, read_lossless, write_lossless, write_viewable
 
 WANTED = Wanted(32, 32, 17)
 

@@ -16,10 +16,10 @@ from fastvmt.datasets.redraw import backwards, redraw
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import suite_pairs, truth
 from fastvmt.errors import SpecError, UserError
+from fastvmt.media.files import fit_frames
 from fastvmt.metrics import tapvid, tracker_check
 from fastvmt.metrics.tracker import Tracker, Tracks
 from fastvmt.metrics.tracker_check import THRESHOLDS, Judged, as_lines, check, true_tracks
-from fastvmt.video import fit_frames
 
 
 class Knows(Tracker):

@@ -23,8 +23,8 @@ from test_work import gone, wait_for
 
 from fastvmt import environments, metric_specs
 from fastvmt.errors import JobError, MissingWeights, SpecError
+from fastvmt.media.files import read_lossless, write_exact_mp4
 from fastvmt.metrics import formulas, vbench_files, vbench_native, vbench_package, vbench_tiny
-from fastvmt.video import read_lossless, write_exact_mp4
 
 DIMENSIONS = tuple(vbench_files.NEEDED)
 NETWORKS = DIMENSIONS[:-1]

@@ -16,9 +16,9 @@ import pytest
 from helpers import refusal
 from PIL import Image
 
-from fastvmt import decode, images
 from fastvmt.errors import SuiteError
-from fastvmt.video import probe, read_clip
+from fastvmt.media import decode, image_folders
+from fastvmt.media.files import probe, read_clip
 
 RATE = Fraction(1, 30)
 Stamp = Callable[[int], int]
@@ -292,26 +292,26 @@ def test_limits_are_checked_before_decoding(tmp_path: Path, monkeypatch: pytest.
     path = make(tmp_path / "x.mp4", noise(9))
     monkeypatch.setattr(decode, "_pictures", lambda *_: pytest.fail("decoded"))
     with monkeypatch.context() as patch:
-        patch.setattr(images, "MAX_SIDE", 50)
+        patch.setattr(image_folders, "MAX_SIDE", 50)
         assert refused(path).startswith("x: width 64, height 48 px; a side may have at most 50.")
     with monkeypatch.context() as patch:
-        patch.setattr(images, "MAX_FRAMES", 8)
+        patch.setattr(image_folders, "MAX_FRAMES", 8)
         assert refused(path).startswith("x: 9 frames, more than the limit of 8.")
     with monkeypatch.context() as patch:
-        patch.setattr(images, "MAX_MEMORY", 9 * 64 * 48 * 3 - 1)
+        patch.setattr(image_folders, "MAX_MEMORY", 9 * 64 * 48 * 3 - 1)
         assert "x: 9 frames of width 64, height 48 px take" in refused(path)
     with monkeypatch.context() as patch:
         patch.setattr(decode, "MAX_BYTES", 100)
         assert "more than the limit" in refused(path)
     with monkeypatch.context() as patch:  # Matroska has no count, only a duration
-        patch.setattr(images, "MAX_FRAMES", 8)
+        patch.setattr(image_folders, "MAX_FRAMES", 8)
         assert refused(make(tmp_path / "x.mkv", noise(9))).startswith("x: 9 frames, more than the limit of 8.")
 
 
 def test_limits_hold_while_decoding_when_the_header_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = make(tmp_path / "x.mkv", noise(9), container={"live": "1"})
     assert len(read_clip(path, "x").frames) == 9
-    monkeypatch.setattr(images, "MAX_FRAMES", 8)
+    monkeypatch.setattr(image_folders, "MAX_FRAMES", 8)
     assert refused(path).startswith("x: 9 frames, more than the limit of 8.")
 
 

@@ -19,10 +19,10 @@ from fastvmt.importing.claims import differences, read_claims, worded
 from fastvmt.importing.clips import Policy, Read, read
 from fastvmt.importing.files import Found, match
 from fastvmt.leases import Leases
+from fastvmt.media.files import write_lossless, write_viewable
 from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
 from fastvmt.planning import Request, resolve
 from fastvmt.store import RunConfig, Store, file_info
-from fastvmt.video import write_lossless, write_viewable
 
 if TYPE_CHECKING:
     from fastvmt.api import Result

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from fastvmt.decode import opened
 from fastvmt.errors import SpecError, SuiteError
-from fastvmt.fit import Fit, fit_frames
-from fastvmt.images import list_images
-from fastvmt.video import Frames, read_clip
+from fastvmt.media.decode import opened
+from fastvmt.media.files import Frames, read_clip
+from fastvmt.media.framing import Fit, fit_frames
+from fastvmt.media.image_folders import list_images
 
 FITS = ("refuse", "crop", "stretch", "pad")
 LENGTHS = ("refuse", "first", "even")

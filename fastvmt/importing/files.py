@@ -10,8 +10,8 @@ from pathlib import Path
 from fastvmt.clips import inside
 from fastvmt.comparable import shown
 from fastvmt.errors import SuiteError
+from fastvmt.media.files import VIDEO_SUFFIXES
 from fastvmt.model import Case
-from fastvmt.video import VIDEO_SUFFIXES
 
 Found = dict[tuple[str, int], Path]
 """Case id and seed to a video file or a folder of images."""

@@ -20,7 +20,7 @@ from PIL import Image
 
 from fastvmt import registry
 from fastvmt.core.atomic import write_atomic
-from fastvmt.video import Frames
+from fastvmt.media.files import Frames
 
 SHOWN_WIDTH, SHOWN_HEIGHT = 320, 320
 """Frames are reduced to these sides, px."""

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fastvmt.media.files import read_lossless
 from fastvmt.model import Case, Failure, Job
 from fastvmt.reports.page.atlas import Layout, Unreadable, still_name, tracks_name, write_clip
 from fastvmt.reports.page.charts import Heat, Lines
 from fastvmt.reports.page.logs import charts
 from fastvmt.reports.tidy import STAGE, WORK, Tidy
 from fastvmt.store import Store
-from fastvmt.video import read_lossless
 
 
 @dataclass(frozen=True)

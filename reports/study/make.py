@@ -24,11 +24,11 @@ from typing import Any
 from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError, StoreError, UserError
+from fastvmt.media.files import Frames, read_lossless
 from fastvmt.model import CATEGORIES, Case, Job
 from fastvmt.reports.embed import json_text
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown
 from fastvmt.store import RunConfig, Store
-from fastvmt.video import Frames, read_lossless
 
 PAGE = Path(__file__).resolve().parent / "page"
 MAX_FRAME_WIDTH = 360

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 
 from fastvmt.core.content_address import frames_digest
+from fastvmt.media.files import read_lossless
 from fastvmt.store import Store
-from fastvmt.video import read_lossless
 from faults.fault import Figure, Impossible, fault, in_pairs
 from faults.kills import same_as
 from faults.runs import STAB, Undisturbed, count_writes, go_on, make_light, spread, undisturbed

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fastvmt import api
 from fastvmt.core.content_address import frames_digest
+from fastvmt.media.files import read_lossless
 from fastvmt.store import STORE_FORMAT, Store
-from fastvmt.video import read_lossless
 from faults.fault import ROOT, Figure, fault
 
 KEPT = ROOT / "tests" / "data" / "runs"

@@ -21,12 +21,12 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastvmt.core.content_address import digest, frames_digest, noise_seed
+from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.method import Method, Params
 from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Artefact, Job
 from fastvmt.specs import build
 from fastvmt.store import RunConfig, Store, file_info
-from fastvmt.video import Frames, write_lossless, write_viewable
 
 STEPS = 4
 GIGABYTE = 1 << 30

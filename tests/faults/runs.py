@@ -24,10 +24,10 @@ from helpers import ENV, Said, command
 
 from fastvmt import registry, specs
 from fastvmt.core.content_address import frames_digest
+from fastvmt.media.files import write_lossless
 from fastvmt.method import Shape
 from fastvmt.model import Suite
 from fastvmt.store import RunConfig, Store
-from fastvmt.video import write_lossless
 
 PLUGIN, STAB = (Path(__file__).with_name(name) for name in ("light.py", "stab.py"))
 VARIABLE = "FASTVMT_FAULT"

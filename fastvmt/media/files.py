@@ -13,10 +13,10 @@ from pathlib import Path
 import av
 import numpy as np
 
-from fastvmt.decode import decode, degrees, display_matrix, opened, stated_fps
 from fastvmt.errors import DamagedFile, SuiteError
-from fastvmt.fit import Fit, Frames, crop_box, fit_frames, fit_masks, fit_points
-from fastvmt.images import IMAGE_SUFFIXES, check_side, image_size, list_images, read_images
+from fastvmt.media.decode import decode, degrees, display_matrix, opened, stated_fps
+from fastvmt.media.framing import Fit, Frames, crop_box, fit_frames, fit_masks, fit_points
+from fastvmt.media.image_folders import IMAGE_SUFFIXES, check_side, image_size, list_images, read_images
 
 __all__ = [
     "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "Clip", "Fit", "Frames", "Probe", "crop_box", "fit_frames", "fit_masks", "fit_points",

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from fastvmt.errors import SuiteError
-from fastvmt.fit import Frames
+from fastvmt.media.framing import Frames
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 MAX_SIDE, MAX_FRAMES, MAX_MEMORY = 8192, 20_000, 16 << 30

@@ -16,8 +16,8 @@ import av
 import numpy as np
 
 from fastvmt.errors import SuiteError
-from fastvmt.fit import Frames
-from fastvmt.images import check_memory, check_side, how_it_starts, on_black
+from fastvmt.media.framing import Frames
+from fastvmt.media.image_folders import check_memory, check_side, how_it_starts, on_black
 
 MAX_BYTES = 4 << 30
 MAX_FPS, USUAL_FPS = 1000, Fraction(15)

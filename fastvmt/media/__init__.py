@@ -1,0 +1,1 @@
+"""Pixels in and out: reading, resizing and writing pictures and videos."""
