@@ -23,9 +23,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from fastvmt import card as cards
 from fastvmt import protocol, specs
-from fastvmt.backbone import Backbone
+from fastvmt.backbones import card as cards
+from fastvmt.backbones.noise_levels import sigma_grid
+from fastvmt.backbones.wan import Backbone
 from fastvmt.core.content_address import noise_seed
 from fastvmt.core.stages import Stages
 from fastvmt.datasets.redraw import redraw
@@ -33,7 +34,6 @@ from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs
 from fastvmt.media.files import Frames, fit_frames
 from fastvmt.method import Context, Method
-from fastvmt.sigmas import sigma_grid
 
 METHODS = ("fastvmt", "ditflow", "moft", "smm", "motionclone")
 

@@ -17,13 +17,13 @@ from dataclasses import dataclass
 
 import torch
 from speed import dense_against_window
+from tiny.sweep import Pair, Trial, tuning_pair
 
-from fastvmt import card as cards
 from fastvmt import specs
-from fastvmt.backbone import Backbone
+from fastvmt.backbones import card as cards
+from fastvmt.backbones.noise_levels import sigma_grid
+from fastvmt.backbones.wan import Backbone
 from fastvmt.denoise import denoise
-from fastvmt.sigmas import sigma_grid
-from fastvmt.tiny.sweep import Pair, Trial, tuning_pair
 
 FULL = "fastvmt"
 NO_EXIT = "fastvmt:no-early-exit"

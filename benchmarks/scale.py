@@ -57,14 +57,14 @@ for line in sys.stdin:
 
 def write_run(root: Path, jobs: int, finished: bool = True) -> None:
     """A run folder of this many jobs; finished ones have an artefact (without frames) and one record each."""
-    from fastvmt import card as cards
     from fastvmt import specs
+    from fastvmt.backbones import card as cards
+    from fastvmt.backbones.noise_levels import sigma_grid
     from fastvmt.checked import with_check
     from fastvmt.core.content_address import digest
     from fastvmt.jobs import folder_name, slug
     from fastvmt.metric_specs import build
     from fastvmt.model import Artefact, Case, MetricRecord, Reference, Setting, Suite
-    from fastvmt.sigmas import sigma_grid
     from fastvmt.store import RunConfig, Store
 
     card, sigmas = cards.load("tiny"), sigma_grid(10, 3.0)

@@ -26,8 +26,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from reference_amf import total_loss
 
-from fastvmt import card
-from fastvmt.backbone import Backbone
+from fastvmt.backbones import card
+from fastvmt.backbones.wan import Backbone
 from fastvmt.methods import amf, released
 
 

@@ -28,11 +28,11 @@ def write_run(root: Path, records: int) -> None:
     """A run folder with this many records and no frames."""
     import random
 
-    from fastvmt import card as cards
     from fastvmt import metric_specs, specs
+    from fastvmt.backbones import card as cards
+    from fastvmt.backbones.noise_levels import sigma_grid
     from fastvmt.core.content_address import digest
     from fastvmt.model import Artefact, Case, MetricRecord, Reference, Setting, Suite
-    from fastvmt.sigmas import sigma_grid
     from fastvmt.store import RunConfig, Store
 
     card, sigmas, rng = cards.load("tiny"), sigma_grid(10, 3.0), random.Random(0)

@@ -145,8 +145,8 @@ def main() -> None:
         return
     import torch
 
-    from fastvmt import card
-    from fastvmt.backbone import Backbone
+    from fastvmt.backbones import card
+    from fastvmt.backbones.wan import Backbone
 
     backbone = Backbone(card.load(args.through))
 

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fastvmt.backbone import Backbone
+from fastvmt.backbones.wan import Backbone
 from fastvmt.datasets.scene import Scene, draw
 from fastvmt.datasets.shapes import make_scene, stream, truth
 from fastvmt.media.framing import fit_frames, fit_masks, fit_points

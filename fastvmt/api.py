@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.device import has_cuda
+from fastvmt.backbones.device import has_cuda
 from fastvmt.errors import SpecError
 from fastvmt.estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.planning import Plan, Request, resolve
@@ -45,7 +45,7 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
         UserError: for anything wrong with the request, or when it cannot fit this machine (``options.force`` tries it anyway).
         NotComparable: when the methods must not share a table.
     """
-    from fastvmt.card import require_weights
+    from fastvmt.backbones.card import require_weights
 
     options = options or Options()
     gpus = options.executor != "local" and request.device == "cuda"  # of the nodes: a login node has none
@@ -77,7 +77,7 @@ def work(folder: Path, options: Options | None = None) -> Outcome:
     Raises:
         UserError: when the folder is no run, or its weights or its kind of device are not on this machine.
     """
-    from fastvmt import card as cards
+    from fastvmt.backbones import card as cards
     from fastvmt.executors import join
 
     store = Store.open(folder)
@@ -201,8 +201,8 @@ def probe(folder: Path) -> Path | None:
     """
     import json
 
-    from fastvmt import card as cards
     from fastvmt import registry
+    from fastvmt.backbones import card as cards
     from fastvmt.core.atomic import write_atomic
 
     path = folder / "probes" / "correspondence.json"
@@ -212,7 +212,7 @@ def probe(folder: Path) -> Path | None:
     setting, card = config.setting, cards.load(config.setting.backbone)
     if card.folder is None or (config.device.startswith("cuda") and not has_cuda()):
         return None
-    from fastvmt.backbone import Backbone
+    from fastvmt.backbones.wan import Backbone
     from fastvmt.generate import DTYPES
 
     found = registry.probes.get("correspondence")(

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fastvmt import card as cards
 from fastvmt import registry
+from fastvmt.backbones import card as cards
 from fastvmt.errors import BenchError, SpecError
 from fastvmt.method_card import NO_CARD, card_of
 

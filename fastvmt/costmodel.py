@@ -22,7 +22,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from fastvmt import card as cards
+from fastvmt.backbones import card as cards
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import BenchError

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from fastvmt import card as cards
 from fastvmt import environments, registry
+from fastvmt.backbones import card as cards
 from fastvmt.errors import BenchError
 
 LITTLE_DISK = 2 << 30
@@ -71,7 +71,7 @@ def look(folder: Path = Path("runs")) -> Iterator[Finding]:
 
 
 def _gpu() -> Iterator[Finding]:
-    from fastvmt.device import NODES, has_cuda
+    from fastvmt.backbones.device import NODES, has_cuda
 
     if has_cuda():
         import torch

@@ -8,8 +8,9 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fastvmt import card as cards
 from fastvmt import costmodel, registry, specs
+from fastvmt.backbones import card as cards
+from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.costmodel import Outcome, Prediction, Sample, work
 from fastvmt.errors import UserError
 from fastvmt.memory import GIB, Need, device_bytes, device_count, need
@@ -17,7 +18,6 @@ from fastvmt.method import Shape
 from fastvmt.planning import Plan
 from fastvmt.protocol import cost_of
 from fastvmt.scan import made_by_label
-from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store
 
 PUBLISHED = {"backbone": "wan2.1-1.3b", "method": "fastvmt", "seconds": 184.18, "width": 832, "height": 480, "frames": 33}

@@ -18,14 +18,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fastvmt import card as cards
 from fastvmt import registry
-from fastvmt.backbone import Backbone
+from fastvmt.backbones import card as cards
+from fastvmt.backbones.device import energy_joules, others
+from fastvmt.backbones.wan import Backbone
 from fastvmt.code import code_digest
 from fastvmt.core.content_address import digest, frames_digest, noise_seed
 from fastvmt.core.stages import Stages, cpu_name, peak_process_bytes, reset_peak, software
 from fastvmt.denoise import denoise
-from fastvmt.device import energy_joules, others
 from fastvmt.errors import NonFinite, WrongOutput
 from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.method import Context, Shape

@@ -20,9 +20,9 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
-from fastvmt.card import Card
+from fastvmt.backbones.card import Card
+from fastvmt.backbones.token_grid import ACTIVATION_FACTOR
 from fastvmt.model import MethodSpec
-from fastvmt.shape import ACTIVATION_FACTOR
 
 TEXT_ENCODER, VAE = 5_680_000_000, 126_900_000
 """Parameters of Wan 2.1's UMT5-XXL encoder and VAE (counted on their configs), for a backbone whose files are not here."""

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from fastvmt.shape import GRADIENT_COST, TAP_SHARE, Shape
+from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fastvmt.backbone import Backbone
+    from fastvmt.backbones.wan import Backbone
     from fastvmt.core.stages import Stages
     from fastvmt.model import Case
     from fastvmt.prepared import Workspace

@@ -9,16 +9,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from fastvmt import card as cards
 from fastvmt import metric_specs, protocol, registry, specs
+from fastvmt.backbones import card as cards
+from fastvmt.backbones.device import has_cuda
+from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.clips import Short, Wanted
 from fastvmt.core.content_address import digest
-from fastvmt.device import has_cuda
 from fastvmt.errors import SpecError
 from fastvmt.media.files import Fit, Frames
 from fastvmt.method import Shape
 from fastvmt.model import Case, MethodSpec, Setting, Suite
-from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store, slug
 from fastvmt.suite_format import is_suite, read_header
 from fastvmt.suites import Habits, habits, list_suite, open_suite
@@ -43,7 +43,7 @@ class Request:
         root: the user's copy of a dataset; prompts: the user's own prompt file for it.
         short_clips: ``error``, ``skip`` or ``trim``; None for the suite's own habit, or an error.
         fit: ``crop``, ``stretch`` or ``pad``; see ``clips.Wanted``.
-        shift, strength: of the noise grid; see ``fastvmt.sigmas.sigma_grid``.
+        shift, strength: of the noise grid; see ``fastvmt.backbones.noise_levels.sigma_grid``.
         device: ``auto``, ``cpu`` or ``cuda``; dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         optional: labels that are left out, and said, where this backbone makes them equal to another one or refuses them.
         ablates_presets: presets of one method are wanted side by side.

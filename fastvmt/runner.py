@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastvmt import executors
+from fastvmt.backbones.device import require_device
 from fastvmt.core.content_address import digest
-from fastvmt.device import require_device
 from fastvmt.errors import FULL, StoreError
 from fastvmt.executors import Executor, Hand, Inbox
 from fastvmt.model import Failure, Job, MetricRecord

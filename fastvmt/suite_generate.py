@@ -14,7 +14,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from fastvmt import card as cards
+from fastvmt.backbones import card as cards
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import SuiteError
@@ -124,8 +124,8 @@ class _Sampler:
     def __init__(self, card: cards.Card, facts: dict[str, Any], device: str) -> None:
         import torch
 
-        from fastvmt.backbone import Backbone
-        from fastvmt.sigmas import sigma_grid
+        from fastvmt.backbones.noise_levels import sigma_grid
+        from fastvmt.backbones.wan import Backbone
 
         self.card, self.facts = card, facts
         self.backbone = Backbone(card, device, torch.float32 if device == "cpu" else torch.bfloat16)

@@ -21,15 +21,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastvmt import backbone as backbones
-from fastvmt import card as cards
-from fastvmt.backbone import Backbone
+from fastvmt.backbones import card as cards
+from fastvmt.backbones import wan as backbones
+from fastvmt.backbones.noise_levels import sigma_grid
+from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
 from fastvmt.denoise import denoise
 from fastvmt.method import Context, Method, Shape
 from fastvmt.model import Reference
 from fastvmt.prepared import Workspace
-from fastvmt.sigmas import sigma_grid
 
 SIZE: dict[str, Any] = {"width": 32, "height": 32, "frames": 17}
 """Of the checks' videos: 5 latent frames of 4x4 tokens on ``random_wan``."""
@@ -53,7 +53,7 @@ def random_wan(
     from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanPipeline, WanTransformer3DModel
     from transformers import UMT5Config, UMT5EncoderModel
 
-    from fastvmt.tiny.parts import new_tokenizer
+    from tools.tiny.parts import new_tokenizer
 
     torch.manual_seed(0)
     tokenizer = new_tokenizer()

@@ -103,8 +103,8 @@ def _probe(
     backbone: str, tracker: str, wanted: tuple[int | None, int | None, int | None], clips: int | None, tapvid: Path | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    from fastvmt import card as cards
     from fastvmt import registry
+    from fastvmt.backbones import card as cards
 
     card = cards.load(backbone)
     size = [card.defaults[k] if v is None else v for k, v in zip(("width", "height", "frames"), wanted, strict=True)]
@@ -116,8 +116,8 @@ def _probe(
     cards.require_weights(card)
     import torch
 
-    from fastvmt.backbone import Backbone as Loaded
-    from fastvmt.device import has_cuda
+    from fastvmt.backbones.device import has_cuda
+    from fastvmt.backbones.wan import Backbone as Loaded
 
     device = "cuda" if has_cuda() else "cpu"
     loaded = Loaded(card, device, torch.bfloat16 if device == "cuda" else torch.float32)

@@ -16,7 +16,7 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fastvmt.backbone import Backbone
+    from fastvmt.backbones.wan import Backbone
 
 Hook = Callable[..., Any]
 Weights = dict[str, "Tensor"]

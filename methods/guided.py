@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.errors import SpecError
 from fastvmt.method import Context, Method, Params, Shape
 from fastvmt.methods.controls import noised_start, start_index
 from fastvmt.methods.injection import reference_attended, step_cost
 from fastvmt.methods.updater import LatentUpdate, StepLog
-from fastvmt.sigmas import resolve_steps
 
 if TYPE_CHECKING:
     from torch import Tensor

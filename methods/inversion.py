@@ -19,7 +19,7 @@ from fastvmt.method import Context
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fastvmt.backbone import Backbone
+    from fastvmt.backbones.wan import Backbone
 
 
 @no_grad

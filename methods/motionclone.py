@@ -33,11 +33,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
+from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.core.lazy import no_grad
 from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 from fastvmt.methods.guided import Guided, GuidedMethod, GuidedParams, needs_latent_frames
 from fastvmt.methods.updater import StepLog
-from fastvmt.sigmas import resolve_steps
 
 if TYPE_CHECKING:
     from torch import Tensor

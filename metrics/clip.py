@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from fastvmt.backbones.device import has_cuda
 from fastvmt.core.content_address import digest
-from fastvmt.device import has_cuda
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.media.files import Frames
 from fastvmt.method import Params

@@ -96,7 +96,7 @@ def read(spec: str) -> Clip:
         SpecError: for a spec that names nothing, and for OpenAI's weights without quick-GELU.
     """
     if spec == TINY:
-        found = _folder(TINY, Path(fastvmt.__file__).parent / "tiny" / "clip")
+        found = _folder(TINY, Path(fastvmt.__file__).parent / "backbones" / "tiny" / "clip")
     elif spec.startswith("local-dir:"):
         folder = Path(spec.removeprefix("local-dir:")).expanduser().absolute()
         found = _folder(f"local-dir:{folder}", folder)

@@ -51,8 +51,8 @@ def make_xs(folder: Path, blocks: int = 3) -> Path:
 
 @pytest.fixture(scope="session")
 def backbone(xs: Path) -> Any:
-    from fastvmt import card
-    from fastvmt.backbone import Backbone
+    from fastvmt.backbones import card
+    from fastvmt.backbones.wan import Backbone
 
     return Backbone(card.load(str(xs)))
 

@@ -18,12 +18,12 @@ from typing import Any
 import numpy as np
 
 from fastvmt import metric_specs, specs
+from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.content_address import frames_digest
 from fastvmt.media.files import Frames, write_lossless
 from fastvmt.method import Shape
 from fastvmt.model import CATEGORIES, Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Reference, Setting, Suite
 from fastvmt.scoring import record_key
-from fastvmt.sigmas import sigma_grid
 from fastvmt.store import RunConfig, Store, file_info
 
 Values = Callable[[str, Case, str, int], float | None]

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 from pydantic import model_validator
 from torch import Tensor
 
-from fastvmt import card, specs
+from fastvmt import specs
+from fastvmt.backbones import card
 from fastvmt.method import Context, Params
 from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from fastvmt import card
-from fastvmt.backbone import Backbone, rotate
+from fastvmt.backbones import card
+from fastvmt.backbones.wan import Backbone, rotate
 from fastvmt.datasets.probe import correspondence
 from fastvmt.denoise import denoise
 from fastvmt.errors import MissingWeights, NonFinite, UserError, WrongOutput
@@ -87,7 +87,7 @@ def test_early_exit_runs_no_later_block_and_changes_no_gradient(backbone: Any, c
 def test_checkpointing_changes_no_gradient(backbone: Any, context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     grads = []
     for free in (1 << 40, 0):
-        monkeypatch.setattr("fastvmt.backbone.free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr("fastvmt.backbones.wan.free_bytes", lambda device, free=free: free)
         x = context.noise.clone().requires_grad_(True)
         with torch.enable_grad():
             taps = backbone.taps(x, 0.5, context.texts["target"], ("k@2", "hidden@1"))

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnProcessor, WanRotaryPosEmbed
+from tiny.attention import TrainingSelfAttention
+from tiny.correspond import GROUND_SHARE, PATCH, at_latent_times, correspondence_loss, links, targets
 
 from fastvmt.datasets.shapes import make_scene, stream, truth
-from fastvmt.tiny.attention import TrainingSelfAttention
-from fastvmt.tiny.correspond import GROUND_SHARE, PATCH, at_latent_times, correspondence_loss, links, targets
 
 
 @pytest.mark.parametrize(

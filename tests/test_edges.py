@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from fastvmt import score_clip, specs
+from fastvmt.backbones.noise_levels import resolve_steps, sigma_grid
 from fastvmt.datasets.drawn import clip
 from fastvmt.errors import SpecError
 from fastvmt.media.framing import fit_frames
@@ -13,7 +14,6 @@ from fastvmt.method import Shape
 from fastvmt.metrics import lk
 from fastvmt.metrics.tracklets import correlation_rows, fidelity
 from fastvmt.planning import Request, resolve
-from fastvmt.sigmas import resolve_steps, sigma_grid
 
 
 @pytest.mark.parametrize("method", ["fastvmt", "fastvmt:released:tile=2x2", "ditflow", "motionclone"])

@@ -84,7 +84,7 @@ def test_the_way_to_go_on_is_the_way_it_was_begun(tmp_path: Path) -> None:
 
 def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastvmt.executors.local.visible_gpus", lambda: ["3", "GPU-7"])
-    monkeypatch.setattr("fastvmt.device.has_cuda", lambda: True)
+    monkeypatch.setattr("fastvmt.backbones.device.has_cuda", lambda: True)
     gate = tmp_path / "open"
     store = Store.open(make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))], device="cuda"))
     runner = Runner(store, store.config(), Options(style="none"))

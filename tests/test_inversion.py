@@ -9,9 +9,9 @@ import pytest
 import torch
 from conftest import make_context
 
+from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.method import Context
 from fastvmt.methods.inversion import inverted, source_text
-from fastvmt.sigmas import sigma_grid
 
 
 class Growing:

@@ -102,8 +102,8 @@ def test_the_wheel_holds_everything_and_only_one_top_level_package(wheel: Path) 
     tops = {n.split("/")[0] for n in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"fastvmt"}
     for wanted in ("fastvmt/methods/fastvmt.py", "fastvmt/metrics/lk.py", "fastvmt/datasets/shapes.py", "fastvmt/reports/table.py",
-                   "fastvmt/backbones/wan2.1-1.3b.toml", "fastvmt/tiny/weights/bench.toml", "fastvmt/tiny/weights/model_index.json",
-                   "fastvmt/tiny/weights/transformer/diffusion_pytorch_model.safetensors", "fastvmt/py.typed"):  # fmt: skip
+                   "fastvmt/backbones/wan2.1-1.3b.toml", "fastvmt/backbones/tiny/weights/bench.toml", "fastvmt/backbones/tiny/weights/model_index.json",
+                   "fastvmt/backbones/tiny/weights/transformer/diffusion_pytorch_model.safetensors", "fastvmt/py.typed"):  # fmt: skip
         assert wanted in names, wanted
     assert not [n for n in names if n.endswith((".pt", ".bin", ".pkl", ".ckpt"))]
 

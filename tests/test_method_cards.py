@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from helpers import bench
 
-from fastvmt import api, card, protocol, registry, specs
+from fastvmt import api, protocol, registry, specs
+from fastvmt.backbones import card
+from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.errors import SpecError
 from fastvmt.method import Method
 from fastvmt.method_card import NO_CARD, MethodCard, card_of
-from fastvmt.sigmas import sigma_grid
 
 METHODS = [name for name in registry.BUILTIN["methods"] if not registry.methods.get(name).toy]
 OWN: dict[str, Any] = {

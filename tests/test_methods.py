@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from fastvmt import card, registry, specs
+from fastvmt import registry, specs
+from fastvmt.backbones import card
+from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.denoise import denoise
 from fastvmt.errors import SpecError
 from fastvmt.method import Context, Shape
 from fastvmt.methods import amf
 from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
-from fastvmt.sigmas import sigma_grid
 
 WAN_1B = card.load("wan2.1-1.3b")
 LABELS = [

@@ -9,13 +9,13 @@ import pytest
 import torch
 from test_methods import WAN_1B, shape_of
 
-from fastvmt.backbone import rotate
+from fastvmt.backbones.noise_levels import sigma_grid
+from fastvmt.backbones.wan import rotate
 from fastvmt.denoise import denoise
 from fastvmt.errors import SpecError
 from fastvmt.method import Context, Shape
 from fastvmt.methods import motionclone
 from fastvmt.methods.motionclone import Kept, MotionClone, MotionCloneParams
-from fastvmt.sigmas import sigma_grid
 
 
 def made(ctx: Context, **changes: Any) -> MotionClone:

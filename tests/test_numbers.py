@@ -13,11 +13,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastvmt.backbones.noise_levels import resolve_steps, sigma_grid
 from fastvmt.errors import SpecError
 from fastvmt.methods import released
 from fastvmt.methods.updater import LatentUpdate
 from fastvmt.metrics.tracklets import correlation_rows, fidelity, script_form
-from fastvmt.sigmas import resolve_steps, sigma_grid
 
 
 def test_noise_levels_and_rounded_times_match_the_authors(golden: Path) -> None:

@@ -12,8 +12,8 @@ from fake_runs import make_run
 from helpers import Said, bench
 from safetensors import safe_open
 
-from fastvmt import card as cards
 from fastvmt import memory
+from fastvmt.backbones import card as cards
 from fastvmt.costmodel import Prediction
 from fastvmt.estimate import _seconds_left
 from fastvmt.memory import GIB, need

@@ -14,10 +14,11 @@ import pytest
 import training
 from helpers import ENV, bench
 
-from fastvmt import card, prepared, specs
+from fastvmt import prepared, specs
+from fastvmt.backbones import card
+from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.model import Case, Job, Reference, Setting
 from fastvmt.prepared import Shelf, prepared_key
-from fastvmt.sigmas import sigma_grid
 
 TRAINING = [sys.executable, training.__file__]
 

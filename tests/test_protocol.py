@@ -11,7 +11,9 @@ import pytest
 from fake_runs import make_run, make_setting, make_spec
 from helpers import bench
 
-from fastvmt import api, card, planning, protocol, specs
+from fastvmt import api, planning, protocol, specs
+from fastvmt.backbones import card
+from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.content_address import KEY_FORMAT, digest
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.media.files import write_viewable
@@ -22,7 +24,6 @@ from fastvmt.reports.tables import render
 from fastvmt.reports.tables.compare import versus
 from fastvmt.reports.tables.views import comparison, cost
 from fastvmt.reports.tidy import gather
-from fastvmt.sigmas import sigma_grid
 
 WAN = card.load("wan2.1-1.3b")
 SHAPE = WAN.shape(832, 480, 81, sigma_grid(50, 3.0))

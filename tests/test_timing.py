@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from helpers import bench
 
-from fastvmt import device
+from fastvmt.backbones import device
 from fastvmt.metric import Scored
 from fastvmt.metrics.cost import Energy, PeakReserved, Time, TimeAmortised
 from fastvmt.store import Store

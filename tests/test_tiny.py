@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from fastvmt import card
-from fastvmt.backbone import Backbone
+from fastvmt.backbones import card
+from fastvmt.backbones.wan import Backbone
 from fastvmt.datasets.scene import Scene, draw
 from fastvmt.datasets.shapes import random_scene, stream
 from fastvmt.metrics.looks import judge
@@ -114,7 +114,7 @@ def test_muon_in_float32_does_what_the_librarys_does() -> None:
     """Same coefficients, momentum, decay and scale; the library rounds to bfloat16, hence a tolerance of its size.
 
     The library takes matrices only; a convolution's kernel is ours to flatten."""
-    from fastvmt.tiny.muon import Muon, orthogonalise
+    from tiny.muon import Muon, orthogonalise
 
     generator = torch.Generator().manual_seed(0)
     kernel = (32, 8, 3, 3)
@@ -140,10 +140,11 @@ def test_muon_in_float32_does_what_the_librarys_does() -> None:
 
 def test_training_weighs_subjects_and_their_rims_and_no_ground() -> None:
     """The weight must see every subject on every ground, or shapes go untaught; and not the ground, or it is no weight."""
+    from tiny.export import read_code
+    from tiny.flow import believed_subject
+    from tiny.latents import LinearEncoder
+
     from fastvmt.datasets.scene import coverage
-    from fastvmt.tiny.export import read_code
-    from fastvmt.tiny.flow import believed_subject
-    from fastvmt.tiny.latents import LinearEncoder
 
     encode = LinearEncoder(read_code(card.TINY))
     for n in range(24):
@@ -156,7 +157,7 @@ def test_training_weighs_subjects_and_their_rims_and_no_ground() -> None:
 
 
 def test_what_a_warm_run_trains_on_by_its_focus() -> None:
-    from fastvmt.tiny.flow import stage_of
+    from tiny.flow import stage_of
 
     def single(focus: str, share: float) -> float:
         return sum(stage_of(share, True, step, focus)[0] == 1 for step in range(60)) / 60
@@ -168,7 +169,7 @@ def test_what_a_warm_run_trains_on_by_its_focus() -> None:
 
 
 def test_a_focused_run_draws_hard_shapes_most_often_and_says_so_in_the_caption() -> None:
-    from fastvmt.tiny.data import draw_batch
+    from tiny.data import draw_batch
 
     video, captions = draw_batch(0, 60, 1, "heldout", favour=True)
     lone = [(f, c) for f, c in zip(video, captions, strict=True) if " and " not in c]
@@ -179,7 +180,7 @@ def test_a_focused_run_draws_hard_shapes_most_often_and_says_so_in_the_caption()
 
 
 def test_the_decoder_is_trained_on_the_faster_half() -> None:
-    from fastvmt.tiny.data import draw_scenes, fastest
+    from tiny.data import draw_scenes, fastest
 
     still, slow, quick, jump = (replace(s, movers=s.movers[:1]) for s in draw_scenes(0, 4, 5, "heldout"))
 

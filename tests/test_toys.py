@@ -9,8 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from fastvmt import card, registry, specs
-from fastvmt.backbone import Backbone
+from fastvmt import registry, specs
+from fastvmt.backbones import card
+from fastvmt.backbones.noise_levels import sigma_grid
+from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
 from fastvmt.datasets.drawn import Shapes64
 from fastvmt.denoise import denoise
@@ -21,7 +23,6 @@ from fastvmt.metric import Scored
 from fastvmt.metrics.looks import SubjectColour
 from fastvmt.metrics.motion_fidelity import MotionFidelity, MotionFidelityMoving, MovingParams
 from fastvmt.metrics.trajectory import Trajectory
-from fastvmt.sigmas import sigma_grid
 from fastvmt.suites import Wanted
 
 TOYS = ("oracle", "copy", "shuffled", "frozen")

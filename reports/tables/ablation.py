@@ -112,7 +112,7 @@ def layers(tidy: Tidy, base: str) -> View | None:
 
 def registry_blocks(tidy: Tidy) -> int | None:
     """How many blocks the run's backbone has, where its card is at hand."""
-    from fastvmt import card as cards
+    from fastvmt.backbones import card as cards
     from fastvmt.errors import BenchError
 
     try:

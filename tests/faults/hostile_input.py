@@ -182,7 +182,7 @@ def broken_configs(n: int, place: Path) -> Figure:
 def broken_backbones(n: int, place: Path) -> Figure:
     import shutil
 
-    from fastvmt import card as cards
+    from fastvmt.backbones import card as cards
 
     figure, tiny = Figure(), ROOT / "fastvmt" / "tiny" / "weights"
     bad = (

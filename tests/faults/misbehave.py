@@ -183,8 +183,8 @@ def bad_numbers(n: int, place: Path) -> Figure:
     """On the random Wan, in this process: the method's output must become an error of one job, and no file."""
     from conftest import make_xs
 
-    from fastvmt import card as cards
-    from fastvmt.backbone import Backbone
+    from fastvmt.backbones import card as cards
+    from fastvmt.backbones.wan import Backbone
 
     backbone, figure = Backbone(cards.load(str(make_xs(place / "xs")))), Figure()
     for hook, (name, spoil) in itertools.islice(itertools.product(HOOKS, BAD_NUMBERS.items()), n):

@@ -162,7 +162,7 @@ def other_keys(n: int, place: Path) -> Figure:
 @fault("one byte of a weight or config file changed: another digest, another key", promise=3, sample=10, whole=100)
 def changed_weights(n: int, place: Path) -> Figure:
     """A flip in each file of ``tiny`` in turn, its size kept and its time of change as the file system sets it."""
-    from fastvmt import card as cards
+    from fastvmt.backbones import card as cards
 
     figure, rng = Figure(), random.Random(11)
     folder = shutil.copytree(ROOT / "fastvmt" / "tiny" / "weights", place / "weights")

@@ -13,7 +13,8 @@ from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COL
 from fastvmt.datasets.shapes import random_scene, stream
 from fastvmt.metrics.clip import Model
 from fastvmt.metrics.formulas import F64, unit_rows
-from fastvmt.tiny.data import FULL_FRAMES
+
+from .data import FULL_FRAMES
 
 FIRST, SPREAD = 500_000, 1000
 """Numbers of the held-out clips: draw k starts at ``FIRST + k * SPREAD``."""

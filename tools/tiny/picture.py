@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from fastvmt import card as cards
-from fastvmt.backbone import Backbone
+from fastvmt.backbones import card as cards
+from fastvmt.backbones.noise_levels import sigma_grid
+from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
 from fastvmt.datasets.shapes import random_scene, stream
 from fastvmt.denoise import denoise
 from fastvmt.method import Context, Method, Params
-from fastvmt.sigmas import sigma_grid
 
 SIDE, SHOWN = 96, 9
 

@@ -10,7 +10,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import PreTrainedTokenizerFast, UMT5Config, UMT5EncoderModel
 
 from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS
-from fastvmt.tiny.latents import Z
+
+from .latents import Z
 
 TEXT_DIM, TEXT_LENGTH = 64, 24
 SHIFT = 3.0
@@ -86,4 +87,4 @@ def embed(
 
 def folder() -> Path:
     """Where the shipped weights lie."""
-    return Path(__file__).resolve().parent / "weights"
+    return Path(__file__).resolve().parents[2] / "fastvmt" / "backbones" / "tiny" / "weights"

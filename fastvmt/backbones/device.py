@@ -35,7 +35,7 @@ def require_device(config: RunConfig, root: Path, to_make: int) -> None:
     Raises:
         MissingWeights, SpecError: one sentence on what is not here.
     """
-    from fastvmt import card as cards
+    from fastvmt.backbones import card as cards
 
     cards.require_weights(cards.load(config.setting.backbone))
     if config.device.startswith("cuda") and not has_cuda():

@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fastvmt.backbones.token_grid import Shape
 from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.content_address import digest
 from fastvmt.core.file_digests import sha256_of
 from fastvmt.errors import MissingWeights, SpecError, UserError
-from fastvmt.shape import Shape
 
-CARDS = Path(__file__).parent / "backbones"
+CARDS = Path(__file__).parent
 TINY = Path(__file__).parent / "tiny" / "weights"
 GENERIC_DEFAULTS: dict[str, Any] = {
     "width": 832, "height": 480, "frames": 81, "steps": 50, "guidance": 5.0, "shift": 3.0, "negative": "",

@@ -11,7 +11,7 @@ import torch
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor
 
-from fastvmt.backbone import rotate
+from fastvmt.backbones.wan import rotate
 
 
 def fast_products(device: str) -> torch.autocast:

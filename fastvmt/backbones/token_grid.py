@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.errors import SpecError
-from fastvmt.sigmas import resolve_steps
 
 GRADIENT_COST = 3.0
 """A forward and backward pass to the latent, in forwards (the backward is counted as two)."""

@@ -1,4 +1,4 @@
-"""``python -m fastvmt.tiny.train STAGE --out FOLDER --hours H``: repeat the training of the embedded backbone.
+"""``python -m tools.tiny.train STAGE --out FOLDER --hours H``: repeat the training of the embedded backbone.
 
 Stages: ``code`` (fit the encoder, a minute), ``vae`` (decoder), ``flow`` (text encoder and transformer; several
 processes with ``--processes N``), ``export`` (write the ``WanPipeline`` folder ``--to``), ``picture`` (loss curve and
@@ -17,9 +17,9 @@ import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
-from fastvmt.tiny.data import draw_batch
-from fastvmt.tiny.latents import Code, LinearEncoder, fit, new_vae
-from fastvmt.tiny.state import Run
+from .data import draw_batch
+from .latents import Code, LinearEncoder, fit, new_vae
+from .state import Run
 
 FIT_CLIPS = 400
 
@@ -39,7 +39,7 @@ def _flow_process(rank: int, folder: str, hours: float, world: int, threads: int
     if world > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
         dist.init_process_group("gloo", rank=rank, world_size=world)
-    from fastvmt.tiny.flow import train_flow
+    from .flow import train_flow
 
     train_flow(Run(Path(folder), rank, world), LinearEncoder(load_code(Path(folder))), hours, focus)
 
@@ -60,17 +60,17 @@ def main() -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
     if args.stage == "psnr":
-        from fastvmt.tiny.export import measure
+        from .export import measure
 
         print(measure(args.to, args.clips))
         return
     if args.warm:
-        from fastvmt.tiny.export import unpack
+        from .export import unpack
 
         unpack(args.warm, args.out)
     code = load_code(args.out)
     if args.stage == "vae":
-        from fastvmt.tiny.vae import train_decoder
+        from .vae import train_decoder
 
         torch.manual_seed(0)
         train_decoder(Run(args.out), new_vae(code), LinearEncoder(code), args.hours)
@@ -81,11 +81,11 @@ def main() -> None:
         else:
             _flow_process(0, *options)
     elif args.stage == "export":
-        from fastvmt.tiny.export import export
+        from .export import export
 
         export(args.out, code, args.to)
     elif args.stage == "picture":
-        from fastvmt.tiny.picture import loss_curve, sample_sheet
+        from .picture import loss_curve, sample_sheet
 
         print(loss_curve(args.out), sample_sheet(args.out, args.to))
 

@@ -13,11 +13,11 @@ import torch
 from diffusers import AutoencoderKLWan
 from torch import Tensor, nn
 
-from fastvmt.tiny.attention import fast_products
-from fastvmt.tiny.data import draw_scenes, fastest, paint
-from fastvmt.tiny.latents import LinearEncoder
-from fastvmt.tiny.muon import Muon
-from fastvmt.tiny.state import Progress, Run
+from .attention import fast_products
+from .data import draw_scenes, fastest, paint
+from .latents import LinearEncoder
+from .muon import Muon
+from .state import Progress, Run
 
 MOVING_WEIGHT, SQUARE_WEIGHT = 6.0, 16.0
 """What a moving pixel weighs beyond 1, and a squared error beside an absolute one."""

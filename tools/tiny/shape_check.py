@@ -1,4 +1,4 @@
-"""Where a subject's shape is decided: ``python -m fastvmt.tiny.shape_check [--backbone tiny] [--each 6] [--steps 24]``.
+"""Where a subject's shape is decided: ``python -m tools.tiny.shape_check [--backbone tiny] [--each 6] [--steps 24]``.
 
 Single frames of drawn subjects (stream ``tune``) are noised to a level and denoised from there under their own caption; how
 many keep their shape (``metrics.looks``), by level and shape. Level 0 is only encoded and decoded, level 1 starts from noise
@@ -14,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastvmt import card as cards
-from fastvmt.backbone import Backbone
+from fastvmt.backbones import card as cards
+from fastvmt.backbones.noise_levels import sigma_grid
+from fastvmt.backbones.wan import Backbone
 from fastvmt.datasets.scene import SHAPES, draw
 from fastvmt.datasets.shapes import cut, make_scene, stream
 from fastvmt.metrics.looks import judge
-from fastvmt.sigmas import sigma_grid
 
 LEVELS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)
 SHAPE_WORD = 2  # "a red star on ...": the third token

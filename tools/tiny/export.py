@@ -11,10 +11,10 @@ import torch
 from diffusers import AutoencoderKLWan, WanPipeline
 from safetensors.torch import load_file, save_file
 
-from fastvmt.tiny.data import FULL_FRAMES, draw_batch
-from fastvmt.tiny.latents import Code, LinearEncoder, new_vae
-from fastvmt.tiny.parts import new_scheduler, new_text_encoder, new_tokenizer, new_transformer
-from fastvmt.tiny.vae import reconstruction_psnr
+from .data import FULL_FRAMES, draw_batch
+from .latents import Code, LinearEncoder, new_vae
+from .parts import new_scheduler, new_text_encoder, new_tokenizer, new_transformer
+from .vae import reconstruction_psnr
 
 
 def assemble(out: Path, code: Code) -> WanPipeline:

@@ -17,8 +17,8 @@ from diffusers import WanPipeline
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fastvmt.card import Card, require_weights
-from fastvmt.shape import ACTIVATION_FACTOR, GRADIENT_COST, TAP_SHARE
+from fastvmt.backbones.card import Card, require_weights
+from fastvmt.backbones.token_grid import ACTIVATION_FACTOR, GRADIENT_COST, TAP_SHARE
 
 Hook = Callable[..., Any]
 
@@ -35,7 +35,7 @@ class Backbone:
     """A loaded model on one device.
 
     Args:
-        card: what to load; see ``fastvmt.card``.
+        card: what to load; see ``fastvmt.backbones.card``.
         device: ``cpu`` or ``cuda``.
         dtype: of the transformer and text encoder; the VAE stays fp32.
         offload: keep the text encoder and VAE on the CPU between uses.

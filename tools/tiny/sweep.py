@@ -1,7 +1,7 @@
 """Choose method parameters for the embedded backbone, on drawn pairs of the ``tune`` stream and never on a suite.
 
-    python -m fastvmt.tiny.sweep --pairs 12 --steps 20 "fastvmt" "fastvmt:block=2" "ditflow:lr_first=0.04"
-    python -m fastvmt.tiny.sweep --grid          # the published grid: as many trials for ditflow as for fastvmt
+    python -m tools.tiny.sweep --pairs 12 --steps 20 "fastvmt" "fastvmt:block=2" "ditflow:lr_first=0.04"
+    python -m tools.tiny.sweep --grid          # the published grid: as many trials for ditflow as for fastvmt
 
 Prints, for every label, the mean trajectory cosine over the pairs with its standard error, the share of pairs above 0.7,
 how often colours and shape came out as the prompt says, and seconds a clip with one thread for each worker. Labels are
@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fastvmt import card as cards
 from fastvmt import specs
-from fastvmt.backbone import Backbone
+from fastvmt.backbones import card as cards
+from fastvmt.backbones.noise_levels import sigma_grid
+from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
 from fastvmt.datasets.motion import TRAVEL
 from fastvmt.datasets.scene import draw
@@ -35,7 +36,6 @@ from fastvmt.metrics.looks import judge, read_caption
 from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask
 from fastvmt.model import Reference
 from fastvmt.prepared import Workspace
-from fastvmt.sigmas import sigma_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

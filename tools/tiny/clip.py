@@ -1,4 +1,4 @@
-"""``python -m fastvmt.tiny.clip --out FOLDER --minutes M``: repeat the training of the embedded CLIP ``tiny-shapes``.
+"""``python -m tools.tiny.clip --out FOLDER --minutes M``: repeat the training of the embedded CLIP ``tiny-shapes``.
 
 A small open_clip model on single frames of drawn clips and their captions. Training resumes where it stopped;
 ``--to FOLDER`` writes the averaged weights as an open_clip ``local-dir``; ``--check`` prints how often the folder
@@ -23,13 +23,14 @@ from torch import Tensor
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import cut, random_scene, stream
 from fastvmt.metrics.words import WordTokenizer
-from fastvmt.tiny.data import FULL_FRAMES
-from fastvmt.tiny.parts import TEXT_LENGTH, WORDS
-from fastvmt.tiny.state import Progress, Run
+
+from .data import FULL_FRAMES
+from .parts import TEXT_LENGTH, WORDS
+from .state import Progress, Run
 
 FIRST_CLIP = 3 * 10**7  # clips of the training stream that the video model never saw
 BATCH, ALIKE, RATE, AVERAGE = 128, 8, 2e-3, 0.995
-FOLDER = Path(__file__).parent / "clip"
+FOLDER = Path(__file__).resolve().parents[2] / "fastvmt" / "backbones" / "tiny" / "clip"
 LARGEST_LOGIT_SCALE = 4.6052  # ln 100, as in CLIP
 
 
@@ -138,7 +139,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.check:
-        from fastvmt.tiny.clip_check import check
+        from .clip_check import check
 
         for row in check(args.to):
             print(json.dumps(row))

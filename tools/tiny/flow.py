@@ -18,13 +18,14 @@ from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor, nn
 
 from fastvmt.datasets.scene import Scene
-from fastvmt.tiny.attention import TrainingSelfAttention, fast_products
-from fastvmt.tiny.correspond import Targets, correspondence_loss, targets
-from fastvmt.tiny.data import draw_scenes, paint
-from fastvmt.tiny.latents import LinearEncoder
-from fastvmt.tiny.muon import Muon
-from fastvmt.tiny.parts import TEXT_LENGTH, embed, new_text_encoder, new_tokenizer, new_transformer
-from fastvmt.tiny.state import Progress, Run
+
+from .attention import TrainingSelfAttention, fast_products
+from .correspond import Targets, correspondence_loss, targets
+from .data import draw_scenes, paint
+from .latents import LinearEncoder
+from .muon import Muon
+from .parts import TEXT_LENGTH, embed, new_text_encoder, new_tokenizer, new_transformer
+from .state import Progress, Run
 
 AFTER_FIRST_RUN = 2 * 10**7
 SUBJECT_WEIGHT = 6.0

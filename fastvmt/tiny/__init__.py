@@ -1,1 +1,0 @@
-"""The embedded backbone: how it was made, and the folder it lives in."""
