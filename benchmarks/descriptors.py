@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from fastvmt import protocol, specs
+from fastvmt import protocol
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
@@ -33,7 +33,8 @@ from fastvmt.datasets.redraw import redraw
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs
 from fastvmt.media.files import Frames, fit_frames
-from fastvmt.method import Context, Method
+from fastvmt.plugins import labels
+from fastvmt.plugins.method import Context, Method
 
 METHODS = ("fastvmt", "ditflow", "moft", "smm", "motionclone")
 
@@ -86,8 +87,8 @@ class Bench:
         return Context(self.backbone, self.sigmas, noise, lambda: reference, texts, Stages())
 
     def method(self, label: str) -> Method:
-        cls, _ = specs.parse(label)
-        return specs.build(specs.resolve(label, self.shape, self.card.methods, protocol.starts(cls, protocol.DEFAULT)))
+        cls, _ = labels.parse(label)
+        return labels.build(labels.resolve(label, self.shape, self.card.methods, protocol.starts(cls, protocol.DEFAULT)))
 
     @torch.no_grad()
     def responses(self, label: str, pairs: list[Pair]) -> list[str]:

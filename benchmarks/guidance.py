@@ -19,11 +19,11 @@ import torch
 from speed import dense_against_window
 from tiny.sweep import Pair, Trial, tuning_pair
 
-from fastvmt import specs
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
 from fastvmt.denoise import denoise
+from fastvmt.plugins import labels
 
 FULL = "fastvmt"
 NO_EXIT = "fastvmt:no-early-exit"
@@ -42,7 +42,7 @@ def clip_of(backbone: Backbone, label: str, pair: Pair, seed: int, steps: int) -
     defaults = backbone.card.defaults
     sigmas = sigma_grid(steps, defaults["shift"])
     shape = backbone.card.shape(pair.scene.width, pair.scene.height, defaults["frames"], sigmas)
-    method, ctx = specs.build(specs.resolve(label, shape, backbone.card.methods)), pair.context(backbone, sigmas, seed)
+    method, ctx = labels.build(labels.resolve(label, shape, backbone.card.methods)), pair.context(backbone, sigmas, seed)
     stages = ctx.stages
     with stages("reference"):
         if label != "none":

@@ -57,14 +57,14 @@ for line in sys.stdin:
 
 def write_run(root: Path, jobs: int, finished: bool = True) -> None:
     """A run folder of this many jobs; finished ones have an artefact (without frames) and one record each."""
-    from fastvmt import specs
     from fastvmt.backbones import card as cards
     from fastvmt.backbones.noise_levels import sigma_grid
     from fastvmt.checked import with_check
     from fastvmt.core.content_address import digest
     from fastvmt.jobs import folder_name, slug
-    from fastvmt.metric_specs import build
     from fastvmt.model import Artefact, Case, MetricRecord, Reference, Setting, Suite
+    from fastvmt.plugins import labels
+    from fastvmt.plugins.metric_labels import build
     from fastvmt.store import RunConfig, Store
 
     card, sigmas = cards.load("tiny"), sigma_grid(10, 3.0)
@@ -76,7 +76,7 @@ def write_run(root: Path, jobs: int, finished: bool = True) -> None:
     )  # fmt: skip
     setting = Setting(backbone="tiny", weights_digest="0", width=64, height=64, frames=33, steps=10, guidance=3.0,
                       sigmas=sigmas, dtype="float32", negative="")  # fmt: skip
-    methods = tuple(specs.resolve(m, shape, card.methods) for m in METHODS)
+    methods = tuple(labels.resolve(m, shape, card.methods) for m in METHODS)
     config = RunConfig(suite=Suite(name="many", cases=cases), setting=setting, methods=methods, seeds=(0,), metrics=("time",))
     Store.create(root, config)
     if not finished:
@@ -114,11 +114,11 @@ def write_run(root: Path, jobs: int, finished: bool = True) -> None:
 def look(root: Path) -> dict[str, Any]:
     """One scan, from opening the folder to knowing what is to do (the fresh process; imports are over)."""
     load_when_used("torch")
-    from fastvmt import metric_specs
+    from fastvmt.plugins import metric_labels
     from fastvmt.scan import scan
     from fastvmt.store import Store
 
-    metric_specs.build("time")
+    metric_labels.build("time")
     began = time.perf_counter()
     store = Store.open(root)
     config = store.config()

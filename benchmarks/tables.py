@@ -28,11 +28,11 @@ def write_run(root: Path, records: int) -> None:
     """A run folder with this many records and no frames."""
     import random
 
-    from fastvmt import metric_specs, specs
     from fastvmt.backbones import card as cards
     from fastvmt.backbones.noise_levels import sigma_grid
     from fastvmt.core.content_address import digest
     from fastvmt.model import Artefact, Case, MetricRecord, Reference, Setting, Suite
+    from fastvmt.plugins import labels, metric_labels
     from fastvmt.store import RunConfig, Store
 
     card, sigmas, rng = cards.load("tiny"), sigma_grid(10, 3.0), random.Random(0)
@@ -44,10 +44,10 @@ def write_run(root: Path, records: int) -> None:
     )  # fmt: skip
     setting = Setting(backbone="tiny", weights_digest="0", width=64, height=64, frames=33, steps=10, guidance=3.0,
                       sigmas=sigmas, dtype="float32", negative="")  # fmt: skip
-    methods = tuple(specs.resolve(m, shape, card.methods) for m in METHODS)
+    methods = tuple(labels.resolve(m, shape, card.methods) for m in METHODS)
     config = RunConfig(suite=Suite(name="drawn", cases=cases), setting=setting, methods=methods, seeds=(0,), metrics=METRICS)
     store = Store.create(root, config)
-    metrics = [metric_specs.build(m) for m in METRICS]
+    metrics = [metric_labels.build(m) for m in METRICS]
     lines = []
     for job in config.jobs():
         artefact = Artefact(

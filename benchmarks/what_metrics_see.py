@@ -22,8 +22,8 @@ from fastvmt.datasets.redraw import backwards, redraw
 from fastvmt.datasets.scene import Mover, Scene, draw
 from fastvmt.datasets.shapes import suite_pairs
 from fastvmt.media.files import Frames
-from fastvmt.metric import Scored
-from fastvmt.metric_specs import build
+from fastvmt.plugins.metric import Scored
+from fastvmt.plugins.metric_labels import build
 
 FORMS = (
     "motion_fidelity", "motion_fidelity_both", "motion_fidelity_local", "motion_fidelity_moving",

@@ -13,7 +13,7 @@ from fastvmt.errors import SuiteError
 from fastvmt.media.files import Frames, fit_frames
 from fastvmt.media.framing import fit_points
 from fastvmt.model import Case, Reference
-from fastvmt.points import PointTracks
+from fastvmt.plugins.reference_tracks import PointTracks
 from fastvmt.suites import Wanted
 
 FPS = 15

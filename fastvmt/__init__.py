@@ -14,13 +14,13 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "Method": "fastvmt.method",
-    "Params": "fastvmt.method",
-    "Context": "fastvmt.method",
-    "Shape": "fastvmt.method",
-    "Metric": "fastvmt.metric",
-    "Scored": "fastvmt.metric",
-    "Value": "fastvmt.metric",
+    "Method": "fastvmt.plugins.method",
+    "Params": "fastvmt.plugins.method",
+    "Context": "fastvmt.plugins.method",
+    "Shape": "fastvmt.plugins.method",
+    "Metric": "fastvmt.plugins.metric",
+    "Scored": "fastvmt.plugins.metric",
+    "Value": "fastvmt.plugins.metric",
     "Request": "fastvmt.planning",
     "Options": "fastvmt.runner",
     "Result": "fastvmt.api",
@@ -38,7 +38,7 @@ _PUBLIC = {
     "export": "fastvmt.reports.export.write",
     "import_videos": "fastvmt.importing.bring",
     "Claim": "fastvmt.importing.bring",
-    "listing": "fastvmt.catalog",
+    "listing": "fastvmt.plugins.listing",
     "BenchError": "fastvmt.errors",
 }
 __all__ = sorted([*_PUBLIC, "__version__"])

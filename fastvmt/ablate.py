@@ -10,9 +10,10 @@ import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fastvmt import registry, specs
 from fastvmt.errors import SpecError
-from fastvmt.method import Method
+from fastvmt.plugins import labels as specs
+from fastvmt.plugins import registry
+from fastvmt.plugins.method import Method
 
 
 @dataclass(frozen=True)

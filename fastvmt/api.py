@@ -96,12 +96,12 @@ def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None
         metrics: labels or patterns such as ``vbench:*``; none for those of the run.
         again: compute even what is already recorded.
     """
-    from fastvmt import metric_specs
+    from fastvmt.plugins import metric_labels
 
     store = Store.open(folder)
     config = store.config()
     _load_plugins(store, config)
-    chosen, missing = metric_specs.choose(metrics, config.metrics)
+    chosen, missing = metric_labels.choose(metrics, config.metrics)
     result = _go(store, config, options or Options(), generate=False, metrics=chosen, rescore=again)
     result.table.notes += missing
     return result
@@ -201,9 +201,9 @@ def probe(folder: Path) -> Path | None:
     """
     import json
 
-    from fastvmt import registry
     from fastvmt.backbones import card as cards
     from fastvmt.core.atomic import write_atomic
+    from fastvmt.plugins import registry
 
     path = folder / "probes" / "correspondence.json"
     if path.exists():
@@ -238,7 +238,7 @@ def plan(request: Request, out: Path | None = None, where: Conditions | None = N
 
 
 def _load_plugins(store: Store, config: RunConfig) -> None:
-    from fastvmt import registry
+    from fastvmt.plugins import registry
 
     registry.load_own_plugins(store.root, config.plugins)
 
@@ -291,6 +291,6 @@ def describe(name: str) -> dict[str, Any]:
     Raises:
         SpecError: when nothing is.
     """
-    from fastvmt.catalog import describe as look_up
+    from fastvmt.plugins.listing import describe as look_up
 
     return look_up(name)

@@ -132,8 +132,8 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List what is registered."""
-    from fastvmt import registry
-    from fastvmt.catalog import listing
+    from fastvmt.plugins import registry
+    from fastvmt.plugins.listing import listing
 
     for path in plugin or ():
         registry.load_plugin(path)
@@ -154,7 +154,8 @@ def describe(
     as_json: Json = False,
 ) -> None:
     """Say what a name stands for: source, parameters, defaults."""
-    from fastvmt import api, registry
+    from fastvmt import api
+    from fastvmt.plugins import registry
 
     for path in plugin or ():
         registry.load_plugin(path)

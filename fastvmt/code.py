@@ -8,7 +8,7 @@ import sys
 from functools import cache
 from pathlib import Path
 
-from fastvmt.method import Method
+from fastvmt.plugins.method import Method
 
 
 @cache

@@ -27,7 +27,7 @@ from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import BenchError
 from fastvmt.jobs import slug
-from fastvmt.method import Shape
+from fastvmt.plugins.method import Shape
 from fastvmt.store import RunConfig, Store
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from fastvmt.errors import NonFinite, WrongOutput
-from fastvmt.method import Context, Method
+from fastvmt.plugins.method import Context, Method
 
 
 @torch.no_grad()

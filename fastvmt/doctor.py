@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from fastvmt import environments, registry
 from fastvmt.backbones import card as cards
 from fastvmt.errors import BenchError
+from fastvmt.plugins import environments, registry
 
 LITTLE_DISK = 2 << 30
 """Free bytes under which the default run is at risk of not ending (its folder takes some 20 MB, its caches more)."""

@@ -17,7 +17,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 @app.command()
 def create(name: Name, as_json: Json = False) -> None:
     """Make an environment once (uv is needed); one that is there is left as it is."""
-    from fastvmt import environments
+    from fastvmt.plugins import environments
 
     made = environments.create(environments.recipe(name), lambda line: print(line, file=sys.stderr))
     if as_json:
@@ -30,7 +30,7 @@ def create(name: Name, as_json: Json = False) -> None:
 @app.command()
 def where(name: Name) -> None:
     """Print the path of an environment's Python."""
-    from fastvmt import environments
+    from fastvmt.plugins import environments
 
     environments.recipe(name)
     print(environments.require(name).python)
@@ -39,7 +39,7 @@ def where(name: Name) -> None:
 @app.command()
 def status(as_json: Json = False) -> None:
     """Say which environments there are."""
-    from fastvmt import environments, registry
+    from fastvmt.plugins import environments, registry
 
     rows = []
     for name in registry.environments.names():

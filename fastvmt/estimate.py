@@ -8,14 +8,15 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fastvmt import costmodel, registry, specs
+from fastvmt import costmodel
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.costmodel import Outcome, Prediction, Sample, work
 from fastvmt.errors import UserError
 from fastvmt.memory import GIB, Need, device_bytes, device_count, need
-from fastvmt.method import Shape
 from fastvmt.planning import Plan
+from fastvmt.plugins import labels, registry
+from fastvmt.plugins.method import Shape
 from fastvmt.protocol import cost_of
 from fastvmt.scan import made_by_label
 from fastvmt.store import RunConfig, Store
@@ -174,7 +175,7 @@ def _seconds_a_flop() -> float:
     sigmas = sigma_grid(card.defaults["steps"], card.defaults["shift"], 1.0)
     shape = card.shape(facts["width"], facts["height"], facts["frames"], sigmas)
     cls = registry.methods.get(facts["method"])
-    own = specs.tuned(facts["method"], card.methods.get(facts["method"], {}), card.defaults["steps"])
+    own = labels.tuned(facts["method"], card.methods.get(facts["method"], {}), card.defaults["steps"])
     params = cls.resolve(cls.Params.model_validate(own), shape)
     return float(facts["seconds"] / (cls.cost(params, shape) * work(card, shape)))
 

@@ -18,7 +18,6 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fastvmt import registry
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import energy_joules, others
 from fastvmt.backbones.wan import Backbone
@@ -28,11 +27,12 @@ from fastvmt.core.stages import Stages, cpu_name, peak_process_bytes, reset_peak
 from fastvmt.denoise import denoise
 from fastvmt.errors import NonFinite, WrongOutput
 from fastvmt.media.files import Frames, write_lossless, write_viewable
-from fastvmt.method import Context, Shape
 from fastvmt.model import Artefact, Case, Job
+from fastvmt.plugins import registry
+from fastvmt.plugins.labels import build
+from fastvmt.plugins.method import Context, Shape
 from fastvmt.prepared import Checkpoint, Meta, Prepared, Shelf, Spent, Workspace, prepared_key
 from fastvmt.protocol import cost_of
-from fastvmt.specs import build
 from fastvmt.store import RunConfig, Store, file_info
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -107,7 +107,7 @@ def need(
 
 def _depth(spec: MethodSpec, card: Card) -> int:
     """Blocks that a gradient of this method passes: up to the tapped one, all for one that trains, none for a control."""
-    from fastvmt import registry
+    from fastvmt.plugins import registry
 
     if registry.methods.get(spec.method).trains:
         return card.blocks

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from fastvmt import metric_specs, protocol, registry, specs
+from fastvmt import protocol
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import has_cuda
 from fastvmt.backbones.noise_levels import sigma_grid
@@ -17,8 +17,10 @@ from fastvmt.clips import Short, Wanted
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError
 from fastvmt.media.files import Fit, Frames
-from fastvmt.method import Shape
 from fastvmt.model import Case, MethodSpec, Setting, Suite
+from fastvmt.plugins import labels as specs
+from fastvmt.plugins import metric_labels, registry
+from fastvmt.plugins.method import Shape
 from fastvmt.store import RunConfig, Store, slug
 from fastvmt.suite_format import is_suite, read_header
 from fastvmt.suites import Habits, habits, list_suite, open_suite
@@ -176,7 +178,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         specs.refuse_mixed_presets(methods)
     if request.dtype == "float16" and not all(m.control for m in methods):
         raise SpecError("--dtype float16: gradients of a latent lie below its smallest numbers. Use bfloat16 or float32.")
-    metrics, missing = metric_specs.choose(request.metrics, card.defaults["metrics"])
+    metrics, missing = metric_labels.choose(request.metrics, card.defaults["metrics"])
     if request.guidance is not None and not math.isfinite(request.guidance):
         raise SpecError(f"--guidance {request.guidance}: a finite number is needed; 1 is no guidance.")
     if request.threads < 0:

@@ -21,12 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt import registry
 from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.core.content_address import KEY_FORMAT, digest
 from fastvmt.media.files import Frames
-from fastvmt.method import Method
 from fastvmt.model import Case, FileInfo, Frozen, Job, Reference, Setting
+from fastvmt.plugins import registry
+from fastvmt.plugins.method import Method
 from fastvmt.store import Store, file_info
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fastvmt import registry, specs
 from fastvmt.errors import SpecError
-from fastvmt.method import Method, Shape
 from fastvmt.model import MethodSpec
+from fastvmt.plugins import labels, registry
+from fastvmt.plugins.method import Method, Shape
 
 DEFAULT, AS_PUBLISHED, BUDGET, TIMING = "matched-start", "as-published", "matched-budget", "timing"
 PROTOCOLS = (DEFAULT, AS_PUBLISHED, BUDGET)
@@ -95,7 +95,7 @@ def cost_of(spec: MethodSpec, shape: Shape, **changes: Any) -> float:
 
 def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:
     work = registry.methods.get(spec.method).work
-    if not work or work in specs.parse(spec.label)[1]:
+    if not work or work in labels.parse(spec.label)[1]:
         return spec
     before = int(spec.params[work])
     best, nearest = before, abs(cost_of(spec, shape) - budget)
@@ -114,7 +114,7 @@ def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:
 def _said(spec: MethodSpec, cost: float, budget: float) -> str:
     work = registry.methods.get(spec.method).work
     how = f"{work}={spec.params[work]}" if work else "nothing to scale"
-    if work and work in specs.parse(spec.label)[1]:
+    if work and work in labels.parse(spec.label)[1]:
         how += ", as typed"
     apart = "" if abs(cost - budget) < NEAR else f", {cost - budget:+.1f}"
     return f"{spec.label} {cost:.1f} ({how}{apart})"

@@ -82,7 +82,8 @@ def _ablate(
     ladder: bool, against: str,
 ) -> None:  # fmt: skip
     from fastvmt import ablate as ablations
-    from fastvmt import api, registry
+    from fastvmt import api
+    from fastvmt.plugins import registry
 
     for plugin in values["plugin"] or ():
         registry.load_plugin(plugin)

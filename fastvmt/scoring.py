@@ -11,9 +11,9 @@ from typing import Any, Literal
 from fastvmt.core.content_address import canonical_json, digest, frames_digest, record_digest
 from fastvmt.errors import JobError, MissingWeights, SpecError
 from fastvmt.media.files import Frames, read_lossless
-from fastvmt.metric import Metric, Scored, Value
-from fastvmt.metric_specs import build
 from fastvmt.model import Artefact, Case, Job, MetricRecord, Reference
+from fastvmt.plugins.metric import Metric, Scored, Value
+from fastvmt.plugins.metric_labels import build
 from fastvmt.store import RunConfig, Store
 
 

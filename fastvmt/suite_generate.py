@@ -137,7 +137,7 @@ class _Sampler:
         from fastvmt.core.stages import Stages
         from fastvmt.denoise import denoise
         from fastvmt.media.files import write_lossless
-        from fastvmt.method import Context, Method, Params
+        from fastvmt.plugins.method import Context, Method, Params
 
         generator = torch.Generator("cpu").manual_seed(noise_seed(self.facts["seed"], text))
         shape = self.card.latent_shape(self.facts["width"], self.facts["height"], self.facts["frames"])

@@ -27,8 +27,8 @@ from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
 from fastvmt.denoise import denoise
-from fastvmt.method import Context, Method, Shape
 from fastvmt.model import Reference
+from fastvmt.plugins.method import Context, Method, Shape
 from fastvmt.prepared import Workspace
 
 SIZE: dict[str, Any] = {"width": 32, "height": 32, "frames": 17}

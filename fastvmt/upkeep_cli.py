@@ -63,7 +63,7 @@ def doctor(
     With --backbone: per block and noise level, how well queries and keys follow known motion, to choose the guided block.
     With --tracker: how well a tracker follows points whose tracks are known, and what that does to motion fidelity.
     """
-    from fastvmt import registry
+    from fastvmt.plugins import registry
 
     for path in plugin or ():
         registry.load_plugin(path)
@@ -103,8 +103,8 @@ def _probe(
     backbone: str, tracker: str, wanted: tuple[int | None, int | None, int | None], clips: int | None, tapvid: Path | None,
     as_json: bool,
 ) -> None:  # fmt: skip
-    from fastvmt import registry
     from fastvmt.backbones import card as cards
+    from fastvmt.plugins import registry
 
     card = cards.load(backbone)
     size = [card.defaults[k] if v is None else v for k, v in zip(("width", "height", "frames"), wanted, strict=True)]

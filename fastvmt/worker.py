@@ -19,10 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fastvmt import registry
 from fastvmt.core.atomic import write_all
 from fastvmt.errors import BenchError, NonFinite, WrongOutput, is_full
 from fastvmt.model import Job
+from fastvmt.plugins import registry
 from fastvmt.store import RunConfig, Store
 
 

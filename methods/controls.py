@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from fastvmt.errors import SpecError
-from fastvmt.method import Context, Method, Params, Shape
+from fastvmt.plugins.method import Context, Method, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -24,12 +24,12 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fastvmt.method import Context, Params
 from fastvmt.methods.adapters import convolutions, new_convolutions
 from fastvmt.methods.inversion import source_text
 from fastvmt.methods.trained import TrainedMethod, TrainedParams
 from fastvmt.methods.trainer import Draw, Group, Optimiser, Trainer, track_loss, velocity_loss
-from fastvmt.points import PointTracks, tracks_of, tracks_origin
+from fastvmt.plugins.method import Context, Params
+from fastvmt.plugins.reference_tracks import PointTracks, tracks_of, tracks_origin
 
 if TYPE_CHECKING:
     from torch import Tensor

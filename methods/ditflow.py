@@ -20,10 +20,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 from fastvmt.methods import amf
 from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod, needs_latent_frames, start_as_said
 from fastvmt.methods.updater import LatentUpdate
+from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -28,10 +28,10 @@ from pydantic import Field, field_validator, model_validator
 
 from fastvmt.core.lazy import no_grad
 from fastvmt.errors import SpecError
-from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 from fastvmt.methods import amf, released
 from fastvmt.methods.guided import AdamMethod, AdamParams, Inner, Rate, needs_latent_frames, start_as_said
 from fastvmt.methods.updater import LatentUpdate, StepLog
+from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -15,10 +15,10 @@ from pydantic import Field
 
 from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.errors import SpecError
-from fastvmt.method import Context, Method, Params, Shape
 from fastvmt.methods.controls import noised_start, start_index
 from fastvmt.methods.injection import reference_attended, step_cost
 from fastvmt.methods.updater import LatentUpdate, StepLog
+from fastvmt.plugins.method import Context, Method, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, Field
 
 from fastvmt.errors import SpecError
-from fastvmt.method import Context, Method, Params, Shape
 from fastvmt.model import IMPORTED
+from fastvmt.plugins.method import Context, Method, Params, Shape
 
 
 class ImportedParams(Params):

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 import torch
 
-from fastvmt.method import TAP_SHARE, Context, Shape
+from fastvmt.plugins.method import TAP_SHARE, Context, Shape
 
 KEY, VALUE = "blocks.0.attn1.norm_k", "blocks.0.attn1.to_v"
 

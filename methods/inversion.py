@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fastvmt.core.lazy import no_grad
-from fastvmt.method import Context
+from fastvmt.plugins.method import Context
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -34,10 +34,10 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fastvmt.method import GRADIENT_COST, Context, Params, Shape
 from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod
 from fastvmt.methods.inversion import inverted
 from fastvmt.methods.updater import StepLog
+from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Callable

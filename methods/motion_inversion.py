@@ -24,11 +24,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from fastvmt.method import GRADIENT_COST, Context, Params, Shape
 from fastvmt.methods.adapters import embeddings, middle_blocks, new_embeddings
 from fastvmt.methods.inversion import source_text
 from fastvmt.methods.trained import BLEND, BlendParams, TrainedMethod
 from fastvmt.methods.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
+from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -35,9 +35,9 @@ from pydantic import Field
 
 from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.core.lazy import no_grad
-from fastvmt.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 from fastvmt.methods.guided import Guided, GuidedMethod, GuidedParams, needs_latent_frames
 from fastvmt.methods.updater import StepLog
+from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor

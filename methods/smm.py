@@ -36,9 +36,9 @@ import torch
 from pydantic import Field
 
 from fastvmt.core.content_address import noise_seed
-from fastvmt.method import GRADIENT_COST, Context, Params, Shape
 from fastvmt.methods.guided import AdamMethod, AdamParams, Guided, Inner, Rate
 from fastvmt.methods.inversion import inverted, source_text
+from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

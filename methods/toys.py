@@ -24,7 +24,7 @@ from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs
 from fastvmt.errors import JobError
 from fastvmt.media.files import Frames, fit_frames
-from fastvmt.method import Context, Method, Params, Shape
+from fastvmt.plugins.method import Context, Method, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor

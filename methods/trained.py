@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from fastvmt.method import GRADIENT_COST, Context, Method, Params, Shape
 from fastvmt.methods.inversion import inverted
+from fastvmt.plugins.method import GRADIENT_COST, Context, Method, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -18,10 +18,10 @@ from fastvmt.backbones.device import has_cuda
 from fastvmt.core.content_address import digest
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.media.files import Frames
-from fastvmt.method import Params
-from fastvmt.metric import Metric, Scored, Value
 from fastvmt.metrics.clip_spec import DEFAULT, WORD_LIST, missing, read, weights_identity
 from fastvmt.metrics.formulas import temporal_consistency, text_similarity
+from fastvmt.plugins.method import Params
+from fastvmt.plugins.metric import Metric, Scored, Value
 
 __all__ = ["Model", "TemporalConsistency", "TextSimilarity", "image_features", "text_features", "weights_identity"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Artefact
+from fastvmt.plugins.metric import Metric, Scored, Value
 
 
 def example(**facts: Any) -> Scored:

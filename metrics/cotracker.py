@@ -27,7 +27,7 @@ from fastvmt.core.caches import torch_home
 from fastvmt.core.file_digests import sha256_of
 from fastvmt.errors import MissingWeights, UserError
 from fastvmt.media.files import Frames
-from fastvmt.metrics.tracker import F64, Tracker, Tracks
+from fastvmt.plugins.tracker import F64, Tracker, Tracks
 
 REPOSITORY = "facebookresearch/co-tracker"
 COMMIT = "82e02e8029753ad4ef13cf06be7f4fc5facdda4d"

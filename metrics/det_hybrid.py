@@ -25,10 +25,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.media.files import Frames
-from fastvmt.metric import Scored, Value
 from fastvmt.metrics.motion_fidelity import STATIC_PX, MotionFidelity
-from fastvmt.metrics.tracker import F64, Tracks
 from fastvmt.metrics.tracklets import fidelity
+from fastvmt.plugins.metric import Scored, Value
+from fastvmt.plugins.tracker import F64, Tracks
 
 DRAWN, SEED = 50, 0
 

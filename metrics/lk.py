@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.media.files import Frames
-from fastvmt.metrics.tracker import F64, Tracker, Tracks
+from fastvmt.plugins.tracker import F64, Tracker, Tracks
 
 GRID, WINDOW, LEVELS, MAX_RETURN_PX, SHORT_SIDE = 20, 21, 3, 1.0, 256
 

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from fastvmt.datasets.drawn import SIDE
 from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, pattern_weight, signed_distance
 from fastvmt.media.files import Frames, fit_frames
-from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Case
+from fastvmt.plugins.metric import Metric, Scored, Value
 
 F32 = NDArray[np.float32]
 Mask = NDArray[np.bool_]

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
-from fastvmt import registry
 from fastvmt.errors import SpecError
 from fastvmt.media.files import Frames
-from fastvmt.method import Params
-from fastvmt.metric import Metric, Scored, Value
-from fastvmt.metrics.tracker import Tracker, Tracks, get
 from fastvmt.metrics.tracklets import Fidelity, chance_floor, fidelity, script_form
+from fastvmt.plugins import registry
+from fastvmt.plugins.method import Params
+from fastvmt.plugins.metric import Metric, Scored, Value
+from fastvmt.plugins.tracker import Tracker, Tracks, get
 
 STATIC_PX = 1e-6
 MOVING_PX_AT_512 = 0.1

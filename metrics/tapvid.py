@@ -18,7 +18,7 @@ from PIL import Image
 
 from fastvmt.errors import UserError
 from fastvmt.media.files import Frames
-from fastvmt.metrics.tracker import F64
+from fastvmt.plugins.tracker import F64
 
 SIDE = 256
 """TAP-Vid compares positions at 256 x 256 px."""

@@ -27,9 +27,9 @@ from fastvmt.datasets.shapes import make_scene, stream, truth
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.media.files import Frames, fit_frames
 from fastvmt.metrics import tapvid
-from fastvmt.metrics import tracker as trackers
 from fastvmt.metrics.motion_fidelity import MotionFidelity, MotionFidelityBoth, MotionFidelityLocal, MotionFidelityMoving
-from fastvmt.metrics.tracker import F64, Tracker, Tracks
+from fastvmt.plugins import tracker as trackers
+from fastvmt.plugins.tracker import F64, Tracker, Tracks
 
 THRESHOLDS = (1, 2, 4, 8, 16)
 SHOWN = (1, 2, 4, 8)

@@ -14,8 +14,8 @@ from fastvmt.datasets.scene import GROUND_COLOURS, SUBJECT_COLOURS
 from fastvmt.datasets.shapes import Pair, suite_pairs, truth
 from fastvmt.media.files import Frames
 from fastvmt.media.framing import fit_points
-from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Case
+from fastvmt.plugins.metric import Metric, Scored, Value
 
 EVERY, MIN_AREA_SHARE, MIN_STEP_SHARE = 4, 0.006, 0.008
 

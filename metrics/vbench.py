@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal, Protocol, cast
 
 from pydantic import Field
 
-from fastvmt.method import Params as BaseParams
-from fastvmt.metric import Metric, Scored, Value
+from fastvmt.plugins.method import Params as BaseParams
+from fastvmt.plugins.metric import Metric, Scored, Value
 
 Backend = Literal["package", "native", "tiny-shapes"]
 MODULES = {"package": "vbench_package", "native": "vbench_native", "tiny-shapes": "vbench_tiny"}

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from fastvmt.core.caches import torch_home
 from fastvmt.core.file_digests import sha256_of
-from fastvmt.environments import Recipe, find
+from fastvmt.plugins.environments import Recipe, find
 
 VERSION = "0.1.5"
 RECIPE = Recipe(

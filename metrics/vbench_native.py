@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from fastvmt.errors import MissingWeights
 from fastvmt.media.files import Frames
-from fastvmt.metric import Scored, Value
 from fastvmt.metrics import formulas
 from fastvmt.metrics import vbench_files as files
+from fastvmt.plugins.metric import Scored, Value
 
 F64 = NDArray[np.float64]
 Model = Callable[[Any], Any]

@@ -22,11 +22,11 @@ from typing import Any
 
 from fastvmt.core.caches import torch_home
 from fastvmt.core.content_address import frames_digest
-from fastvmt.environments import find, require
 from fastvmt.errors import JobError, MissingWeights
 from fastvmt.media.files import Frames, write_exact_mp4
-from fastvmt.metric import Scored, Value
 from fastvmt.metrics import vbench_files as files
+from fastvmt.plugins.environments import find, require
+from fastvmt.plugins.metric import Scored, Value
 
 SCRIPT = Path(__file__).with_name("vbench_worker.py")
 SECONDS = 3600.0

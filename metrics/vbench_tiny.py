@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.metric import Scored, Value
 from fastvmt.metrics import formulas
 from fastvmt.metrics.clip_spec import TINY
 from fastvmt.metrics.clip_spec import missing as clip_missing
 from fastvmt.metrics.vbench_native import moves
+from fastvmt.plugins.metric import Scored, Value
 
 SHORT_SIDE = 256
 WITHOUT = {"aesthetic_quality": "beauty", "imaging_quality": "image quality"}

@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt import metric_specs, registry
 from fastvmt.comparable import refuse_other_setting, refuse_other_timing
 from fastvmt.core.content_address import canonical_json, digest, record_digest
 from fastvmt.errors import NotComparable, SpecError, StoreError
-from fastvmt.metric import Metric
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Setting, Suite
+from fastvmt.plugins import metric_labels, registry
+from fastvmt.plugins.labels import refuse_mixed_presets
+from fastvmt.plugins.metric import Metric
 from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
-from fastvmt.specs import refuse_mixed_presets
 from fastvmt.store import RunConfig, Store
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Ti
     there = set(frame["metric"].cat.categories)
     labels = dict.fromkeys([*(m for _, c in opened for m in c.metrics), *registry.metrics.names(), *rows.identities])
     return Tidy(
-        frame=frame, metrics={k: metric_specs.build(k) for k in labels if k in there},
+        frame=frame, metrics={k: metric_labels.build(k) for k in labels if k in there},
         identities=rows.identities, methods=rows.methods,
         cases={c.id: c for c in first.suite.cases}, stores=tuple(s for s, _ in opened), suite=first.suite,
         setting=first.setting, device=first.device, seeds=tuple(dict.fromkeys(s for _, c in opened for s in c.seeds)),
@@ -222,7 +222,7 @@ class _Fits:
 
     def __call__(self, record: MetricRecord, artefact: Artefact, reference: str) -> bool:
         if record.metric not in self._timing:
-            self._timing[record.metric] = metric_specs.build(record.metric).timing
+            self._timing[record.metric] = metric_labels.build(record.metric).timing
         timing = self._timing[record.metric]
         before = self._last.get(record.metric)
         if before is None or before[0] != record.identity:
@@ -255,7 +255,7 @@ class _Rows:
         self.notes += said
         clips = {c.id: c.reference.frames_digest for c in config.suite.cases}
         for record in current_records(store, artefacts, {j.key: clips[j.case_id] for j in jobs}):
-            if record.job_key in aside and metric_specs.build(record.metric).timing:
+            if record.job_key in aside and metric_labels.build(record.metric).timing:
                 continue
             self._check(record)
             records.setdefault(record.job_key, {})[record.metric] = record
@@ -268,7 +268,7 @@ class _Rows:
                 )
         cases = {c.id: c for c in config.suite.cases}
         wanted = list(dict.fromkeys([*config.metrics, *(m for r in records.values() for m in r)]))
-        metrics = {name: metric_specs.build(name) for name in wanted}
+        metrics = {name: metric_labels.build(name) for name in wanted}
         for job in jobs:
             artefact = artefacts.get(job.key)
             if self._seen(job, artefact, store):

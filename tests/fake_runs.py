@@ -17,12 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from fastvmt import metric_specs, specs
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.content_address import frames_digest
 from fastvmt.media.files import Frames, write_lossless
-from fastvmt.method import Shape
 from fastvmt.model import CATEGORIES, Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Reference, Setting, Suite
+from fastvmt.plugins import labels, metric_labels
+from fastvmt.plugins.method import Shape
 from fastvmt.scoring import record_key
 from fastvmt.store import RunConfig, Store, file_info
 
@@ -92,7 +92,7 @@ def make_setting(frames: tuple[int, int, int] = (5, 8, 8), steps: int = 4, **cha
 def make_spec(label: str, setting: Setting) -> MethodSpec:
     """A label resolved on a small model, without loading anything; clips of one frame, which no method takes, pass for longer."""
     shape = Shape(blocks=8, heads=4, grid=(max(2, (setting.frames + 3) // 4), 4, 4), sigmas=setting.sigmas)
-    return specs.resolve(label, shape, {})
+    return labels.resolve(label, shape, {})
 
 
 def make_run(
@@ -142,7 +142,7 @@ def make_run(
     store = Store.create(folder, config)
     for case in listed:
         store.reference_path(case.reference.frames_digest).write_bytes(painted[case.id][1])
-    identities = {m: metric_specs.build(m).identity() for m in metrics}
+    identities = {m: metric_labels.build(m).identity() for m in metrics}
     by_id, records, failures = {c.id: c for c in listed}, [], []
     for job in config.jobs():
         at = (job.case_id, job.method.label, job.seed)
@@ -183,7 +183,7 @@ def _records(
             value = values(metric, case, job.method.label, job.seed)
         except KeyError:
             continue
-        key = record_key(metric_specs.build(metric), artefact, case, job)
+        key = record_key(metric_labels.build(metric), artefact, case, job)
         details = {} if value is not None else {"why": "a test says so"}
         status = "ok" if value is not None else "undefined"
         found.append(MetricRecord(key=key, job_key=job.key, metric=metric, identity=identity, status=status, value=value, details=details))  # fmt: skip

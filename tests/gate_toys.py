@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 from pydantic import model_validator
 from torch import Tensor
 
-from fastvmt import specs
 from fastvmt.backbones import card
-from fastvmt.method import Context, Params
 from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
+from fastvmt.plugins import labels
+from fastvmt.plugins.method import Context, Params
 
-TUNED = specs.tuned("fastvmt", card.load("tiny").methods["fastvmt"], 4)
+TUNED = labels.tuned("fastvmt", card.load("tiny").methods["fastvmt"], 4)
 
 
 class TunedParams(FastVMTParams):

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from fastvmt.environments import MARKER
 from fastvmt.errors import SuiteError
+from fastvmt.plugins.environments import MARKER
 
 
 @dataclass

@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fastvmt.core.content_address import digest
-from fastvmt.method import Method, Params
-from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Artefact, Job
+from fastvmt.plugins.method import Method, Params
+from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.store import RunConfig, Store, file_info
 
 

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 from fake_runs import make_cases, make_setting
 
-from fastvmt import registry
 from fastvmt.media.files import write_lossless
 from fastvmt.model import MethodSpec, Suite
+from fastvmt.plugins import registry
 from fastvmt.store import RunConfig, Store
 
 PLUGIN = Path(__file__).with_name("quick.py")

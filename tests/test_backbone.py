@@ -16,8 +16,8 @@ from fastvmt.backbones.wan import Backbone, rotate
 from fastvmt.datasets.probe import correspondence
 from fastvmt.denoise import denoise
 from fastvmt.errors import MissingWeights, NonFinite, UserError, WrongOutput
-from fastvmt.method import Context, Method, Params
 from fastvmt.methods.controls import NoTransfer, SDEdit, SDEditParams
+from fastvmt.plugins.method import Context, Method, Params
 
 
 def none(ctx: Context, guidance: float = 3.0) -> torch.Tensor:

@@ -21,9 +21,9 @@ from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COL
 from fastvmt.datasets.shapes import random_scene, stream
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.media.files import Frames
-from fastvmt.metric import Scored, Value
-from fastvmt.metric_specs import build, choose
 from fastvmt.metrics import clip, clip_spec, formulas
+from fastvmt.plugins.metric import Scored, Value
+from fastvmt.plugins.metric_labels import build, choose
 
 PROMPT = "a red ball on the moon"
 
@@ -191,7 +191,7 @@ def test_missing_weights_are_one_sentence_and_no_network(tmp_path: Path, monkeyp
 
 
 def test_asking_what_is_missing_loads_nothing() -> None:
-    code = "import sys; from fastvmt.metric_specs import build; build('text_similarity').missing(); sys.exit('torch' in sys.modules)"
+    code = "import sys; from fastvmt.plugins.metric_labels import build; build('text_similarity').missing(); sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 

@@ -10,7 +10,6 @@ from fastvmt.datasets.motion import camera_path
 from fastvmt.datasets.scene import Scene, draw
 from fastvmt.datasets.shapes import make_scene, stream
 from fastvmt.media.files import Frames
-from fastvmt.metric import Scored
 from fastvmt.metrics.motion_fidelity import (
     MotionFidelity,
     MotionFidelityBoth,
@@ -19,6 +18,7 @@ from fastvmt.metrics.motion_fidelity import (
     MotionFidelityMovingWrong,
     MotionFidelityWrong,
 )
+from fastvmt.plugins.metric import Scored
 
 
 def scored(generated: Frames, reference: Frames, wrong: Frames | None = None) -> Scored:

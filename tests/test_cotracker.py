@@ -17,9 +17,9 @@ import pytest
 import torch
 
 from fastvmt.errors import MissingWeights, UserError
-from fastvmt.metric_specs import choose
 from fastvmt.metrics import cotracker
 from fastvmt.metrics.cotracker import CoTracker2, CoTracker3, grid_points
+from fastvmt.plugins.metric_labels import choose
 
 HUBCONF = """
 import torch

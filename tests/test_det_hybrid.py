@@ -10,9 +10,9 @@ from test_controls import scored
 
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import make_scene, stream
-from fastvmt.metric_specs import build
 from fastvmt.metrics.det_hybrid import DRAWN, SEED, MotionFidelityDeT, hybrid_parts, kept_frames
 from fastvmt.metrics.lk import track
+from fastvmt.plugins.metric_labels import build
 
 
 def by_loops(gen: np.ndarray, ref: np.ndarray) -> tuple[float, float]:

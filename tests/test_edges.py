@@ -5,15 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from fastvmt import score_clip, specs
+from fastvmt import score_clip
 from fastvmt.backbones.noise_levels import resolve_steps, sigma_grid
 from fastvmt.datasets.drawn import clip
 from fastvmt.errors import SpecError
 from fastvmt.media.framing import fit_frames
-from fastvmt.method import Shape
 from fastvmt.metrics import lk
 from fastvmt.metrics.tracklets import correlation_rows, fidelity
 from fastvmt.planning import Request, resolve
+from fastvmt.plugins import labels
+from fastvmt.plugins.method import Shape
 
 
 @pytest.mark.parametrize("method", ["fastvmt", "fastvmt:released:tile=2x2", "ditflow", "motionclone"])
@@ -39,7 +40,7 @@ def test_one_frame_has_no_motion_to_score(label: str) -> None:
 )  # fmt: skip
 def test_parameters_without_meaning_are_refused(spec: str) -> None:
     with pytest.raises(SpecError):
-        specs.resolve(spec, Shape(5, 3, (9, 8, 8), sigma_grid(10, 3.0)), {})
+        labels.resolve(spec, Shape(5, 3, (9, 8, 8), sigma_grid(10, 3.0)), {})
 
 
 def test_grids_and_shares_that_are_none() -> None:
@@ -51,7 +52,7 @@ def test_grids_and_shares_that_are_none() -> None:
 
 def test_later_offsets_weigh_the_same_in_a_short_clip() -> None:
     """Equation 6 counts in the span that was asked for, also where a clip has fewer frames."""
-    assert specs.resolve("fastvmt:weights=eq6", Shape(5, 3, (4, 8, 8), sigma_grid(10, 3.0)), {}).params["span"] == 5
+    assert labels.resolve("fastvmt:weights=eq6", Shape(5, 3, (4, 8, 8), sigma_grid(10, 3.0)), {}).params["span"] == 5
 
 
 def test_nan_wins_within_the_radius_and_far_pairs_are_left_out() -> None:
@@ -67,7 +68,7 @@ def test_nan_wins_within_the_radius_and_far_pairs_are_left_out() -> None:
 @pytest.mark.parametrize("px", [0.15, 0.5, 3.0])
 def test_slow_motion_above_the_threshold_counts_as_moving(px: float) -> None:
     from fastvmt.metrics.motion_fidelity import MotionFidelityMoving, MovingParams
-    from fastvmt.metrics.tracker import Tracks
+    from fastvmt.plugins.tracker import Tracks
 
     start = np.random.default_rng(0).uniform(0, 512, (100, 1, 2))
     points = start + px * np.arange(9)[:, None] * [1.0, 0.0]

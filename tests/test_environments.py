@@ -12,10 +12,10 @@ import pytest
 from helpers import bench
 from typer.testing import CliRunner
 
-from fastvmt import environments, metric_specs
 from fastvmt.cli import app
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.metrics import vbench_files
+from fastvmt.plugins import environments, metric_labels
 
 
 def fake_uv(folder: Path, install: str) -> None:
@@ -63,7 +63,7 @@ def test_env_on_the_command_line(fake: Path, monkeypatch: pytest.MonkeyPatch) ->
     said = bench("env", "where", "vbench")
     assert said.code == 2 and "make it once with `bench env create vbench`" in said.err
     with pytest.raises(MissingWeights, match="vbench:imaging_quality: the weight file"):
-        metric_specs.choose(("vbench:imaging_quality",), ())
+        metric_labels.choose(("vbench:imaging_quality",), ())
 
 
 def test_constraints_hold_names_and_versions_only() -> None:

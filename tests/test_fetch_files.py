@@ -91,7 +91,7 @@ def test_a_terminal_gets_one_line_rewritten_and_a_file_gets_few() -> None:
 
 
 def test_the_davis_archive_is_registered_with_a_whole_digest() -> None:
-    from fastvmt import registry
+    from fastvmt.plugins import registry
 
     found = registry.archives.get("davis2017")
     assert found.bytes == 832_766_765 and len(bytes.fromhex(found.sha256)) == 32

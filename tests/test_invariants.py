@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from fastvmt import registry
-from fastvmt.method import Context, Method, Params
 from fastvmt.methods.controls import NoTransfer, SDEdit
+from fastvmt.plugins import registry
+from fastvmt.plugins.method import Context, Method, Params
 from fastvmt.testing import CHECKS, Trial, check_method, small
 
 METHODS = [name for name in registry.BUILTIN["methods"] if not registry.methods.get(name).toy]

@@ -10,8 +10,8 @@ import torch
 from conftest import make_context
 
 from fastvmt.backbones.noise_levels import sigma_grid
-from fastvmt.method import Context
 from fastvmt.methods.inversion import inverted, source_text
+from fastvmt.plugins.method import Context
 
 
 class Growing:

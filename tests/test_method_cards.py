@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from helpers import bench
 
-from fastvmt import api, protocol, registry, specs
+from fastvmt import api, protocol
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.errors import SpecError
-from fastvmt.method import Method
-from fastvmt.method_card import NO_CARD, MethodCard, card_of
+from fastvmt.plugins import labels, registry
+from fastvmt.plugins.card import NO_CARD, MethodCard, card_of
+from fastvmt.plugins.method import Method
 
 METHODS = [name for name in registry.BUILTIN["methods"] if not registry.methods.get(name).toy]
 OWN: dict[str, Any] = {
@@ -30,7 +31,7 @@ def test_every_method_has_a_card_whose_budget_is_counted(name: str) -> None:
     wan = card.load("wan2.1-1.3b")
     shape = wan.shape(832, 480, 81, sigma_grid(50, 3.0))
     starts = protocol.starts(registry.methods.get(name), "as-published")
-    cost = protocol.cost_of(specs.resolve(name, shape, wan.methods, starts), shape)
+    cost = protocol.cost_of(labels.resolve(name, shape, wan.methods, starts), shape)
     assert found.budget.forwards == pytest.approx(cost, abs=0.06)
     if not registry.methods.get(name).control:
         assert "licen" in found.licence.lower() or "MIT" in found.licence or "Apache" in found.licence

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from fastvmt import registry, specs
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.denoise import denoise
 from fastvmt.errors import SpecError
-from fastvmt.method import Context, Shape
 from fastvmt.methods import amf
 from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
+from fastvmt.plugins import labels, registry
+from fastvmt.plugins.method import Context, Shape
 
 WAN_1B = card.load("wan2.1-1.3b")
 LABELS = [
@@ -34,18 +34,18 @@ def shape_of(ctx: Context) -> Shape:
 
 
 def method(label: str, ctx: Context) -> tuple[Any, Any]:
-    spec = specs.resolve(label, shape_of(ctx), {})
-    return specs.build(spec), spec
+    spec = labels.resolve(label, shape_of(ctx), {})
+    return labels.build(spec), spec
 
 
 @pytest.mark.parametrize("label", LABELS)
 def test_runs_finite_repeatable_and_costs_what_it_says(label: str, context: Context) -> None:
     results = []
     for _ in range(2):
-        spec = specs.resolve(label, shape_of(context), SMALL)
+        spec = labels.resolve(label, shape_of(context), SMALL)
         context.state, context.log = None, {}
         context.backbone.forward_equivalents = 0.0
-        results.append(denoise(specs.build(spec), context, 3.0))
+        results.append(denoise(labels.build(spec), context, 3.0))
     assert torch.equal(*results) and bool(torch.isfinite(results[0]).all())
     cls = registry.methods.get(spec.method)
     said = cls.cost(cls.Params.model_validate(spec.params), shape_of(context))
@@ -122,15 +122,15 @@ def test_injected_keys_are_gone_after_the_step(context: Context) -> None:
 def test_paper_values_on_wan_1b() -> None:
     shape = WAN_1B.shape(832, 480, 81, sigma_grid(50, 3.0))
     assert shape.grid == (21, 30, 52)
-    p = specs.resolve("fastvmt", shape, WAN_1B.methods).params
+    p = labels.resolve("fastvmt", shape, WAN_1B.methods).params
     wanted = {
         "preset": "paper", "block": 14, "guided": "steps:0-9", "inner": 10, "interval": 3, "lr_first": 0.003, "lr_last": 0.002,
         "span": 5, "window": 21, "tile": [3, 4], "temperature": 1.0, "amf_weight": 5.0, "window_weight": 1.0, "begin": "noise",
     }  # fmt: skip
     assert {k: p[k] for k in wanted} == wanted
-    r = specs.resolve("fastvmt:released", shape, WAN_1B.methods).params
+    r = labels.resolve("fastvmt:released", shape, WAN_1B.methods).params
     assert (r["span"], r["include_same"], r["tokens_mean"], r["begin"], r["block"]) == (4, True, False, "reference", 14)
-    d = specs.resolve("ditflow", shape, WAN_1B.methods).params
+    d = labels.resolve("ditflow", shape, WAN_1B.methods).params
     assert (d["temperature"], d["inner"], d["reference"], d["inject"], d["guided"]) == (2.0, 5, "argmax", True, "steps:0-9")
 
 
@@ -143,37 +143,37 @@ def test_paper_values_on_wan_1b() -> None:
 )  # fmt: skip
 def test_a_value_with_a_colon_can_be_typed(label: str, guided: str) -> None:
     shape = WAN_1B.shape(832, 480, 81, sigma_grid(50, 3.0))
-    p = specs.resolve(label, shape, {}).params
+    p = labels.resolve(label, shape, {}).params
     assert (p["guided"], p["inner"]) == (guided, 2)
 
 
 def test_presets_ignore_the_cards_tuning() -> None:
     tiny = {"fastvmt": {"lr_first": 0.05, "reference": "clean"}}
     shape = WAN_1B.shape(832, 480, 33, sigma_grid(50, 3.0))
-    assert specs.resolve("fastvmt", shape, tiny).params["lr_first"] == 0.05
-    assert specs.resolve("fastvmt:released", shape, tiny).params["lr_first"] == 0.003
+    assert labels.resolve("fastvmt", shape, tiny).params["lr_first"] == 0.05
+    assert labels.resolve("fastvmt:released", shape, tiny).params["lr_first"] == 0.003
 
 
 def test_a_card_may_change_parameters_from_a_number_of_steps_on() -> None:
     card = {"fastvmt": {"inner": 15, "window": 3, "from_steps": {"100": {"inner": 4}, "30": {"inner": 10, "lr_first": 0.05}}}}
 
     def inner(steps: int, label: str = "fastvmt") -> int:
-        return int(specs.resolve(label, Shape(5, 3, (9, 8, 8), sigma_grid(steps, 3.0)), card).params["inner"])
+        return int(labels.resolve(label, Shape(5, 3, (9, 8, 8), sigma_grid(steps, 3.0)), card).params["inner"])
 
     assert [inner(n) for n in (10, 29, 30, 50, 99, 100)] == [15, 15, 10, 10, 10, 4]
     assert inner(50, "fastvmt:inner=7") == 7
     shape = Shape(5, 3, (9, 8, 8), sigma_grid(30, 3.0))
-    later = specs.resolve("fastvmt", shape, card).params
+    later = labels.resolve("fastvmt", shape, card).params
     assert (later["window"], later["lr_first"]) == (3, 0.05)
     for wrong in ({"thirty": {"inner": 3}}, {"30": 3}, 5):
         with pytest.raises(SpecError, match=r"\[methods.fastvmt.from_steps\] needs a table under each number of steps"):
-            specs.resolve("fastvmt", shape, {"fastvmt": {"from_steps": wrong}})
+            labels.resolve("fastvmt", shape, {"fastvmt": {"from_steps": wrong}})
 
 
 def test_the_released_preset_says_which_grids_it_needs() -> None:
     for shape in (Shape(30, 7, (9, 30, 52), sigma_grid(50, 3.0)), Shape(30, 12, (9, 30, 50), sigma_grid(50, 3.0))):
         with pytest.raises(SpecError, match="divisible"):
-            specs.resolve("fastvmt:released", shape, {})
+            labels.resolve("fastvmt:released", shape, {})
 
 
 @pytest.mark.parametrize(
@@ -186,12 +186,12 @@ def test_the_released_preset_says_which_grids_it_needs() -> None:
 )  # fmt: skip
 def test_unreadable_labels_get_a_sentence(label: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
-        specs.resolve(label, Shape(30, 12, (9, 30, 52), sigma_grid(50, 3.0)), {})
+        labels.resolve(label, Shape(30, 12, (9, 30, 52), sigma_grid(50, 3.0)), {})
 
 
 def test_the_forks_ditflow_is_the_dense_form_of_the_released_loss(context: Context) -> None:
     """Head-averaged, offsets 0 to 3, soft, matched level, sums: what FastVMT's own switches give without a window."""
-    fork = specs.build(specs.resolve("ditflow:fork:block=1", shape_of(context), {}))
+    fork = labels.build(labels.resolve("ditflow:fork:block=1", shape_of(context), {}))
     twin = FastVMT(
         FastVMT.resolve(
             FastVMTParams(
@@ -232,7 +232,7 @@ def test_the_strongest_keys_alone() -> None:
 )
 def test_a_parameter_that_would_do_nothing_or_not_what_it_says_is_refused(label: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
-        specs.resolve(label, Shape(5, 3, (9, 8, 8), sigma_grid(10, 3.0)), {})
+        labels.resolve(label, Shape(5, 3, (9, 8, 8), sigma_grid(10, 3.0)), {})
 
 
 @pytest.mark.parametrize("keep", [96 << 20, 4 * 16**2 * 2])

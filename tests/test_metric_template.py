@@ -9,10 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from fastvmt import registry, score_clip
+from fastvmt import score_clip
 from fastvmt.datasets.drawn import clip
 from fastvmt.errors import MissingWeights, SpecError
-from fastvmt.metric_specs import build
+from fastvmt.plugins import registry
+from fastvmt.plugins.metric_labels import build
 
 NAMES = sorted(registry.BUILTIN["metrics"])  # not what other test files register
 

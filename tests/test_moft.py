@@ -12,11 +12,11 @@ import torch
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import resolve_steps, sigma_grid
 from fastvmt.denoise import denoise
-from fastvmt.method import Context, Shape
 from fastvmt.methods import injection, moft
 from fastvmt.methods.ditflow import DiTFlow, DiTFlowParams
 from fastvmt.methods.inversion import inverted
 from fastvmt.methods.moft import MOFT, MOFTParams
+from fastvmt.plugins.method import Context, Shape
 
 CHANGES: list[dict[str, Any]] = [
     {}, {"inject": False}, {"channels": "pans"}, {"channels": "pans", "ref_sigma": 0.7, "ref_path": "inverted"},

@@ -13,9 +13,9 @@ from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import rotate
 from fastvmt.denoise import denoise
 from fastvmt.errors import SpecError
-from fastvmt.method import Context, Shape
 from fastvmt.methods import motionclone
 from fastvmt.methods.motionclone import Kept, MotionClone, MotionCloneParams
+from fastvmt.plugins.method import Context, Shape
 
 
 def made(ctx: Context, **changes: Any) -> MotionClone:

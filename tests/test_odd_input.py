@@ -15,7 +15,7 @@ from quick_runs import make_quick, quick
 
 from fastvmt import planning, scoring
 from fastvmt.errors import SpecError
-from fastvmt.metric import Metric, Scored, Value
+from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.progress import Progress
 from fastvmt.scan import scan
 from fastvmt.store import Store

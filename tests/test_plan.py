@@ -17,8 +17,8 @@ from fastvmt.backbones import card as cards
 from fastvmt.costmodel import Prediction
 from fastvmt.estimate import _seconds_left
 from fastvmt.memory import GIB, need
-from fastvmt.method import Shape
 from fastvmt.model import MethodSpec
+from fastvmt.plugins.method import Shape
 from fastvmt.store import Store
 
 GUIDED = MethodSpec(label="g", method="ditflow", version=1, params={"block": 14})
@@ -166,7 +166,7 @@ def test_the_limit_of_a_group_of_processes_counts(tmp_path: Path, monkeypatch: p
 
 def test_shape_is_what_methods_see() -> None:
     """A trained method's gradient passes every block."""
-    from fastvmt import registry
+    from fastvmt.plugins import registry
 
     class Trains(registry.methods.get("none")):  # type: ignore[misc]
         trains = True

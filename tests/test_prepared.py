@@ -14,10 +14,11 @@ import pytest
 import training
 from helpers import ENV, bench
 
-from fastvmt import prepared, specs
+from fastvmt import prepared
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.model import Case, Job, Reference, Setting
+from fastvmt.plugins import labels
 from fastvmt.prepared import Shelf, prepared_key
 
 TRAINING = [sys.executable, training.__file__]
@@ -42,7 +43,7 @@ def key_of(label: str, case: dict[str, Any], reference: dict[str, Any], setting:
     made = Setting(**(SETTING | setting))
     shape = card.load("tiny").shape(made.width, made.height, made.frames, made.sigmas)
     one = Case(reference=Reference(**(REFERENCE | reference)), **(CASE | case))  # type: ignore[arg-type]
-    return prepared_key(Job.make(specs.resolve(label, shape, {}), one, seed, made), one, made)
+    return prepared_key(Job.make(labels.resolve(label, shape, {}), one, seed, made), one, made)
 
 
 @pytest.mark.parametrize("label", ["motion_inversion", "motion_director", "det"])
@@ -96,7 +97,7 @@ def test_a_second_job_of_the_reference_trains_nothing_and_costs_the_same(xs: Pat
     assert made[0].stages["train"] == made[1].stages["train"] > 0
     job, setting = generator.config.jobs()[0], generator.config.setting
     shape = generator.card.shape(setting.width, setting.height, setting.frames, setting.sigmas)
-    method = specs.build(job.method)
+    method = labels.build(job.method)
     assert [m.forward_equivalents for m in made] == pytest.approx([method.cost(method.params, shape)] * 2, abs=1e-3)
     assert made[0].log["prepared"] == made[1].log["prepared"]
     assert {len(v) for v in made[0].log["prepared"]["train_loss"].values()} <= {10, 12}

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from conftest import SHARED
 
-from fastvmt import metric_specs, registry, specs
 from fastvmt.errors import SpecError
+from fastvmt.plugins import labels as specs
+from fastvmt.plugins import metric_labels, registry
 from fastvmt.reports.tables import published
 from fastvmt.reports.tables.published import Published
 
@@ -115,7 +116,7 @@ def test_metrics_exist_and_point_the_same_way(id: str) -> None:
         assert c.why.endswith(".") and c.comparable in ("no", "in rank only", "yes")
         assert bool(c.metrics) == (c.comparable != "no")
         for label in c.metrics:
-            metric = metric_specs.build(label)
+            metric = metric_labels.build(label)
             assert (metric.direction, metric.unit) == (c.direction, c.unit), label
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from fastvmt import registry
 from fastvmt.backbones import card
 from fastvmt.backbones.wan import Backbone
+from fastvmt.plugins import registry
 from fastvmt.testing import Trial, random_wan, small
 
 METHODS = [name for name in registry.BUILTIN["methods"] if not registry.methods.get(name).toy]

@@ -48,7 +48,7 @@ def test_a_killed_task_is_replaced_while_work_gets_done(tmp_path: Path) -> None:
 def test_tasks_that_only_die_are_an_error_with_their_last_words(tmp_path: Path) -> None:
     plugin = tmp_path / "dies.py"
     plugin.write_text(
-        "import os, sys\nfrom fastvmt.method import Method\nclass Other(Method):\n    id = 'other'\nMETHODS = {'other': Other}\n"
+        "import os, sys\nfrom fastvmt.plugins.method import Method\nclass Other(Method):\n    id = 'other'\nMETHODS = {'other': Other}\n"
         "if 'submitit' in sys.modules:\n    print('no luck today', file=sys.stderr, flush=True)\n    os._exit(9)\n"
     )
     run = make_quick(tmp_path / "run", 1)

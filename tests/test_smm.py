@@ -12,9 +12,9 @@ from conftest import make_context
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.denoise import denoise
-from fastvmt.method import Context
 from fastvmt.methods.inversion import inverted
 from fastvmt.methods.smm import SMM, Signal, SMMParams, difference_loss, low_frequencies
+from fastvmt.plugins.method import Context
 
 
 def smm(ctx: Context, **changes: Any) -> SMM:

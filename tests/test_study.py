@@ -17,9 +17,9 @@ from PIL import Image
 from study_runs import HOSTILE, LABELS, run_folder
 from typer.testing import CliRunner
 
-from fastvmt import registry
 from fastvmt.errors import SpecError, StoreError, UserError
 from fastvmt.model import CATEGORIES, Case, Reference
+from fastvmt.plugins import registry
 from fastvmt.reports.study import key as study_key
 from fastvmt.reports.study import make as study
 from fastvmt.store import Store

@@ -166,7 +166,7 @@ def test_the_suite_folder_is_listed_described_checked_and_planned(folder: Path) 
 
 @pytest.mark.parametrize("name", ["shapes", "davis2016-50", "ditflow-50", "mtbench", "generated", "folder", "tapvid-davis"])
 def test_every_suite_says_its_size_and_licence(name: str) -> None:
-    from fastvmt.catalog import describe
+    from fastvmt.plugins.listing import describe
 
     about = describe(name)
     assert about["size"] and about["licence"] and about["summary"]

@@ -11,11 +11,12 @@ import pytest
 from fake_runs import make_run, make_setting, share
 from helpers import bench
 
-from fastvmt import ablate, specs
+from fastvmt import ablate
 from fastvmt.core.content_address import digest
 from fastvmt.errors import NotComparable, SpecError, StoreError
-from fastvmt.method import Shape
 from fastvmt.model import Case
+from fastvmt.plugins import labels
+from fastvmt.plugins.method import Shape
 from fastvmt.reports import bundle
 from fastvmt.reports.tables import ablation, beside, compare, views
 from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, id_of, marked
@@ -257,7 +258,7 @@ def test_ablations_are_read_from_parameters(tmp_path: Path) -> None:
 
     metrics = (QUALITY, "vbench:subject_consistency:backend=native", "time")
     shape = Shape(blocks=8, heads=4, grid=(7, 8, 8), sigmas=make_setting().sigmas)
-    forms = [specs.resolve(label, shape, {"fastvmt": {"window": 5, "tile": "2x2"}}) for label in FORMS]
+    forms = [labels.resolve(label, shape, {"fastvmt": {"window": 5, "tile": "2x2"}}) for label in FORMS]
     tidy = gather([make_run(tmp_path / "r", 3, forms, metrics=metrics, values=value, videos=False)])
     assert ablation.bases(tidy) == ["fastvmt"]
     found = {view.id: view for view in ablation.all_of(tidy)}

@@ -11,8 +11,8 @@ import pytest
 from helpers import bench
 
 from fastvmt.backbones import device
-from fastvmt.metric import Scored
 from fastvmt.metrics.cost import Energy, PeakReserved, Time, TimeAmortised
+from fastvmt.plugins.metric import Scored
 from fastvmt.store import Store
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from fastvmt import registry, specs
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
@@ -17,12 +16,13 @@ from fastvmt.core.stages import Stages
 from fastvmt.datasets.drawn import Shapes64
 from fastvmt.denoise import denoise
 from fastvmt.errors import JobError
-from fastvmt.method import Context
 from fastvmt.methods import toys
-from fastvmt.metric import Scored
 from fastvmt.metrics.looks import SubjectColour
 from fastvmt.metrics.motion_fidelity import MotionFidelity, MotionFidelityMoving, MovingParams
 from fastvmt.metrics.trajectory import Trajectory
+from fastvmt.plugins import labels, registry
+from fastvmt.plugins.method import Context
+from fastvmt.plugins.metric import Scored
 from fastvmt.suites import Wanted
 
 TOYS = ("oracle", "copy", "shuffled", "frozen")
@@ -47,7 +47,7 @@ def scores() -> dict[str, dict[str, list[float | None]]]:
             backbone.forward_equivalents = 0.0
             texts = dict.fromkeys(("target", "negative", "null", "caption"), text)
             ctx = Context(backbone, SIGMAS, noise, lambda latent=latent: latent, texts, Stages())
-            made = backbone.decode(denoise(specs.build(specs.resolve(toy, shape, {})), ctx, 3.0))
+            made = backbone.decode(denoise(labels.build(labels.resolve(toy, shape, {})), ctx, 3.0))
             assert backbone.forward_equivalents == registry.methods.get(toy).cost(None, shape) == 2.0
             scored = Scored(made, reference, case, SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
             for metric in (Trajectory(), MotionFidelityMoving(MovingParams(moving_px=1.5)), MotionFidelity(), SubjectColour()):

@@ -18,8 +18,8 @@ from fastvmt.datasets.shapes import suite_pairs, truth
 from fastvmt.errors import SpecError, UserError
 from fastvmt.media.files import fit_frames
 from fastvmt.metrics import tapvid, tracker_check
-from fastvmt.metrics.tracker import Tracker, Tracks
 from fastvmt.metrics.tracker_check import THRESHOLDS, Judged, as_lines, check, true_tracks
+from fastvmt.plugins.tracker import Tracker, Tracks
 
 
 class Knows(Tracker):

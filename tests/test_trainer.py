@@ -13,14 +13,14 @@ from fastvmt.datasets.drawn import Shapes, find_pair
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import truth
 from fastvmt.errors import NonFinite
-from fastvmt.method import Context
 from fastvmt.methods import adapters
 from fastvmt.methods.det import DeT, DeTParams, latent_places, subject_points
 from fastvmt.methods.motion_director import MotionDirector, MotionDirectorParams, rests, sum_rests
 from fastvmt.methods.motion_inversion import MotionInversion, MotionInversionParams, differenced
 from fastvmt.methods.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, track_loss, velocity_loss
 from fastvmt.model import Reference
-from fastvmt.points import tracks_of
+from fastvmt.plugins.method import Context
+from fastvmt.plugins.reference_tracks import tracks_of
 from fastvmt.prepared import Workspace
 
 DRAWN = Reference(frames_digest="", width=32, height=32, frames=17, source="drawn:shapes/single-object-100")

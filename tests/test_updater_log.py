@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from fastvmt import registry, specs
 from fastvmt.denoise import denoise
 from fastvmt.methods import amf, updater
 from fastvmt.methods.updater import LatentUpdate, StepLog, sketch_of
+from fastvmt.plugins import labels, registry
 
 LABEL = "fastvmt:window=3:tile=2x2:guided=steps:0-1"
 
@@ -20,7 +20,7 @@ LABEL = "fastvmt:window=3:tile=2x2:guided=steps:0-1"
 def sample(label: str, ctx: Any) -> torch.Tensor:
     ctx.state, ctx.log, ctx.backbone.forward_equivalents = None, {}, 0.0
     shape = ctx.backbone.card.shape(32, 32, 17, ctx.sigmas)
-    return denoise(specs.build(specs.resolve(label, shape, {})), ctx, 3.0)
+    return denoise(labels.build(labels.resolve(label, shape, {})), ctx, 3.0)
 
 
 def logged(update: LatentUpdate, x: torch.Tensor, loss: Any) -> tuple[torch.Tensor, dict[str, Any]]:
@@ -126,7 +126,7 @@ def test_running_the_whole_model_makes_the_same_video_and_costs_what_it_says(lab
     whole = sample(f"{label}:no-early-exit", context)
     assert torch.equal(early, whole) and context.backbone.forward_equivalents > passes
     shape = context.backbone.card.shape(32, 32, 17, context.sigmas)
-    spec = specs.resolve(f"{label}:no-early-exit", shape, {})
+    spec = labels.resolve(f"{label}:no-early-exit", shape, {})
     cls = registry.methods.get("fastvmt")
     assert context.backbone.forward_equivalents == pytest.approx(cls.cost(cls.Params.model_validate(spec.params), shape))
 

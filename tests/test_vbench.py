@@ -21,10 +21,10 @@ from helpers import bench, make_fake_environment
 from PIL import Image
 from test_work import gone, wait_for
 
-from fastvmt import environments, metric_specs
 from fastvmt.errors import JobError, MissingWeights, SpecError
 from fastvmt.media.files import read_lossless, write_exact_mp4
 from fastvmt.metrics import formulas, vbench_files, vbench_native, vbench_package, vbench_tiny
+from fastvmt.plugins import environments, metric_labels
 
 DIMENSIONS = tuple(vbench_files.NEEDED)
 NETWORKS = DIMENSIONS[:-1]
@@ -45,7 +45,7 @@ def scored(frames: Any) -> Any:
 
 
 def value(label: str, frames: Any) -> Any:
-    return metric_specs.build(label).score(scored(frames)).value
+    return metric_labels.build(label).score(scored(frames)).value
 
 
 def any_weights(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -58,31 +58,31 @@ def any_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_seven_names_with_three_backends_each() -> None:
-    assert set(metric_specs.expand("vbench:*")) == {f"vbench:{d}" for d in DIMENSIONS}
+    assert set(metric_labels.expand("vbench:*")) == {f"vbench:{d}" for d in DIMENSIONS}
     for name in DIMENSIONS:
         own = "native" if name == "temporal_flickering" else "package"
-        metric = metric_specs.build(f"vbench:{name}")
+        metric = metric_labels.build(f"vbench:{name}")
         assert metric.params.backend == own and metric.label == f"vbench:{name}" and metric.direction == "up"
-        assert metric_specs.build(f"vbench:{name}:backend={own}").label == f"vbench:{name}"
-        assert metric_specs.build(f"vbench:{name}:backend=tiny-shapes").label == f"vbench:{name}:backend=tiny-shapes"
+        assert metric_labels.build(f"vbench:{name}:backend={own}").label == f"vbench:{name}"
+        assert metric_labels.build(f"vbench:{name}:backend=tiny-shapes").label == f"vbench:{name}:backend=tiny-shapes"
     with pytest.raises(SpecError, match="'package', 'native' or 'tiny-shapes'"):
-        metric_specs.build("vbench:subject_consistency:backend=open")
+        metric_labels.build("vbench:subject_consistency:backend=open")
 
 
 def test_first_the_environment_is_missing_then_each_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in NETWORKS:
-        assert "bench env create vbench" in metric_specs.build(f"vbench:{name}").missing()
+        assert "bench env create vbench" in metric_labels.build(f"vbench:{name}").missing()
     make_fake_environment(home / "envs" / "vbench")
     for name in NETWORKS:
-        sentence = metric_specs.build(f"vbench:{name}").missing()
+        sentence = metric_labels.build(f"vbench:{name}").missing()
         for file in vbench_files.NEEDED[name]:
             assert file in sentence and vbench_files.FILES[file].size in sentence, sentence
         assert "curl -L" in sentence and "\n" not in sentence and sentence.endswith(".")
-    assert metric_specs.build("vbench:temporal_flickering:backend=package").missing() == ""
+    assert metric_labels.build("vbench:temporal_flickering:backend=package").missing() == ""
     clip = home / "cache" / vbench_files.CLIP_B
     clip.parent.mkdir(parents=True)
     clip.write_bytes(b"<html>not found</html>")
-    metric = metric_specs.build("vbench:background_consistency:backend=native")
+    metric = metric_labels.build("vbench:background_consistency:backend=native")
     assert "is torn (22 bytes" in metric.missing()
     full = dataclasses.replace(vbench_files.FILES[vbench_files.CLIP_B], at_least=1)
     monkeypatch.setitem(vbench_files.FILES, vbench_files.CLIP_B, full)
@@ -121,7 +121,7 @@ def test_what_no_backend_can_do_is_said(home: Path) -> None:
         "imaging_quality:backend=tiny-shapes": "no honest substitute",
     }
     for label, words in sentences.items():
-        assert words in metric_specs.build(f"vbench:{label}").missing()
+        assert words in metric_labels.build(f"vbench:{label}").missing()
 
 
 def test_asking_what_is_missing_loads_no_torch(home: Path) -> None:
@@ -284,7 +284,7 @@ class QuickGELU(torch.nn.Module):
 
 def test_tiny_shapes_says_what_it_is() -> None:
     for name in DIMENSIONS:
-        metric = metric_specs.build(f"vbench:{name}:backend=tiny-shapes")
+        metric = metric_labels.build(f"vbench:{name}:backend=tiny-shapes")
         if not metric.missing():
             assert metric.identity()["backend"] == "tiny-shapes" and metric.identity()["features"], name
     clip = moving_clip(9, 64, 64)
@@ -350,7 +350,7 @@ def test_all_seven_run_in_the_package_and_ours_equal_it(real: Path, monkeypatch:
     frames = moving_clip()
     package = {name: value(f"vbench:{name}:backend=package", frames) for name in DIMENSIONS}
     vbench_package.worker().close()
-    here = [n for n in DIMENSIONS if not metric_specs.build(f"vbench:{n}:backend=native").missing()]
+    here = [n for n in DIMENSIONS if not metric_labels.build(f"vbench:{n}:backend=native").missing()]
     native = {n: value(f"vbench:{n}:backend=native", frames) for n in here}
     assert native == {n: pytest.approx(package[n], abs=1e-6) for n in native}
     assert {"subject_consistency", "background_consistency", "aesthetic_quality", "temporal_flickering"} <= native.keys()

@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from fastvmt.method import Context, Method, Params
-from fastvmt.metric import Metric, Scored, Value
+from fastvmt.plugins.method import Context, Method, Params
+from fastvmt.plugins.metric import Metric, Scored, Value
 
 
 class WhereParams(Params):

@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt import registry
 from fastvmt.clips import content_sha256
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest, frames_digest
@@ -22,6 +21,7 @@ from fastvmt.leases import Leases
 from fastvmt.media.files import write_lossless, write_viewable
 from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
 from fastvmt.planning import Request, resolve
+from fastvmt.plugins import registry
 from fastvmt.store import RunConfig, Store, file_info
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastvmt import metric_specs
 from fastvmt.comparable import shown
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.errors import NotComparable
 from fastvmt.merging.source import Source
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.plugins import metric_labels
 from fastvmt.store import RunConfig
 
 CONFLICT = "conflict"
@@ -74,7 +74,7 @@ def choose(sources: Sequence[Source], config: RunConfig, prefer: Sequence[str] =
         found.videos.append((job, kept, kept.artefacts[job.key]))
         for metric in _metrics_of(holders, config):
             if metric not in timing:
-                timing[metric] = metric_specs.build(metric).timing
+                timing[metric] = metric_labels.build(metric).timing
             those = [kept] if timing[metric] else holders
             records = [(s, r) for s in those if (r := s.records.get((job.key, metric)))]
             if records and not timing[metric]:

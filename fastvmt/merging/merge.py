@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastvmt import registry
 from fastvmt.comparable import shown
 from fastvmt.errors import SpecError
 from fastvmt.merging.choose import choose
 from fastvmt.merging.folder import DAMAGED, begin, fill, plan_of
 from fastvmt.merging.source import Source, read_source
 from fastvmt.merging.union import unite
+from fastvmt.plugins import registry
 from fastvmt.store import Store
 
 

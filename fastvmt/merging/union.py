@@ -6,13 +6,13 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from itertools import combinations
 from typing import Any, TypeVar
 
-from fastvmt import metric_specs, registry
 from fastvmt.comparable import refuse_other_setting, shown
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.merging.source import OWN_NOTE, Source
 from fastvmt.model import Case, MethodSpec, Suite
-from fastvmt.specs import refuse_mixed_presets
+from fastvmt.plugins import metric_labels, registry
+from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.store import RunConfig
 
 K = TypeVar("K", bound=Hashable)
@@ -142,7 +142,7 @@ def _refuse_unknown(sources: Sequence[Source], methods: Iterable[MethodSpec], me
     problems = []
     for kind, look_up, names in (
         ("method", registry.methods.get, dict.fromkeys(m.method for m in methods)),
-        ("metric", metric_specs.build, dict.fromkeys(metrics)),
+        ("metric", metric_labels.build, dict.fromkeys(metrics)),
     ):
         for name in names:
             try:

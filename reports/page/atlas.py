@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fastvmt import registry
 from fastvmt.core.atomic import write_atomic
 from fastvmt.media.files import Frames
+from fastvmt.plugins import registry
 
 SHOWN_WIDTH, SHOWN_HEIGHT = 320, 320
 """Frames are reduced to these sides, px."""

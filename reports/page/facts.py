@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from fastvmt import registry
 from fastvmt.errors import SpecError
-from fastvmt.method_card import NO_CARD, MethodCard, card_of
 from fastvmt.model import MethodSpec
+from fastvmt.plugins import registry
+from fastvmt.plugins.card import NO_CARD, MethodCard, card_of
 from fastvmt.reports.tidy import WORK, Tidy
 
 

@@ -10,8 +10,8 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from fastvmt import registry
 from fastvmt.model import MethodSpec
+from fastvmt.plugins import registry
 from fastvmt.reports.tables.view import EMPTY, Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import Wanted, build, metrics_of, ratio_cell
 from fastvmt.reports.tidy import STAGE, Tidy

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastvmt import registry
+from fastvmt.plugins import registry
 from fastvmt.reports.elsewhere import IMPORTED_GROUP, line_note
 from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
 from fastvmt.reports.tables.view import Cell, Column, Line, View, marked

@@ -22,10 +22,10 @@ import numpy as np
 
 from fastvmt.core.content_address import digest, frames_digest, noise_seed
 from fastvmt.media.files import Frames, write_lossless, write_viewable
-from fastvmt.method import Method, Params
-from fastvmt.metric import Metric, Scored, Value
 from fastvmt.model import Artefact, Job
-from fastvmt.specs import build
+from fastvmt.plugins.labels import build
+from fastvmt.plugins.method import Method, Params
+from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.store import RunConfig, Store, file_info
 
 STEPS = 4

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fastvmt import registry
+from fastvmt.plugins import registry
 from fastvmt.store import Store
 from faults.fault import Figure, Impossible, Times, fault, in_pairs
 from faults.runs import PATIENCE, alive, children, events, finished, go_on, make_light, start
@@ -155,7 +155,7 @@ def device_memory(n: int, place: Path) -> Figure:
 
 _HUNGRY = """
 import torch
-from fastvmt.method import Method
+from fastvmt.plugins.method import Method
 
 class Hungry(Method):
     id = "hungry"
@@ -199,7 +199,7 @@ def _spoiled(backbone: Any, hook: str, spoil: Callable[[Any], Any]) -> str:
     from conftest import make_context
 
     from fastvmt.denoise import denoise
-    from fastvmt.method import Method, Params
+    from fastvmt.plugins.method import Method, Params
 
     class Spoiler(Method):
         id = "spoiler"
@@ -226,7 +226,7 @@ def _spoiled(backbone: Any, hook: str, spoil: Callable[[Any], Any]) -> str:
 BAD_VALUES = {"nan": "float('nan')", "inf": "float('inf')", "minus-inf": "-float('inf')", "numpy-nan": "np.float32('nan')"}
 _BAD_METRICS = """
 import numpy as np
-from fastvmt.metric import Metric, Value
+from fastvmt.plugins.metric import Metric, Value
 
 METRICS = {}
 for name, value in (%s):
@@ -274,7 +274,7 @@ def broken_plugins(n: int, place: Path) -> Figure:
 BROKEN_FILES: dict[str, tuple[str | None, str]] = {
     "syntax": ("def (:", "SyntaxError"), "raises": ("1 / 0", "ZeroDivisionError"), "absent": (None, "no such file"),
     "registers nothing": ("x = 1", "defines none of METHODS"), "missing import": ("import no_such_module_here", "ModuleNotFoundError"),
-    "takes a name": ("from fastvmt.method import Method\nMETHODS = {'fastvmt': Method}", "is taken"),
+    "takes a name": ("from fastvmt.plugins.method import Method\nMETHODS = {'fastvmt': Method}", "is taken"),
     "not a dictionary": ("METHODS = ['a']", "METHODS"), "no class": ("METHODS = {'mine': 5}", "name to class"),
     "leaves": ("import sys; sys.exit(0)", "SystemExit"), "binary": ("\x00\x01", "cannot"), "empty": ("", "defines none of METHODS"),
 }  # fmt: skip

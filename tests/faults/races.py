@@ -105,7 +105,7 @@ def clocks(n: int, place: Path) -> Figure:
 
 _CLOCK = """
 import itertools, time
-from fastvmt.metric import Metric
+from fastvmt.plugins.metric import Metric
 
 steps = itertools.count()
 time.time = lambda: 1.7e9 - 3600.0 * next(steps)

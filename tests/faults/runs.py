@@ -22,11 +22,11 @@ import numpy as np
 from fake_runs import make_cases, make_setting
 from helpers import ENV, Said, command
 
-from fastvmt import registry, specs
 from fastvmt.core.content_address import frames_digest
 from fastvmt.media.files import write_lossless
-from fastvmt.method import Shape
 from fastvmt.model import Suite
+from fastvmt.plugins import labels, registry
+from fastvmt.plugins.method import Shape
 from fastvmt.store import RunConfig, Store
 
 PLUGIN, STAB = (Path(__file__).with_name(name) for name in ("light.py", "stab.py"))
@@ -39,7 +39,7 @@ PATIENCE = 120.0
 def light_spec(label: str, config_frames: tuple[int, int, int] = SIZE) -> Any:
     if "light" not in registry.methods.names():
         _register()
-    return specs.resolve(label, Shape(blocks=2, heads=2, grid=(2, 4, 4), sigmas=make_setting(config_frames).sigmas), {})
+    return labels.resolve(label, Shape(blocks=2, heads=2, grid=(2, 4, 4), sigmas=make_setting(config_frames).sigmas), {})
 
 
 def _register() -> None:

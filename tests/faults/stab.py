@@ -18,7 +18,7 @@ import signal
 import sys
 from typing import Any
 
-from fastvmt.metric import Metric
+from fastvmt.plugins.metric import Metric
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_APPEND
 _PATHS = {"os.rename": 1, "os.mkdir": 0, "os.remove": 0, "os.rmdir": 0}

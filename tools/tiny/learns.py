@@ -14,13 +14,13 @@ from dataclasses import replace
 
 import torch
 
-from fastvmt import specs
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
 from fastvmt.denoise import denoise
-from fastvmt.method import Context, Method
 from fastvmt.methods.trainer import velocity_loss
+from fastvmt.plugins import labels
+from fastvmt.plugins.method import Context, Method
 
 from .sweep import Pair, tuning_pair
 
@@ -46,7 +46,7 @@ def row(backbone: Backbone, pair: Pair, label: str, seeds: list[int]) -> str:
     defaults = backbone.card.defaults
     sigmas = sigma_grid(defaults["steps"], defaults["shift"])
     shape = backbone.card.shape(pair.scene.width, pair.scene.height, defaults["frames"], sigmas)
-    method = specs.build(specs.resolve(label, shape, backbone.card.methods))
+    method = labels.build(labels.resolve(label, shape, backbone.card.methods))
     ctx = pair.context(backbone, sigmas, seeds[0])
     prepared = method.prepare(ctx, pair.workspace())
     ctx.prepared = prepared

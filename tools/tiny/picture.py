@@ -16,7 +16,7 @@ from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
 from fastvmt.datasets.shapes import random_scene, stream
 from fastvmt.denoise import denoise
-from fastvmt.method import Context, Method, Params
+from fastvmt.plugins.method import Context, Method, Params
 
 SIDE, SHOWN = 96, 9
 

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fastvmt import specs
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
@@ -31,10 +30,11 @@ from fastvmt.datasets.motion import TRAVEL
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import make_scene, stream, truth
 from fastvmt.denoise import denoise
-from fastvmt.method import Context
 from fastvmt.metrics.looks import judge, read_caption
 from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask
 from fastvmt.model import Reference
+from fastvmt.plugins import labels as specs
+from fastvmt.plugins.method import Context
 from fastvmt.prepared import Workspace
 
 if TYPE_CHECKING:

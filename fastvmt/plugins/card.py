@@ -14,8 +14,8 @@ from typing import Any
 from pydantic import Field, ValidationError
 
 from fastvmt.errors import SpecError
-from fastvmt.method import Method
 from fastvmt.model import Frozen
+from fastvmt.plugins.method import Method
 
 NO_CARD = "no card: nothing is said here about what is faithful to a paper and what is not"
 

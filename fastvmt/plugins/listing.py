@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from fastvmt import registry
 from fastvmt.backbones import card as cards
 from fastvmt.errors import BenchError, SpecError
-from fastvmt.method_card import NO_CARD, card_of
+from fastvmt.plugins import registry
+from fastvmt.plugins.card import NO_CARD, card_of
 
 KINDS = ("methods", "metrics", "trackers", "suites", "archives", "backbones")
 

@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastvmt import registry
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import SpecError, UserError
+from fastvmt.plugins import registry
 
 MARKER = "fastvmt-environment.json"
 LEAKS = (

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt import registry
 from fastvmt.errors import MissingWeights, SuiteError
 from fastvmt.media.files import Frames
 from fastvmt.model import Reference
+from fastvmt.plugins import registry
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt import registry
 from fastvmt.media.files import Frames
+from fastvmt.plugins import registry
 
 F64 = NDArray[np.float64]
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fastvmt import registry
 from fastvmt.errors import NotComparable, SpecError
-from fastvmt.method import Method, Shape
 from fastvmt.model import MethodSpec
+from fastvmt.plugins import registry
+from fastvmt.plugins.method import Method, Shape
 
 
 def parse(label: str) -> tuple[type[Method], dict[str, Any]]:

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from fastvmt.media.files import Frames
-from fastvmt.method import Params as BaseParams
 from fastvmt.model import Artefact, Case, Job
+from fastvmt.plugins.method import Params as BaseParams
 
 
 @dataclass

@@ -9,9 +9,9 @@ from fnmatch import fnmatchcase
 
 from pydantic import ValidationError
 
-from fastvmt import registry
 from fastvmt.errors import MissingWeights, SpecError
-from fastvmt.metric import Metric
+from fastvmt.plugins import registry
+from fastvmt.plugins.metric import Metric
 
 Labels = tuple[str, ...]
 
