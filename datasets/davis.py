@@ -19,12 +19,12 @@ from functools import cache
 from pathlib import Path
 from typing import ClassVar
 
-from fastvmt import fetch
-from fastvmt.clips import ClipEntry, Problems, Short, Wanted, length
 from fastvmt.datasets.ditflow_prompts import read_ditflow
 from fastvmt.datasets.prompt_lists import ClipPrompts, read_targets
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import IMAGE_SUFFIXES
+from fastvmt.suites import fetch
+from fastvmt.suites.cases import ClipEntry, Problems, Short, Wanted, length
 
 FPS = Fraction(24)
 FACTS = Path(__file__).with_name("davis_clips.json")

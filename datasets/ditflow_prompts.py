@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastvmt.clips import Problems
 from fastvmt.datasets.prompt_lists import ClipPrompts, Gathered, opened
 from fastvmt.errors import SuiteError
-from fastvmt.prompt_files import shortened
+from fastvmt.suites.cases import Problems
+from fastvmt.suites.prompts import shortened
 
 KINDS = {"easy": "caption", "medium": "subject", "hard": "scene"}
 """The file's keys, and the kinds of prompt that the paper names them by."""

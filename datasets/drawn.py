@@ -14,7 +14,7 @@ from fastvmt.media.files import Frames, fit_frames
 from fastvmt.media.framing import fit_points
 from fastvmt.model import Case, Reference
 from fastvmt.plugins.reference_tracks import PointTracks
-from fastvmt.suites import Wanted
+from fastvmt.suites.opening import Wanted
 
 FPS = 15
 SIDE = 64

@@ -28,11 +28,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.clips import ClipEntry, Problems, Target, Wanted
 from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, nfc, read_targets
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import VIDEO_SUFFIXES
-from fastvmt.prompt_files import shortened, unusable
+from fastvmt.suites.cases import ClipEntry, Problems, Target, Wanted
+from fastvmt.suites.prompts import shortened, unusable
 
 LEVEL = re.compile(r"MTBench_(easy|medium|hard)")
 PARTS = ("prompts.txt", "eval_prompts.txt", "videos", "masks", "trajectories")

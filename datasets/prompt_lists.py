@@ -19,11 +19,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fastvmt.clips import Problems, Target
 from fastvmt.errors import SuiteError
 from fastvmt.model import CATEGORIES
-from fastvmt.prompt_files import read_csv, read_jsonl, read_text, shortened
-from fastvmt.suite_format import PromptRow, explain
+from fastvmt.suites.cases import Problems, Target
+from fastvmt.suites.format import PromptRow, explain
+from fastvmt.suites.prompts import read_csv, read_jsonl, read_text, shortened
 
 
 @dataclass(frozen=True)

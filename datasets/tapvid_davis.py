@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from fastvmt.clips import ClipEntry, Wanted
 from fastvmt.errors import SuiteError
+from fastvmt.suites.cases import ClipEntry, Wanted
 
 
 class TapVidDavis:

@@ -20,8 +20,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 
 def fetch(name: Name, to: To = None, from_file: From = None, as_json: Json = False) -> None:
     """Download a data set, check it and unpack it. The same command goes on after an interruption."""
-    from fastvmt import fetch as fetching
     from fastvmt.plugins import registry
+    from fastvmt.suites import fetch as fetching
 
     archive: fetching.Archive = registry.archives.get(name)
     there = fetching.find(archive, to) is not None

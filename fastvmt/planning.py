@@ -13,7 +13,6 @@ from fastvmt import protocol
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import has_cuda
 from fastvmt.backbones.noise_levels import sigma_grid
-from fastvmt.clips import Short, Wanted
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError
 from fastvmt.media.files import Fit, Frames
@@ -22,8 +21,9 @@ from fastvmt.plugins import labels as specs
 from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.method import Shape
 from fastvmt.store import RunConfig, Store, slug
-from fastvmt.suite_format import is_suite, read_header
-from fastvmt.suites import Habits, habits, list_suite, open_suite
+from fastvmt.suites.cases import Short, Wanted
+from fastvmt.suites.format import is_suite, read_header
+from fastvmt.suites.opening import Habits, habits, list_suite, open_suite
 
 KEPT_BYTES = 256 << 20
 """Decoded references held between planning and storing; what goes beyond is decoded a second time instead."""

@@ -28,9 +28,9 @@ def make(
     force: Annotated[bool, typer.Option("--force", help="Write the files anew.")] = False,
 ) -> None:
     """Write suite.toml, clips.jsonl and prompts.jsonl for a folder of clips, by decoding every clip."""
-    from fastvmt import suite_tools
+    from fastvmt.suites import tools
 
-    print(suite_tools.make(folder, title, licence, source, force))
+    print(tools.make(folder, title, licence, source, force))
 
 
 @app.command()
@@ -40,13 +40,13 @@ def check(
     as_json: Json = False,
 ) -> None:  # fmt: skip
     """Open every clip and compare it with what the suite says; all problems in one pass, exit code 2."""
-    from fastvmt import suite_tools
-    from fastvmt.clips import Wanted
-    from fastvmt.suites import habits
+    from fastvmt.suites import tools
+    from fastvmt.suites.cases import Wanted
+    from fastvmt.suites.opening import habits
 
     habit = habits(name, root)
     wanted = Wanted(1, 1, frames or habit.frames or 1, root=root, prompts=prompts, short=habit.short or "error")
-    found = suite_tools.check(name, wanted, fast, (lambda _: None) if as_json else print)
+    found = tools.check(name, wanted, fast, (lambda _: None) if as_json else print)
     if as_json:
         print(json.dumps(vars(found), ensure_ascii=False))
         return
@@ -58,10 +58,10 @@ def check(
 @app.command()
 def show(name: Name, root: Root = None, prompts: Prompts = None, as_json: Json = False) -> None:
     """Print a suite's clips and prompts, nothing decoded."""
-    from fastvmt import suite_tools
-    from fastvmt.clips import Wanted
+    from fastvmt.suites import tools
+    from fastvmt.suites.cases import Wanted
 
-    data = suite_tools.show(name, Wanted(1, 1, 1, root=root, prompts=prompts))
+    data = tools.show(name, Wanted(1, 1, 1, root=root, prompts=prompts))
     if as_json:
         print(json.dumps(data, ensure_ascii=False))
         return
@@ -76,15 +76,15 @@ def show(name: Name, root: Root = None, prompts: Prompts = None, as_json: Json =
 @app.command()
 def freeze(folder: Folder) -> None:
     """Record the digest of clips and prompts in suite.toml; a run refuses the suite when they change."""
-    from fastvmt import suite_tools
+    from fastvmt.suites import tools
 
-    print(suite_tools.freeze(folder))
+    print(tools.freeze(folder))
 
 
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of the format vmt-suite/1."""
-    from fastvmt.suite_format import json_schema
+    from fastvmt.suites.format import json_schema
 
     print(json.dumps(json_schema(), indent=1))
 

@@ -18,7 +18,7 @@ from fastvmt.backbones import card as cards
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import SuiteError
-from fastvmt.prompt_files import Row, read_text, unusable
+from fastvmt.suites.prompts import Row, read_text, unusable
 
 FPS = Fraction(16)
 """What Wan makes; no file of a backbone says it."""
@@ -69,7 +69,7 @@ def generate(prompts: Path, out: Path, wish: Wish, tell: Callable[[str], None] =
         SuiteError: for the prompts, or when ``out`` holds clips made otherwise.
         UserError: for a backbone or size that cannot be.
     """
-    from fastvmt.suite_tools import make
+    from fastvmt.suites.tools import make
 
     texts = read_prompts(prompts)
     card = cards.load(wish.backbone)

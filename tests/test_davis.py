@@ -11,11 +11,11 @@ import pytest
 from helpers import bench, refusal
 from PIL import Image
 
-from fastvmt.clips import Wanted, load, undecoded
 from fastvmt.datasets import davis
 from fastvmt.datasets.davis import Davis2016, Davis2017, DiTFlow50, facts
 from fastvmt.errors import SuiteError
-from fastvmt.suite_tools import check
+from fastvmt.suites.cases import Wanted, load, undecoded
+from fastvmt.suites.tools import check
 
 TRAINVAL = [f for f in facts().values() if f.split != "test-dev"]
 RANGED = [f for f in facts().values() if f.span]

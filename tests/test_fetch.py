@@ -25,9 +25,9 @@ from typing import Any
 
 import pytest
 
-from fastvmt.download import Patience, Report
 from fastvmt.errors import UserError
-from fastvmt.fetch import MANIFEST, Archive, fetch, find
+from fastvmt.suites.download import Patience, Report
+from fastvmt.suites.fetch import MANIFEST, Archive, fetch, find
 
 SOON = Patience(timeout=5.0, tries=3, pause=0.0)
 
@@ -243,7 +243,7 @@ def test_tries_are_bounded_and_what_came_is_kept(host: Host, tmp_path: Path) -> 
 
 def test_pauses_double(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pauses: list[float] = []
-    monkeypatch.setattr("fastvmt.download.time.sleep", pauses.append)
+    monkeypatch.setattr("fastvmt.suites.download.time.sleep", pauses.append)
     host.otherwise = Answer(status=503)
     said = refused(lambda: get(host, tmp_path, Patience(tries=4, pause=0.5)))
     assert pauses == [0.5, 1.0, 2.0] and "does not give the file, 4 tries failed (HTTP 503)" in said
@@ -301,14 +301,14 @@ def test_a_disk_that_refuses_is_told(host: Host, tmp_path: Path, monkeypatch: py
             raise OSError(code, os.strerror(code))
 
     with monkeypatch.context() as patched:
-        patched.setattr("fastvmt.download.open", lambda *a: Full(), raising=False)
+        patched.setattr("fastvmt.suites.download.open", lambda *a: Full(), raising=False)
         said = refused(lambda: get(host, tmp_path))
     assert str(tmp_path) in said and ("no room left" if code == errno.ENOSPC else "Permission denied") in said
 
 
 def test_too_little_room_is_told_before_a_byte_comes(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr("fastvmt.fetch.shutil.disk_usage", lambda path: usage)
+    monkeypatch.setattr("fastvmt.suites.fetch.shutil.disk_usage", lambda path: usage)
     assert f"has 1,000 bytes free, {len(host.data):,} needed" in refused(lambda: get(host, tmp_path))
     assert not host.asked
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from test_fetch import a_zip, archive_of, check_complete, refused, zip_of
 
-from fastvmt.download import Report
-from fastvmt.fetch import MANIFEST, Archive, fetch, find
+from fastvmt.suites.download import Report
+from fastvmt.suites.fetch import MANIFEST, Archive, fetch, find
 
 
 def test_from_a_file_needs_no_network_and_leaves_the_file(tmp_path: Path) -> None:

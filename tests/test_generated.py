@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from helpers import refusal
 
-from fastvmt.clips import Wanted, load, undecoded
 from fastvmt.datasets.generated import Generated
 from fastvmt.datasets.prompt_lists import clip_ids
 from fastvmt.media.files import write_exact_mp4
+from fastvmt.suites.cases import Wanted, load, undecoded
 
 ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 NAMES = ("A cat runs, fast-0.mp4", "A cat runs, fast-1.mp4", "a dog-like toy-10.mp4")

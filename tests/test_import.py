@@ -271,8 +271,8 @@ def test_imported_runs_merge_with_ours_and_are_never_made_here(tmp_path: Path, r
 
 
 def test_a_new_run_from_a_registered_suite(tmp_path: Path) -> None:
-    from fastvmt.clips import Wanted
-    from fastvmt.suites import open_suite
+    from fastvmt.suites.cases import Wanted
+    from fastvmt.suites.opening import open_suite
 
     folder = tmp_path / "theirs"
     folder.mkdir()

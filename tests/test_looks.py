@@ -17,7 +17,7 @@ from fastvmt.media.files import fit_frames
 from fastvmt.metrics.looks import Outline, SubjectShape, judge, read_caption
 from fastvmt.metrics.trajectory import Trajectory, TrajectoryWrong, subject_mask
 from fastvmt.plugins.metric import Scored
-from fastvmt.suites import Wanted
+from fastvmt.suites.opening import Wanted
 
 
 def single(count: int) -> list[Any]:

@@ -10,9 +10,9 @@ import torch
 from helpers import bench, refusal
 from PIL import Image
 
-from fastvmt.clips import Wanted, undecoded
 from fastvmt.datasets.mtbench import MTBench, first_mask, tracks
 from fastvmt.errors import SuiteError
+from fastvmt.suites.cases import Wanted, undecoded
 
 LINES = [
     "  A robot dances on mars.  ",

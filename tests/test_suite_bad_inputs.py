@@ -15,11 +15,11 @@ from test_suites import clip
 from test_video import make as encode
 from test_video import noise
 
-from fastvmt.clips import Wanted
 from fastvmt.errors import SuiteError, UserError
-from fastvmt.prompt_files import list_clips
-from fastvmt.suite_tools import check
-from fastvmt.suites import open_suite
+from fastvmt.suites.cases import Wanted
+from fastvmt.suites.opening import open_suite
+from fastvmt.suites.prompts import list_clips
+from fastvmt.suites.tools import check
 
 WANTED = Wanted(32, 32, 17)
 

@@ -18,12 +18,12 @@ from helpers import bench, refusal
 from test_suites import clip
 
 import fastvmt
-from fastvmt.clips import Problems, Wanted, content_sha256, inside
 from fastvmt.errors import SuiteError
-from fastvmt.suite_format import json_schema, read_suite
 from fastvmt.suite_generate import read_prompts
-from fastvmt.suite_tools import check, freeze, make, remarks
-from fastvmt.suites import entries_of, open_suite
+from fastvmt.suites.cases import Problems, Wanted, content_sha256, inside
+from fastvmt.suites.format import json_schema, read_suite
+from fastvmt.suites.opening import entries_of, open_suite
+from fastvmt.suites.tools import check, freeze, make, remarks
 
 
 @pytest.fixture

@@ -13,11 +13,11 @@ import pytest
 from helpers import bench
 from test_suites import clip
 
-from fastvmt.clips import Wanted
 from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import SuiteError
-from fastvmt.suite_tools import check, freeze, make, show
-from fastvmt.suites import habits, open_suite
+from fastvmt.suites.cases import Wanted
+from fastvmt.suites.opening import habits, open_suite
+from fastvmt.suites.tools import check, freeze, make, show
 
 HEADER = """# ours
 schema = "vmt-suite/1"

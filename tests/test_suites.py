@@ -10,7 +10,7 @@ import pytest
 from helpers import refusal
 
 from fastvmt.media.files import fit_frames, read_clip, read_lossless, write_lossless, write_viewable
-from fastvmt.suites import Wanted, open_suite
+from fastvmt.suites.opening import Wanted, open_suite
 
 WANTED = Wanted(32, 32, 17)
 

@@ -23,7 +23,7 @@ from fastvmt.metrics.trajectory import Trajectory
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Context
 from fastvmt.plugins.metric import Scored
-from fastvmt.suites import Wanted
+from fastvmt.suites.opening import Wanted
 
 TOYS = ("oracle", "copy", "shuffled", "frozen")
 SIGMAS = sigma_grid(2, 3.0)

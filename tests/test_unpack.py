@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from test_fetch import refused, zip_of
 
 from fastvmt.errors import UserError
-from fastvmt.unpack import Limits, unpack
+from fastvmt.suites.unpack import Limits, unpack
 
 
 def open_up(data: bytes, into: Path, **limits: int) -> dict[str, Any]:
@@ -193,7 +193,7 @@ def test_a_size_that_lies_is_seen_while_reading(tmp_path: Path, change: int) -> 
 
 
 def test_too_little_room_to_unpack_is_told_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastvmt.unpack.shutil.disk_usage", lambda path: type("Usage", (), {"free": 4}))
+    monkeypatch.setattr("fastvmt.suites.unpack.shutil.disk_usage", lambda path: type("Usage", (), {"free": 4}))
     assert "has 4 bytes free, 5 needed to unpack" in refused(lambda: open_up(zip_of([("a", b"12345")]), tmp_path))
     assert not list(tmp_path.iterdir())
 

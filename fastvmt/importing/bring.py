@@ -10,7 +10,6 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.clips import content_sha256
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.errors import SpecError, StoreError, SuiteError
@@ -23,6 +22,7 @@ from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
 from fastvmt.planning import Request, resolve
 from fastvmt.plugins import registry
 from fastvmt.store import RunConfig, Store, file_info
+from fastvmt.suites.cases import content_sha256
 
 if TYPE_CHECKING:
     from fastvmt.api import Result

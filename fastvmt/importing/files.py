@@ -7,11 +7,11 @@ import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fastvmt.clips import inside
 from fastvmt.comparable import shown
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import VIDEO_SUFFIXES
 from fastvmt.model import Case
+from fastvmt.suites.cases import inside
 
 Found = dict[tuple[str, int], Path]
 """Case id and seed to a video file or a folder of images."""

@@ -12,8 +12,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fastvmt.clips import inside
 from fastvmt.errors import BenchError, SuiteError
+from fastvmt.suites.cases import inside
 from faults.fault import ROOT, Figure, fault, tests
 
 STEPS = ("..", ".", "", "a", "...", "..\\", "a/..", "C:", "CON", "~", "%2e%2e", "\u2024\u2024", "．．", "a\x00b", " ", "-", "link", "loop",

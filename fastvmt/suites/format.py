@@ -19,11 +19,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from fastvmt.clips import ClipEntry, Problems, Target, inside
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SuiteError
 from fastvmt.model import CATEGORIES
-from fastvmt.prompt_files import read_jsonl, read_text, unusable
+from fastvmt.suites.cases import ClipEntry, Problems, Target, inside
+from fastvmt.suites.prompts import read_jsonl, read_text, unusable
 
 SCHEMA = "vmt-suite/1"
 HEADERS = ("suite.toml", "suite.json")

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from fastvmt.clips import ClipEntry, Problems, Short, Target, Wanted, inside, load, undecoded
 from fastvmt.errors import SpecError, SuiteError
 from fastvmt.media.files import Frames
 from fastvmt.model import Case
 from fastvmt.plugins import registry
-from fastvmt.prompt_files import Row, read_rows
-from fastvmt.suite_format import is_suite, read_header, read_suite
+from fastvmt.suites.cases import ClipEntry, Problems, Short, Target, Wanted, inside, load, undecoded
+from fastvmt.suites.format import is_suite, read_header, read_suite
+from fastvmt.suites.prompts import Row, read_rows
 
 __all__ = [
     "Drawing",

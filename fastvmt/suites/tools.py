@@ -12,13 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from fastvmt.clips import ClipEntry, Problems, Wanted, check_recorded, content_sha256, length, too_short
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import Clip, Frames, read_clip
-from fastvmt.prompt_files import Row, plain_prompts, read_rows, read_text
-from fastvmt.suite_format import (
+from fastvmt.suites.cases import ClipEntry, Problems, Wanted, check_recorded, content_sha256, length, too_short
+from fastvmt.suites.format import (
     HEADERS,
     SCHEMA,
     ClipRow,
@@ -31,7 +30,8 @@ from fastvmt.suite_format import (
     read_tables,
     tables_digest,
 )
-from fastvmt.suites import entries_from_rows, entries_of, open_suite
+from fastvmt.suites.opening import entries_from_rows, entries_of, open_suite
+from fastvmt.suites.prompts import Row, plain_prompts, read_rows, read_text
 
 ANY_SIZE = Wanted(width=1, height=1, frames=1)
 STILL_LEVELS, CUT_LEVELS, CUT_TIMES = 1.0, 40.0, 6.0

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from fastvmt.core.atomic import publish_folder, write_atomic
-from fastvmt.download import CHUNK, Patience, Report, download, file_name, remove_part
 from fastvmt.errors import UserError
-from fastvmt.unpack import Limits, Stored, unpack
+from fastvmt.suites.download import CHUNK, Patience, Report, download, file_name, remove_part
+from fastvmt.suites.unpack import Limits, Stored, unpack
 
 MANIFEST = "manifest.json"
 

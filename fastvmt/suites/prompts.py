@@ -14,10 +14,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from fastvmt.clips import Problems
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fastvmt.model import CATEGORIES
+from fastvmt.suites.cases import Problems
 
 MAX_PROMPT_BYTES = 10_000
 
