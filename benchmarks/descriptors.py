@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from fastvmt import protocol
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
@@ -32,6 +31,7 @@ from fastvmt.core.stages import Stages
 from fastvmt.datasets.redraw import redraw
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import Pair, suite_pairs
+from fastvmt.jobs import protocol
 from fastvmt.media.files import Frames, fit_frames
 from fastvmt.plugins import labels
 from fastvmt.plugins.method import Context, Method

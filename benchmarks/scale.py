@@ -61,7 +61,7 @@ def write_run(root: Path, jobs: int, finished: bool = True) -> None:
     from fastvmt.backbones.noise_levels import sigma_grid
     from fastvmt.checked import with_check
     from fastvmt.core.content_address import digest
-    from fastvmt.jobs import folder_name, slug
+    from fastvmt.jobs.numbering import folder_name, slug
     from fastvmt.model import Artefact, Case, MetricRecord, Reference, Setting, Suite
     from fastvmt.plugins import labels
     from fastvmt.plugins.metric_labels import build

@@ -26,7 +26,7 @@ from fastvmt.backbones import card as cards
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import BenchError
-from fastvmt.jobs import slug
+from fastvmt.jobs.numbering import slug
 from fastvmt.plugins.method import Shape
 from fastvmt.store import RunConfig, Store
 

@@ -13,11 +13,11 @@ from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.costmodel import Outcome, Prediction, Sample, work
 from fastvmt.errors import UserError
+from fastvmt.jobs.protocol import cost_of
 from fastvmt.memory import GIB, Need, device_bytes, device_count, need
 from fastvmt.planning import Plan
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Shape
-from fastvmt.protocol import cost_of
 from fastvmt.scan import made_by_label
 from fastvmt.store import RunConfig, Store
 

@@ -26,13 +26,13 @@ from fastvmt.core.content_address import digest, frames_digest, noise_seed
 from fastvmt.core.stages import Stages, cpu_name, peak_process_bytes, reset_peak, software
 from fastvmt.denoise import denoise
 from fastvmt.errors import NonFinite, WrongOutput
+from fastvmt.jobs.protocol import cost_of
 from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins import registry
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
 from fastvmt.prepared import Checkpoint, Meta, Prepared, Shelf, Spent, Workspace, prepared_key
-from fastvmt.protocol import cost_of
 from fastvmt.store import RunConfig, Store, file_info
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

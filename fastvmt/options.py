@@ -139,7 +139,7 @@ def request(methods: tuple[str, ...], v: dict[str, Any], **more: Any) -> Request
     Raises:
         SpecError: for seeds or a protocol that cannot be understood.
     """
-    from fastvmt import protocol
+    from fastvmt.jobs import protocol
     from fastvmt.planning import Request
 
     try:

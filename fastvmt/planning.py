@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from fastvmt import protocol
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import has_cuda
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError
+from fastvmt.jobs import protocol
 from fastvmt.media.files import Fit, Frames
 from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.plugins import labels as specs
@@ -49,7 +49,7 @@ class Request:
         device: ``auto``, ``cpu`` or ``cuda``; dtype: ``auto``, ``float32``, ``bfloat16`` or ``float16``.
         optional: labels that are left out, and said, where this backbone makes them equal to another one or refuses them.
         ablates_presets: presets of one method are wanted side by side.
-        protocol: ``matched-start``, ``as-published`` or ``matched-budget``; see ``fastvmt.protocol``.
+        protocol: ``matched-start``, ``as-published`` or ``matched-budget``; see ``fastvmt.jobs.protocol``.
         budget: forward-equivalents of one video under ``matched-budget``; None for the cheapest method's.
         repeats: timed repeats of every video, after a discarded one (protocol timing); 0 for none.
         threads: CPU threads of each worker; 0 means all cores. The same for any number of workers, because the order

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from fastvmt import __version__
 from fastvmt.core.content_address import canonical_json, record_digest
-from fastvmt.jobs import JobGrid
+from fastvmt.jobs.numbering import JobGrid
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins.metric_labels import build
 from fastvmt.scan_index import INDEX, Index, Row, row_of, unchanged

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt import costmodel
-from fastvmt.jobs import slug
+from fastvmt.jobs.numbering import slug
 from fastvmt.leases import Leases
 from fastvmt.store import Store
 

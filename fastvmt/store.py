@@ -38,8 +38,8 @@ from fastvmt.checked import with_check, without_check
 from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import DamagedFile, JobError, StoreError
-from fastvmt.jobs import JobGrid, folder_name
-from fastvmt.jobs import slug as slug
+from fastvmt.jobs.numbering import JobGrid, folder_name
+from fastvmt.jobs.numbering import slug as slug
 from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from helpers import bench
 
-from fastvmt import api, protocol
+from fastvmt import api
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.errors import SpecError
+from fastvmt.jobs import protocol
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.card import NO_CARD, MethodCard, card_of
 from fastvmt.plugins.method import Method

@@ -11,11 +11,12 @@ import pytest
 from fake_runs import make_run, make_setting, make_spec
 from helpers import bench
 
-from fastvmt import api, planning, protocol
+from fastvmt import api, planning
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.content_address import KEY_FORMAT, digest
 from fastvmt.errors import NotComparable, SpecError
+from fastvmt.jobs import protocol
 from fastvmt.media.files import write_viewable
 from fastvmt.model import Case, Job, Reference, Setting
 from fastvmt.plugins import labels as specs

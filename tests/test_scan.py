@@ -248,7 +248,7 @@ def test_two_thousand_jobs_cost_two_stats_each_and_no_file(tmp_path: Path, monke
     ] == 2_000 + 5  # every meta.json, the index, the record log
     calls.update(stat=0, open=0)
     made: list[int] = []
-    monkeypatch.setattr("fastvmt.jobs.Job", lambda **facts: made.append(1))
+    monkeypatch.setattr("fastvmt.jobs.numbering.Job", lambda **facts: made.append(1))
     again = scan(store, config, config.metrics)
     assert (again.found, again.to_do) == (2_000, []) and not made
     assert 4_000 <= calls["stat"] <= 4_010 and calls["open"] == 5

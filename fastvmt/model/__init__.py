@@ -113,7 +113,7 @@ class Setting(Frozen):
     dtype: str
     negative: str
     protocol: Literal["matched-start", "as-published", "matched-budget"] = "matched-start"
-    """What methods have in common; see ``fastvmt.protocol``. Runs older than this field started all from noise."""
+    """What methods have in common; see ``fastvmt.jobs.protocol``. Runs older than this field started all from noise."""
     budget: float | None = None
     """Forward-equivalents of one video under ``matched-budget``."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fastvmt.core.content_address import digest
-from fastvmt.jobs import slug
+from fastvmt.jobs.numbering import slug
 
 LEGEND = (
     "value [95 % interval over reference clips]; bold: best, underlined: second, ties share the mark, controls are not "
