@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from quick_runs import make_quick, quick
 
 from fastvmt.runner import Options, Runner
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 OVERHEAD_MS = 5.0
 """At most, of the runner's CPU time, a job that does nothing."""

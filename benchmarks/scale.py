@@ -59,13 +59,13 @@ def write_run(root: Path, jobs: int, finished: bool = True) -> None:
     """A run folder of this many jobs; finished ones have an artefact (without frames) and one record each."""
     from fastvmt.backbones import card as cards
     from fastvmt.backbones.noise_levels import sigma_grid
-    from fastvmt.checked import with_check
     from fastvmt.core.content_address import digest
     from fastvmt.jobs.numbering import folder_name, slug
     from fastvmt.model import Artefact, Case, MetricRecord, Reference, Setting, Suite
     from fastvmt.plugins import labels
     from fastvmt.plugins.metric_labels import build
-    from fastvmt.store import RunConfig, Store
+    from fastvmt.store.checked_lines import with_check
+    from fastvmt.store.folder import RunConfig, Store
 
     card, sigmas = cards.load("tiny"), sigma_grid(10, 3.0)
     shape = card.shape(64, 64, 33, sigmas)
@@ -116,7 +116,7 @@ def look(root: Path) -> dict[str, Any]:
     load_when_used("torch")
     from fastvmt.plugins import metric_labels
     from fastvmt.scan import scan
-    from fastvmt.store import Store
+    from fastvmt.store.folder import Store
 
     metric_labels.build("time")
     began = time.perf_counter()
@@ -131,7 +131,7 @@ def drive(root: Path) -> dict[str, Any]:
     load_when_used("torch")
     from fastvmt import runner
     from fastvmt.executors import local
-    from fastvmt.store import Store
+    from fastvmt.store.folder import Store
 
     class Popen(subprocess.Popen[bytes]):
         """Starts the worker that does nothing in the place of a worker."""

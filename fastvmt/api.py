@@ -12,7 +12,7 @@ from fastvmt.errors import SpecError
 from fastvmt.estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.planning import Plan, Request, resolve
 from fastvmt.runner import Options, Outcome
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 if TYPE_CHECKING:
     import pandas as pd

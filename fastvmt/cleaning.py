@@ -13,7 +13,7 @@ from pathlib import Path
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.leases import Leases
 from fastvmt.status import holder, runners
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 from fastvmt.errors import NotComparable
 from fastvmt.model import Setting
-from fastvmt.store import RunConfig
+from fastvmt.store.folder import RunConfig
 
 
 def shown(value: Any, most: int = 40) -> str:

@@ -28,7 +28,7 @@ from fastvmt.core.content_address import digest
 from fastvmt.errors import BenchError
 from fastvmt.jobs.numbering import slug
 from fastvmt.plugins.method import Shape
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 if TYPE_CHECKING:
     from fastvmt.line import Line

@@ -19,7 +19,7 @@ from fastvmt.planning import Plan
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Shape
 from fastvmt.scan import made_by_label
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 PUBLISHED = {"backbone": "wan2.1-1.3b", "method": "fastvmt", "seconds": 184.18, "width": 832, "height": 480, "frames": 33}
 """FastVMT, table 1: one video on an A100-80GB. The paper names neither the size of the model nor the length; its counted work

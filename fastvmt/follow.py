@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 
 class Follow:

@@ -33,7 +33,7 @@ from fastvmt.plugins import registry
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
 from fastvmt.prepared import Checkpoint, Meta, Prepared, Shelf, Spent, Workspace, prepared_key
-from fastvmt.store import RunConfig, Store, file_info
+from fastvmt.store.folder import RunConfig, Store, file_info
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

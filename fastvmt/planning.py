@@ -20,7 +20,7 @@ from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.plugins import labels as specs
 from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.method import Shape
-from fastvmt.store import RunConfig, Store, slug
+from fastvmt.store.folder import RunConfig, Store, slug
 from fastvmt.suites.cases import Short, Wanted
 from fastvmt.suites.format import is_suite, read_header
 from fastvmt.suites.opening import Habits, habits, list_suite, open_suite

@@ -27,7 +27,7 @@ from fastvmt.media.files import Frames
 from fastvmt.model import Case, FileInfo, Frozen, Job, Reference, Setting
 from fastvmt.plugins import registry
 from fastvmt.plugins.method import Method
-from fastvmt.store import Store, file_info
+from fastvmt.store.folder import Store, file_info
 
 if TYPE_CHECKING:
     from torch import Tensor

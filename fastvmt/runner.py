@@ -22,7 +22,7 @@ from fastvmt.prepared import prepared_key
 from fastvmt.progress import Progress
 from fastvmt.scan import scan
 from fastvmt.sharing import Share
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 from fastvmt.tasks import Task, Tasks
 
 LOAD_SECONDS = 1800.0

@@ -26,10 +26,10 @@ from fastvmt.core.content_address import canonical_json, record_digest
 from fastvmt.jobs.numbering import JobGrid
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins.metric_labels import build
-from fastvmt.scan_index import INDEX, Index, Row, row_of, unchanged
+from fastvmt.store.index import INDEX, Index, Row, row_of, unchanged
 
 if TYPE_CHECKING:
-    from fastvmt.store import RunConfig, Store
+    from fastvmt.store.folder import RunConfig, Store
 
 ToDo = tuple[int, tuple[str, ...] | None]
 _HEX = re.compile("(?:[0-9a-f]{2})+")

@@ -14,7 +14,7 @@ from fastvmt.media.files import Frames, read_lossless
 from fastvmt.model import Artefact, Case, Job, MetricRecord, Reference
 from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.plugins.metric_labels import build
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 
 def record_key(metric: Metric, artefact: Artefact, case: Case, job: Job) -> str:

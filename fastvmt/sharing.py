@@ -8,7 +8,7 @@ from typing import Literal
 
 from fastvmt.follow import Follow
 from fastvmt.leases import BEAT, Leases
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 from fastvmt.tasks import Task
 
 Found = Literal["ours", "busy", "made", "prepared", "scored", "failed"]

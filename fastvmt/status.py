@@ -14,7 +14,7 @@ from typing import Any
 from fastvmt import costmodel
 from fastvmt.jobs.numbering import slug
 from fastvmt.leases import Leases
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 TAIL = 1 << 18
 """Bytes of the event log that are read from its end, for the seconds of the last videos."""

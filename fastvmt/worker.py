@@ -23,7 +23,7 @@ from fastvmt.core.atomic import write_all
 from fastvmt.errors import BenchError, NonFinite, WrongOutput, is_full
 from fastvmt.model import Job
 from fastvmt.plugins import registry
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 
 class _Reports:

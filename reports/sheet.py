@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fastvmt.errors import DamagedFile
 from fastvmt.media.files import read_lossless
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 COLUMNS, TILE, LABEL, GAP, MAX_CASES = 9, 96, 190, 6, 12
 

@@ -12,7 +12,7 @@ from fastvmt.reports.tables.render import markdown
 from fastvmt.reports.tables.view import Cell, View
 from fastvmt.reports.tables.views import SPEED_UP, by_category, comparison
 from fastvmt.reports.tidy import Tidy, of_stores
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 
 @dataclass

@@ -26,7 +26,7 @@ from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.plugins.metric import Metric
 from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,7 +24,7 @@ from fastvmt.model import CATEGORIES, Artefact, Case, Failure, Job, MethodSpec, 
 from fastvmt.plugins import labels, metric_labels
 from fastvmt.plugins.method import Shape
 from fastvmt.scoring import record_key
-from fastvmt.store import RunConfig, Store, file_info
+from fastvmt.store.folder import RunConfig, Store, file_info
 
 Values = Callable[[str, Case, str, int], float | None]
 """(metric, case, label, seed) -> the number; None: undefined. May raise KeyError: no record at all."""

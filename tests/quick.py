@@ -21,7 +21,7 @@ from fastvmt.core.content_address import digest
 from fastvmt.model import Artefact, Job
 from fastvmt.plugins.method import Method, Params
 from fastvmt.plugins.metric import Metric, Scored, Value
-from fastvmt.store import RunConfig, Store, file_info
+from fastvmt.store.folder import RunConfig, Store, file_info
 
 
 class QuickParams(Params):

@@ -16,7 +16,7 @@ from fake_runs import make_cases, make_setting
 from fastvmt.media.files import write_lossless
 from fastvmt.model import MethodSpec, Suite
 from fastvmt.plugins import registry
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 PLUGIN = Path(__file__).with_name("quick.py")
 registry.load_plugin(str(PLUGIN))  # for runners in this process

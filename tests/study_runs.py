@@ -14,7 +14,7 @@ from fastvmt.reports.study import answers as study_answers
 from fastvmt.reports.study import key as study_key
 from fastvmt.reports.study import make as study
 from fastvmt.reports.study import ranks as study_ranks
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 LABELS = ("fastvmt", "ditflow", "moft:inner=3")
 HOSTILE = (

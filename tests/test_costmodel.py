@@ -13,7 +13,7 @@ from helpers import bench
 
 from fastvmt import costmodel, estimate
 from fastvmt.costmodel import Prediction, Sample, fit, last_time, past, predict
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 BASE = Sample("d", ("w", 64, 64, 33), "m", 1e12, 1.0, 0.1, 0.5, 1000, 0.0, "r")
 

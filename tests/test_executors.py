@@ -22,7 +22,7 @@ from fastvmt.leases import Leases
 from fastvmt.model import Job
 from fastvmt.runner import Options, Runner, _device, _Worker
 from fastvmt.status import go_on
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 from fastvmt.tasks import Task, Tasks
 from fastvmt.worker import place
 

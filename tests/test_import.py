@@ -22,7 +22,7 @@ from fastvmt.importing.claims import read_claims
 from fastvmt.importing.clips import Policy
 from fastvmt.leases import Leases
 from fastvmt.media.files import read_lossless, write_lossless, write_viewable
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 METRICS = ("motion_fidelity", "time")
 

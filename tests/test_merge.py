@@ -19,9 +19,10 @@ from helpers import ENV, bench, command
 import fastvmt
 from fastvmt.errors import BenchError, NotComparable, SpecError, StoreError
 from fastvmt.media.files import Frames
-from fastvmt.merging import folder, source
+from fastvmt.merging import folder
 from fastvmt.model import Case
-from fastvmt.store import Store
+from fastvmt.store import foreign_run
+from fastvmt.store.folder import Store
 
 FREE, DENSE = ("none", "fastvmt"), ("none", "ditflow")
 
@@ -333,7 +334,7 @@ def _pipe(run: Path, secret: Path) -> None:
 
 def _huge(run: Path, secret: Path) -> None:
     with open(run / "config.json", "ab") as file:
-        file.truncate(source.LARGEST[".json"] + 1)
+        file.truncate(foreign_run.LARGEST[".json"] + 1)
 
 
 def _deep(run: Path, secret: Path) -> None:

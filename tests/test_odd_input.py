@@ -18,7 +18,7 @@ from fastvmt.errors import SpecError
 from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.progress import Progress
 from fastvmt.scan import scan
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 
 def test_half_a_character_in_an_error_is_a_failure_like_any(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from fastvmt.estimate import _seconds_left
 from fastvmt.memory import GIB, need
 from fastvmt.model import MethodSpec
 from fastvmt.plugins.method import Shape
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 GUIDED = MethodSpec(label="g", method="ditflow", version=1, params={"block": 14})
 NONE = MethodSpec(label="n", method="none", version=1, params={})

@@ -19,7 +19,7 @@ from test_work import gone, wait_for
 from fastvmt import executors
 from fastvmt.errors import SpecError
 from fastvmt.runner import Options
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 
 @pytest.fixture(scope="module")

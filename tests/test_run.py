@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from helpers import ENV, Said, bench, command
 
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 TOYS = Path(__file__).with_name("toys.py")
 
@@ -235,7 +235,7 @@ def test_presets_never_share_a_table(xs: Path, tmp_path: Path) -> None:
 
 
 def test_a_folder_in_use_is_refused(xs: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
-    from fastvmt.store import Store
+    from fastvmt.store.folder import Store
 
     store = Store.open(undisturbed[0])
     store.lock()

@@ -14,7 +14,7 @@ from fake_runs import make_run
 
 from fastvmt.scan import INDEX, made_by_label, scan
 from fastvmt.scoring import record_key, wanted_metrics
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 METRICS = ("motion_fidelity", "time", "peak_memory")
 
@@ -33,7 +33,7 @@ def whole_run(
         artefact = store.artefact(job)
         assert artefact
         (store.folder(job) / "frames.mkv").write_bytes(b"frames of " + job.key.encode())
-        from fastvmt.store import file_info
+        from fastvmt.store.folder import file_info
 
         artefact = artefact.model_copy(update={"files": {"frames.mkv": file_info(store.folder(job) / "frames.mkv")}})
         (store.folder(job) / "meta.json").write_text(artefact.model_dump_json(indent=1))
@@ -239,7 +239,7 @@ def test_two_thousand_jobs_cost_two_stats_each_and_no_file(tmp_path: Path, monke
 
         return call
 
-    monkeypatch.setattr("fastvmt.scan_index.os.stat", count("stat"))
+    monkeypatch.setattr("fastvmt.store.index.os.stat", count("stat"))
     for module in ("scan", "scan_index"):
         monkeypatch.setattr(f"fastvmt.{module}.open", count("open"), raising=False)
     first = scan(store, config, config.metrics)

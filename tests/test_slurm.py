@@ -17,7 +17,7 @@ from test_work import gone, wait_for
 from fastvmt.errors import SpecError
 from fastvmt.executors.on_slurm import Crew, Join, minutes
 from fastvmt.runner import Options, Outcome, Runner
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 
 def test_a_preempted_task_comes_back(tmp_path: Path) -> None:

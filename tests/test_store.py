@@ -21,7 +21,7 @@ from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.errors import StoreError
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, Reference, Setting, Suite
 from fastvmt.reports.tidy import current_records
-from fastvmt.store import RunConfig, Store, file_info
+from fastvmt.store.folder import RunConfig, Store, file_info
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -154,7 +154,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_held_folder_is_refused_and_freed_by_death(tmp_path: Path) -> None:
     Store.create(tmp_path / "r", config())
     code = (
-        "import sys; from pathlib import Path; from fastvmt.store import Store\n"
+        "import sys; from pathlib import Path; from fastvmt.store.folder import Store\n"
         "store = Store.open(Path(sys.argv[1])); store.lock(); print('held', flush=True); sys.stdin.read()"
     )
     argv = [sys.executable, "-c", code, str(tmp_path / "r")]

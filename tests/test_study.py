@@ -22,7 +22,7 @@ from fastvmt.model import CATEGORIES, Case, Reference
 from fastvmt.plugins import registry
 from fastvmt.reports.study import key as study_key
 from fastvmt.reports.study import make as study
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 from fastvmt.study_cli import app
 
 

@@ -11,7 +11,7 @@ from study_runs import HOSTILE, LABELS, read, run_folder
 
 from fastvmt.reports.study import key as study_key
 from fastvmt.reports.study import make as study
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 
 class Rater:

@@ -21,7 +21,7 @@ from fastvmt.reports import bundle
 from fastvmt.reports.tables import ablation, beside, compare, views
 from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, id_of, marked
 from fastvmt.reports.tidy import COLUMNS, gather
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 QUALITY = "motion_fidelity"
 

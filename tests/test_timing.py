@@ -13,7 +13,7 @@ from helpers import bench
 from fastvmt.backbones import device
 from fastvmt.metrics.cost import Energy, PeakReserved, Time, TimeAmortised
 from fastvmt.plugins.metric import Scored
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 
 def scored(**facts: object) -> Scored:

@@ -18,7 +18,7 @@ from test_leases import foreign
 from fastvmt.leases import Leases
 from fastvmt.model import Failure
 from fastvmt.sharing import Share
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 from fastvmt.tasks import Task
 
 

@@ -20,7 +20,7 @@ def make_store(xs: Path, out: Path, labels: tuple[str, ...] = LABELS, seeds: tup
 
 def open_generator(root: Path):
     from fastvmt.generate import Generator
-    from fastvmt.store import Store
+    from fastvmt.store.folder import Store
 
     store = Store.open(root)
     return Generator(store, store.config())

@@ -18,7 +18,7 @@ from fastvmt.errors import SpecError
 
 if TYPE_CHECKING:
     from fastvmt.runner import Options, Outcome
-    from fastvmt.store import RunConfig, Store
+    from fastvmt.store.folder import RunConfig, Store
 
 NAMES = ("local", "ray", "slurm")
 LIBRARIES = {"ray": "ray", "slurm": "submitit"}

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.executors import Hand, Inbox
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 
 def worker_environment(threads: int, crowded: bool, gpu: str | None = None) -> dict[str, str]:

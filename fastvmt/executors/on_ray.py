@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from fastvmt.errors import SpecError
 from fastvmt.executors import Hand, Inbox
 from fastvmt.executors.local import Child, tail, visible_gpus, worker_environment
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 if TYPE_CHECKING:
     from fastvmt.runner import Options

@@ -23,7 +23,7 @@ from fastvmt.progress import Progress
 from fastvmt.scan import scan
 from fastvmt.sharing import Share
 from fastvmt.status import go_on
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 if TYPE_CHECKING:
     from fastvmt.runner import Options, Outcome

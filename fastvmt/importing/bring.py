@@ -21,7 +21,7 @@ from fastvmt.media.files import write_lossless, write_viewable
 from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
 from fastvmt.planning import Request, resolve
 from fastvmt.plugins import registry
-from fastvmt.store import RunConfig, Store, file_info
+from fastvmt.store.folder import RunConfig, Store, file_info
 from fastvmt.suites.cases import content_sha256
 
 if TYPE_CHECKING:

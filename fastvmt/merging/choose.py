@@ -15,10 +15,10 @@ from typing import Any
 from fastvmt.comparable import shown
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.errors import NotComparable
-from fastvmt.merging.source import Source
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.plugins import metric_labels
-from fastvmt.store import RunConfig
+from fastvmt.store.folder import RunConfig
+from fastvmt.store.foreign_run import Source
 
 CONFLICT = "conflict"
 

@@ -13,15 +13,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fastvmt.checked import with_check
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.errors import StoreError, SuiteError
 from fastvmt.media.files import read_clip
 from fastvmt.merging.choose import Choice
-from fastvmt.merging.source import OWN_NOTE, Source
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
-from fastvmt.store import RunConfig, Store, file_info
+from fastvmt.store.checked_lines import with_check
+from fastvmt.store.folder import RunConfig, Store, file_info
+from fastvmt.store.foreign_run import OWN_NOTE, Source
 
 FORMAT = 1
 PLAN = "merge.json"

@@ -11,10 +11,10 @@ from fastvmt.comparable import shown
 from fastvmt.errors import SpecError
 from fastvmt.merging.choose import choose
 from fastvmt.merging.folder import DAMAGED, begin, fill, plan_of
-from fastvmt.merging.source import Source, read_source
 from fastvmt.merging.union import unite
 from fastvmt.plugins import registry
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
+from fastvmt.store.foreign_run import Source, read_source
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from fastvmt.comparable import refuse_other_setting, shown
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.errors import NotComparable, SpecError
-from fastvmt.merging.source import OWN_NOTE, Source
 from fastvmt.model import Case, MethodSpec, Suite
 from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.labels import refuse_mixed_presets
-from fastvmt.store import RunConfig
+from fastvmt.store.folder import RunConfig
+from fastvmt.store.foreign_run import OWN_NOTE, Source
 
 K = TypeVar("K", bound=Hashable)
 

@@ -22,7 +22,7 @@ from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.render import markdown
 from fastvmt.reports.tables.views import comparison
 from fastvmt.reports.tidy import Tidy
-from fastvmt.store import slug
+from fastvmt.store.folder import slug
 
 PACKAGES = {"wandb": "wandb", "mlflow": "mlflow-skinny", "trackio": "trackio"}
 """Module to what pip installs."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from fastvmt.errors import SpecError
 from fastvmt.model import Artefact, Case, Failure, Job
 from fastvmt.reports.tidy import TEXTS, Tidy
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,7 @@ from fastvmt.reports.page.atlas import Layout, Unreadable, still_name, tracks_na
 from fastvmt.reports.page.charts import Heat, Lines
 from fastvmt.reports.page.logs import charts
 from fastvmt.reports.tidy import STAGE, WORK, Tidy
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 
 
 @dataclass(frozen=True)

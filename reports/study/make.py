@@ -28,7 +28,7 @@ from fastvmt.media.files import Frames, read_lossless
 from fastvmt.model import CATEGORIES, Case, Job
 from fastvmt.reports.embed import json_text
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 PAGE = Path(__file__).resolve().parent / "page"
 MAX_FRAME_WIDTH = 360

@@ -12,7 +12,7 @@ from typing import Any
 from helpers import Said
 
 from fastvmt.model import Failure
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 from faults.fault import Figure, fault, in_pairs
 from faults.runs import Undisturbed, go_on, table_of, undisturbed
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from fastvmt.core.content_address import frames_digest
 from fastvmt.media.files import read_lossless
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 from faults.fault import Figure, Impossible, fault, in_pairs
 from faults.kills import same_as
 from faults.runs import STAB, Undisturbed, count_writes, go_on, make_light, spread, undisturbed

@@ -9,7 +9,7 @@ from pathlib import Path
 from fastvmt import api
 from fastvmt.core.content_address import frames_digest
 from fastvmt.media.files import read_lossless
-from fastvmt.store import STORE_FORMAT, Store
+from fastvmt.store.folder import STORE_FORMAT, Store
 from faults.fault import ROOT, Figure, fault
 
 KEPT = ROOT / "tests" / "data" / "runs"

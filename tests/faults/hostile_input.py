@@ -151,7 +151,7 @@ def dangerous_calls(n: int, place: Path) -> Figure:
 @fault("run folders whose config.json is cut, of another format, or nonsense", promise=3, sample=20, whole=200)
 def broken_configs(n: int, place: Path) -> Figure:
     """Each is refused in one sentence that names the file, and nothing in the folder changes."""
-    from fastvmt.store import Store
+    from fastvmt.store.folder import Store
     from faults.runs import make_light
 
     folder = make_light(place / "run", cases=1)

@@ -26,7 +26,7 @@ from fastvmt.model import Artefact, Job
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Method, Params
 from fastvmt.plugins.metric import Metric, Scored, Value
-from fastvmt.store import RunConfig, Store, file_info
+from fastvmt.store.folder import RunConfig, Store, file_info
 
 STEPS = 4
 GIGABYTE = 1 << 30

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.plugins import registry
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 from faults.fault import Figure, Impossible, Times, fault, in_pairs
 from faults.runs import PATIENCE, alive, children, events, finished, go_on, make_light, start
 

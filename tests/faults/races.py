@@ -9,7 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 from faults.fault import Figure, Times, fault, in_pairs
 from faults.kills import DRAWS, same_as, until, wait_for
 from faults.runs import (

@@ -27,7 +27,7 @@ from fastvmt.media.files import write_lossless
 from fastvmt.model import Suite
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Shape
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 PLUGIN, STAB = (Path(__file__).with_name(name) for name in ("light.py", "stab.py"))
 VARIABLE = "FASTVMT_FAULT"

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.model import Case, Job, MethodSpec, Setting
-from fastvmt.store import Store
+from fastvmt.store.folder import Store
 from faults.fault import ROOT, Figure, fault, tests
 from faults.runs import undisturbed
 

@@ -21,7 +21,7 @@ from fastvmt.core.atomic import append_line
 from fastvmt.model import Artefact, Job
 
 if TYPE_CHECKING:
-    from fastvmt.store import Store
+    from fastvmt.store.folder import Store
 
 INDEX = "cache/artefacts.tsv"
 UNSCORED = "video.mp4"

@@ -34,13 +34,13 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from fastvmt.checked import with_check, without_check
 from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import DamagedFile, JobError, StoreError
 from fastvmt.jobs.numbering import JobGrid, folder_name
 from fastvmt.jobs.numbering import slug as slug
 from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
+from fastvmt.store.checked_lines import with_check, without_check
 
 if TYPE_CHECKING:
     from fastvmt.media.files import Frames
@@ -274,7 +274,7 @@ class Store:
 
     def publish(self, made: Path, job: Job, artefact: Artefact) -> None:
         """Write ``meta.json`` into a finished folder and give it its final name."""
-        from fastvmt.scan_index import note
+        from fastvmt.store.index import note
 
         write_atomic(made / "meta.json", artefact.sealed().model_dump_json(indent=1))
         if publish_folder(made, self.folder(job)):
@@ -309,7 +309,7 @@ class Store:
 
         The copy says where it came from, and no seconds are ever reported for it.
         """
-        from fastvmt.merging.source import artefact_of
+        from fastvmt.store.foreign_run import artefact_of
 
         for folder in folders:
             try:

@@ -15,7 +15,7 @@ from fastvmt.comparable import shown
 from fastvmt.core.content_address import digest
 from fastvmt.errors import StoreError
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
-from fastvmt.store import RunConfig, Store
+from fastvmt.store.folder import RunConfig, Store
 
 UNREAD = ("cache", "prepared", "workers", "leases", "report", "quarantine", "probes", "lock")
 """What a merge leaves alone: it can be made again, or belongs to one machine."""
