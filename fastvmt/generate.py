@@ -18,10 +18,11 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from fastvmt.artefacts.code_state import code_digest
+from fastvmt.artefacts.prepared_weights import Checkpoint, Meta, Prepared, Shelf, Spent, Workspace, prepared_key
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import energy_joules, others
 from fastvmt.backbones.wan import Backbone
-from fastvmt.code import code_digest
 from fastvmt.core.content_address import digest, frames_digest, noise_seed
 from fastvmt.core.stages import Stages, cpu_name, peak_process_bytes, reset_peak, software
 from fastvmt.denoise import denoise
@@ -32,7 +33,6 @@ from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins import registry
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
-from fastvmt.prepared import Checkpoint, Meta, Prepared, Shelf, Spent, Workspace, prepared_key
 from fastvmt.store.folder import RunConfig, Store, file_info
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

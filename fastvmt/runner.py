@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastvmt import executors
+from fastvmt.artefacts.prepared_weights import prepared_key
 from fastvmt.backbones.device import require_device
 from fastvmt.core.content_address import digest
 from fastvmt.errors import FULL, StoreError
 from fastvmt.executors import Executor, Hand, Inbox
 from fastvmt.model import Failure, Job, MetricRecord
-from fastvmt.prepared import prepared_key
 from fastvmt.progress import Progress
 from fastvmt.scan import scan
 from fastvmt.sharing import Share

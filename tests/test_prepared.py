@@ -14,12 +14,12 @@ import pytest
 import training
 from helpers import ENV, bench
 
-from fastvmt import prepared
+from fastvmt.artefacts import prepared_weights
+from fastvmt.artefacts.prepared_weights import Shelf, prepared_key
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.model import Case, Job, Reference, Setting
 from fastvmt.plugins import labels
-from fastvmt.prepared import Shelf, prepared_key
 
 TRAINING = [sys.executable, training.__file__]
 
@@ -129,8 +129,8 @@ def test_a_training_killed_twice_ends_with_the_same_bytes(xs: Path, tmp_path: Pa
 def test_two_processes_train_once(xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The second one is seen to reach the lock while the first holds it, and then finds everything done."""
     root = training.make_store(xs, tmp_path / "run").root
-    waits, flock = threading.Event(), prepared.fcntl.flock
-    monkeypatch.setattr(prepared.fcntl, "flock", lambda *a: (waits.set(), flock(*a)))
+    waits, flock = threading.Event(), prepared_weights.fcntl.flock
+    monkeypatch.setattr(prepared_weights.fcntl, "flock", lambda *a: (waits.set(), flock(*a)))
     first = subprocess.Popen([*TRAINING, str(root), "0", "hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENV)
     try:
         assert first.stdout is not None and first.stdout.readline() == b"training\n"

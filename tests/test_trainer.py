@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 
+from fastvmt.artefacts.prepared_weights import Workspace
 from fastvmt.datasets.drawn import Shapes, find_pair
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import truth
@@ -21,7 +22,6 @@ from fastvmt.methods.trainer import Draw, Group, Optimiser, Trainer, debiased_lo
 from fastvmt.model import Reference
 from fastvmt.plugins.method import Context
 from fastvmt.plugins.reference_tracks import tracks_of
-from fastvmt.prepared import Workspace
 
 DRAWN = Reference(frames_digest="", width=32, height=32, frames=17, source="drawn:shapes/single-object-100")
 

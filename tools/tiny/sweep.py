@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from fastvmt.artefacts.prepared_weights import Workspace
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
@@ -35,7 +36,6 @@ from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask
 from fastvmt.model import Reference
 from fastvmt.plugins import labels as specs
 from fastvmt.plugins.method import Context
-from fastvmt.prepared import Workspace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
