@@ -115,7 +115,7 @@ def look(root: Path) -> dict[str, Any]:
     """One scan, from opening the folder to knowing what is to do (the fresh process; imports are over)."""
     load_when_used("torch")
     from fastvmt.plugins import metric_labels
-    from fastvmt.scan import scan
+    from fastvmt.records.missing import scan
     from fastvmt.store.folder import Store
 
     metric_labels.build("time")

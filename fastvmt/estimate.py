@@ -18,7 +18,7 @@ from fastvmt.memory import GIB, Need, device_bytes, device_count, need
 from fastvmt.planning import Plan
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Shape
-from fastvmt.scan import made_by_label
+from fastvmt.records.missing import made_by_label
 from fastvmt.store.folder import RunConfig, Store
 
 PUBLISHED = {"backbone": "wan2.1-1.3b", "method": "fastvmt", "seconds": 184.18, "width": 832, "height": 480, "frames": 33}

@@ -20,7 +20,7 @@ from fastvmt.errors import FULL, StoreError
 from fastvmt.executors import Executor, Hand, Inbox
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.progress import Progress
-from fastvmt.scan import scan
+from fastvmt.records.missing import scan
 from fastvmt.sharing import Share
 from fastvmt.store.folder import RunConfig, Store
 from fastvmt.tasks import Task, Tasks

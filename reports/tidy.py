@@ -18,13 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.comparable import refuse_other_setting, refuse_other_timing
 from fastvmt.core.content_address import canonical_json, digest, record_digest
 from fastvmt.errors import NotComparable, SpecError, StoreError
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Setting, Suite
 from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.plugins.metric import Metric
+from fastvmt.records.same_setting import refuse_other_setting, refuse_other_timing
 from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
 from fastvmt.store.folder import RunConfig, Store
 

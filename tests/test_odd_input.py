@@ -17,7 +17,7 @@ from fastvmt import planning, scoring
 from fastvmt.errors import SpecError
 from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.progress import Progress
-from fastvmt.scan import scan
+from fastvmt.records.missing import scan
 from fastvmt.store.folder import Store
 
 

@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from fake_runs import make_run
 
-from fastvmt.scan import INDEX, made_by_label, scan
+from fastvmt.records.missing import INDEX, made_by_label, scan
 from fastvmt.scoring import record_key, wanted_metrics
 from fastvmt.store.folder import RunConfig, Store
 

@@ -20,7 +20,7 @@ from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.model import Job
 from fastvmt.progress import Progress
-from fastvmt.scan import scan
+from fastvmt.records.missing import scan
 from fastvmt.sharing import Share
 from fastvmt.status import go_on
 from fastvmt.store.folder import RunConfig, Store

@@ -7,10 +7,10 @@ import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from fastvmt.comparable import shown
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import VIDEO_SUFFIXES
 from fastvmt.model import Case
+from fastvmt.records.same_setting import shown
 from fastvmt.suites.cases import inside
 
 Found = dict[tuple[str, int], Path]

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastvmt.comparable import shown
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.errors import NotComparable
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.plugins import metric_labels
+from fastvmt.records.same_setting import shown
 from fastvmt.store.folder import RunConfig
 from fastvmt.store.foreign_run import Source
 

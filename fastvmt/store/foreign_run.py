@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from fastvmt.comparable import shown
 from fastvmt.core.content_address import digest
 from fastvmt.errors import StoreError
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.records.same_setting import shown
 from fastvmt.store.folder import RunConfig, Store
 
 UNREAD = ("cache", "prepared", "workers", "leases", "report", "quarantine", "probes", "lock")
