@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt.backbones.device import has_cuda
 from fastvmt.errors import SpecError
-from fastvmt.estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
+from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.planning import Plan, Request, resolve
 from fastvmt.runner import Options, Outcome
 from fastvmt.store.folder import RunConfig, Store

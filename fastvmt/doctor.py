@@ -85,7 +85,7 @@ def _gpu() -> Iterator[Finding]:
     driver = any(any(Path("/dev").glob(n)) for n in NODES)
     words = "a driver is here, but torch sees no CUDA device" if driver else "none; runs are on the CPU"
     yield Finding("gpu", "warn" if driver else "ok", words, "install a torch built for this driver" if driver else "")
-    from fastvmt.memory import device_bytes
+    from fastvmt.estimates.memory import device_bytes
 
     total = device_bytes("cpu")
     yield Finding("memory", "ok" if total >= 4 << 30 else "warn", f"{total / 2**30:.1f} GiB for this process and its workers",

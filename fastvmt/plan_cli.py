@@ -14,7 +14,7 @@ from fastvmt.options import Methods, options_of, request, split, takes_run_optio
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from fastvmt.estimate import Estimate
+    from fastvmt.estimates.plan_estimate import Estimate
     from fastvmt.planning import Plan
 
 DeviceMemory = Annotated[float, typer.Option(help="Plan for GPUs of so many GiB, one a worker, instead of for this machine.")]
@@ -24,7 +24,7 @@ DeviceMemory = Annotated[float, typer.Option(help="Plan for GPUs of so many GiB,
 def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", device_memory: DeviceMemory = 0.0) -> None:
     """Say what the same ``run`` would do and take, and do nothing; exit code 2 when it cannot fit."""
     from fastvmt import api
-    from fastvmt.estimate import Conditions, refuse_what_cannot_fit
+    from fastvmt.estimates.plan_estimate import Conditions, refuse_what_cannot_fit
 
     if not 0 <= device_memory < math.inf:
         raise SpecError(f"--device-memory {device_memory:g}: the GiB of one GPU are needed, e.g. 80.")

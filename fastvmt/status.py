@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastvmt import costmodel
+from fastvmt.estimates import seconds
 from fastvmt.jobs.numbering import slug
 from fastvmt.leases import Leases
 from fastvmt.store.folder import Store
@@ -243,7 +243,7 @@ def _left(folder: Path, events: list[dict[str, Any]], found: Status) -> float | 
         return 0.0
     took = [float(e["seconds"]) for e in events if e.get("event") == "made" and isinstance(e.get("seconds"), int | float)]
     workers = next((int(e["workers"]) for e in reversed(events) if e.get("event") == "started" and e.get("workers")), 1)
-    note = costmodel.read_note(folder)
+    note = seconds.read_note(folder)
     each = {k: float(v) for k, v in note["seconds"].items()} if note else {}
     if all(label in each for label in found.methods):
         left = sum(each[label] * (m.missing + m.failed) for label, m in found.methods.items())

@@ -11,8 +11,9 @@ import pytest
 from fake_runs import make_run
 from helpers import bench
 
-from fastvmt import costmodel, estimate
-from fastvmt.costmodel import Prediction, Sample, fit, last_time, past, predict
+from fastvmt.estimates import plan_estimate
+from fastvmt.estimates import seconds as costmodel
+from fastvmt.estimates.seconds import Prediction, Sample, fit, last_time, past, predict
 from fastvmt.store.folder import Store
 
 BASE = Sample("d", ("w", 64, 64, 33), "m", 1e12, 1.0, 0.1, 0.5, 1000, 0.0, "r")
@@ -97,21 +98,21 @@ def test_what_videos_share_counts_once_in_every_sum(tmp_path: Path, monkeypatch:
                     stages=lambda label: {"train": 30.0, "denoise": 10.0})  # fmt: skip
     config = Store.open(root).config()
     each = Prediction({"none": 40.0}, "", {"none": 0.75})
-    assert estimate._seconds_left(config, each, {"none": 6}) == {"none": 2 * 40.0 + 4 * 10.0}
-    assert estimate._seconds_left(config, each, {"none": 1}) == {"none": 40.0}
-    wall = estimate._wall(config, each, {"none": 6}, 120.0, estimate.Conditions(1))
+    assert plan_estimate._seconds_left(config, each, {"none": 6}) == {"none": 2 * 40.0 + 4 * 10.0}
+    assert plan_estimate._seconds_left(config, each, {"none": 1}) == {"none": 40.0}
+    wall = plan_estimate._wall(config, each, {"none": 6}, 120.0, plan_estimate.Conditions(1))
     assert wall == 120.0
 
 
 def test_references_take_disk_until_they_are_stored(tmp_path: Path) -> None:
     store = plan_run(tmp_path / "a", {"none": 2.0})
     config, s = store.config(), store.config().setting
-    one = s.width * s.height * s.frames * 3 * estimate.LOSSLESS
+    one = s.width * s.height * s.frames * 3 * plan_estimate.LOSSLESS
     paths = [store.reference_path(c.reference.frames_digest) for c in config.suite.cases]
     [path.unlink(missing_ok=True) for path in paths]
-    assert estimate._references(config, None) == estimate._references(config, store) == int(4 * one)
+    assert plan_estimate._references(config, None) == plan_estimate._references(config, store) == int(4 * one)
     paths[0].touch()
-    assert estimate._references(config, store) == int(3 * one)
+    assert plan_estimate._references(config, store) == int(3 * one)
 
 
 def test_seconds_of_a_video_taken_over_do_not_count(tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from fake_runs import make_run
 from helpers import Said, bench
 from safetensors import safe_open
 
-from fastvmt import memory
 from fastvmt.backbones import card as cards
-from fastvmt.costmodel import Prediction
-from fastvmt.estimate import _seconds_left
-from fastvmt.memory import GIB, need
+from fastvmt.estimates import memory
+from fastvmt.estimates.memory import GIB, need
+from fastvmt.estimates.plan_estimate import _seconds_left
+from fastvmt.estimates.seconds import Prediction
 from fastvmt.model import MethodSpec
 from fastvmt.plugins.method import Shape
 from fastvmt.store.folder import Store
@@ -111,26 +111,27 @@ def test_timed_repeats_and_the_discarded_video_are_in_the_hours(tmp_path: Path) 
 
 
 def test_a_cpu_has_no_more_cores_for_more_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastvmt import estimate
-    from fastvmt.estimate import Conditions
+    from fastvmt.estimates import plan_estimate
+    from fastvmt.estimates.plan_estimate import Conditions
 
     class Config:
         device, threads = "cpu", 2
 
-    monkeypatch.setattr(estimate.os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
-    assert [estimate._at_once(Config(), Conditions(n)) for n in (1, 2, 8)] == [1, 2, 2]  # type: ignore[arg-type]
+    monkeypatch.setattr(plan_estimate.os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
+    assert [plan_estimate._at_once(Config(), Conditions(n)) for n in (1, 2, 8)] == [1, 2, 2]  # type: ignore[arg-type]
 
 
 def test_a_run_that_cannot_fit_does_not_begin(
     xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Disk and memory of this machine, made small."""
-    from fastvmt import api, estimate
+    from fastvmt import api
     from fastvmt.errors import UserError
+    from fastvmt.estimates import plan_estimate
     from fastvmt.planning import Request
 
     request = Request(methods=("none",), backbone=str(xs), limit=1, controls=False, metrics=("time",), threads=1)
-    monkeypatch.setattr(estimate, "device_bytes", lambda device: 100 << 20)
+    monkeypatch.setattr(plan_estimate, "device_bytes", lambda device: 100 << 20)
     with pytest.raises(
         UserError, match=r"this machine has 0\.1 GiB: even one frame needs .* a larger device is needed\. \(--force"
     ):
@@ -138,19 +139,20 @@ def test_a_run_that_cannot_fit_does_not_begin(
     assert not (tmp_path / "r").exists()
     monkeypatch.undo()
     full = shutil.disk_usage(tmp_path)._replace(free=1000)
-    monkeypatch.setattr(estimate.shutil, "disk_usage", lambda path: full)
+    monkeypatch.setattr(plan_estimate.shutil, "disk_usage", lambda path: full)
     with pytest.raises(UserError, match="are free: give --out on another disk, or fewer clips with --limit"):
         api.run(request, tmp_path / "r")
     assert not (tmp_path / "r").exists()
 
 
 def test_workers_share_a_machines_memory(xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastvmt import api, estimate
-    from fastvmt.estimate import Conditions
+    from fastvmt import api
+    from fastvmt.estimates import plan_estimate
+    from fastvmt.estimates.plan_estimate import Conditions
     from fastvmt.planning import Request
 
     request = Request(methods=("none",), backbone=str(xs), limit=1, controls=False, metrics=("time",))
-    monkeypatch.setattr(estimate, "device_bytes", lambda device: 3 * GIB)
+    monkeypatch.setattr(plan_estimate, "device_bytes", lambda device: 3 * GIB)
     assert api.plan(request, tmp_path / "r", Conditions(2))[1].problem == ""
     found = api.plan(request, tmp_path / "r", Conditions(8))[1].problem
     assert "each of 8 workers has 0.4 GiB" in found and "--workers 1 (3.0 GiB for it alone) would fit" in found

@@ -31,7 +31,7 @@ from fastvmt.plugins.method import Shape
 from fastvmt.store.folder import RunConfig, Store
 
 if TYPE_CHECKING:
-    from fastvmt.line import Line
+    from fastvmt.estimates.line import Line
 
 NOTE = "plan.json"
 FOLDERS, OF_A_METHOD = 12, 20
@@ -188,7 +188,7 @@ def fit(samples: Sequence[Sample]) -> Line | None:
     """A line through past videos, or None for fewer than three."""
     if len(samples) < ENOUGH:
         return None
-    from fastvmt import line  # NumPy, which `bench status` need not wait for
+    from fastvmt.estimates import line  # NumPy, which `bench status` need not wait for
 
     return line.fit([s.work for s in samples], [s.seconds for s in samples])
 

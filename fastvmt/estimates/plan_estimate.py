@@ -8,13 +8,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fastvmt import costmodel
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
-from fastvmt.costmodel import Outcome, Prediction, Sample, work
 from fastvmt.errors import UserError
+from fastvmt.estimates import seconds as costmodel
+from fastvmt.estimates.memory import GIB, Need, device_bytes, device_count, need
+from fastvmt.estimates.seconds import Outcome, Prediction, Sample, work
 from fastvmt.jobs.protocol import cost_of
-from fastvmt.memory import GIB, Need, device_bytes, device_count, need
 from fastvmt.planning import Plan
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Shape

@@ -1,0 +1,1 @@
+"""What will it take: seconds, memory, disk."""
