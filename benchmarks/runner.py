@@ -23,7 +23,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from quick_runs import make_quick, quick
 
-from fastvmt.runner import Options, Runner
+from fastvmt.runner.runner import Options, Runner
 from fastvmt.store.folder import Store
 
 OVERHEAD_MS = 5.0

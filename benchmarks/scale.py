@@ -129,8 +129,8 @@ def look(root: Path) -> dict[str, Any]:
 def drive(root: Path) -> dict[str, Any]:
     """The runner with a worker that does nothing, on the first jobs of an empty folder (the fresh process)."""
     load_when_used("torch")
-    from fastvmt import runner
-    from fastvmt.executors import local
+    from fastvmt.runner import runner
+    from fastvmt.runner.executors import local
     from fastvmt.store.folder import Store
 
     class Popen(subprocess.Popen[bytes]):

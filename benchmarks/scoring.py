@@ -20,7 +20,7 @@ from fastvmt.core.content_address import frames_digest
 from fastvmt.datasets.drawn import clip
 from fastvmt.media.files import fit_frames, read_lossless, write_lossless
 from fastvmt.model import Artefact
-from fastvmt.planning import resolve
+from fastvmt.runner.plan import resolve
 from fastvmt.store.folder import Store, file_info
 
 WIDTH, HEIGHT, CLIP = 832, 480, "ViT-B-32-quickgelu"

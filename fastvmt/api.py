@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from fastvmt.backbones.device import has_cuda
 from fastvmt.errors import SpecError
 from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
-from fastvmt.planning import Plan, Request, resolve
-from fastvmt.runner import Options, Outcome
+from fastvmt.runner.plan import Plan, Request, resolve
+from fastvmt.runner.runner import Options, Outcome
 from fastvmt.store.folder import RunConfig, Store
 
 if TYPE_CHECKING:
@@ -71,14 +71,14 @@ def resume(folder: Path, options: Options | None = None) -> Result:
 def work(folder: Path, options: Options | None = None) -> Outcome:
     """Join a run folder as one more runner, from any machine that sees it; each job is still done once.
 
-    It needs no lock: jobs are claimed one by one (see ``fastvmt.leases``). It ends when nothing is left to do, here or
+    It needs no lock: jobs are claimed one by one (see ``fastvmt.runner.leases``). It ends when nothing is left to do, here or
     elsewhere.
 
     Raises:
         UserError: when the folder is no run, or its weights or its kind of device are not on this machine.
     """
     from fastvmt.backbones import card as cards
-    from fastvmt.executors import join
+    from fastvmt.runner.executors import join
 
     store = Store.open(folder)
     config = store.config()
@@ -213,7 +213,7 @@ def probe(folder: Path) -> Path | None:
     if card.folder is None or (config.device.startswith("cuda") and not has_cuda()):
         return None
     from fastvmt.backbones.wan import Backbone
-    from fastvmt.generate import DTYPES
+    from fastvmt.runner.generate import DTYPES
 
     found = registry.probes.get("correspondence")(
         Backbone(card, config.device, DTYPES[setting.dtype], config.offload), setting.width, setting.height, setting.frames,
@@ -247,10 +247,10 @@ def _go(
     store: Store, config: RunConfig, options: Options, generate: bool = True,
     metrics: tuple[str, ...] | None = None, rescore: bool = False,
 ) -> Result:  # fmt: skip
-    from fastvmt import executors
     from fastvmt.core.atomic import write_atomic
     from fastvmt.reports.sheet import write_sheet
     from fastvmt.reports.table import as_lines, build
+    from fastvmt.runner import executors
 
     options = _checked(options, config, generate)
     store.lock()
@@ -273,7 +273,7 @@ def _checked(options: Options, config: RunConfig, generate: bool = True) -> Opti
     Raises:
         SpecError: for a number of workers that cannot be, and options that contradict each other.
     """
-    from fastvmt import executors
+    from fastvmt.runner import executors
 
     executors.check(options)
     if options.workers < 0:

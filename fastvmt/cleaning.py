@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastvmt.errors import SpecError, StoreError
-from fastvmt.leases import Leases
-from fastvmt.status import holder, runners
+from fastvmt.runner.leases import Leases
+from fastvmt.runner.status import holder, runners
 from fastvmt.store.folder import RunConfig, Store
 
 

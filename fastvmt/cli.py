@@ -89,7 +89,7 @@ def work(
 ) -> None:
     """Help with a run folder, beside whoever else works on it, from any machine that sees it; each job is done once."""
     from fastvmt import api
-    from fastvmt.status import go_on
+    from fastvmt.runner.status import go_on
 
     outcome = api.work(folder, run_options(workers, timeout, fail_fast, as_json))
     if as_json:

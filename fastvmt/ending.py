@@ -40,7 +40,7 @@ def finish(
 ) -> None:  # fmt: skip
     """Print the table, or ``text``'s, and leave with the run's exit code; ``after`` gets the folder of a run that ended."""
     from fastvmt.reports.table import as_data, as_lines
-    from fastvmt.status import go_on
+    from fastvmt.runner.status import go_on
 
     outcome = result.outcome
     if as_json:

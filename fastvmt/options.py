@@ -14,8 +14,8 @@ import typer
 from fastvmt.errors import SpecError
 
 if TYPE_CHECKING:
-    from fastvmt.planning import Request
-    from fastvmt.runner import Options
+    from fastvmt.runner.plan import Request
+    from fastvmt.runner.runner import Options
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; by default its name follows from the request.")]
@@ -140,7 +140,7 @@ def request(methods: tuple[str, ...], v: dict[str, Any], **more: Any) -> Request
         SpecError: for seeds or a protocol that cannot be understood.
     """
     from fastvmt.jobs import protocol
-    from fastvmt.planning import Request
+    from fastvmt.runner.plan import Request
 
     try:
         seeds = tuple(dict.fromkeys(int(s) for s in split(v["seeds"])))
@@ -165,7 +165,7 @@ def run_options(
     Raises:
         SpecError: for no workers at all, or a --slurm without a value.
     """
-    from fastvmt.runner import Options
+    from fastvmt.runner.runner import Options
 
     style = "json" if as_json else "live" if sys.stderr.isatty() else "plain"
     halves = (text.partition("=") for text in slurm or ())

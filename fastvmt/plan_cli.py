@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastvmt.estimates.plan_estimate import Estimate
-    from fastvmt.planning import Plan
+    from fastvmt.runner.plan import Plan
 
 DeviceMemory = Annotated[float, typer.Option(help="Plan for GPUs of so many GiB, one a worker, instead of for this machine.")]
 

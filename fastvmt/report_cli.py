@@ -81,9 +81,9 @@ def _ablate(
     values: dict[str, Any], method: str, factors: tuple[str, ...], pairs: tuple[str, ...], beside: tuple[str, ...],
     ladder: bool, against: str,
 ) -> None:  # fmt: skip
-    from fastvmt import ablate as ablations
     from fastvmt import api
     from fastvmt.plugins import registry
+    from fastvmt.runner import ablate as ablations
 
     for plugin in values["plugin"] or ():
         registry.load_plugin(plugin)

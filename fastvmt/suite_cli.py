@@ -105,9 +105,9 @@ def generate(
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Make a suite of generated clips with a backbone; the same command goes on where it was stopped."""
-    from fastvmt.planning import device_named
-    from fastvmt.suite_generate import Wish
-    from fastvmt.suite_generate import generate as make_clips
+    from fastvmt.runner.generate_suite import Wish
+    from fastvmt.runner.generate_suite import generate as make_clips
+    from fastvmt.runner.plan import device_named
 
     wish = Wish(
         backbone=backbone, seed=seed, width=width, height=height, frames=frames, steps=steps, guidance=guidance,

@@ -29,7 +29,7 @@ Runs = Annotated[Path, typer.Option(help="Where run folders lie (without --backb
 
 def status(folder: Run, as_json: Json = False) -> None:
     """Say where a run stands: done, failed, missing, running, time left. Changes nothing and may be asked at any time."""
-    from fastvmt import status as standing
+    from fastvmt.runner import status as standing
 
     found = standing.status(folder)
     print(json.dumps(found.data(), ensure_ascii=False) if as_json else standing.as_lines(found))

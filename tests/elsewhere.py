@@ -63,7 +63,7 @@ def workers_of(run: Path) -> dict[int, int]:
     for path in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             argv = (path / "cmdline").read_bytes().split(b"\0")
-            if b"fastvmt.worker" in argv and str(run.resolve()).encode() in argv:
+            if b"fastvmt.runner.worker" in argv and str(run.resolve()).encode() in argv:
                 fields = (path / "stat").read_text().rpartition(")")[2].split()
                 if fields[0] not in "ZX":
                     found[int(path.name)] = int(fields[1])

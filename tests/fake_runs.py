@@ -23,7 +23,7 @@ from fastvmt.media.files import Frames, write_lossless
 from fastvmt.model import CATEGORIES, Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Reference, Setting, Suite
 from fastvmt.plugins import labels, metric_labels
 from fastvmt.plugins.method import Shape
-from fastvmt.scoring import record_key
+from fastvmt.runner.score import record_key
 from fastvmt.store.folder import RunConfig, Store, file_info
 
 Values = Callable[[str, Case, str, int], float | None]

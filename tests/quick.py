@@ -1,6 +1,6 @@
 """A plug-in file for tests of executors: jobs of a given length without backbone, torch or codecs.
 
-It puts a module of its own in the place of ``fastvmt.generate`` before a worker asks for it; runner, worker, protocol, store and
+It puts a module of its own in the place of ``fastvmt.runner.generate`` before a worker asks for it; runner, worker, protocol, store and
 leases are the real ones. Every video is a copy of its reference, and its digest follows from the job.
 """
 
@@ -115,7 +115,7 @@ class Generator:
 
 METHODS = {"quick": Quick, "trained": Trained}
 METRICS = {"nibble": Nibble}
-_stand_in = types.ModuleType("fastvmt.generate")
+_stand_in = types.ModuleType("fastvmt.runner.generate")
 _stand_in.Generator = Generator  # type: ignore[attr-defined]
 if Path(sys.argv[0]).name == "worker.py":  # only there: a test process may want the real one
-    sys.modules["fastvmt.generate"] = _stand_in
+    sys.modules["fastvmt.runner.generate"] = _stand_in

@@ -12,9 +12,9 @@ from fastvmt.errors import SpecError
 from fastvmt.media.framing import fit_frames
 from fastvmt.metrics import lk
 from fastvmt.metrics.tracklets import correlation_rows, fidelity
-from fastvmt.planning import Request, resolve
 from fastvmt.plugins import labels
 from fastvmt.plugins.method import Shape
+from fastvmt.runner.plan import Request, resolve
 
 
 @pytest.mark.parametrize("method", ["fastvmt", "fastvmt:released:tile=2x2", "ditflow", "motionclone"])

@@ -15,16 +15,16 @@ from helpers import bench
 from quick_runs import make_quick, quick, times
 from test_work import wait_for
 
-from fastvmt import executors
 from fastvmt.errors import SpecError
-from fastvmt.executors.local import LocalExecutor
-from fastvmt.leases import Leases
 from fastvmt.model import Job
-from fastvmt.runner import Options, Runner, _device, _Worker
-from fastvmt.status import go_on
+from fastvmt.runner import executors
+from fastvmt.runner.executors.local import LocalExecutor
+from fastvmt.runner.leases import Leases
+from fastvmt.runner.queue import Task, Tasks
+from fastvmt.runner.runner import Options, Runner, _device, _Worker
+from fastvmt.runner.status import go_on
+from fastvmt.runner.worker import place
 from fastvmt.store.folder import Store
-from fastvmt.tasks import Task, Tasks
-from fastvmt.worker import place
 
 
 def test_the_same_table_from_every_executor(xs: Path, tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ def test_the_way_to_go_on_is_the_way_it_was_begun(tmp_path: Path) -> None:
 
 
 def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastvmt.executors.local.visible_gpus", lambda: ["3", "GPU-7"])
+    monkeypatch.setattr("fastvmt.runner.executors.local.visible_gpus", lambda: ["3", "GPU-7"])
     monkeypatch.setattr("fastvmt.backbones.device.has_cuda", lambda: True)
     gate = tmp_path / "open"
     store = Store.open(make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))], device="cuda"))

@@ -20,8 +20,8 @@ from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.importing.claims import read_claims
 from fastvmt.importing.clips import Policy
-from fastvmt.leases import Leases
 from fastvmt.media.files import read_lossless, write_lossless, write_viewable
+from fastvmt.runner.leases import Leases
 from fastvmt.store.folder import Store
 
 METRICS = ("motion_fidelity", "time")

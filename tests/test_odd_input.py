@@ -13,11 +13,12 @@ from fake_runs import make_run
 from helpers import bench
 from quick_runs import make_quick, quick
 
-from fastvmt import planning, scoring
 from fastvmt.errors import SpecError
 from fastvmt.plugins.metric import Metric, Scored, Value
-from fastvmt.progress import Progress
 from fastvmt.records.missing import scan
+from fastvmt.runner import plan
+from fastvmt.runner import score as scoring
+from fastvmt.runner.progress import Progress
 from fastvmt.store.folder import Store
 
 
@@ -102,7 +103,7 @@ def test_numbers_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
         said = bench("plan", f"--{name}", "inf", "--out", tmp_path / "x")
         assert said.code == 2 and f"--{name} inf" in said.err and "Traceback" not in said.err
     with pytest.raises(SpecError, match="--seeds names one twice"):
-        planning.resolve(planning.Request(methods=("none",), seeds=(0, 0)))
+        plan.resolve(plan.Request(methods=("none",), seeds=(0, 0)))
     twice = bench("plan", "--methods", "none", "--seeds", "0,1,0", "--out", tmp_path / "x", "--json")
     once = bench("plan", "--methods", "none", "--seeds", "0,1", "--out", tmp_path / "x", "--json")
     assert twice.data["jobs"] == once.data["jobs"]

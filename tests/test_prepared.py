@@ -180,7 +180,7 @@ def test_a_damaged_checkpoint_begins_anew(xs: Path, tmp_path: Path, damage: byte
 def test_a_worker_prepares_and_then_finds_it_prepared(xs: Path, tmp_path: Path) -> None:
     store = training.make_store(xs, tmp_path / "run")
     worker = subprocess.Popen(
-        [sys.executable, "-m", "fastvmt.worker", str(store.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        [sys.executable, "-m", "fastvmt.runner.worker", str(store.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL, env=ENV, text=True,
     )  # fmt: skip
     assert worker.stdin is not None and worker.stdout is not None

@@ -11,7 +11,7 @@ import pytest
 from fake_runs import make_run, make_setting, make_spec
 from helpers import bench
 
-from fastvmt import api, planning
+from fastvmt import api
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.content_address import KEY_FORMAT, digest
@@ -26,6 +26,7 @@ from fastvmt.reports.tables import render
 from fastvmt.reports.tables.compare import versus
 from fastvmt.reports.tables.views import comparison, cost
 from fastvmt.reports.tidy import gather
+from fastvmt.runner import plan as planning
 
 WAN = card.load("wan2.1-1.3b")
 SHAPE = WAN.shape(832, 480, 81, sigma_grid(50, 3.0))

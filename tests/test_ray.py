@@ -16,9 +16,9 @@ from helpers import bench
 from quick_runs import events, make_quick, quick, times
 from test_work import gone, wait_for
 
-from fastvmt import executors
 from fastvmt.errors import SpecError
-from fastvmt.runner import Options
+from fastvmt.runner import executors
+from fastvmt.runner.runner import Options
 from fastvmt.store.folder import Store
 
 

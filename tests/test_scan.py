@@ -13,7 +13,7 @@ from conftest import ROOT
 from fake_runs import make_run
 
 from fastvmt.records.missing import INDEX, made_by_label, scan
-from fastvmt.scoring import record_key, wanted_metrics
+from fastvmt.runner.score import record_key, wanted_metrics
 from fastvmt.store.folder import RunConfig, Store
 
 METRICS = ("motion_fidelity", "time", "peak_memory")

@@ -15,8 +15,8 @@ from quick_runs import events, make_quick, quick, times
 from test_work import gone, wait_for
 
 from fastvmt.errors import SpecError
-from fastvmt.executors.on_slurm import Crew, Join, minutes
-from fastvmt.runner import Options, Outcome, Runner
+from fastvmt.runner.executors.on_slurm import Crew, Join, minutes
+from fastvmt.runner.runner import Options, Outcome, Runner
 from fastvmt.store.folder import Store
 
 

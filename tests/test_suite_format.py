@@ -19,7 +19,7 @@ from test_suites import clip
 
 import fastvmt
 from fastvmt.errors import SuiteError
-from fastvmt.suite_generate import read_prompts
+from fastvmt.runner.generate_suite import read_prompts
 from fastvmt.suites.cases import Problems, Wanted, content_sha256, inside
 from fastvmt.suites.format import json_schema, read_suite
 from fastvmt.suites.opening import entries_of, open_suite

@@ -11,7 +11,6 @@ import pytest
 from fake_runs import make_run, make_setting, share
 from helpers import bench
 
-from fastvmt import ablate
 from fastvmt.core.content_address import digest
 from fastvmt.errors import NotComparable, SpecError, StoreError
 from fastvmt.model import Case
@@ -21,6 +20,7 @@ from fastvmt.reports import bundle
 from fastvmt.reports.tables import ablation, beside, compare, views
 from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, id_of, marked
 from fastvmt.reports.tidy import COLUMNS, gather
+from fastvmt.runner import ablate
 from fastvmt.store.folder import Store
 
 QUALITY = "motion_fidelity"

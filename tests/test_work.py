@@ -15,11 +15,11 @@ from helpers import ENV, bench, command
 from quick_runs import events, make_quick, quick, times
 from test_leases import foreign
 
-from fastvmt.leases import Leases
 from fastvmt.model import Failure
-from fastvmt.sharing import Share
+from fastvmt.runner.leases import Leases
+from fastvmt.runner.queue import Task
+from fastvmt.runner.sharing import Share
 from fastvmt.store.folder import Store
-from fastvmt.tasks import Task
 
 
 @pytest.fixture(scope="module")

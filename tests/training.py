@@ -12,14 +12,14 @@ LABELS = ("motion_inversion:steps=12:lr=0.05", "motion_director:steps=12:rank=2"
 
 
 def make_store(xs: Path, out: Path, labels: tuple[str, ...] = LABELS, seeds: tuple[int, ...] = (0,)):
-    from fastvmt.planning import Request, resolve
+    from fastvmt.runner.plan import Request, resolve
 
     request = Request(methods=labels, backbone=str(xs), limit=1, seeds=seeds, controls=False, threads=1, metrics=("time",))
     return resolve(request).open_store(out)
 
 
 def open_generator(root: Path):
-    from fastvmt.generate import Generator
+    from fastvmt.runner.generate import Generator
     from fastvmt.store.folder import Store
 
     store = Store.open(root)

@@ -16,17 +16,17 @@ from fastvmt.errors import SpecError, StoreError, SuiteError
 from fastvmt.importing.claims import differences, read_claims, worded
 from fastvmt.importing.clips import Policy, Read, read
 from fastvmt.importing.files import Found, match
-from fastvmt.leases import Leases
 from fastvmt.media.files import write_lossless, write_viewable
 from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
-from fastvmt.planning import Request, resolve
 from fastvmt.plugins import registry
+from fastvmt.runner.leases import Leases
+from fastvmt.runner.plan import Request, resolve
 from fastvmt.store.folder import RunConfig, Store, file_info
 from fastvmt.suites.cases import content_sha256
 
 if TYPE_CHECKING:
     from fastvmt.api import Result
-    from fastvmt.runner import Options
+    from fastvmt.runner.runner import Options
 
 NOT_GIVEN = "not_given"
 AS_IT_IS = Policy()

@@ -9,7 +9,7 @@
     cache/               text embeddings and reference latents
     prepared/            weights fitted to a reference by methods that train (``prepared.py``)
     workers/             what the workers printed
-    leases/              who works on what just now (fastvmt/leases.py)
+    leases/              who works on what just now (fastvmt/runner/leases.py)
 
 Runners that join with ``bench work`` write logs of their own, ``events/NAME.jsonl``, ``records/NAME.jsonl`` and
 ``failures/NAME.jsonl``; every log file has one writer, and readers take them all.

@@ -213,7 +213,7 @@ def cached_tensors(n: int, place: Path) -> Figure:
     import torch
 
     from fastvmt.core.stages import Stages
-    from fastvmt.generate import Generator
+    from fastvmt.runner.generate import Generator
 
     folder, figure, rng = shutil.copytree(undisturbed(1).folder, place / "run"), Figure(), random.Random(12)
     value = torch.randn(1, 6, 16, generator=torch.Generator().manual_seed(0))

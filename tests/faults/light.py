@@ -1,7 +1,7 @@
 """A plug-in file, given to ``bench`` by ``plugins``: a generator that draws its videos instead of computing them.
 
 A worker that loads torch starts in seconds, which would make hundreds of kills a matter of hours. This file puts a light
-module in the place of ``fastvmt.generate`` before a worker asks for it. All that the faults are about stays as it is: the
+module in the place of ``fastvmt.runner.generate`` before a worker asks for it. All that the faults are about stays as it is: the
 runner, the worker's process and its protocol, the store, the scoring and the real codecs.
 """
 
@@ -126,7 +126,7 @@ class Difference(Metric):
 
 
 class Generator:
-    """What a worker asks of ``fastvmt.generate.Generator``, without a backbone."""
+    """What a worker asks of ``fastvmt.runner.generate.Generator``, without a backbone."""
 
     def __init__(self, store: Store, config: RunConfig) -> None:
         self.store, self.config, self.load_seconds = store, config, 0.0
@@ -157,9 +157,9 @@ class Generator:
 
 
 def _take_the_place() -> None:
-    module: Any = types.ModuleType("fastvmt.generate")
+    module: Any = types.ModuleType("fastvmt.runner.generate")
     module.Generator = Generator
-    sys.modules["fastvmt.generate"] = module
+    sys.modules["fastvmt.runner.generate"] = module
 
 
 _take_the_place()

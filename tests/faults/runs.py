@@ -46,12 +46,12 @@ def _register() -> None:
     """The plug-in's names without its stand-in for the generator: this process may want the real one."""
     import sys
 
-    before = sys.modules.get("fastvmt.generate")
+    before = sys.modules.get("fastvmt.runner.generate")
     registry.load_plugin(str(PLUGIN))
     if before is None:
-        sys.modules.pop("fastvmt.generate", None)
+        sys.modules.pop("fastvmt.runner.generate", None)
     else:
-        sys.modules["fastvmt.generate"] = before
+        sys.modules["fastvmt.runner.generate"] = before
 
 
 def make_light(

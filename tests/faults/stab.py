@@ -109,7 +109,7 @@ def _install(striker: _Striker) -> None:
     sys.addaudithook(striker.audit)
 
 
-_WHO = "worker" if any("fastvmt.worker" in a or a.endswith("worker.py") for a in sys.orig_argv) else "runner"
+_WHO = "worker" if any("fastvmt.runner.worker" in a or a.endswith("worker.py") for a in sys.orig_argv) else "runner"
 if os.environ.get("FASTVMT_FAULT", "").startswith(f"{_WHO}:"):
     _, _ACTION, _AT, _FOLDER = os.environ["FASTVMT_FAULT"].split(":", 3)
     _install(_Striker(_ACTION, int(_AT), _FOLDER, _WHO))

@@ -15,18 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt import executors
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.model import Job
-from fastvmt.progress import Progress
 from fastvmt.records.missing import scan
-from fastvmt.sharing import Share
-from fastvmt.status import go_on
+from fastvmt.runner import executors
+from fastvmt.runner.progress import Progress
+from fastvmt.runner.sharing import Share
+from fastvmt.runner.status import go_on
 from fastvmt.store.folder import RunConfig, Store
 
 if TYPE_CHECKING:
-    from fastvmt.runner import Options, Outcome
+    from fastvmt.runner.runner import Options, Outcome
 
 MINUTES = 240
 """Wall time of a task unless ``--slurm time=`` says otherwise."""
@@ -51,8 +51,8 @@ class Join:
 
     def __call__(self, number: int) -> dict[str, Any]:
         from fastvmt import api
-        from fastvmt.leases import Leases
-        from fastvmt.runner import Options
+        from fastvmt.runner.leases import Leases
+        from fastvmt.runner.runner import Options
 
         if self.fail_fast and Leases(Path(self.root)).failed():  # while it was queued
             return {}
@@ -123,7 +123,7 @@ class Crew:
 
     def run(self) -> Outcome:
         """Submit, wait, and say what came of it."""
-        from fastvmt.runner import Outcome
+        from fastvmt.runner.runner import Outcome
 
         found, interrupted = 0, False
         self.share.begin()
@@ -248,7 +248,7 @@ class Crew:
             del self.left[key]
 
     def _last_words(self, tasks: list[Any]) -> str:
-        from fastvmt.executors.local import tail
+        from fastvmt.runner.executors.local import tail
 
         words = [tail(Path(t.paths.stderr)).strip() or tail(Path(t.paths.stdout)).strip() for t in tasks]
         return next((w.splitlines()[-1] for w in words if w), "no output")

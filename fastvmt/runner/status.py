@@ -13,7 +13,7 @@ from typing import Any
 
 from fastvmt.estimates import seconds
 from fastvmt.jobs.numbering import slug
-from fastvmt.leases import Leases
+from fastvmt.runner.leases import Leases
 from fastvmt.store.folder import Store
 
 TAIL = 1 << 18

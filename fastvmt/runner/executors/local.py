@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fastvmt.executors import Hand, Inbox
+from fastvmt.runner.executors import Hand, Inbox
 from fastvmt.store.folder import RunConfig, Store
 
 
@@ -43,7 +43,7 @@ class Child:
         self.log = root / "workers" / f"worker-{name}.log"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fastvmt.worker", str(root.resolve()), holder],
+                [sys.executable, "-m", "fastvmt.runner.worker", str(root.resolve()), holder],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=os.environ | more, cwd=root,
                 start_new_session=True,
             )  # fmt: skip

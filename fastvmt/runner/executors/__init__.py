@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastvmt.errors import SpecError
 
 if TYPE_CHECKING:
-    from fastvmt.runner import Options, Outcome
+    from fastvmt.runner.runner import Options, Outcome
     from fastvmt.store.folder import RunConfig, Store
 
 NAMES = ("local", "ray", "slurm")
@@ -59,10 +59,10 @@ def run(
     rescore: bool = False,
 ) -> Outcome:  # fmt: skip
     """Do what a run folder lacks, as its driver; see ``Runner.run``."""
-    from fastvmt.runner import Runner
+    from fastvmt.runner.runner import Runner
 
     if options.executor == "slurm" and generate:
-        from fastvmt.executors.on_slurm import Crew
+        from fastvmt.runner.executors.on_slurm import Crew
 
         return Crew(store, config, options).run()
     return Runner(store, config, options).run(generate, metrics, rescore)
@@ -70,7 +70,7 @@ def run(
 
 def join(store: Store, config: RunConfig, options: Options) -> Outcome:
     """Do what is left of a run folder beside its driver, with logs of our own."""
-    from fastvmt.runner import Runner
+    from fastvmt.runner.runner import Runner
 
     runner = Runner(store, config, replace(options, reuse=False))  # what can be taken over from other runs, the driver took
     host = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname())[:40]
@@ -85,10 +85,10 @@ def new(store: Store, config: RunConfig, options: Options) -> Executor:
         SpecError: when it cannot start or reach its workers.
     """
     if options.executor == "ray":
-        from fastvmt.executors.on_ray import RayExecutor
+        from fastvmt.runner.executors.on_ray import RayExecutor
 
         return RayExecutor(store, config, options)
-    from fastvmt.executors.local import LocalExecutor
+    from fastvmt.runner.executors.local import LocalExecutor
 
     return LocalExecutor(store, config, options.workers)
 

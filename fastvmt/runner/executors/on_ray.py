@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.errors import SpecError
-from fastvmt.executors import Hand, Inbox
-from fastvmt.executors.local import Child, tail, visible_gpus, worker_environment
+from fastvmt.runner.executors import Hand, Inbox
+from fastvmt.runner.executors.local import Child, tail, visible_gpus, worker_environment
 from fastvmt.store.folder import RunConfig, Store
 
 if TYPE_CHECKING:
-    from fastvmt.runner import Options
+    from fastvmt.runner.runner import Options
 
 OBJECT_STORE = 80 << 20
 """Bytes of shared memory for a cluster of our own, about the least that Ray takes: nothing is kept there."""

@@ -6,10 +6,10 @@ import time
 from dataclasses import replace
 from typing import Literal
 
-from fastvmt.follow import Follow
-from fastvmt.leases import BEAT, Leases
+from fastvmt.runner.follow import Follow
+from fastvmt.runner.leases import BEAT, Leases
+from fastvmt.runner.queue import Task
 from fastvmt.store.folder import Store
-from fastvmt.tasks import Task
 
 Found = Literal["ours", "busy", "made", "prepared", "scored", "failed"]
 

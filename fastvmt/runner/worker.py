@@ -96,7 +96,7 @@ class Worker:
         """The backbone, at the first task that needs it."""
         if self._generator is None:
             self.report("loading")
-            from fastvmt.generate import Generator
+            from fastvmt.runner.generate import Generator
 
             self._generator = Generator(self.store, self.config)
             self.report("loaded", seconds=self._generator.load_seconds)
@@ -114,7 +114,7 @@ class Worker:
         self.report("made", key=job.key, seconds=seconds, digest=artefact.frames_digest)
 
     def _score(self, job: Job, metrics: list[str]) -> None:
-        from fastvmt.scoring import score_job
+        from fastvmt.runner.score import score_job
 
         self._stage = "score"
         for record in score_job(self.store, self.config, job, metrics):

@@ -12,18 +12,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastvmt import executors
 from fastvmt.artefacts.prepared_weights import prepared_key
 from fastvmt.backbones.device import require_device
 from fastvmt.core.content_address import digest
 from fastvmt.errors import FULL, StoreError
-from fastvmt.executors import Executor, Hand, Inbox
 from fastvmt.model import Failure, Job, MetricRecord
-from fastvmt.progress import Progress
 from fastvmt.records.missing import scan
-from fastvmt.sharing import Share
+from fastvmt.runner import executors
+from fastvmt.runner.executors import Executor, Hand, Inbox
+from fastvmt.runner.progress import Progress
+from fastvmt.runner.queue import Task, Tasks
+from fastvmt.runner.sharing import Share
 from fastvmt.store.folder import RunConfig, Store
-from fastvmt.tasks import Task, Tasks
 
 LOAD_SECONDS = 1800.0
 """Loading weights may take this long, whatever a job may take."""

@@ -1,0 +1,1 @@
+"""How does a plan become videos and numbers: settings, plan, workers, generation, scoring."""
