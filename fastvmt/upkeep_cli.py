@@ -13,7 +13,7 @@ from fastvmt.errors import SpecError
 from fastvmt.options import FrameCount, Height, Json, Plugin, Run, Width
 
 if TYPE_CHECKING:
-    from fastvmt.cleaning import Waste
+    from fastvmt.upkeep.garbage import Waste
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would go, and how many bytes.")]
 Clips = Annotated[int | None, typer.Option(help="Drawn clips (12; with --tracker 2 of each motion).")]
@@ -37,7 +37,7 @@ def status(folder: Run, as_json: Json = False) -> None:
 
 def gc(folder: Folder, dry_run: DryRun = False, as_json: Json = False) -> None:
     """Remove what no run needs any more: half-made videos, quarantine, caches of finished runs, orphaned references."""
-    from fastvmt.cleaning import clean
+    from fastvmt.upkeep.garbage import clean
 
     found = clean(folder, dry_run, lambda line: print(line, file=sys.stderr, flush=True))
     total = sum(w.bytes for w in found)
@@ -81,7 +81,7 @@ def doctor(
 
 
 def _machine(runs: Path, as_json: bool) -> None:
-    from fastvmt.doctor import look
+    from fastvmt.upkeep.doctor import look
 
     found = []
     for finding in look(runs):

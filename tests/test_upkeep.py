@@ -17,8 +17,8 @@ from helpers import ENV, bench, command
 from quick_runs import make_quick
 from test_leases import foreign
 
-from fastvmt import cleaning
 from fastvmt.errors import StoreError
+from fastvmt.upkeep import garbage
 
 HOLD = (
     "import sys; from pathlib import Path; from fastvmt.store.folder import Store; from fastvmt.runner.leases import Leases\n"
@@ -85,9 +85,9 @@ def test_gc_removes_nothing_where_a_helper_came_while_it_looked(tmp_path: Path, 
     root = make_run(tmp_path / "r", cases=1, methods=("none",), videos=False)
     paths = litter(root)
     answers = iter([{}, {"t": "process 7 on nodeA"}])
-    monkeypatch.setattr(cleaning, "runners", lambda folder: next(answers))
+    monkeypatch.setattr(garbage, "runners", lambda folder: next(answers))
     with pytest.raises(StoreError, match="worked on by process 7 on nodeA"):
-        cleaning.clean(root, dry_run=False)
+        garbage.clean(root, dry_run=False)
     assert all(p.exists() for p in paths.values())
 
 
@@ -236,7 +236,7 @@ def test_doctor_still_probes_and_says_what_goes_together() -> None:
 
 
 def test_a_check_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from fastvmt import doctor
+    from fastvmt.upkeep import doctor
 
     def broken() -> None:
         raise RuntimeError("a driver in pieces")

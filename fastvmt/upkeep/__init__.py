@@ -1,0 +1,1 @@
+"""Is this machine well, and what can go."""
