@@ -34,10 +34,10 @@ _PUBLIC = {
     "compare": "fastvmt.api",
     "frame": "fastvmt.api",
     "score_clip": "fastvmt.runner.score",
-    "merge": "fastvmt.merging.merge",
+    "merge": "fastvmt.exchange.merge.merge",
     "export": "fastvmt.reports.export.write",
-    "import_videos": "fastvmt.importing.bring",
-    "Claim": "fastvmt.importing.bring",
+    "import_videos": "fastvmt.exchange.imports.videos",
+    "Claim": "fastvmt.exchange.imports.videos",
     "listing": "fastvmt.plugins.listing",
     "BenchError": "fastvmt.errors",
 }

@@ -30,7 +30,7 @@ def merge(
     The same job with other frames in two runs has no value until --prefer names one; exit code 3 while there is such a job.
     """
     from fastvmt import api
-    from fastvmt.merging.merge import merge as unite
+    from fastvmt.exchange.merge.merge import merge as unite
     from fastvmt.reports.table import as_data, as_lines
 
     found = unite(runs, out, prefer=prefer or (), plugins=tuple(plugin or ()), copy=copy)
@@ -75,8 +75,8 @@ def import_(
     """Score somebody else's videos of a method beside ours, marked as imported everywhere. The same command resumes."""
     from fastvmt.ending import finish
     from fastvmt.errors import SpecError
-    from fastvmt.importing.bring import Claim, import_videos
-    from fastvmt.importing.clips import Policy
+    from fastvmt.exchange.imports.frames import Policy
+    from fastvmt.exchange.imports.videos import Claim, import_videos
 
     if into is not None:
         asked = [

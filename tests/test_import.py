@@ -18,8 +18,8 @@ import fastvmt
 from fastvmt import Claim
 from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import SpecError, StoreError
-from fastvmt.importing.claims import read_claims
-from fastvmt.importing.clips import Policy
+from fastvmt.exchange.imports.claims import read_claims
+from fastvmt.exchange.imports.frames import Policy
 from fastvmt.media.files import read_lossless, write_lossless, write_viewable
 from fastvmt.runner.leases import Leases
 from fastvmt.store.folder import Store
@@ -121,7 +121,7 @@ def test_the_same_import_again_changes_nothing_and_other_files_are_refused(tmp_p
 
 
 def test_an_import_that_was_killed_goes_on(tmp_path: Path, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastvmt.importing import bring
+    from fastvmt.exchange.imports import videos as bring
 
     theirs, real, calls = videos(tmp_path / "theirs"), bring._write, []
 

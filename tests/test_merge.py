@@ -18,8 +18,8 @@ from helpers import ENV, bench, command
 
 import fastvmt
 from fastvmt.errors import BenchError, NotComparable, SpecError, StoreError
+from fastvmt.exchange.merge import folder
 from fastvmt.media.files import Frames
-from fastvmt.merging import folder
 from fastvmt.model import Case
 from fastvmt.store import foreign_run
 from fastvmt.store.folder import Store

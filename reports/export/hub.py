@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
-from fastvmt.merging.folder import bring_file
+from fastvmt.exchange.merge.folder import bring_file
 from fastvmt.reports.export.parquet import Video, plain_numbers, to_parquet, video_frame, videos_of
 from fastvmt.reports.table import first_presets
 from fastvmt.reports.tables.grid import clean

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.errors import SpecError, StoreError, SuiteError
-from fastvmt.importing.claims import differences, read_claims, worded
-from fastvmt.importing.clips import Policy, Read, read
-from fastvmt.importing.files import Found, match
+from fastvmt.exchange.imports.claims import differences, read_claims, worded
+from fastvmt.exchange.imports.frames import Policy, Read, read
+from fastvmt.exchange.imports.matching import Found, match
 from fastvmt.media.files import write_lossless, write_viewable
 from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
 from fastvmt.plugins import registry

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.errors import SpecError
-from fastvmt.merging.choose import choose
-from fastvmt.merging.folder import DAMAGED, begin, fill, plan_of
-from fastvmt.merging.union import unite
+from fastvmt.exchange.merge.choose import choose
+from fastvmt.exchange.merge.folder import DAMAGED, begin, fill, plan_of
+from fastvmt.exchange.merge.union import unite
 from fastvmt.plugins import registry
 from fastvmt.records.same_setting import shown
 from fastvmt.store.folder import Store

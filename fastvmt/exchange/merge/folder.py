@@ -16,8 +16,8 @@ from typing import Any
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.errors import StoreError, SuiteError
+from fastvmt.exchange.merge.choose import Choice
 from fastvmt.media.files import read_clip
-from fastvmt.merging.choose import Choice
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.store.checked_lines import with_check
 from fastvmt.store.folder import RunConfig, Store, file_info

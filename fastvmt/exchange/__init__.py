@@ -1,0 +1,1 @@
+"""How do runs and videos from elsewhere come in."""
