@@ -13,7 +13,7 @@ import typer
 from fake_runs import make_run, make_setting, share
 from typer.testing import CliRunner
 
-from fastvmt import gate_cli
+from fastvmt.cli import gate
 from fastvmt.errors import BenchError
 from fastvmt.model import Case
 from fastvmt.reports.gate.baseline import Measured, MethodFacts, MetricFacts, Video
@@ -27,8 +27,8 @@ NO_GITHUB: dict[str, str | None] = {"GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY
 def bench(*args: str | Path, env: dict[str, str] | None = None) -> tuple[int, str]:
     """Exit code and everything said, as the command line would end."""
     app = typer.Typer()
-    app.command()(gate_cli.check)
-    app.add_typer(gate_cli.baseline, name="baseline")
+    app.command()(gate.check)
+    app.add_typer(gate.baseline, name="baseline")
     done = CliRunner().invoke(app, [str(a) for a in args], env=NO_GITHUB | (env or {}))
     if isinstance(done.exception, BenchError):
         return done.exception.exit_code, str(done.exception)

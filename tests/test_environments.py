@@ -12,7 +12,7 @@ import pytest
 from helpers import bench
 from typer.testing import CliRunner
 
-from fastvmt.cli import app
+from fastvmt.cli.program import app
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.metrics import vbench_files
 from fastvmt.plugins import environments, metric_labels

@@ -17,13 +17,13 @@ from PIL import Image
 from study_runs import HOSTILE, LABELS, run_folder
 from typer.testing import CliRunner
 
+from fastvmt.cli.study import app
 from fastvmt.errors import SpecError, StoreError, UserError
 from fastvmt.model import CATEGORIES, Case, Reference
 from fastvmt.plugins import registry
 from fastvmt.reports.study import key as study_key
 from fastvmt.reports.study import make as study
 from fastvmt.store.folder import Store
-from fastvmt.study_cli import app
 
 
 class Parsed(HTMLParser):

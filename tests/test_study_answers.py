@@ -16,13 +16,13 @@ from scipy import stats
 from study_runs import LABELS, answers, by_quality, read, write
 from typer.testing import CliRunner
 
+from fastvmt.cli.study import app
 from fastvmt.errors import UserError
 from fastvmt.reports.study import answers as study_answers
 from fastvmt.reports.study import key as study_key
 from fastvmt.reports.study import make as study
 from fastvmt.reports.study import ranks as study_ranks
 from fastvmt.store.folder import Store
-from fastvmt.study_cli import app
 
 
 def test_raters_of_one_mind_are_recovered(study_made: study.Made, tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_codes_that_were_not_handed_out(study_run: Store, tmp_path: Path) -> Non
 
 
 def test_failures_end_in_one_sentence_and_exit_code_2(study_made: study.Made, tmp_path: Path) -> None:
-    code = "from fastvmt.cli import guarded; from fastvmt.study_cli import app; guarded(app)"
+    code = "from fastvmt.cli import guarded; from fastvmt.cli.study import app; guarded(app)"
     said = subprocess.run(
         [sys.executable, "-c", code, "import", str(tmp_path), "--key", str(study_made.key_file)], capture_output=True, text=True
     )

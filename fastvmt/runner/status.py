@@ -256,7 +256,7 @@ def _left(folder: Path, events: list[dict[str, Any]], found: Status) -> float | 
 
 def as_lines(found: Status) -> str:
     """The status as text."""
-    from fastvmt.plan_cli import duration
+    from fastvmt.cli.plan import duration
 
     left = "unknown" if found.seconds_left is None else f"about {duration(found.seconds_left)}"
     lines = [f"{found.folder}: {found.done} of {found.jobs} videos, {found.failed} failed, {found.missing} missing, "

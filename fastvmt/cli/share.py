@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastvmt.options import RUN, SAME, Json, Plugin, options_of, request
+from fastvmt.cli.options import RUN, SAME, Json, Plugin, options_of, request
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one suite and setting.")]
 Prefer = Annotated[
@@ -73,7 +73,7 @@ def import_(
     partial: Annotated[bool, typer.Option("--partial", help="Cases without a video are failures, not a refusal.")] = False,
 ) -> None:  # fmt: skip
     """Score somebody else's videos of a method beside ours, marked as imported everywhere. The same command resumes."""
-    from fastvmt.ending import finish
+    from fastvmt.cli.outcome import finish
     from fastvmt.errors import SpecError
     from fastvmt.exchange.imports.frames import Policy
     from fastvmt.exchange.imports.videos import Claim, import_videos

@@ -8,9 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from fastvmt.ending import finish
+from fastvmt.cli.options import Json, options_of, request, split, takes_run_options
+from fastvmt.cli.outcome import finish
 from fastvmt.errors import SpecError
-from fastvmt.options import Json, options_of, request, split, takes_run_options
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folder; several of one suite and setting are read as one.")]
 Against = Annotated[str, typer.Option(help="paper, or ids of published tables: ours, theirs, the difference, and why.")]

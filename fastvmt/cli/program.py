@@ -10,11 +10,8 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fastvmt import env_cli, fetch_cli, gate_cli, plan_cli, report_cli, share_cli, study_cli, suite_cli, upkeep_cli
-from fastvmt.core.lazy import load_when_used
-from fastvmt.ending import check_by, finish, print_split
-from fastvmt.errors import FULL, BenchError, StoreError, is_full
-from fastvmt.options import (
+from fastvmt.cli import env, fetch, gate, plan, report, share, study, suite, upkeep
+from fastvmt.cli.options import (  # fmt: skip
     Address,
     By,
     ExecutorName,
@@ -35,7 +32,10 @@ from fastvmt.options import (
     run_options,
     split,
     takes_run_options,
-)  # fmt: skip
+)
+from fastvmt.cli.outcome import check_by, finish, print_split
+from fastvmt.core.lazy import load_when_used
+from fastvmt.errors import FULL, BenchError, StoreError, is_full
 
 DEFECT = 70
 """Exit code of an error that nobody foresaw, as sysexits.h has it."""
@@ -44,19 +44,19 @@ app = typer.Typer(
     name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
     help="Benchmark of video motion transfer: plan, generate, score, tabulate; the same command resumes.",
 )  # fmt: skip
-app.add_typer(env_cli.app, name="env")
-app.add_typer(suite_cli.app, name="suite")
-app.add_typer(study_cli.app, name="study")
-app.add_typer(gate_cli.baseline, name="baseline")
-app.command()(fetch_cli.fetch)
-app.command()(gate_cli.check)
-for command in (plan_cli.plan, upkeep_cli.status, upkeep_cli.gc, upkeep_cli.doctor):
+app.add_typer(env.app, name="env")
+app.add_typer(suite.app, name="suite")
+app.add_typer(study.app, name="study")
+app.add_typer(gate.baseline, name="baseline")
+app.command()(fetch.fetch)
+app.command()(gate.check)
+for command in (plan.plan, upkeep.status, upkeep.gc, upkeep.doctor):
     app.command()(command)
-for command in (report_cli.report, report_cli.compare, report_cli.ablate, report_cli.paper):
+for command in (report.report, report.compare, report.ablate, report.paper):
     app.command()(command)
-app.command()(share_cli.merge)
-app.command()(share_cli.export)
-app.command("import")(takes_run_options(share_cli.import_, share_cli.WITHOUT))
+app.command()(share.merge)
+app.command()(share.export)
+app.command("import")(takes_run_options(share.import_, share.WITHOUT))
 
 
 @app.command()
@@ -215,7 +215,3 @@ def _defect() -> NoReturn:
     traceback.print_exc()
     print("bench: this is an error in fastvmt-bench; please report the lines above. Nothing stored is lost.", file=sys.stderr)
     raise SystemExit(DEFECT) from None
-
-
-if __name__ == "__main__":
-    main()

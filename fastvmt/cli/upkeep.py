@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastvmt.cli.options import FrameCount, Height, Json, Plugin, Run, Width
 from fastvmt.errors import SpecError
-from fastvmt.options import FrameCount, Height, Json, Plugin, Run, Width
 
 if TYPE_CHECKING:
     from fastvmt.upkeep.garbage import Waste

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fastvmt.cli.options import Methods, options_of, request, split, takes_run_options
 from fastvmt.errors import SpecError
-from fastvmt.options import Methods, options_of, request, split, takes_run_options
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,0 +1,5 @@
+"""``python -m fastvmt.cli``."""
+
+from fastvmt.cli.program import main
+
+main()
