@@ -28,7 +28,8 @@ from reference_amf import total_loss
 
 from fastvmt.backbones import card
 from fastvmt.backbones.wan import Backbone
-from fastvmt.methods import amf, released
+from fastvmt.methods._math import flow as amf
+from fastvmt.methods._math import released
 
 
 def interleaved(calls: dict[str, Callable[[], object]], runs: int) -> dict[str, list[float]]:

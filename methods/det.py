@@ -24,10 +24,10 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fastvmt.methods.adapters import convolutions, new_convolutions
-from fastvmt.methods.inversion import source_text
-from fastvmt.methods.trained import TrainedMethod, TrainedParams
-from fastvmt.methods.trainer import Draw, Group, Optimiser, Trainer, track_loss, velocity_loss
+from fastvmt.methods._math.adapters import convolutions, new_convolutions
+from fastvmt.methods._math.inversion import source_text
+from fastvmt.methods._math.trained import TrainedMethod, TrainedParams
+from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, track_loss, velocity_loss
 from fastvmt.plugins.method import Context, Params
 from fastvmt.plugins.reference_tracks import PointTracks, tracks_of, tracks_origin
 

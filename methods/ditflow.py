@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from fastvmt.methods import amf
-from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod, needs_latent_frames, start_as_said
-from fastvmt.methods.updater import LatentUpdate
+from fastvmt.methods._math import flow
+from fastvmt.methods._math.guided import AdamParams, Inject, InjectingMethod, needs_latent_frames, start_as_said
+from fastvmt.methods._math.updater import LatentUpdate
 from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 
 if TYPE_CHECKING:
@@ -117,13 +117,13 @@ class DiTFlow(InjectingMethod):
         if self.params.reference == "soft":
             return self._moved(ctx, q, k)
         first, second, _ = self._pairs(q.shape[0], q.device)
-        return amf.hard_flow(q, k, second, ctx.backbone.tokens(latent)[1:], first)
+        return flow.hard_flow(q, k, second, ctx.backbone.tokens(latent)[1:], first)
 
     def _moved(self, ctx: Context, q: Tensor, k: Tensor) -> Tensor:
         """Expected displacements of every pair, (pairs, S, 2)."""
         first, second, _ = self._pairs(q.shape[0], q.device)
         grid = ctx.backbone.tokens(ctx.noise)[1:]
-        return amf.dense_flow(q, k, second, grid, self._scale(ctx), self.params.top, first)
+        return flow.dense_flow(q, k, second, grid, self._scale(ctx), self.params.top, first)
 
     def compare(self, ctx: Context, level: float, wanted: Tensor, x: Tensor) -> Tensor:
         p = self.params

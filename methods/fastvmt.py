@@ -28,9 +28,9 @@ from pydantic import Field, field_validator, model_validator
 
 from fastvmt.core.lazy import no_grad
 from fastvmt.errors import SpecError
-from fastvmt.methods import amf, released
-from fastvmt.methods.guided import AdamMethod, AdamParams, Inner, Rate, needs_latent_frames, start_as_said
-from fastvmt.methods.updater import LatentUpdate, StepLog
+from fastvmt.methods._math import flow, released
+from fastvmt.methods._math.guided import AdamMethod, AdamParams, Inner, Rate, needs_latent_frames, start_as_said
+from fastvmt.methods._math.updater import LatentUpdate, StepLog
 from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Seen:
     """Descriptors of one video: displacements, windows and offset of every group of pairs."""
 
     flows: list[Tensor]
-    windows: list[amf.Windows]
+    windows: list[flow.Windows]
 
 
 Note = Callable[[Seen], None] | None
@@ -258,39 +258,39 @@ class FastVMT(AdamMethod):
             ctx.state = seen
         return seen
 
-    def _tiles(self, ctx: Context) -> amf.Tiles:
+    def _tiles(self, ctx: Context) -> flow.Tiles:
         _, height, width = ctx.backbone.tokens(ctx.noise)
-        return amf.Tiles((height, width), *self.params.tile)
+        return flow.Tiles((height, width), *self.params.tile)
 
     # --- the paper's descriptor and losses ------------------------------------------------------------------------
 
-    def _describe(self, ctx: Context, q: Tensor, k: Tensor, given: list[amf.Windows] | None) -> Seen:
+    def _describe(self, ctx: Context, q: Tensor, k: Tensor, given: list[flow.Windows] | None) -> Seen:
         p, tiles, scale = self.params, self._tiles(ctx), self._scale(ctx)
         frames = q.shape[0]
         whole = p.window >= max(tiles.grid)
         flows: list[Tensor] = []
-        windows: list[amf.Windows] = []
+        windows: list[flow.Windows] = []
         for d in range(0 if p.include_same else 1, min(p.span, frames)):
             a, b = q[: frames - d], k[d:]
             if given is not None:
                 box = given[len(windows)]
             elif whole:
                 none = torch.zeros(frames - d, tiles.number, dtype=torch.long, device=q.device)
-                box = amf.Windows(none, none, *tiles.grid)
+                box = flow.Windows(none, none, *tiles.grid)
             else:
-                centres = amf.window_centres(a, b, tiles, scale, p.centre == "soft")
-                box = amf.windows_at(centres, tiles.grid, p.window)
+                centres = flow.window_centres(a, b, tiles, scale, p.centre == "soft")
+                box = flow.windows_at(centres, tiles.grid, p.window)
             windows.append(box)
             if whole:
-                flows.append(amf.dense_flow(a, k, torch.arange(d, frames, device=q.device), tiles.grid, scale))
+                flows.append(flow.dense_flow(a, k, torch.arange(d, frames, device=q.device), tiles.grid, scale))
             else:
-                flows.append(amf.windowed_flow(a, b, box, tiles, scale))
+                flows.append(flow.windowed_flow(a, b, box, tiles, scale))
         return Seen(flows, windows)
 
     def _note_centres(self, ctx: Context, i: int, target: Seen) -> Note:
         """Log where the reference's windows lie at this step, and get a note-taker for the video's, one per gradient."""
         tiles = self._tiles(ctx)
-        reference = amf.window_facts(target.windows, tiles)
+        reference = flow.window_facts(target.windows, tiles)
         if not reference:
             return None
         facts = ctx.log.setdefault("centres", {}).setdefault(str(i), {"reference": reference})
@@ -298,7 +298,7 @@ class FastVMT(AdamMethod):
             return None
 
         def note(seen: Seen) -> None:
-            for name, value in amf.window_facts(seen.windows, tiles, target.windows).items():
+            for name, value in flow.window_facts(seen.windows, tiles, target.windows).items():
                 facts.setdefault("video", {}).setdefault(name, []).append(value)
 
         return note
@@ -326,11 +326,11 @@ class FastVMT(AdamMethod):
             pairs += a.shape[0]
         return total / pairs
 
-    def _window_loss(self, k: Tensor, windows: list[amf.Windows], tiles: amf.Tiles) -> Tensor:
+    def _window_loss(self, k: Tensor, windows: list[flow.Windows], tiles: flow.Tiles) -> Tensor:
         """Change of the window's mean key from one target frame to the next (equation 7, B.4), over F anchors."""
         p, frames = self.params, k.shape[0]
         boxes = windows[1:] if p.include_same else windows
-        means = [amf.window_means(k[d:], box, tiles.grid) for d, box in enumerate(boxes, start=1)]
+        means = [flow.window_means(k[d:], box, tiles.grid) for d, box in enumerate(boxes, start=1)]
         total = k.new_zeros(())
         for near, far in itertools.pairwise(means):
             n = far.shape[0]

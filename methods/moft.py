@@ -34,9 +34,9 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fastvmt.methods.guided import AdamParams, Inject, InjectingMethod
-from fastvmt.methods.inversion import inverted
-from fastvmt.methods.updater import StepLog
+from fastvmt.methods._math.guided import AdamParams, Inject, InjectingMethod
+from fastvmt.methods._math.inversion import inverted
+from fastvmt.methods._math.updater import StepLog
 from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
 
 if TYPE_CHECKING:

@@ -22,10 +22,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from fastvmt.methods.adapters import LoRA
-from fastvmt.methods.inversion import source_text
-from fastvmt.methods.trained import BLEND, BlendParams, TrainedMethod
-from fastvmt.methods.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
+from fastvmt.methods._math.adapters import LoRA
+from fastvmt.methods._math.inversion import source_text
+from fastvmt.methods._math.trained import BLEND, BlendParams, TrainedMethod
+from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
 from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
 
 if TYPE_CHECKING:

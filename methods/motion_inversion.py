@@ -24,10 +24,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from fastvmt.methods.adapters import embeddings, middle_blocks, new_embeddings
-from fastvmt.methods.inversion import source_text
-from fastvmt.methods.trained import BLEND, BlendParams, TrainedMethod
-from fastvmt.methods.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
+from fastvmt.methods._math.adapters import embeddings, middle_blocks, new_embeddings
+from fastvmt.methods._math.inversion import source_text
+from fastvmt.methods._math.trained import BLEND, BlendParams, TrainedMethod
+from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
 from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
 
 if TYPE_CHECKING:

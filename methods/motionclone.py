@@ -35,8 +35,8 @@ from pydantic import Field
 
 from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.core.lazy import no_grad
-from fastvmt.methods.guided import Guided, GuidedMethod, GuidedParams, needs_latent_frames
-from fastvmt.methods.updater import StepLog
+from fastvmt.methods._math.guided import Guided, GuidedMethod, GuidedParams, needs_latent_frames
+from fastvmt.methods._math.updater import StepLog
 from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
 
 if TYPE_CHECKING:

@@ -36,8 +36,8 @@ import torch
 from pydantic import Field
 
 from fastvmt.core.content_address import noise_seed
-from fastvmt.methods.guided import AdamMethod, AdamParams, Guided, Inner, Rate
-from fastvmt.methods.inversion import inverted, source_text
+from fastvmt.methods._math.guided import AdamMethod, AdamParams, Guided, Inner, Rate
+from fastvmt.methods._math.inversion import inverted, source_text
 from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """The released windowed descriptor, written out pair by pair and tile by tile: slow, and meant to be read.
 
-Conventions: frames F, grid H x W, raster tokens, (row, column). The vectorised form lives in ``methods/released.py``.
+Conventions: frames F, grid H x W, raster tokens, (row, column). The vectorised form lives in ``methods/_math/released.py``.
 """
 
 from __future__ import annotations

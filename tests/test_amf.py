@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from reference_amf import pair, total_loss
 from torch import Tensor
 
-from fastvmt.methods import amf, released
+from fastvmt.methods._math import flow as amf
+from fastvmt.methods._math import released
 
 
 def load(golden: Path, name: str) -> tuple[dict[str, Tensor], dict]:

@@ -9,8 +9,9 @@ import torch
 from test_amf import case_files, load, tokens
 from torch import Tensor
 
-from fastvmt.methods import amf, released
-from fastvmt.methods.updater import LatentUpdate
+from fastvmt.methods._math import flow as amf
+from fastvmt.methods._math import released
+from fastvmt.methods._math.updater import LatentUpdate
 
 Case = tuple[dict[str, Tensor], dict]
 

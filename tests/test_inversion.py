@@ -10,7 +10,7 @@ import torch
 from conftest import make_context
 
 from fastvmt.backbones.noise_levels import sigma_grid
-from fastvmt.methods.inversion import inverted, source_text
+from fastvmt.methods._math.inversion import inverted, source_text
 from fastvmt.plugins.method import Context
 
 

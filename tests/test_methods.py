@@ -12,7 +12,7 @@ from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.denoise import denoise
 from fastvmt.errors import SpecError
-from fastvmt.methods import amf
+from fastvmt.methods._math import flow as amf
 from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Context, Shape
@@ -96,7 +96,7 @@ def test_ditflow_prefers_the_reference(context: Context) -> None:
 
 def test_windowing_the_whole_frame_is_dense(context: Context) -> None:
     """A window as large as the grid attends to everything: the same flow as the dense form."""
-    from fastvmt.methods import amf
+    from fastvmt.methods._math import flow as amf
 
     q, k = (torch.randn(3, 16, 8) for _ in range(2))
     tiles = amf.Tiles((4, 4), 2, 2)
@@ -210,7 +210,7 @@ def test_the_forks_ditflow_is_the_dense_form_of_the_released_loss(context: Conte
 
 
 def test_the_strongest_keys_alone() -> None:
-    from fastvmt.methods import amf
+    from fastvmt.methods._math import flow as amf
 
     q, k = (torch.randn(3, 16, 8) for _ in range(2))
     every = amf.dense_flow(q, k, torch.arange(3), (4, 4), 0.3)

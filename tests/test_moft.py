@@ -12,9 +12,10 @@ import torch
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import resolve_steps, sigma_grid
 from fastvmt.denoise import denoise
-from fastvmt.methods import injection, moft
+from fastvmt.methods import moft
+from fastvmt.methods._math import injection
+from fastvmt.methods._math.inversion import inverted
 from fastvmt.methods.ditflow import DiTFlow, DiTFlowParams
-from fastvmt.methods.inversion import inverted
 from fastvmt.methods.moft import MOFT, MOFTParams
 from fastvmt.plugins.method import Context, Shape
 

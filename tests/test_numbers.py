@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from fastvmt.backbones.noise_levels import resolve_steps, sigma_grid
 from fastvmt.errors import SpecError
-from fastvmt.methods import released
-from fastvmt.methods.updater import LatentUpdate
+from fastvmt.methods._math import released
+from fastvmt.methods._math.updater import LatentUpdate
 from fastvmt.metrics.tracklets import correlation_rows, fidelity, script_form
 
 

@@ -12,7 +12,7 @@ from conftest import make_context
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.denoise import denoise
-from fastvmt.methods.inversion import inverted
+from fastvmt.methods._math.inversion import inverted
 from fastvmt.methods.smm import SMM, Signal, SMMParams, difference_loss, low_frequencies
 from fastvmt.plugins.method import Context
 

@@ -14,11 +14,11 @@ from fastvmt.datasets.drawn import Shapes, find_pair
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import truth
 from fastvmt.errors import NonFinite
-from fastvmt.methods import adapters
+from fastvmt.methods._math import adapters
+from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, track_loss, velocity_loss
 from fastvmt.methods.det import DeT, DeTParams, latent_places, subject_points
 from fastvmt.methods.motion_director import MotionDirector, MotionDirectorParams, rests, sum_rests
 from fastvmt.methods.motion_inversion import MotionInversion, MotionInversionParams, differenced
-from fastvmt.methods.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, track_loss, velocity_loss
 from fastvmt.model import Reference
 from fastvmt.plugins.method import Context
 from fastvmt.plugins.reference_tracks import tracks_of

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from fastvmt.denoise import denoise
-from fastvmt.methods import amf, updater
-from fastvmt.methods.updater import LatentUpdate, StepLog, sketch_of
+from fastvmt.methods._math import flow, updater
+from fastvmt.methods._math.updater import LatentUpdate, StepLog, sketch_of
 from fastvmt.plugins import labels, registry
 
 LABEL = "fastvmt:window=3:tile=2x2:guided=steps:0-1"
@@ -99,14 +99,14 @@ def test_ten_guided_steps_of_ten_stay_small(context: Any) -> None:
 
 
 def test_centres_tell_gathered_windows_from_spread_ones() -> None:
-    tiles = amf.Tiles((8, 8), 2, 2)
-    own = amf.positions(8, 8)[tiles.representative(torch.device("cpu"))][None]
-    spread = amf.windows_at(own, (8, 8), 3)
-    middle = amf.windows_at(torch.full_like(own, 4.0), (8, 8), 3)
-    assert amf.window_facts([spread], tiles) == {"spread": 1.0, "clamped": pytest.approx(7 / 16)}  # last row and column
-    assert amf.window_facts([middle], tiles, [middle]) == {"spread": 0.0, "clamped": 0.0, "apart": 0.0}
-    shifted = amf.windows_at(own + torch.tensor([3.0, 4.0]), (8, 8), 3)
-    assert amf.window_facts([shifted], tiles, [spread])["apart"] == 5.0
+    tiles = flow.Tiles((8, 8), 2, 2)
+    own = flow.positions(8, 8)[tiles.representative(torch.device("cpu"))][None]
+    spread = flow.windows_at(own, (8, 8), 3)
+    middle = flow.windows_at(torch.full_like(own, 4.0), (8, 8), 3)
+    assert flow.window_facts([spread], tiles) == {"spread": 1.0, "clamped": pytest.approx(7 / 16)}  # last row and column
+    assert flow.window_facts([middle], tiles, [middle]) == {"spread": 0.0, "clamped": 0.0, "apart": 0.0}
+    shifted = flow.windows_at(own + torch.tensor([3.0, 4.0]), (8, 8), 3)
+    assert flow.window_facts([shifted], tiles, [spread])["apart"] == 5.0
 
 
 def test_centres_are_logged_where_they_are_the_videos_own(context: Any) -> None:

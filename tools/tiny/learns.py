@@ -18,7 +18,7 @@ from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
 from fastvmt.denoise import denoise
-from fastvmt.methods.trainer import velocity_loss
+from fastvmt.methods._math.trainer import velocity_loss
 from fastvmt.plugins import labels
 from fastvmt.plugins.method import Context, Method
 

@@ -15,9 +15,9 @@ from pydantic import Field
 
 from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.errors import SpecError
+from fastvmt.methods._math.injection import reference_attended, step_cost
+from fastvmt.methods._math.updater import LatentUpdate, StepLog
 from fastvmt.methods.controls import noised_start, start_index
-from fastvmt.methods.injection import reference_attended, step_cost
-from fastvmt.methods.updater import LatentUpdate, StepLog
 from fastvmt.plugins.method import Context, Method, Params, Shape
 
 if TYPE_CHECKING:

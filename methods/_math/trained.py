@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from fastvmt.methods.inversion import inverted
+from fastvmt.methods._math.inversion import inverted
 from fastvmt.plugins.method import GRADIENT_COST, Context, Method, Params, Shape
 
 if TYPE_CHECKING:

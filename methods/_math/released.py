@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fastvmt.methods.amf import Tiles, dense_flow, soft_expectation, window_centres
+from fastvmt.methods._math.flow import Tiles, dense_flow, soft_expectation, window_centres
 
 if TYPE_CHECKING:
     from torch import Tensor
