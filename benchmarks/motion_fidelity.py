@@ -28,7 +28,7 @@ import torch
 from numpy.typing import NDArray
 
 from fastvmt.core.stages import peak_process_bytes, reset_peak
-from fastvmt.metrics.tracklets import fidelity
+from fastvmt.metrics.motion.tracklets import fidelity
 
 Points = NDArray[np.float64]
 SCRIPT = "einsum, as the scripts"

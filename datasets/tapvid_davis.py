@@ -9,7 +9,7 @@ from fastvmt.suites.cases import ClipEntry, Wanted
 class TapVidDavis:
     """The tracks that `bench doctor --tracker NAME --tapvid FILE` compares a tracker with (256 x 256 px, first visible frame).
 
-    The file is a pickle; it is read without running anything that is in it (``metrics/tapvid.py``).
+    The file is a pickle; it is read without running anything that is in it (``metrics/trackers/tapvid.py``).
     """
 
     name = "tapvid-davis"

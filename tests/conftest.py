@@ -82,9 +82,9 @@ def fake(home: Path) -> Iterator[Path]:
     """The same machine with an environment whose Python runs the stub instead of the worker."""
     make_fake_environment(home / "envs" / "vbench")
     yield home
-    from fastvmt.metrics import vbench_package
+    from fastvmt.metrics.vbench import package
 
-    for found in vbench_package._workers.values():
+    for found in package._workers.values():
         found.close()
 
 

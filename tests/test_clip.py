@@ -21,7 +21,8 @@ from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COL
 from fastvmt.datasets.shapes import random_scene, stream
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.media.files import Frames
-from fastvmt.metrics import clip, clip_spec, formulas
+from fastvmt.metrics import formulas
+from fastvmt.metrics.text import clip, clip_weights
 from fastvmt.plugins.metric import Scored, Value
 from fastvmt.plugins.metric_labels import build, choose
 
@@ -68,12 +69,12 @@ def test_scores_are_the_formulas_of_what_the_model_says(folder: Path, frames: Fr
     import open_clip
 
     net = open_clip.create_model(f"local-dir:{folder}").eval()
-    assert net.visual.preprocess_cfg["mean"] == pytest.approx(clip_spec.PREPROCESS["mean"])
-    assert net.visual.preprocess_cfg["interpolation"] == clip_spec.PREPROCESS["interpolation"]
+    assert net.visual.preprocess_cfg["mean"] == pytest.approx(clip_weights.PREPROCESS["mean"])
+    assert net.visual.preprocess_cfg["interpolation"] == clip_weights.PREPROCESS["interpolation"]
     pixels = []
     for frame in frames:
         small = np.asarray(Image.fromarray(frame).resize((57, 32), Image.Resampling.BICUBIC))[:, 12:44]
-        pixels.append((small / 255 - clip_spec.PREPROCESS["mean"]) / clip_spec.PREPROCESS["std"])
+        pixels.append((small / 255 - clip_weights.PREPROCESS["mean"]) / clip_weights.PREPROCESS["std"])
     with torch.no_grad():
         images = net.encode_image(torch.tensor(np.stack(pixels), dtype=torch.float32).permute(0, 3, 1, 2)).numpy()
         text = net.encode_text(open_clip.tokenize(PROMPT, 20))[0].numpy()
@@ -139,8 +140,8 @@ def test_openais_weights_without_quick_gelu_are_refused(tmp_path: Path) -> None:
         with pytest.raises(SpecError, match="quick-GELU"):
             build(f"text_similarity:clip=ViT-B-32/{file}")
         assert not build(f"text_similarity:clip=ViT-B-32-quickgelu/{file}").missing()
-    assert clip_spec.read(f"ViT-B-32-quickgelu/{archive}").torchscript
-    assert not clip_spec.read(f"ViT-B-32-quickgelu/{named}").torchscript
+    assert clip_weights.read(f"ViT-B-32-quickgelu/{archive}").torchscript
+    assert not clip_weights.read(f"ViT-B-32-quickgelu/{named}").torchscript
     told = make_clip(tmp_path / "told", metadata={"source": "OpenAI"})
     with pytest.raises(SpecError, match='"quick_gelu": true'):
         build(f"text_similarity:clip=local-dir:{told}")
@@ -154,7 +155,7 @@ def test_an_archive_of_openais_kind_is_read(tmp_path: Path, frames: Frames, monk
     config = json.loads((make_clip(tmp_path / "source") / "open_clip_config.json").read_text())["model_cfg"]
     (tmp_path / "Small-quickgelu.json").write_text(json.dumps(config | {"quick_gelu": True}))
     open_clip.add_model_config(tmp_path / "Small-quickgelu.json")
-    monkeypatch.setattr(clip_spec, "_architectures", lambda: tmp_path)
+    monkeypatch.setattr(clip_weights, "_architectures", lambda: tmp_path)
     net = CLIP(**config, quick_gelu=True).eval().half().float()
     archive = tmp_path / "Small.pt"
     example = (torch.zeros(1, 3, 32, 32), torch.zeros(1, 20, dtype=torch.long))

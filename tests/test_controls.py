@@ -10,7 +10,7 @@ from fastvmt.datasets.motion import camera_path
 from fastvmt.datasets.scene import Scene, draw
 from fastvmt.datasets.shapes import make_scene, stream
 from fastvmt.media.files import Frames
-from fastvmt.metrics.motion_fidelity import (
+from fastvmt.metrics.motion.fidelity import (
     MotionFidelity,
     MotionFidelityBoth,
     MotionFidelityLocal,

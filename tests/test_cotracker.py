@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from fastvmt.errors import MissingWeights, UserError
-from fastvmt.metrics import cotracker
-from fastvmt.metrics.cotracker import CoTracker2, CoTracker3, grid_points
+from fastvmt.metrics.trackers import cotracker
+from fastvmt.metrics.trackers.cotracker import CoTracker2, CoTracker3, grid_points
 from fastvmt.plugins.metric_labels import choose
 
 HUBCONF = """

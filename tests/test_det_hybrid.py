@@ -10,8 +10,8 @@ from test_controls import scored
 
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import make_scene, stream
-from fastvmt.metrics.det_hybrid import DRAWN, SEED, MotionFidelityDeT, hybrid_parts, kept_frames
-from fastvmt.metrics.lk import track
+from fastvmt.metrics.motion.det_hybrid import DRAWN, SEED, MotionFidelityDeT, hybrid_parts, kept_frames
+from fastvmt.metrics.trackers.lk import track
 from fastvmt.plugins.metric_labels import build
 
 

@@ -10,8 +10,8 @@ from fastvmt.backbones.noise_levels import resolve_steps, sigma_grid
 from fastvmt.datasets.drawn import clip
 from fastvmt.errors import SpecError
 from fastvmt.media.framing import fit_frames
-from fastvmt.metrics import lk
-from fastvmt.metrics.tracklets import correlation_rows, fidelity
+from fastvmt.metrics.motion.tracklets import correlation_rows, fidelity
+from fastvmt.metrics.trackers import lk
 from fastvmt.plugins import labels
 from fastvmt.plugins.method import Shape
 from fastvmt.runner.plan import Request, resolve
@@ -67,7 +67,7 @@ def test_nan_wins_within_the_radius_and_far_pairs_are_left_out() -> None:
 
 @pytest.mark.parametrize("px", [0.15, 0.5, 3.0])
 def test_slow_motion_above_the_threshold_counts_as_moving(px: float) -> None:
-    from fastvmt.metrics.motion_fidelity import MotionFidelityMoving, MovingParams
+    from fastvmt.metrics.motion.fidelity import MotionFidelityMoving, MovingParams
     from fastvmt.plugins.tracker import Tracks
 
     start = np.random.default_rng(0).uniform(0, 512, (100, 1, 2))

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from fastvmt.cli.program import app
 from fastvmt.errors import MissingWeights, SpecError
-from fastvmt.metrics import vbench_files
+from fastvmt.metrics.vbench import files
 from fastvmt.plugins import environments, metric_labels
 
 
@@ -67,6 +67,6 @@ def test_env_on_the_command_line(fake: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_constraints_hold_names_and_versions_only() -> None:
-    lines = [x for x in vbench_files.RECIPE.constraints.read_text().splitlines() if not x.startswith("#")]
+    lines = [x for x in files.RECIPE.constraints.read_text().splitlines() if not x.startswith("#")]
     assert "vbench==0.1.5" in lines and "setuptools==81.0.0" in lines
     assert all(len(x.split("==")) == 2 and "/" not in x and "@" not in x for x in lines)

@@ -15,7 +15,7 @@ from fastvmt.datasets.scene import SHAPES, draw
 from fastvmt.datasets.shapes import make_scene, random_scene, stream, suite_pairs
 from fastvmt.media.files import fit_frames
 from fastvmt.metrics.looks import Outline, SubjectShape, judge, read_caption
-from fastvmt.metrics.trajectory import Trajectory, TrajectoryWrong, subject_mask
+from fastvmt.metrics.motion.trajectory import Trajectory, TrajectoryWrong, subject_mask
 from fastvmt.plugins.metric import Scored
 from fastvmt.suites.opening import Wanted
 

@@ -17,7 +17,7 @@ from fastvmt.backbones.noise_levels import resolve_steps, sigma_grid
 from fastvmt.errors import SpecError
 from fastvmt.methods._math import released
 from fastvmt.methods._math.updater import LatentUpdate
-from fastvmt.metrics.tracklets import correlation_rows, fidelity, script_form
+from fastvmt.metrics.motion.tracklets import correlation_rows, fidelity, script_form
 
 
 def test_noise_levels_and_rounded_times_match_the_authors(golden: Path) -> None:
@@ -144,6 +144,6 @@ def test_blocks_do_not_change_the_result(monkeypatch: pytest.MonkeyPatch) -> Non
     rng = np.random.default_rng(0)
     gen, ref = rng.normal(size=(50, 6, 2)), rng.normal(size=(40, 6, 2))
     whole = {p: correlation_rows(gen, ref, p) for p in ("zero", "nan", "mask", "mask50", "match")}
-    monkeypatch.setattr("fastvmt.metrics.tracklets.BLOCK", 7)
+    monkeypatch.setattr("fastvmt.metrics.motion.tracklets.BLOCK", 7)
     for policy, matrix in whole.items():
         np.testing.assert_allclose(correlation_rows(gen, ref, policy), matrix, atol=1e-12)

@@ -8,7 +8,7 @@ import pytest
 from fastvmt.core.content_address import frames_digest
 from fastvmt.datasets import scene as sc
 from fastvmt.datasets import shapes
-from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask
+from fastvmt.metrics.motion.trajectory import centroids, path_cosine, subject_mask
 
 
 def test_the_default_suite_is_pinned() -> None:

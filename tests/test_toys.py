@@ -18,8 +18,8 @@ from fastvmt.denoise import denoise
 from fastvmt.errors import JobError
 from fastvmt.methods import toys
 from fastvmt.metrics.looks import SubjectColour
-from fastvmt.metrics.motion_fidelity import MotionFidelity, MotionFidelityMoving, MovingParams
-from fastvmt.metrics.trajectory import Trajectory
+from fastvmt.metrics.motion.fidelity import MotionFidelity, MotionFidelityMoving, MovingParams
+from fastvmt.metrics.motion.trajectory import Trajectory
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Context
 from fastvmt.plugins.metric import Scored

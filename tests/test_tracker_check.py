@@ -17,8 +17,9 @@ from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import suite_pairs, truth
 from fastvmt.errors import SpecError, UserError
 from fastvmt.media.files import fit_frames
-from fastvmt.metrics import tapvid, tracker_check
-from fastvmt.metrics.tracker_check import THRESHOLDS, Judged, as_lines, check, true_tracks
+from fastvmt.metrics.trackers import check as tracker_check
+from fastvmt.metrics.trackers import tapvid
+from fastvmt.metrics.trackers.check import THRESHOLDS, Judged, as_lines, check, true_tracks
 from fastvmt.plugins.tracker import Tracker, Tracks
 
 

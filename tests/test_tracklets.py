@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastvmt.metrics import tracklets
-from fastvmt.metrics.tracklets import chance_floor, correlation_rows, fidelity, script_form
+from fastvmt.metrics.motion import tracklets
+from fastvmt.metrics.motion.tracklets import chance_floor, correlation_rows, fidelity, script_form
 
 POLICIES = ("zero", "nan", "mask", "mask50", "match")
 FINITE = ("zero", "mask", "mask50", "match")

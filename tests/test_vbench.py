@@ -23,10 +23,13 @@ from test_work import gone, wait_for
 
 from fastvmt.errors import JobError, MissingWeights, SpecError
 from fastvmt.media.files import read_lossless, write_exact_mp4
-from fastvmt.metrics import formulas, vbench_files, vbench_native, vbench_package, vbench_tiny
+from fastvmt.metrics import formulas
+from fastvmt.metrics.vbench import files, tiny
+from fastvmt.metrics.vbench import native as vbench_native
+from fastvmt.metrics.vbench import package as vbench_package
 from fastvmt.plugins import environments, metric_labels
 
-DIMENSIONS = tuple(vbench_files.NEEDED)
+DIMENSIONS = tuple(files.NEEDED)
 NETWORKS = DIMENSIONS[:-1]
 HERE = Path(__file__).parent
 
@@ -50,8 +53,8 @@ def value(label: str, frames: Any) -> Any:
 
 def any_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let weight files of any size and content pass."""
-    loose = {k: dataclasses.replace(v, at_least=1, sha256="") for k, v in vbench_files.FILES.items()}
-    monkeypatch.setattr(vbench_files, "FILES", loose)
+    loose = {k: dataclasses.replace(v, at_least=1, sha256="") for k, v in files.FILES.items()}
+    monkeypatch.setattr(files, "FILES", loose)
 
 
 # --- names, and what is missing ------------------------------------------------------------------------------------
@@ -75,42 +78,42 @@ def test_first_the_environment_is_missing_then_each_file(home: Path, monkeypatch
     make_fake_environment(home / "envs" / "vbench")
     for name in NETWORKS:
         sentence = metric_labels.build(f"vbench:{name}").missing()
-        for file in vbench_files.NEEDED[name]:
-            assert file in sentence and vbench_files.FILES[file].size in sentence, sentence
+        for file in files.NEEDED[name]:
+            assert file in sentence and files.FILES[file].size in sentence, sentence
         assert "curl -L" in sentence and "\n" not in sentence and sentence.endswith(".")
     assert metric_labels.build("vbench:temporal_flickering:backend=package").missing() == ""
-    clip = home / "cache" / vbench_files.CLIP_B
+    clip = home / "cache" / files.CLIP_B
     clip.parent.mkdir(parents=True)
     clip.write_bytes(b"<html>not found</html>")
     metric = metric_labels.build("vbench:background_consistency:backend=native")
     assert "is torn (22 bytes" in metric.missing()
-    full = dataclasses.replace(vbench_files.FILES[vbench_files.CLIP_B], at_least=1)
-    monkeypatch.setitem(vbench_files.FILES, vbench_files.CLIP_B, full)
+    full = dataclasses.replace(files.FILES[files.CLIP_B], at_least=1)
+    monkeypatch.setitem(files.FILES, files.CLIP_B, full)
     assert "its SHA-256 begins with" in metric.missing() and "not 40d36571" in metric.missing()
-    assert metric.identity()["weights"][vbench_files.CLIP_B] == vbench_files.sha256_of([clip])[0]
+    assert metric.identity()["weights"][files.CLIP_B] == files.sha256_of([clip])[0]
     with pytest.raises(MissingWeights, match="is not the published file"):
         metric.score(scored(moving_clip(2)))
 
 
 def test_code_that_runs_is_the_pinned_commit(home: Path) -> None:
     """All Python files of DINO's repository count, not the one that is called."""
-    code = home / "cache" / vbench_files.REPO
+    code = home / "cache" / files.REPO
     code.parent.mkdir(parents=True)
     code.write_text("x = 1")
     (code.parent / "vision_transformer.py").write_text("y = 1")
-    sentence = vbench_files.lacking((vbench_files.REPO,))
+    sentence = files.lacking((files.REPO,))
     assert "is not facebookresearch/dino at 7c446df" in sentence and "git clone" in sentence
-    before = vbench_files.digests((vbench_files.REPO,))
+    before = files.digests((files.REPO,))
     (code.parent / "vision_transformer.py").write_text("y = 2")
-    assert vbench_files.digests((vbench_files.REPO,)) != before
+    assert files.digests((files.REPO,)) != before
 
 
 def test_dino_is_also_taken_from_torch_hubs_folder(home: Path) -> None:
     hub = home / "th" / "hub" / "checkpoints" / "dino_vitbase16_pretrain.pth"
-    assert vbench_files.located(vbench_files.DINO) == home / "cache" / vbench_files.DINO
+    assert files.located(files.DINO) == home / "cache" / files.DINO
     hub.parent.mkdir(parents=True)
     hub.touch()
-    assert vbench_files.located(vbench_files.DINO) == hub
+    assert files.located(files.DINO) == hub
 
 
 def test_what_no_backend_can_do_is_said(home: Path) -> None:
@@ -260,7 +263,7 @@ def test_our_vision_transformer_equals_timm_and_open_clip(tmp_path: Path) -> Non
     from open_clip.transformer import VisionTransformer as OpenClip
     from timm.models.vision_transformer import VisionTransformer as Timm
 
-    from fastvmt.metrics.vit import load_clip, load_dino
+    from fastvmt.metrics.vbench.vit import load_clip, load_dino
 
     torch.manual_seed(0)
     images = torch.randn(2, 3, 64, 64)
@@ -295,7 +298,7 @@ def test_tiny_shapes_says_what_it_is() -> None:
     assert value("vbench:dynamic_degree:backend=tiny-shapes", clip) == 1.0
     assert value("vbench:dynamic_degree:backend=tiny-shapes", still) == 0.0
     assert value("vbench:dynamic_degree:backend=tiny-shapes", clip[:2]) is None
-    flow = vbench_tiny.dis_flow(*(vbench_tiny.enlarged(f) for f in (clip[0], clip[1])))
+    flow = tiny.dis_flow(*(tiny.enlarged(f) for f in (clip[0], clip[1])))
     assert np.median(flow, (1, 2)) == pytest.approx([12, 8], abs=1.0)  # (3, 2) px on frames enlarged four times
 
 

@@ -116,10 +116,11 @@ def hostile_weights(n: int, place: Path) -> Figure:
 def _readers() -> dict[str, Callable[[Path], Any]]:
     import open_clip
 
-    from fastvmt.metrics import tapvid, vbench_native, vit
+    from fastvmt.metrics.trackers import tapvid
+    from fastvmt.metrics.vbench import native, vit
 
     return {
-        "dino": vit.load_dino, "clip": vit.load_clip, "tapvid": tapvid.read, "head": vbench_native._head,
+        "dino": vit.load_dino, "clip": vit.load_clip, "tapvid": tapvid.read, "head": native._head,
         "open_clip": lambda path: open_clip.create_model("RN50", str(path), weights_only=True),
     }  # fmt: skip
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import cut, random_scene, stream
-from fastvmt.metrics.words import WordTokenizer
+from fastvmt.metrics.text.words import WordTokenizer
 
 from .data import FULL_FRAMES
 from .parts import TEXT_LENGTH, WORDS

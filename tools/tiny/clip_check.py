@@ -11,8 +11,8 @@ import numpy as np
 
 from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, Scene, draw
 from fastvmt.datasets.shapes import random_scene, stream
-from fastvmt.metrics.clip import Model
 from fastvmt.metrics.formulas import F64, unit_rows
+from fastvmt.metrics.text.clip import Model
 
 from .data import FULL_FRAMES
 

@@ -32,7 +32,7 @@ from fastvmt.datasets.scene import draw
 from fastvmt.datasets.shapes import make_scene, stream, truth
 from fastvmt.denoise import denoise
 from fastvmt.metrics.looks import judge, read_caption
-from fastvmt.metrics.trajectory import centroids, path_cosine, subject_mask
+from fastvmt.metrics.motion.trajectory import centroids, path_cosine, subject_mask
 from fastvmt.model import Reference
 from fastvmt.plugins import labels as specs
 from fastvmt.plugins.method import Context

@@ -24,11 +24,11 @@ from fastvmt.core.caches import torch_home
 from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import JobError, MissingWeights
 from fastvmt.media.files import Frames, write_exact_mp4
-from fastvmt.metrics import vbench_files as files
+from fastvmt.metrics.vbench import files as files
 from fastvmt.plugins.environments import find, require
 from fastvmt.plugins.metric import Scored, Value
 
-SCRIPT = Path(__file__).with_name("vbench_worker.py")
+SCRIPT = Path(__file__).with_name("worker.py")
 SECONDS = 3600.0
 """So long one number may take; RAFT on a CPU takes many minutes for a large clip. ``$FASTVMT_VBENCH_SECONDS`` changes it."""
 LIVES = 2
@@ -41,7 +41,7 @@ def missing(name: str) -> str:
 
 def identity(name: str, device: str) -> dict[str, Any]:
     """The package, what it runs on, its weights by SHA-256, and how clips reach it."""
-    from fastvmt.metrics.vbench import FPS
+    from fastvmt.metrics.vbench.dimensions import FPS
 
     environment = find(files.RECIPE.name)
     packages = environment.packages if environment else {}
@@ -118,7 +118,7 @@ class Worker:
 
     def _clip(self, frames: Frames) -> dict[str, str]:
         """The clip as a file, written once per clip; only the latest is kept."""
-        from fastvmt.metrics.vbench import FPS
+        from fastvmt.metrics.vbench.dimensions import FPS
 
         mark = frames_digest(frames)
         path = self.folder / f"{mark[:16]}.mp4"

@@ -25,8 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.media.files import Frames
-from fastvmt.metrics.motion_fidelity import STATIC_PX, MotionFidelity
-from fastvmt.metrics.tracklets import fidelity
+from fastvmt.metrics.motion.fidelity import STATIC_PX, MotionFidelity
+from fastvmt.metrics.motion.tracklets import fidelity
 from fastvmt.plugins.metric import Scored, Value
 from fastvmt.plugins.tracker import F64, Tracks
 

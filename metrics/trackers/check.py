@@ -26,8 +26,8 @@ from fastvmt.datasets.scene import Scene, draw
 from fastvmt.datasets.shapes import make_scene, stream, truth
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.media.files import Frames, fit_frames
-from fastvmt.metrics import tapvid
-from fastvmt.metrics.motion_fidelity import MotionFidelity, MotionFidelityBoth, MotionFidelityLocal, MotionFidelityMoving
+from fastvmt.metrics.motion.fidelity import MotionFidelity, MotionFidelityBoth, MotionFidelityLocal, MotionFidelityMoving
+from fastvmt.metrics.trackers import tapvid
 from fastvmt.plugins import tracker as trackers
 from fastvmt.plugins.tracker import F64, Tracker, Tracks
 

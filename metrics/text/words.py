@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from fastvmt.metrics.clip_spec import WORD_LIST
+from fastvmt.metrics.text.clip_weights import WORD_LIST
 
 PAD, UNKNOWN = 0, 1
 

@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from fastvmt.errors import SpecError
 from fastvmt.media.files import Frames
-from fastvmt.metrics.tracklets import Fidelity, chance_floor, fidelity, script_form
+from fastvmt.metrics.motion.tracklets import Fidelity, chance_floor, fidelity, script_form
 from fastvmt.plugins import registry
 from fastvmt.plugins.method import Params
 from fastvmt.plugins.metric import Metric, Scored, Value

@@ -46,6 +46,7 @@ def check_frames(video: str, wanted: str) -> None:
     """
     import cv2
     import numpy as np
+
     from vbench.utils import load_video
 
     by_decord = load_video(video, return_tensor=False)
@@ -143,6 +144,7 @@ def motion_smoothness(video: str, files: Files, device: str) -> float:
 @functools.cache
 def raft(files: Files, device: str) -> Any:
     from easydict import EasyDict
+
     from vbench.dynamic_degree import DynamicDegree
 
     options = {"model": _path(files, ".pth"), "small": False, "mixed_precision": False, "alternate_corr": False}

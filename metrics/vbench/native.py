@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fastvmt.errors import MissingWeights
 from fastvmt.media.files import Frames
 from fastvmt.metrics import formulas
-from fastvmt.metrics import vbench_files as files
+from fastvmt.metrics.vbench import files as files
 from fastvmt.plugins.metric import Scored, Value
 
 F64 = NDArray[np.float64]
@@ -75,14 +75,14 @@ def score(name: str, scored: Scored, device: str) -> Value:
 
 @cache
 def _dino(path: Path, device: str) -> Model:
-    from fastvmt.metrics.vit import load_dino
+    from fastvmt.metrics.vbench.vit import load_dino
 
     return load_dino(path, device)
 
 
 @cache
 def _clip(path: Path, device: str) -> Model:
-    from fastvmt.metrics.vit import load_clip
+    from fastvmt.metrics.vbench.vit import load_clip
 
     return load_clip(path, device)
 

@@ -17,14 +17,14 @@ from fastvmt.plugins.method import Params as BaseParams
 from fastvmt.plugins.metric import Metric, Scored, Value
 
 Backend = Literal["package", "native", "tiny-shapes"]
-MODULES = {"package": "vbench_package", "native": "vbench_native", "tiny-shapes": "vbench_tiny"}
+MODULES = {"package": "package", "native": "native", "tiny-shapes": "tiny"}
 FPS = 16
 """The rate every clip is taken to have, whatever its file says. It decides only which frames dynamic degree looks at (VBench
 takes about eight a second): 16 is what Wan makes, so every second frame, as VBench does with the papers' videos at 15 or 16."""
 
 
 class BackendModule(Protocol):
-    """What ``vbench_package``, ``vbench_native`` and ``vbench_tiny`` offer; ``name`` is VBench's name of a dimension."""
+    """What ``package``, ``native`` and ``tiny`` offer; ``name`` is VBench's name of a dimension."""
 
     def missing(self, name: str) -> str: ...
     def identity(self, name: str, device: str) -> dict[str, Any]: ...
@@ -58,7 +58,7 @@ class Dimension(Metric):
         return self.id.partition(":")[2]
 
     def _module(self) -> BackendModule:
-        return cast(BackendModule, import_module(f"fastvmt.metrics.{MODULES[self.params.backend]}"))
+        return cast(BackendModule, import_module(f"fastvmt.metrics.vbench.{MODULES[self.params.backend]}"))
 
     def missing(self) -> str:
         return self._module().missing(self.name)

@@ -18,8 +18,8 @@ from fastvmt.backbones.device import has_cuda
 from fastvmt.core.content_address import digest
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.media.files import Frames
-from fastvmt.metrics.clip_spec import DEFAULT, WORD_LIST, missing, read, weights_identity
 from fastvmt.metrics.formulas import temporal_consistency, text_similarity
+from fastvmt.metrics.text.clip_weights import DEFAULT, WORD_LIST, missing, read, weights_identity
 from fastvmt.plugins.method import Params
 from fastvmt.plugins.metric import Metric, Scored, Value
 
@@ -50,7 +50,7 @@ class Model:
         import torch
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
-        from fastvmt.metrics.words import WordTokenizer
+        from fastvmt.metrics.text.words import WordTokenizer
 
         clip = read(spec)
         if clip.weights is None:
@@ -100,7 +100,7 @@ class Model:
         """
         import torch
 
-        from fastvmt.metrics.words import WordTokenizer
+        from fastvmt.metrics.text.words import WordTokenizer
 
         row = self.tokenizer([text], context_length=len(text.encode()) + 16)[0]
         tokens = int((row != row[-1]).nonzero().max()) + 1

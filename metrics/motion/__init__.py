@@ -1,0 +1,1 @@
+"""How well does the motion of one video follow another's."""

@@ -1,0 +1,1 @@
+"""What CLIP says: a video against its prompt, and its frames against each other."""
