@@ -28,9 +28,9 @@ from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
 from fastvmt.core.content_address import noise_seed
 from fastvmt.core.stages import Stages
-from fastvmt.datasets.redraw import redraw
-from fastvmt.datasets.scene import draw
-from fastvmt.datasets.shapes import Pair, suite_pairs
+from fastvmt.datasets.drawn.redraw import redraw
+from fastvmt.datasets.drawn.scene import draw
+from fastvmt.datasets.drawn.shapes import Pair, suite_pairs
 from fastvmt.jobs import protocol
 from fastvmt.media.files import Frames, fit_frames
 from fastvmt.plugins import labels

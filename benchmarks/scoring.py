@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fastvmt import Request
 from fastvmt.core.content_address import frames_digest
-from fastvmt.datasets.drawn import clip
+from fastvmt.datasets.drawn.suites import clip
 from fastvmt.media.files import fit_frames, read_lossless, write_lossless
 from fastvmt.model import Artefact
 from fastvmt.runner.plan import resolve

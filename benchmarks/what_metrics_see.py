@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 
 from fastvmt.core.content_address import frames_digest
-from fastvmt.datasets.redraw import backwards, redraw
-from fastvmt.datasets.scene import Mover, Scene, draw
-from fastvmt.datasets.shapes import suite_pairs
+from fastvmt.datasets.drawn.redraw import backwards, redraw
+from fastvmt.datasets.drawn.scene import Mover, Scene, draw
+from fastvmt.datasets.drawn.shapes import suite_pairs
 from fastvmt.media.files import Frames
 from fastvmt.plugins.metric import Scored
 from fastvmt.plugins.metric_labels import build

@@ -18,10 +18,10 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from fastvmt.datasets.drawn import Shapes, Shapes64
-from fastvmt.datasets.redraw import redraw
-from fastvmt.datasets.scene import draw
-from fastvmt.datasets.shapes import Pair, suite_pairs
+from fastvmt.datasets.drawn.redraw import redraw
+from fastvmt.datasets.drawn.scene import draw
+from fastvmt.datasets.drawn.shapes import Pair, suite_pairs
+from fastvmt.datasets.drawn.suites import Shapes, Shapes64
 from fastvmt.errors import JobError
 from fastvmt.media.files import Frames, fit_frames
 from fastvmt.plugins.method import Context, Method, Params, Shape

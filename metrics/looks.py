@@ -16,8 +16,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.datasets.drawn import SIDE
-from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, pattern_weight, signed_distance
+from fastvmt.datasets.drawn.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, pattern_weight, signed_distance
+from fastvmt.datasets.drawn.suites import SIDE
 from fastvmt.media.files import Frames, fit_frames
 from fastvmt.model import Case
 from fastvmt.plugins.metric import Metric, Scored, Value
@@ -199,7 +199,7 @@ class SubjectColour(Looks):
     """The subject's colour is that of most pixels nearest to a subject colour.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> source = "drawn:shapes/single-object-100"
     >>> asked = (caption, "a red circle on a teal checker background")
@@ -214,7 +214,7 @@ class SubjectShape(Looks):
     """The subject's shape is the template with the largest overlap, turned and scaled as fits best.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> source = "drawn:shapes/single-object-100"
     >>> asked = (caption, "a white star on a teal checker background")
@@ -229,7 +229,7 @@ class GroundColour(Looks):
     """The ground's colour is that of most pixels nearest to a ground colour.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> source = "drawn:shapes/single-object-100"
     >>> asked = (caption, "a white circle on a navy checker background")
@@ -244,7 +244,7 @@ class GroundPattern(Looks):
     """The ground's pattern is the template that its brightness follows best; plain when it hardly varies.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> source = "drawn:shapes/single-object-100"
     >>> asked = (caption, "a white circle on a teal plain background")
@@ -260,7 +260,7 @@ class Outline(Looks):
     what drawn clips themselves reach.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> source = "drawn:shapes/single-object-100"
     >>> 0.9 < score_clip("outline", frames, prompt=caption, source=source).value <= 1

@@ -13,7 +13,7 @@ import torch
 
 from fastvmt.backbones import card
 from fastvmt.backbones.wan import Backbone, rotate
-from fastvmt.datasets.probe import correspondence
+from fastvmt.datasets.drawn.probe import correspondence
 from fastvmt.denoise import denoise
 from fastvmt.errors import MissingWeights, NonFinite, UserError, WrongOutput
 from fastvmt.methods.controls import NoTransfer, SDEdit, SDEditParams

@@ -17,8 +17,8 @@ import torch
 from conftest import ROOT
 from PIL import Image
 
-from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, Scene, draw
-from fastvmt.datasets.shapes import random_scene, stream
+from fastvmt.datasets.drawn.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, Scene, draw
+from fastvmt.datasets.drawn.shapes import random_scene, stream
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.media.files import Frames
 from fastvmt.metrics import formulas

@@ -6,9 +6,9 @@ from types import SimpleNamespace
 
 import numpy as np
 
-from fastvmt.datasets.motion import camera_path
-from fastvmt.datasets.scene import Scene, draw
-from fastvmt.datasets.shapes import make_scene, stream
+from fastvmt.datasets.drawn.motion import camera_path
+from fastvmt.datasets.drawn.scene import Scene, draw
+from fastvmt.datasets.drawn.shapes import make_scene, stream
 from fastvmt.media.files import Frames
 from fastvmt.metrics.motion.fidelity import (
     MotionFidelity,

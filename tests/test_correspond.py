@@ -11,7 +11,7 @@ from diffusers.models.transformers.transformer_wan import WanAttention, WanAttnP
 from tiny.attention import TrainingSelfAttention
 from tiny.correspond import GROUND_SHARE, PATCH, at_latent_times, correspondence_loss, links, targets
 
-from fastvmt.datasets.shapes import make_scene, stream, truth
+from fastvmt.datasets.drawn.shapes import make_scene, stream, truth
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from test_controls import scored
 
-from fastvmt.datasets.scene import draw
-from fastvmt.datasets.shapes import make_scene, stream
+from fastvmt.datasets.drawn.scene import draw
+from fastvmt.datasets.drawn.shapes import make_scene, stream
 from fastvmt.metrics.motion.det_hybrid import DRAWN, SEED, MotionFidelityDeT, hybrid_parts, kept_frames
 from fastvmt.metrics.trackers.lk import track
 from fastvmt.plugins.metric_labels import build

@@ -7,7 +7,7 @@ import pytest
 
 from fastvmt import score_clip
 from fastvmt.backbones.noise_levels import resolve_steps, sigma_grid
-from fastvmt.datasets.drawn import clip
+from fastvmt.datasets.drawn.suites import clip
 from fastvmt.errors import SpecError
 from fastvmt.media.framing import fit_frames
 from fastvmt.metrics.motion.tracklets import correlation_rows, fidelity

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastvmt.datasets.drawn import Shapes64
-from fastvmt.datasets.scene import SHAPES, draw
-from fastvmt.datasets.shapes import make_scene, random_scene, stream, suite_pairs
+from fastvmt.datasets.drawn.scene import SHAPES, draw
+from fastvmt.datasets.drawn.shapes import make_scene, random_scene, stream, suite_pairs
+from fastvmt.datasets.drawn.suites import Shapes64
 from fastvmt.media.files import fit_frames
 from fastvmt.metrics.looks import Outline, SubjectShape, judge, read_caption
 from fastvmt.metrics.motion.trajectory import Trajectory, TrajectoryWrong, subject_mask

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from fastvmt import score_clip
-from fastvmt.datasets.drawn import clip
+from fastvmt.datasets.drawn.suites import clip
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.plugins import registry
 from fastvmt.plugins.metric_labels import build

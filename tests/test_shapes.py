@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fastvmt.core.content_address import frames_digest
-from fastvmt.datasets import scene as sc
-from fastvmt.datasets import shapes
+from fastvmt.datasets.drawn import scene as sc
+from fastvmt.datasets.drawn import shapes
 from fastvmt.metrics.motion.trajectory import centroids, path_cosine, subject_mask
 
 

@@ -13,8 +13,8 @@ import torch
 
 from fastvmt.backbones import card
 from fastvmt.backbones.wan import Backbone
-from fastvmt.datasets.scene import Scene, draw
-from fastvmt.datasets.shapes import random_scene, stream
+from fastvmt.datasets.drawn.scene import Scene, draw
+from fastvmt.datasets.drawn.shapes import random_scene, stream
 from fastvmt.metrics.looks import judge
 
 
@@ -144,7 +144,7 @@ def test_training_weighs_subjects_and_their_rims_and_no_ground() -> None:
     from tiny.flow import believed_subject
     from tiny.latents import LinearEncoder
 
-    from fastvmt.datasets.scene import coverage
+    from fastvmt.datasets.drawn.scene import coverage
 
     encode = LinearEncoder(read_code(card.TINY))
     for n in range(24):
@@ -198,7 +198,7 @@ def test_the_decoder_is_trained_on_the_faster_half() -> None:
 
 def test_the_last_block_knows_where_things_go(tiny: Backbone) -> None:
     """What guidance reads: without it the methods have nothing to follow. Whole table: ``bench doctor --backbone tiny``."""
-    from fastvmt.datasets.probe import correspondence
+    from fastvmt.datasets.drawn.probe import correspondence
 
     found = correspondence(tiny, 64, 64, 33, clips=4)
     low = [n for n, level in enumerate(found.levels) if level <= 0.6]

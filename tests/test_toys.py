@@ -13,7 +13,7 @@ from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
-from fastvmt.datasets.drawn import Shapes64
+from fastvmt.datasets.drawn.suites import Shapes64
 from fastvmt.denoise import denoise
 from fastvmt.errors import JobError
 from fastvmt.methods import toys

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from helpers import bench
 
-from fastvmt.datasets.redraw import backwards, redraw
-from fastvmt.datasets.scene import draw
-from fastvmt.datasets.shapes import suite_pairs, truth
+from fastvmt.datasets.drawn.redraw import backwards, redraw
+from fastvmt.datasets.drawn.scene import draw
+from fastvmt.datasets.drawn.shapes import suite_pairs, truth
 from fastvmt.errors import SpecError, UserError
 from fastvmt.media.files import fit_frames
 from fastvmt.metrics.trackers import check as tracker_check

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from fastvmt.artefacts.prepared_weights import Workspace
-from fastvmt.datasets.drawn import Shapes, find_pair
-from fastvmt.datasets.scene import draw
-from fastvmt.datasets.shapes import truth
+from fastvmt.datasets.drawn.scene import draw
+from fastvmt.datasets.drawn.shapes import truth
+from fastvmt.datasets.drawn.suites import Shapes, find_pair
 from fastvmt.errors import NonFinite
 from fastvmt.methods._math import adapters
 from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, track_loss, velocity_loss

@@ -76,8 +76,8 @@ BUILTIN: dict[str, dict[str, str]] = {
         "cotracker2": "fastvmt.metrics.trackers.cotracker:CoTracker2",
     },
     "probes": {
-        "correspondence": "fastvmt.datasets.probe:correspondence",
-        "correspondence-lines": "fastvmt.datasets.probe:as_lines",
+        "correspondence": "fastvmt.datasets.drawn.probe:correspondence",
+        "correspondence-lines": "fastvmt.datasets.drawn.probe:as_lines",
         "tracker": "fastvmt.metrics.trackers.check:check",
         "tracker-lines": "fastvmt.metrics.trackers.check:as_lines",
     },
@@ -85,8 +85,8 @@ BUILTIN: dict[str, dict[str, str]] = {
         "vbench": "fastvmt.metrics.vbench.files:RECIPE",
     },
     "suites": {
-        "shapes": "fastvmt.datasets.drawn:Shapes",
-        "shapes-64": "fastvmt.datasets.drawn:Shapes64",
+        "shapes": "fastvmt.datasets.drawn.suites:Shapes",
+        "shapes-64": "fastvmt.datasets.drawn.suites:Shapes64",
         "davis2016-50": "fastvmt.datasets.davis:Davis2016",
         "davis2017-90": "fastvmt.datasets.davis:Davis2017",
         "ditflow-50": "fastvmt.datasets.davis:DiTFlow50",

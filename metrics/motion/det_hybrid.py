@@ -38,7 +38,7 @@ class MotionFidelityDeT(MotionFidelity):
     still clips score above 0.5. The two parts stand in the record's details.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> label = "motion_fidelity@det-hybrid"
     >>> reversed_, same = (score_clip(label, g, frames).value for g in (frames[::-1], frames))

@@ -75,7 +75,7 @@ class MotionFidelity(Metric):
     Source: Yatim et al., CVPR 2024; formula in ``tracklets.py``.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> other, _ = clip("single-object-101")
     >>> same, wrong = (score_clip("motion_fidelity", g, frames).value for g in (frames, other))
@@ -159,7 +159,7 @@ class MotionFidelityScript(MotionFidelity):
     match the same grid index. Static steps add 0 here, where the scripts would return NaN.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> label = "motion_fidelity@smm-script"  # below the headline: no point may match itself
     >>> score_clip(label, frames, frames).value < score_clip("motion_fidelity", frames, frames).value
@@ -178,7 +178,7 @@ class MotionFidelityBackward(MotionFidelity):
     """Recall to the headline's precision: mean over reference tracklets of the best generated one.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> other, _ = clip("single-object-101")
     >>> forward = score_clip("motion_fidelity", other, frames).value
@@ -195,7 +195,7 @@ class MotionFidelityBoth(MotionFidelity):
     """Mean of forward and backward: a pan, which matches some part of every zoom, cannot pass for one here.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> other, _ = clip("single-object-101")
     >>> sides = [score_clip(f"motion_fidelity{side}", other, frames).value for side in ("", "_backward")]
@@ -214,7 +214,7 @@ class MotionFidelityLocal(MotionFidelity):
     The only form here that tells a zoom in from a zoom out. Both clips are taken at one size, as the run makes them.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> same, reversed_ = (score_clip("motion_fidelity_local", g, frames).value for g in (frames, frames[::-1]))
     >>> same > 0.7 > 0.2 > reversed_
@@ -233,7 +233,7 @@ class MotionFidelityMoving(MotionFidelity):
     as moving lies above the jitter that a VAE gives to still points (``moving_px``; see docs/metrics.md).
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> same, reversed_ = (score_clip("motion_fidelity_moving", g, frames).value for g in (frames, frames[::-1]))
     >>> same > 0.9 > -0.5 > reversed_
@@ -276,7 +276,7 @@ class MotionFidelityWrong(_AgainstNext):
     """Control: the headline against another case's reference.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> other, _ = clip("single-object-101")
     >>> score_clip("motion_fidelity_wrong", frames, frames, other=other).value < 0.4
@@ -294,7 +294,7 @@ class MotionFidelityMovingWrong(_AgainstNext, MotionFidelityMoving):
     """Control: the moving form against another case's reference.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> other, _ = clip("single-object-101")
     >>> score_clip("motion_fidelity_moving_wrong", frames, frames, other=other).value < 0.5
@@ -310,7 +310,7 @@ class MotionFidelityFrozen(MotionFidelity):
     """Control: the headline of a still, the generated clip's first frame held. A tracker that jitters scores above 0.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> score_clip("motion_fidelity_frozen", frames, frames).value
     0.0

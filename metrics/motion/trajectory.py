@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.datasets.drawn import find_pair
-from fastvmt.datasets.scene import GROUND_COLOURS, SUBJECT_COLOURS
-from fastvmt.datasets.shapes import Pair, suite_pairs, truth
+from fastvmt.datasets.drawn.scene import GROUND_COLOURS, SUBJECT_COLOURS
+from fastvmt.datasets.drawn.shapes import Pair, suite_pairs, truth
+from fastvmt.datasets.drawn.suites import find_pair
 from fastvmt.media.files import Frames
 from fastvmt.media.framing import fit_points
 from fastvmt.model import Case
@@ -60,7 +60,7 @@ class Trajectory(Metric):
     """Mean cosine between the generated subject's steps and the reference's known ones, -1 to 1; chance is 0.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> pair = {"source": "drawn:shapes/single-object-100", "prompt": caption}
     >>> [round(score_clip("trajectory", g, frames, **pair).value) for g in (frames, frames[::-1])]
@@ -108,7 +108,7 @@ class TrajectoryWrong(Trajectory):
     What does not depend on the reference (an easy suite, a habit of the model) shows here as much as in ``trajectory``.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> pair = {"source": "drawn:shapes/single-object-100", "prompt": caption}
     >>> abs(score_clip("trajectory_wrong", frames, frames, **pair).value) < 0.5

@@ -175,7 +175,7 @@ class TextSimilarity(_Clip):
     its CLIP: numbers of another ``clip`` cannot be compared.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> right, wrong = (
     ...     score_clip("text_similarity:clip=tiny-shapes", frames, prompt=p).value
@@ -202,7 +202,7 @@ class TemporalConsistency(_Clip):
     Source: FastVMT section 4.2.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> score_clip("temporal_consistency:clip=tiny-shapes", frames).value > 0.95
     True

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.datasets.motion import TRAVEL
-from fastvmt.datasets.redraw import backwards, redraw
-from fastvmt.datasets.scene import Scene, draw
-from fastvmt.datasets.shapes import make_scene, stream, truth
+from fastvmt.datasets.drawn.motion import TRAVEL
+from fastvmt.datasets.drawn.redraw import backwards, redraw
+from fastvmt.datasets.drawn.scene import Scene, draw
+from fastvmt.datasets.drawn.shapes import make_scene, stream, truth
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.media.files import Frames, fit_frames
 from fastvmt.metrics.motion.fidelity import MotionFidelity, MotionFidelityBoth, MotionFidelityLocal, MotionFidelityMoving

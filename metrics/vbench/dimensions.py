@@ -79,7 +79,7 @@ class SubjectConsistency(Dimension):
     Frames are resized to 224 px on the shorter side (bilinear, no antialiasing, no crop). DINO: Apache-2.0.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> other, _ = clip("single-object-101")
     >>> cut = frames.copy()  # two scenes are less consistent than one
@@ -97,7 +97,7 @@ class BackgroundConsistency(Dimension):
     """The same formula on CLIP ViT-B/32 image features (bicubic to 224 px without antialiasing, centre crop). CLIP: MIT.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> other, _ = clip("single-object-101")
     >>> cut = frames.copy()  # two scenes are less consistent than one
@@ -118,7 +118,7 @@ class MotionSmoothness(Dimension):
     licensed CC-BY-NC 4.0: non-commercial use only.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> label = "vbench:motion_smoothness:backend=tiny-shapes"
     >>> score_clip(label, frames[::4]).value < score_clip(label, frames).value < 1
@@ -135,7 +135,7 @@ class DynamicDegree(Dimension):
     clips is the share that moves. RAFT: BSD-3-Clause.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> label = "vbench:dynamic_degree:backend=tiny-shapes"
     >>> [score_clip(label, g).value for g in (frames, frames[:1].repeat(33, 0))]
@@ -181,7 +181,7 @@ class TemporalFlickering(Dimension):
     """1 - mean absolute change between consecutive frames / 255; needs no network, so every backend gives VBench's number.
 
     >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn import clip
+    >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> label = "vbench:temporal_flickering:backend=native"
     >>> [score_clip(label, g).value == 1 for g in (frames[:1].repeat(33, 0), frames)]

@@ -20,8 +20,8 @@ from open_clip.model import CLIP
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fastvmt.datasets.scene import draw
-from fastvmt.datasets.shapes import cut, random_scene, stream
+from fastvmt.datasets.drawn.scene import draw
+from fastvmt.datasets.drawn.shapes import cut, random_scene, stream
 from fastvmt.metrics.text.words import WordTokenizer
 
 from .data import FULL_FRAMES

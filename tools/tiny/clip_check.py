@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, Scene, draw
-from fastvmt.datasets.shapes import random_scene, stream
+from fastvmt.datasets.drawn.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, Scene, draw
+from fastvmt.datasets.drawn.shapes import random_scene, stream
 from fastvmt.metrics.formulas import F64, unit_rows
 from fastvmt.metrics.text.clip import Model
 

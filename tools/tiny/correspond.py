@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from fastvmt.datasets.scene import Scene, coverage
+from fastvmt.datasets.drawn.scene import Scene, coverage
 
 PATCH = 8  # px a token is wide and high
 GROUND_SHARE = 0.25  # of the ground's mean beside the subjects' mean

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastvmt.datasets.scene import SHAPES, Scene, draw
-from fastvmt.datasets.shapes import cut, random_scene, stream
+from fastvmt.datasets.drawn.scene import SHAPES, Scene, draw
+from fastvmt.datasets.drawn.shapes import cut, random_scene, stream
 
 FULL_FRAMES = 33
 HARD_SHAPES = {"circle": 0.08, "square": 0.12, "triangle": 0.08, "star": 0.28, "ring": 0.20, "cross": 0.24}

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor, nn
 
-from fastvmt.datasets.scene import Scene
+from fastvmt.datasets.drawn.scene import Scene
 
 from .attention import TrainingSelfAttention, fast_products
 from .correspond import Targets, correspondence_loss, targets

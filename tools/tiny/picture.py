@@ -14,7 +14,7 @@ from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
-from fastvmt.datasets.shapes import random_scene, stream
+from fastvmt.datasets.drawn.shapes import random_scene, stream
 from fastvmt.denoise import denoise
 from fastvmt.plugins.method import Context, Method, Params
 

@@ -17,8 +17,8 @@ from torch import Tensor
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
-from fastvmt.datasets.scene import SHAPES, draw
-from fastvmt.datasets.shapes import cut, make_scene, stream
+from fastvmt.datasets.drawn.scene import SHAPES, draw
+from fastvmt.datasets.drawn.shapes import cut, make_scene, stream
 from fastvmt.metrics.looks import judge
 
 LEVELS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)

@@ -27,9 +27,9 @@ from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
-from fastvmt.datasets.motion import TRAVEL
-from fastvmt.datasets.scene import draw
-from fastvmt.datasets.shapes import make_scene, stream, truth
+from fastvmt.datasets.drawn.motion import TRAVEL
+from fastvmt.datasets.drawn.scene import draw
+from fastvmt.datasets.drawn.shapes import make_scene, stream, truth
 from fastvmt.denoise import denoise
 from fastvmt.metrics.looks import judge, read_caption
 from fastvmt.metrics.motion.trajectory import centroids, path_cosine, subject_mask
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from fastvmt.datasets.scene import Scene
+    from fastvmt.datasets.drawn.scene import Scene
 
 
 def _around(method: str, *changes: str) -> list[str]:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from fastvmt.core.content_address import frames_digest
-from fastvmt.datasets.scene import draw
-from fastvmt.datasets.shapes import Pair, suite_pairs, truth
+from fastvmt.datasets.drawn.scene import draw
+from fastvmt.datasets.drawn.shapes import Pair, suite_pairs, truth
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import Frames, fit_frames
 from fastvmt.media.framing import fit_points

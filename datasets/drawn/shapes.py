@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.datasets.motion import IN_PLACE, MOTIONS, TRAVEL, camera_path, subject_path
-from fastvmt.datasets.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, Mover, Scene, coverage
+from fastvmt.datasets.drawn.motion import IN_PLACE, MOTIONS, TRAVEL, camera_path, subject_path
+from fastvmt.datasets.drawn.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, Mover, Scene, coverage
 
 STREAMS = {"train": 1, "tune": 2, "suite": 3, "heldout": 4}
 """First word of the seed of each stream; the second is the clip's number."""

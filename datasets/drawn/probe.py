@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from fastvmt.backbones.wan import Backbone
-from fastvmt.datasets.scene import Scene, draw
-from fastvmt.datasets.shapes import make_scene, stream, truth
+from fastvmt.datasets.drawn.scene import Scene, draw
+from fastvmt.datasets.drawn.shapes import make_scene, stream, truth
 from fastvmt.media.framing import fit_frames, fit_masks, fit_points
 
 LEVELS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95)
