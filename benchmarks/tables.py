@@ -69,8 +69,8 @@ def write_run(root: Path, records: int) -> None:
 def build(root: Path) -> None:
     start = time.perf_counter()
     load_when_used("torch")
-    from fastvmt.reports.bundle import tables_of
-    from fastvmt.reports.tidy import gather
+    from fastvmt.reports.page.bundle import tables_of
+    from fastvmt.reports.tidy.gathering import gather
 
     tidy = gather([root])
     gathered = time.perf_counter()

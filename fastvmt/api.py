@@ -17,7 +17,7 @@ from fastvmt.store.folder import RunConfig, Store
 if TYPE_CHECKING:
     import pandas as pd
 
-    from fastvmt.reports.table import Table
+    from fastvmt.reports.tables.run_table import Table
 
 PROBE_CLIPS = 6
 """Drawn clips behind the correspondence figure of a report; ``bench doctor`` takes more."""
@@ -109,7 +109,7 @@ def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None
 
 def table(folder: Path) -> Table:
     """The table of a run folder, from its records."""
-    from fastvmt.reports.table import build
+    from fastvmt.reports.tables.run_table import build
 
     store = Store.open(folder)
     config = store.config()
@@ -119,7 +119,7 @@ def table(folder: Path) -> Table:
 
 def by_category(folder: Path) -> str:
     """The table of a run folder split by the cases' category, as Markdown."""
-    from fastvmt.reports.table import split_lines
+    from fastvmt.reports.tables.run_table import split_lines
 
     return split_lines(table(folder))
 
@@ -141,8 +141,8 @@ def report(
     Raises:
         NotComparable: when the runs must not share a table.
     """
-    from fastvmt.reports.bundle import Wish, write
-    from fastvmt.reports.tidy import gather
+    from fastvmt.reports.page.bundle import Wish, write
+    from fastvmt.reports.tidy.gathering import gather
 
     wish = Wish(against, tables, formats, frame, page, figures, tracks)
     return write(gather(folders), out or folders[0] / "report", wish, say)
@@ -154,16 +154,16 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     Raises:
         NotComparable: when the runs must not share a table.
     """
-    from fastvmt.reports.tidy import gather
+    from fastvmt.reports.tidy.gathering import gather
 
     return gather(folders).frame
 
 
 def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal") -> str:
     """Tables of runs as text: all, or those whose id begins with one of the words; in one of ``render.FORMATS``."""
-    from fastvmt.reports.bundle import as_json, tables_of
+    from fastvmt.reports.page.bundle import as_json, tables_of
     from fastvmt.reports.tables.render import render
-    from fastvmt.reports.tidy import gather
+    from fastvmt.reports.tidy.gathering import gather
 
     tidy = gather(folders)
     shown = tables_of(tidy, tables, against)
@@ -180,11 +180,11 @@ def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = 
         SpecError: for an unknown base or metric.
         NotComparable: when the runs must not share a table, or nothing is paired.
     """
-    from fastvmt.reports.bundle import as_json
-    from fastvmt.reports.table import first_presets
+    from fastvmt.reports.page.bundle import as_json
     from fastvmt.reports.tables import compare as comparing
     from fastvmt.reports.tables.render import render
-    from fastvmt.reports.tidy import gather
+    from fastvmt.reports.tables.run_table import first_presets
+    from fastvmt.reports.tidy.gathering import gather
 
     tidy = gather(folders)
     labels = first_presets(tidy, comparing.base_of(tidy, base))
@@ -248,8 +248,8 @@ def _go(
     metrics: tuple[str, ...] | None = None, rescore: bool = False,
 ) -> Result:  # fmt: skip
     from fastvmt.core.atomic import write_atomic
-    from fastvmt.reports.sheet import write_sheet
-    from fastvmt.reports.table import as_lines, build
+    from fastvmt.reports.figures.sheet import write_sheet
+    from fastvmt.reports.tables.run_table import as_lines, build
     from fastvmt.runner import executors
 
     options = _checked(options, config, generate)

@@ -12,7 +12,7 @@ from hostile import payloads
 
 from fastvmt.model import Case, Failure
 from fastvmt.reports.tables.view import Cell, Column, Line, View
-from fastvmt.reports.tidy import Tidy
+from fastvmt.reports.tidy.gathering import Tidy
 
 VOID = {"meta", "link", "img", "input", "br", "wbr", "hr", "line", "rect", "circle", "path"}
 URLS = ("href", "src", "action", "formaction", "srcset", "data", "poster", "xlink:href", "srcdoc")

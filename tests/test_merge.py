@@ -43,7 +43,7 @@ def digest_of(run: Path) -> str:
 
 
 def cell(run: Path, label: str, metric: str) -> dict[str, Any]:
-    from fastvmt.reports.table import as_data
+    from fastvmt.reports.tables.run_table import as_data
 
     row = next(r for r in as_data(fastvmt.table(run))["rows"] if r["method"] == label)
     return row["metrics"][metric]

@@ -110,7 +110,7 @@ def test_numbers_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_line_break_in_a_prompt_or_caption_is_drawn_as_a_space(tmp_path: Path) -> None:
-    from fastvmt.reports.sheet import write_sheet
+    from fastvmt.reports.figures.sheet import write_sheet
 
     store = Store.open(make_run(tmp_path / "r", 1, ("none",)))
     config = store.config()

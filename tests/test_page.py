@@ -18,7 +18,7 @@ from fastvmt.reports.page import gallery
 from fastvmt.reports.page import write as page
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import Picture, write_report
-from fastvmt.reports.tidy import gather
+from fastvmt.reports.tidy.gathering import gather
 
 POLICY = ("default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'")  # fmt: skip
 

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from page_runs import hostile_run, pages, some_view
 
-from fastvmt.reports.embed import json_text
 from fastvmt.reports.page import write as page
+from fastvmt.reports.page.embed import json_text
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import Picture, breakable, write_report
-from fastvmt.reports.tidy import gather
+from fastvmt.reports.tidy.gathering import gather
 
 
 @pytest.fixture(scope="module")

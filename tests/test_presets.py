@@ -9,9 +9,9 @@ from fake_runs import make_run, make_setting, make_spec
 from helpers import bench
 
 import fastvmt
-from fastvmt.reports import bundle
+from fastvmt.reports.page import bundle
 from fastvmt.reports.tables import compare
-from fastvmt.reports.tidy import gather
+from fastvmt.reports.tidy.gathering import gather
 
 
 def test_presets_stand_side_by_side_only_where_they_are_what_is_asked(tmp_path: Path) -> None:

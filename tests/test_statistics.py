@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastvmt.reports.statistics import (
+from fastvmt.reports.statistics.intervals import (
     Difference,
     Interval,
     cluster_means,

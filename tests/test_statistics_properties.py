@@ -11,8 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fastvmt.reports import statistics
-from fastvmt.reports.statistics import (
+from fastvmt.reports.statistics import intervals
+from fastvmt.reports.statistics.intervals import (
     FEWEST,
     Interval,
     bounds,
@@ -165,7 +165,7 @@ def test_weights_are_multinomial_and_shared() -> None:
 def test_many_clusters_are_drawn_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     whole, values = resampler(500, seed=5), np.random.default_rng(0).normal(size=500)
     found = mean_interval(values, seed=5)
-    monkeypatch.setattr(statistics, "MOST_WEIGHTS", 1_234_567)
+    monkeypatch.setattr(intervals, "MOST_WEIGHTS", 1_234_567)
     blocks = list(weight_blocks(500, seed=5))
     assert len(blocks) == 5
     assert max(block.size for block in blocks) <= 1_234_567

@@ -39,7 +39,7 @@ def finish(
     text: Callable[[], str] | None = None,
 ) -> None:  # fmt: skip
     """Print the table, or ``text``'s, and leave with the run's exit code; ``after`` gets the folder of a run that ended."""
-    from fastvmt.reports.table import as_data, as_lines
+    from fastvmt.reports.tables.run_table import as_data, as_lines
     from fastvmt.runner.status import go_on
 
     outcome = result.outcome

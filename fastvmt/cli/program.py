@@ -115,7 +115,7 @@ def score(
 def table(folder: Run, by: By = "", as_json: Json = False) -> None:
     """Print the table of a run folder."""
     from fastvmt import api
-    from fastvmt.reports.table import as_data, as_lines
+    from fastvmt.reports.tables.run_table import as_data, as_lines
 
     check_by(by)
     found = api.table(folder)

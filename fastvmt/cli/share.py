@@ -31,7 +31,7 @@ def merge(
     """
     from fastvmt import api
     from fastvmt.exchange.merge.merge import merge as unite
-    from fastvmt.reports.table import as_data, as_lines
+    from fastvmt.reports.tables.run_table import as_data, as_lines
 
     found = unite(runs, out, prefer=prefer or (), plugins=tuple(plugin or ()), copy=copy)
     table = api.table(out)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt.errors import SpecError
 from fastvmt.model import Artefact, Case, Failure, Job
-from fastvmt.reports.tidy import TEXTS, Tidy
+from fastvmt.reports.tidy.gathering import TEXTS, Tidy
 from fastvmt.store.folder import Store
 
 if TYPE_CHECKING:

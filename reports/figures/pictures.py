@@ -11,10 +11,10 @@ from fastvmt.errors import UserError
 from fastvmt.reports.figures import draw
 from fastvmt.reports.figures.style import Drawn
 from fastvmt.reports.page.write import Picture
-from fastvmt.reports.table import first_presets
 from fastvmt.reports.tables import ablation, views
+from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import View, id_of
-from fastvmt.reports.tidy import STAGE, Tidy
+from fastvmt.reports.tidy.gathering import STAGE, Tidy
 
 QUALITY = ("trajectory", "motion_fidelity_moving", "motion_fidelity")
 """What stands for quality against time: the first of these that the run has."""

@@ -21,10 +21,10 @@ from pydantic import ValidationError, model_validator
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.model import Artefact, Frozen, Setting
-from fastvmt.reports.elsewhere import trained_on
+from fastvmt.reports.tidy.elsewhere import trained_on
 
 if TYPE_CHECKING:
-    from fastvmt.reports.tidy import Tidy
+    from fastvmt.reports.tidy.gathering import Tidy
 
 FORMAT = 1
 NAMED = 5

@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import UserError
-from fastvmt.reports.embed import json_text
 from fastvmt.reports.page.atlas import as_script
 from fastvmt.reports.page.charts import COLOURS
+from fastvmt.reports.page.embed import json_text
 from fastvmt.reports.page.facts import command, facts, method_cards
 from fastvmt.reports.page.gallery import CasePage, Failed, Gallery, missing_numbers
 from fastvmt.reports.page.scatter import bars, scatters
 from fastvmt.reports.tables.view import Column, View
-from fastvmt.reports.tidy import Tidy
+from fastvmt.reports.tidy.gathering import Tidy
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -26,7 +26,7 @@ from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError, StoreError, UserError
 from fastvmt.media.files import Frames, read_lossless
 from fastvmt.model import CATEGORIES, Case, Job
-from fastvmt.reports.embed import json_text
+from fastvmt.reports.page.embed import json_text
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown
 from fastvmt.store.folder import RunConfig, Store
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import UserError
-from fastvmt.reports.statistics import Interval, mean_interval
+from fastvmt.reports.statistics.intervals import Interval, mean_interval
 from fastvmt.reports.study.answers import Answer, Collected, printable
 from fastvmt.reports.study.key import CRITERIA, Key
 

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastvmt.errors import NotComparable, SpecError
-from fastvmt.reports.statistics import Better, cluster_means, paired_difference
-from fastvmt.reports.table import first_presets
+from fastvmt.reports.statistics.intervals import Better, cluster_means, paired_difference
+from fastvmt.reports.statistics.paired import holm, mean_ranks
+from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import ratio_cell
-from fastvmt.reports.tidy import Tidy
-from fastvmt.reports.versus import holm, mean_ranks
+from fastvmt.reports.tidy.gathering import Tidy
 
 COLUMNS = (
     Column("pairs", "pairs", decimals=0), Column("base", "base", decimals=4), Column("other", "other", decimals=4),

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastvmt.plugins import registry
-from fastvmt.reports.elsewhere import IMPORTED_GROUP, line_note
-from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
+from fastvmt.reports.statistics.intervals import Interval, mean_intervals, paired_ratio
 from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
-from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
+from fastvmt.reports.tidy.elsewhere import IMPORTED_GROUP, line_note
+from fastvmt.reports.tidy.gathering import FORMULA, STAGE, WORK, Tidy
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -45,7 +45,7 @@ def old_formats(n: int, place: Path) -> Figure:
 
 def shown(folder: Path) -> dict[str, object]:
     """What a table of this folder says, as plain data: counts and means, without what statistics add to them."""
-    from fastvmt.reports.table import as_data
+    from fastvmt.reports.tables.run_table import as_data
 
     data = as_data(api.table(folder))
     rows = [

@@ -1,6 +1,6 @@
 """Tests of one method against another, by scipy: sign flips, signed ranks, Holm's correction, mean ranks.
 
-They take one number per cluster (reference clip); ``fastvmt.reports.statistics`` pairs, averages and checks.
+They take one number per cluster (reference clip); ``fastvmt.reports.statistics.intervals`` pairs, averages and checks.
 """
 
 from __future__ import annotations

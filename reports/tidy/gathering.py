@@ -25,7 +25,7 @@ from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.plugins.metric import Metric
 from fastvmt.records.same_setting import refuse_other_setting, refuse_other_timing
-from fastvmt.reports.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
+from fastvmt.reports.tidy.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
 from fastvmt.store.folder import RunConfig, Store
 
 if TYPE_CHECKING:

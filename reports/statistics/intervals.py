@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastvmt.reports.versus import (
+from fastvmt.reports.statistics.paired import (
     BATCH,
     RESAMPLES,
     Better,

@@ -1,0 +1,1 @@
+"""How sure are we: intervals over reference clips, paired tests, ranks."""
