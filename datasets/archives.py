@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastvmt.suites.fetch import Archive
+from fastvmt.suites.data_sets import Archive
 
 DAVIS2017 = Archive(
     name="davis2017",

@@ -23,7 +23,7 @@ from fastvmt.datasets.ditflow_prompts import read_ditflow
 from fastvmt.datasets.prompt_lists import ClipPrompts, read_targets
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import IMAGE_SUFFIXES
-from fastvmt.suites import fetch
+from fastvmt.suites import data_sets
 from fastvmt.suites.cases import ClipEntry, Problems, Short, Wanted, length
 
 FPS = Fraction(24)
@@ -65,7 +65,7 @@ def find_root(given: Path | None, problems: Problems) -> Path | None:
 
 def _find_root(given: Path | None, problems: Problems) -> Path | None:
     named = os.environ.get("FASTVMT_DAVIS")
-    root = given or (Path(named) if named else fetch.root() / "davis2017" / "DAVIS")
+    root = given or (Path(named) if named else data_sets.root() / "davis2017" / "DAVIS")
     said = f"'{root}'" + (" (from FASTVMT_DAVIS)" if named and not given else "")
     if not root.is_dir():
         what = f"DAVIS root {said} does not exist" if given or named else f"No copy of DAVIS was named, and none is in '{root}'"

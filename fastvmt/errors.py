@@ -7,7 +7,6 @@ BenchError                   base; carries the exit code
 │   ├── MissingWeights  2    weights that have to be fetched first
 │   ├── DamagedFile     2    a stored video that cannot be decoded
 │   └── StoreError      2    a run folder that cannot be used as it is
-├── SomeJobsFailed      3    the run ended; failures are recorded
 ├── NotComparable       4    numbers that must not stand in one table
 └── JobError            3    one job; becomes a Failure record
     ├── NonFinite       3    NaN or infinity in a latent or a frame
@@ -59,12 +58,6 @@ class DamagedFile(UserError, OSError):
 
 class StoreError(UserError):
     """A run folder is in use, of another format, or damaged beyond use."""
-
-
-class SomeJobsFailed(BenchError):
-    """The run ended with failures, all of them recorded."""
-
-    exit_code = 3
 
 
 class NotComparable(BenchError):

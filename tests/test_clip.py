@@ -171,9 +171,7 @@ def test_an_archive_of_openais_kind_is_read(tmp_path: Path, frames: Frames, monk
 
 
 def test_missing_weights_are_one_sentence_and_no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HF_HOME", str(tmp_path))
-    for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
-        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     sentence = build("text_similarity").missing()
     assert "`hf download timm/vit_base_patch32_clip_224.openai open_clip_model.safetensors`" in sentence and "GB" in sentence
     with pytest.raises(MissingWeights, match="text_similarity: its weights are not on this machine"):

@@ -21,21 +21,23 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 def fetch(name: Name, to: To = None, from_file: From = None, as_json: Json = False) -> None:
     """Download a data set, check it and unpack it. The same command goes on after an interruption."""
     from fastvmt.plugins import registry
-    from fastvmt.suites import fetch as fetching
+    from fastvmt.suites import data_sets
 
-    archive: fetching.Archive = registry.archives.get(name)
-    there = fetching.find(archive, to) is not None
-    if not there:
+    archive: data_sets.Archive = registry.archives.get(name)
+    there = data_sets.find(archive, to)
+    if there:
+        print(f"{archive.name} is already there, nothing to do.", file=sys.stderr)
+    else:
         print(f"{archive.name}: {archive.summary} ({archive.bytes / 1e6:,.0f} MB). {archive.licence}", file=sys.stderr)
     try:
-        folder = fetching.fetch(archive, to, from_file)
+        folder = data_sets.fetch(archive, to, from_file)
     except KeyboardInterrupt:
         print("Interrupted; what has arrived is kept, and the same command goes on from there.", file=sys.stderr)
         raise typer.Exit(130) from None
     if as_json:
-        manifest = json.loads((folder / fetching.MANIFEST).read_bytes())
-        facts = {"name": name, "folder": str(folder), "already_there": there, "files": len(manifest["files"])}
-        facts |= {"bytes": sum(f["bytes"] for f in manifest["files"]), "sha256": archive.sha256, "licence": archive.licence}
+        files = json.loads((folder / data_sets.MANIFEST).read_bytes())["files"]
+        facts = {"name": name, "folder": str(folder), "already_there": bool(there), "files": len(files)}
+        facts |= {"bytes": sum(f["bytes"] for f in files), "sha256": archive.sha256, "licence": archive.licence}
         print(json.dumps(facts, ensure_ascii=False))
     else:
         print(folder)

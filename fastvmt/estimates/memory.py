@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -128,10 +128,6 @@ def _counted(folder: Path) -> int:
             header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
         total += sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
     return total
-
-
-def with_offload(found: Need) -> Need:
-    return replace(found, offload=True)
 
 
 # --- what there is -------------------------------------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastvmt.backbones import card as cards
 from fastvmt.core.atomic import write_atomic
@@ -30,9 +30,6 @@ from fastvmt.jobs.numbering import slug
 from fastvmt.plugins.method import Shape
 from fastvmt.store.folder import RunConfig, Store
 
-if TYPE_CHECKING:
-    from fastvmt.estimates.line import Line
-
 NOTE = "plan.json"
 FOLDERS, OF_A_METHOD = 12, 20
 """Run folders looked at, the newest first; videos read of each method in one."""
@@ -41,6 +38,8 @@ ENOUGH = 3
 SHARED = ("text", "encode", "train")
 """Stages that are charged to every video and happen once for a prompt or reference."""
 ELSEWHERE = "a GPU elsewhere"
+CLOSE = 0.05
+"""Relative residual up to which a video counts in full; beyond it, less and less."""
 
 
 @dataclass(frozen=True)
@@ -58,6 +57,19 @@ class Sample:
     bytes: int
     made: float
     run: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """seconds = slope x work + base; ``spread``: median relative residual; ``n`` points."""
+
+    slope: float
+    base: float
+    spread: float
+    n: int
+
+    def __call__(self, work: float) -> float:
+        return self.slope * work + self.base
 
 
 @dataclass(frozen=True)
@@ -185,12 +197,24 @@ def _chosen(place: Path) -> list[tuple[str, str]]:
 
 
 def fit(samples: Sequence[Sample]) -> Line | None:
-    """A line through past videos, or None for fewer than three."""
+    """A line through past videos, or None for fewer than three; where all have about the same work, one through the origin."""
     if len(samples) < ENOUGH:
         return None
-    from fastvmt.estimates import line  # NumPy, which `bench status` need not wait for
+    import numpy as np  # `bench status` need not wait for it
+    from scipy.optimize import least_squares
 
-    return line.fit([s.work for s in samples], [s.seconds for s in samples])
+    x, y = np.array([s.work for s in samples]), np.array([s.seconds for s in samples])
+    if not x.any():
+        slope, base = 0.0, float(np.median(y))
+    elif np.ptp(x) < 1e-3 * x.max():
+        slope, base = float(np.median(y / x)), 0.0
+    else:
+        rows, start = np.stack([x / x.max(), np.ones_like(x)], 1) / y[:, None], np.median(y)
+        found = least_squares(
+            lambda p: rows @ p - 1, [start] * 2, bounds=(0, np.inf), method="dogbox", x_scale=start, loss="huber", f_scale=CLOSE
+        ).x
+        slope, base = float(found[0] / x.max()), float(found[1])
+    return Line(slope, base, float(np.median(np.abs((slope * x + base) / y - 1))), len(y))
 
 
 def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample], elsewhere: bool = False) -> Prediction:

@@ -15,7 +15,6 @@ class Progress:
         self.total, self.done, self.style = total, done, style
         self.failed = 0
         self._since, self._first_done = time.monotonic(), done
-        self._now = ""
         self._steps: dict[str, str] = {}
         self._live: Any = None
         if style == "live":

@@ -24,9 +24,6 @@ LITTLE_DISK = 2 << 30
 """Free bytes under which the default run is at risk of not ending (its folder takes some 20 MB, its caches more)."""
 PATIENCE = 2.0
 """Seconds that the hub may take to answer."""
-HUB = "https://huggingface.co"
-
-
 CODECS = (
     ("ffv1", "w", "frames that are scored", True), ("ffv1", "r", "frames that are scored", True),
     ("libx264", "w", "videos for the eye", True), ("h264", "r", "mp4 and mov clips", False),
@@ -199,10 +196,12 @@ def _environments() -> Iterator[Finding]:
 
 def _hub() -> Iterator[Finding]:
     """Whether weights could be fetched; nothing is, and no token is read."""
-    if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+    from huggingface_hub import constants
+
+    if constants.HF_HUB_OFFLINE:
         yield Finding("hub", "ok", "offline by HF_HUB_OFFLINE; runs need no network")
         return
-    host = urlsplit(os.environ.get("HF_ENDPOINT") or HUB).hostname or ""
+    host = urlsplit(constants.ENDPOINT).hostname or ""
     if _answers(host):
         yield Finding("hub", "ok", f"{host} answers")
     else:

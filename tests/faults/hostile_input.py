@@ -222,9 +222,9 @@ def _ending(call: Callable[[], Any]) -> str:
 
 tests("manifests", "hostile and broken suites, manifests, prompts and file names", 6,
       ["tests/test_suite_format.py", "tests/test_suite_bad_inputs.py"])  # fmt: skip
-tests("archives", "hostile and damaged archives", 6, ["tests/test_unpack.py"])
+tests("archives", "hostile and damaged archives", 6, ["tests/test_data_sets_hostile.py"])
 tests("downloads", "downloads cut, refused, changed, wrong, without end, twice at once, killed", 6,
-      ["tests/test_fetch.py", "tests/test_fetch_files.py"])  # fmt: skip
+      ["tests/test_data_sets.py"])  # fmt: skip
 tests("pages", "200 payloads in prompts, ids and errors of a report, as text and in a browser", 6,
       ["tests/test_page_browser.py::test_two_hundred_payloads_execute_nothing", "tests/test_page_hostile.py"])  # fmt: skip
 tests("texts", "hostile text in every form of a table", 6, ["tests/test_render_hostile.py"])
