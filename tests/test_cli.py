@@ -41,7 +41,7 @@ def test_help_imports_nothing_heavy() -> None:
     ],
 )  # fmt: skip
 def test_only_the_gate_ends_with_1(raised: str, code: int, words: str) -> None:
-    program = f"from fastvmt.cli import guarded\ndef call():\n    raise {raised}\nguarded(call)"
+    program = f"from fastvmt.cli.program import guarded\ndef call():\n    raise {raised}\nguarded(call)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == code and words in done.stderr and ("Traceback" in done.stderr) == (code == 70)
 
