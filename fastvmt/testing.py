@@ -21,7 +21,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fastvmt.artefacts.prepared_weights import Workspace
 from fastvmt.backbones import card as cards
 from fastvmt.backbones import wan as backbones
 from fastvmt.backbones.noise_levels import sigma_grid
@@ -30,6 +29,7 @@ from fastvmt.core.stages import Stages
 from fastvmt.denoise import denoise
 from fastvmt.model import Reference
 from fastvmt.plugins.method import Context, Method, Shape
+from fastvmt.plugins.workspace import Workspace
 
 SIZE: dict[str, Any] = {"width": 32, "height": 32, "frames": 17}
 """Of the checks' videos: 5 latent frames of 4x4 tokens on ``random_wan``."""

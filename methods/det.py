@@ -34,8 +34,8 @@ from fastvmt.plugins.reference_tracks import PointTracks, tracks_of, tracks_orig
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fastvmt.artefacts.prepared_weights import Workspace
     from fastvmt.model import Case
+    from fastvmt.plugins.workspace import Workspace
 
 
 class DeTParams(TrainedParams):

@@ -33,7 +33,7 @@ from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fastvmt.artefacts.prepared_weights import Workspace
+    from fastvmt.plugins.workspace import Workspace
 
 
 class MotionInversionParams(BlendParams):

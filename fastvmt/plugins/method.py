@@ -19,10 +19,10 @@ from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, Shape
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fastvmt.artefacts.prepared_weights import Workspace
     from fastvmt.backbones.wan import Backbone
     from fastvmt.core.stages import Stages
     from fastvmt.model import Case
+    from fastvmt.plugins.workspace import Workspace
 
 
 __all__ = ["GRADIENT_COST", "TAP_SHARE", "Context", "Method", "Params", "Shape"]

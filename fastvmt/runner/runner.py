@@ -12,10 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from fastvmt.artefacts.prepared_weights import prepared_key
 from fastvmt.backbones.device import require_device
 from fastvmt.core.content_address import digest
 from fastvmt.errors import FULL, StoreError
+from fastvmt.jobs.prepared_key import prepared_key
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
