@@ -150,14 +150,14 @@ class Trial:
 
 def small(cls: type[Method], changes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Parameters that make a method quick: two guided steps, two inner steps, where it has such parameters."""
-    wanted = {"guided": "steps:0-1", cls.work: 2}
+    wanted = {"guided": "steps:0-1", cls.protocols.work: 2}
     return {k: v for k, v in wanted.items() if k in cls.Params.model_fields} | dict(changes or {})
 
 
 def the_reference_has_the_lowest_loss(trial: Trial) -> None:
     """Against itself, at its own level and text; any other clip has more."""
     ctx = trial.context()
-    method = trial.fitted(ctx, **trial.cls.floor_when)
+    method = trial.fitted(ctx, **trial.cls.study.floor_when)
     for i in (0, 1):
         mirror = method.mirror(ctx, i)
         if mirror is None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -28,7 +28,7 @@ from fastvmt.methods._math.adapters import convolutions, new_convolutions
 from fastvmt.methods._math.inversion import source_text
 from fastvmt.methods._math.trained import TrainedMethod, TrainedParams
 from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, track_loss, velocity_loss
-from fastvmt.plugins.method import Context, Params
+from fastvmt.plugins.method import Context, Study
 from fastvmt.plugins.reference_tracks import PointTracks, tracks_of, tracks_origin
 
 if TYPE_CHECKING:
@@ -55,14 +55,14 @@ class DeT(TrainedMethod):
     id = "det"
     summary = "convolutions along time beside attention, fitted to the clip with a loss along tracks"
     source = "DeT, ICCV 2025 (arXiv 2503.17350)"
-    Params: ClassVar[type[Params]] = DeTParams
-    sampling_only: ClassVar[frozenset[str]] = TrainedMethod.sampling_only | {"acting"}
-    variants: ClassVar[dict[str, dict[str, Any]]] = {"no-tracks": {"track_weight": 0.0}, "all-blocks": {"acting": 1.0}}
-    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
+    Params = DeTParams
+    unseen = TrainedMethod.unseen | {"acting"}
+    variants = {"no-tracks": {"track_weight": 0.0}, "all-blocks": {"acting": 1.0}}
+    study = Study({
         "tracks": ("no-tracks",),
         "acting": ("all-blocks",),
         "steps": ("steps=100", "steps=250"),
-    }
+    })  # fmt: skip
 
     @classmethod
     def training(cls, params: Mapping[str, Any], case: Case) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
@@ -26,7 +26,7 @@ from fastvmt.methods._math.adapters import LoRA
 from fastvmt.methods._math.inversion import source_text
 from fastvmt.methods._math.trained import BLEND, BlendParams, TrainedMethod
 from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
-from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
+from fastvmt.plugins.method import GRADIENT_COST, Context, Shape, Study
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,16 +48,16 @@ class MotionDirector(TrainedMethod):
     id = "motion_director"
     summary = "spatial and temporal LoRA fitted to the clip, the temporal one kept; debiased loss"
     source = "MotionDirector, ECCV 2024 (arXiv 2310.08465)"
-    Params: ClassVar[type[Params]] = MotionDirectorParams
-    starts: ClassVar[dict[str, dict[str, Any]]] = BLEND
-    variants: ClassVar[dict[str, dict[str, Any]]] = {"noise-weighting": {"weighting": "noise"}}
-    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
+    Params = MotionDirectorParams
+    protocols = BLEND
+    variants = {"noise-weighting": {"weighting": "noise"}}
+    study = Study({
         "rank": ("rank=8", "rank=16"),
         "weighting": ("noise-weighting",),
         "spatial": ("rest=1",),
         "begin": ("begin=noise", "begin=inverted_blend"),
         "steps": ("steps=100", "steps=200"),
-    }
+    })  # fmt: skip
 
     @classmethod
     def training_cost(cls, params: MotionDirectorParams, shape: Shape) -> float:

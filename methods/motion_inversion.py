@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
@@ -28,7 +28,7 @@ from fastvmt.methods._math.adapters import embeddings, middle_blocks, new_embedd
 from fastvmt.methods._math.inversion import source_text
 from fastvmt.methods._math.trained import BLEND, BlendParams, TrainedMethod
 from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
-from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
+from fastvmt.plugins.method import GRADIENT_COST, Context, Shape, Study
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -49,16 +49,16 @@ class MotionInversion(TrainedMethod):
     id = "motion_inversion"
     summary = "query-key and value embeddings fitted to the clip, values differenced along time"
     source = "MotionInversion, 2024 (arXiv 2403.20193)"
-    Params: ClassVar[type[Params]] = MotionInversionParams
-    sampling_only: ClassVar[frozenset[str]] = TrainedMethod.sampling_only | {"motion"}
-    starts: ClassVar[dict[str, dict[str, Any]]] = BLEND
-    variants: ClassVar[dict[str, dict[str, Any]]] = {"camera": {"motion": "camera"}, "debiased": {"loss": "debiased"}}
-    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
+    Params = MotionInversionParams
+    unseen = TrainedMethod.unseen | {"motion"}
+    protocols = BLEND
+    variants = {"camera": {"motion": "camera"}, "debiased": {"loss": "debiased"}}
+    study = Study({
         "motion": ("camera",),
         "loss": ("debiased",),
         "begin": ("begin=noise", "begin=inverted_blend"),
         "steps": ("steps=100", "steps=200"),
-    }
+    })  # fmt: skip
 
     @classmethod
     def resolve(cls, params: MotionInversionParams, shape: Shape) -> MotionInversionParams:

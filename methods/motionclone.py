@@ -28,7 +28,7 @@ is 31 MiB for Wan 1.3B at width 832, height 480 and 81 frames, 105 MiB for 14B.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field
@@ -37,7 +37,7 @@ from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.core.lazy import no_grad
 from fastvmt.methods._math.guided import Guided, GuidedMethod, GuidedParams, needs_latent_frames
 from fastvmt.methods._math.updater import StepLog
-from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
+from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Shape, Study
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,19 +81,19 @@ class MotionClone(GuidedMethod):
     id = "motionclone"
     summary = "sparse temporal attention at equal location, as a score term in the velocity"
     source = "MotionClone, ICLR 2025 (arXiv 2406.05338), the later form without inversion"
-    Params: ClassVar[type[Params]] = MotionCloneParams
-    variants: ClassVar[dict[str, dict[str, Any]]] = {
+    Params = MotionCloneParams
+    variants = {
         "camera": {"guided": "sigma:1.0-0.839"},
         "own-frame": {"diagonal": "keep"},
         "no-own-frame": {"diagonal": "mask"},
     }
-    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
+    study = Study({
         "diagonal": ("own-frame", "no-own-frame"),
         "block": ("block=0.333", "block=0.5", "block=0.667"),
         "strength": ("strength=0.002", "strength=0.01"),
         "guided": ("camera",),
         "rope": ("rope=false",),
-    }
+    })  # fmt: skip
 
     @classmethod
     def resolve(cls, params: MotionCloneParams, shape: Shape) -> MotionCloneParams:

@@ -42,7 +42,6 @@ class Trained(Quick):
     """Has a preparation, in which ``do`` happens."""
 
     id = "trained"
-    trains = True
 
     def prepare(self, ctx: Any, workspace: Any) -> dict[str, Any]:
         return {}

@@ -171,7 +171,8 @@ def test_shape_is_what_methods_see() -> None:
     from fastvmt.plugins import registry
 
     class Trains(registry.methods.get("none")):  # type: ignore[misc]
-        trains = True
+        def prepare(self, ctx: Any, workspace: Any) -> dict[str, Any]:
+            return {}
 
     registry.methods._scan()
     registry.methods._found["trains"] = Trains

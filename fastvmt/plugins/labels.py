@@ -63,9 +63,7 @@ def resolve(
     """
     cls, changes = parse(label)
     card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1) | dict(starts or {})
-    if cls.preset_of and changes.get(cls.preset_of, cls.Params.model_fields[cls.preset_of].default) != (
-        cls.Params.model_fields[cls.preset_of].default
-    ):
+    if (preset := cls.protocols.preset) and changes.get(preset, usual_preset(cls)) != usual_preset(cls):
         card = {}
     try:
         params = cls.resolve(cls.Params.model_validate(card | changes), shape)
@@ -78,9 +76,19 @@ def resolve(
         method=cls.id,
         version=cls.version,
         params=params.model_dump(mode="json"),
-        preset=str(getattr(params, cls.preset_of)) if cls.preset_of else "",
-        control=cls.control,
+        preset=str(getattr(params, preset)) if preset else "",
+        control=cls.role == "control",
     )
+
+
+def usual_preset(cls: type[Method]) -> Any:
+    """The preset that a method has unless another is named; None where it has no presets."""
+    return cls.Params.model_fields[cls.protocols.preset].default if cls.protocols.preset else None
+
+
+def comparable() -> list[str]:
+    """What ``--methods all`` stands for: every registered method, without controls, toys and what was made elsewhere."""
+    return [n for n in registry.methods.names() if registry.methods.get(n).role in ("method", "baseline")]
 
 
 def tuned(method: str, table: Mapping[str, Any], steps: int) -> dict[str, Any]:

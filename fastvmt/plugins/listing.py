@@ -82,7 +82,7 @@ def _plugin(kind: str, name: str, value: Any) -> dict[str, Any]:
             facts[key] = list(found) if isinstance(found, tuple) else found
     if kind == "methods":
         facts["variants"] = {k: dict(v) for k, v in value.variants.items()}
-        facts["ablations"] = {k: ", ".join(v) for k, v in value.ablations.items()}
+        facts["ablations"] = {k: ", ".join(v) for k, v in value.study.ablations.items()}
         facts["card"] = card.facts() if (card := card_of(value)) else NO_CARD
     if kind in ("methods", "metrics"):
         facts["parameters"] = {

@@ -1,6 +1,6 @@
 """``bench ablate``: one method, one factor changed at a time, pairs of factors on request, and the ladder of its savings.
 
-What can be varied is declared by the method (``Method.ablations`` and ``Method.ladder``); nothing here knows one by name.
+What can be varied is declared by the method (``Method.study``); nothing here knows one by name.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def factors_of(base: str) -> dict[str, tuple[str, ...]]:
         SpecError: for an unknown method, or one without factors.
     """
     cls, _ = specs.parse(base)
-    if not cls.ablations:
-        known = [n for n in registry.methods.names() if registry.methods.get(n).ablations]
+    if not cls.study.ablations:
+        known = [n for n in registry.methods.names() if registry.methods.get(n).study.ablations]
         raise SpecError(f"'{cls.id}' declares nothing to ablate. Methods that do: {', '.join(known) or 'none'}.")
-    return dict(cls.ablations)
+    return dict(cls.study.ablations)
 
 
 def expand(base: str, factors: Iterable[str] = (), pairs: Iterable[str] = (), ladder: bool = True) -> Ablation:
@@ -64,7 +64,7 @@ def expand(base: str, factors: Iterable[str] = (), pairs: Iterable[str] = (), la
         labels += [f"{base}:{a}:{b}" for a, b in itertools.product(known[parts[0]], known[parts[1]])]
     cls: type[Method] = specs.parse(base)[0]
     if ladder:
-        labels += [f"{base}:{changed}" for _, changed in cls.ladder if changed]
+        labels += [f"{base}:{changed}" for _, changed in cls.study.ladder if changed]
     found = tuple(dict.fromkeys(labels))
     preset = any(_changes_preset(label, cls) for label in found)
     return Ablation(base, found, preset)
@@ -79,4 +79,4 @@ def _known(name: str, known: dict[str, tuple[str, ...]]) -> str:
 
 
 def _changes_preset(label: str, cls: type[Method]) -> bool:
-    return bool(cls.preset_of) and cls.preset_of in specs.parse(label)[1]
+    return bool(cls.protocols.preset) and cls.protocols.preset in specs.parse(label)[1]

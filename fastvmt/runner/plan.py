@@ -274,8 +274,7 @@ def _methods(request: Request, card: cards.Card, shape: Shape) -> tuple[tuple[Me
     if not labels:
         raise SpecError("--methods is empty; `bench list methods` shows what there is.")
     if "all" in labels:
-        every = [n for n in registry.methods.names() if not registry.methods.get(n).toy and n not in CONTROLS]
-        labels = list(dict.fromkeys(name for label in labels for name in (every if label == "all" else [label])))
+        labels = list(dict.fromkeys(n for label in labels for n in (specs.comparable() if label == "all" else [label])))
     if request.controls:
         labels = [c for c in CONTROLS if c not in labels] + labels
     resolved: list[MethodSpec] = []

@@ -226,7 +226,7 @@ def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[Wanted]:
     for label in chosen:
         spec = tidy.methods[label]
         cls = registry.methods.get(spec.method)
-        free_or_not = TRAINING_BASED if cls.trains else TRAINING_FREE
+        free_or_not = TRAINING_BASED if cls.trains() else TRAINING_FREE
         group = IMPORTED_GROUP if spec.imported else CONTROLS if spec.control else free_or_not
         groups[group].append(Wanted(label, label, group, line_note(spec), not spec.control))
     return [line for group in groups.values() for line in group]
