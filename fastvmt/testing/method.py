@@ -1,11 +1,4 @@
-"""What every method has to hold, as checks that a plug-in's author can call.
-
-    from fastvmt.testing import check_method, random_wan
-    check_method(Mine, random_wan(tmp_path / "wan"))        # AssertionError names what does not hold
-
-A check needs no weights: ``random_wan`` writes a WanPipeline with random ones, a few kilobytes unless told otherwise. What a
-method does not have (a loss, an adapter, an optimiser's bound) is not checked; ``Method`` says how it tells.
-"""
+"""What every method has to hold. What a method does not have (a loss, an adapter, a bound) is not checked, and said."""
 
 from __future__ import annotations
 
@@ -14,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
@@ -25,14 +19,13 @@ from fastvmt.backbones import card as cards
 from fastvmt.backbones import wan as backbones
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
-from fastvmt.core.stages import Stages
 from fastvmt.denoise import denoise
 from fastvmt.model import Reference
 from fastvmt.plugins.method import Context, Method, Shape
 from fastvmt.plugins.workspace import Workspace
+from fastvmt.testing.checked import Checked, all_of, shown
+from fastvmt.testing.wan import SIZE, make_context, random_wan
 
-SIZE: dict[str, Any] = {"width": 32, "height": 32, "frames": 17}
-"""Of the checks' videos: 5 latent frames of 4x4 tokens on ``random_wan``."""
 GUIDANCE = 3.0
 JOBS = 20
 """Videos made one after the other by the memory check."""
@@ -40,58 +33,6 @@ COST_TOLERANCE = 1e-6
 """Relative difference between the formula and the forwards that are counted."""
 ADAM_SLACK = 1.1
 """Bias-corrected moments can make a step of Adam a little longer than its rate: at most 1.04 times within ten steps."""
-
-
-def random_wan(
-    folder: Path, blocks: int = 3, heads: int = 4, head_dim: int = 12, ffn: int = 32, text_dim: int = 16, freq_dim: int = 16
-) -> Path:
-    """Write a WanPipeline with random weights, always the same ones: VAE stride 4 in space and time, 4 latent channels.
-
-    Args:
-        blocks, heads, head_dim, ffn, text_dim, freq_dim: of the transformer; Wan2.1 1.3B has 30, 12, 128, 8960, 4096, 256.
-    """
-    from diffusers import AutoencoderKLWan, FlowMatchEulerDiscreteScheduler, WanPipeline, WanTransformer3DModel
-    from transformers import UMT5Config, UMT5EncoderModel
-
-    from tools.tiny.parts import new_tokenizer
-
-    torch.manual_seed(0)
-    tokenizer = new_tokenizer()
-    transformer = WanTransformer3DModel(
-        patch_size=(1, 2, 2), num_attention_heads=heads, attention_head_dim=head_dim, in_channels=4, out_channels=4,
-        text_dim=text_dim, freq_dim=freq_dim, ffn_dim=ffn, num_layers=blocks, cross_attn_norm=True, rope_max_seq_len=32,
-    )  # fmt: skip
-    vae = AutoencoderKLWan(
-        base_dim=4, z_dim=4, dim_mult=[1, 1, 1], num_res_blocks=1, temperal_downsample=[True, True], scale_factor_spatial=4,
-        latents_mean=[0.0] * 4, latents_std=[1.0] * 4,
-    )  # fmt: skip
-    text = UMT5EncoderModel(
-        UMT5Config(vocab_size=len(tokenizer), d_model=text_dim, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
-                   feed_forward_proj="gated-gelu", dropout_rate=0.0)
-    )  # fmt: skip
-    pipe = WanPipeline(
-        tokenizer=tokenizer, text_encoder=text, vae=vae, transformer=transformer, scheduler=FlowMatchEulerDiscreteScheduler()
-    )
-    pipe.save_pretrained(folder, safe_serialization=True)
-    (folder / "bench.toml").write_text(
-        "[defaults]\nwidth = 32\nheight = 32\nframes = 17\nsteps = 3\nguidance = 3.0\nshift = 3.0\nnegative = ''\n"
-    )
-    return folder
-
-
-def make_context(backbone: Backbone, steps: int = 4, seed: int = 0) -> Context:
-    """A job's context without a job: drawn noise, a reference of noise, four texts."""
-    generator = torch.Generator().manual_seed(seed)
-    shape = backbone.card.latent_shape(**SIZE)
-    reference = torch.randn(shape, generator=generator)
-    texts = {
-        "target": backbone.encode_text("a red circle on a navy plain background"),
-        "negative": backbone.encode_text(""),
-        "null": backbone.encode_text(""),
-        "caption": backbone.encode_text("a blue ring on a teal plain background"),
-    }
-    noise = torch.randn(shape, generator=generator)
-    return Context(backbone, sigma_grid(steps, 3.0), noise, lambda: reference, texts, Stages())
 
 
 @dataclass(frozen=True)
@@ -154,23 +95,67 @@ def small(cls: type[Method], changes: Mapping[str, Any] | None = None) -> dict[s
     return {k: v for k, v in wanted.items() if k in cls.Params.model_fields} | dict(changes or {})
 
 
-def the_reference_has_the_lowest_loss(trial: Trial) -> None:
+def hooks_return_what_the_loop_takes(trial: Trial) -> str:
+    """Each hook in the loop's order, for the first step that is taken."""
+    ctx, method = trial.context(), trial.method()
+    shape, steps = tuple(ctx.noise.shape), trial.steps
+    latent = f"a floating-point tensor of the latent's shape {shape}"
+
+    def need(hook: str, found: Any, holds: bool, wanted: str) -> None:
+        assert holds, f"{trial.cls.id}: {hook} returned {shown(found)}, expected {wanted}"
+
+    def is_latent(x: Any) -> bool:
+        return isinstance(x, Tensor) and tuple(x.shape) == shape and x.is_floating_point()
+
+    def adds(term: Any) -> bool:
+        if isinstance(term, Tensor):
+            return term.ndim <= len(shape) and all(a in (1, b) for a, b in zip(term.shape[::-1], shape[::-1], strict=False))
+        return isinstance(term, int | float)
+
+    params, kind = trial.params(), trial.cls.Params
+    need("resolve", params, isinstance(params, kind), f"a {kind.__name__}")
+    cost = trial.cls.cost(params, trial.shape)
+    need("cost", cost, isinstance(cost, int | float) and 0 < cost < float("inf"), "forward-equivalents above 0")
+    trial.train(method, ctx)
+    weights = ctx.prepared
+    named = isinstance(weights, Mapping) and all(isinstance(w, Tensor) for w in weights.values())
+    need("prepare", weights, named, "tensors by name")
+    with torch.no_grad():
+        ctx.state = method.fit(ctx)
+        start = method.start(ctx)
+        pair = isinstance(start, tuple) and len(start) == 2 and is_latent(start[0]) and isinstance(start[1], int)
+        need("start", start, pair and 0 <= start[1] < steps, f"{latent}, and the first step, 0 to {steps - 1}")
+        x, i = start
+        scope = method.scope(ctx, i)
+        need("scope", scope, hasattr(scope, "__enter__"), "a context manager")
+        with scope:
+            x = method.adjust(ctx, i, x)
+            need("adjust", x, is_latent(x), latent)
+            term = method.steer(ctx, i, x)
+            need("steer", term, adds(term), "a number, or a tensor that can be added to the latent")
+            x = method.settle(ctx, i, x, x + term)
+            need("settle", x, is_latent(x), latent)
+    return ""
+
+
+def the_reference_has_the_lowest_loss(trial: Trial) -> str:
     """Against itself, at its own level and text; any other clip has more."""
     ctx = trial.context()
     method = trial.fitted(ctx, **trial.cls.study.floor_when)
     for i in (0, 1):
         mirror = method.mirror(ctx, i)
         if mirror is None:
-            return
+            return "it has no mirror"
         x, level, text = mirror
         ctx.texts = {**ctx.texts, "target": ctx.texts[text]}
         others = [x.flip(2), x.flip(4), -x, *(x + 0.5 * trial.context(seed).noise for seed in (1, 2))]
         with torch.no_grad():
             own, *rest = (float(_value(method.loss(ctx, i, v, level))) for v in (x, *others))
         assert min(rest) > own + 1e-9, f"{trial.cls.id}: step {i}: another clip has loss {min(rest)}, the reference {own}"
+    return ""
 
 
-def the_gradient_is_sound(trial: Trial) -> None:
+def the_gradient_is_sound(trial: Trial) -> str:
     """Finite, not zero, and the same with checkpointing and when the model runs to its end."""
     found = {}
     for name, how in (("plain", _plain), ("checkpointed", _checkpointed), ("whole", _whole)):
@@ -180,15 +165,16 @@ def the_gradient_is_sound(trial: Trial) -> None:
             x = (0.7 * ctx.noise + 0.3 * ctx.reference()).requires_grad_(True)
             loss = method.loss(ctx, 1, x)
             if loss is None:
-                return
+                return "it has no loss"
             (found[name],) = torch.autograd.grad(loss, x)
     assert bool(torch.isfinite(found["plain"]).all()), f"{trial.cls.id}: the gradient is not finite"
     assert bool(found["plain"].any()), f"{trial.cls.id}: the gradient is zero"
     for name in ("checkpointed", "whole"):
         torch.testing.assert_close(found[name], found["plain"], rtol=1e-5, atol=1e-9, msg=f"{trial.cls.id}: {name} differs")
+    return ""
 
 
-def adapters_are_nothing_untrained_and_gone_afterwards(trial: Trial) -> None:
+def adapters_are_nothing_untrained_and_gone_afterwards(trial: Trial) -> str:
     """A new adapter changes no velocity, and after a job the model is as it was: outputs, hooks, modes, parameters."""
     model = trial.backbone.transformer
     before, state = trial.velocity(), _state(model)
@@ -199,13 +185,14 @@ def adapters_are_nothing_untrained_and_gone_afterwards(trial: Trial) -> None:
     trial.video()
     assert torch.equal(trial.velocity(), before), f"{trial.cls.id}: the model is not what it was before the job"
     assert _state(model) == state, f"{trial.cls.id}: the job left hooks, parameters or modes in the model"
+    return ""
 
 
-def displacement_is_bounded(trial: Trial) -> None:
+def displacement_is_bounded(trial: Trial) -> str:
     """The latent moves by no more than the optimiser's rates allow, summed over all its steps."""
     reach = trial.cls.reach(trial.params(), trial.shape)
     if reach is None:
-        return
+        return "it has no reach"
     method, moved, largest = trial.method(), [0.0], [0.0]
     plain = method.adjust
 
@@ -219,23 +206,26 @@ def displacement_is_bounded(trial: Trial) -> None:
         trial.video(method=method)
     decay = 1 + float(getattr(method.params, "weight_decay", 0.0)) * max(largest)
     assert 0 < sum(moved) <= reach * ADAM_SLACK * decay, f"{trial.cls.id}: moved {sum(moved)}, its rates allow {reach}"
+    return ""
 
 
-def seeds_repeat(trial: Trial) -> None:
+def seeds_repeat(trial: Trial) -> str:
     """Bit for bit; another seed gives another video."""
     first, again, other = trial.video(0), trial.video(0), trial.video(1)
     assert torch.equal(first, again), f"{trial.cls.id}: the same seed gave another video"
     assert not torch.equal(first, other), f"{trial.cls.id}: another seed gave the same video"
+    return ""
 
 
-def the_cost_formula_counts(trial: Trial) -> None:
+def the_cost_formula_counts(trial: Trial) -> str:
     """``Method.cost`` is what the backbone counts, within ``COST_TOLERANCE``."""
     trial.video()
     counted, said = trial.backbone.forward_equivalents, trial.cls.cost(trial.params(), trial.shape)
     assert abs(counted - said) <= COST_TOLERANCE * counted, f"{trial.cls.id}: {counted} forwards counted, {said} by formula"
+    return ""
 
 
-def memory_does_not_grow(trial: Trial) -> None:
+def memory_does_not_grow(trial: Trial) -> str:
     """After ``JOBS`` videos no more tensors are alive than after two."""
     held = []
     for n in range(JOBS):
@@ -243,30 +233,35 @@ def memory_does_not_grow(trial: Trial) -> None:
         if n in (1, JOBS - 1):
             held.append(_held_bytes())
     assert held[1] <= held[0], f"{trial.cls.id}: tensors of {held[0]} bytes after 2 videos, {held[1]} after {JOBS}"
+    return ""
 
 
-CHECKS: dict[str, Callable[[Trial], None]] = {
+CHECKS: dict[str, Callable[[Trial], str]] = {
     check.__name__: check
     for check in (
+        hooks_return_what_the_loop_takes,
         the_reference_has_the_lowest_loss, the_gradient_is_sound, adapters_are_nothing_untrained_and_gone_afterwards,
         displacement_is_bounded, seeds_repeat, the_cost_formula_counts, memory_does_not_grow,
     )
 }  # fmt: skip
 
 
-def check_method(cls: type[Method], folder: Path, **changes: Any) -> None:
+def check_method(cls: type[Method], folder: Path | None = None, **changes: Any) -> Checked:
     """Every check on a method.
 
     Args:
-        folder: a WanPipeline, such as ``random_wan`` writes.
+        folder: a WanPipeline to run on; without one, ``random_wan`` writes one for the time of the check.
         changes: parameters to run it with; guided and inner steps are few unless given.
+
+    Returns:
+        Which checks hold, and which do not apply and why; it prints as a list.
 
     Raises:
         AssertionError: naming what does not hold.
     """
-    trial = Trial(cls, Backbone(cards.load(str(folder))), small(cls, changes))
-    for check in CHECKS.values():
-        check(trial)
+    with TemporaryDirectory() as place:
+        backbone = Backbone(cards.load(str(folder or random_wan(Path(place) / "wan"))))
+        return all_of(cls.id, CHECKS.values(), Trial(cls, backbone, small(cls, changes)))
 
 
 def _value(loss: Tensor | None) -> Tensor:
@@ -302,6 +297,3 @@ def _held_bytes() -> int:
     gc.collect()
     tensors = (o for o in gc.get_objects() if issubclass(type(o), Tensor))
     return sum(t.numel() * t.element_size() for t in tensors if t.device.type != "meta")
-
-
-__all__ = ["CHECKS", "Trial", "check_method", "make_context", "random_wan", "small"]
