@@ -15,7 +15,7 @@ def test_fault(name: str, tmp_path: Path) -> None:
     try:
         figure = FAULTS[name].run(FAULTS[name].sample, tmp_path)
     except Impossible as why:
-        pytest.skip(str(why))
+        pytest.skip(f"cannot be made here: {why}")
     assert figure.good, f"{figure.reached} of {figure.tried}: {'; '.join(figure.missed[:3])}"
 
 

@@ -11,7 +11,6 @@ from test_methods import WAN_1B, shape_of
 
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import rotate
-from fastvmt.denoise import denoise
 from fastvmt.errors import SpecError
 from fastvmt.methods import motionclone
 from fastvmt.methods.motionclone import Kept, MotionClone, MotionCloneParams
@@ -101,17 +100,6 @@ def test_at_equal_location_the_spatial_rotary_factors_cancel(context: Context) -
     assert float((plain - logits[0]).abs().max()) > 0.1  # the temporal rotation is left
 
 
-@pytest.mark.parametrize("diagonal", ["keep", "mask"])
-def test_the_loss_at_the_reference_is_zero(diagonal: str, context: Context) -> None:
-    found = made(context, diagonal=diagonal)
-    context.texts = dict(context.texts) | {"target": context.texts["null"]}
-    context.state = found.fit(context)
-    level = found.params.ref_sigma
-    x = context.backbone.noised(context.reference(), level, context.noise)
-    assert float(found._loss(context, level, x)) < 1e-12
-    assert float(found._loss(context, level, context.backbone.noised(-context.reference(), level, context.noise))) > 1e-8
-
-
 @pytest.mark.parametrize("changes", [{}, {"weight": 3.5}, {"diagonal": "mask"}, {"block": 2, "rope": False}])
 def test_an_euler_step_moves_the_latent_by_the_score_term(changes: dict[str, Any], context: Context) -> None:
     found = made(context, **changes)
@@ -196,20 +184,6 @@ def test_a_degenerate_diagonal_is_masked(
     assert context.log["diagonal_share"] == pytest.approx(share)
     own = (kept.index == torch.arange(5)).float().mean()
     assert float(own) == pytest.approx(0 if used == "mask" else share)
-
-
-@pytest.mark.parametrize("changes", [{}, {"guided": "share:1.0", "diagonal": "mask"}, {"guided": "share:0"}, {"weight": 0.0}])
-def test_runs_finite_repeatable_and_costs_what_it_says(changes: dict[str, Any], context: Context) -> None:
-    results = []
-    for _ in range(2):
-        found = made(context, **changes)
-        context.state, context.log, context.backbone.forward_equivalents = None, {}, 0.0
-        results.append(denoise(found, context, 3.0))
-    assert torch.equal(*results) and bool(torch.isfinite(results[0]).all())
-    said = MotionClone.cost(found.params, shape_of(context))
-    assert context.backbone.forward_equivalents == pytest.approx(said, rel=1e-6)
-    plain = denoise(made(context, guided="share:0"), context, 3.0)
-    assert torch.equal(results[0], plain) == (changes in ({"guided": "share:0"}, {"weight": 0.0}))
 
 
 def test_the_last_step_is_never_guided(context: Context) -> None:

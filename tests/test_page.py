@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_runs import make_run, paint, share
-from page_runs import Page, pages, some_view
 from PIL import Image
+from support.page_runs import Page, pages, some_view
+from support.runs import make_run, paint, share
 
 from fastvmt.errors import UserError
 from fastvmt.media.files import read_lossless

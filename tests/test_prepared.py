@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import training
-from helpers import ENV, bench
+from support import training
+from support.cli import bench
 
 from fastvmt.artefacts import prepared_weights
 from fastvmt.artefacts.prepared_weights import Shelf, prepared_key
@@ -108,7 +108,7 @@ def test_a_second_job_of_the_reference_trains_nothing_and_costs_the_same(xs: Pat
 def test_a_training_killed_twice_ends_with_the_same_bytes(xs: Path, tmp_path: Path, number: int) -> None:
     roots = [training.make_store(xs, tmp_path / name).root for name in ("whole", "torn")]
     for step in (5, 9):
-        done = subprocess.run([*TRAINING, str(roots[1]), str(number), "kill", str(step)], env=ENV, timeout=300)
+        done = subprocess.run([*TRAINING, str(roots[1]), str(number), "kill", str(step)], timeout=300)
         assert done.returncode == -signal.SIGKILL
     weights, seen = [], []
     for root in roots:
@@ -131,7 +131,7 @@ def test_two_processes_train_once(xs: Path, tmp_path: Path, monkeypatch: pytest.
     root = training.make_store(xs, tmp_path / "run").root
     waits, flock = threading.Event(), prepared_weights.fcntl.flock
     monkeypatch.setattr(prepared_weights.fcntl, "flock", lambda *a: (waits.set(), flock(*a)))
-    first = subprocess.Popen([*TRAINING, str(root), "0", "hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENV)
+    first = subprocess.Popen([*TRAINING, str(root), "0", "hold"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     try:
         assert first.stdout is not None and first.stdout.readline() == b"training\n"
         generator, steps = training.open_generator(root), list[int]()
@@ -181,7 +181,7 @@ def test_a_worker_prepares_and_then_finds_it_prepared(xs: Path, tmp_path: Path) 
     store = training.make_store(xs, tmp_path / "run")
     worker = subprocess.Popen(
         [sys.executable, "-m", "fastvmt.runner.worker", str(store.root)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, env=ENV, text=True,
+        stderr=subprocess.DEVNULL, text=True,
     )  # fmt: skip
     assert worker.stdin is not None and worker.stdout is not None
     task = json.dumps({"task": "prepare", "job": store.config().jobs()[0].model_dump(mode="json")}) + "\n"

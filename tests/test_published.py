@@ -7,7 +7,7 @@ import statistics
 from pathlib import Path
 
 import pytest
-from conftest import SHARED
+from support.places import shared
 
 from fastvmt.errors import SpecError
 from fastvmt.plugins import labels as specs
@@ -33,10 +33,7 @@ each = pytest.mark.parametrize("id", TABLES)
 
 @pytest.fixture(scope="module")
 def paper() -> str:
-    path = SHARED / "facts" / "paper.txt"
-    if not path.is_file():
-        pytest.skip("no text of the paper beside the checkout")
-    return path.read_text(encoding="utf-8")
+    return shared("facts/paper.txt").read_text(encoding="utf-8")
 
 
 def lines_of(paper: str, id: str) -> list[list[str]]:

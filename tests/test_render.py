@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
-from sample_views import COLUMNS, SMALL, rendered, wide
+from support.views import COLUMNS, SMALL, rendered, wide
 
 from fastvmt.errors import SpecError
 from fastvmt.reports.tables.render import FORMATS, csv_text, html, json_text, markdown, render, terminal, write

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT
-from fake_runs import make_run
+from support.places import ROOT
+from support.runs import make_run
 
 from fastvmt.records.missing import INDEX, made_by_label, scan
 from fastvmt.runner.score import record_key, wanted_metrics

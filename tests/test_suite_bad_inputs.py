@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from helpers import bench, refusal
+from support.cli import bench, refusal
 from test_suites import clip
 from test_video import make as encode
 from test_video import noise
@@ -84,11 +84,6 @@ def test_short_clips_from_the_command_line(folder: Path) -> None:
     trimmed = bench(*command, "--short-clips", "trim", "--json")
     assert trimmed.code == 0 and trimmed.data["jobs"] == 1, trimmed.err
     assert bench(*command, "--short-clips", "loop").code == 2
-
-
-def test_a_number_of_frames_that_no_model_makes(folder: Path) -> None:
-    said = bench("plan", "--suite", folder, "--prompt", "a tram", "--methods", "none", "--frames", "32")
-    assert said.code == 2 and "4k+1" in said.err and len(said.err.strip().splitlines()) == 1
 
 
 def test_a_truncated_clip_is_refused_or_kept_by_choice(tmp_path: Path) -> None:

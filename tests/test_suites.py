@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import refusal
+from support.cli import refusal
 
-from fastvmt.media.files import fit_frames, read_clip, read_lossless, write_lossless, write_viewable
+from fastvmt.media.files import fit_frames, read_lossless, write_lossless, write_viewable
 from fastvmt.suites.opening import Wanted, open_suite
 
 WANTED = Wanted(32, 32, 17)
@@ -112,14 +112,6 @@ def test_all_problems_in_one_pass(folder: Path) -> None:
 
 def test_empty_folder(tmp_path: Path) -> None:
     assert "has no clips" in complaint(tmp_path)
-
-
-def test_odd_real_files(clips: Path) -> None:
-    said = complaint(clips / "odd", "a bus")
-    assert "decord_corrupted.mp4: stops at frame 28 of about 50" in said and "decord_unordered.mov: 4 frames, 17 needed" in said
-    rotated = read_clip(clips / "odd" / "decord_rotate90.mov", "x")
-    assert rotated.frames.shape == (3, 568, 320, 3)
-    assert read_clip(clips / "odd" / "mmaction2_vfr.mp4", "x").notes == ["frame durations vary; frames used as stored"]
 
 
 def test_lossless_really_is(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from helpers import bench
+from support.cli import bench
 
 from fastvmt.backbones import device
 from fastvmt.metrics.cost import Energy, PeakReserved, Time, TimeAmortised

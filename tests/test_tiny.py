@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 
 from fastvmt.backbones import card
 from fastvmt.backbones.wan import Backbone
-from fastvmt.datasets.drawn.scene import Scene, draw
+from fastvmt.datasets.drawn.scene import draw
 from fastvmt.datasets.drawn.shapes import random_scene, stream
 from fastvmt.metrics.looks import judge
 
@@ -154,46 +153,6 @@ def test_training_weighs_subjects_and_their_rims_and_no_ground() -> None:
         far = torch.nn.functional.max_pool2d(cells[None].float(), 5, 1, 2)[0] == 0
         belief = believed_subject(encode, encode(torch.from_numpy(draw(scene)).float()[None] / 127.5 - 1))[0, 0]
         assert float(belief[cells].mean()) > 0.85 and float(belief[far].max()) < 0.1, scene.caption()
-
-
-def test_what_a_warm_run_trains_on_by_its_focus() -> None:
-    from tiny.flow import stage_of
-
-    def single(focus: str, share: float) -> float:
-        return sum(stage_of(share, True, step, focus)[0] == 1 for step in range(60)) / 60
-
-    assert [round(single(f, 0.5), 2) for f in ("", "frames", "clips", "match")] == [0.33, 0.5, 0.0, 0.5]
-    assert single("", 0.9) == single("frames", 0.9) == 0
-    assert single("match", 0.9) == 0.5
-    assert stage_of(0.5, False, 0) == stage_of(0.5, True, 0, "clips") == (33, 8)
-
-
-def test_a_focused_run_draws_hard_shapes_most_often_and_says_so_in_the_caption() -> None:
-    from tiny.data import draw_batch
-
-    video, captions = draw_batch(0, 60, 1, "heldout", favour=True)
-    lone = [(f, c) for f, c in zip(video, captions, strict=True) if " and " not in c]
-    hard = sum(c.split()[2] in ("star", "ring", "cross") for _, c in lone) / len(lone)
-    assert hard > 0.6
-    seen = [judge(((f + 1) * 127.5).round().numpy().astype(np.uint8)).shape == c.split()[2] for f, c in lone[:12]]
-    assert sum(seen) >= 11, "the picture must show what the caption says"
-
-
-def test_the_decoder_is_trained_on_the_faster_half() -> None:
-    from tiny.data import draw_scenes, fastest
-
-    still, slow, quick, jump = (replace(s, movers=s.movers[:1]) for s in draw_scenes(0, 4, 5, "heldout"))
-
-    def at(scene: Scene, *x: float) -> Scene:
-        mover, unmoved = scene.movers[0], np.zeros(5)
-        path = replace(mover, x=np.array(x), y=unmoved)
-        return replace(scene, movers=(path,), pan_x=unmoved, pan_y=unmoved, zoom=np.ones(5))
-
-    still, slow = at(still, 9, 9, 9, 9, 9), at(slow, 0, 3, 6, 9, 12)
-    quick, jump = at(quick, 0, 4, 8, 12, 16), at(jump, 0, 0, 0, 9, 9)
-    assert fastest([quick, still, jump, slow]) == [quick, jump]
-    panned = replace(still, pan_y=np.array([0.0, 5, 10, 15, 20]))  # it is the screen that counts
-    assert fastest([panned, quick]) == [panned]
 
 
 def test_the_last_block_knows_where_things_go(tiny: Backbone) -> None:

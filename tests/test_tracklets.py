@@ -110,6 +110,7 @@ def test_the_opposite_of_a_single_pair_has_the_opposite_sign(sets: dict[str, Any
     one, other = sets["generated"][:1], sets["reference"][:1]
     for policy in POLICIES:
         assert same([fidelity(one, -other, policy).forward], [-(fidelity(one, other, policy).forward or 0.0)])
+        assert same([fidelity(one, one, policy).forward], [1.0])
 
 
 @few

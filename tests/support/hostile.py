@@ -7,23 +7,8 @@ CODE = "window.__pwned=1"
 
 def payloads() -> list[str]:
     """Two hundred different ones and more, each with a number in it, so that it can be found again."""
-    ends = [
-        "",
-        '"',
-        "'",
-        "`",
-        "-->",
-        "]]>",
-        "</script>",
-        "</title>",
-        "</textarea>",
-        "</style>",
-        "</pre>",
-        "</svg>",
-        "</noscript>",
-        "*/",
-        "//",
-    ]
+    closing = ["script", "title", "textarea", "style", "pre", "svg", "noscript"]
+    ends = ["", *['"', "'", "`", "-->", "]]>", "*/", "//"], *(f"</{tag}>" for tag in closing)]
     bodies = [
         f"<script>{CODE}</script>", f"<ScRiPt >{CODE}</sCrIpT\t>", f"<img src=x onerror={CODE}>", f'<img src="x" onerror="{CODE}">',
         f"<svg onload={CODE}>", f"<svg><script>{CODE}</script></svg>", f"<body onload={CODE}>", f"<details open ontoggle={CODE}>x</details>",

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import os
 import secrets
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
-from helpers import ENV, Said, command
+from fastvmt.runner.leases import _identity
+from support.cli import Said, command
+from support.places import SUPPORT
 
-HERE = Path(__file__).parent
 OWN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
        "RAY_raylet_start_wait_time_s": "180"}  # fmt: skip
+"""A cluster that nobody else on this machine may use."""
 
 
 class Nodes:
@@ -23,8 +27,8 @@ class Nodes:
         for _ in range(3):  # Ray gives a node 30 s to start, which a busy machine may not
             with open(place / "said", "w") as log:
                 self.process = subprocess.Popen(
-                    [sys.executable, str(HERE / "ray_nodes.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                    text=True, env=ENV | OWN,
+                    [sys.executable, str(SUPPORT / "ray_nodes.py")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                    text=True, env=os.environ | OWN,
                 )  # fmt: skip
             self.address = self.line()
             if self.address:
@@ -48,7 +52,7 @@ class Nodes:
 
 def resume(run: Path, *more: str) -> subprocess.Popen[str]:
     argv = command("resume", run, "--no-reuse", "--json", *more)
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ENV | OWN)
+    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | OWN)
 
 
 def said(process: subprocess.Popen[str]) -> Said:
@@ -73,3 +77,10 @@ def workers_of(run: Path) -> dict[int, int]:
 def digest_of(outcome: Said) -> Any:
     assert outcome.code == 0, outcome.err
     return outcome.data["digest"], outcome.data["rows"]
+
+
+def foreign(root: Path, token: str = "f" * 16, beat: int = 0) -> None:
+    """A holder on another machine."""
+    (root / "leases" / "holders").mkdir(parents=True, exist_ok=True)
+    facts = _identity() | {"host": "elsewhere", "boot": "other"}
+    (root / "leases" / "holders" / token).write_text(json.dumps(facts) + f"\n{beat:012d}\n")

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import typer
-from fake_runs import make_run, make_setting, share
 from typer.testing import CliRunner
 
 from fastvmt.cli import gate
 from fastvmt.errors import BenchError
 from fastvmt.model import Case
 from fastvmt.reports.gate.baseline import Measured, MethodFacts, MetricFacts, Video
+from support.runs import make_run, make_setting, share
 
 SCORE, SECONDS = "motion_fidelity", "time"
 

@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fake_runs import make_cases, make_run
-
 from fastvmt.reports.study import answers as study_answers
 from fastvmt.reports.study import key as study_key
 from fastvmt.reports.study import make as study
 from fastvmt.reports.study import ranks as study_ranks
 from fastvmt.store.folder import Store
+from support.runs import make_cases, make_run
 
 LABELS = ("fastvmt", "ditflow", "moft:inner=3")
 HOSTILE = (

@@ -7,12 +7,11 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
-from fake_runs import make_cases, make_run, make_setting, make_spec, paint
-from hostile import payloads
-
 from fastvmt.model import Case, Failure
 from fastvmt.reports.tables.view import Cell, Column, Line, View
 from fastvmt.reports.tidy.gathering import Tidy
+from support.hostile import payloads
+from support.runs import make_cases, make_run, make_setting, make_spec, paint
 
 VOID = {"meta", "link", "img", "input", "br", "wbr", "hr", "line", "rect", "circle", "path"}
 URLS = ("href", "src", "action", "formaction", "srcset", "data", "poster", "xlink:href", "srcdoc")

@@ -1,4 +1,4 @@
-"""A plug-in file of misbehaving and of trivial methods, given to ``bench`` by ``--plugin``."""
+"""A plug-in file of misbehaving and of trivial methods, and of fastvmt made worse on purpose, each in one way, for the gate."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
+from pydantic import model_validator
 from torch import Tensor
 
+from fastvmt.backbones import card
+from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
+from fastvmt.plugins import labels
 from fastvmt.plugins.method import Context, Method, Params
-from fastvmt.plugins.metric import Metric, Scored, Value
 
 
 class WhereParams(Params):
@@ -84,28 +87,41 @@ class OutOfMemory(Toy):
         raise torch.OutOfMemoryError("CUDA out of memory (a toy)")
 
 
-class Prints(Toy):
-    """Writes to stdout, which must not reach the runner's pipe."""
+TUNED = labels.tuned("fastvmt", card.load("tiny").methods["fastvmt"], 4)
 
-    id = "prints"
 
-    def misbehave(self, x: Tensor) -> Tensor:
-        print('{"report": "made"}', flush=True)
-        os.write(1, b"raw bytes\n")
-        print("safe path", sys.flags.safe_path, "folder", Path.cwd().name, flush=True)
+class TunedParams(FastVMTParams):
+    """What ``tiny`` gives fastvmt, which a method of another name does not get."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tuned(cls, values: Any) -> Any:
+        return TUNED | values
+
+
+class Slow(FastVMT):
+    """The same videos, with the gradient work done six times."""
+
+    id = "fastvmt-slow"
+    Params: ClassVar[type[Params]] = TunedParams
+
+    def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
+        log = ctx.log
+        for _ in range(5):
+            ctx.log = {}
+            super().adjust(ctx, i, x)
+        ctx.log = log
+        return super().adjust(ctx, i, x)
+
+
+class Broken(FastVMT):
+    """Guidance that does nothing: faster, and no motion is transferred."""
+
+    id = "fastvmt-broken"
+    Params: ClassVar[type[Params]] = TunedParams
+
+    def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
         return x
 
 
-class Half(Metric):
-    """A metric that fails on some clips."""
-
-    id = "half"
-
-    def score(self, scored: Scored) -> Value:
-        if scored.job.seed % 2:
-            raise ZeroDivisionError("a toy's own error")
-        return Value(1.0)
-
-
-METHODS = {m.id: m for m in (Raises, Aborts, Hangs, GivesNaN, WrongShape, OutOfMemory, Prints)}
-METRICS = {"half": Half}
+METHODS = {m.id: m for m in (Raises, Aborts, Hangs, GivesNaN, WrongShape, OutOfMemory, Slow, Broken)}
