@@ -21,8 +21,8 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastvmt import __version__
 from fastvmt.core.content_address import canonical_json, record_digest
+from fastvmt.core.version import __version__
 from fastvmt.jobs.numbering import JobGrid
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins.metric_labels import build
