@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from fake_runs import make_cases, make_run, make_setting, make_spec
+from support.runs import make_cases, make_run, make_setting, make_spec
 from hypothesis import given
 from hypothesis import strategies as st
 

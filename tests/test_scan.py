@@ -241,7 +241,7 @@ def test_two_thousand_jobs_cost_two_stats_each_and_no_file(tmp_path: Path, monke
         return call
 
     monkeypatch.setattr("fastvmt.store.index.os.stat", count("stat"))
-    for module in ("scan", "scan_index"):
+    for module in ("records.missing", "store.index"):
         monkeypatch.setattr(f"fastvmt.{module}.open", count("open"), raising=False)
     first = scan(store, config, config.metrics)
     assert (first.found, first.to_do) == (2_000, []) and calls[
