@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from support.runs import make_cases, make_run, make_setting, make_spec
 from hypothesis import given
 from hypothesis import strategies as st
+from support.runs import make_cases, make_run, make_setting, make_spec
 
 from fastvmt.core.content_address import KEY_FORMAT, digest
 from fastvmt.errors import NotComparable

@@ -18,9 +18,11 @@ from support.runs import make_run
 from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.errors import StoreError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, Reference, Setting, Suite
 from fastvmt.reports.tidy.gathering import current_records
-from fastvmt.store.folder import RunConfig, Store, file_info
+from fastvmt.store.artefact_files import file_info
+from fastvmt.store.folder import Store
 
 plain = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.exchange.merge.folder import bring_file
+from fastvmt.jobs.numbering import slug
 from fastvmt.reports.export.parquet import Video, plain_numbers, to_parquet, video_frame, videos_of
 from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.render import markdown
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.views import comparison
 from fastvmt.reports.tidy.gathering import Tidy
-from fastvmt.store.folder import slug
 from fastvmt.store.layout import FRAMES, VIDEO
 
 if TYPE_CHECKING:

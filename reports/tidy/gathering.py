@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.content_address import digest
 from fastvmt.errors import NotComparable, SpecError, StoreError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Setting, Suite
 from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.labels import refuse_mixed_presets
@@ -27,7 +28,7 @@ from fastvmt.plugins.metric import Metric
 from fastvmt.records.identity import Identities, differing
 from fastvmt.records.same_setting import refuse_other_setting, refuse_other_timing
 from fastvmt.reports.tidy.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 if TYPE_CHECKING:
     import pandas as pd
