@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,7 @@ def test_a_second_report_encodes_nothing_and_writes_nothing(
     def never(*args: Any) -> Any:
         raise AssertionError("a clip was read again")
 
+    report = shutil.copytree(report, tmp_path / "report")
     before = {p: p.stat().st_mtime_ns for p in report.rglob("*.*")}
     monkeypatch.setattr("fastvmt.reports.page.gallery.read_lossless", never)
     tidy = gather([run])
