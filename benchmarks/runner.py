@@ -1,9 +1,9 @@
 """What the runner itself costs: ``python benchmarks/runner.py [--jobs 200] [--ray]``.
 
-Toy jobs (``tests/quick.py``: no backbone, no codec, a copied file for a video) go through the real runner, workers, store and
-leases. Timed is from the first job given out to the end of the run, so the start of workers or of a cluster does not count.
-Jobs that do nothing show the overhead a job, jobs of a given CPU time what a second worker is worth. Ratios are within one run
-of this file; seconds are this machine's, at this moment.
+Toy jobs (``tests/support/light.py``: no backbone, no codec, a copied file for a video) go through the real runner, workers,
+store and leases. Timed is from the first job given out to the end of the run: the start of workers or of a cluster does not
+count. Jobs that do nothing show the overhead a job, jobs of a given CPU time what a second worker is worth. Ratios are within
+one run of this file; seconds are this machine's, at this moment.
 
 Printed beside each figure is its limit; exit code 1 when one is missed. The limit of the overhead is on the runner's own time
 (``scale.py`` puts the same one on the clock, with a worker that does nothing); what the disk and Ray cost is theirs, and is
@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-from quick_runs import make_quick, quick
+from support.light_runs import make_quick, quick
 
 from fastvmt.runner.runner import Options, Runner
 from fastvmt.store.folder import Store

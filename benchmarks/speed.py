@@ -1,7 +1,7 @@
 """Ratios of speed, interleaved in one process: ``python benchmarks/speed.py [--runs N] [--threads N]``.
 
 1. Windowed attention motion flow, vectorised, against a literal per-pair, per-tile transcription of the released
-   algorithm (``tests/reference_amf.py``): random Q/K of 30x52 tokens (rows x columns), D 128, F 6, span 4, window 21,
+   algorithm (``tests/support/reference_amf.py``): random Q/K of 30x52 tokens (rows x columns), D 128, F 6, span 4, window 21,
    forward and backward. The two losses and gradients are compared first.
 2. One fresh inner step of FastVMT on the embedded backbone with true early exit, against the same step through all
    blocks, at the first, middle and default tapped block.
@@ -24,7 +24,7 @@ from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from reference_amf import total_loss
+from support.reference_amf import total_loss
 
 from fastvmt.backbones import card
 from fastvmt.backbones.wan import Backbone

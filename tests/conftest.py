@@ -1,52 +1,84 @@
-"""What the tests share: a random-weight Wan of a few kilobytes, and the folders of vectors and clips where they are."""
+"""What the tests share: a random-weight Wan of a few kilobytes, the folders of vectors and clips, and a guard for the process."""
 
 from __future__ import annotations
 
 import os
+import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import make_fake_environment
 from hypothesis import HealthCheck, settings
+from support.cli import make_fake_environment, same_plugins
+from support.places import CHROMIUM, lacking, shared
+
+# Before torch is imported, here and in the hundreds of processes that tests start: its threads would wait for each other where
+# tests share the cores, and each process would compile all that it imports.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # as open_clip sets it when it is imported
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The same examples each time, and no example fails for being slow on a busy machine.
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
-ROOT = Path(__file__).resolve().parent.parent
-SHARED = Path(os.environ.get("FASTVMT_SHARED", ROOT.parent / "shared"))
-CHROMIUM = Path(os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """One worker a core, up to 8: each holds torch, about a gigabyte."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, 8)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """Plug-ins that a test or its fixtures registered are forgotten after it."""
+    with same_plugins():
+        return (yield)
+
+
+@pytest.fixture(autouse=True)
+def leaves_nothing_behind() -> Iterator[None]:
+    """A test that changes its process for those after it fails itself."""
+    before = _process()
+    yield
+    after = _process()
+    names = {n for n in (*before, *after) if n in before or n.startswith("$")}
+    left = [f"{n}: {before.get(n)} became {after.get(n)}" for n in sorted(names) if before.get(n) != after.get(n)]
+    assert not left, f"left behind: {left}"
+
+
+def _process() -> dict[str, Any]:
+    """What a test could leave changed: the environment, the folder, handlers of signals, torch's settings, replaced modules."""
+    found: dict[str, Any] = {f"${k}": v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
+    found |= {"folder": os.getcwd(), "signals": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]}
+    found |= {name: module for name, module in sys.modules.items() if name.startswith("fastvmt.")}
+    if "torch" in sys.modules:
+        import torch
+
+        found |= {"threads": torch.get_num_threads(), "dtype": torch.get_default_dtype(), "gradients": torch.is_grad_enabled(),
+                  "deterministic": torch.are_deterministic_algorithms_enabled()}  # fmt: skip
+    return found
 
 
 @pytest.fixture(scope="session")
 def golden() -> Path:
-    """Numeric vectors made with the authors' functions; skipped where they are not at hand."""
-    path = SHARED / "golden"
-    if not path.is_dir():
-        pytest.skip("no golden vectors beside the checkout")
-    return path
+    """Numeric vectors made with the authors' functions."""
+    return shared("golden")
 
 
 @pytest.fixture(scope="session")
 def clips() -> Path:
-    path = SHARED / "clips"
-    if not path.is_dir():
-        pytest.skip("no real clips beside the checkout")
-    return path
+    return shared("clips")
 
 
 @pytest.fixture(scope="session")
 def xs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A WanPipeline folder with random weights: 3 blocks, 8x8 px tokens, 4 heads of 12."""
-    return make_xs(tmp_path_factory.mktemp("xs"))
-
-
-def make_xs(folder: Path, blocks: int = 3) -> Path:
     from fastvmt.testing import random_wan
 
-    return random_wan(folder, blocks)
+    return random_wan(tmp_path_factory.mktemp("xs"))
 
 
 @pytest.fixture(scope="session")
@@ -60,13 +92,9 @@ def backbone(xs: Path) -> Any:
 @pytest.fixture
 def context(backbone: Any) -> Any:
     """A job's context on the random Wan: 5 latent frames of 4x4 tokens, 4 steps, a reference of smooth noise."""
+    from fastvmt.testing import make_context
+
     return make_context(backbone)
-
-
-def make_context(backbone: Any, steps: int = 4, seed: int = 0) -> Any:
-    from fastvmt import testing
-
-    return testing.make_context(backbone, steps, seed)
 
 
 @pytest.fixture
@@ -86,12 +114,13 @@ def fake(home: Path) -> Iterator[Path]:
 
     for found in package._workers.values():
         found.close()
+    package._workers.clear()
 
 
 @pytest.fixture(scope="session")
 def study_run(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The store of a small run for tests that make a user study of it and leave it as it is."""
-    from study_runs import run_folder
+    from support.study_runs import run_folder
 
     return run_folder(tmp_path_factory.mktemp("study") / "r")
 
@@ -106,15 +135,13 @@ def study_made(study_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    """Headless Chromium; tests that want it are skipped where it is not, except in CI."""
+    """Headless Chromium."""
     try:
         from playwright.sync_api import sync_playwright
     except ImportError:
-        sync_playwright = None
-    if not (CHROMIUM.exists() and sync_playwright):
-        if os.environ.get("CI") == "true":
-            pytest.fail("CI must have Chromium and playwright")
-        pytest.skip("Chromium or playwright is not here")
+        lacking("playwright", "uv pip install playwright", in_ci=True)
+    if not CHROMIUM.exists():
+        lacking("Chromium", "apt-get install chromium, or set CHROMIUM to its program", in_ci=True)
     with sync_playwright() as tools:
         opened = tools.chromium.launch(
             executable_path=str(CHROMIUM), args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from helpers import Said, bench
+from support.cli import Said, bench
+from support.places import need_latex
 
 
 @pytest.fixture(scope="module")
@@ -47,8 +46,7 @@ def test_figures_of_what_the_methods_logged(ablated: tuple[Path, Said]) -> None:
 
 
 def test_the_whole_document_compiles(ablated: tuple[Path, Said], tmp_path: Path) -> None:
-    if shutil.which("pdflatex") is None and not os.environ.get("CI"):
-        pytest.skip("no pdflatex")
+    need_latex()
     source = ablated[0] / "report" / "tables.tex"
     done = subprocess.run(
         ["pdflatex", "-halt-on-error", "-no-shell-escape", "-interaction=nonstopmode", f"-output-directory={tmp_path}", source],

@@ -17,7 +17,7 @@ from fastvmt.core.caches import torch_home
 from fastvmt.datasets.drawn.probe import correspondence
 from fastvmt.denoise import denoise
 from fastvmt.errors import MissingWeights, NonFinite, UserError, WrongOutput
-from fastvmt.methods.controls import NoTransfer, SDEdit, SDEditParams
+from fastvmt.methods.controls import NoTransfer
 from fastvmt.plugins.method import Context, Method, Params
 
 
@@ -97,10 +97,6 @@ def test_checkpointing_changes_no_gradient(backbone: Any, context: Context, monk
     assert torch.equal(*grads) and bool(grads[0].any())
 
 
-def test_sdedit_from_pure_noise_is_no_transfer(context: Context) -> None:
-    assert torch.equal(denoise(SDEdit(SDEditParams(sigma=1.0)), context, 3.0), none(context))
-
-
 def test_video_round_trip_shapes_and_scale(backbone: Any) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (17, 32, 32, 3), dtype=np.uint8)
     latent = backbone.encode_video(frames)
@@ -153,7 +149,7 @@ def test_a_relative_folder_is_kept_as_its_whole_path(xs: Path, monkeypatch: pyte
 
 
 def test_keys_do_not_depend_on_where_a_folder_lies() -> None:
-    from fake_runs import make_setting
+    from support.runs import make_setting
 
     keys = [make_setting(backbone=b).identity()["backbone"] for b in ("/a/wan", "/b/c", "tiny", "owner/name")]
     assert keys == ["", "", "tiny", "owner/name"]

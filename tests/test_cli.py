@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers import bench, command
+from support.cli import bench, command
 
 PLUGIN = """
 from fastvmt import Method
@@ -57,7 +57,7 @@ def test_a_reader_that_goes_away_is_no_verdict() -> None:
 def test_both_names_are_one_program() -> None:
     import tomllib
 
-    from conftest import ROOT
+    from support.places import ROOT
 
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     assert scripts == {"bench": "fastvmt.cli:main", "fastvmt-bench": "fastvmt.cli:main"}
@@ -84,40 +84,6 @@ def test_lists_and_descriptions() -> None:
     assert bench("describe", "motion_fidelity", "--json").data["direction"] == "up"
     assert bench("describe", "wan2.1-1.3b", "--json").data["download_gb"] == 28.9
     assert "no transfer" in bench("list", "methods").out
-
-
-def test_a_plugin_file_is_listed_and_runs(tmp_path: Path, xs: Path) -> None:
-    file = tmp_path / "mine.py"
-    file.write_text(PLUGIN)
-    assert "mine" in {r["name"] for r in bench("list", "methods", "--plugin", file, "--json").data}
-    said = bench(
-        "run", "--backbone", xs, "--limit", "1", "--methods", "mine", "--no-controls", "--plugin", file, "--metrics", "time",
-        "--out", tmp_path / "r", "--json",
-    )  # fmt: skip
-    assert said.code == 0 and said.data["rows"][0]["made"] == 1, said.err
-
-
-def test_an_installed_plugin_is_listed_and_a_broken_one_named(tmp_path: Path) -> None:
-    """An entry point of an installed package, beside one whose import fails and one that takes our name."""
-    site = tmp_path / "site"
-    info = site / "their_method-1.0.dist-info"
-    info.mkdir(parents=True)
-    (site / "their_method.py").write_text(PLUGIN)
-    (site / "their_broken.py").write_text("raise ImportError('needs a library that is not here')")
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: their-method\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(
-        "[fastvmt.methods]\ntheirs = their_method:Mine\nbroken = their_broken:X\nfastvmt = their_method:Mine\n"
-    )
-    import os
-
-    env = os.environ | {"PYTHONPATH": str(site)}
-    done = subprocess.run(command("list", "methods", "--json"), capture_output=True, text=True, env=env)
-    import json
-
-    rows = {(r["name"], r["origin"]): r["summary"] for r in json.loads(done.stdout)}
-    assert rows["theirs", "their-method"] == "a method from a file"
-    assert "needs a library that is not here" in rows["broken", "their-method"]
-    assert "taken" in rows["fastvmt", "their-method"] and "sliding-window" in rows["fastvmt", "built in"]
 
 
 @pytest.mark.parametrize(

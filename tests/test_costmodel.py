@@ -8,8 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_runs import make_run
-from helpers import bench
+from support.cli import bench
+from support.runs import make_run
 
 from fastvmt.estimates import plan_estimate
 from fastvmt.estimates import seconds as costmodel

@@ -194,7 +194,9 @@ class Small(CoTracker3):
         return predictor
 
 
-@pytest.mark.skipif(not os.environ.get("FASTVMT_COTRACKER"), reason="FASTVMT_COTRACKER names no checkout of co-tracker")
+@pytest.mark.skipif(
+    not os.environ.get("FASTVMT_COTRACKER"), reason="needs a checkout of co-tracker: name its folder in FASTVMT_COTRACKER"
+)
 @pytest.mark.filterwarnings("ignore")
 def test_their_code_runs_with_random_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

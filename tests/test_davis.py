@@ -8,8 +8,8 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from helpers import bench, refusal
 from PIL import Image
+from support.cli import bench, refusal
 
 from fastvmt.datasets import davis
 from fastvmt.datasets.davis import Davis2016, Davis2017, DiTFlow50, facts

@@ -10,10 +10,9 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-from elsewhere import digest_of
-from helpers import bench
-from quick_runs import make_quick, quick, times
-from test_work import wait_for
+from support.cli import bench, spawn
+from support.elsewhere import digest_of
+from support.light_runs import make_quick, quick, times, wait_for
 
 from fastvmt.errors import SpecError
 from fastvmt.model import Job
@@ -27,16 +26,17 @@ from fastvmt.runner.worker import place
 from fastvmt.store.folder import Store
 
 
+@pytest.mark.slow
 def test_the_same_table_from_every_executor(xs: Path, tmp_path: Path) -> None:
     """Real videos of the random Wan: one worker here, two in a Ray cluster of our own, one as a task."""
     argv = ["run", "--backbone", str(xs), "--suite", "shapes", "--limit", "2", "--methods", "fastvmt", "--no-controls", "--threads", "1",
             "--metrics", "motion_fidelity", "--no-reuse", "--json"]  # fmt: skip
-    here = bench(*argv, "--out", tmp_path / "local")
+    here = spawn(*argv, "--out", tmp_path / "local")
     for out in (tmp_path / "ray", tmp_path / "again"):  # Ray gives a node 30 s to start, which a busy machine may not
-        ray = bench(*argv, "--out", out, "--executor", "ray", "--workers", "2")
+        ray = spawn(*argv, "--out", out, "--executor", "ray", "--workers", "2")
         if ray.code != 2 or "could not be started" not in ray.err:
             break
-    slurm = bench(*argv, "--out", tmp_path / "slurm", "--executor", "slurm", "--slurm", "cluster=debug")
+    slurm = spawn(*argv, "--out", tmp_path / "slurm", "--executor", "slurm", "--slurm", "cluster=debug")
     assert digest_of(ray) == digest_of(here) == digest_of(slurm)
     assert ray.data["outcome"] == here.data["outcome"] == slurm.data["outcome"]
     for made in (out, tmp_path / "slurm"):

@@ -7,9 +7,9 @@ import re
 from pathlib import Path
 
 import pytest
-from fake_runs import make_setting, share
-from gate_runs import SCORE, SECONDS, Change, bench, measured, only, rows_of, run_folder, toml
-from gate_runs import stored as stored  # a fixture
+from support.gate_runs import SCORE, SECONDS, Change, bench, measured, only, rows_of, run_folder, toml
+from support.gate_runs import stored as stored  # a fixture
+from support.runs import make_setting, share
 
 from fastvmt.errors import SpecError
 from fastvmt.reports.gate import tolerances

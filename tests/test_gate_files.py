@@ -6,8 +6,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from gate_runs import SCORE, bench, only, run_folder, toml
-from gate_runs import stored as stored  # a fixture
+from support.gate_runs import SCORE, bench, only, run_folder, toml
+from support.gate_runs import stored as stored  # a fixture
 
 from fastvmt.reports.gate import baseline as baselines
 from fastvmt.reports.gate import junit

@@ -7,11 +7,11 @@ import random
 from pathlib import Path
 
 import numpy as np
-from fake_runs import share
-from gate_runs import SCORE, bench, measured, run_folder
-from gate_runs import stored as stored  # a fixture
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.gate_runs import SCORE, bench, measured, run_folder
+from support.gate_runs import stored as stored  # a fixture
+from support.runs import share
 
 from fastvmt.reports.gate import calibrate, tolerances
 from fastvmt.reports.gate.baseline import Measured

@@ -10,8 +10,8 @@ import subprocess
 from itertools import pairwise
 
 import pytest
-from conftest import ROOT
-from helpers import ENV, command
+from support.cli import command
+from support.places import ROOT, SUPPORT
 
 from fastvmt.reports.gate import baseline, tolerances
 from fastvmt.reports.gate.baseline import Measured
@@ -31,9 +31,9 @@ RUN = (
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     out = tmp_path_factory.mktemp("tiny") / "run"
-    plugin = ROOT / "tests" / "gate_toys.py"
+    plugin = SUPPORT / "toys.py"
     words = command(*RUN, "--methods", ",".join(("fastvmt", "ditflow", "none", *TOYS)), "--plugin", plugin, "--out", out)
-    said = subprocess.run(words, capture_output=True, text=True, env=ENV, timeout=550)
+    said = subprocess.run(words, capture_output=True, text=True, timeout=550)
     assert said.returncode == 0, said.stderr
     return baseline.of(gather([out]))
 
@@ -52,12 +52,14 @@ def worse(outcome: Outcome) -> set[tuple[str, str]]:
     return {(r.metric, r.method) for r in outcome.of("worse")}
 
 
+@pytest.mark.slow
 def test_fastvmt_as_it_is_passes_and_everything_is_compared(made: Measured) -> None:
     outcome = judged(made, "fastvmt")
     assert outcome.exit_code() == 0, outcome.rows
     assert len(outcome.rows) == 6 and not outcome.of("not compared")
 
 
+@pytest.mark.slow
 def test_slower_guidance_fails_by_the_speed_up_and_by_nothing_else(made: Measured) -> None:
     outcome = judged(made, "fastvmt-slow")
     assert outcome.exit_code() == 1
@@ -70,6 +72,7 @@ def test_slower_guidance_fails_by_the_speed_up_and_by_nothing_else(made: Measure
     assert [v.frames_digest for v in same.values()] == [v.frames_digest for v in slow.values()], "slow, and nothing else"
 
 
+@pytest.mark.slow
 def test_guidance_that_does_nothing_fails_by_fidelity_although_it_is_faster(made: Measured) -> None:
     outcome = judged(made, "fastvmt-broken")
     assert outcome.exit_code() == 1

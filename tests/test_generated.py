@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers import refusal
+from support.cli import refusal
 
 from fastvmt.datasets.generated import Generated
 from fastvmt.datasets.prompt_lists import clip_ids

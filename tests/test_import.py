@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import make_run, paint
-from helpers import bench
 from PIL import Image
+from support.cli import bench
+from support.runs import make_run, paint
 
 import fastvmt
 from fastvmt import Claim

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import make_context
 
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.methods._math.inversion import inverted, source_text
 from fastvmt.plugins.method import Context
+from fastvmt.testing import make_context
 
 
 class Growing:

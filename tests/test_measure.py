@@ -22,7 +22,9 @@ def test_stages_are_exclusive_and_add_up(monkeypatch: pytest.MonkeyPatch) -> Non
     assert entered == ["guidance", "reference", "guidance"]
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux lets a process begin a new peak")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="needs Linux, which alone lets a process begin a new peak: run the tests there"
+)
 def test_one_jobs_peak_does_not_stand_in_the_next_ones() -> None:
     block = np.ones(300 << 20, np.uint8)
     high = peak_process_bytes()

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_runs import make_cases, make_run, make_setting, paint, values
-from helpers import ENV, bench, command
+from support.cli import bench, command
+from support.runs import make_cases, make_run, make_setting, paint, values
 
 import fastvmt
 from fastvmt.errors import BenchError, NotComparable, SpecError, StoreError
@@ -246,7 +246,7 @@ def test_kill_9_in_the_middle_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
     out = tmp_path / "m"
     argv = command("merge", a, b, "--out", out, "--copy")
     for wanted in (5, 20):
-        process = subprocess.Popen(argv, env=ENV, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         while process.poll() is None and len(list(out.glob("artefacts/[!.]*"))) < wanted:
             time.sleep(0.002)
         os.kill(process.pid, signal.SIGKILL)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import bench
+from support.cli import bench
 
 from fastvmt import api
 from fastvmt.backbones import card

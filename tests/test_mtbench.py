@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from helpers import bench, refusal
 from PIL import Image
+from support.cli import bench, refusal
 
 from fastvmt.datasets.mtbench import MTBench, first_mask, tracks
 from fastvmt.errors import SuiteError

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import make_run
-from helpers import bench
-from quick_runs import make_quick, quick
+from support.cli import bench
+from support.light_runs import make_quick, quick
+from support.runs import make_run
 
 from fastvmt.errors import SpecError
 from fastvmt.plugins.metric import Metric, Scored, Value

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_runs import make_run, paint, share
-from page_runs import Page, pages, some_view
 from PIL import Image
+from support.page_runs import Page, pages, some_view
+from support.runs import make_run, paint, share
 
 from fastvmt.errors import UserError
 from fastvmt.media.files import read_lossless
@@ -135,6 +136,7 @@ def test_a_second_report_encodes_nothing_and_writes_nothing(
     def never(*args: Any) -> Any:
         raise AssertionError("a clip was read again")
 
+    report = shutil.copytree(report, tmp_path / "report")
     before = {p: p.stat().st_mtime_ns for p in report.rglob("*.*")}
     monkeypatch.setattr("fastvmt.reports.page.gallery.read_lossless", never)
     tidy = gather([run])

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import make_cases, make_run
-from hostile import payloads
-from page_runs import hostile_run, some_view
 from PIL import Image
+from support.hostile import payloads
+from support.page_runs import hostile_run, some_view
+from support.runs import make_cases, make_run
 
 from fastvmt.media.files import Frames
 from fastvmt.model import Case

@@ -8,10 +8,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hostile import CODE, payloads
 from hypothesis import given
 from hypothesis import strategies as st
-from page_runs import hostile_run, pages, some_view
+from support.hostile import CODE, payloads
+from support.page_runs import hostile_run, pages, some_view
 
 from fastvmt.reports.page import write as page
 from fastvmt.reports.page.embed import json_text

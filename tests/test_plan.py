@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake_runs import make_run
-from helpers import Said, bench
 from safetensors import safe_open
+from support.cli import Said, bench
+from support.runs import make_run
 
 from fastvmt.backbones import card as cards
 from fastvmt.estimates import memory

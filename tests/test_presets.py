@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from fake_runs import make_run, make_setting, make_spec
-from helpers import bench
+from support.cli import bench
+from support.runs import make_run, make_setting, make_spec
 
 import fastvmt
 from fastvmt.reports.page import bundle

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import make_run, make_setting, make_spec
-from helpers import bench
+from support.cli import bench
+from support.runs import make_run, make_setting, make_spec
 
 from fastvmt import api
 from fastvmt.backbones import card

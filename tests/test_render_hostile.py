@@ -5,8 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
-import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +12,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sample_views import LINES, SMALL, Tables, hostile, rendered, wide
+from support.places import need_latex
+from support.views import LINES, SMALL, Tables, hostile, rendered, wide
 
 from fastvmt.reports.tables.latex import document, tex
 from fastvmt.reports.tables.render import FORMATS, csv_text, html, json_text, render, terminal
@@ -106,10 +105,7 @@ def test_a_digest_cannot_leave_its_comment() -> None:
 
 
 def test_latex_compiles(tmp_path: Path) -> None:
-    if shutil.which("pdflatex") is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail("pdflatex is missing")
-        pytest.skip("no pdflatex on this machine")
+    need_latex()
     every = "".join(chr(n) for n in (*range(0x20, 0x250), *range(0x370, 0x400), *range(0x2010, 0x2070), *range(0x2190, 0x2270)))
     letters = replace(SMALL, notes=(every,))
     empty = replace(SMALL, lines=())

@@ -14,21 +14,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from helpers import ENV, Said, bench, command
+from support.cli import Said, bench, start
+from support.light_runs import children, events, finished, make_quick, quick
+from support.places import SUPPORT
 
 from fastvmt.store.folder import Store
 
-TOYS = Path(__file__).with_name("toys.py")
+TOYS = SUPPORT / "toys.py"
 
 
 def args(xs: Path, out: Path, *more: str, methods: str = "ditflow,fastvmt", limit: int = 2) -> list[str]:
     return ["run", "--backbone", str(xs), "--suite", "shapes", "--limit", str(limit), "--methods", methods, "--threads", "1",
             "--metrics", "motion_fidelity,time", "--out", str(out), *more]  # fmt: skip
-
-
-def toys(xs: Path, out: Path, methods: str, *more: str) -> Said:
-    """A run of one clip with methods of ``toys.py``, which do what no method should."""
-    return bench(*args(xs, out, "--plugin", str(TOYS), "--no-controls", "--json", *more, methods=methods, limit=1))
 
 
 def digest_of(said: Said) -> str:
@@ -88,11 +85,8 @@ def test_the_same_command_again_makes_nothing(xs: Path, undisturbed: tuple[Path,
     assert before == {p: p.stat().st_mtime_ns for p in (out / "artefacts").rglob("*")}
 
 
-@pytest.mark.parametrize("workers", [2, 4])
-def test_any_number_of_workers_gives_the_same_table(
-    xs: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]], workers: int
-) -> None:
-    assert digest_of(bench(*args(xs, tmp_path / "run", "--workers", str(workers), "--json"))) == undisturbed[1]["digest"]
+def test_two_workers_give_the_same_table(xs: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
+    assert digest_of(bench(*args(xs, tmp_path / "run", "--workers", "2", "--json"))) == undisturbed[1]["digest"]
 
 
 def test_a_video_made_in_another_run_is_taken_over_without_its_seconds(
@@ -114,6 +108,7 @@ def test_scoring_again_generates_nothing(tmp_path: Path, undisturbed: tuple[Path
     assert said.data["rows"][0]["metrics"]["motion_fidelity@smm-script"]["n"] == 2
 
 
+@pytest.mark.slow
 def test_kill_9_at_random_moments_resumes_to_the_same_table(
     xs: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]]
 ) -> None:
@@ -122,8 +117,8 @@ def test_kill_9_at_random_moments_resumes_to_the_same_table(
     while kills < 10:
         rounds += 1
         out = tmp_path / f"run{rounds}"
-        argv = command(*args(xs, out, "--workers", "2", "--no-reuse"))
-        process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=ENV)
+        argv = args(xs, out, "--workers", "2", "--no-reuse")
+        process = start(*argv)
         while kills < 10:
             try:
                 process.wait(timeout=rng.uniform(0.5, 9.0))
@@ -137,75 +132,53 @@ def test_kill_9_at_random_moments_resumes_to_the_same_table(
                 if victim == process.pid:
                     process.wait()
                     assert done_before <= finished(out)
-                    process = subprocess.Popen(argv, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=ENV)
+                    process = start(*argv)
         assert process.wait() in (0, 3)  # 3: a job whose worker was killed twice is a recorded failure, tried again below
         assert digest_of(bench(*args(xs, out, "--no-reuse", "--json"))) == undisturbed[1]["digest"]
-        lines = (out / "events.jsonl").read_text().splitlines()
-        made = [e["key"] for e in map(json.loads, (n for n in lines if n.endswith("}"))) if e["event"] == "made"]
+        made = [e["key"] for e in events(out, "made")]
         assert len(made) == len(set(made)), "a finished job was done again"
         assert not list((out / "artefacts").glob(".making-*"))
 
 
-def finished(out: Path) -> set[str]:
-    return {p.parent.name for p in (out / "artefacts").glob("[!.]*/meta.json")}
+KINDS = {
+    "raises": ("error", "a toy's own error"), "gives-nan": ("non_finite", "adjust at step 0"), "wrong-shape": ("wrong_output", "shape"),
+    "out-of-memory": ("out_of_memory", "out of memory"), "aborts": ("crash", "signal SIGSEGV"), "hangs": ("timeout", "longer than 9 s"),
+}  # fmt: skip
 
 
-def children(pid: int) -> list[int]:
-    try:
-        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except (FileNotFoundError, ProcessLookupError):
-        return []
+def test_whatever_a_method_does_becomes_a_record_and_the_run_goes_on(xs: Path, tmp_path: Path) -> None:
+    said = bench(*args(xs, tmp_path / "run", "--plugin", str(TOYS), "--no-controls", "--json", "--timeout", "9", "--workers", "2",
+                       methods=",".join([*KINDS, "none"]), limit=1))  # fmt: skip
+    assert said.code == 3, said.err
+    *bad, good = said.data["rows"]
+    assert good["made"] == 1 and {r["method"]: (r["made"], r["failed"]) for r in bad} == {
+        k: (0, {v[0]: 1}) for k, v in KINDS.items()
+    }
+    store = Store.open(tmp_path / "run")
+    failures = {job.method.label: store.failures()[job.key] for job in store.config().jobs() if job.key in store.failures()}
+    for name, (kind, words) in KINDS.items():
+        assert failures[name].kind == kind and words in failures[name].message and failures[name].stage
+        assert any(f"1 failed ({kind})" in note for note in said.data["notes"])
 
 
-@pytest.mark.parametrize(
-    ("name", "kind", "words"),
-    [
-        ("raises", "error", "a toy's own error"), ("gives-nan", "non_finite", "adjust at step 0"), ("wrong-shape", "wrong_output", "shape"),
-        ("out-of-memory", "out_of_memory", "out of memory"), ("aborts", "crash", "signal SIGSEGV"), ("hangs", "timeout", "longer than 6 s"),
-    ],
-)  # fmt: skip
-def test_whatever_a_method_does_becomes_a_record_and_the_run_goes_on(
-    xs: Path, tmp_path: Path, name: str, kind: str, words: str
-) -> None:
-    out = tmp_path / "run"
-    said = toys(xs, out, f"{name},none", "--timeout", "6" if name == "hangs" else "300")
-    assert said.code == 3
-    bad, good = said.data["rows"]
-    assert bad["failed"] == {kind: 1} and bad["made"] == 0 and good["made"] == 1
-    failure = json.loads((out / "failures.jsonl").read_text().splitlines()[-1])
-    assert failure["kind"] == kind and words in failure["message"] and failure["stage"]
-    assert any(f"1 failed ({kind})" in note for note in said.data["notes"])
-
-
-def test_a_worker_that_dies_once_costs_nothing(xs: Path, tmp_path: Path) -> None:
-    mark = tmp_path / "mark"
-    said = toys(xs, tmp_path / "run", f"aborts:mark={mark}")
-    assert said.code == 0 and said.data["rows"][0]["made"] == 1
-
-
-def test_fail_fast_stops(xs: Path, tmp_path: Path) -> None:
-    said = toys(xs, tmp_path / "run", "raises,none", "--fail-fast")
-    assert said.code == 3 and said.data["rows"][1]["made"] == 0
-
-
-def test_prints_of_a_method_stay_out_of_the_protocol(xs: Path, tmp_path: Path) -> None:
-    said = toys(xs, tmp_path / "run", "prints")
+def test_prints_of_a_method_stay_out_of_the_protocol(tmp_path: Path) -> None:
+    said = bench("resume", make_quick(tmp_path / "run", 1, [quick(do="print")]), "--json")
     assert said.code == 0 and said.data["rows"][0]["made"] == 1
     log = (tmp_path / "run" / "workers" / "worker-1.log").read_text()
     assert "raw bytes" in log
     assert "safe path True folder run" in log  # rule 6 of the layout: nothing of the current folder can be imported
 
 
-def test_a_metric_that_fails_on_some_clips_shows_n(xs: Path, tmp_path: Path) -> None:
-    said = toys(xs, tmp_path / "run", "none", "--seeds", "0,1", "--metrics", "half")
-    cell = said.data["rows"][0]["metrics"]["half"]
+def test_a_metric_that_fails_on_some_clips_shows_n(tmp_path: Path) -> None:
+    run = make_quick(tmp_path / "run", 1, seeds=(0, 1), metrics=("half",))
+    cell = bench("resume", run, "--json").data["rows"][0]["metrics"]["half"]
     assert cell["n"] == 1 and cell["failed"] == 1 and cell["mean"] == 1.0
 
 
+@pytest.mark.slow
 def test_ctrl_c_keeps_what_is_done_and_exits_130(xs: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
-    argv = command(*args(xs, out, methods="ditflow,fastvmt", limit=8))
-    with subprocess.Popen(argv, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=ENV) as process:
+    with start(*args(xs, out, methods="ditflow,fastvmt", limit=8), stderr=subprocess.PIPE) as process:
         assert process.stderr
         for line in process.stderr:
             if "made in" in line:
@@ -219,33 +192,12 @@ def test_ctrl_c_keeps_what_is_done_and_exits_130(xs: Path, tmp_path: Path) -> No
     assert json.loads((out / "events.jsonl").read_text().splitlines()[-1])["interrupted"] is True
 
 
-def test_a_flipped_bit_is_found_and_the_video_made_again(xs: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    first = bench(*args(xs, out, "--no-controls", "--json", methods="none", limit=1)).data
-    meta = next((out / "artefacts").glob("*/meta.json"))
-    meta.write_bytes(meta.read_bytes()[:-40])
-    second = bench(*args(xs, out, "--no-controls", "--json", methods="none", limit=1)).data
-    assert second["outcome"]["made"] == 1 and second["digest"] == first["digest"]
-    assert any("moved to quarantine" in n for n in second["notes"]) and len(list((out / "quarantine").iterdir())) == 1
-
-
 def test_presets_never_share_a_table(xs: Path, tmp_path: Path) -> None:
     said = bench(*args(xs, tmp_path / "run", methods="fastvmt,fastvmt:released:tile=2x2"))
     assert said.code == 4 and "presets paper and released" in said.err
 
 
-def test_a_folder_in_use_is_refused(xs: Path, tmp_path: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
-    from fastvmt.store.folder import Store
-
-    store = Store.open(undisturbed[0])
-    store.lock()
-    try:
-        said = bench(*args(xs, undisturbed[0]))
-    finally:
-        store.unlock()
-    assert said.code == 2 and "in use by process" in said.err
-
-
+@pytest.mark.slow
 def test_real_clips_end_to_end(clips: Path, tmp_path: Path) -> None:
     said = bench(
         "run", "--suite", str(clips), "--methods", "none,sdedit,ditflow,fastvmt", "--frames", "33", "--steps", "2", "--limit", "1",
@@ -265,6 +217,7 @@ def test_python_does_what_the_command_does(xs: Path, undisturbed: tuple[Path, di
     assert result.table.digest == undisturbed[1]["digest"] and result.outcome.found == 8
 
 
+@pytest.mark.slow
 def test_two_threads_make_the_same_video_twice(tmp_path: Path) -> None:
     """Gradients of indexing, as DiTFlow's dense flow has them, are summed in any order unless torch is told otherwise."""
     once = ("run", "--methods", "ditflow", "--no-controls", "--limit", "1", "--steps", "4", "--threads", "2",

@@ -9,10 +9,9 @@ from threading import Thread
 from typing import Any
 
 import pytest
-from elsewhere import HERE, resume, said, workers_of
-from helpers import ENV
-from quick_runs import events, make_quick, quick, times
-from test_work import gone, wait_for
+from support.elsewhere import resume, said, workers_of
+from support.light_runs import alive, events, make_quick, quick, times, wait_for
+from support.places import SUPPORT
 
 from fastvmt.errors import SpecError
 from fastvmt.runner.executors.on_slurm import Crew, Join, minutes
@@ -27,7 +26,7 @@ def test_a_preempted_task_comes_back(tmp_path: Path) -> None:
     wait_for(lambda: len(workers_of(run)) == 1 and events(run, "generating"), 120)
     worker, task = next(iter(workers_of(run).items()))
     os.kill(task, signal.SIGUSR2)  # as submitit asks SLURM to warn
-    wait_for(lambda: gone(worker) and workers_of(run), 120)
+    wait_for(lambda: not alive(worker) and workers_of(run), 120)
     gate.touch()
     outcome = said(driver)
     assert outcome.code == 0 and outcome.data["rows"][0]["made"] == 2
@@ -143,18 +142,18 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("sbatch", "srun", "sacct", "scontrol", "scancel"):
         path = tmp_path / "bin" / name
         path.parent.mkdir(exist_ok=True)
-        path.symlink_to(HERE / "fake_slurm.py")
-    (HERE / "fake_slurm.py").chmod(0o755)
+        path.symlink_to(SUPPORT / "fake_slurm.py")
+    (SUPPORT / "fake_slurm.py").chmod(0o755)
     (tmp_path / "queue").mkdir()
-    monkeypatch.setitem(ENV, "PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setitem(ENV, "FAKE_SLURM", str(tmp_path / "queue"))
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("FAKE_SLURM", str(tmp_path / "queue"))
     return tmp_path / "queue"
 
 
 def test_an_array_of_slurm_tasks_with_a_preemption_and_a_driver_that_left(tmp_path: Path, slurm: Path) -> None:
     gate = tmp_path / "open"
     run = make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))])
-    more = (
+    more = [
         "--executor",
         "slurm",
         "--workers",
@@ -165,7 +164,7 @@ def test_an_array_of_slurm_tasks_with_a_preemption_and_a_driver_that_left(tmp_pa
         "time=1:30:00",
         "--slurm",
         "licenses=a",
-    )
+    ]
     left = said(resume(run, *more, "--no-wait"))
     assert left.code == 0 and "--executor slurm" in left.err and left.data["outcome"]["made"] == 0
     script = (slurm / "100.script").read_text()
@@ -174,7 +173,7 @@ def test_an_array_of_slurm_tasks_with_a_preemption_and_a_driver_that_left(tmp_pa
     driver = resume(run, *more)
     worker, task = next(iter(workers_of(run).items()))
     os.kill(task, signal.SIGUSR2)
-    wait_for(lambda: gone(worker) and len(workers_of(run)) == 2, 120)
+    wait_for(lambda: not alive(worker) and len(workers_of(run)) == 2, 120)
     gate.touch()
     outcome = said(driver)
     assert outcome.code == 0 and outcome.data["rows"][0]["made"] == 4

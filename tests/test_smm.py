@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import make_context
 
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
@@ -15,6 +14,7 @@ from fastvmt.denoise import denoise
 from fastvmt.methods._math.inversion import inverted
 from fastvmt.methods.smm import SMM, Signal, SMMParams, difference_loss, low_frequencies
 from fastvmt.plugins.method import Context
+from fastvmt.testing import make_context
 
 
 def smm(ctx: Context, **changes: Any) -> SMM:
@@ -42,21 +42,6 @@ def test_the_loss_pair_by_pair(frames: int) -> None:
     own, known = rng.normal(size=(2, frames, 24)).astype(np.float32)
     found = float(difference_loss(torch.from_numpy(own), torch.from_numpy(known)))
     assert found == pytest.approx(by_hand(own.astype(float), known.astype(float)), abs=1e-5)
-
-
-@pytest.mark.parametrize("frames", [2, 5, 21])
-def test_the_floor_is_one_over_the_frames(frames: int) -> None:
-    means = torch.randn(frames, 32)
-    assert float(difference_loss(means, means)) == pytest.approx(1 / frames, abs=1e-5)
-    line = torch.arange(frames)[:, None] * torch.randn(32)
-    assert float(difference_loss(line.flip(0), line)) == pytest.approx(2 - 1 / frames, abs=1e-5)
-
-
-def test_looks_and_strength_do_not_count_but_order_does() -> None:
-    """One vector added to all frames (what they look like) and a factor change nothing; another order of frames does."""
-    means, looks = torch.randn(6, 32), torch.randn(32)
-    assert float(difference_loss(3 * means + looks, means)) == pytest.approx(1 / 6, abs=1e-5)
-    assert float(difference_loss(means[[1, 0, 2, 3, 4, 5]], means)) > 1 / 6 + 0.05
 
 
 def test_a_clip_that_never_changes_gives_no_gradient() -> None:
@@ -142,34 +127,6 @@ def test_the_start_takes_low_from_the_inverted_and_high_from_the_drawn_noise(con
     context.state = Signal((), context.noise + board)
     torch.testing.assert_close(method.start(context)[0], context.noise, atol=0.1, rtol=0)  # a checkerboard is a high one
     assert smm(context, begin="noise").start(context)[0] is context.noise
-
-
-# --- a whole run ------------------------------------------------------------------------------------------------------
-
-RUNS: list[dict[str, Any]] = [
-    {}, {"begin": "noise"}, {"ref": "noised"}, {"ref": "clean"}, {"ref": "noised", "begin": "noise"},
-    {"ref": "clean", "begin": "noise", "guided": "steps:1-2"}, {"block": 2, "guided": "steps:1-1"}, {"guided": "share:0"},
-]  # fmt: skip
-
-
-@pytest.mark.parametrize("changes", RUNS)
-def test_runs_finite_repeatable_and_costs_what_it_says(changes: dict[str, Any], context: Context) -> None:
-    results = []
-    for _ in range(2):
-        method = smm(context, **changes)
-        context.state, context.log, context.backbone.forward_equivalents = None, {}, 0.0
-        results.append(denoise(method, context, 3.0))
-    assert torch.equal(*results) and bool(torch.isfinite(results[0]).all())
-    said = SMM.cost(method.params, context.backbone.card.shape(32, 32, 17, context.sigmas))
-    assert context.backbone.forward_equivalents == pytest.approx(said, rel=1e-6)
-    assert ("inverted_noise" in context.log) == (changes.get("begin") != "noise" or "ref" not in changes)
-
-
-def test_a_guided_step_is_bounded_by_rate_and_inner_steps(context: Context) -> None:
-    method = smm(context, inner=10)
-    context.state = method.fit(context)
-    moved = (method.adjust(context, 0, context.noise) - context.noise).abs()
-    assert 0 < float(moved.max()) <= 10 * 0.007 * 1.2
 
 
 def test_inversion_is_charged_to_the_reference(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:

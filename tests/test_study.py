@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import paint
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from study_runs import HOSTILE, LABELS, run_folder
+from support.page_runs import Page
+from support.runs import paint
+from support.study_runs import HOSTILE, LABELS, run_folder
 from typer.testing import CliRunner
 
 from fastvmt.cli.study import app
@@ -26,35 +26,13 @@ from fastvmt.reports.study import make as study
 from fastvmt.store.folder import Store
 
 
-class Parsed(HTMLParser):
-    """What a browser would find: tags, attributes, and the text of the data block."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.block = ""
-        self.inside = False
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self.inside = dict(attrs).get("type") == "application/json"
-
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = False
-
-    def handle_data(self, data: str) -> None:
-        if self.inside:
-            self.block += data
-
-
 def pixels(path: Path) -> np.ndarray:
     with Image.open(path) as image:
         return np.asarray(image)
 
 
 def page_data(folder: Path) -> dict[str, Any]:
-    return json.loads(Parsed((folder / "index.html").read_text()).block)
+    return Page(folder / "index.html").blocks["study-data"]
 
 
 def test_nothing_in_the_folder_leads_to_a_method(study_run: Store, study_made: study.Made) -> None:
@@ -82,7 +60,9 @@ def test_nothing_in_the_folder_leads_to_a_method(study_run: Store, study_made: s
 
 def test_no_built_in_method_is_named_in_script_style_or_template() -> None:
     words = set(re.findall(r"[a-z0-9_]+", "".join(p.read_text().lower() for p in study.PAGE.iterdir())))
-    names = {n for n in registry.BUILTIN["methods"] if not registry.methods.get(n).toy} - {"none"}  # a word of CSS
+    names = {n for n in registry.BUILTIN["methods"] if registry.methods.get(n).role not in ("toy", "imported")} - {
+        "none"
+    }  # a word of CSS
     assert {"fastvmt", "motion_director"} <= names and not names & words
 
 
@@ -167,14 +147,14 @@ def test_atlases_stay_within_the_limits(frames: int, width: int, height: int) ->
 def test_hostile_prompts_stay_text(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "r", prompts=HOSTILE)
     folder = study.make(run.root, tmp_path / "q", study.Wish()).folder
-    text = (folder / "index.html").read_text()
-    parsed = Parsed(text)
-    assert {q["prompt"] for q in json.loads(parsed.block)["questions"]} == set(HOSTILE)
+    parsed = Page(folder / "index.html")
+    assert {q["prompt"] for q in parsed.blocks["study-data"]["questions"]} == set(HOSTILE)
     scripts = [a for t, a in parsed.tags if t == "script"]
     assert scripts == [{"type": "application/json", "id": "study-data"}, {"src": "study.js", "defer": None}]
     assert not [t for t, _ in parsed.tags if t in ("img", "svg", "style", "iframe", "object")]
     assert not [(t, n) for t, a in parsed.tags for n in a if n.startswith("on") or n == "style"]
-    assert not set("<>&\u2028\u2029") & set(parsed.block)
+    block = (folder / "index.html").read_text().partition('id="study-data">')[2].partition("</script>")[0]
+    assert block and not set("<>&\u2028\u2029") & set(block)
     policy = next(a["content"] for _, a in parsed.tags if a.get("http-equiv") == "Content-Security-Policy")
     assert policy and policy.startswith("default-src 'none'; ") and "unsafe" not in policy and "http" not in policy
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy import stats
-from study_runs import LABELS, answers, by_quality, read, write
+from support.study_runs import LABELS, answers, by_quality, read, write
 from typer.testing import CliRunner
 
 from fastvmt.cli.study import app

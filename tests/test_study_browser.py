@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from study_runs import HOSTILE, LABELS, read, run_folder
+from support.study_runs import HOSTILE, LABELS, read, run_folder
 
 from fastvmt.reports.study import key as study_key
 from fastvmt.reports.study import make as study

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import bench, refusal
+from support.cli import bench, refusal
 from test_suites import clip
 
 import fastvmt
@@ -167,44 +166,6 @@ def test_links_out_and_in_circles(suite: Path, tmp_path_factory: pytest.TempPath
             inside(suite, name)
 
 
-def test_ten_thousand_hostile_paths(tmp_path: Path) -> None:
-    root = tmp_path / "suite"
-    (root / "a" / "b").mkdir(parents=True)
-    (root / "link").symlink_to(tmp_path)
-    dice = random.Random(0)
-    parts = [
-        "..",
-        ".",
-        "a",
-        "b",
-        "link",
-        "",
-        "C:",
-        "~",
-        "\x00",
-        "\\",
-        "//",
-        "..\\",
-        "%2e%2e",
-        "／",
-        "a\u202e",
-        "..;",
-        "\n",
-        "etc",
-    ]
-    top, kept = root.resolve(), 0
-    for _ in range(10_000):
-        name = dice.choice(["", "/", "\\", "./", "a/"]) + dice.choice("/\\").join(dice.choices(parts, k=dice.randint(1, 6)))
-        try:
-            found = inside(root, name)
-        except SuiteError as error:
-            assert "\n" not in str(error) and "\x00" not in str(error)
-            continue
-        kept += 1
-        assert Path(os.path.realpath(found)).is_relative_to(top), name
-    assert kept > 100  # it does not refuse everything
-
-
 def test_a_large_suite_is_planned_quickly(tmp_path: Path) -> None:
     video = clip(tmp_path / "c.mp4", frames=20)
     clips, prompts = [], []
@@ -245,13 +206,6 @@ def test_remarks_name_what_makes_a_bad_reference() -> None:
     assert remarks(smooth) == [] and remarks(noise) == []
     assert remarks(cut) == ["cut at frame 12: tracks do not survive it"]
     assert "no change between frames" in remarks(smooth[:1].repeat(9, 0))[0]
-
-
-def test_check_warns_of_copies(suite: Path) -> None:
-    (suite / "again.mp4").write_bytes((suite / "Car.mp4").read_bytes())
-    (suite / "prompts.txt").write_text("a tram\n")
-    make(suite, force=True)
-    assert any("are the same clip" in w for w in check(str(suite)).warnings)
 
 
 def test_real_clips_pass(clips: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import bench
+from support.cli import bench
 from test_suites import clip
 
 from fastvmt.core.content_address import noise_seed

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fake_runs import make_run, make_setting, share
-from helpers import bench
+from support.cli import bench
+from support.runs import make_run, make_setting, share
 
 from fastvmt.core.content_address import digest
 from fastvmt.errors import NotComparable, SpecError, StoreError

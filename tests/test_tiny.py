@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 
 from fastvmt.backbones import card
 from fastvmt.backbones.wan import Backbone
-from fastvmt.datasets.drawn.scene import Scene, draw
+from fastvmt.datasets.drawn.scene import draw
 from fastvmt.datasets.drawn.shapes import random_scene, stream
 from fastvmt.metrics.looks import judge
 
@@ -108,92 +107,6 @@ def test_its_size_rules_come_from_its_configs(tiny: Backbone) -> None:
     assert tiny.card.multiple == 8 and tiny.card.vae_temporal == 4
     assert tiny.card.latent_shape(64, 64, 33) == (1, 24, 9, 16, 16)
     assert (Path(card.TINY) / "bench.toml").is_file()
-
-
-def test_muon_in_float32_does_what_the_librarys_does() -> None:
-    """Same coefficients, momentum, decay and scale; the library rounds to bfloat16, hence a tolerance of its size.
-
-    The library takes matrices only; a convolution's kernel is ours to flatten."""
-    from tiny.muon import Muon, orthogonalise
-
-    generator = torch.Generator().manual_seed(0)
-    kernel = (32, 8, 3, 3)
-    start = [torch.randn(*s, generator=generator) for s in ((48, 48), (96, 48), (48, 96), (48, 48), kernel)]
-    ours = [p.clone().requires_grad_(True) for p in start]
-    start = [p.flatten(1) for p in start]
-    theirs = [p.clone().requires_grad_(True) for p in start]
-    pair = (
-        Muon(ours, lr=0.01, weight_decay=0.1),
-        torch.optim.Muon(theirs, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
-    )
-    for _ in range(3):
-        for a, b in zip(ours, theirs, strict=True):
-            a.grad = torch.randn(a.shape, generator=generator)
-            b.grad = a.grad.flatten(1).clone()
-        for optimiser in pair:
-            optimiser.step()
-    for a, b, first in zip(ours, theirs, start, strict=True):
-        assert float((a.flatten(1) - b).detach().norm() / (b - first).detach().norm()) < 0.03
-    values = torch.linalg.svdvals(orthogonalise(torch.randn(3, 20, 50, generator=generator)))
-    assert float(values.min()) > 0.5 and float(values.max()) < 1.5
-
-
-def test_training_weighs_subjects_and_their_rims_and_no_ground() -> None:
-    """The weight must see every subject on every ground, or shapes go untaught; and not the ground, or it is no weight."""
-    from tiny.export import read_code
-    from tiny.flow import believed_subject
-    from tiny.latents import LinearEncoder
-
-    from fastvmt.datasets.drawn.scene import coverage
-
-    encode = LinearEncoder(read_code(card.TINY))
-    for n in range(24):
-        scene = random_scene(stream("heldout", n), 1)
-        shown = np.max([c[0] for c in coverage(scene)], 0) > 0.5
-        cells = torch.from_numpy(shown.reshape(16, 4, 16, 4).any((1, 3)))
-        far = torch.nn.functional.max_pool2d(cells[None].float(), 5, 1, 2)[0] == 0
-        belief = believed_subject(encode, encode(torch.from_numpy(draw(scene)).float()[None] / 127.5 - 1))[0, 0]
-        assert float(belief[cells].mean()) > 0.85 and float(belief[far].max()) < 0.1, scene.caption()
-
-
-def test_what_a_warm_run_trains_on_by_its_focus() -> None:
-    from tiny.flow import stage_of
-
-    def single(focus: str, share: float) -> float:
-        return sum(stage_of(share, True, step, focus)[0] == 1 for step in range(60)) / 60
-
-    assert [round(single(f, 0.5), 2) for f in ("", "frames", "clips", "match")] == [0.33, 0.5, 0.0, 0.5]
-    assert single("", 0.9) == single("frames", 0.9) == 0
-    assert single("match", 0.9) == 0.5
-    assert stage_of(0.5, False, 0) == stage_of(0.5, True, 0, "clips") == (33, 8)
-
-
-def test_a_focused_run_draws_hard_shapes_most_often_and_says_so_in_the_caption() -> None:
-    from tiny.data import draw_batch
-
-    video, captions = draw_batch(0, 60, 1, "heldout", favour=True)
-    lone = [(f, c) for f, c in zip(video, captions, strict=True) if " and " not in c]
-    hard = sum(c.split()[2] in ("star", "ring", "cross") for _, c in lone) / len(lone)
-    assert hard > 0.6
-    seen = [judge(((f + 1) * 127.5).round().numpy().astype(np.uint8)).shape == c.split()[2] for f, c in lone[:12]]
-    assert sum(seen) >= 11, "the picture must show what the caption says"
-
-
-def test_the_decoder_is_trained_on_the_faster_half() -> None:
-    from tiny.data import draw_scenes, fastest
-
-    still, slow, quick, jump = (replace(s, movers=s.movers[:1]) for s in draw_scenes(0, 4, 5, "heldout"))
-
-    def at(scene: Scene, *x: float) -> Scene:
-        mover, unmoved = scene.movers[0], np.zeros(5)
-        path = replace(mover, x=np.array(x), y=unmoved)
-        return replace(scene, movers=(path,), pan_x=unmoved, pan_y=unmoved, zoom=np.ones(5))
-
-    still, slow = at(still, 9, 9, 9, 9, 9), at(slow, 0, 3, 6, 9, 12)
-    quick, jump = at(quick, 0, 4, 8, 12, 16), at(jump, 0, 0, 0, 9, 9)
-    assert fastest([quick, still, jump, slow]) == [quick, jump]
-    panned = replace(still, pan_y=np.array([0.0, 5, 10, 15, 20]))  # it is the screen that counts
-    assert fastest([panned, quick]) == [panned]
 
 
 def test_the_last_block_knows_where_things_go(tiny: Backbone) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import bench
+from support.cli import bench
 
 from fastvmt.datasets.drawn.redraw import backwards, redraw
 from fastvmt.datasets.drawn.scene import draw

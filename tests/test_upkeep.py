@@ -11,11 +11,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
-from fake_runs import make_run
-from helpers import ENV, bench, command
-from quick_runs import make_quick
-from test_leases import foreign
+from support.cli import bench, command, spawn
+from support.elsewhere import foreign
+from support.light_runs import make_quick
+from support.places import ROOT
+from support.runs import make_run
 
 from fastvmt.errors import StoreError
 from fastvmt.upkeep import garbage
@@ -96,7 +96,7 @@ def test_gc_keeps_preparations_of_a_run_whose_methods_it_does_not_know(tmp_path:
     (run / "prepared" / ("a" * 64)).mkdir(parents=True)
     (run / "prepared" / ("a" * 64) / "weights").write_text("of a method in a plug-in")
     (run / "artefacts" / ".making-x-y").mkdir()
-    said = bench("gc", tmp_path, "--json")
+    said = spawn("gc", tmp_path, "--json")
     assert said.code == 0 and [Path(f["path"]).name for f in said.data["found"]] == [".making-x-y"]
     assert (run / "prepared" / ("a" * 64)).is_dir()
 
@@ -111,7 +111,7 @@ def test_a_runner_of_another_machine_that_was_killed_stops_nothing_for_ever(
     said = bench("status", root)
     assert "worked on by" not in said.out and "gone without a word: process" in said.out and "on elsewhere" in said.out
     assert "gone without a word" in bench("doctor", "--runs", tmp_path).out
-    monkeypatch.setitem(ENV, "FASTVMT_LEASE_SILENCE", "1")
+    monkeypatch.setenv("FASTVMT_LEASE_SILENCE", "1")
     before = sorted(root.rglob("*"))
     looked = bench("gc", root, "--dry-run")
     assert looked.code == 0 and "listening up to 1 s" in looked.err and sorted(root.rglob("*")) == before
@@ -178,14 +178,14 @@ def test_gc_keeps_the_caches_of_a_run_that_is_not_finished(tmp_path: Path) -> No
 def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A machine without weights, environments or network."""
     for name in ("FASTVMT_ENVS", "VBENCH_CACHE_DIR", "TORCH_HOME", "HF_HOME", "FASTVMT_CACHE"):
-        monkeypatch.setitem(ENV, name, str(tmp_path / name))
-    monkeypatch.setitem(ENV, "HF_ENDPOINT", "https://192.0.2.1")  # an address that is never given out
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("HF_ENDPOINT", "https://192.0.2.1")  # an address that is never given out
     return tmp_path
 
 
 def test_doctor_says_what_is_there_and_what_to_do(bare: Path) -> None:
     partly(bare / "runs" / "half")
-    said = bench("doctor", "--json", cwd=bare)
+    said = spawn("doctor", "--json", cwd=bare)
     assert said.code == 0 and said.data["ok"] is True
     found = {f["what"]: f for f in said.data["findings"]}
     assert found["backbone tiny"]["state"] == "ok"
@@ -221,7 +221,7 @@ def test_doctor_ends_with_2_where_the_default_run_cannot_start(bare: Path, monke
     (site / "sitecustomize.py").write_text(
         "import shutil\nreal = shutil.disk_usage\nshutil.disk_usage = lambda p: real(p)._replace(free=1000)\n"
     )
-    env = ENV | {"PYTHONPATH": str(site)}
+    env = os.environ | {"PYTHONPATH": str(site)}
     done = subprocess.run(command("doctor"), capture_output=True, text=True, cwd=bare, env=env)
     assert done.returncode == 2, done.stdout + done.stderr
     lines = done.stdout.splitlines()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import subprocess
 import sys
 from fractions import Fraction
@@ -16,10 +15,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from fake_runs import make_run
-from helpers import bench, make_fake_environment
 from PIL import Image
-from test_work import gone, wait_for
+from support.cli import bench, make_fake_environment
+from support.light_runs import alive, wait_for
+from support.places import SUPPORT, lacking
+from support.runs import make_run
 
 from fastvmt.errors import JobError, MissingWeights, SpecError
 from fastvmt.media.files import read_lossless, write_exact_mp4
@@ -31,7 +31,6 @@ from fastvmt.plugins import environments, metric_labels
 
 DIMENSIONS = tuple(files.NEEDED)
 NETWORKS = DIMENSIONS[:-1]
-HERE = Path(__file__).parent
 
 
 def moving_clip(frames: int = 9, height: int = 128, width: int = 128) -> Any:
@@ -132,6 +131,7 @@ def test_asking_what_is_missing_loads_no_torch(home: Path) -> None:
         "import sys\nfrom fastvmt import metric_specs\n"
         "for b in ('package', 'native', 'tiny-shapes'):\n"
         "    labels, notes = metric_specs.choose((f'vbench:*:backend={b}',), ())\n"
+        "metric_specs.build('text_similarity').missing()\n"
         "print([m for m in ('torch', 'open_clip', 'vbench') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -203,7 +203,7 @@ def test_the_worker_does_not_outlive_a_killed_asker(fake: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     pid = int(done.stdout)
-    wait_for(lambda: gone(pid))
+    wait_for(lambda: not alive(pid))
 
 
 @pytest.mark.parametrize(("height", "width"), [(64, 64), (33, 57)])
@@ -310,7 +310,7 @@ def test_a_pattern_scores_what_it_can_and_says_the_rest(fake: Path, monkeypatch:
     make_run(run, 1, ("none",), frames=clip.shape[:3], metrics=("time",), paint=lambda *_: clip)
 
     def score(metrics: str, envs: str) -> Any:
-        monkeypatch.setattr("helpers.ENV", dict(os.environ) | {"FASTVMT_ENVS": str(fake / envs)})
+        monkeypatch.setenv("FASTVMT_ENVS", str(fake / envs))
         return bench("score", run, "--metrics", metrics, "--json")
 
     said = score("vbench:*", "none")
@@ -333,12 +333,12 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Small random weights in VBench's layout, made by its own environment's Python; skipped where that was not made."""
     found = environments.find("vbench")
     if found is None:
-        pytest.skip("VBench's environment is not here (bench env create vbench)")
+        lacking("VBench's environment", "bench env create vbench")
     home = tmp_path_factory.mktemp("vbench")
     np.save(home / "frames.npy", moving_clip())
     script = [
         str(found.python),
-        str(HERE / "make_vbench_weights.py"),
+        str(SUPPORT / "make_vbench_weights.py"),
         *(str(home / n) for n in ("cache", "other", "frames.npy")),
     ]
     done = subprocess.run(script, capture_output=True, text=True, env=vbench_package.worker_environment(), timeout=500)

@@ -13,8 +13,9 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from helpers import refusal
 from PIL import Image
+from support.cli import refusal
+from support.places import lacking
 
 from fastvmt.errors import SuiteError
 from fastvmt.media import decode, image_folders
@@ -42,7 +43,7 @@ def make(
             setattr(stream.codec_context, key, value)
         if rotation is not None:
             if not hasattr(stream, "set_display_rotation"):
-                pytest.skip("this PyAV cannot write a rotation tag")
+                lacking("a PyAV that writes rotation tags", "uv pip install -U av")
             stream.set_display_rotation(*rotation)
         for number, picture in enumerate(frames):
             frame = av.VideoFrame.from_ndarray(picture, format=given).reformat(format=pixels)
@@ -328,7 +329,7 @@ def test_only_regular_files(tmp_path: Path) -> None:
     assert refused(tmp_path / "absent.mp4") == "x: cannot be read (no such file or directory)."
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="the superuser may read everything")
+@pytest.mark.skipif(os.geteuid() == 0, reason="needs a user who may not read everything: run the tests without root")
 def test_no_permission(tmp_path: Path) -> None:
     make(tmp_path / "x.mp4", noise(3)).chmod(0)
     assert refused(tmp_path / "x.mp4") == "x: cannot be read (permission denied)."

@@ -21,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.model import FileInfo, Frozen
 from fastvmt.plugins.workspace import Spent
-from fastvmt.store.folder import Store, file_info
+from fastvmt.store import layout
+from fastvmt.store.artefact_files import file_info
+from fastvmt.store.folder import Store
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-WEIGHTS, META = "weights.safetensors", "meta.json"
+WEIGHTS, META = "weights.safetensors", layout.META
 
 
 class Meta(Frozen):
@@ -58,7 +60,7 @@ class Shelf:
 
     @property
     def root(self) -> Path:
-        return self.store.root / "prepared"
+        return self.store.root / layout.PREPARED
 
     def load(self, key: str, owned: bool = False) -> Prepared | None:
         """A finished preparation, or None where there is none or a damaged one.
@@ -107,8 +109,8 @@ class Shelf:
     def _publish(self, key: str, made: Prepared) -> None:
         from safetensors.torch import save_file
 
-        folder = self.root / f".making-{key}-{secrets.token_hex(4)}"
-        for stale in self.root.glob(f".making-{key}-*"):  # of a killed holder of the lock that we hold now
+        folder = self.root / f"{layout.MAKING}{key}-{secrets.token_hex(4)}"
+        for stale in self.root.glob(f"{layout.MAKING}{key}-*"):  # of a killed holder of the lock that we hold now
             shutil.rmtree(stale, ignore_errors=True)
         folder.mkdir()
         save_file({k: v.detach().cpu().contiguous() for k, v in made.tensors.items()}, folder / WEIGHTS)

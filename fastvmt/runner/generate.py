@@ -29,13 +29,16 @@ from fastvmt.denoise import denoise
 from fastvmt.errors import NonFinite, WrongOutput
 from fastvmt.jobs.prepared_key import prepared_key
 from fastvmt.jobs.protocol import cost_of
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins import registry
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
 from fastvmt.plugins.workspace import Checkpoint, Spent, Workspace
-from fastvmt.store.folder import RunConfig, Store, file_info
+from fastvmt.store.artefact_files import file_info
+from fastvmt.store.folder import Store
+from fastvmt.store.layout import FRAMES, VIDEO
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -299,8 +302,8 @@ class Generator:
         folder = self.store.new_folder()
         fps = Fraction(case.reference.fps_num, case.reference.fps_den)
         with stages("write"):
-            write_lossless(folder / "frames.mkv", frames, fps)
-            write_viewable(folder / "video.mp4", frames, fps)
+            write_lossless(folder / FRAMES, frames, fps)
+            write_viewable(folder / VIDEO, frames, fps)
         device = self._device_name()
         versions = software()
         artefact = Artefact(

@@ -20,74 +20,32 @@ a log is dropped and said; any other damage is named.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
 import secrets
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import DamagedFile, JobError, StoreError
-from fastvmt.jobs.numbering import JobGrid, folder_name
-from fastvmt.jobs.numbering import slug as slug
-from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
-from fastvmt.store.checked_lines import with_check, without_check
+from fastvmt.jobs.numbering import folder_name, slug
+from fastvmt.jobs.run_config import RUN_FORMAT, RunConfig, with_imported
+from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.store import layout
+from fastvmt.store.artefact_files import artefact_of, file_info
+from fastvmt.store.checked_lines import rows, with_check
+from fastvmt.store.index import note
+from fastvmt.store.lock import hold
 
 if TYPE_CHECKING:
     from fastvmt.media.files import Frames
 
-STORE_FORMAT = 1
 AGAIN = "give the `bench run` command again, which stores it anew from its clip."
-Row = TypeVar("Row", bound=BaseModel)
-
-
-class RunConfig(Frozen):
-    """Everything a run needs to be done again."""
-
-    format: int = STORE_FORMAT
-    suite: Suite
-    setting: Setting
-    methods: tuple[MethodSpec, ...]
-    seeds: tuple[int, ...]
-    metrics: tuple[str, ...]
-    plugins: tuple[str, ...] = ()
-    device: str = "cpu"
-    threads: int = 1
-    offload: bool = False
-    repeats: int = 0
-    """Timed repeats of every job (protocol timing); 0 for one video and no warm-up."""
-    ablates_presets: bool = False
-    """Several presets of one method are wanted side by side (``bench ablate``); else they must not share a table."""
-    notes: tuple[str, ...] = ()
-    """Under every table of the run."""
-    merged: tuple[str, ...] = ()
-    """Names of the runs that ``bench merge`` made this one of."""
-
-    def grid(self) -> JobGrid:
-        """All jobs, made one by one when they are needed."""
-        return JobGrid(self.methods, self.suite.cases, self.seeds, self.setting)
-
-    def jobs(self) -> list[Job]:
-        """All jobs: cases outermost, so that the first rows of a table are complete early."""
-        return list(Job.grid(self.methods, self.suite.cases, self.seeds, self.setting))
-
-
-def _with_imported(config: RunConfig, before: RunConfig) -> RunConfig:
-    """A configuration with the methods that ``bench import --into`` brought into its folder: they stay there."""
-    imported = tuple(m for m in before.methods if m.imported and m not in config.methods)
-    if not imported:
-        return config
-    notes = tuple(n for n in before.notes if n.startswith(f"{IMPORTED}:") and n not in config.notes)
-    return config.model_copy(update={"methods": (*config.methods, *imported), "notes": (*config.notes, *notes)})
 
 
 def _offload(config: RunConfig) -> str:
@@ -119,13 +77,12 @@ class Store:
             StoreError: when the folder holds a run of another configuration, naming what differs, or is in use (``hold``).
         """
         store = cls(root)
-        for name in ("artefacts", "references", "cache", "workers"):
-            (root / name).mkdir(parents=True, exist_ok=True)
+        layout.make_folders(root)
         if hold:
             store.lock()
-        if (root / "config.json").exists():
+        if layout.is_run(root):
             before = store.config()
-            config = _with_imported(config, before)
+            config = with_imported(config, before)
             differing = [k for k in RunConfig.model_fields if getattr(before, k) != getattr(config, k)]
             free = ("device", "threads", "offload", "plugins", "metrics", "notes")
             moved = before.setting.identity() == config.setting.identity()  # the backbone's folder may lie elsewhere now
@@ -135,10 +92,10 @@ class Store:
                     f"{root} holds another run (different: {', '.join(decisive)}). Give another --out, or leave it out."
                 )
             cost = [k for k in differing if k == "offload" or (k == "threads" and config.device == before.device == "cpu")]
-            if cost and any((root / "artefacts").glob("[!.]*")):  # seconds and last digits of both would share its means
+            if cost and any((root / layout.ARTEFACTS).glob("[!.]*")):  # seconds and last digits of both would share its means
                 given = " ".join(f"--threads {before.threads}" if k == "threads" else _offload(before) for k in cost)
                 raise StoreError(f"{root} has videos made with {given}. Give the same, or another --out, or leave --out out.")
-        write_atomic(root / "config.json", config.model_dump_json(indent=1))
+        write_atomic(root / layout.CONFIG, config.model_dump_json(indent=1))
         return store
 
     @classmethod
@@ -148,21 +105,21 @@ class Store:
         Raises:
             StoreError: when it is none.
         """
-        if not (root / "config.json").is_file():
+        if not layout.is_run(root):
             raise StoreError(f"{root} is not a run folder: it has no config.json. `bench run` makes one.")
         return cls(root)
 
     def config(self) -> RunConfig:
-        path = self.root / "config.json"
+        path = self.root / layout.CONFIG
         try:
             raw = json.loads(path.read_text())
         except ValueError as error:
             raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
         if not isinstance(raw, dict):
             raise StoreError(f"{path}: not a run's configuration. Restore it, or start again with another --out.")
-        if raw.get("format") != STORE_FORMAT:
+        if raw.get("format") != RUN_FORMAT:
             raise StoreError(
-                f"{path}: format {raw.get('format')}, this version reads {STORE_FORMAT}. Use the version that wrote it."
+                f"{path}: format {raw.get('format')}, this version reads {RUN_FORMAT}. Use the version that wrote it."
             )
         try:
             return RunConfig.model_validate(raw)
@@ -176,25 +133,7 @@ class Store:
         Raises:
             StoreError: when another process holds it.
         """
-        if self._lock:
-            return
-        handle = open(self.root / "lock", "a+")  # noqa: SIM115 - held for the life of the process
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            owner = handle.read().strip() or "another process"
-            handle.close()
-            raise StoreError(f"{self.root} is in use by {owner}. Wait for it, or give another --out.") from None
-        except OSError as error:
-            handle.close()
-            raise StoreError(
-                f"{self.root}: its file system has no locks ({error.strerror}). Give --out on another one."
-            ) from None
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()}")
-        handle.flush()
-        self._lock = handle
+        self._lock = self._lock or hold(self.root)
 
     def unlock(self) -> None:
         """Let go of the folder; the end of the process does the same."""
@@ -206,79 +145,58 @@ class Store:
 
     def log(self, name: str) -> Path:
         """Our own file of the events, records or failures."""
-        return self.root / name / f"{self.writer}.jsonl" if self.writer else self.root / f"{name}.jsonl"
+        return layout.log(self.root, name, self.writer)
 
     def logs(self, name: str) -> list[Path]:
         """The files of all writers, that of the lock's holder last."""
-        return [*sorted((self.root / name).glob("*.jsonl")), self.root / f"{name}.jsonl"]
+        return layout.logs(self.root, name)
 
     def join(self, writer: str) -> None:
         """Write to logs of our own from now on, beside the holder of the lock."""
-        for name in ("events", "records", "failures"):
+        for name in (layout.EVENTS, layout.RECORDS, layout.FAILURES):
             (self.root / name).mkdir(exist_ok=True)
         self.writer = writer
 
     def event(self, kind: str, /, **facts: Any) -> None:
-        append_line(self.log("events"), json.dumps({"event": kind, **facts}, ensure_ascii=False))
+        append_line(self.log(layout.EVENTS), json.dumps({"event": kind, **facts}, ensure_ascii=False))
 
     def add(self, row: MetricRecord | Failure) -> None:
-        append_line(self.log("records" if isinstance(row, MetricRecord) else "failures"), with_check(row.model_dump_json()))
+        name = layout.RECORDS if isinstance(row, MetricRecord) else layout.FAILURES
+        append_line(self.log(name), with_check(row.model_dump_json()))
         if isinstance(row, Failure):
             self.event("failed", key=row.job_key, kind=row.kind)
 
     def records(self) -> dict[str, MetricRecord]:
         """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none."""
         found: dict[str, MetricRecord] = {}
-        for path in self.logs("records"):
+        for path in self.logs(layout.RECORDS):
             new = {r.key: r for r in self.each_record(path)}
             found |= {k: r for k, r in new.items() if r.status != "failed" or k not in found}
         return found
 
     def each_record(self, path: Path, size: int | None = None) -> Iterator[MetricRecord]:
         """Metric records of one log, or of its first ``size`` bytes, one by one; damaged lines are named in ``warnings``."""
-        return self._rows(path, MetricRecord, size)
+        return rows(self.root, path, MetricRecord, self.warnings, size)
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
-        return {f.job_key: f for path in self.logs("failures") for f in self._rows(path, Failure)}
-
-    def _rows(self, path: Path, kind: type[Row], size: int | None = None) -> Iterator[Row]:
-        if not path.exists():
-            return
-        left = sys.maxsize if size is None else size
-        with open(path, "rb") as file:  # line by line: the log of a large run must not be held twice
-            for number, line in enumerate(file, start=1):
-                left -= len(line)
-                if left < 0:
-                    return
-                if not line.strip():
-                    continue
-                try:
-                    yield kind.model_validate_json(without_check(line))
-                except ValueError:
-                    torn = not line.endswith(b"\n")
-                    what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
-                    message = f"{path.relative_to(self.root)}: {what}."
-                    if message not in self.warnings:
-                        self.warnings.append(message)
+        return {f.job_key: f for path in self.logs(layout.FAILURES) for f in rows(self.root, path, Failure, self.warnings)}
 
     # --- artefacts ---------------------------------------------------------------------------------------------------
 
     def folder(self, job: Job) -> Path:
-        return self.root / "artefacts" / folder_name(job.case_id, slug(job.method.label), job.seed, job.key)
+        return self.root / layout.ARTEFACTS / folder_name(job.case_id, slug(job.method.label), job.seed, job.key)
 
     def new_folder(self) -> Path:
-        path = self.root / "artefacts" / f".making-{self.holder}-{secrets.token_hex(6)}"
+        path = self.root / layout.ARTEFACTS / f"{layout.MAKING}{self.holder}-{secrets.token_hex(6)}"
         path.mkdir()
         return path
 
     def publish(self, made: Path, job: Job, artefact: Artefact) -> None:
         """Write ``meta.json`` into a finished folder and give it its final name."""
-        from fastvmt.store.index import note
-
-        write_atomic(made / "meta.json", artefact.sealed().model_dump_json(indent=1))
+        write_atomic(made / layout.META, artefact.sealed().model_dump_json(indent=1))
         if publish_folder(made, self.folder(job)):
-            note(self, job, artefact)
+            note(self.root, self.folder(job), artefact)
 
     def artefact(self, job: Job, verify: bool = False) -> Artefact | None:
         """The finished artefact of a job, or None. One whose files do not match is moved to ``quarantine/``.
@@ -290,7 +208,7 @@ class Store:
         if not folder.exists():
             return None
         try:
-            artefact = Artefact.model_validate_json((folder / "meta.json").read_bytes())
+            artefact = Artefact.model_validate_json((folder / layout.META).read_bytes())
             if artefact.key != job.key:
                 raise ValueError("another job's key")
             for name, info in artefact.files.items():
@@ -309,8 +227,6 @@ class Store:
 
         The copy says where it came from, and no seconds are ever reported for it.
         """
-        from fastvmt.store.foreign_run import artefact_of
-
         for folder in folders:
             try:
                 found = artefact_of(folder, job)  # a neighbour may be a stranger's: its files' names are only names
@@ -328,7 +244,7 @@ class Store:
 
     def quarantine(self, folder: Path, why: Exception) -> None:
         """Move a damaged folder to ``quarantine/`` and say so."""
-        place = self.root / "quarantine"
+        place = self.root / layout.QUARANTINE
         place.mkdir(exist_ok=True)
         shutil.move(folder, place / f"{folder.name}-{secrets.token_hex(3)}")
         reason = str(why).splitlines()[0]
@@ -337,7 +253,7 @@ class Store:
     def disputed(self) -> frozenset[str]:
         """Keys of jobs that merged runs have other frames for: a third video would choose between them silently."""
         try:
-            facts = json.loads((self.root / "conflicts.json").read_bytes())
+            facts = json.loads((self.root / layout.CONFLICTS).read_bytes())
             return frozenset(c["job"] for c in facts["frames"] if c["used"] is None)
         except FileNotFoundError:
             return frozenset()
@@ -350,12 +266,12 @@ class Store:
         Args:
             lives: whether the runner with this token may still be at work on it.
         """
-        for path in (self.root / "artefacts").glob(".making-*"):
+        for path in (self.root / layout.ARTEFACTS).glob(f"{layout.MAKING}*"):
             if not lives(path.name.split("-")[1]):
                 shutil.rmtree(path, ignore_errors=True)
 
     def reference_path(self, frames_digest: str) -> Path:
-        return self.root / "references" / f"{frames_digest[:16]}.mkv"
+        return self.root / layout.REFERENCES / f"{frames_digest[:16]}.mkv"
 
     def reference(self, digest: str) -> Frames:
         """A reference's frames, uint8 RGB (T, H, W, 3), compared with their digest.
@@ -376,8 +292,3 @@ class Store:
             self.quarantine(path, error)
             raise JobError(f"the reference {path.name} was damaged and is set aside; {AGAIN}") from None
         return frames
-
-
-def file_info(path: Path) -> FileInfo:
-    with open(path, "rb") as file:
-        return FileInfo(bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())

@@ -15,17 +15,13 @@ import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, NamedTuple
 
 from fastvmt.core.atomic import append_line
-from fastvmt.model import Artefact, Job
+from fastvmt.model import Artefact
+from fastvmt.store.layout import CACHE, META, VIDEO
 
-if TYPE_CHECKING:
-    from fastvmt.store.folder import Store
-
-INDEX = "cache/artefacts.tsv"
-UNSCORED = "video.mp4"
-"""For the eye; not looked at here."""
+INDEX = f"{CACHE}/artefacts.tsv"
 COLUMNS = 7
 STAMP, APPENDED, COMPLETE, OPEN = "=", "-", "1", "-"
 
@@ -130,10 +126,10 @@ def _numbered(path: Path) -> Iterator[tuple[int, Row]]:
         return
 
 
-def note(store: Store, job: Job, artefact: Artefact) -> None:
+def note(root: Path, folder: Path, artefact: Artefact) -> None:
     """Add a video that was just made to the index. Whatever goes wrong costs a later look its speed, nothing else."""
     with suppress(OSError):
-        append_line(store.root / INDEX, "\t".join((APPENDED, *row_of(str(store.folder(job)), artefact))))
+        append_line(root / INDEX, "\t".join((APPENDED, *row_of(str(folder), artefact))))
 
 
 def row_of(folder: str, artefact: Artefact) -> Row:
@@ -143,7 +139,7 @@ def row_of(folder: str, artefact: Artefact) -> Row:
         OSError: when a file is not there.
     """
     parts = []
-    for name in ("meta.json", *(n for n in artefact.files if n != UNSCORED)):
+    for name in (META, *(n for n in artefact.files if n != VIDEO)):
         found = os.stat(f"{folder}/{name}")  # noqa: PTH116 - 100,000 times: a Path costs more than the call
         parts.append(f"{name}:{found.st_size}:{found.st_mtime_ns}")
     reused = "1" if artefact.reused_from else ""

@@ -24,11 +24,13 @@ from typing import Any
 from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError, StoreError, UserError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, read_lossless
 from fastvmt.model import CATEGORIES, Case, Job
 from fastvmt.reports.page.embed import json_text
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
+from fastvmt.store.layout import FRAMES, REFERENCES
 
 PAGE = Path(__file__).resolve().parent / "page"
 MAX_FRAME_WIDTH = 360
@@ -251,7 +253,7 @@ def _write_clips(folder: Path, store: Store, asked: Asked, say: Say) -> dict[str
         try:
             frames = read_lossless(path)
         except OSError:
-            hint = "`bench resume` makes what is missing" if path.parent != store.root / "references" else "run the suite anew"
+            hint = "`bench resume` makes what is missing" if path.parent != store.root / REFERENCES else "run the suite anew"
             raise StoreError(f"{path}: cannot be read as a video; {hint}.") from None
         atlas = Atlas.of(len(frames), frames.shape[2], frames.shape[1])
         image = atlas.draw(frames)
@@ -280,7 +282,7 @@ def _sources(store: Store, asked: Asked) -> Iterator[tuple[str, Path]]:
     for (case, jobs), question in asked.values():
         yield question.reference, store.reference_path(case.reference.frames_digest)
         for token, job in jobs.items():
-            yield token, store.folder(job) / "frames.mkv"
+            yield token, store.folder(job) / FRAMES
 
 
 def _write_page(folder: Path, public: dict[str, Any]) -> None:

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-DENSE = "ditflow"
-"""What speed-ups of the comparison are over, where the run has it."""
 SPEED_UP = "speed_up"
 TRAINING_FREE, TRAINING_BASED, CONTROLS = "training-free methods", "training-based methods", "controls"
 COST_IDS = ("time", "time_amortised", "peak_memory", "peak_reserved", "energy")
@@ -232,11 +230,18 @@ def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[Wanted]:
     return [line for group in groups.values() for line in group]
 
 
+def baseline_of(tidy: Tidy, lines: Sequence[Wanted]) -> str:
+    """The line that speed-ups are over: of a method that declares itself the baseline, as it is by default; or ""."""
+    plain = [w.label for w in lines if w.label == tidy.methods[w.label].method]
+    found = (label for label in plain if registry.methods.get(label).role == "baseline")
+    return next(found, "") if len(lines) > 1 else ""
+
+
 def comparison(tidy: Tidy, labels: Iterable[str] | None = None, metrics: Sequence[str] | None = None) -> View:
-    """Methods against each other (Table 2 of the paper), every metric of the run, speed-up over the dense method."""
+    """Methods against each other (Table 2 of the paper), every metric of the run, speed-up over the baseline."""
     chosen = lines_of(tidy, labels)
     names = list(tidy.metrics) if metrics is None else list(metrics)
-    over = DENSE if "time" in names and any(w.label == DENSE for w in chosen) and len(chosen) > 1 else ""
+    over = baseline_of(tidy, chosen) if "time" in names else ""
     return build(tidy, "comparison", "Methods compared", chosen, names, over)
 
 
@@ -265,6 +270,6 @@ def stages(tidy: Tidy, labels: Iterable[str] | None = None) -> View:
 def cost(tidy: Tidy, labels: Iterable[str] | None = None) -> View:
     """What a video costs: seconds, memory, energy, forward-equivalents as counted and by the method's formula."""
     lines = lines_of(tidy, labels)
-    over = DENSE if any(w.label == DENSE for w in lines) and len(lines) > 1 else ""
+    over = baseline_of(tidy, lines)
     formula = [FORMULA] if len(tidy.of(FORMULA)) else []
     return build(tidy, "cost", "Cost of a video", lines, [*metrics_of(tidy, COST_IDS), WORK, *formula], over)

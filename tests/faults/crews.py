@@ -5,42 +5,29 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
+import os
 import random
-import secrets
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from support.cli import command
+from support.elsewhere import OWN, Nodes
+from support.light_runs import events, make_light
+
 from faults.fault import Figure, Impossible, fault, in_pairs, tests
 from faults.kills import DRAWS, Kills, has_ended, made_keys, same_as, strike, until
-from faults.runs import (
-    ENV,
-    PATIENCE,
-    Undisturbed,
-    argv,
-    command,
-    events,
-    go_on,
-    made_twice,
-    make_light,
-    reached,
-    table_of,
-    undisturbed,
-)  # fmt: skip
+from faults.runs import PATIENCE, Undisturbed, argv, go_on, made_twice, reached, table_of, undisturbed
 
 CASES = 4
-OWN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
-       "RAY_raylet_start_wait_time_s": "180"}  # fmt: skip
-"""A cluster that nobody else on this machine may use."""
 
 
 def _helper(folder: Path) -> subprocess.Popen[str]:
     with open(folder.parent / "said", "a") as said:
-        return subprocess.Popen(command("work", folder), stdout=subprocess.DEVNULL, stderr=said, text=True, env=ENV)
+        return subprocess.Popen(command("work", folder), stdout=subprocess.DEVNULL, stderr=said, text=True)
 
 
 @fault("8 runners on one folder, each job done once", promise=1, sample=0, whole=12)
@@ -124,50 +111,26 @@ def _begun(folder: Path) -> set[int]:
 # --- ray -----------------------------------------------------------------------------------------------------------------
 
 
-class _Pair:
-    """Two nodes in a process of their own."""
-
-    def __init__(self, place: Path) -> None:
-        argv = [sys.executable, str(Path(__file__).with_name("ray_pair.py"))]
-        with open(place / "ray", "w") as said:
-            self.process = subprocess.Popen(
-                argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=said, text=True, env=ENV | OWN
-            )
-        self.address = self.line()
-
-    def line(self) -> str:
-        assert self.process.stdout
-        return self.process.stdout.readline().strip()
-
-    def kill_one(self) -> None:
-        assert self.process.stdin
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        assert self.line() == "killed"
-
-
 @contextmanager
-def _cluster(place: Path) -> Iterator[_Pair]:
+def _cluster(place: Path) -> Iterator[Nodes]:
     if importlib.util.find_spec("ray") is None:
         raise Impossible("ray is not installed: pip install 'fastvmt-bench[ray]'")
-    pair = _Pair(place)
-    pair = pair if pair.address else _Pair(place)  # a cluster that a busy machine gave no time to start gets a second chance
+    nodes = Nodes(place)
     try:
-        assert pair.address, (place / "ray").read_text()[-500:]
-        yield pair
+        yield nodes
     finally:
         with contextlib.suppress(subprocess.TimeoutExpired):
-            pair.process.communicate(timeout=60)
+            nodes.close()
 
 
 def _on_ray(folder: Path, address: str) -> subprocess.Popen[str]:
     with open(folder.parent / "said", "a") as said:
         return subprocess.Popen(
-            [*argv(folder), "--executor", "ray", "--address", address], stdout=subprocess.DEVNULL, stderr=said, env=ENV | OWN, text=True
+            [*argv(folder), "--executor", "ray", "--address", address], stdout=subprocess.DEVNULL, stderr=said, env=os.environ | OWN, text=True
         )  # fmt: skip
 
 
-@fault("a Ray node killed at a random moment: its job moves to another", promise=1, sample=0, whole=5)
+@fault("a Ray node killed at a random moment: its job moves to another", promise=1, sample=1, whole=5)
 def ray_node_killed(n: int, place: Path) -> Figure:
     base, figure, kills = undisturbed(CASES), Figure(), Kills()
     with _cluster(place) as pair:
@@ -178,7 +141,7 @@ def ray_node_killed(n: int, place: Path) -> Figure:
     return figure
 
 
-def _node(place: Path, rng: random.Random, pair: _Pair, base: Undisturbed, part: tuple[int, int], kills: Kills) -> str | None:
+def _node(place: Path, rng: random.Random, pair: Nodes, base: Undisturbed, part: tuple[int, int], kills: Kills) -> str | None:
     folder = make_light(place / "run", cases=CASES)
     driver = _on_ray(folder, pair.address)
     until([driver], folder, int(base.steps * (part[0] + rng.random()) / part[1]))
@@ -193,7 +156,7 @@ def _node(place: Path, rng: random.Random, pair: _Pair, base: Undisturbed, part:
     return same_as(base, folder) or ("" if hit else None)
 
 
-@fault("the driver of a Ray run killed at a random moment, then resumed", promise=1, sample=0, whole=5)
+@fault("the driver of a Ray run killed at a random moment, then resumed", promise=1, sample=1, whole=5)
 def ray_driver_killed(n: int, place: Path) -> Figure:
     base, figure, kills = undisturbed(CASES), Figure(), Kills()
     with _cluster(place) as pair:
@@ -204,7 +167,7 @@ def ray_driver_killed(n: int, place: Path) -> Figure:
     return figure
 
 
-def _driver(place: Path, rng: random.Random, pair: _Pair, base: Undisturbed, part: tuple[int, int], kills: Kills) -> str | None:
+def _driver(place: Path, rng: random.Random, pair: Nodes, base: Undisturbed, part: tuple[int, int], kills: Kills) -> str | None:
     folder = make_light(place / "run", cases=CASES)
     driver = _on_ray(folder, pair.address)
     until([driver], folder, int(base.steps * (part[0] + rng.random()) / part[1]))

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from helpers import Said
+from support.cli import Said
 
 from fastvmt.model import Failure
 from fastvmt.store.folder import Store

@@ -11,12 +11,14 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from support.light_runs import make_light
+
 from fastvmt.core.content_address import frames_digest
 from fastvmt.media.files import read_lossless
 from fastvmt.store.folder import Store
 from faults.fault import Figure, Impossible, fault, in_pairs
 from faults.kills import same_as
-from faults.runs import STAB, Undisturbed, count_writes, go_on, make_light, spread, undisturbed
+from faults.runs import STAB, Undisturbed, count_writes, go_on, spread, undisturbed
 
 ENDINGS = (0, 2, 3)
 """Exit codes of a run on a full disk: the sentence that it is full, or jobs that failed for it. 0: there was just room."""

@@ -20,7 +20,7 @@ STEPS = ("..", ".", "", "a", "...", "..\\", "a/..", "C:", "CON", "~", "%2e%2e", 
          "\n", "\r", "\x1b[31m", "a" * 300, "🙂")  # fmt: skip
 
 
-@fault("clip paths made of everything that climbs, hides or loops", promise=6, sample=1_000, whole=10_000)
+@fault("clip paths made of everything that climbs, hides or loops", promise=6, sample=5_000, whole=10_000)
 def hostile_paths(n: int, place: Path) -> Figure:
     """A path is refused, or stays in the suite's folder; links out of it and in circles lie about."""
     root, figure, rng = place / "suite", Figure(), random.Random(8)
@@ -42,8 +42,8 @@ def hostile_paths(n: int, place: Path) -> Figure:
 
 @fault("ids that would be a path, hide or be a device", promise=6, sample=1, whole=1)
 def hostile_ids(n: int, place: Path) -> Figure:
-    from fake_runs import make_cases
     from pydantic import ValidationError
+    from support.runs import make_cases
 
     from fastvmt.model import Case
 

@@ -13,26 +13,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from support.light_runs import alive, children, events, finished, make_light
+
 from faults.fault import Figure, fault, in_pairs
 from faults.runs import (
     PATIENCE,
     STAB,
     Undisturbed,
-    alive,
-    children,
     count_writes,
-    events,
-    finished,
     go_on,
     kill,
     made_twice,
-    make_light,
     reached,
     spread,
     start,
     table_of,
     undisturbed,
-)  # fmt: skip
+)
 
 Victims = Callable[[int, random.Random], list[int]]
 """The processes to be killed, from the runner's."""

@@ -12,10 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from support.light_runs import alive, children, events, finished, make_light
+
 from fastvmt.plugins import registry
 from fastvmt.store.folder import Store
 from faults.fault import Figure, Impossible, Times, fault, in_pairs
-from faults.runs import PATIENCE, alive, children, events, finished, go_on, make_light, start
+from faults.runs import PATIENCE, go_on, start
 
 WORST: dict[str, tuple[str, str]] = {
     "raise": ("error", "a light method's own error"), "device": ("out_of_memory", "CUDA out of memory"),
@@ -50,7 +52,7 @@ def _one_worst(place: Path, what: str, at: int) -> str:
     return "" if right else f"{what}: {bad}, {failure['kind']}: {failure['message']}"
 
 
-@fault("a worker that dies once: its job is done at the second try", promise=1, sample=0, whole=12)
+@fault("a worker that dies once: its job is done at the second try", promise=1, sample=1, whole=12)
 def dies_once(n: int, place: Path) -> Figure:
     kinds = ("segfault", "abort", "killed", "leave")
     return in_pairs(partial(_dies_once, place / f"{i}", kinds[i % 4], i // 4) for i in range(n))
@@ -62,7 +64,7 @@ def _dies_once(place: Path, what: str, at: int) -> str:
     return "" if said.code == 0 and said.data["rows"][0]["made"] == 1 else f"{what}: ended with {said.code}"
 
 
-@fault("a method that hangs, deaf to SIGTERM, with a grandchild on its pipe", promise=1, sample=0, whole=10)
+@fault("a method that hangs, deaf to SIGTERM, with a grandchild on its pipe", promise=1, sample=1, whole=10)
 def hangs(n: int, place: Path) -> Figure:
     times = Times(HANG_LIMIT + HANG_GRACE, HANG_LIMIT + 4 * HANG_GRACE)
     figure = in_pairs(partial(_hangs, place / f"{i}", i % 4, times) for i in range(n))
@@ -143,7 +145,7 @@ def device_memory(n: int, place: Path) -> Figure:
         raise Impossible("no CUDA device here; a method that raises torch's error stands in for it")
     toy = place / "hungry.py"
     toy.write_text(_HUNGRY)
-    from helpers import bench
+    from support.cli import bench
 
     argv = ("run", "--device", "cuda", "--limit", "1", "--no-controls", "--plugin", toy, "--methods", "hungry,none", "--json",
             "--metrics", "time", "--out", place / "run")  # fmt: skip
@@ -181,12 +183,11 @@ HOOKS = ("adjust", "settle", "start", "steer")
 @fault("NaN, infinity, nothing, another size or type from each hook of a method", promise=5, sample=56, whole=56)
 def bad_numbers(n: int, place: Path) -> Figure:
     """On the random Wan, in this process: the method's output must become an error of one job, and no file."""
-    from conftest import make_xs
-
     from fastvmt.backbones import card as cards
     from fastvmt.backbones.wan import Backbone
+    from fastvmt.testing import random_wan
 
-    backbone, figure = Backbone(cards.load(str(make_xs(place / "xs")))), Figure()
+    backbone, figure = Backbone(cards.load(str(random_wan(place / "xs")))), Figure()
     for hook, (name, spoil) in itertools.islice(itertools.product(HOOKS, BAD_NUMBERS.items()), n):
         ending = _spoiled(backbone, hook, spoil)
         figure.count(ending != "a video", f"{name} from {hook}: {ending}")
@@ -196,10 +197,10 @@ def bad_numbers(n: int, place: Path) -> Figure:
 def _spoiled(backbone: Any, hook: str, spoil: Callable[[Any], Any]) -> str:
     """How the denoise loop ends with a method whose hook spoils what it returns: an error's name, or ``a video``."""
     import torch
-    from conftest import make_context
 
     from fastvmt.denoise import denoise
     from fastvmt.plugins.method import Method, Params
+    from fastvmt.testing import make_context
 
     class Spoiler(Method):
         id = "spoiler"
@@ -259,7 +260,7 @@ def bad_values(n: int, place: Path) -> Figure:
 
 @fault("broken plug-ins: listed with their cause, and nothing else breaks", promise=6, sample=6, whole=11)
 def broken_plugins(n: int, place: Path) -> Figure:
-    from helpers import bench
+    from support.cli import bench
 
     figure = Figure()
     for name, (text, words) in itertools.islice(BROKEN_FILES.items(), n):
@@ -285,7 +286,7 @@ def broken_entry_points(n: int, place: Path) -> Figure:
     """An installed package whose every entry point is bad: ``bench list`` shows them with causes, and the rest as ever."""
     import subprocess
 
-    from helpers import ENV, command
+    from support.cli import command
 
     package = place / "site"
     info = package / "bad_plugins-1.0.dist-info"
@@ -293,18 +294,20 @@ def broken_entry_points(n: int, place: Path) -> Figure:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: bad-plugins\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[fastvmt.methods]\ngone = no_such_module_here:M\nraises = bad_raises:M\nlacks = math:Nothing\nleaves = bad_leaves:M\nfastvmt = math:pi\nno colon = math\n"
+        "theirs = good_theirs:Theirs\n"
     )
+    (package / "good_theirs.py").write_text("from fastvmt import Method\nclass Theirs(Method):\n    summary = 'it works'\n")
     (package / "bad_leaves.py").write_text("import sys\nsys.exit(0)\n")
     (package / "bad_raises.py").write_text("raise RuntimeError('a plug-in of a test')\n")
     done = subprocess.run(
-        command("list", "methods", "--json"), capture_output=True, text=True, env=ENV | {"PYTHONPATH": str(package)}
+        command("list", "methods", "--json"), capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(package)}
     )
     figure = Figure()
     figure.count(done.returncode == 0, f"bench list ended with {done.returncode}: {done.stderr[-300:]}")
     rows = json.loads(done.stdout or "[]")
     said = {r["name"]: r["summary"] for r in rows if r["origin"] == "bad-plugins"}
     causes = {"gone": "ModuleNotFoundError", "raises": "a plug-in of a test", "lacks": "AttributeError", "leaves": "SystemExit",
-              "fastvmt": "the name is taken by built in"}  # fmt: skip
+              "fastvmt": "the name is taken by built in", "theirs": "it works"}  # fmt: skip
     for name, words in causes.items():
         figure.count(words in said.get(name, ""), f"{name}: {said.get(name)}")
     good = {r["name"] for r in rows if r["origin"] == "built in" and "BROKEN" not in r["summary"]}

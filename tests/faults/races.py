@@ -9,28 +9,13 @@ import time
 from functools import partial
 from pathlib import Path
 
+from support.cli import Said, command
+from support.light_runs import PLUGIN, alive, children, events, finished, make_light
+
 from fastvmt.store.folder import Store
 from faults.fault import Figure, Times, fault, in_pairs
 from faults.kills import DRAWS, same_as, until, wait_for
-from faults.runs import (
-    ENV,
-    PATIENCE,
-    PLUGIN,
-    Said,
-    Undisturbed,
-    alive,
-    children,
-    command,
-    events,
-    finished,
-    go_on,
-    made_twice,
-    make_light,
-    reached,
-    start,
-    table_of,
-    undisturbed,
-)
+from faults.runs import PATIENCE, Undisturbed, go_on, made_twice, reached, start, table_of, undisturbed
 
 
 @fault("the same `bench run` started twice at once in a new folder", promise=1, sample=1, whole=50)
@@ -52,7 +37,7 @@ def _from_nothing(folder: Path) -> list[str]:
 def _whole_run(place: Path) -> Undisturbed:
     """What ``_from_nothing`` ends in when nobody else is there."""
     place.mkdir()
-    done = subprocess.run(_from_nothing(place / "run"), capture_output=True, text=True, env=ENV, timeout=PATIENCE)
+    done = subprocess.run(_from_nothing(place / "run"), capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     return Undisturbed(place / "run", table_of(Said(0, done.stdout, done.stderr)), reached(events(place / "run")), 0.0, 0.0)
 
@@ -62,7 +47,7 @@ def _started_twice(place: Path, base: Undisturbed, refused: list[str]) -> str:
     folder, both = place / "run", []
     for name in ("one", "two"):
         with open(place / name, "w") as said:
-            both.append(subprocess.Popen(_from_nothing(folder), stdout=subprocess.DEVNULL, stderr=said, text=True, env=ENV))
+            both.append(subprocess.Popen(_from_nothing(folder), stdout=subprocess.DEVNULL, stderr=said, text=True))
     codes = {name: process.wait(timeout=PATIENCE) for name, process in zip(("one", "two"), both, strict=True)}
     texts = {name: (place / name).read_text() for name in codes}
     if sorted(codes.values()) not in ([0, 0], [0, 2]) or any("Traceback" in text for text in texts.values()):

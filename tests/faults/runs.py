@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import contextlib
-import json
 import os
 import shutil
 import signal
@@ -13,71 +11,17 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cache
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from fake_runs import make_cases, make_setting
-from helpers import ENV, Said, command
+from support.cli import Said, command
+from support.light_runs import events, make_light
 
-from fastvmt.core.content_address import frames_digest
-from fastvmt.media.files import write_lossless
-from fastvmt.model import Suite
-from fastvmt.plugins import labels, registry
-from fastvmt.plugins.method import Shape
-from fastvmt.store.folder import RunConfig, Store
-
-PLUGIN, STAB = (Path(__file__).with_name(name) for name in ("light.py", "stab.py"))
+STAB = Path(__file__).with_name("stab.py")
 VARIABLE = "FASTVMT_FAULT"
-SIZE = (5, 32, 32)
 PATIENCE = 120.0
 """Seconds after which a process that should have ended is a fault of its own."""
-
-
-def light_spec(label: str, config_frames: tuple[int, int, int] = SIZE) -> Any:
-    if "light" not in registry.methods.names():
-        _register()
-    return labels.resolve(label, Shape(blocks=2, heads=2, grid=(2, 4, 4), sigmas=make_setting(config_frames).sigmas), {})
-
-
-def _register() -> None:
-    """The plug-in's names without its stand-in for the generator: this process may want the real one."""
-    import sys
-
-    before = sys.modules.get("fastvmt.runner.generate")
-    registry.load_plugin(str(PLUGIN))
-    if before is None:
-        sys.modules.pop("fastvmt.runner.generate", None)
-    else:
-        sys.modules["fastvmt.runner.generate"] = before
-
-
-def make_light(
-    folder: Path, cases: int = 4, methods: Sequence[str] = ("light", "light:at=2"), seeds: Sequence[int] = (0,),
-    plugins: Sequence[Path] = (), metrics: Sequence[str] = ("difference",),
-) -> Path:  # fmt: skip
-    """A run folder with everything planned and nothing made.
-
-    Args:
-        plugins: loaded before the light one, so that they may break what it uses.
-    """
-    specs_of = tuple(light_spec(m) for m in methods)
-    found, clips = [], {}
-    for number, case in enumerate(make_cases(cases, frames=SIZE)):
-        clip = np.random.default_rng(number).integers(0, 256, (*SIZE, 3), dtype=np.uint8)
-        clips[frames_digest(clip)] = clip
-        reference = case.reference.model_copy(update={"frames_digest": frames_digest(clip)})
-        found.append(case.model_copy(update={"reference": reference}))
-    config = RunConfig(
-        suite=Suite(name="light", cases=tuple(found)), setting=make_setting(SIZE), methods=specs_of, seeds=tuple(seeds),
-        metrics=tuple(metrics), plugins=(*map(str, plugins), str(PLUGIN)), device="cpu",
-    )  # fmt: skip
-    store = Store.create(folder, config)
-    for key, clip in clips.items():
-        write_lossless(store.reference_path(key), clip, Fraction(15))
-    return folder
 
 
 def argv(folder: Path, *more: str) -> list[str]:
@@ -87,7 +31,7 @@ def argv(folder: Path, *more: str) -> list[str]:
 def start(folder: Path, *more: str, **how: Any) -> subprocess.Popen[str]:
     """``bench resume`` in a session of its own, with what it says on stderr kept in ``FOLDER/../said``."""
     with open(folder.parent / "said", "a") as said:
-        return subprocess.Popen(argv(folder, *more), stdout=subprocess.DEVNULL, stderr=said, text=True, env=ENV, **how)
+        return subprocess.Popen(argv(folder, *more), stdout=subprocess.DEVNULL, stderr=said, text=True, **how)
 
 
 def go_on(folder: Path, *more: str, fault: str = "", **how: Any) -> Said:
@@ -96,7 +40,7 @@ def go_on(folder: Path, *more: str, fault: str = "", **how: Any) -> Said:
     Args:
         fault: see ``stab``; the run folder needs that plug-in.
     """
-    env = ENV | ({VARIABLE: f"{fault}:{folder.resolve()}"} if fault else {})
+    env = os.environ | ({VARIABLE: f"{fault}:{folder.resolve()}"} if fault else {})
     done = subprocess.run(argv(folder, *more), capture_output=True, text=True, env=env, timeout=PATIENCE, **how)
     assert "Traceback" not in done.stderr, done.stderr
     return Said(done.returncode, done.stdout, done.stderr)
@@ -155,17 +99,6 @@ def undisturbed(cases: int) -> Undisturbed:
 _FOUND: dict[int, Undisturbed] = {}
 
 
-def events(folder: Path) -> list[dict[str, Any]]:
-    """Whole lines of the event logs of all runners."""
-    found = []
-    for log in (folder / "events.jsonl", *sorted((folder / "events").glob("*.jsonl"))):
-        with contextlib.suppress(FileNotFoundError):
-            for line in log.read_text(errors="replace").splitlines():
-                with contextlib.suppress(ValueError):
-                    found.append(json.loads(line))
-    return found
-
-
 STAGES = {"generating": 1, "made": 2, "done": 3}
 
 
@@ -187,17 +120,6 @@ def made_twice(folder: Path) -> list[str]:
     return sorted({key for key in made if made.count(key) > 1})
 
 
-def finished(folder: Path) -> set[str]:
-    return {p.parent.name for p in (folder / "artefacts").glob("[!.]*/meta.json")}
-
-
-def children(pid: int) -> list[int]:
-    """Processes started by a process, as the kernel lists them."""
-    with contextlib.suppress(OSError):
-        return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []
-
-
 def kill(pid: int) -> bool:
     """SIGKILL; false when the process was gone already."""
     try:
@@ -205,11 +127,3 @@ def kill(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return True
-
-
-def alive(pid: int) -> bool:
-    """Whether a process runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False

@@ -29,7 +29,7 @@ for line in sys.stdin:
 
 def _random_job(rng: random.Random) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any], int]:
     """Facts of one job as plain data, of any texts and numbers."""
-    from fake_runs import make_cases, make_setting
+    from support.runs import make_cases, make_setting
 
     text = lambda: "".join(rng.choices("abc éß漢字🙂\"'\\\\\\n{}[]:,\\u202e", k=rng.randint(0, 40)))  # noqa: E731
     number = lambda: rng.choice([rng.random(), rng.randint(-9, 9), 10.0 ** rng.randint(-30, 30), 0.1 + 0.2])  # noqa: E731
