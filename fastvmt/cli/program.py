@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fastvmt.cli import env, fetch, gate, plan, report, share, study, suite, upkeep
+from fastvmt.cli import env, fetch, gate, new, plan, report, share, study, suite, upkeep
 from fastvmt.cli.options import (  # fmt: skip
     Address,
     By,
@@ -50,6 +50,7 @@ app.add_typer(suite.app, name="suite")
 app.add_typer(study.app, name="study")
 app.add_typer(gate.baseline, name="baseline")
 app.command()(fetch.fetch)
+app.command()(new.new)
 app.command()(gate.check)
 for command in (plan.plan, upkeep.status, upkeep.gc, upkeep.doctor):
     app.command()(command)

@@ -25,8 +25,9 @@ class Checked:
     skipped: dict[str, str]
 
     def __str__(self) -> str:
+        why = {reason: [_words(n) for n, r in self.skipped.items() if r == reason] for reason in self.skipped.values()}
         lines = [f"{self.name}: {len(self.held)} checks hold", *(f"  holds: {_words(name)}" for name in self.held)]
-        return "\n".join([*lines, *(f"  does not apply: {_words(name)} ({why})" for name, why in self.skipped.items())])
+        return "\n".join([*lines, *(f"  does not apply: {', '.join(names)} ({reason})" for reason, names in why.items())])
 
 
 def all_of(name: str, checks: Iterable[Callable[[T], str]], trial: T) -> Checked:
