@@ -14,8 +14,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.core.atomic import write_atomic
-from fastvmt.exchange.merge.folder import bring_file
+from fastvmt.core.atomic import bring_file, write_atomic
 from fastvmt.reports.export.parquet import Video, plain_numbers, to_parquet, video_frame, videos_of
 from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.render import markdown
