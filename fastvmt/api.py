@@ -132,7 +132,7 @@ def report(
     """Write the report of a run, or of several of one suite and setting, into ``out`` (the first run's ``report/``).
 
     Args:
-        against, tables, formats, frame, page, figures, tracks: see ``reports.bundle.Wish``.
+        against, tables, formats, frame, page, figures, tracks: see ``reports.page.bundle.ReportContents``.
         say: gets a sentence for every figure that the run has no numbers for.
 
     Returns:
@@ -141,11 +141,11 @@ def report(
     Raises:
         NotComparable: when the runs must not share a table.
     """
-    from fastvmt.reports.page.bundle import Wish, write
+    from fastvmt.reports.page.bundle import ReportContents, write
     from fastvmt.reports.tidy.gathering import gather
 
-    wish = Wish(against, tables, formats, frame, page, figures, tracks)
-    return write(gather(folders), out or folders[0] / "report", wish, say)
+    contents = ReportContents(against, tables, formats, frame, page, figures, tracks)
+    return write(gather(folders), out or folders[0] / "report", contents, say)
 
 
 def frame(folders: Sequence[Path]) -> pd.DataFrame:

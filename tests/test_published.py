@@ -232,8 +232,8 @@ def test_a_wrong_id_gets_the_nearest() -> None:
     ("old", "new", "said"),
     [
         ('"227"', '"272"', "value 227.0 is not what is printed, 272"),
-        ('direction = "down"', 'direction = "less"', "direction is 'less'"),
-        ('comparable = "in rank only"', 'comparable = "maybe"', "comparable is 'maybe'"),
+        ('direction = "down"', 'direction = "less"', "direction: it is 'less'"),
+        ('comparable = "in rank only"', 'comparable = "maybe"', "comparable: it is 'maybe'"),
         (", 227.0]", "]", "3 values and 4 texts for 4 columns"),
         ('what = "FastVMT', 'whta = "FastVMT', "whta"),
         ("protocol = [", "protocol = ", "not valid TOML"),

@@ -13,7 +13,7 @@ import typer
 if TYPE_CHECKING:
     from fastvmt.reports.gate.baseline import Measured
     from fastvmt.reports.gate.tolerances import Tolerances
-    from fastvmt.reports.gate.verdicts import Outcome
+    from fastvmt.reports.gate.verdicts import GateResult
 
 baseline = typer.Typer(no_args_is_help=True, help="Store what a run measured, for `bench check`.")
 
@@ -104,7 +104,7 @@ def _names(runs: list[Path]) -> str:
     return ", ".join(map(str, runs))
 
 
-def _write(outcome: Outcome, strict: bool, wanted: dict[str, Path | None]) -> None:
+def _write(outcome: GateResult, strict: bool, wanted: dict[str, Path | None]) -> None:
     """The files asked for, and the step summary where GitHub names a file for it."""
     from fastvmt.core.atomic import write_atomic
     from fastvmt.errors import StoreError
@@ -124,7 +124,7 @@ def _write(outcome: Outcome, strict: bool, wanted: dict[str, Path | None]) -> No
             print(f"warning: GITHUB_STEP_SUMMARY {step} cannot be written ({error.strerror})", file=sys.stderr)
 
 
-def _print(outcome: Outcome, strict: bool, as_json: bool, github: bool) -> None:
+def _print(outcome: GateResult, strict: bool, as_json: bool, github: bool) -> None:
     from fastvmt.reports.gate import junit as forms
 
     if as_json:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from pydantic import ValidationError, model_validator
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.validation import first_problem
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.model import Artefact, Frozen, Setting
 from fastvmt.reports.tidy.elsewhere import trained_on
@@ -246,6 +247,4 @@ def read(path: Path) -> Measured:
     try:
         return Measured.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise StoreError(f"{path}: {place}: {first['msg']}. Restore the baseline, or write it again.") from None
+        raise StoreError(f"{path}: {first_problem(error)}. Restore the baseline, or write it again.") from None

@@ -9,7 +9,7 @@ import html
 import re
 from xml.etree import ElementTree as ET
 
-from fastvmt.reports.gate.verdicts import VERDICTS, Outcome, Row
+from fastvmt.reports.gate.verdicts import VERDICTS, GateResult, Judgement
 
 MARKER = "<!-- fastvmt-bench: gate -->"
 """First line of every comment, by which a bot finds the one to update."""
@@ -27,14 +27,14 @@ def plain(text: str) -> str:
     return _CONTROLS.sub(" ", text).strip()
 
 
-def as_lines(outcome: Outcome, strict: bool = False) -> list[str]:
+def as_lines(outcome: GateResult, strict: bool = False) -> list[str]:
     """For a terminal: what is worse first."""
     width = max((len(r.verdict) for r in outcome.rows), default=0)
     rows = [f"{r.verdict:<{width}}  {plain(_name(r))}: {plain(r.sentence)}" for r in _ordered(outcome)]
     return [plain(outcome.title), *rows, *(f"note: {plain(n)}" for n in _notes(outcome)), f"gate: {outcome.headline(strict)}"]
 
 
-def junit(outcome: Outcome, strict: bool = False) -> str:
+def junit(outcome: GateResult, strict: bool = False) -> str:
     """One test case for each metric and method; what is unclear or not compared counts as skipped."""
     fails = {"worse", "unclear"} if strict else {"worse"}
     skips = {"unclear", "not compared"} - fails
@@ -62,7 +62,7 @@ def junit(outcome: Outcome, strict: bool = False) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def github(outcome: Outcome, strict: bool = False) -> list[str]:
+def github(outcome: GateResult, strict: bool = False) -> list[str]:
     """GitHub workflow commands: an error for what is worse, a warning for what is unclear or was not compared.
 
     With ``strict`` what is unclear, and what was asked for and could not be compared, are errors too.
@@ -84,12 +84,12 @@ def _command(level: str, title: str, message: str) -> str:
     return f"::{level} title={head}::{body}"
 
 
-def summary(outcome: Outcome, strict: bool = False) -> str:
+def summary(outcome: GateResult, strict: bool = False) -> str:
     """Markdown for a step summary: every verdict."""
     return _page([f"### Gate: {outcome.headline(strict)}", "", _text(outcome.title)], [_table(_ordered(outcome))], outcome)
 
 
-def comment(outcome: Outcome, strict: bool = False) -> str:
+def comment(outcome: GateResult, strict: bool = False) -> str:
     """Markdown for a pull request: what needs a look, the rest folded away; ``MARKER`` on the first line."""
     rows = _ordered(outcome)
     look = [r for r in rows if r.verdict in ("worse", "unclear", "not compared")]
@@ -100,12 +100,12 @@ def comment(outcome: Outcome, strict: bool = False) -> str:
     return _page([MARKER, f"**Gate: {outcome.headline(strict)}**", "", _text(outcome.title)], parts, outcome)
 
 
-def _page(head: list[str], parts: list[list[str]], outcome: Outcome) -> str:
+def _page(head: list[str], parts: list[list[str]], outcome: GateResult) -> str:
     notes = _fitting([f"- {_text(n)}" for n in _notes(outcome)], "notes")
     return "\n\n".join("\n".join(part) for part in (head, *parts, notes) if part) + "\n"
 
 
-def _table(rows: list[Row]) -> list[str]:
+def _table(rows: list[Judgement]) -> list[str]:
     if not rows:
         return ["No check applies."]
     lines = [f"| {r.verdict} | {_text(r.metric)} | {_text(r.method)} | {_text(r.sentence)} |" for r in rows]
@@ -130,13 +130,13 @@ def _text(text: str) -> str:
     return html.escape(escaped, quote=False).replace("@", "@\u200b").replace("://", ":\u200b//").replace("www.", "www\u200b.")
 
 
-def _ordered(outcome: Outcome) -> list[Row]:
+def _ordered(outcome: GateResult) -> list[Judgement]:
     return sorted(outcome.rows, key=lambda r: VERDICTS.index(r.verdict))
 
 
-def _notes(outcome: Outcome) -> list[str]:
+def _notes(outcome: GateResult) -> list[str]:
     return [*([f"not compared with the baseline: {outcome.refused}."] if outcome.refused else []), *outcome.notes]
 
 
-def _name(row: Row) -> str:
+def _name(row: Judgement) -> str:
     return f"{row.metric}, {row.method}" if row.method else row.metric

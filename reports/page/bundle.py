@@ -33,7 +33,7 @@ FILES = ("md", "csv", "tex", "html", "json")
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReportContents:
     """What of a report is wanted.
 
     Attributes:
@@ -74,28 +74,28 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
     return [v for v in found if not wanted or any(v.id.startswith(word) for word in wanted)]
 
 
-def write(tidy: Tidy, out: Path, wish: Wish, say: Callable[[str], None] = lambda line: None) -> list[Path]:
+def write(tidy: Tidy, out: Path, contents: ReportContents, say: Callable[[str], None] = lambda line: None) -> list[Path]:
     """Write what is wanted and return the files a reader opens first; ``say`` gets what could not be drawn."""
     from fastvmt.reports.tables import latex, render
 
     out.mkdir(parents=True, exist_ok=True)
-    shown = tables_of(tidy, wish.tables, wish.against)
+    shown = tables_of(tidy, contents.tables, contents.against)
     for view in shown:
-        render.write(view, out / "tables", wish.formats)
+        render.write(view, out / "tables", contents.formats)
     found = []
-    if "tex" in wish.formats:
+    if "tex" in contents.formats:
         write_atomic(out / "tables.tex", latex.document(shown))
         found.append(out / "tables.tex")
-    found += write_frame(tidy, out, wish.frame)
+    found += write_frame(tidy, out, contents.frame)
     pictures: list[Picture] = []
-    if wish.figures:
+    if contents.figures:
         from fastvmt.reports.figures.pictures import draw_all
 
         pictures = draw_all(tidy, out / "figures", say)
-    if wish.page:
+    if contents.page:
         from fastvmt.reports.page.write import write_report
 
-        found.insert(0, write_report(tidy, shown, out, pictures, tracks=wish.tracks))
+        found.insert(0, write_report(tidy, shown, out, pictures, tracks=contents.tracks))
     return found
 
 

@@ -31,7 +31,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Shown:
+class GalleryClip:
     """One place of the gallery.
 
     Attributes:
@@ -83,13 +83,13 @@ class CasePage:
 
     case: Case
     page: str
-    shown: list[Shown] = field(default_factory=list)
+    shown: list[GalleryClip] = field(default_factory=list)
     still: str = ""
     failed: int = 0
     missing: int = 0
 
     @property
-    def charted(self) -> list[Shown]:
+    def charted(self) -> list[GalleryClip]:
         return [s for s in self.shown if s.charts]
 
 
@@ -158,7 +158,7 @@ class Gallery:
         made.shown.append(self._reference(case))
         if made.shown[0].state == "ok":
             made.still = still_name(case.reference.frames_digest)
-        best: dict[tuple[str, int], Shown] = {}
+        best: dict[tuple[str, int], GalleryClip] = {}
         for store, job in self._jobs.get(case.id, []):
             at = (job.method.label, job.seed)
             if at not in best or best[at].state != "ok":
@@ -178,10 +178,10 @@ class Gallery:
             if (j.method.label, j.seed) == (label, seed) and j.key in self._found_failures[id(s)]
         )
 
-    def _reference(self, case: Case) -> Shown:
+    def _reference(self, case: Case) -> GalleryClip:
         known = case.reference
         paths = [p for s in self.tidy.stores if (p := s.reference_path(known.frames_digest)).is_file()]
-        shown = Shown(
+        shown = GalleryClip(
             "reference", "reference", "reference", None, "missing", "the run folder has no frames of it",
             width=known.width, height=known.height, fps=known.fps_num / max(1, known.fps_den),
         )  # fmt: skip
@@ -189,10 +189,10 @@ class Gallery:
             return shown
         return self._clip(shown, paths[0], known.frames_digest, (known.frames, known.height, known.width), still=True)
 
-    def _job(self, store: Store, job: Job, case: Case, number: int) -> Shown:
+    def _job(self, store: Store, job: Job, case: Case, number: int) -> GalleryClip:
         artefact = store.artefact(job)
         role = "control" if job.method.control else "method"
-        shown = Shown(f"clip-{number}", job.method.label, role, job.seed, "missing", "not made yet", width=case.reference.width,
+        shown = GalleryClip(f"clip-{number}", job.method.label, role, job.seed, "missing", "not made yet", width=case.reference.width,
                       height=case.reference.height)  # fmt: skip
         if artefact is None:
             failure = self._found_failures[id(store)].get(job.key)
@@ -206,7 +206,7 @@ class Gallery:
         size = (artefact.frames, artefact.height, artefact.width)
         return self._clip(shown, store.folder(job) / "frames.mkv", artefact.frames_digest, size, still=False)
 
-    def _clip(self, shown: Shown, path: Path, digest: str, size: tuple[int, int, int], still: bool) -> Shown:
+    def _clip(self, shown: GalleryClip, path: Path, digest: str, size: tuple[int, int, int], still: bool) -> GalleryClip:
         layout = Layout.of(*size)
         try:
             self.written += write_clip(self.clips, digest, layout, lambda: read_lossless(path), self.tracks, still)

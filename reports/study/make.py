@@ -27,7 +27,7 @@ from fastvmt.errors import SpecError, StoreError, UserError
 from fastvmt.media.files import Frames, read_lossless
 from fastvmt.model import CATEGORIES, Case, Job
 from fastvmt.reports.page.embed import json_text
-from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown
+from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Candidate, Key, Question
 from fastvmt.store.folder import RunConfig, Store
 
 PAGE = Path(__file__).resolve().parent / "page"
@@ -46,7 +46,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Wish:
+class StudyDesign:
     """What to ask. Without ``methods`` all of the run that are no controls; ``raters``: how many codes to hand out."""
 
     methods: tuple[str, ...] = ()
@@ -56,7 +56,7 @@ class Wish:
 
 
 @dataclass
-class Made:
+class MadeStudy:
     """What was made, and what was left out and why (case -> reason)."""
 
     folder: Path
@@ -108,7 +108,7 @@ class Atlas:
         return raw.getvalue()
 
 
-def make(run: Path, out: Path, wish: Wish, say: Say = lambda _: None) -> Made:
+def make(run: Path, out: Path, design: StudyDesign, say: Say = lambda _: None) -> MadeStudy:
     """Write the questionnaire folder ``out`` and the key beside it; ``say`` hears how far it is.
 
     Raises:
@@ -116,10 +116,10 @@ def make(run: Path, out: Path, wish: Wish, say: Say = lambda _: None) -> Made:
     """
     store = Store.open(run)
     config = store.config()
-    methods = _methods(config, wish)
+    methods = _methods(config, design)
     key_file = _free_place(out)
     found, left_out = complete_cases(store, config, methods)
-    picked = pick(found, wish)
+    picked = pick(found, design)
     left_out |= {case.id: "not picked" for case in found if case not in picked}
     order = secrets.SystemRandom()
     asked = {secrets.token_hex(8): _question(case, found[case], order) for case in picked}
@@ -130,7 +130,7 @@ def make(run: Path, out: Path, wish: Wish, say: Say = lambda _: None) -> Made:
         key = Key(
             study=public["study"], run=run.resolve().name, suite=config.suite.name, suite_digest=config.suite.digest(),
             backbone=config.setting.backbone, methods=methods, questions={t: q for t, (_, q) in asked.items()},
-            raters=rater_codes(wish.raters), left_out=left_out,
+            raters=rater_codes(design.raters), left_out=left_out,
         )  # fmt: skip
         key = key.model_copy(update={"digest": key.own_digest()})
         _write_page(making, public)
@@ -145,12 +145,12 @@ def make(run: Path, out: Path, wish: Wish, say: Say = lambda _: None) -> Made:
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise
-    return Made(out, key_file, key, size, left_out, list(store.warnings))
+    return MadeStudy(out, key_file, key, size, left_out, list(store.warnings))
 
 
-def _methods(config: RunConfig, wish: Wish) -> tuple[str, ...]:
+def _methods(config: RunConfig, design: StudyDesign) -> tuple[str, ...]:
     labels = [m.label for m in config.methods]
-    chosen = wish.methods or tuple(m.label for m in config.methods if not m.control)
+    chosen = design.methods or tuple(m.label for m in config.methods if not m.control)
     for label in chosen:
         if label not in labels:
             raise SpecError(f"--methods {label}: the run has {', '.join(labels)}.")
@@ -159,10 +159,10 @@ def _methods(config: RunConfig, wish: Wish) -> tuple[str, ...]:
     if not 2 <= len(chosen) <= 26:
         which = f"{len(chosen)} ({', '.join(chosen)})" if chosen else "none"
         raise SpecError(f"A study ranks 2 to 26 methods, not {which}; name them with --methods, of {', '.join(labels)}.")
-    if wish.cases < 1:
-        raise SpecError(f"--cases {wish.cases}: at least 1 is needed.")
-    if not 0 <= wish.raters <= 10_000:
-        raise SpecError(f"--raters {wish.raters}: 0 to 10000 codes can be handed out.")
+    if design.cases < 1:
+        raise SpecError(f"--cases {design.cases}: at least 1 is needed.")
+    if not 0 <= design.raters <= 10_000:
+        raise SpecError(f"--raters {design.raters}: 0 to 10000 codes can be handed out.")
     return tuple(chosen)
 
 
@@ -200,9 +200,9 @@ def complete_cases(
     return found, left_out
 
 
-def pick(found: dict[Case, dict[str, Job]], wish: Wish) -> list[Case]:
+def pick(found: dict[Case, dict[str, Job]], design: StudyDesign) -> list[Case]:
     """So many cases, by turns from each category; a second prompt of one clip only when the clips run out."""
-    chance = random.Random(wish.seed)
+    chance = random.Random(design.seed)
     groups = [[c for c in found if c.category == name] for name in CATEGORIES]
     groups += [[c for c in found if c.category not in CATEGORIES]]
     groups = [chance.sample(g, len(g)) for g in groups if g]
@@ -211,13 +211,13 @@ def pick(found: dict[Case, dict[str, Job]], wish: Wish) -> list[Case]:
     seen: set[str] = set()
     for repeat in (False, True):
         waiting = [[c for c in g if c not in picked] for g in groups]
-        while any(waiting) and len(picked) < wish.cases:
+        while any(waiting) and len(picked) < design.cases:
             for group in waiting:
                 fresh = (c for c in group if repeat or c.reference.frames_digest not in seen)
                 case = next(fresh, None)
                 if case is None:
                     group.clear()
-                elif len(picked) < wish.cases:
+                elif len(picked) < design.cases:
                     picked.append(case)
                     seen.add(case.reference.frames_digest)
                     group.remove(case)
@@ -232,7 +232,7 @@ def _question(case: Case, jobs: dict[str, Job], order: random.Random) -> tuple[t
     question = Question(
         case=case.id, category=case.category, prompt=case.prompt,
         seconds=reference.frames * reference.fps_den / reference.fps_num, reference=secrets.token_hex(8),
-        clips={t: Shown(method=label, seed=jobs[label].seed) for t, label in zip(tokens, labels, strict=True)},
+        clips={t: Candidate(method=label, seed=jobs[label].seed) for t, label in zip(tokens, labels, strict=True)},
     )  # fmt: skip
     return (case, {t: jobs[label] for t, label in zip(tokens, labels, strict=True)}), question
 

@@ -10,7 +10,7 @@ from fastvmt.errors import SpecError
 from fastvmt.reports.tables import published
 from fastvmt.reports.tables.published import Published, PublishedValue
 from fastvmt.reports.tables.view import Cell, Column, Line, View
-from fastvmt.reports.tables.views import Wanted, build
+from fastvmt.reports.tables.views import LineRequest, build
 from fastvmt.reports.tidy.gathering import Tidy
 
 PAPER_SIZE = {"width": 832, "height": 480}
@@ -56,7 +56,7 @@ def pairs(tidy: Tidy, table: Published) -> list[Beside]:
         for metric in tidy.metrics:
             value = published.value(table, row.methods[row.methods.index(label)], metric)
             if value is not None:
-                cell = build(tidy, "", "", [Wanted(label, label)], [metric]).lines[0].cells[0]
+                cell = build(tidy, "", "", [LineRequest(label, label)], [metric]).lines[0].cells[0]
                 found.append(Beside(table.id, row.name, label, metric, cell, value))
     return found
 

@@ -24,7 +24,7 @@ _PARTS = re.compile(r"[^\s:=,/_-]*[\s:=,/_-]*")
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """One printed row: its head, the group it belongs to, and each cell with the column that says how it prints."""
 
     head: str
@@ -38,7 +38,7 @@ class Grid:
 
     heads: tuple[str, ...]
     over: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[GridRow, ...]
 
     @property
     def grouped(self) -> bool:
@@ -46,7 +46,7 @@ class Grid:
         return any(row.group for row in self.rows)
 
     @property
-    def bands(self) -> list[tuple[str, list[Row]]]:
+    def bands(self) -> list[tuple[str, list[GridRow]]]:
         """Rows that follow each other in one group, with what heads them: nothing where there is nothing to say."""
         found = [(group, list(rows)) for group, rows in groupby(self.rows, key=lambda row: row.group)]
         return [(group or (UNTITLED_GROUP if n else ""), rows) for n, (group, rows) in enumerate(found)]
@@ -86,12 +86,12 @@ def grid(view: View, turned: bool) -> Grid:
     groups = tuple(clean(line.group) for line in view.lines)
     if turned:
         rows = [
-            Row(title, "", tuple((line.cells[n], column) for line in view.lines))
+            GridRow(title, "", tuple((line.cells[n], column) for line in view.lines))
             for n, (title, column) in enumerate(zip(titles, view.columns, strict=True))
         ]
         return Grid(heads, groups if any(groups) else (), tuple(rows))
     across = [tuple(zip(line.cells, view.columns, strict=True)) for line in view.lines]
-    return Grid(titles, (), tuple(Row(h, g, c) for h, g, c in zip(heads, groups, across, strict=True)))
+    return Grid(titles, (), tuple(GridRow(h, g, c) for h, g, c in zip(heads, groups, across, strict=True)))
 
 
 def line_head(line: Line) -> str:

@@ -31,7 +31,7 @@ COST_IDS = ("time", "time_amortised", "peak_memory", "peak_reserved", "energy")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LineRequest:
     """One line to be: a method's label, and how it is printed."""
 
     label: str
@@ -59,7 +59,7 @@ def column_of(tidy: Tidy, label: str) -> Column:
 
 
 def build(
-    tidy: Tidy, id: str, title: str, wanted: Sequence[Wanted], metrics: Sequence[str], over: str = "",
+    tidy: Tidy, id: str, title: str, wanted: Sequence[LineRequest], metrics: Sequence[str], over: str = "",
     notes: Sequence[str] = (), only: pd.Series[bool] | None = None,
 ) -> View:  # fmt: skip
     """The view with these lines and columns.
@@ -219,16 +219,16 @@ def _speed_up(tidy: Tidy, labels: Sequence[str], over: str) -> list[Cell]:
     return [Cell(None, why="–") if label == over else ratio_cell(tidy, over, label) for label in labels]
 
 
-def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[Wanted]:
+def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[LineRequest]:
     """Lines of the comparison: training-based methods, training-free ones, controls below (the paper's groups, Table 2)."""
     chosen = list(tidy.methods) if labels is None else list(labels)
-    groups: dict[str, list[Wanted]] = {k: [] for k in (TRAINING_BASED, TRAINING_FREE, IMPORTED_GROUP, CONTROLS)}
+    groups: dict[str, list[LineRequest]] = {k: [] for k in (TRAINING_BASED, TRAINING_FREE, IMPORTED_GROUP, CONTROLS)}
     for label in chosen:
         spec = tidy.methods[label]
         cls = registry.methods.get(spec.method)
         free_or_not = TRAINING_BASED if cls.trains else TRAINING_FREE
         group = IMPORTED_GROUP if spec.imported else CONTROLS if spec.control else free_or_not
-        groups[group].append(Wanted(label, label, group, line_note(spec), not spec.control))
+        groups[group].append(LineRequest(label, label, group, line_note(spec), not spec.control))
     return [line for group in groups.values() for line in group]
 
 
