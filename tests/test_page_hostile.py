@@ -14,7 +14,7 @@ from support.hostile import CODE, payloads
 from support.page_runs import hostile_run, pages, some_view
 
 from fastvmt.reports.page import write as page
-from fastvmt.reports.page.embed import json_text
+from fastvmt.reports.page.atlas import json_text
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import Picture, breakable, write_report
 from fastvmt.reports.tidy.gathering import gather

@@ -132,7 +132,7 @@ def test_atlases_hold_the_frames(study_run: Store, study_made: study.MadeStudy, 
 @given(st.integers(1, 2000), st.integers(1, 4096), st.integers(1, 4096))
 def test_atlases_stay_within_the_limits(frames: int, width: int, height: int) -> None:
     try:
-        atlas = study.Atlas.of(frames, width, height)
+        atlas = study.layout_of(frames, width, height)
     except UserError:
         assert height / width > 3 or frames > 1000 or width < 32
         return

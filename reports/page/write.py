@@ -23,9 +23,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import UserError
-from fastvmt.reports.page.atlas import as_script
+from fastvmt.reports.page.atlas import as_script, json_text
 from fastvmt.reports.page.charts import COLOURS
-from fastvmt.reports.page.embed import json_text
 from fastvmt.reports.page.facts import command, facts, method_cards
 from fastvmt.reports.page.gallery import CasePage, Failed, Gallery, missing_numbers
 from fastvmt.reports.page.scatter import bars, scatters

@@ -11,7 +11,6 @@ their names, and the digest in the page covers only what raters see: one over th
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import random
 import secrets
@@ -24,20 +23,16 @@ from typing import Any
 from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError, StoreError, UserError
-from fastvmt.media.files import Frames, read_lossless
+from fastvmt.media.files import read_lossless
 from fastvmt.model import CATEGORIES, Case, Job
-from fastvmt.reports.page.embed import json_text
+from fastvmt.reports.page.atlas import LARGEST_SIDE, Layout, json_text, pictures, reduced, webp
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Candidate, Key, Question
 from fastvmt.store.folder import RunConfig, Store
 
 PAGE = Path(__file__).resolve().parent / "page"
 MAX_FRAME_WIDTH = 360
-MAX_ATLAS_SIDE = 16_000
-"""WebP ends at 16,383 px."""
 MAX_ATLAS_AREA = 40_000_000
 """Pixels; decoded this is 160 MB, and a browser holds one atlas for every clip of a question."""
-LOSSLESS_BELOW = 128
-"""Frames up to this width are stored without loss: they are shown enlarged, and so would be the loss."""
 SAY_EVERY = 10
 CODE_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -67,45 +62,21 @@ class MadeStudy:
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Atlas:
-    """How the frames of a clip lie in its image; px."""
+def layout_of(frames: int, width: int, height: int) -> Layout:
+    """How a clip's frames lie in its one image: as large as they fit, and of their grids the squarest.
 
-    columns: int
-    width: int
-    height: int
-
-    @classmethod
-    def of(cls, frames: int, width: int, height: int) -> Atlas:
-        """The largest frames, and of their grids the squarest, within the limits.
-
-        Raises:
-            UserError: when not even frames of 32 px fit.
-        """
-        for w in range(min(MAX_FRAME_WIDTH, width), 0, -1):
-            h = max(1, round(height * w / width))
-            most = MAX_ATLAS_SIDE // w
-            columns = max(1, min(frames, most, round(math.sqrt(frames * h / w))))
-            rows = math.ceil(frames / columns)
-            if rows * h <= MAX_ATLAS_SIDE and columns * w * rows * h <= MAX_ATLAS_AREA:
-                return cls(columns, w, h)
-            if w <= 32:
-                break
-        raise UserError(f"A clip of {frames} frames, width {width}, height {height} px, fits no atlas; use a shorter run.")
-
-    def draw(self, frames: Frames) -> bytes:
-        from PIL import Image
-
-        rows = math.ceil(len(frames) / self.columns)
-        sheet = Image.new("RGB", (self.columns * self.width, rows * self.height))
-        for number, frame in enumerate(frames):
-            picture = Image.fromarray(frame)
-            if picture.size != (self.width, self.height):
-                picture = picture.resize((self.width, self.height), Image.Resampling.LANCZOS)
-            sheet.paste(picture, (number % self.columns * self.width, number // self.columns * self.height))
-        raw = io.BytesIO()
-        sheet.save(raw, "WEBP", quality=90, method=2, lossless=self.width <= LOSSLESS_BELOW)
-        return raw.getvalue()
+    Raises:
+        UserError: when not even frames of 32 px fit.
+    """
+    for w in range(min(MAX_FRAME_WIDTH, width), 0, -1):
+        h = max(1, round(height * w / width))
+        columns = max(1, min(frames, LARGEST_SIDE // w, round(math.sqrt(frames * h / w))))
+        rows = math.ceil(frames / columns)
+        if rows * h <= LARGEST_SIDE and columns * w * rows * h <= MAX_ATLAS_AREA:
+            return Layout(frames, w, h, columns, rows, 1)
+        if w <= 32:
+            break
+    raise UserError(f"A clip of {frames} frames, width {width}, height {height} px, fits no atlas; use a shorter run.")
 
 
 def make(run: Path, out: Path, design: StudyDesign, say: Say = lambda _: None) -> MadeStudy:
@@ -253,10 +224,10 @@ def _write_clips(folder: Path, store: Store, asked: Asked, say: Say) -> dict[str
         except OSError:
             hint = "`bench resume` makes what is missing" if path.parent != store.root / "references" else "run the suite anew"
             raise StoreError(f"{path}: cannot be read as a video; {hint}.") from None
-        atlas = Atlas.of(len(frames), frames.shape[2], frames.shape[1])
-        image = atlas.draw(frames)
+        layout = layout_of(len(frames), frames.shape[2], frames.shape[1])
+        image = webp(pictures(reduced(frames, layout), layout)[0], layout.width)
         write_atomic(folder / f"{token}.webp", image)
-        facts[token] = {"id": token, "frames": len(frames), **vars(atlas)}
+        facts[token] = {"id": token, **{k: getattr(layout, k) for k in ("frames", "columns", "width", "height")}}
         sums[token] = hashlib.sha256(image).hexdigest()
     page: dict[str, Any] = {
         "format": PAGE_FORMAT,
