@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,14 @@ from fastvmt.reports.page import gallery
 from fastvmt.reports.page import write as page
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import Picture, write_report
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.tables.view import View
+from fastvmt.reports.tidy.gathering import Tidy, gather
 
 POLICY = ("default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'")  # fmt: skip
+
+
+def two_views(tidy: Tidy) -> list[View]:
+    return [some_view(tidy), replace(some_view(tidy), title="Beside")]
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +48,7 @@ def report(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tidy = gather([run])
     picture = out.parent / f"{out.name}-figure.png"
     Image.new("RGB", (8, 8)).save(picture)
-    made = write_report(
-        tidy, [some_view(tidy)], out, [Picture("f", picture, "What it shows", "A caption")], [("Beside", some_view(tidy))], 3
-    )
+    made = write_report(tidy, two_views(tidy), out, [Picture("f", picture, "What it shows", "A caption")], 3)
     assert made == out / "index.html"
     return out
 
@@ -138,7 +142,7 @@ def test_a_second_report_encodes_nothing_and_writes_nothing(
     before = {p: p.stat().st_mtime_ns for p in report.rglob("*.*")}
     monkeypatch.setattr("fastvmt.reports.page.gallery.read_lossless", never)
     tidy = gather([run])
-    write_report(tidy, [some_view(tidy)], report, [], [("Beside", some_view(tidy))], 3)
+    write_report(tidy, two_views(tidy), report, [], 3)
     after = {p: p.stat().st_mtime_ns for p in report.rglob("*.*")}
     assert {p.name for p in before if before[p] != after.get(p)} == {"index.html"}
     (report / "cases" / "old-0123456789.html").write_text(f"<meta content='{page.MARK}'>")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture = place / "figure.svg"
     picture.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     shown = [Picture(t, picture, t, t) for t in payloads()]
-    write_report(tidy, [view], place / "o", shown, [(t, view) for t in payloads()[:4]], tracks=False)
+    write_report(tidy, [view, *(replace(view, title=t) for t in payloads()[:4])], place / "o", shown, tracks=False)
     return place / "o"
 
 

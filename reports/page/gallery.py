@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -113,10 +113,10 @@ class Gallery:
         self.tidy, self.clips, self.tracks = tidy, clips, tracks
         self.failures: list[Failed] = []
         self._found_failures = {id(s): s.failures() for s in tidy.stores}
-        self._jobs: dict[str, list[tuple[Store, Job]]] = {}
+        self._jobs: dict[str, list[tuple[Store, Job]]] = {case: [] for case in tidy.cases}
         for store in tidy.stores:
             for job in store.config().jobs():
-                self._jobs.setdefault(job.case_id, []).append((store, job))
+                self._jobs[job.case_id].append((store, job))
         self._short = short_names(list(tidy.metrics))
         self._numbers = self._all_numbers()
         self.written = 0
@@ -144,22 +144,14 @@ class Gallery:
         failed = {k for found in self._found_failures.values() for k in found}
         return sum(not made and key in failed for key, made in state.items())
 
-    def page_of(self, case_id: str) -> str:
-        """File name of a case's page."""
-        return page_name(case_id)
-
-    def cases(self) -> Iterator[CasePage]:
-        """Every case; its clips are written on the way."""
-        for case in self.tidy.cases.values():
-            yield self._case(case)
-
-    def _case(self, case: Case) -> CasePage:
+    def page(self, case: Case) -> CasePage:
+        """A case's page; its clips are written on the way."""
         made = CasePage(case, page_name(case.id))
         made.shown.append(self._reference(case))
         if made.shown[0].state == "ok":
             made.still = still_name(case.reference.frames_digest)
         best: dict[tuple[str, int], GalleryClip] = {}
-        for store, job in self._jobs.get(case.id, []):
+        for store, job in self._jobs[case.id]:
             at = (job.method.label, job.seed)
             if at not in best or best[at].state != "ok":
                 best[at] = self._job(store, job, case, list(best).index(at) if at in best else len(best))
@@ -192,8 +184,10 @@ class Gallery:
     def _job(self, store: Store, job: Job, case: Case, number: int) -> GalleryClip:
         artefact = store.artefact(job)
         role = "control" if job.method.control else "method"
-        shown = GalleryClip(f"clip-{number}", job.method.label, role, job.seed, "missing", "not made yet", width=case.reference.width,
-                      height=case.reference.height)  # fmt: skip
+        shown = GalleryClip(
+            f"clip-{number}", job.method.label, role, job.seed, "missing", "not made yet", width=case.reference.width,
+            height=case.reference.height,
+        )  # fmt: skip
         if artefact is None:
             failure = self._found_failures[id(store)].get(job.key)
             if failure is None:

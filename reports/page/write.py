@@ -26,7 +26,7 @@ from fastvmt.errors import UserError
 from fastvmt.reports.page.atlas import as_script, json_text
 from fastvmt.reports.page.charts import COLOURS
 from fastvmt.reports.page.facts import command, facts, method_cards
-from fastvmt.reports.page.gallery import CasePage, Failed, Gallery, missing_numbers
+from fastvmt.reports.page.gallery import CasePage, Gallery, missing_numbers, page_name
 from fastvmt.reports.page.scatter import bars, scatters
 from fastvmt.reports.tables.view import Column, View
 from fastvmt.reports.tidy.gathering import Tidy
@@ -65,14 +65,13 @@ class PageOf:
 
 def write_report(
     tidy: Tidy, views: Sequence[View], out: Path, pictures: Sequence[Picture] = (),
-    sections: Sequence[tuple[str, View]] = (), per_page: int = 50, tracks: bool = True,
+    per_page: int = 50, tracks: bool = True,
 ) -> Path:  # fmt: skip
     """Write the report and return its ``index.html``. Clips that are there from an earlier call are kept.
 
     Args:
         views: tables; charts are drawn of the first one.
         pictures: figures made elsewhere, copied in.
-        sections: further tables, each under a heading of its own.
         per_page: cases, or failures, on a page of their list.
         tracks: follow points through every clip, for the overlay; about a tenth of a second for a short small clip.
 
@@ -91,11 +90,12 @@ def write_report(
         "mark": MARK, "tidy": tidy, "colours": colours, "failures_number": gallery.failed_jobs(),
     }  # fmt: skip
     listed = _write_cases(writer, gallery, per_page)
-    _write_failures(writer, gallery.failures, missing_numbers(tidy), per_page)
+    for part in _paged("failures", gallery.failures, per_page):
+        writer.page(part.names[part.number], "failures.jinja", up="", part=part, missing=missing_numbers(tidy))
     first = views[0] if views else None
     writer.page(
         "index.html", "index.jinja", up="", facts=facts(tidy), cards=method_cards(tidy), command=command(tidy), views=views,
-        sections=sections, shown=[_copy(writer, p) for p in pictures], cases=len(listed), examples=listed[:4],
+        shown=[_copy(writer, p) for p in pictures], cases=len(listed), examples=listed[:4],
         scatters=scatters(first, colours) if first else [], bars=bars(first, colours) if first else [],
     )  # fmt: skip
     writer.remove_old()
@@ -112,17 +112,15 @@ def _refuse_other(out: Path) -> None:
 
 def _write_cases(writer: _Writer, gallery: Gallery, per_page: int) -> list[CasePage]:
     """A page for each case, then the list of all in pages, and the same list as data for the search."""
-    ids = list(gallery.tidy.cases)
+    cases = list(gallery.tidy.cases.values())
+    addresses = ["", *(page_name(case.id) for case in cases), ""]
     listed: list[CasePage] = []
-    for n, page in enumerate(gallery.cases()):
-        around = {
-            "before": gallery.page_of(ids[n - 1]) if n else "",
-            "after": gallery.page_of(ids[n + 1]) if n + 1 < len(ids) else "",
-        }
+    for n, case in enumerate(cases):
+        page = gallery.page(case)
         data = {"clips": [s.data() for s in page.shown], "fps": page.shown[0].fps}
         writer.page(
-            f"cases/{page.page}", "case.jinja", up="../", page=page, data=data, number=n + 1, cases=len(ids), **around,
-            list_page=_names("cases", len(ids), per_page)[n // per_page],
+            f"cases/{page.page}", "case.jinja", up="../", page=page, data=data, number=n + 1, cases=len(cases),
+            before=addresses[n], after=addresses[n + 2], list_page=_names("cases", len(cases), per_page)[n // per_page],
         )  # fmt: skip
         page.shown.clear()  # a thousand cases' charts would fill the memory
         listed.append(page)
@@ -132,11 +130,6 @@ def _write_cases(writer: _Writer, gallery: Gallery, per_page: int) -> list[CaseP
     rows = [[p.page, p.case.id, p.case.category, p.case.prompt, p.case.caption, p.still, p.failed, p.missing] for p in listed]
     writer.put("data/cases.js", as_script("cases", json_text({"rows": rows, "per_page": per_page})))
     return listed
-
-
-def _write_failures(writer: _Writer, failures: list[Failed], missing: list[Any], per_page: int) -> None:
-    for part in _paged("failures", failures, per_page):
-        writer.page(part.names[part.number], "failures.jinja", up="", part=part, missing=missing)
 
 
 def _names(stem: str, total: int, per_page: int) -> tuple[str, ...]:
