@@ -166,12 +166,13 @@ def _metadata(path: Path) -> str:
     """What a safetensors file says about itself in its header."""
     if path.suffix != ".safetensors":
         return ""
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        try:
-            return json.dumps(json.loads(file.read(length) if length < 10**8 else b"{}").get("__metadata__", {}))
-        except ValueError:
-            return ""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            return json.dumps(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return ""
 
 
 def _hub_file(repo: str) -> Path | None:
