@@ -59,13 +59,15 @@ def write_run(root: Path, jobs: int, finished: bool = True) -> None:
     """A run folder of this many jobs; finished ones have an artefact (without frames) and one record each."""
     from fastvmt.backbones import card as cards
     from fastvmt.backbones.noise_levels import sigma_grid
-    from fastvmt.core.content_address import digest
+    from fastvmt.core.content_address import canonical_json, digest
     from fastvmt.jobs.numbering import folder_name, slug
     from fastvmt.model import Artefact, Case, MetricRecord, Reference, Setting, Suite
     from fastvmt.plugins import labels
     from fastvmt.plugins.metric_labels import build
+    from fastvmt.records.identity import record_key
     from fastvmt.store.checked_lines import with_check
     from fastvmt.store.folder import RunConfig, Store
+    from fastvmt.store.index import Row
 
     card, sigmas = cards.load("tiny"), sigma_grid(10, 3.0)
     shape = card.shape(64, 64, 33, sigmas)
@@ -89,10 +91,10 @@ def write_run(root: Path, jobs: int, finished: bool = True) -> None:
     )  # fmt: skip
     meta = artefact.model_dump_json(indent=1)
     record = MetricRecord(
-        key="0" * 64, job_key="3" * 64, metric="time", identity=metric.identity() | {"device": "a device"}, status="ok",
+        key="0" * 64, job_key="3" * 64, metric="time", identity=metric.identity(), status="ok", device="a device",
         value=1.0, details={"stages": {"denoise": 1.0}, "load": 1.0, "forward_equivalents": 20.0},
     ).model_dump_json()  # fmt: skip
-    slugs = [slug(m.label) for m in methods]
+    slugs, said = [slug(m.label) for m in methods], canonical_json(metric.identity())
     handle = os.open(root / "artefacts", os.O_RDONLY)
     with open(root / "records.jsonl", "w") as records, open(root / "events.jsonl", "w") as events:
         for n, key in enumerate(grid.keys()):
@@ -104,7 +106,7 @@ def write_run(root: Path, jobs: int, finished: bool = True) -> None:
             if n % LINKS == 0:
                 (frames := root / f"frames-{n // LINKS}").write_bytes(b"lossy")
             os.link(frames, f"{name}/frames.mkv", dst_dir_fd=handle)
-            of_record = digest([metric.identity(), artefact.timing_key, key])
+            of_record = record_key(said, True, Row(key, artefact.frames_digest, artefact.timing_key, "", "", ""), "").hex()
             records.write(with_check(record.replace("0" * 64, of_record, 1).replace("3" * 64, key, 1)) + "\n")
             events.write(json.dumps({"event": "generating", "key": key, "attempt": 1}) + "\n")
             events.write(json.dumps({"event": "made", "key": key, "digest": artefact.frames_digest, "seconds": 1.0}) + "\n")

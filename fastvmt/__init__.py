@@ -7,47 +7,9 @@ In a checkout, ``methods/``, ``metrics/``, ``datasets/`` and ``reports/`` lie be
 wheel they lie inside it. They are imported as ``fastvmt.methods`` and so on in both.
 """
 
-from __future__ import annotations
+import lazy_loader
 
-from typing import Any
+from fastvmt.core.version import __version__ as __version__
 
-__version__ = "0.1.0"
-
-_PUBLIC = {
-    "Method": "fastvmt.plugins.method",
-    "Params": "fastvmt.plugins.method",
-    "Context": "fastvmt.plugins.method",
-    "Shape": "fastvmt.plugins.method",
-    "Metric": "fastvmt.plugins.metric",
-    "Scored": "fastvmt.plugins.metric",
-    "Value": "fastvmt.plugins.metric",
-    "Request": "fastvmt.runner.plan",
-    "Options": "fastvmt.runner.runner",
-    "Result": "fastvmt.api",
-    "run": "fastvmt.api",
-    "plan": "fastvmt.api",
-    "resume": "fastvmt.api",
-    "score": "fastvmt.api",
-    "table": "fastvmt.api",
-    "describe": "fastvmt.api",
-    "report": "fastvmt.api",
-    "compare": "fastvmt.api",
-    "frame": "fastvmt.api",
-    "score_clip": "fastvmt.runner.score",
-    "merge": "fastvmt.exchange.merge.merge",
-    "export": "fastvmt.reports.export.write",
-    "import_videos": "fastvmt.exchange.imports.videos",
-    "Claim": "fastvmt.exchange.imports.videos",
-    "listing": "fastvmt.plugins.listing",
-    "BenchError": "fastvmt.errors",
-}
-__all__ = sorted([*_PUBLIC, "__version__"])
-
-
-def __getattr__(name: str) -> Any:
-    """Public names are imported when first used, so that ``import fastvmt`` stays light."""
-    if name not in _PUBLIC:
-        raise AttributeError(f"module 'fastvmt' has no attribute '{name}'")
-    import importlib
-
-    return getattr(importlib.import_module(_PUBLIC[name]), name)
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+__all__ = sorted([*__all__, "__version__"])

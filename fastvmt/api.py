@@ -12,6 +12,7 @@ from fastvmt.errors import SpecError
 from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.runner.plan import Plan, Request, resolve
 from fastvmt.runner.runner import Options, Outcome
+from fastvmt.store import layout
 from fastvmt.store.folder import RunConfig, Store
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     options = _checked(options, plan.config)
     require_weights(plan.card)
     folder = out or plan.default_folder()
-    there = Store.open(folder) if (folder / "config.json").is_file() else None
+    there = Store.open(folder) if layout.is_run(folder) else None
     where = Conditions(options.workers, elsewhere=options.executor != "local")
     refuse_what_cannot_fit(estimate(plan, there, where, folder), options.force)
     store = plan.open_store(out, hold=True)
@@ -145,7 +146,7 @@ def report(
     from fastvmt.reports.tidy.gathering import gather
 
     contents = ReportContents(against, tables, formats, frame, page, figures, tracks)
-    return write(gather(folders), out or folders[0] / "report", contents, say)
+    return write(gather(folders), out or folders[0] / layout.REPORT, contents, say)
 
 
 def frame(folders: Sequence[Path]) -> pd.DataFrame:
@@ -205,7 +206,7 @@ def probe(folder: Path) -> Path | None:
     from fastvmt.core.atomic import write_atomic
     from fastvmt.plugins import registry
 
-    path = folder / "probes" / "correspondence.json"
+    path = folder / layout.PROBE
     if path.exists():
         return path
     config = Store.open(folder).config()
@@ -233,7 +234,7 @@ def plan(request: Request, out: Path | None = None, where: Conditions | None = N
     """
     plan = resolve(request, decode=False, elsewhere=bool(where and where.device_bytes))
     folder = out or plan.default_folder()
-    store = Store.open(folder) if (folder / "config.json").is_file() else None
+    store = Store.open(folder) if layout.is_run(folder) else None
     return plan, estimate(plan, store, where, folder)
 
 
@@ -261,8 +262,8 @@ def _go(
         found = build(store, config)
         sheet = None
         if not outcome.interrupted and found.made:
-            sheet = write_sheet(store, config, store.root / "sheet.png")
-        write_atomic(store.root / "table.md", as_lines(found, sheet) + "\n")
+            sheet = write_sheet(store, config, store.root / layout.SHEET)
+        write_atomic(store.root / layout.TABLE, as_lines(found, sheet) + "\n")
     finally:
         store.unlock()
     return Result(store.root, outcome, found, sheet)

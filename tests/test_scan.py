@@ -12,8 +12,9 @@ import pytest
 from support.places import ROOT
 from support.runs import make_run
 
+from fastvmt.records.identity import key_of
 from fastvmt.records.missing import INDEX, made_by_label, scan
-from fastvmt.runner.score import record_key, wanted_metrics
+from fastvmt.runner.score import wanted_metrics
 from fastvmt.store.folder import RunConfig, Store
 
 METRICS = ("motion_fidelity", "time", "peak_memory")
@@ -38,7 +39,7 @@ def whole_run(
         artefact = artefact.model_copy(update={"files": {"frames.mkv": file_info(store.folder(job) / "frames.mkv")}})
         (store.folder(job) / "meta.json").write_text(artefact.model_dump_json(indent=1))
         for metric in wanted_metrics(METRICS, by_id[job.case_id], artefact):
-            key = record_key(metric, artefact, by_id[job.case_id], job)
+            key = key_of(metric, artefact, by_id[job.case_id])
             lines.append(first[job.key, metric.label].model_copy(update={"key": key}).model_dump_json())
     (folder / "records.jsonl").write_text("\n".join(lines) + "\n")
     return store, config
@@ -56,7 +57,7 @@ def slow(store: Store, config: RunConfig) -> list[tuple[str, tuple[str, ...] | N
             continue
         lacks = tuple(
             m.label for m in wanted_metrics(METRICS, case, artefact)
-            if (r := records.get(record_key(m, artefact, case, job))) is None or r.status == "failed"
+            if (r := records.get(key_of(m, artefact, case))) is None or r.status == "failed"
         )  # fmt: skip
         found += [(job.key, lacks)] if lacks else []
     return found
@@ -240,7 +241,7 @@ def test_two_thousand_jobs_cost_two_stats_each_and_no_file(tmp_path: Path, monke
         return call
 
     monkeypatch.setattr("fastvmt.store.index.os.stat", count("stat"))
-    for module in ("scan", "scan_index"):
+    for module in ("records.missing", "store.index"):
         monkeypatch.setattr(f"fastvmt.{module}.open", count("open"), raising=False)
     first = scan(store, config, config.metrics)
     assert (first.found, first.to_do) == (2_000, []) and calls[

@@ -27,12 +27,13 @@ from fastvmt.media.files import Frames
 from fastvmt.model import Case, FileInfo, Frozen, Job, Reference, Setting
 from fastvmt.plugins import registry
 from fastvmt.plugins.method import Method
+from fastvmt.store import layout
 from fastvmt.store.folder import Store, file_info
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-WEIGHTS, META = "weights.safetensors", "meta.json"
+WEIGHTS, META = "weights.safetensors", layout.META
 KEY_LENGTH = 32
 """Hex digits; 128 bits name a folder."""
 
@@ -166,7 +167,7 @@ class Shelf:
 
     @property
     def root(self) -> Path:
-        return self.store.root / "prepared"
+        return self.store.root / layout.PREPARED
 
     def load(self, key: str, owned: bool = False) -> Prepared | None:
         """A finished preparation, or None where there is none or a damaged one.
@@ -215,8 +216,8 @@ class Shelf:
     def _publish(self, key: str, made: Prepared) -> None:
         from safetensors.torch import save_file
 
-        folder = self.root / f".making-{key}-{secrets.token_hex(4)}"
-        for stale in self.root.glob(f".making-{key}-*"):  # of a killed holder of the lock that we hold now
+        folder = self.root / f"{layout.MAKING}{key}-{secrets.token_hex(4)}"
+        for stale in self.root.glob(f"{layout.MAKING}{key}-*"):  # of a killed holder of the lock that we hold now
             shutil.rmtree(stale, ignore_errors=True)
         folder.mkdir()
         save_file({k: v.detach().cpu().contiguous() for k, v in made.tensors.items()}, folder / WEIGHTS)

@@ -17,6 +17,8 @@ from fastvmt.errors import MissingWeights, SpecError, UserError
 
 CARDS = Path(__file__).parent
 TINY = Path(__file__).parent / "tiny" / "weights"
+TINY_CLIP = Path(__file__).parent / "tiny" / "clip"
+"""The CLIP that knows what the embedded backbone draws."""
 GENERIC_DEFAULTS: dict[str, Any] = {
     "width": 832, "height": 480, "frames": 81, "steps": 50, "guidance": 5.0, "shift": 3.0, "negative": "",
     "metrics": [

@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
+from fastvmt.cli.options import Json
+
 app = typer.Typer(no_args_is_help=True, help="Environments of their own for packages whose pins fit no other, e.g. vbench.")
 
 Name = Annotated[str, typer.Argument(help="Environment, e.g. vbench.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 @app.command()

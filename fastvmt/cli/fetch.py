@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
+from fastvmt.cli.options import Json
+
 Name = Annotated[str, typer.Argument(help="Data set, e.g. davis2017.")]
 To = Annotated[
     Path | None,
     typer.Option("--to", help="Folder in which NAME/ is made; by default $FASTVMT_DATA or ~/.cache/fastvmt/data."),
 ]
 From = Annotated[Path | None, typer.Option("--from", help="A copy of the archive on this machine; nothing is downloaded.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 def fetch(name: Name, to: To = None, from_file: From = None, as_json: Json = False) -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from fastvmt.cli.options import Json
+
 if TYPE_CHECKING:
     from fastvmt.reports.gate.baseline import Measured
     from fastvmt.reports.gate.tolerances import Tolerances
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
 baseline = typer.Typer(no_args_is_help=True, help="Store what a run measured, for `bench check`.")
 
 Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one suite and setting.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 @baseline.callback()

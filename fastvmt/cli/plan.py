@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from fastvmt.cli.options import Methods, options_of, request, split, takes_run_options
+from fastvmt.core.spelling import GIB, duration, gib, mib
 from fastvmt.errors import SpecError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", device_me
     if not 0 <= device_memory < math.inf:
         raise SpecError(f"--device-memory {device_memory:g}: the GiB of one GPU are needed, e.g. 80.")
     options = options_of(values)
-    where = Conditions(options.workers, int(device_memory * 2**30), elsewhere=options.executor != "local")
+    where = Conditions(options.workers, int(device_memory * GIB), elsewhere=options.executor != "local")
     found, cost = api.plan(request(split(methods), values), values["out"], where)
     folder = values["out"] or found.default_folder()
     if values["as_json"]:
@@ -50,15 +51,15 @@ def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:
     lines += found.notes
     if not found.decoded:
         lines.append("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
-    gib, capacity = 2**30, cost.memory_capacity
-    beside = f" of {capacity / gib:.1f} GiB" if capacity else ", not held against this machine, where it does not run"
-    disk = f" of {cost.disk_free / gib:.1f} GiB free" if cost.disk_free else ""
+    capacity = cost.memory_capacity
+    beside = f" of {gib(capacity)}" if capacity else ", not held against this machine, where it does not run"
+    disk = f" of {gib(cost.disk_free)} free" if cost.disk_free else ""
     return [
         *lines,
         f"time: {_time(cost)} ({cost.seconds_basis})",
         f"last time on this device: {_last(cost)}",
-        f"memory: about {cost.memory_bytes / gib:.1f} GiB a job{beside} (estimated, GiB: {cost.memory.words()})",
-        f"disk: about {cost.disk_bytes / 2**20:.0f} MiB{disk} (estimated)",
+        f"memory: about {gib(cost.memory_bytes)} a job{beside} (estimated, GiB: {cost.memory.words()})",
+        f"disk: about {mib(cost.disk_bytes)}{disk} (estimated)",
         f"weights to fetch: {cost.fetch or 'none'}",
     ]
 
@@ -87,13 +88,3 @@ def _last(cost: Estimate) -> str:
     last = cost.last
     videos = f"{last.videos} videos looked at in {last.run}"
     return f"predicted {duration(last.predicted)}, took {duration(last.took)} ({last.off:+.0%}) for the {videos}"
-
-
-def duration(seconds: float) -> str:
-    """
-    >>> duration(90), duration(9000), duration(3600000)
-    ('90 s', '2.5 h', '1,000 h')
-    """
-    if seconds < 7200:
-        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
-    return f"{seconds / 3600:,.1f} h" if seconds < 360_000 else f"{seconds / 3600:,.0f} h"

@@ -36,6 +36,7 @@ from fastvmt.cli.options import (  # fmt: skip
 from fastvmt.cli.outcome import check_by, finish, print_split
 from fastvmt.core.lazy import load_when_used
 from fastvmt.errors import FULL, BenchError, StoreError, is_full
+from fastvmt.store.layout import SHEET
 
 DEFECT = 70
 """Exit code of an error that nobody foresaw, as sysexits.h has it."""
@@ -119,7 +120,7 @@ def table(folder: Run, by: By = "", as_json: Json = False) -> None:
 
     check_by(by)
     found = api.table(folder)
-    sheet = folder / "sheet.png"
+    sheet = folder / SHEET
     print(json.dumps(as_data(found), ensure_ascii=False) if as_json else as_lines(found, sheet if sheet.exists() else None))
     if not as_json:
         print_split(folder, by)

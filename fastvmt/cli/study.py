@@ -9,9 +9,11 @@ from typing import Annotated
 
 import typer
 
+from fastvmt.cli.options import Json
+from fastvmt.core.spelling import mib
+
 app = typer.Typer(no_args_is_help=True, help="Ask people: write a blind questionnaire, read the answers.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 NAMED = 10
 """Cases left out that are named one by one; the key file holds all."""
 
@@ -39,8 +41,9 @@ def make(
         told = {"questions": asked, "methods": key.methods, "raters": key.raters, "left_out": made.left_out}
         print(json.dumps(facts | told, ensure_ascii=False))
         return
-    size = f"{made.bytes / 2**20:.1f} MiB"
-    print(f"{asked} question{'s' * (asked != 1)} about {len(key.methods)} methods ({', '.join(key.methods)}), {size}")
+    print(
+        f"{asked} question{'s' * (asked != 1)} about {len(key.methods)} methods ({', '.join(key.methods)}), {mib(made.bytes)}"
+    )
     if asked < cases:
         print(f"fewer than the {cases} wished for: no more cases have a video of every method")
     for line in _left_out(made.left_out):

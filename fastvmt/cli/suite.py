@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from fastvmt.cli.options import Json
+
 app = typer.Typer(no_args_is_help=True, help="Make, check, show and freeze suites of clips and prompts.")
 
 Name = Annotated[str, typer.Argument(metavar="SUITE", help="Registered suite, folder, suite.toml, or manifest.")]
@@ -16,7 +18,6 @@ Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of clips 
 Root = Annotated[Path | None, typer.Option("--root", "--davis-root", help="Your copy of a registered dataset.")]
 Prompts = Annotated[Path | None, typer.Option(help="Your own prompts for a registered dataset.")]
 Frames = Annotated[int | None, typer.Option(help="Name clips with fewer frames; by default those the suite asks for.")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
 
 @app.command()

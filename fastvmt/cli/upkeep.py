@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fastvmt.cli.options import FrameCount, Height, Json, Plugin, Run, Width
+from fastvmt.core.spelling import mib
 from fastvmt.errors import SpecError
 
 if TYPE_CHECKING:
@@ -47,11 +48,11 @@ def gc(folder: Folder, dry_run: DryRun = False, as_json: Json = False) -> None:
         return
     for one in found:
         print(_line(one))
-    print(f"{'would free' if dry_run else 'freed'} {total / 2**20:.1f} MiB ({len(found)} paths)")
+    print(f"{'would free' if dry_run else 'freed'} {mib(total)} ({len(found)} paths)")
 
 
 def _line(one: Waste) -> str:
-    return f"{one.bytes / 2**20:10.1f} MiB  {one.path}  ({one.why})"
+    return f"{mib(one.bytes):>14}  {one.path}  ({one.why})"
 
 
 def doctor(

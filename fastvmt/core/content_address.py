@@ -54,14 +54,19 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode()).hexdigest()
 
 
-def joined_digest(parts: Mapping[str, str]) -> str:
-    """``digest`` of a mapping whose values are canonical JSON already: parts that many keys share are written once.
+def job_key(case: str, method: str, seed: int, setting: str) -> str:
+    """Key of a job: ``digest`` of its parts, written out because runs ask for 100,000 of them.
 
-    >>> joined_digest({"b": canonical_json([1]), "a": "2"}) == digest({"a": 2, "b": [1]})
+    Args:
+        case: the case's digest.
+        method, setting: what determines the video of both, as ``canonical_json``.
+
+    >>> parts = {"format": KEY_FORMAT, "case": "c", "method": {"m": 1}, "seed": 3, "setting": {"s": 2.0}}
+    >>> job_key("c", canonical_json({"m": 1}), 3, canonical_json({"s": 2.0})) == digest(parts)
     True
     """
-    text = ",".join(f"{json.dumps(name, ensure_ascii=False)}:{parts[name]}" for name in sorted(parts))
-    return hashlib.sha256(f"{{{text}}}".encode()).hexdigest()
+    text = f'{{"case":"{case}","format":{KEY_FORMAT},"method":{method},"seed":{seed},"setting":{setting}}}'
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def noise_seed(seed: int, what: str) -> int:
@@ -74,23 +79,6 @@ def noise_seed(seed: int, what: str) -> int:
     True
     """
     return int.from_bytes(hashlib.sha256(f"{seed}|{what}".encode()).digest()[:8], "big") >> 1
-
-
-def record_digest(identity: str, timing_key: str | None, frames: str, reference: str, job: str) -> bytes:
-    """SHA-256 that a metric record's key is the hex of, written out because tables and scans ask for 100,000 of them.
-
-    Args:
-        identity: the metric's, as ``canonical_json``.
-        timing_key: of the video, for a timing; None for a metric of frames.
-        frames, reference: digests of the video's frames and of its reference's.
-        job: the job's key.
-
-    >>> identity = {"metric": "m"}
-    >>> record_digest(canonical_json(identity), None, "f", "r", "j").hex() == digest([identity, ["f", "r"], "j"])
-    True
-    """
-    subject = f'["{frames}","{reference}"]' if timing_key is None else f'"{timing_key}"'
-    return hashlib.sha256(f'[{identity},{subject},"{job}"]'.encode()).digest()
 
 
 def frames_digest(frames: NDArray[np.uint8]) -> str:

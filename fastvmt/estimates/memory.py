@@ -22,6 +22,7 @@ from pathlib import Path
 
 from fastvmt.backbones.card import Card
 from fastvmt.backbones.token_grid import ACTIVATION_FACTOR
+from fastvmt.core.spelling import GIB
 from fastvmt.model import MethodSpec
 
 TEXT_ENCODER, VAE = 5_680_000_000, 126_900_000
@@ -31,7 +32,6 @@ DECODE_BYTES = 8 * 96 * 4 * 4
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}
 STORED = 0.6
 """Of the free memory: what ``Backbone`` lets kept activations take before it recomputes them."""
-GIB = 2**30
 
 
 @dataclass(frozen=True)

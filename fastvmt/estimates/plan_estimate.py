@@ -10,9 +10,10 @@ from typing import Any
 
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
+from fastvmt.core.spelling import gib
 from fastvmt.errors import UserError
 from fastvmt.estimates import seconds as costmodel
-from fastvmt.estimates.memory import GIB, Need, device_bytes, device_count, need
+from fastvmt.estimates.memory import Need, device_bytes, device_count, need
 from fastvmt.estimates.seconds import Outcome, Prediction, Sample, work
 from fastvmt.jobs.protocol import cost_of
 from fastvmt.plugins import labels, registry
@@ -257,13 +258,13 @@ def _problem(config: RunConfig, card: cards.Card, found: Estimate, where: Condit
     if found.memory_capacity and found.memory.least > found.memory_capacity and sum(found.left.values()):
         would = _would_fit(config, card, found.memory_capacity, where)
         return (
-            f"One job needs about {found.memory.least / GIB:.1f} GiB (estimated: {found.memory.words()}) and "
-            f"{_whose(config, where)} {found.memory_capacity / GIB:.1f} GiB: {would}."
+            f"One job needs about {gib(found.memory.least)} (estimated: {found.memory.words()}) and "
+            f"{_whose(config, where)} {gib(found.memory_capacity)}: {would}."
         )
     if found.disk_free and found.disk_bytes > found.disk_free:
         return (
-            f"Videos and references need about {found.disk_bytes / GIB:.1f} GiB (estimated), and {found.disk_free / GIB:.1f} "
-            "GiB are free: give --out on another disk, or fewer clips with --limit."
+            f"Videos and references need about {gib(found.disk_bytes)} (estimated), and {gib(found.disk_free)} "
+            "are free: give --out on another disk, or fewer clips with --limit."
         )
     return ""
 
@@ -282,22 +283,22 @@ def _would_fit(config: RunConfig, card: cards.Card, capacity: int, where: Condit
     here = config.offload or config.device == "cpu"
     offloaded = _need(config, card, offload=True)
     if not here and offloaded.least <= capacity:
-        offers.append(f"--offload ({offloaded.least / GIB:.1f} GiB)")
+        offers.append(f"--offload ({gib(offloaded.least)})")
     for offload in (config.offload,) if here else (config.offload, True):
         if frames := _most_frames(config, card, capacity, offload):
             both = "--offload " if offload and not config.offload else ""
             size = _need(config, card, frames=frames, offload=offload).least
-            offers.append(f"{both}--frames {frames} ({size / GIB:.1f} GiB)")
+            offers.append(f"{both}--frames {frames} ({gib(size)})")
             break
     for other in _smaller(card):
         size = _need(config, other).least
         if size <= capacity:
-            offers.append(f"--backbone {other.id} ({size / GIB:.1f} GiB)")
+            offers.append(f"--backbone {other.id} ({gib(size)})")
             break
     alone = device_bytes(config.device) if where.workers > 1 and not where.device_bytes else 0
     if alone and _need(config, card).least <= alone:
-        offers.append(f"--workers 1 ({alone / GIB:.1f} GiB for it alone)")
-    smallest = f"even one frame needs {_need(config, card, frames=1, offload=True).least / GIB:.1f} GiB"
+        offers.append(f"--workers 1 ({gib(alone)} for it alone)")
+    smallest = f"even one frame needs {gib(_need(config, card, frames=1, offload=True).least)}"
     return f"{', or '.join(offers)} would fit" if offers else f"{smallest}, so a larger device is needed"
 
 

@@ -26,8 +26,9 @@ from fastvmt.backbones import card as cards
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import BenchError
-from fastvmt.jobs.numbering import slug
+from fastvmt.jobs.numbering import label_in, slug
 from fastvmt.plugins.method import Shape
+from fastvmt.store import layout
 from fastvmt.store.folder import RunConfig, Store
 
 NOTE = "plan.json"
@@ -144,26 +145,26 @@ def _device_name(device: str) -> str:
 def past(folder: Path) -> list[Sample]:
     """Videos of this run folder and of those beside it, those of ``folder`` first; whatever cannot be read is passed over."""
     parent = folder.resolve().parent
-    beside = [p.parent for p in parent.glob("*/config.json") if p.parent != folder.resolve()]
-    newest = sorted(beside, key=lambda p: -(p / "config.json").stat().st_mtime)
-    runs = [p for p in (folder.resolve(), *newest) if (p / "config.json").is_file()]
+    beside = [p for p in layout.runs_in(parent) if p != folder.resolve()]
+    newest = sorted(beside, key=lambda p: -(p / layout.CONFIG).stat().st_mtime)
+    runs = [p for p in (folder.resolve(), *newest) if layout.is_run(p)]
     return [sample for run in runs[:FOLDERS] for sample in _of_run(run)]
 
 
 def _of_run(run: Path) -> Iterator[Sample]:
     try:
-        facts = json.loads((run / "config.json").read_text())
+        facts = json.loads((run / layout.CONFIG).read_text())
         setting, threads = facts["setting"], facts["threads"]
         card = cards.load(setting["backbone"])
         each = work(card, card.shape(setting["width"], setting["height"], setting["frames"], tuple(setting["sigmas"])))
         identities = {slug(m["label"]): digest([m["method"], m["version"], m["params"]]) for m in facts["methods"]}
-        names = _chosen(run / "artefacts")
+        names = _chosen(run / layout.ARTEFACTS)
     except (OSError, ValueError, KeyError, TypeError, BenchError):
         return
     key = (setting["weights_digest"], setting["width"], setting["height"], setting["frames"])
     where = f", {setting['dtype']}" + (f", {threads} threads" if facts.get("device") == "cpu" else "")
     for label, name in names:
-        path = run / "artefacts" / name / "meta.json"
+        path = run / layout.ARTEFACTS / name / layout.META
         try:
             meta = json.loads(path.read_bytes())
             stages = dict(meta["stages"])
@@ -184,9 +185,8 @@ def _chosen(place: Path) -> list[tuple[str, str]]:
     """Label (as in the folder's name) and name of some artefacts, evenly over each method's."""
     by_label: dict[str, list[str]] = {}
     for entry in os.scandir(place):
-        parts = entry.name.rsplit("--", 3)
-        if len(parts) == 4:
-            by_label.setdefault(parts[1], []).append(entry.name)
+        if (label := label_in(entry.name)) is not None:
+            by_label.setdefault(label, []).append(entry.name)
     return [
         (label, name) for label, names in by_label.items()
         for name in islice(sorted(names), 0, None, max(1, -(-len(names) // OF_A_METHOD)))
@@ -296,7 +296,7 @@ def _methods_of(path: Path, changed: int) -> dict[str, str]:
 
 def _expected(run: Path, seconds: dict[str, float]) -> dict[str, float]:
     """Predicted seconds by method identity."""
-    path = run / "config.json"
+    path = run / layout.CONFIG
     try:
         labels = _methods_of(path, path.stat().st_mtime_ns)
     except (OSError, ValueError, KeyError, TypeError):

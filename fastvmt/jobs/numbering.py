@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from hashlib import sha256
 from typing import overload
 
-from fastvmt.core.content_address import KEY_FORMAT, canonical_json
+from fastvmt.core.content_address import canonical_json, job_key
 from fastvmt.model import Case, Job, MethodSpec, Setting
+
+SHOWN = 12
+"""Characters of a job's key in a folder's name."""
 
 
 class JobGrid(Sequence[Job]):
@@ -36,7 +38,7 @@ class JobGrid(Sequence[Job]):
             raise IndexError(n)
         case, seed, method = self.parts(n % len(self))
         what = case.digest()
-        key = self._key(what, seed, self._identities[n % len(self.methods)])
+        key = job_key(what, self._identities[n % len(self.methods)], seed, self._shared)
         return Job(key=key, method=method, case_id=case.id, case_digest=what, seed=seed)
 
     def parts(self, n: int) -> tuple[Case, int, MethodSpec]:
@@ -51,7 +53,7 @@ class JobGrid(Sequence[Job]):
             what = case.digest()
             for seed in self.seeds:
                 for identity in self._identities:
-                    yield self._key(what, seed, identity)
+                    yield job_key(what, identity, seed, self._shared)
 
     def names(self) -> Iterator[tuple[str, str]]:
         """Key of each job in order, and the name of its artefact's folder."""
@@ -63,16 +65,27 @@ class JobGrid(Sequence[Job]):
                     key = next(keys)
                     yield key, folder_name(case.id, label, seed, key)
 
-    def _key(self, case: str, seed: int, identity: str) -> str:
-        """``keys.joined_digest`` of the job's parts, written out: names in order, no spaces."""
-        text = f'{{"case":"{case}","format":{KEY_FORMAT},"method":{identity},"seed":{seed},"setting":{self._shared}}}'
-        return sha256(text.encode()).hexdigest()
-
 
 def slug(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-")
 
 
 def folder_name(case_id: str, label_slug: str, seed: int, key: str) -> str:
-    """Of an artefact: readable, and its last 12 characters are the beginning of the job's key."""
-    return f"{case_id}--{label_slug}--s{seed}--{key[:12]}"
+    """Of an artefact: readable, and its end is the beginning of the job's key."""
+    return f"{case_id}--{label_slug}--s{seed}--{key[:SHOWN]}"
+
+
+def beginning(key: str) -> str:
+    """Of a job's key, as the name of its artefact has it."""
+    return key[:SHOWN]
+
+
+def key_in(name: str) -> str:
+    """The beginning of the key in an artefact's name."""
+    return name[-SHOWN:]
+
+
+def label_in(name: str) -> str | None:
+    """The label's slug in an artefact's name; None where the name is another's."""
+    parts = name.rsplit("--", 3)
+    return parts[1] if len(parts) == 4 else None

@@ -15,6 +15,7 @@ from typing import Any
 import av
 import numpy as np
 
+from fastvmt.core.spelling import gib
 from fastvmt.errors import SuiteError
 from fastvmt.media.framing import Frames
 from fastvmt.media.image_folders import check_memory, check_side, how_it_starts, on_black
@@ -98,7 +99,7 @@ def opened(path: Path, name: str) -> Iterator[tuple[Any, Any]]:
     except OSError as error:
         raise SuiteError(f"{name}: cannot be read ({(error.strerror or 'unknown reason').lower()}).") from None
     if about.st_size > MAX_BYTES:
-        raise SuiteError(f"{name}: {about.st_size / 2**30:.1f} GB, more than the limit of {MAX_BYTES >> 30} GB. Cut it first.")
+        raise SuiteError(f"{name}: {gib(about.st_size)}, more than the limit of {gib(MAX_BYTES)}. Cut it first.")
     try:
         # 'file:' keeps FFmpeg from taking the part of a name before a colon for a protocol.
         with av.open(f"file:{path}", options={"format_whitelist": FORMATS}, metadata_errors="replace") as container:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from fastvmt.core.spelling import gib
 from fastvmt.errors import SuiteError
 from fastvmt.media.framing import Frames
 
@@ -75,8 +76,8 @@ def check_memory(frames: int, width: int, height: int, name: str) -> None:
         raise SuiteError(f"{name}: {frames} frames, more than the limit of {MAX_FRAMES}. Cut it first.")
     if frames * width * height * 3 > MAX_MEMORY:
         raise SuiteError(
-            f"{name}: {frames} frames of width {width}, height {height} px take {frames * width * height * 3 / 2**30:.1f} GB "
-            f"decoded, more than the limit of {MAX_MEMORY >> 30} GB. Cut it or scale it down first."
+            f"{name}: {frames} frames of width {width}, height {height} px take {gib(frames * width * height * 3)} "
+            f"decoded, more than the limit of {gib(MAX_MEMORY)}. Cut it or scale it down first."
         )
 
 

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from fastvmt.core.content_address import KEY_FORMAT, canonical_json, digest, joined_digest
+from fastvmt.core.content_address import canonical_json, digest, job_key
 
 IMPORTED = "imported"
 """Id of the method whose videos somebody else made, first part of its labels, and ``reused_from`` of its artefacts."""
@@ -142,23 +141,10 @@ class Job(Frozen):
 
     @classmethod
     def make(cls, method: MethodSpec, case: Case, seed: int, setting: Setting) -> Job:
-        """The job of one method, case and seed."""
-        return next(cls.grid([method], [case], [seed], setting))
-
-    @classmethod
-    def grid(
-        cls, methods: Sequence[MethodSpec], cases: Sequence[Case], seeds: Sequence[int], setting: Setting
-    ) -> Iterator[Job]:
-        """All jobs: cases outermost, then seeds, then methods."""
-        shared = canonical_json(setting.identity())
-        specs = [(m, canonical_json(m.identity())) for m in methods]
-        for case in cases:
-            what = case.digest()
-            for seed in seeds:
-                parts = {"format": str(KEY_FORMAT), "case": f'"{what}"', "seed": str(seed), "setting": shared}
-                for method, identity in specs:
-                    key = joined_digest(parts | {"method": identity})
-                    yield cls(key=key, method=method, case_id=case.id, case_digest=what, seed=seed)
+        """The job of one method, case and seed; ``jobs.JobGrid`` makes many."""
+        what = case.digest()
+        key = job_key(what, canonical_json(method.identity()), seed, canonical_json(setting.identity()))
+        return cls(key=key, method=method, case_id=case.id, case_digest=what, seed=seed)
 
 
 class FileInfo(Frozen):
@@ -231,14 +217,18 @@ class MetricRecord(Frozen):
     """One number about one job, or the reason why there is none."""
 
     key: str
-    """Digest of metric identity, frames digest and reference digest."""
+    """See ``fastvmt.records.identity``."""
     job_key: str
     metric: str
     identity: dict[str, Any]
-    """Formula version, backend, grid, policy, device: numbers of different identity never share a cell."""
+    """What ``Metric.identity`` said: formula version, backend, grid ...; numbers of different identity never share a cell."""
     status: Literal["ok", "undefined", "failed"]
     value: float | None
     details: dict[str, Any] = {}
+    device: str | None = None
+    """Of a timing, the video's; with its ``software`` (digest, 8 characters) the machine. None of other metrics and in records
+    older than this field, whose ``identity`` holds both."""
+    software: str | None = None
 
 
 class Failure(Frozen):

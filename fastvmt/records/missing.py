@@ -21,12 +21,14 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastvmt import __version__
-from fastvmt.core.content_address import canonical_json, record_digest
-from fastvmt.jobs.numbering import JobGrid
+from fastvmt.core.content_address import canonical_json
+from fastvmt.core.version import __version__
+from fastvmt.jobs.numbering import JobGrid, beginning, key_in
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins.metric_labels import build
+from fastvmt.records.identity import record_key
 from fastvmt.store.index import INDEX, Index, Row, row_of, unchanged
+from fastvmt.store.layout import ARTEFACTS, META, RECORDS
 
 if TYPE_CHECKING:
     from fastvmt.store.folder import RunConfig, Store
@@ -102,7 +104,7 @@ def scan(
 
 def made_by_label(store: Store, config: RunConfig) -> dict[str, int]:
     """Videos that are there by method label, by the names of their folders alone."""
-    place = store.root / "artefacts"
+    place = store.root / ARTEFACTS
     names = {entry.name for entry in os.scandir(place)} if place.is_dir() else set()
     labels = [m.label for m in config.methods]
     found = dict.fromkeys(labels, 0)
@@ -117,7 +119,7 @@ class _Look:
 
     def __init__(self, store: Store, grid: JobGrid, verify: bool) -> None:
         self.store, self.grid, self.verify = store, grid, verify
-        self.place = str(store.root / "artefacts")
+        self.place = str(store.root / ARTEFACTS)
         self.names = {entry.name for entry in os.scandir(self.place)}
         self._beside: dict[str, list[str]] | None = None
 
@@ -138,7 +140,7 @@ class _Look:
         """The same video from a run folder beside this one."""
         if self._beside is None:
             self._beside = _names_beside(self.store.root, self.grid)
-        folders = self._beside.get(key[:12])
+        folders = self._beside.get(beginning(key))
         artefact = self.store.adopt(self.grid[n], map(Path, folders)) if folders else None
         return row_of(str(self.store.folder(self.grid[n])), artefact) if artefact else None
 
@@ -149,7 +151,7 @@ def _whole(folder: str, key: str) -> Row:
     Raises:
         OSError, ValueError: when they are not.
     """
-    with open(f"{folder}/meta.json", "rb", buffering=0) as file:
+    with open(f"{folder}/{META}", "rb", buffering=0) as file:
         artefact = Artefact.model_validate_json(file.read())
     row = row_of(folder, artefact)
     sizes = {part.rsplit(":", 2)[0]: part.rsplit(":", 2)[1] for part in row.signature.split(" ")}
@@ -159,7 +161,7 @@ def _whole(folder: str, key: str) -> Row:
 
 
 class _Records:
-    """Which numbers there are: keys of records as ``scoring.record_key`` makes them, a metric's part made once."""
+    """Which numbers there are, by their keys; a metric's identity is written out once."""
 
     def __init__(self, store: Store, wanted: Sequence[str], again: bool) -> None:
         self.store, self.again = store, again
@@ -176,7 +178,7 @@ class _Records:
         if self.again:
             return ""
         facts: list[object] = [__version__, self.identities]
-        for path in self.store.logs("records"):
+        for path in self.store.logs(RECORDS):
             with suppress(FileNotFoundError), open(path, "rb") as file:
                 facts.append([path.name, file_digest(file, "sha256").hexdigest()])
                 self.sizes[path] = file.tell()
@@ -197,7 +199,7 @@ class _Records:
         lacks = tuple(
             label for label, identity, timed in self._applying
             if not (timed and row.reused)
-            and record_digest(identity, row.timing_key if timed else None, row.frames_digest, reference, row.key) not in there
+            and record_key(identity, timed, row, reference) not in there
         )  # fmt: skip
         return self._same.setdefault(lacks, lacks)
 
@@ -221,15 +223,15 @@ def _names_beside(root: Path, grid: JobGrid) -> dict[str, list[str]]:
     wanted: set[str] = set()
     own = root.resolve()
     for run in sorted(own.parent.iterdir()):
-        place = run / "artefacts"
+        place = run / ARTEFACTS
         if run == own:
             continue
         try:
             names = sorted(os.listdir(place))  # noqa: PTH208 - names are wanted, not paths
         except OSError:  # not a run, or not for us to read
             continue
-        wanted = wanted or {key[:12] for key, _ in grid.names()}
+        wanted = wanted or {beginning(key) for key, _ in grid.names()}
         for name in names:
-            if not name.startswith(".") and name[-12:] in wanted:
-                found.setdefault(name[-12:], []).append(f"{place}/{name}")
+            if not name.startswith(".") and (key := key_in(name)) in wanted:
+                found.setdefault(key, []).append(f"{place}/{name}")
     return found

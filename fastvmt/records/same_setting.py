@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable
 from fastvmt.model import Setting
 from fastvmt.store.folder import RunConfig
-
-
-def shown(value: Any, most: int = 40) -> str:
-    """A value as short plain text: no control characters, cut where it is long."""
-    text = "".join(c if c.isprintable() else "?" for c in str(value))
-    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def refuse_other_setting(a: str, first: RunConfig, b: str, other: RunConfig) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.store.folder import Store
+from fastvmt.store.layout import EVENTS
 
 
 class Follow:
@@ -31,8 +32,8 @@ class Follow:
         self._at = {path: self._end(path) for path in self._files()}
 
     def _files(self) -> Iterator[Path]:
-        own = self.store.log("events")
-        return (path for path in self.store.logs("events") if path != own)
+        own = self.store.log(EVENTS)
+        return (path for path in self.store.logs(EVENTS) if path != own)
 
     @staticmethod
     def _end(path: Path) -> int:

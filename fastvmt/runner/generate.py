@@ -34,6 +34,7 @@ from fastvmt.plugins import registry
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
 from fastvmt.store.folder import RunConfig, Store, file_info
+from fastvmt.store.layout import FRAMES, VIDEO
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -297,8 +298,8 @@ class Generator:
         folder = self.store.new_folder()
         fps = Fraction(case.reference.fps_num, case.reference.fps_den)
         with stages("write"):
-            write_lossless(folder / "frames.mkv", frames, fps)
-            write_viewable(folder / "video.mp4", frames, fps)
+            write_lossless(folder / FRAMES, frames, fps)
+            write_viewable(folder / VIDEO, frames, fps)
         device = self._device_name()
         versions = software()
         artefact = Artefact(

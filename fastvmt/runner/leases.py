@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.core.atomic import write_all
+from fastvmt.store.layout import HOLDERS, LEASES
 
 BEAT = 5.0
 SILENCE = 30.0
@@ -50,7 +51,7 @@ class Leases:
     """The claims of one runner. ``start`` before the first claim, ``close`` at the end."""
 
     def __init__(self, root: Path, silence: float | None = None, clock: Callable[[], float] = time.monotonic) -> None:
-        self.folder = root / "leases"
+        self.folder = root / LEASES
         self.token = secrets.token_hex(8)
         self.silence = patience() if silence is None else silence
         self._clock = clock
@@ -59,7 +60,7 @@ class Leases:
         self._buried: set[str] = set()
         self._end = threading.Event()
         self._beating: threading.Thread | None = None
-        self._card = self.folder / "holders" / self.token
+        self._card = self.folder / HOLDERS / self.token
 
     # --- being alive -------------------------------------------------------------------------------------------------
 
@@ -166,7 +167,7 @@ class Leases:
         if not _TOKEN.fullmatch(token):
             return None
         try:
-            with open(self.folder / "holders" / token, "rb") as file:
+            with open(self.folder / HOLDERS / token, "rb") as file:
                 return file.read(4096)
         except OSError:
             return None
@@ -203,7 +204,7 @@ class Leases:
 
     def sweep_cards(self) -> bool:
         """Remove cards alone; whether there was one to remove."""
-        place = self.folder / "holders"
+        place = self.folder / HOLDERS
         names = {p.name for p in place.iterdir()} if place.is_dir() else set()
         over = {n for n in names - {self.token} if self._read_card(n) is not None and not self.lives(n)}
         self.bury(over)
@@ -212,7 +213,7 @@ class Leases:
     def bury(self, tokens: Iterable[str]) -> None:
         """Remove the cards of holders that are gone; what they had claimed is then free."""
         for token in tokens:
-            (self.folder / "holders" / token).unlink(missing_ok=True)
+            (self.folder / HOLDERS / token).unlink(missing_ok=True)
             self._buried.add(token)
 
     def mark_failed(self, key: str) -> None:

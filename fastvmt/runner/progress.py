@@ -7,6 +7,8 @@ import sys
 import time
 from typing import Any
 
+from fastvmt.core.spelling import duration
+
 
 class Progress:
     """Takes the runner's events. ``style``: ``live``, ``plain``, ``json`` or ``none``."""
@@ -58,7 +60,7 @@ class Progress:
         if not made:
             return ""
         seconds = (time.monotonic() - self._since) / made * (self.total - self.done)
-        return f"about {seconds / 60:.0f} min left" if seconds >= 90 else f"about {seconds:.0f} s left"
+        return f"about {duration(seconds)} left"
 
     def close(self) -> None:
         if self._live is not None:

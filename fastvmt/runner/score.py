@@ -8,20 +8,15 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
-from fastvmt.core.content_address import canonical_json, digest, frames_digest, record_digest
+from fastvmt.core.content_address import canonical_json, frames_digest
 from fastvmt.errors import JobError, MissingWeights, SpecError
 from fastvmt.media.files import Frames, read_lossless
 from fastvmt.model import Artefact, Case, Job, MetricRecord, Reference
 from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.plugins.metric_labels import build
+from fastvmt.records.identity import machine, record_key
 from fastvmt.store.folder import RunConfig, Store
-
-
-def record_key(metric: Metric, artefact: Artefact, case: Case, job: Job) -> str:
-    """Content address of one record; a timing's covers device class and software instead of frames."""
-    timing_key = artefact.timing_key if metric.timing else None
-    frames, reference = artefact.frames_digest, case.reference.frames_digest
-    return record_digest(canonical_json(metric.identity()), timing_key, frames, reference, job.key).hex()
+from fastvmt.store.layout import FRAMES
 
 
 def wanted_metrics(names: list[str] | tuple[str, ...], case: Case, artefact: Artefact) -> list[Metric]:
@@ -45,9 +40,9 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
     scored: Scored | None = None
     for metric in metrics:
         if not metric.timing and scored is None:
-            generated = read_lossless(store.folder(job) / "frames.mkv")
+            generated = read_lossless(store.folder(job) / FRAMES)
             if frames_digest(generated) != artefact.frames_digest:
-                raise JobError("frames.mkv does not decode to the frames it was published with")
+                raise JobError(f"{FRAMES} does not decode to the frames it was published with")
             reference = store.reference(case.reference.frames_digest)
             scored = Scored(generated, reference, case, job, artefact)
             scored.wrong_reference = partial(_wrong_reference, store, config, case)
@@ -65,27 +60,20 @@ def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, 
 
 def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Case, job: Job) -> MetricRecord:
     subject = scored or Scored(None, None, case, job, artefact)  # type: ignore[arg-type]
-    key, identity = record_key(metric, artefact, case, job), metric.identity()
-    if metric.timing:
-        identity |= {"device": artefact.device, "software": digest(artefact.software)[:8]}
+    identity = metric.identity()
+    key = record_key(canonical_json(identity), metric.timing, artefact, case.reference.frames_digest).hex()
+    status: Literal["ok", "undefined", "failed"]
     try:
-        value = _finite(metric.score(subject))
-        details = json.loads(json.dumps(value.details, default=_plain))
+        found = _finite(metric.score(subject))
+        details = json.loads(json.dumps(found.details, default=_plain))
+        value, status = found.value, "undefined" if found.value is None else "ok"
     except Exception as error:  # noqa: BLE001 - one metric's failure on one clip is a record, not the end of the run
-        cause = {"cause": f"{type(error).__name__}: {error}"}
-        return MetricRecord(
-            key=key, job_key=job.key, metric=metric.label, identity=identity, status="failed", value=None, details=cause
-        )
-    status: Literal["ok", "undefined"] = "undefined" if value.value is None else "ok"
+        value, status, details = None, "failed", {"cause": f"{type(error).__name__}: {error}"}
+    device, software = machine(artefact) if metric.timing else (None, None)
     return MetricRecord(
-        key=key,
-        job_key=job.key,
-        metric=metric.label,
-        identity=identity,
-        status=status,
-        value=value.value,
-        details=details,
-    )
+        key=key, job_key=job.key, metric=metric.label, identity=identity, status=status,
+        value=value, details=details, device=device, software=software,
+    )  # fmt: skip
 
 
 def _plain(value: Any) -> Any:

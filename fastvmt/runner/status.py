@@ -11,9 +11,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.spelling import duration
 from fastvmt.estimates import seconds
-from fastvmt.jobs.numbering import slug
+from fastvmt.jobs.numbering import beginning, key_in, label_in, slug
 from fastvmt.runner.leases import Leases
+from fastvmt.store import layout
 from fastvmt.store.folder import Store
 
 TAIL = 1 << 18
@@ -91,8 +93,8 @@ def status(folder: Path) -> Status:
     found.runners, found.running = list(alive.values()), _running(folder, alive)
     leases = Leases(folder)
     found.elsewhere = [who for token, who in alive.items() if not leases.is_here(token)]
-    found.records = sum(_lines(path) for path in store.logs("records"))
-    events = [e for path in store.logs("events") for e in _tail(path)]
+    found.records = sum(_lines(path) for path in store.logs(layout.RECORDS))
+    events = [e for path in store.logs(layout.EVENTS) for e in _tail(path)]
     found.seconds_left = _left(folder, events, found)
     found.warnings = store.warnings
     return found
@@ -105,7 +107,7 @@ def light_config(store: Store) -> dict[str, Any]:
         StoreError: when it cannot be read as a run.
     """
     try:
-        facts = json.loads((store.root / "config.json").read_text())
+        facts = json.loads((store.root / layout.CONFIG).read_text())
         if {"suite", "methods", "seeds", "setting"} <= facts.keys() and facts["format"] == 1:
             return dict(facts)
     except (OSError, ValueError, KeyError, AttributeError):
@@ -118,17 +120,17 @@ def _count_made(store: Store, labels: list[str], found: Status) -> set[str]:
     slugs: dict[str, str] = {}
     for label in labels:
         slugs.setdefault(slug(label), label)
-    place = store.root / "artefacts"
+    place = store.root / layout.ARTEFACTS
     if not place.is_dir():
         return set()
     if len(slugs) < len(labels):  # two labels look alike in a name: only the keys can tell them apart
         return _count_by_key(store, found)
     keys, done = set(), dict.fromkeys(slugs, 0)
     for name in os.listdir(place):  # noqa: PTH208 - 100,000 names: a Path costs more than all the rest
-        parts = name.rsplit("--", 3)
-        if len(parts) == 4 and parts[1] in done:
-            done[parts[1]] += 1
-            keys.add(parts[3])
+        of = label_in(name)
+        if of in done:
+            done[of] += 1
+            keys.add(key_in(name))
     for name, n in done.items():
         found.methods[slugs[name]].done = n
     return keys
@@ -136,15 +138,15 @@ def _count_made(store: Store, labels: list[str], found: Status) -> set[str]:
 
 def _count_by_key(store: Store, found: Status) -> set[str]:
     labels = list(found.methods)
-    there = {entry.name[-12:] for entry in os.scandir(store.root / "artefacts") if not entry.name.startswith(".")}
+    there = {key_in(entry.name) for entry in os.scandir(store.root / layout.ARTEFACTS) if not entry.name.startswith(".")}
     for n, key in enumerate(store.config().grid().keys()):
-        found.methods[labels[n % len(labels)]].done += key[:12] in there
+        found.methods[labels[n % len(labels)]].done += beginning(key) in there
     return there
 
 
 def _count_failed(store: Store, made: set[str], found: Status) -> None:
     """Failures of jobs that still have no video."""
-    failed = {key for key in store.failures() if key[:12] not in made}
+    failed = {key for key in store.failures() if beginning(key) not in made}
     if not failed:
         return
     labels = list(found.methods)
@@ -154,7 +156,7 @@ def _count_failed(store: Store, made: set[str], found: Status) -> None:
 
 def holder(folder: Path) -> str:
     """Who holds a run folder: what stands in its lock while somebody does, else ""."""
-    path = folder / "lock"
+    path = folder / layout.LOCK
     try:
         with open(path) as handle:
             try:
@@ -187,7 +189,7 @@ def _tail(path: Path) -> Iterator[dict[str, Any]]:
 def runners(folder: Path) -> dict[str, str]:
     """Runners of a folder that are not known to be dead: token to ``process 12 on host``."""
     leases = Leases(folder)
-    place = leases.folder / "holders"
+    place = leases.folder / layout.HOLDERS
     found = {}
     for path in sorted(place.iterdir()) if place.is_dir() else ():
         if leases.lives(path.name):
@@ -202,7 +204,7 @@ def runners(folder: Path) -> dict[str, str]:
 def go_on(folder: Path) -> str:
     """The command that goes on with a run as its last driver was begun: with its executor, address and cluster's options."""
     try:
-        log = (folder / "events.jsonl").read_bytes()
+        log = layout.log(folder, layout.EVENTS).read_bytes()
         at = log.rfind(b"\n", 0, log.rindex(b'"how": [')) + 1  # a scoring alone says nothing of it
         how = [str(word) for word in json.loads(log[at:].partition(b"\n")[0])["how"]]
     except (OSError, ValueError, KeyError, TypeError):
@@ -218,7 +220,7 @@ def unheard(found: Status) -> str:
 def _running(folder: Path, alive: dict[str, str]) -> list[Running]:
     """Claims of these runners."""
     found = []
-    for path in sorted((folder / "leases").glob("*.[0-9]*")) if alive else ():
+    for path in sorted((folder / layout.LEASES).glob("*.[0-9]*")) if alive else ():
         try:
             token = path.read_text(errors="replace")
         except OSError:
@@ -256,8 +258,6 @@ def _left(folder: Path, events: list[dict[str, Any]], found: Status) -> float | 
 
 def as_lines(found: Status) -> str:
     """The status as text."""
-    from fastvmt.cli.plan import duration
-
     left = "unknown" if found.seconds_left is None else f"about {duration(found.seconds_left)}"
     lines = [f"{found.folder}: {found.done} of {found.jobs} videos, {found.failed} failed, {found.missing} missing, "
              f"{found.records} record lines"]  # fmt: skip

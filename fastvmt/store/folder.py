@@ -40,6 +40,7 @@ from fastvmt.errors import DamagedFile, JobError, StoreError
 from fastvmt.jobs.numbering import JobGrid, folder_name
 from fastvmt.jobs.numbering import slug as slug
 from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
+from fastvmt.store import layout
 from fastvmt.store.checked_lines import with_check, without_check
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class RunConfig(Frozen):
 
     def jobs(self) -> list[Job]:
         """All jobs: cases outermost, so that the first rows of a table are complete early."""
-        return list(Job.grid(self.methods, self.suite.cases, self.seeds, self.setting))
+        return list(self.grid())
 
 
 def _with_imported(config: RunConfig, before: RunConfig) -> RunConfig:
@@ -119,11 +120,10 @@ class Store:
             StoreError: when the folder holds a run of another configuration, naming what differs, or is in use (``hold``).
         """
         store = cls(root)
-        for name in ("artefacts", "references", "cache", "workers"):
-            (root / name).mkdir(parents=True, exist_ok=True)
+        layout.make_folders(root)
         if hold:
             store.lock()
-        if (root / "config.json").exists():
+        if layout.is_run(root):
             before = store.config()
             config = _with_imported(config, before)
             differing = [k for k in RunConfig.model_fields if getattr(before, k) != getattr(config, k)]
@@ -135,10 +135,10 @@ class Store:
                     f"{root} holds another run (different: {', '.join(decisive)}). Give another --out, or leave it out."
                 )
             cost = [k for k in differing if k == "offload" or (k == "threads" and config.device == before.device == "cpu")]
-            if cost and any((root / "artefacts").glob("[!.]*")):  # seconds and last digits of both would share its means
+            if cost and any((root / layout.ARTEFACTS).glob("[!.]*")):  # seconds and last digits of both would share its means
                 given = " ".join(f"--threads {before.threads}" if k == "threads" else _offload(before) for k in cost)
                 raise StoreError(f"{root} has videos made with {given}. Give the same, or another --out, or leave --out out.")
-        write_atomic(root / "config.json", config.model_dump_json(indent=1))
+        write_atomic(root / layout.CONFIG, config.model_dump_json(indent=1))
         return store
 
     @classmethod
@@ -148,12 +148,12 @@ class Store:
         Raises:
             StoreError: when it is none.
         """
-        if not (root / "config.json").is_file():
+        if not layout.is_run(root):
             raise StoreError(f"{root} is not a run folder: it has no config.json. `bench run` makes one.")
         return cls(root)
 
     def config(self) -> RunConfig:
-        path = self.root / "config.json"
+        path = self.root / layout.CONFIG
         try:
             raw = json.loads(path.read_text())
         except ValueError as error:
@@ -178,7 +178,7 @@ class Store:
         """
         if self._lock:
             return
-        handle = open(self.root / "lock", "a+")  # noqa: SIM115 - held for the life of the process
+        handle = open(self.root / layout.LOCK, "a+")  # noqa: SIM115 - held for the life of the process
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -206,30 +206,31 @@ class Store:
 
     def log(self, name: str) -> Path:
         """Our own file of the events, records or failures."""
-        return self.root / name / f"{self.writer}.jsonl" if self.writer else self.root / f"{name}.jsonl"
+        return layout.log(self.root, name, self.writer)
 
     def logs(self, name: str) -> list[Path]:
         """The files of all writers, that of the lock's holder last."""
-        return [*sorted((self.root / name).glob("*.jsonl")), self.root / f"{name}.jsonl"]
+        return layout.logs(self.root, name)
 
     def join(self, writer: str) -> None:
         """Write to logs of our own from now on, beside the holder of the lock."""
-        for name in ("events", "records", "failures"):
+        for name in (layout.EVENTS, layout.RECORDS, layout.FAILURES):
             (self.root / name).mkdir(exist_ok=True)
         self.writer = writer
 
     def event(self, kind: str, /, **facts: Any) -> None:
-        append_line(self.log("events"), json.dumps({"event": kind, **facts}, ensure_ascii=False))
+        append_line(self.log(layout.EVENTS), json.dumps({"event": kind, **facts}, ensure_ascii=False))
 
     def add(self, row: MetricRecord | Failure) -> None:
-        append_line(self.log("records" if isinstance(row, MetricRecord) else "failures"), with_check(row.model_dump_json()))
+        name = layout.RECORDS if isinstance(row, MetricRecord) else layout.FAILURES
+        append_line(self.log(name), with_check(row.model_dump_json()))
         if isinstance(row, Failure):
             self.event("failed", key=row.job_key, kind=row.kind)
 
     def records(self) -> dict[str, MetricRecord]:
         """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none."""
         found: dict[str, MetricRecord] = {}
-        for path in self.logs("records"):
+        for path in self.logs(layout.RECORDS):
             new = {r.key: r for r in self.each_record(path)}
             found |= {k: r for k, r in new.items() if r.status != "failed" or k not in found}
         return found
@@ -240,7 +241,7 @@ class Store:
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
-        return {f.job_key: f for path in self.logs("failures") for f in self._rows(path, Failure)}
+        return {f.job_key: f for path in self.logs(layout.FAILURES) for f in self._rows(path, Failure)}
 
     def _rows(self, path: Path, kind: type[Row], size: int | None = None) -> Iterator[Row]:
         if not path.exists():
@@ -265,10 +266,10 @@ class Store:
     # --- artefacts ---------------------------------------------------------------------------------------------------
 
     def folder(self, job: Job) -> Path:
-        return self.root / "artefacts" / folder_name(job.case_id, slug(job.method.label), job.seed, job.key)
+        return self.root / layout.ARTEFACTS / folder_name(job.case_id, slug(job.method.label), job.seed, job.key)
 
     def new_folder(self) -> Path:
-        path = self.root / "artefacts" / f".making-{self.holder}-{secrets.token_hex(6)}"
+        path = self.root / layout.ARTEFACTS / f"{layout.MAKING}{self.holder}-{secrets.token_hex(6)}"
         path.mkdir()
         return path
 
@@ -276,7 +277,7 @@ class Store:
         """Write ``meta.json`` into a finished folder and give it its final name."""
         from fastvmt.store.index import note
 
-        write_atomic(made / "meta.json", artefact.sealed().model_dump_json(indent=1))
+        write_atomic(made / layout.META, artefact.sealed().model_dump_json(indent=1))
         if publish_folder(made, self.folder(job)):
             note(self, job, artefact)
 
@@ -290,7 +291,7 @@ class Store:
         if not folder.exists():
             return None
         try:
-            artefact = Artefact.model_validate_json((folder / "meta.json").read_bytes())
+            artefact = Artefact.model_validate_json((folder / layout.META).read_bytes())
             if artefact.key != job.key:
                 raise ValueError("another job's key")
             for name, info in artefact.files.items():
@@ -328,7 +329,7 @@ class Store:
 
     def quarantine(self, folder: Path, why: Exception) -> None:
         """Move a damaged folder to ``quarantine/`` and say so."""
-        place = self.root / "quarantine"
+        place = self.root / layout.QUARANTINE
         place.mkdir(exist_ok=True)
         shutil.move(folder, place / f"{folder.name}-{secrets.token_hex(3)}")
         reason = str(why).splitlines()[0]
@@ -337,7 +338,7 @@ class Store:
     def disputed(self) -> frozenset[str]:
         """Keys of jobs that merged runs have other frames for: a third video would choose between them silently."""
         try:
-            facts = json.loads((self.root / "conflicts.json").read_bytes())
+            facts = json.loads((self.root / layout.CONFLICTS).read_bytes())
             return frozenset(c["job"] for c in facts["frames"] if c["used"] is None)
         except FileNotFoundError:
             return frozenset()
@@ -350,12 +351,12 @@ class Store:
         Args:
             lives: whether the runner with this token may still be at work on it.
         """
-        for path in (self.root / "artefacts").glob(".making-*"):
+        for path in (self.root / layout.ARTEFACTS).glob(f"{layout.MAKING}*"):
             if not lives(path.name.split("-")[1]):
                 shutil.rmtree(path, ignore_errors=True)
 
     def reference_path(self, frames_digest: str) -> Path:
-        return self.root / "references" / f"{frames_digest[:16]}.mkv"
+        return self.root / layout.REFERENCES / f"{frames_digest[:16]}.mkv"
 
     def reference(self, digest: str) -> Frames:
         """A reference's frames, uint8 RGB (T, H, W, 3), compared with their digest.

@@ -12,12 +12,15 @@ from functools import cached_property
 from pathlib import Path
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.spelling import mib, shown
 from fastvmt.errors import StoreError
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
-from fastvmt.records.same_setting import shown
+from fastvmt.store import layout
 from fastvmt.store.folder import RunConfig, Store
 
-UNREAD = ("cache", "prepared", "workers", "leases", "report", "quarantine", "probes", "lock")
+UNREAD = (
+    layout.CACHE, layout.PREPARED, layout.WORKERS, layout.LEASES, layout.REPORT, layout.QUARANTINE, "probes", layout.LOCK,
+)  # fmt: skip
 """What a merge leaves alone: it can be made again, or belongs to one machine."""
 LARGEST = {".jsonl": 4 << 30, ".json": 256 << 20}
 LARGEST_META = 16 << 20
@@ -101,11 +104,9 @@ def check_plain(root: Path) -> None:
             raise StoreError(f"{root}: '{where}' is a symbolic link; a run folder holds none. Copy the file itself there.")
         if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
             raise StoreError(f"{root}: '{where}' is neither a file nor a folder. Take it out.")
-        limit = LARGEST_META if path.name == "meta.json" else LARGEST.get(path.suffix, 1 << 62)
+        limit = LARGEST_META if path.name == layout.META else LARGEST.get(path.suffix, 1 << 62)
         if about.st_size > limit and stat.S_ISREG(about.st_mode):
-            raise StoreError(
-                f"{root}: '{where}' has {about.st_size / 2**20:,.0f} MiB, more than the limit of {limit >> 20} MiB for it."
-            )
+            raise StoreError(f"{root}: '{where}' has {mib(about.st_size)}, more than the limit of {mib(limit)} for it.")
 
 
 def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -121,7 +122,7 @@ def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
 def _disputes(store: Store) -> dict[str, dict[str, str]]:
     """Of a run that is a merge itself: what it left undecided stays so."""
     disputed = store.disputed()
-    facts = json.loads((store.root / "conflicts.json").read_bytes())["frames"] if disputed else []
+    facts = json.loads((store.root / layout.CONFLICTS).read_bytes())["frames"] if disputed else []
     return {c["job"]: {str(k): str(v) for k, v in c["runs"].items()} for c in facts if c["job"] in disputed}
 
 
@@ -166,16 +167,16 @@ def artefact_of(folder: Path, job: Job) -> Artefact | None:
     """
     if not folder.is_dir():
         return None
-    artefact = Artefact.model_validate_json((folder / "meta.json").read_bytes())
+    artefact = Artefact.model_validate_json((folder / layout.META).read_bytes())
     if artefact.key != job.key:
         raise ValueError("another job's key")
     for name, info in artefact.files.items():
         plain = name == Path(name).name and not name.startswith(".") and name.isprintable() and len(name) < 128
-        if not plain or name == "meta.json" or Path(name).suffix not in KINDS:
+        if not plain or name == layout.META or Path(name).suffix not in KINDS:
             raise ValueError(f"'{shown(name)}' is no file of a video")
         about = (folder / name).lstat()
         if not stat.S_ISREG(about.st_mode) or about.st_size != info.bytes:
             raise ValueError(f"{name} has {about.st_size} bytes, not {info.bytes}")
-    if "frames.mkv" not in artefact.files:
+    if layout.FRAMES not in artefact.files:
         raise ValueError("no frames.mkv among its files")
     return artefact

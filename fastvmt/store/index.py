@@ -19,13 +19,12 @@ from typing import IO, TYPE_CHECKING, NamedTuple
 
 from fastvmt.core.atomic import append_line
 from fastvmt.model import Artefact, Job
+from fastvmt.store.layout import CACHE, META, VIDEO
 
 if TYPE_CHECKING:
     from fastvmt.store.folder import Store
 
-INDEX = "cache/artefacts.tsv"
-UNSCORED = "video.mp4"
-"""For the eye; not looked at here."""
+INDEX = f"{CACHE}/artefacts.tsv"
 COLUMNS = 7
 STAMP, APPENDED, COMPLETE, OPEN = "=", "-", "1", "-"
 
@@ -143,7 +142,7 @@ def row_of(folder: str, artefact: Artefact) -> Row:
         OSError: when a file is not there.
     """
     parts = []
-    for name in ("meta.json", *(n for n in artefact.files if n != UNSCORED)):
+    for name in (META, *(n for n in artefact.files if n != VIDEO)):
         found = os.stat(f"{folder}/{name}")  # noqa: PTH116 - 100,000 times: a Path costs more than the call
         parts.append(f"{name}:{found.st_size}:{found.st_mtime_ns}")
     reused = "1" if artefact.reused_from else ""

@@ -17,6 +17,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from fastvmt.backbones import card as cards
+from fastvmt.core.spelling import gib
 from fastvmt.errors import BenchError
 from fastvmt.plugins import environments, registry
 
@@ -77,7 +78,7 @@ def _gpu() -> Iterator[Finding]:
         name, count = torch.cuda.get_device_name(0), torch.cuda.device_count()
         state: Literal["ok", "warn"] = "ok" if free > total / 2 else "warn"
         do = "" if state == "ok" else "see with nvidia-smi who else uses it"
-        yield Finding("gpu", state, f"{count} x {name}, {free / 2**30:.1f} of {total / 2**30:.1f} GiB free", do)
+        yield Finding("gpu", state, f"{count} x {name}, {free / 2**30:.1f} of {gib(total)} free", do)
         return
     driver = any(any(Path("/dev").glob(n)) for n in NODES)
     words = "a driver is here, but torch sees no CUDA device" if driver else "none; runs are on the CPU"
@@ -85,7 +86,7 @@ def _gpu() -> Iterator[Finding]:
     from fastvmt.estimates.memory import device_bytes
 
     total = device_bytes("cpu")
-    yield Finding("memory", "ok" if total >= 4 << 30 else "warn", f"{total / 2**30:.1f} GiB for this process and its workers",
+    yield Finding("memory", "ok" if total >= 4 << 30 else "warn", f"{gib(total)} for this process and its workers",
                   "" if total >= 4 << 30 else "use --workers 1")  # fmt: skip
 
 
@@ -94,7 +95,7 @@ def _disk(folder: Path) -> Iterator[Finding]:
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
-    words = f"{free / 2**30:.1f} GiB free at {place}"
+    words = f"{gib(free)} free at {place}"
     if not os.access(place, os.W_OK):
         yield Finding("disk", "problem", f"{place} cannot be written", "run in another folder, or give --out")
     elif free < LITTLE_DISK:

@@ -13,6 +13,7 @@ from pathlib import Path
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.status import holder, runners
+from fastvmt.store import layout
 from fastvmt.store.folder import RunConfig, Store
 
 
@@ -31,9 +32,9 @@ def runs_in(folder: Path) -> list[Path]:
     Raises:
         StoreError: when there is none.
     """
-    if (folder / "config.json").is_file():
+    if layout.is_run(folder):
         return [folder]
-    found = sorted(p.parent for p in folder.glob("*/config.json")) if folder.is_dir() else []
+    found = layout.runs_in(folder)
     if not found:
         raise StoreError(f"{folder} is neither a run folder nor a folder of such: nothing in it has a config.json.")
     return found
@@ -91,27 +92,27 @@ def _refuse_used(store: Store, leases: Leases, say: Callable[[str], None]) -> se
 
 def waste(store: Store, config: RunConfig) -> Iterator[Waste]:
     """What of one run folder can go."""
-    artefacts, root = store.root / "artefacts", store.root
+    artefacts, root = store.root / layout.ARTEFACTS, store.root
     wanted = {name for _, name in config.grid().names()}
     there = {path.name for path in artefacts.iterdir()} if artefacts.is_dir() else set()
     for name in sorted(there):
-        if name.startswith(".making-"):
+        if name.startswith(layout.MAKING):
             yield _one(artefacts / name, "a video that was never finished")
-    for path in _inside(root / "quarantine"):
+    for path in _inside(root / layout.QUARANTINE):
         yield _one(path, "damaged, moved to quarantine")
-    for place in (root, root / "references", root / "cache"):
+    for place in (root, root / layout.REFERENCES, root / layout.CACHE):
         for path in _inside(place):
             if path.is_file() and (path.name.startswith(".part-") or path.name.endswith(".part")):
                 yield _one(path, "a file that was never finished")
     if wanted <= there:
-        for path in _inside(root / "cache"):
+        for path in _inside(root / layout.CACHE):
             if path.suffix == ".safetensors":
                 yield _one(path, "cache of a finished run")
     references = {c.reference.frames_digest[:16] for c in config.suite.cases}
-    for path in _inside(root / "references"):
+    for path in _inside(root / layout.REFERENCES):
         if path.suffix == ".mkv" and not path.name.startswith(".") and path.stem not in references:
             yield _one(path, "a reference that no case has")
-    yield from _unprepared(root / "prepared", config)
+    yield from _unprepared(root / layout.PREPARED, config)
 
 
 def _unprepared(place: Path, config: RunConfig) -> Iterator[Waste]:

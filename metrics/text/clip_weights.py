@@ -19,7 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import fastvmt
+from fastvmt.backbones.card import TINY_CLIP
 from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.content_address import digest
 from fastvmt.core.file_digests import sha256_of
@@ -96,7 +96,7 @@ def read(spec: str) -> Clip:
         SpecError: for a spec that names nothing, and for OpenAI's weights without quick-GELU.
     """
     if spec == TINY:
-        found = _folder(TINY, Path(fastvmt.__file__).parent / "backbones" / "tiny" / "clip")
+        found = _folder(TINY, TINY_CLIP)
     elif spec.startswith("local-dir:"):
         folder = Path(spec.removeprefix("local-dir:")).expanduser().absolute()
         found = _folder(f"local-dir:{folder}", folder)

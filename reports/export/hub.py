@@ -22,11 +22,12 @@ from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.views import comparison
 from fastvmt.reports.tidy.gathering import Tidy
 from fastvmt.store.folder import slug
+from fastvmt.store.layout import FRAMES, VIDEO
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SHOWN = ("video.mp4", "frames.mkv")
+SHOWN = (VIDEO, FRAMES)
 """Which file of a video is shown: the small one for the eye where there is one."""
 DTYPES = {"b": "bool", "i": "int64", "f": "float64"}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

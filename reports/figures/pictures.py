@@ -15,6 +15,7 @@ from fastvmt.reports.tables import ablation, views
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import View, id_of
 from fastvmt.reports.tidy.gathering import STAGE, Tidy
+from fastvmt.store.layout import PROBE
 
 QUALITY = ("trajectory", "motion_fidelity_moving", "motion_fidelity")
 """What stands for quality against time: the first of these that the run has."""
@@ -151,7 +152,7 @@ def skip_paths(tidy: Tidy, base: str) -> Drawn:
 
 def correspondence(tidy: Tidy) -> Drawn:
     """Figure 9: how well queries and keys of each block follow known motion, from the run's probe."""
-    path = tidy.stores[0].root / "probes" / "correspondence.json"
+    path = tidy.stores[0].root / PROBE
     if not path.exists():
         raise UserError("the backbone was not probed; bench ablate and bench paper do it")
     facts = json.loads(path.read_text())

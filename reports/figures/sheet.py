@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from fastvmt.errors import DamagedFile
 from fastvmt.media.files import read_lossless
 from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.layout import FRAMES
 
 COLUMNS, TILE, LABEL, GAP, MAX_CASES = 9, 96, 190, 6, 12
 
@@ -20,7 +21,7 @@ def write_sheet(store: Store, config: RunConfig, path: Path) -> Path:
     jobs = {(j.case_id, j.method.label): j for j in config.jobs() if j.seed == config.seeds[0]}
     for case in config.suite.cases[:MAX_CASES]:
         clips = {f"reference: {case.caption or case.id}": store.reference_path(case.reference.frames_digest)}
-        clips |= {m.label: store.folder(jobs[case.id, m.label]) / "frames.mkv" for m in config.methods}
+        clips |= {m.label: store.folder(jobs[case.id, m.label]) / FRAMES for m in config.methods}
         rows = [_row(label, clip) for label, clip in clips.items() if clip.exists()]
         if not rows:
             continue

@@ -16,7 +16,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.validation import first_problem
@@ -35,25 +35,14 @@ Key = tuple[str, int]
 """Case and seed."""
 
 
-OF_THE_MACHINE = ("device", "software")
-"""What a timing's record says of where it was made. Each video says it too, and a new version of a package is no new metric."""
-
-
 class MetricFacts(Frozen):
-    """What a metric's numbers are: equal identities may be compared. A timing's is without the machine, read or made."""
+    """What a metric's numbers are: equal identities may be compared. Each video says the machine of its timings itself."""
 
     identity: dict[str, Any]
     direction: Direction
     timing: bool
     unit: str = ""
     decimals: int = 3
-
-    @model_validator(mode="before")
-    @classmethod
-    def _without_machine(cls, facts: Any) -> Any:
-        if not isinstance(facts, dict) or facts.get("timing") is not True or not isinstance(facts.get("identity"), dict):
-            return facts
-        return facts | {"identity": {k: v for k, v in facts["identity"].items() if k not in OF_THE_MACHINE}}
 
 
 class MethodFacts(Frozen):
@@ -165,7 +154,7 @@ def of(tidy: Tidy) -> Measured:
         references={c.id: c.reference.frames_digest[:16] for c in tidy.cases.values()},
         metrics={
             k: MetricFacts(
-                identity=tidy.identities.get(k) or m.identity(), direction=cast(Direction, m.direction), timing=m.timing,
+                identity=tidy.own_identities.get(k) or m.identity(), direction=cast(Direction, m.direction), timing=m.timing,
                 unit=m.unit, decimals=m.decimals,
             )
             for k, m in tidy.metrics.items()

@@ -17,6 +17,7 @@ from fastvmt.reports.page.charts import Heat, Lines
 from fastvmt.reports.page.logs import charts
 from fastvmt.reports.tidy.gathering import STAGE, WORK, Tidy
 from fastvmt.store.folder import Store
+from fastvmt.store.layout import FRAMES
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,7 @@ class Gallery:
             fps=artefact.fps_num / max(1, artefact.fps_den), width=artefact.width, height=artefact.height,
         )  # fmt: skip
         size = (artefact.frames, artefact.height, artefact.width)
-        return self._clip(shown, store.folder(job) / "frames.mkv", artefact.frames_digest, size, still=False)
+        return self._clip(shown, store.folder(job) / FRAMES, artefact.frames_digest, size, still=False)
 
     def _clip(self, shown: GalleryClip, path: Path, digest: str, size: tuple[int, int, int], still: bool) -> GalleryClip:
         layout = Layout.of(*size)

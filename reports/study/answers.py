@@ -24,6 +24,7 @@ from pathlib import Path
 
 from pydantic import Field, StrictInt, ValidationError
 
+from fastvmt.core.spelling import mib
 from fastvmt.errors import UserError
 from fastvmt.model import Frozen
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, Key
@@ -141,7 +142,7 @@ def _read(path: Path, key: Key) -> AnswerFile:
     try:
         size = path.stat().st_size
         if size > MOST_BYTES:
-            raise UserError(f"{size / 2**20:.0f} MiB is no answer file; ask the rater for the file the page offered.")
+            raise UserError(f"{mib(size)} is no answer file; ask the rater for the file the page offered.")
         raw = json.loads(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror}).") from None

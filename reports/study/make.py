@@ -28,6 +28,7 @@ from fastvmt.model import CATEGORIES, Case, Job
 from fastvmt.reports.page.atlas import LARGEST_SIDE, Layout, json_text, pictures, reduced, webp
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Candidate, Key, Question
 from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.layout import FRAMES, REFERENCES
 
 PAGE = Path(__file__).resolve().parent / "page"
 MAX_FRAME_WIDTH = 360
@@ -222,7 +223,7 @@ def _write_clips(folder: Path, store: Store, asked: Asked, say: Say) -> dict[str
         try:
             frames = read_lossless(path)
         except OSError:
-            hint = "`bench resume` makes what is missing" if path.parent != store.root / "references" else "run the suite anew"
+            hint = "`bench resume` makes what is missing" if path.parent != store.root / REFERENCES else "run the suite anew"
             raise StoreError(f"{path}: cannot be read as a video; {hint}.") from None
         layout = layout_of(len(frames), frames.shape[2], frames.shape[1])
         image = webp(pictures(reduced(frames, layout), layout)[0], layout.width)
@@ -251,7 +252,7 @@ def _sources(store: Store, asked: Asked) -> Iterator[tuple[str, Path]]:
     for (case, jobs), question in asked.values():
         yield question.reference, store.reference_path(case.reference.frames_digest)
         for token, job in jobs.items():
-            yield token, store.folder(job) / "frames.mkv"
+            yield token, store.folder(job) / FRAMES
 
 
 def _write_page(folder: Path, public: dict[str, Any]) -> None:

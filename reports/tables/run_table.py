@@ -13,6 +13,7 @@ from fastvmt.reports.tables.view import Cell, View
 from fastvmt.reports.tables.views import SPEED_UP, by_category, comparison
 from fastvmt.reports.tidy.gathering import Tidy, of_stores
 from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.layout import ARTEFACTS
 
 
 @dataclass
@@ -68,7 +69,7 @@ def split_lines(table: Table) -> str:
 
 
 def _videos(table: Table) -> Path:
-    return table.tidy.stores[0].root / "artefacts"
+    return table.tidy.stores[0].root / ARTEFACTS
 
 
 def as_data(table: Table) -> dict[str, Any]:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
-from fastvmt.core.content_address import digest
 from fastvmt.model import Artefact, MethodSpec
+from fastvmt.records.identity import machine
 
 IMPORTED_WHY = "imported: made elsewhere, not timed here"
 TAKEN_OVER_WHY = "the video was taken over from another run"
@@ -32,9 +32,7 @@ def timed_aside(artefacts: Mapping[str, Artefact]) -> tuple[dict[str, str], list
     ``records.jsonl`` with their device. A video whose training another device did is of no one machine: its seconds, which
     hold those of the training, are left out.
     """
-    machines: dict[str, Machine] = {
-        key: (a.device, digest(a.software)[:8], trained_on(a)) for key, a in artefacts.items() if not a.reused_from
-    }
+    machines: dict[str, Machine] = {key: (*machine(a), trained_on(a)) for key, a in artefacts.items() if not a.reused_from}
     counts = Counter(machines.values())
     whole = [m for m in counts if not m[2]]
     if len(counts) == len(whole) < 2:

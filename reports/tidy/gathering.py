@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.core.content_address import canonical_json, digest, record_digest
+from fastvmt.core.content_address import digest
 from fastvmt.errors import NotComparable, SpecError, StoreError
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Setting, Suite
 from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.plugins.metric import Metric
+from fastvmt.records.identity import Identities, differing
 from fastvmt.records.same_setting import refuse_other_setting, refuse_other_timing
 from fastvmt.reports.tidy.elsewhere import IMPORTED_WHY, TAKEN_OVER_WHY, timed_aside
 from fastvmt.store.folder import RunConfig, Store
@@ -67,6 +68,7 @@ class Tidy:
     Attributes:
         frame: long form; see ``COLUMNS``.
         metrics: what was scored, by label, in the run's order.
+        identities: what its numbers have in common, of a timing with the machine; ``own_identities``: what it said of itself.
         methods: by label, in the run's order.
         stores: where it came from, the first run's folder first.
         cases: by id.
@@ -90,6 +92,7 @@ class Tidy:
     digest: str
     suite_digest: str
     counts: dict[str, Count] = field(default_factory=dict)
+    own_identities: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -187,7 +190,7 @@ def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Ti
         cases={c.id: c for c in first.suite.cases}, stores=tuple(s for s, _ in opened), suite=first.suite,
         setting=first.setting, device=first.device, seeds=tuple(dict.fromkeys(s for _, c in opened for s in c.seeds)),
         notes=tuple(dict.fromkeys(rows.notes)), digest=digest([sorted(rows.made), sorted(rows.scored)])[:16],
-        suite_digest=first.suite.digest()[:16], counts=rows.counts,
+        suite_digest=first.suite.digest()[:16], counts=rows.counts, own_identities=rows.own_identities,
     )  # fmt: skip
 
 
@@ -201,35 +204,19 @@ def _refuse_other_run(a: Store, first: RunConfig, b: Store, config: RunConfig) -
     refuse_other_timing(a.root.name, first, b.root.name, config)
 
 
-def current_records(store: Store, artefacts: dict[str, Artefact], references: Mapping[str, str]) -> list[MetricRecord]:
+def current_records(
+    store: Store, artefacts: dict[str, Artefact], references: Mapping[str, str], identities: Identities | None = None
+) -> list[MetricRecord]:
     """The last record of each job and metric that is of the video as it is now: one scored again with another version or
     backend replaces the older one, and what was said of frames that are gone does not count.
 
     Args:
         references: job key to the reference's frames digest.
+        identities: what the caller knows of them already.
     """
-    fits = _Fits()
+    fits = (identities or Identities()).fits
     found = (r for r in store.records().values() if (a := artefacts.get(r.job_key)) and fits(r, a, references[r.job_key]))
     return list({(r.job_key, r.metric): r for r in found}.values())
-
-
-class _Fits:
-    """Whether a record's key, as ``scoring.record_key`` makes it, is of this video; each identity is written out once."""
-
-    def __init__(self) -> None:
-        self._last: dict[str, tuple[dict[str, Any], str]] = {}
-        self._timing: dict[str, bool] = {}
-
-    def __call__(self, record: MetricRecord, artefact: Artefact, reference: str) -> bool:
-        if record.metric not in self._timing:
-            self._timing[record.metric] = metric_labels.build(record.metric).timing
-        timing = self._timing[record.metric]
-        before = self._last.get(record.metric)
-        if before is None or before[0] != record.identity:
-            own = {k: v for k, v in record.identity.items() if not (timing and k in ("device", "software"))}
-            before = self._last[record.metric] = (record.identity, canonical_json(own))
-        timing_key = artefact.timing_key if timing else None
-        return record_digest(before[1], timing_key, artefact.frames_digest, reference, record.job_key).hex() == record.key
 
 
 @dataclass
@@ -238,6 +225,8 @@ class _Rows:
 
     columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
     identities: dict[str, dict[str, Any]] = field(default_factory=dict)
+    own_identities: dict[str, dict[str, Any]] = field(default_factory=dict)
+    known: Identities = field(default_factory=Identities)
     methods: dict[str, MethodSpec] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     made: list[list[str]] = field(default_factory=list)
@@ -254,8 +243,9 @@ class _Rows:
         aside, said = timed_aside(artefacts)
         self.notes += said
         clips = {c.id: c.reference.frames_digest for c in config.suite.cases}
-        for record in current_records(store, artefacts, {j.key: clips[j.case_id] for j in jobs}):
-            if record.job_key in aside and metric_labels.build(record.metric).timing:
+        references = {j.key: clips[j.case_id] for j in jobs}
+        for record in current_records(store, artefacts, references, self.known):
+            if record.job_key in aside and self.known.timing(record.metric):
                 continue
             self._check(record)
             records.setdefault(record.job_key, {})[record.metric] = record
@@ -288,11 +278,12 @@ class _Rows:
             count.failed[failure.kind] = count.failed.get(failure.kind, 0) + 1
 
     def _check(self, record: MetricRecord) -> None:
-        first = self.identities.setdefault(record.metric, record.identity)
-        if first != record.identity:
-            differing = sorted(k for k in first.keys() | record.identity.keys() if first.get(k) != record.identity.get(k))
+        whole = self.known.whole(record)
+        first = self.identities.setdefault(record.metric, whole)
+        self.own_identities.setdefault(record.metric, self.known.own(record))
+        if first != whole:
             raise NotComparable(
-                f"{record.metric}: records differ in {', '.join(differing)} and must not be averaged. "
+                f"{record.metric}: records differ in {', '.join(differing(first, whole))} and must not be averaged. "
                 f"Score again on one machine with `bench score RUN --metrics {record.metric} --again`."
             )
 

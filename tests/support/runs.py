@@ -23,7 +23,7 @@ from fastvmt.media.files import Frames, write_lossless
 from fastvmt.model import CATEGORIES, Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Reference, Setting, Suite
 from fastvmt.plugins import labels, metric_labels
 from fastvmt.plugins.method import Shape
-from fastvmt.runner.score import record_key
+from fastvmt.records.identity import key_of
 from fastvmt.store.folder import RunConfig, Store, file_info
 
 Values = Callable[[str, Case, str, int], float | None]
@@ -183,7 +183,7 @@ def _records(
             value = values(metric, case, job.method.label, job.seed)
         except KeyError:
             continue
-        key = record_key(metric_labels.build(metric), artefact, case, job)
+        key = key_of(metric_labels.build(metric), artefact, case)
         details = {} if value is not None else {"why": "a test says so"}
         status = "ok" if value is not None else "undefined"
         found.append(MetricRecord(key=key, job_key=job.key, metric=metric, identity=identity, status=status, value=value, details=details))  # fmt: skip

@@ -139,7 +139,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.check:
-        from .clip_check import check
+        from .checks.clip import check
 
         for row in check(args.to):
             print(json.dumps(row))

@@ -7,10 +7,10 @@ import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fastvmt.core.spelling import mib, shown
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import VIDEO_SUFFIXES
 from fastvmt.model import Case
-from fastvmt.records.same_setting import shown
 from fastvmt.suites.cases import inside
 
 Found = dict[tuple[str, int], Path]
@@ -74,7 +74,7 @@ def _named(
 def _listed(file: Path, problems: list[str]) -> Iterator[tuple[str, str, int | None, Path]]:
     try:
         if file.stat().st_size > LARGEST_CSV:
-            raise ValueError(f"larger than {LARGEST_CSV >> 20} MiB")
+            raise ValueError(f"larger than {mib(LARGEST_CSV)}")
         rows = list(csv.DictReader(file.read_text(encoding="utf-8-sig").splitlines()))
     except (OSError, ValueError, csv.Error) as error:
         problems.append(f"{file}: not a readable CSV file ({str(error).splitlines()[0]}). Give a folder, or a CSV file.")

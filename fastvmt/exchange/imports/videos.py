@@ -16,11 +16,13 @@ from fastvmt.errors import SpecError, StoreError, SuiteError
 from fastvmt.exchange.imports.claims import differences, read_claims, worded
 from fastvmt.exchange.imports.frames import Policy, Read, read
 from fastvmt.exchange.imports.matching import Found, match
+from fastvmt.jobs.numbering import JobGrid
 from fastvmt.media.files import write_lossless, write_viewable
 from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.plan import Request, resolve
+from fastvmt.store import layout
 from fastvmt.store.folder import RunConfig, Store, file_info
 from fastvmt.suites.cases import content_sha256
 
@@ -105,7 +107,7 @@ def import_videos(
         _publish(store, store.config(), spec, found, seen, claim.policy)
         before = store.config()
         after = with_line(before, spec, _notes(claim, spec, before, found, seen))
-        write_atomic(store.root / "config.json", after.model_dump_json(indent=1))
+        write_atomic(store.root / layout.CONFIG, after.model_dump_json(indent=1))
     finally:
         store.unlock()
     return api.score(store.root, (), options)
@@ -219,7 +221,7 @@ def _publish(store: Store, config: RunConfig, spec: MethodSpec, found: Found, se
     """Videos that are not there yet, and a failure for every job without one."""
     failed = store.failures()
     cases = {c.id: c for c in config.suite.cases}
-    for job in Job.grid([spec], config.suite.cases, config.seeds, config.setting):
+    for job in JobGrid([spec], config.suite.cases, config.seeds, config.setting):
         at = (job.case_id, job.seed)
         if at in found:
             if store.artefact(job) is None:
@@ -236,8 +238,8 @@ def _write(store: Store, config: RunConfig, job: Job, case: Case, path: Path, se
         raise StoreError(f"{path.name} changed while it was imported. Import again when nothing writes to it.")
     fps = Fraction(case.reference.fps_num, case.reference.fps_den)
     folder = store.new_folder()
-    write_lossless(folder / "frames.mkv", clip.frames, fps)
-    write_viewable(folder / "video.mp4", clip.frames, fps)
+    write_lossless(folder / layout.FRAMES, clip.frames, fps)
+    write_viewable(folder / layout.VIDEO, clip.frames, fps)
     facts = {"file": path.name, "sha256": seen.shas[at], "lossy": clip.lossy, "fitted": clip.fitted, "notes": list(clip.notes)}
     artefact = Artefact(
         key=job.key, frames_digest=seen.made[at], width=config.setting.width, height=config.setting.height,

@@ -12,11 +12,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from fastvmt.core.content_address import canonical_json, digest
+from fastvmt.core.content_address import canonical_json
+from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
-from fastvmt.plugins import metric_labels
-from fastvmt.records.same_setting import shown
+from fastvmt.records.identity import Identities, Machine, differing, machine
 from fastvmt.store.folder import RunConfig
 from fastvmt.store.foreign_run import Source
 
@@ -57,9 +57,9 @@ def choose(sources: Sequence[Source], config: RunConfig, prefer: Sequence[str] =
         NotComparable: when records of one metric differ in version, backend or weights.
     """
     found = Choice()
-    classes = Counter(_machine(a) for s in sources for a in s.artefacts.values() if not a.reused_from)
+    classes = Counter(machine(a) for s in sources for a in s.artefacts.values() if not a.reused_from)
     identities: dict[str, tuple[str, dict[str, Any]]] = {}
-    timing: dict[str, bool] = {}
+    known = Identities()
     twice = 0
     for job in config.jobs():
         holders = [s for s in sources if job.key in s.artefacts]
@@ -73,11 +73,9 @@ def choose(sources: Sequence[Source], config: RunConfig, prefer: Sequence[str] =
         twice += len([s for s in holders if not s.artefacts[job.key].reused_from]) > 1
         found.videos.append((job, kept, kept.artefacts[job.key]))
         for metric in _metrics_of(holders, config):
-            if metric not in timing:
-                timing[metric] = metric_labels.build(metric).timing
-            those = [kept] if timing[metric] else holders
+            those = [kept] if known.timing(metric) else holders
             records = [(s, r) for s in those if (r := s.records.get((job.key, metric)))]
-            if records and not timing[metric]:
+            if records and not known.timing(metric):
                 _same_identity(metric, records, identities)
             found.records += _united(job, metric, records, prefer, found)
     found.notes += list(_notes(found, twice))
@@ -89,13 +87,9 @@ def _metrics_of(holders: Sequence[Source], config: RunConfig) -> list[str]:
     return [*config.metrics, *sorted({m for s in holders for m in s.metrics} - set(config.metrics))]
 
 
-def _machine(artefact: Artefact) -> str:
-    return f"{artefact.device}|{digest(artefact.software)}"
-
-
-def _rank(artefact: Artefact, classes: Counter[str]) -> tuple[Any, ...]:
+def _rank(artefact: Artefact, classes: Counter[Machine]) -> tuple[Any, ...]:
     """Made there before taken over, the commonest machine first; then any order, as long as it is always the same."""
-    return (bool(artefact.reused_from), -classes[_machine(artefact)], artefact.model_dump_json(exclude={"check"}))
+    return (bool(artefact.reused_from), -classes[machine(artefact)], artefact.model_dump_json(exclude={"check"}))
 
 
 def _settle(job: Job, holders: Sequence[Source], earlier: dict[str, str], prefer: Sequence[str], found: Choice) -> list[Source]:
@@ -126,7 +120,7 @@ def _same_identity(
     for source, record in records:
         name, before = known.setdefault(metric, (source.name, record.identity))
         if before != record.identity:
-            keys = sorted(k for k in before.keys() | record.identity.keys() if before.get(k) != record.identity.get(k))
+            keys = differing(before, record.identity)
             raise NotComparable(
                 f"{shown(metric)} was not computed alike in {name} and {source.name}: {', '.join(map(shown, keys))} differ. "
                 f"Score one of them again on the other's machine with `bench score RUN --metrics {shown(metric)} --again`."

@@ -18,13 +18,13 @@ from fastvmt.errors import StoreError, SuiteError
 from fastvmt.exchange.merge.choose import Choice
 from fastvmt.media.files import read_clip
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.store import layout
 from fastvmt.store.checked_lines import with_check
 from fastvmt.store.folder import RunConfig, Store, file_info
 from fastvmt.store.foreign_run import OWN_NOTE, Source
 
 FORMAT = 1
 PLAN = "merge.json"
-CONFLICTS = "conflicts.json"
 DAMAGED = "damaged"
 
 
@@ -43,15 +43,14 @@ def begin(out: Path, plan: dict[str, Any]) -> Store | None:
         StoreError: when it holds anything else, or another process is at it.
     """
     before = _plan_before(out)
-    if (out / "config.json").exists():
+    if layout.is_run(out):
         if before == plan:
             return None
         what = "a merge of other runs, or of the same ones in another state" if before else "a run"
         raise StoreError(f"{out} holds {what}. Give another --out; it may itself be one of the runs that are merged.")
-    if out.exists() and (not out.is_dir() or (before is None and any(p.name != "lock" for p in out.iterdir()))):
+    if out.exists() and (not out.is_dir() or (before is None and any(p.name != layout.LOCK for p in out.iterdir()))):
         raise StoreError(f"{out} is not empty and holds no unfinished merge. Give another --out.")
-    for name in ("artefacts", "references", "cache", "workers"):
-        (out / name).mkdir(parents=True, exist_ok=True)
+    layout.make_folders(out)
     store = Store(out)
     store.lock()
     write_atomic(out / PLAN, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
@@ -73,7 +72,7 @@ def fill(store: Store, choice: Choice, config: RunConfig, sources: Sequence[Sour
     the same frames: the answer is then None, and there is to be chosen again. Else they become failures of kind ``damaged``.
     """
     wanted = {store.folder(job).name for job, _, _ in choice.videos}
-    for path in (store.root / "artefacts").iterdir():
+    for path in (store.root / layout.ARTEFACTS).iterdir():
         if path.name not in wanted:  # of an earlier, unfinished merge of the same runs in another state
             shutil.rmtree(path)
     damaged: dict[str, Failure] = {}
@@ -94,15 +93,15 @@ def fill(store: Store, choice: Choice, config: RunConfig, sources: Sequence[Sour
     said = [*choice.notes, *(n for s in sources for n in s.notes), *_references(store, config, sources)]
     notes = [f"{OWN_NOTE}{sentence}" for sentence in said]
     records = [r for r in choice.records if r.job_key not in damaged]
-    _write_rows(store.root / "records.jsonl", records)
-    _write_rows(store.root / "failures.jsonl", [*choice.failures, *damaged.values()])
+    _write_rows(layout.log(store.root, layout.RECORDS), records)
+    _write_rows(layout.log(store.root, layout.FAILURES), [*choice.failures, *damaged.values()])
     if choice.frames or choice.numbers:
         facts = {"format": FORMAT, "frames": choice.frames, "numbers": choice.numbers}
-        write_atomic(store.root / CONFLICTS, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+        write_atomic(store.root / layout.CONFLICTS, json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     else:
-        (store.root / CONFLICTS).unlink(missing_ok=True)
+        (store.root / layout.CONFLICTS).unlink(missing_ok=True)
     final = config.model_copy(update={"notes": tuple(dict.fromkeys([*config.notes, *notes]))})
-    write_atomic(store.root / "config.json", final.model_dump_json(indent=1))
+    write_atomic(store.root / layout.CONFIG, final.model_dump_json(indent=1))
     return final
 
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 from fastvmt.exchange.merge.choose import choose
 from fastvmt.exchange.merge.folder import DAMAGED, begin, fill, plan_of
 from fastvmt.exchange.merge.union import unite
 from fastvmt.plugins import registry
-from fastvmt.records.same_setting import shown
 from fastvmt.store.folder import Store
 from fastvmt.store.foreign_run import Source, read_source
 

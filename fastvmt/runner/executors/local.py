@@ -15,6 +15,7 @@ from typing import Any
 
 from fastvmt.runner.executors import Hand, Inbox
 from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.layout import WORKERS
 
 
 def worker_environment(threads: int, crowded: bool, gpu: str | None = None) -> dict[str, str]:
@@ -40,7 +41,7 @@ class Child:
     def __init__(
         self, root: Path, name: str, holder: str, more: dict[str, str], take: Callable[[dict[str, Any]], None]
     ) -> None:
-        self.log = root / "workers" / f"worker-{name}.log"
+        self.log = root / WORKERS / f"worker-{name}.log"
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "fastvmt.runner.worker", str(root.resolve()), holder],

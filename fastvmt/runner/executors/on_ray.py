@@ -22,6 +22,7 @@ from fastvmt.errors import SpecError
 from fastvmt.runner.executors import Hand, Inbox
 from fastvmt.runner.executors.local import Child, tail, visible_gpus, worker_environment
 from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.layout import WORKERS
 
 if TYPE_CHECKING:
     from fastvmt.runner.runner import Options
@@ -46,7 +47,7 @@ class Slot:
 
     def begin(self) -> str:
         """Start the worker; a sentence when that cannot be."""
-        if not (self._place / "workers" / self._mark).exists():
+        if not (self._place / WORKERS / self._mark).exists():
             return (
                 f"node {socket.gethostname()} does not see {self._place}: put the run folder (--out) on a file system that all "
                 "nodes share, under the same path"
@@ -150,7 +151,7 @@ class RayExecutor:
             self._aside.close()
             raise
         self._mark = f".shared-{secrets.token_hex(6)}"
-        (store.root / "workers" / self._mark).touch()
+        (store.root / WORKERS / self._mark).touch()
 
     def _connect(self, options: Options) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere
@@ -228,10 +229,10 @@ class RayExecutor:
             .options(max_restarts=0, max_concurrency=4, scheduling_strategy="SPREAD", **needs)
             .remote(root, name, self.store.holder, more, self._mark)
         )
-        return RayHand(number, actor, self.store.root / "workers" / f"worker-{name}.log", inbox)
+        return RayHand(number, actor, self.store.root / WORKERS / f"worker-{name}.log", inbox)
 
     def close(self) -> None:
-        (self.store.root / "workers" / self._mark).unlink(missing_ok=True)
+        (self.store.root / WORKERS / self._mark).unlink(missing_ok=True)
         self._leave()
         self._aside.close()
 

@@ -14,7 +14,7 @@ from fastvmt.datasets.drawn.shapes import random_scene, stream
 from fastvmt.metrics.formulas import F64, unit_rows
 from fastvmt.metrics.text.clip import Model
 
-from .data import FULL_FRAMES
+from ..data import FULL_FRAMES
 
 FIRST, SPREAD = 500_000, 1000
 """Numbers of the held-out clips: draw k starts at ``FIRST + k * SPREAD``."""

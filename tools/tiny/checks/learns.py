@@ -1,6 +1,6 @@
 """Whether a method that trains learns on the embedded backbone: its loss on fixed noise levels, and what it then generates.
 
-    python -m tools.tiny.learns --numbers 1 none motion_inversion motion_inversion:begin=noise det
+    python -m tools.tiny.checks.learns --numbers 1 none motion_inversion motion_inversion:begin=noise det
 
 The loss of a training is noisy, because every step draws its own level and noise. Here the velocity's mean squared error
 against one tuning pair, with its own caption, is taken at eight fixed levels with fixed noise, with what sampling uses of the
@@ -22,7 +22,7 @@ from fastvmt.methods._math.trainer import velocity_loss
 from fastvmt.plugins import labels
 from fastvmt.plugins.method import Context, Method
 
-from .sweep import Pair, tuning_pair
+from ..sweep import Pair, tuning_pair
 
 LEVELS = (0.15, 0.35, 0.55, 0.7, 0.8, 0.88, 0.94, 0.98)
 NOISE = 900

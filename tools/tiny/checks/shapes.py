@@ -1,4 +1,4 @@
-"""Where a subject's shape is decided: ``python -m tools.tiny.shape_check [--backbone tiny] [--each 6] [--steps 24]``.
+"""Where a subject's shape is decided: ``python -m tools.tiny.checks.shapes [--backbone tiny] [--each 6] [--steps 24]``.
 
 Single frames of drawn subjects (stream ``tune``) are noised to a level and denoised from there under their own caption; how
 many keep their shape (``metrics.looks``), by level and shape. Level 0 is only encoded and decoded, level 1 starts from noise

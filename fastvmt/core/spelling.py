@@ -1,0 +1,43 @@
+"""How durations, sizes and foreign values are spelled, wherever a person reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+GIB, MIB = 2**30, 2**20
+
+
+def duration(seconds: float) -> str:
+    """
+    >>> duration(3), duration(90), duration(5400), duration(9000), duration(3600000)
+    ('3.0 s', '90 s', '90 min', '2.5 h', '1,000 h')
+    """
+    if seconds < 600:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:,.1f} h" if seconds < 360_000 else f"{seconds / 3600:,.0f} h"
+
+
+def gib(size: float) -> str:
+    """Bytes as GiB, to a tenth.
+
+    >>> gib(3 * 2**29)
+    '1.5 GiB'
+    """
+    return f"{size / GIB:.1f} GiB"
+
+
+def mib(size: float) -> str:
+    """Bytes as MiB, below ten to a tenth.
+
+    >>> mib(5 * 2**19), mib(1200 * 2**20)
+    ('2.5 MiB', '1,200 MiB')
+    """
+    return f"{size / MIB:,.0f} MiB" if size >= 10 * MIB else f"{size / MIB:.1f} MiB"
+
+
+def shown(value: Any, most: int = 40) -> str:
+    """A value as short plain text: no control characters, cut where it is long."""
+    text = "".join(c if c.isprintable() else "?" for c in str(value))
+    return text if len(text) <= most else f"{text[: most - 1]}…"
