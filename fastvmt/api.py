@@ -143,7 +143,7 @@ def report(
         NotComparable: when the runs must not share a table.
     """
     from fastvmt.reports.page.bundle import ReportContents, write
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     contents = ReportContents(against, tables, formats, frame, page, figures, tracks)
     return write(gather(folders), out or folders[0] / layout.REPORT, contents, say)
@@ -155,7 +155,7 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     Raises:
         NotComparable: when the runs must not share a table.
     """
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     return gather(folders).frame
 
@@ -164,7 +164,7 @@ def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against:
     """Tables of runs as text: all, or those whose id begins with one of the words; in one of ``render.FORMATS``."""
     from fastvmt.reports.page.bundle import as_json, tables_of
     from fastvmt.reports.tables.render import render
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     tidy = gather(folders)
     shown = tables_of(tidy, tables, against)
@@ -185,7 +185,7 @@ def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = 
     from fastvmt.reports.tables import compare as comparing
     from fastvmt.reports.tables.render import render
     from fastvmt.reports.tables.run_table import first_presets
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     tidy = gather(folders)
     labels = first_presets(tidy, comparing.base_of(tidy, base))

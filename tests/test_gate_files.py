@@ -12,7 +12,7 @@ from support.gate_runs import stored as stored  # a fixture
 from fastvmt.reports.gate import baseline as baselines
 from fastvmt.reports.gate import junit
 from fastvmt.reports.gate.verdicts import GateResult, Judgement
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.tidy import gather
 
 HOSTILE = 'a|b `x` <script>&amp;"\x00\x1b[31m\n::error::x\u202e@everyone, 50%: ]]> \ud800 [l](http://e.x)'
 

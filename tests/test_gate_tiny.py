@@ -17,7 +17,7 @@ from fastvmt.reports.gate import baseline, tolerances
 from fastvmt.reports.gate.baseline import Measured
 from fastvmt.reports.gate.check import check
 from fastvmt.reports.gate.verdicts import GateResult
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.tidy import gather
 
 STORED = ROOT / "tests" / "data" / "gate-tiny.json"
 TOYS = ("fastvmt-slow", "fastvmt-broken")

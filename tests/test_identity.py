@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
-from support.runs import make_cases, make_run, make_setting, make_spec
 from hypothesis import given
 from hypothesis import strategies as st
+from support.runs import make_cases, make_run, make_setting, make_spec
 
 from fastvmt.core.content_address import KEY_FORMAT, digest
 from fastvmt.errors import NotComparable
@@ -23,7 +23,7 @@ from fastvmt.reports.gate import baseline
 from fastvmt.reports.gate.check import check
 from fastvmt.reports.gate.tolerances import Tolerances
 from fastvmt.reports.tables.run_table import as_data, build
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.tidy import gather
 from fastvmt.runner.score import score_job
 from fastvmt.store.folder import Store
 

@@ -20,7 +20,7 @@ from fastvmt.reports.page import write as page
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import Picture, write_report
 from fastvmt.reports.tables.view import View
-from fastvmt.reports.tidy.gathering import Tidy, gather
+from fastvmt.reports.tidy import Tidy, gather
 
 POLICY = ("default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'")  # fmt: skip
 

@@ -20,7 +20,7 @@ from fastvmt.model import Case
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import write_report
 from fastvmt.reports.tables.view import Cell, Column, View
-from fastvmt.reports.tidy.gathering import Tidy, gather
+from fastvmt.reports.tidy import Tidy, gather
 
 T = 9
 CASES = 13

@@ -18,7 +18,7 @@ from fastvmt.reports.page import write as page
 from fastvmt.reports.page.atlas import json_text
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import Picture, breakable, write_report
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.tidy import gather
 
 
 @pytest.fixture(scope="module")

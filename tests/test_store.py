@@ -19,7 +19,7 @@ from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.errors import StoreError
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, Reference, Setting, Suite
-from fastvmt.reports.tidy.gathering import current_records
+from fastvmt.reports.tidy import current_records
 from fastvmt.store.folder import RunConfig, Store, file_info
 
 plain = st.recursive(

@@ -19,7 +19,7 @@ from fastvmt.plugins.method import Shape
 from fastvmt.reports.page import bundle
 from fastvmt.reports.tables import ablation, beside, compare, views
 from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, id_of, marked
-from fastvmt.reports.tidy.gathering import COLUMNS, gather
+from fastvmt.reports.tidy import COLUMNS, gather
 from fastvmt.runner import ablate
 from fastvmt.store.folder import Store
 

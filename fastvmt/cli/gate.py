@@ -96,7 +96,7 @@ def check(
 
 def _measured(runs: list[Path]) -> Measured:
     from fastvmt.reports.gate import baseline as baselines
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     return baselines.of(gather(runs))
 

@@ -14,7 +14,7 @@ from fastvmt.reports.page.write import Picture
 from fastvmt.reports.tables import ablation, views
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import View, id_of
-from fastvmt.reports.tidy.gathering import STAGE, Tidy
+from fastvmt.reports.tidy import STAGE, Tidy
 from fastvmt.store.layout import PROBE
 
 QUALITY = ("trajectory", "motion_fidelity_moving", "motion_fidelity")

@@ -22,10 +22,10 @@ from fastvmt.core.atomic import write_atomic
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.model import Artefact, Frozen, Setting
-from fastvmt.reports.tidy.elsewhere import trained_on
+from fastvmt.reports.tidy.gaps import trained_on
 
 if TYPE_CHECKING:
-    from fastvmt.reports.tidy.gathering import Tidy
+    from fastvmt.reports.tidy import Tidy
 
 FORMAT = 1
 NAMED = 5

@@ -23,7 +23,7 @@ from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.tables import ablation, beside, compare, views
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import View
-from fastvmt.reports.tidy.gathering import Tidy, no_collection
+from fastvmt.reports.tidy import Tidy, no_collection
 
 if TYPE_CHECKING:
     from fastvmt.reports.page.write import Picture

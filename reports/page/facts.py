@@ -11,7 +11,7 @@ from fastvmt.errors import SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.plugins.card import NO_CARD, MethodCard, card_of
-from fastvmt.reports.tidy.gathering import WORK, Tidy
+from fastvmt.reports.tidy import WORK, Tidy
 
 
 @dataclass(frozen=True)

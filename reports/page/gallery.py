@@ -15,7 +15,7 @@ from fastvmt.model import Case, Failure, Job
 from fastvmt.reports.page.atlas import Layout, Unreadable, still_name, tracks_name, write_clip
 from fastvmt.reports.page.charts import Heat, Lines
 from fastvmt.reports.page.logs import charts
-from fastvmt.reports.tidy.gathering import STAGE, WORK, Tidy
+from fastvmt.reports.tidy import STAGE, WORK, Tidy
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES
 

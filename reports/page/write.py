@@ -29,7 +29,7 @@ from fastvmt.reports.page.facts import command, facts, method_cards
 from fastvmt.reports.page.gallery import CasePage, Gallery, missing_numbers, page_name
 from fastvmt.reports.page.scatter import bars, scatters
 from fastvmt.reports.tables.view import Column, View
-from fastvmt.reports.tidy.gathering import Tidy
+from fastvmt.reports.tidy import Tidy
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -14,7 +14,7 @@ from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.reports.tables.view import EMPTY, Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import LineRequest, build, metrics_of, ratio_cell
-from fastvmt.reports.tidy.gathering import STAGE, Tidy
+from fastvmt.reports.tidy import STAGE, Tidy
 
 TABLE_1 = ("trajectory", "text_similarity", "motion_fidelity", "motion_fidelity_moving", "temporal_consistency", "time")
 VBENCH = tuple(

@@ -11,7 +11,7 @@ from fastvmt.reports.tables import published
 from fastvmt.reports.tables.published import Published, PublishedValue
 from fastvmt.reports.tables.view import Cell, Column, Line, View
 from fastvmt.reports.tables.views import LineRequest, build
-from fastvmt.reports.tidy.gathering import Tidy
+from fastvmt.reports.tidy import Tidy
 
 PAPER_SIZE = {"width": 832, "height": 480}
 PAPER_STEPS = 50

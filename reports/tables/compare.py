@@ -18,7 +18,7 @@ from fastvmt.reports.statistics.paired import holm, mean_ranks
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import ratio_cell
-from fastvmt.reports.tidy.gathering import Tidy
+from fastvmt.reports.tidy import Tidy
 
 COLUMNS = (
     Column("pairs", "pairs", decimals=0), Column("base", "base", decimals=4), Column("other", "other", decimals=4),

@@ -16,8 +16,8 @@ import numpy as np
 from fastvmt.plugins import registry
 from fastvmt.reports.statistics.intervals import Interval, mean_intervals, paired_ratio
 from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
-from fastvmt.reports.tidy.elsewhere import IMPORTED_GROUP, line_note
-from fastvmt.reports.tidy.gathering import FORMULA, STAGE, WORK, Tidy
+from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
+from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
 
 if TYPE_CHECKING:
     import pandas as pd
