@@ -11,7 +11,8 @@ from fastvmt.errors import SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.plugins.card import NO_CARD, MethodCard, card_of
-from fastvmt.reports.tidy import WORK, Tidy
+from fastvmt.reports.tidy import Tidy
+from fastvmt.reports.tidy.frame import Count
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def facts(tidy: Tidy) -> list[tuple[str, str]]:
         ("cases", f"{len(tidy.cases)} ({', '.join(f'{n} {k}'.replace('_', ' ') for k, n in kinds.items())})"),
         ("methods", str(len(tidy.methods))),
         ("seeds", ", ".join(map(str, tidy.seeds))),
-        ("videos", f"{_made(tidy)} of {planned}"),
+        ("videos", f"{sum(c.made for c in tidy.counts.values())} of {planned}"),
         ("backbone", s.backbone),
         ("size", f"width {s.width}, height {s.height}, {s.frames} frames"),
         ("protocol", s.fairness.removeprefix("protocol ")),
@@ -57,19 +58,11 @@ def facts(tidy: Tidy) -> list[tuple[str, str]]:
     return [(k, v) for k, v in found if v]
 
 
-def _made(tidy: Tidy) -> int:
-    return int((tidy.frame["metric"].astype(str) == WORK).sum())
-
-
 def method_cards(tidy: Tidy) -> list[Card]:
     """A card for each method, in the run's order."""
     planned = len(tidy.cases) * len(tidy.seeds)
-    work = tidy.of(WORK)
-    made = Counter(work["label"].astype(str)) if len(work) else Counter()
-    failed = tidy.frame[tidy.frame["status"] == "failed"]
-    without = failed[failed["frames_digest"] == ""].drop_duplicates("job")
-    fails = Counter(without["label"].astype(str))
-    return [_card(spec, made[label], planned, fails[label]) for label, spec in tidy.methods.items()]
+    counts = {label: tidy.counts.get(label, Count()) for label in tidy.methods}
+    return [_card(spec, counts[k].made, planned, sum(counts[k].failed.values())) for k, spec in tidy.methods.items()]
 
 
 def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> Card:

@@ -86,9 +86,8 @@ def write_report(
         writer.put(f"assets/{name}", (TEMPLATES / name).read_bytes())
     colours = {label: n % COLOURS for n, label in enumerate(tidy.methods)}
     gallery = Gallery(tidy, out / "clips", tracks)
-    writer.common = {
-        "mark": MARK, "tidy": tidy, "colours": colours, "failures_number": gallery.failed_jobs(),
-    }  # fmt: skip
+    failed = sum(sum(count.failed.values()) for count in tidy.counts.values())
+    writer.common = {"mark": MARK, "tidy": tidy, "colours": colours, "failures_number": failed}
     listed = _write_cases(writer, gallery, per_page)
     for part in _paged("failures", gallery.failures, per_page):
         writer.page(part.names[part.number], "failures.jinja", up="", part=part, missing=missing_numbers(tidy))

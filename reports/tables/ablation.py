@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.reports.tables.view import EMPTY, Cell, Column, Line, View, id_of
-from fastvmt.reports.tables.views import LineRequest, build, metrics_of, ratio_cell
+from fastvmt.reports.tables.views import RATIOS, LineRequest, build, metrics_of, ratio_cell, view_of
 from fastvmt.reports.tidy import STAGE, Tidy
 
 TABLE_1 = ("trajectory", "text_similarity", "motion_fidelity", "motion_fidelity_moving", "temporal_consistency", "time")
@@ -186,10 +186,7 @@ def decomposition(tidy: Tidy, base: str) -> View | None:
         cells = (_plain(seconds, base), _plain(seconds, beyond), *ratios, EMPTY)
         lines.append(Line(beyond, "fewer inner steps", cells, note="beyond the default"))
     notes = (f"From {first} to {last}, one saving after the other; a ratio below 1 is a loss.", *tidy.notes)
-    id, title = f"savings-{id_of(base)}", f"{base}: what each saving gives"
-    return View(id, title, tidy.title, columns, tuple(lines), notes, tidy.digest,
-                tidy.suite_digest, "paired geometric mean of ratios [95 % interval over reference clips]",
-                tidy.setting.protocol)  # fmt: skip
+    return view_of(tidy, f"savings-{id_of(base)}", f"{base}: what each saving gives", columns, lines, notes, RATIOS)
 
 
 def _plain(times: View, label: str) -> Cell:

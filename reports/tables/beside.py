@@ -10,7 +10,7 @@ from fastvmt.errors import SpecError
 from fastvmt.reports.tables import published
 from fastvmt.reports.tables.published import Published, PublishedValue
 from fastvmt.reports.tables.view import Cell, Column, Line, View
-from fastvmt.reports.tables.views import LineRequest, build
+from fastvmt.reports.tables.views import LineRequest, build, view_of
 from fastvmt.reports.tidy import Tidy
 
 PAPER_SIZE = {"width": 832, "height": 480}
@@ -84,11 +84,8 @@ def against(tidy: Tidy, table: Published) -> View:
         label = next((m for m in row.methods if m in tidy.methods), "")
         lines.append(Line(label or row.name, f"{row.name} ({label})" if label else row.name, tuple(cells), row.group))
     legend = "ours with its 95 % interval over reference clips; paper as printed, without interval; difference: ours - paper"
-    return View(
-        f"beside-{table.id}", f"{table.paper}, {table.table}: {table.what}", tidy.title, tuple(columns), tuple(lines),
-        tuple(_notes(tidy, table, list(found.values()))), tidy.digest, tidy.suite_digest, legend,
-        tidy.setting.protocol,
-    )  # fmt: skip
+    id, title = f"beside-{table.id}", f"{table.paper}, {table.table}: {table.what}"
+    return view_of(tidy, id, title, columns, lines, _notes(tidy, table, list(found.values())), legend)
 
 
 def _notes(tidy: Tidy, table: Published, found: list[Beside]) -> Iterable[str]:
@@ -102,8 +99,7 @@ def _notes(tidy: Tidy, table: Published, found: list[Beside]) -> Iterable[str]:
             reason = f"this run's {', '.join(others)} sees with other networks" if others else "this run has no such metric"
             yield f"{column.name}: not compared, {reason}."
     yield from _setting(tidy)
-    rank = rank_agreement(found)
-    for name, (count, tau) in rank.items():
+    for name, (count, tau) in rank_agreement(found).items():
         yield f"{name}: over {count} rows our order and the paper's agree with Kendall's tau {tau:.2f}."
     yield from (f"Caveat: {caveat}" for caveat in table.caveats)
     yield from (f"{c.what} {c.note}" for c in table.conflicts)
