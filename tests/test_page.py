@@ -16,10 +16,11 @@ from support.runs import make_run, paint, share
 from fastvmt.errors import UserError
 from fastvmt.media.files import read_lossless
 from fastvmt.model import Failure
+from fastvmt.reports.figures.style import Picture
 from fastvmt.reports.page import gallery
 from fastvmt.reports.page import write as page
 from fastvmt.reports.page.gallery import page_name
-from fastvmt.reports.page.write import Picture, write_report
+from fastvmt.reports.page.write import write_report
 from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy, gather
 

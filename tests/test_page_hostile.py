@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 from support.hostile import CODE, payloads
 from support.page_runs import hostile_run, pages, some_view
 
+from fastvmt.reports.figures.style import Picture
 from fastvmt.reports.page import write as page
 from fastvmt.reports.page.atlas import json_text
 from fastvmt.reports.page.gallery import page_name
-from fastvmt.reports.page.write import Picture, breakable, write_report
+from fastvmt.reports.page.write import breakable, write_report
 from fastvmt.reports.tidy import gather
 
 

@@ -15,7 +15,7 @@ from fnmatch import fnmatchcase
 
 from fastvmt.errors import SpecError
 from fastvmt.records.identity import OF_THE_MACHINE
-from fastvmt.reports.gate import inside
+from fastvmt.reports.gate import within_run
 from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Timed, Video, named
 from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
 from fastvmt.reports.gate.verdicts import VIDEOS, Gains, GateResult, Judgement, Verdict, judged
@@ -36,8 +36,8 @@ def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> GateR
     why = refused or ("" if base else "no baseline was given")
     rows += _metric_rows(run, base, tolerances, why)
     for asked in tolerances.speed_up:
-        rows += inside.speed_up(run, base, asked, why)
-    rows += [inside.better(run, asked) for asked in tolerances.better]
+        rows += within_run.speed_up(run, base, asked, why)
+    rows += [within_run.better(run, asked) for asked in tolerances.better]
     return GateResult(run.title, tuple(rows), tuple(notes), refused)
 
 

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import UserError
+from fastvmt.reports.figures.style import Picture
 from fastvmt.reports.page.atlas import as_script, json_text
 from fastvmt.reports.page.charts import COLOURS
 from fastvmt.reports.page.facts import command, facts, method_cards
@@ -40,16 +41,6 @@ MARK = "fastvmt-bench report"
 """In every page: only a folder whose index has it is written over."""
 OWN_PAGES = re.compile(r"^(cases(-\d+)?|failures(-\d+)?|[a-z0-9-]{1,40}-[0-9a-f]{10})\.html$")
 PICTURE_KINDS = (".svg", ".png", ".webp", ".jpg", ".jpeg")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure made elsewhere. ``alt`` says in words what it shows."""
-
-    name: str
-    path: Path
-    alt: str
-    caption: str
 
 
 @dataclass(frozen=True)
