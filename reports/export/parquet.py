@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import SpecError
 from fastvmt.reports.tidy import TEXTS, Tidy, Video, videos_of
 
@@ -34,12 +36,12 @@ def to_parquet(frame: pd.DataFrame, path: Path, option: str) -> Path:
     Raises:
         SpecError: without pyarrow, with the command that installs it.
     """
-    partial = path.with_name(f".part-{path.name}")
+    made = BytesIO()
     try:
-        frame.to_parquet(partial, index=False)
+        frame.to_parquet(made, index=False)
     except ImportError:
         raise SpecError(f"{option} needs pyarrow; install it with: pip install 'fastvmt-bench[parquet]'.") from None
-    partial.replace(path)
+    write_atomic(path, made.getvalue())
     return path
 
 

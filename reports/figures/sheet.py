@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import DamagedFile
 from fastvmt.media.files import read_lossless
 from fastvmt.store.folder import RunConfig, Store
@@ -33,9 +35,9 @@ def write_sheet(store: Store, config: RunConfig, path: Path) -> Path:
     for band in bands:
         sheet.paste(band, (0, top))
         top += band.height
-    partial = path.with_name(f".part-{path.name}")
-    sheet.save(partial, format="PNG")
-    partial.replace(path)
+    made = BytesIO()
+    sheet.save(made, format="PNG")
+    write_atomic(path, made.getvalue())
     return path
 
 

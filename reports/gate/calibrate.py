@@ -19,7 +19,7 @@ from fastvmt.reports.gate.baseline import Measured
 from fastvmt.reports.gate.check import check
 from fastvmt.reports.gate.tolerances import Tolerances
 from fastvmt.reports.gate.verdicts import Gains, Judgement, beyond
-from fastvmt.reports.statistics.intervals import Interval, cluster_means, false_alarm_rate
+from fastvmt.reports.statistics.intervals import Interval, cluster_means, false_alarm_rate, share_of
 
 Floats = NDArray[np.float64]
 ROUNDS = 1000
@@ -65,7 +65,7 @@ def calibrate(run: Measured, base: Measured | None, tolerances: Tolerances, roun
         allowed, holds = (
             _share(t, row) if gains.log else t for t in (gains.tolerance, _smallest(margin, PROMISED / len(noisy)))
         )
-        rate = _wilson(int((margin > gains.tolerance).sum()), len(margin))
+        rate = share_of(int((margin > gains.tolerance).sum()), len(margin))
         rates.append(FalseAlarms(row.metric, row.method, source, row.clips, allowed, rate, holds, gains.log))
     return Calibration(tuple(rates), whole)
 
@@ -108,13 +108,6 @@ def alarms(gains: Sequence[Gains], rounds: int = ROUNDS) -> tuple[Interval, Floa
 def _smallest(margin: Floats, share: float) -> float:
     """The smallest tolerance that at most this share of the margins exceeds."""
     return max(0.0, float(np.sort(margin)[math.ceil((1 - share) * len(margin)) - 1]))
-
-
-def _wilson(alarms: int, rounds: int) -> Interval:
-    from scipy import stats
-
-    share = stats.binomtest(alarms, rounds).proportion_ci(method="wilson")
-    return Interval(alarms / rounds, float(share.low), float(share.high), rounds)
 
 
 def _share(tolerance: float, row: Judgement) -> float:

@@ -10,6 +10,7 @@ import re
 from xml.etree import ElementTree as ET
 
 from fastvmt.reports.gate.verdicts import VERDICTS, GateResult, Judgement
+from fastvmt.reports.tables.grid import clean
 
 MARKER = "<!-- fastvmt-bench: gate -->"
 """First line of every comment, by which a bot finds the one to update."""
@@ -17,21 +18,14 @@ ROOM = 18_000
 """Characters of each part of a comment (what needs a look, the rest, notes): GitHub refuses more than 65,536 in all."""
 LONGEST = 600
 """Characters of a cell."""
-# C0 and C1 controls, line and paragraph separators, text direction, surrogates and what XML 1.0 has no place for.
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]+")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
-
-
-def plain(text: str) -> str:
-    """One line that steers neither a terminal nor a log."""
-    return _CONTROLS.sub(" ", text).strip()
 
 
 def as_lines(outcome: GateResult, strict: bool = False) -> list[str]:
     """For a terminal: what is worse first."""
     width = max((len(r.verdict) for r in outcome.rows), default=0)
-    rows = [f"{r.verdict:<{width}}  {plain(_name(r))}: {plain(r.sentence)}" for r in _ordered(outcome)]
-    return [plain(outcome.title), *rows, *(f"note: {plain(n)}" for n in _notes(outcome)), f"gate: {outcome.headline(strict)}"]
+    rows = [f"{r.verdict:<{width}}  {clean(_name(r))}: {clean(r.sentence)}" for r in _ordered(outcome)]
+    return [clean(outcome.title), *rows, *(f"note: {clean(n)}" for n in _notes(outcome)), f"gate: {outcome.headline(strict)}"]
 
 
 def junit(outcome: GateResult, strict: bool = False) -> str:
@@ -49,15 +43,15 @@ def junit(outcome: GateResult, strict: bool = False) -> str:
     if refused:
         # Readers of the XML alone must not take a gate that compared nothing, or less than it had to, for a green one.
         error = ET.SubElement(ET.SubElement(suite, "testcase", classname="gate", name="comparison", time="0"), "error")
-        error.set("message", plain(outcome.could_not(strict)))
+        error.set("message", clean(outcome.could_not(strict)))
     for row in outcome.rows:
-        case = ET.SubElement(suite, "testcase", classname=plain(row.metric), name=plain(row.method) or "-", time="0")
+        case = ET.SubElement(suite, "testcase", classname=clean(row.metric), name=clean(row.method) or "-", time="0")
         if row.verdict in fails:
-            ET.SubElement(case, "failure", message=plain(row.sentence), type=row.verdict).text = plain(row.sentence)
+            ET.SubElement(case, "failure", message=clean(row.sentence), type=row.verdict).text = clean(row.sentence)
         elif row.verdict in skips:
-            ET.SubElement(case, "skipped", message=plain(f"{row.verdict}: {row.sentence}"))
+            ET.SubElement(case, "skipped", message=clean(f"{row.verdict}: {row.sentence}"))
         else:
-            ET.SubElement(case, "system-out").text = plain(f"{row.verdict}: {row.sentence}")
+            ET.SubElement(case, "system-out").text = clean(f"{row.verdict}: {row.sentence}")
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
@@ -79,9 +73,8 @@ def github(outcome: GateResult, strict: bool = False) -> list[str]:
 
 
 def _command(level: str, title: str, message: str) -> str:
-    body = plain(message).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    head = plain(title).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
-    return f"::{level} title={head}::{body}"
+    head, body = (clean(text).replace("%", "%25") for text in (title, message))
+    return f"::{level} title={head.replace(':', '%3A').replace(',', '%2C')}::{body}"
 
 
 def summary(outcome: GateResult, strict: bool = False) -> str:
@@ -124,7 +117,7 @@ def _fitting(lines: list[str], what: str) -> list[str]:
 
 def _text(text: str) -> str:
     """Words that stay words in Markdown: no markup, no links, no mention of anybody, no reference to an issue."""
-    short = plain(text)
+    short = clean(text)
     short = short if len(short) <= LONGEST else short[: LONGEST - 1] + "…"
     escaped = _MARKDOWN.sub(r"\\\1", short)
     return html.escape(escaped, quote=False).replace("@", "@\u200b").replace("://", ":\u200b//").replace("www.", "www\u200b.")

@@ -26,7 +26,7 @@ from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy, no_collection
 
 if TYPE_CHECKING:
-    from fastvmt.reports.page.write import Picture
+    from fastvmt.reports.figures.style import Picture
 
 FRAMES = ("csv", "parquet")
 FILES = ("md", "csv", "tex", "html", "json")
@@ -111,9 +111,7 @@ def write_frame(tidy: Tidy, out: Path, formats: Iterable[str]) -> list[Path]:
             raise SpecError(f"--frame {form}: use {' or '.join(FRAMES)}.")
         path = out / f"frame.{form}"
         if form == "csv":
-            partial = path.with_name(f".part-{path.name}")
-            tidy.frame.to_csv(partial, index=False)
-            partial.replace(path)
+            write_atomic(path, tidy.frame.to_csv(index=False))
         else:
             to_parquet(tidy.frame, path, "--frame parquet")
         found.append(path)

@@ -247,8 +247,6 @@ def false_alarm_rate(
         raise ValueError("differences must be finite, on the axes clusters or clusters and columns.")
     if not table.size or rounds < 1:
         raise ValueError("a false-alarm rate needs at least one difference and one round.")
-    from scipy import stats
-
     rng = np.random.default_rng([seed, len(table), 1])
     step = max(1, 4 * BATCH // table.size)
     alarms = 0
@@ -262,8 +260,15 @@ def false_alarm_rate(
         if fired.shape != shape:
             raise ValueError(f"the rule answered with shape {fired.shape} to intervals of shape {shape}.")
         alarms += int(fired.reshape(count, -1).any(axis=1).sum())
-    share = stats.binomtest(alarms, rounds).proportion_ci(LEVEL, method="wilson")
-    return Interval(alarms / rounds, float(share.low), float(share.high), rounds)
+    return share_of(alarms, rounds)
+
+
+def share_of(count: int, rounds: int) -> Interval:
+    """The share of rounds that were counted, with Wilson's interval."""
+    from scipy import stats
+
+    ends = stats.binomtest(count, rounds).proportion_ci(LEVEL, method="wilson")
+    return Interval(count / rounds, float(ends.low), float(ends.high), rounds)
 
 
 def _finite(name: str, values: ArrayLike) -> Floats:

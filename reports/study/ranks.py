@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.spelling import shown
 from fastvmt.errors import UserError
 from fastvmt.reports.statistics.intervals import Interval, mean_interval
-from fastvmt.reports.study.answers import Answer, Collected, printable
+from fastvmt.reports.study.answers import Answer, Collected
 from fastvmt.reports.study.key import CRITERIA, Key
 
 FEW_RATERS = 10
@@ -99,7 +100,7 @@ def as_lines(result: dict[str, CriterionRanks], found: Collected, key: Key) -> s
     order = sorted(key.methods, key=lambda m: result[OVERALL].means[m].value)
     titles = [CRITERIA[c][0] if c in CRITERIA else "Overall" for c in result]
     rows = [["mean rank ↓", *titles]]
-    rows += [[printable(m), *(_cell(judged.means[m]) for judged in result.values())] for m in order]
+    rows += [[shown(m, 80), *(_cell(judged.means[m]) for judged in result.values())] for m in order]
     rows.append(["Kendall's W", *(_number(j.w) for j in result.values())])
     rows.append(["W on one clip", *(_number(j.w_one_clip) for j in result.values())])
     rows.append(["Friedman's p", *("–" if j.p is None else f"{j.p:.2g}" for j in result.values())])

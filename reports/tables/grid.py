@@ -19,7 +19,8 @@ MOST_COLUMNS = 9
 HEAD_WIDTH = 18
 """A longer column head is broken where the numbers under it are narrower."""
 UNTITLED_GROUP = "–"
-_BIDI = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+_UNSEEN = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF, 0xFFFE, 0xFFFF])
+"""Marks of text direction and of byte order, and what XML has no place for."""
 _PARTS = re.compile(r"[^\s:=,/_-]*[\s:=,/_-]*")
 
 
@@ -54,7 +55,7 @@ class Grid:
 
 def clean(text: str) -> str:
     """One line without control characters, direction overrides or broken code points."""
-    kept = (" " if c.isspace() else "" if unicodedata.category(c) == "Cc" else c for c in text.translate(_BIDI))
+    kept = (" " if c.isspace() else "" if unicodedata.category(c) == "Cc" else c for c in text.translate(_UNSEEN))
     return " ".join("".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in kept).split())
 
 
