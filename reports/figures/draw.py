@@ -26,7 +26,7 @@ from fastvmt.reports.figures.style import (
     plain,
     seconds_axis,
     styled,
-)
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

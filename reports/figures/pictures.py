@@ -60,10 +60,8 @@ def quality_time(tidy: Tidy) -> Drawn:
     times = views.metrics_of(tidy, ("time",))
     if not names or not times:
         raise UserError("the run has no time or no measure of motion")
-    forms = {c.label for base in ablation.bases(tidy) for c in ablation.changes(tidy, base)}
-    labels = first_presets(tidy)
-    main = [label for label in labels if label not in forms]
-    shown = main if sum(not tidy.methods[label].control for label in main) > 1 else labels
+    main = ablation.compared(tidy)
+    shown = main if sum(not tidy.methods[label].control for label in main) > 1 else first_presets(tidy)
     view = views.build(tidy, "", "", views.lines_of(tidy, shown), [times[0], names[0]])
     points = [
         {"label": line.head, "control": not line.ranked, "n": line.cells[1].n,

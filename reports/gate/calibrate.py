@@ -19,7 +19,7 @@ from fastvmt.reports.gate.baseline import Measured
 from fastvmt.reports.gate.check import check
 from fastvmt.reports.gate.tolerances import Tolerances
 from fastvmt.reports.gate.verdicts import Gains, Judgement, beyond
-from fastvmt.reports.statistics.intervals import Interval, cluster_means, false_alarm_rate, share_of
+from fastvmt.reports.statistics import Interval, cluster_means, false_alarm_rate, share_of
 
 Floats = NDArray[np.float64]
 ROUNDS = 1000

@@ -19,7 +19,7 @@ from fastvmt.reports.gate import within_run
 from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Timed, Video, named
 from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
 from fastvmt.reports.gate.verdicts import VIDEOS, Gains, GateResult, Judgement, Verdict, judged
-from fastvmt.reports.statistics.intervals import mean_interval
+from fastvmt.reports.statistics import mean_interval
 
 NOT_IN_RUN, NOT_MADE, NOT_SCORED = "not in the run", "not made", "not scored"
 OTHER_DEVICE, TAKEN_OVER = "another device", "taken over from another run"

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.reports.gate.baseline import MetricFacts, named
-from fastvmt.reports.statistics.intervals import mean_interval
+from fastvmt.reports.statistics import mean_interval
 
 Verdict = Literal["worse", "better", "same", "unclear", "identical", "not compared"]
 VERDICTS: tuple[Verdict, ...] = ("worse", "unclear", "not compared", "better", "same", "identical")

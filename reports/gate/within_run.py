@@ -12,7 +12,7 @@ from fastvmt.errors import SpecError
 from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts
 from fastvmt.reports.gate.tolerances import Better, SpeedUp
 from fastvmt.reports.gate.verdicts import Gains, Judgement, floored, judged
-from fastvmt.reports.statistics.intervals import mean_interval
+from fastvmt.reports.statistics import mean_interval
 
 
 def _logs(side: Measured, asked: SpeedUp) -> dict[Key, float]:

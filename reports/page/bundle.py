@@ -59,9 +59,7 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
     Raises:
         SpecError: when a word fits no view.
     """
-    labels = first_presets(tidy)
-    forms = {change.label for base in ablation.bases(tidy) for change in ablation.changes(tidy, base)}
-    main = [label for label in labels if label not in forms]
+    labels, main = first_presets(tidy), ablation.compared(tidy)
     found = [views.comparison(tidy, main), *ablation.all_of(tidy), *views.by_category(tidy, main),
              views.stages(tidy, labels), views.cost(tidy, labels)]  # fmt: skip
     with contextlib.suppress(NotComparable):  # a single method: nothing stands against it

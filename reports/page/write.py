@@ -15,7 +15,7 @@ of its own, and a content policy lets nothing in but this folder's files. Names 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -41,17 +41,6 @@ MARK = "fastvmt-bench report"
 """In every page: only a folder whose index has it is written over."""
 OWN_PAGES = re.compile(r"^(cases(-\d+)?|failures(-\d+)?|[a-z0-9-]{1,40}-[0-9a-f]{10})\.html$")
 PICTURE_KINDS = (".svg", ".png", ".webp", ".jpg", ".jpeg")
-
-
-@dataclass(frozen=True)
-class PageOf:
-    """One page of a long list: its number, how many there are, and their file names."""
-
-    number: int
-    names: tuple[str, ...]
-    items: tuple[Any, ...]
-    total: int
-    first: int
 
 
 def write_report(
@@ -80,8 +69,7 @@ def write_report(
     failed = sum(sum(count.failed.values()) for count in tidy.counts.values())
     writer.common = {"mark": MARK, "tidy": tidy, "colours": colours, "failures_number": failed}
     listed = _write_cases(writer, gallery, per_page)
-    for part in _paged("failures", gallery.failures, per_page):
-        writer.page(part.names[part.number], "failures.jinja", up="", part=part, missing=missing_numbers(tidy))
+    _write_list(writer, "failures", gallery.failures, per_page, missing=missing_numbers(tidy))
     first = views[0] if views else None
     writer.page(
         "index.html", "index.jinja", up="", facts=facts(tidy), cards=method_cards(tidy), command=command(tidy), views=views,
@@ -115,8 +103,7 @@ def _write_cases(writer: _Writer, gallery: Gallery, per_page: int) -> list[CaseP
         page.shown.clear()  # a thousand cases' charts would fill the memory
         listed.append(page)
     categories = {k: sum(p.case.category == k for p in listed) for k in dict.fromkeys(p.case.category for p in listed)}
-    for part in _paged("cases", listed, per_page):
-        writer.page(part.names[part.number], "cases.jinja", up="", part=part, categories=categories)
+    _write_list(writer, "cases", listed, per_page, categories=categories)
     rows = [[p.page, p.case.id, p.case.category, p.case.prompt, p.case.caption, p.still, p.failed, p.missing] for p in listed]
     writer.put("data/cases.js", as_script("cases", json_text({"rows": rows, "per_page": per_page})))
     return listed
@@ -126,10 +113,13 @@ def _names(stem: str, total: int, per_page: int) -> tuple[str, ...]:
     return tuple(f"{stem}-{n + 1}.html" if n else f"{stem}.html" for n in range(max(1, -(-total // per_page))))
 
 
-def _paged(stem: str, items: Sequence[Any], per_page: int) -> Iterator[PageOf]:
+def _write_list(writer: _Writer, stem: str, items: Sequence[Any], per_page: int, **words: Any) -> None:
+    """A long list in pages of its own, by the template of its name."""
     names = _names(stem, len(items), per_page)
-    for n in range(len(names)):
-        yield PageOf(n, names, tuple(items[n * per_page : (n + 1) * per_page]), len(items), n * per_page + 1)
+    for n, name in enumerate(names):
+        shown = items[n * per_page : (n + 1) * per_page]
+        part = {"number": n, "names": names, "shown": shown, "total": len(items), "first": n * per_page + 1}
+        writer.page(name, f"{stem}.jinja", up="", part=part, **words)
 
 
 def _copy(writer: _Writer, picture: Picture) -> dict[str, str]:

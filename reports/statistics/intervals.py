@@ -18,26 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastvmt.reports.statistics.paired import (
-    BATCH,
-    RESAMPLES,
-    Better,
-    Floats,
-    Ranking,
-    coins,
-    d_z,
-    direction,
-    holm,
-    mean_ranks,
-    sign_flip_p,
-    signed_rank,
-)
-
-__all__ = [
-    "LEVEL", "RESAMPLES", "Better", "Difference", "Interval", "Ranking", "Rule", "bounds", "cluster_means",
-    "false_alarm_rate", "holm", "mean_interval", "mean_intervals", "mean_ranks", "paired_difference",
-    "paired_ratio", "resampler", "weight_blocks",
-]  # fmt: skip
+from fastvmt.reports.statistics.paired import BATCH, RESAMPLES, Better, Floats, coins, d_z, direction, sign_flip_p, signed_rank
 
 LEVEL = 0.95
 FEWEST = 3

@@ -149,7 +149,7 @@ def _read(path: Path, key: Key) -> AnswerFile:
     if raw["format"] != ANSWERS_FORMAT:
         raise UserError(f"format {shown(raw['format'])!r}, this version reads {ANSWERS_FORMAT}.")
     if raw.get("study") != key.study:
-        other = shown(raw.get("study"), 12)
+        other = shown(str(raw.get("study"))[:12])
         raise UserError(
             f"answers another study ({other}…, not {key.study[:12]}…); give the key that was written with its page."
         )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.spelling import shown
 from fastvmt.errors import UserError
-from fastvmt.reports.statistics.intervals import Interval, mean_interval
+from fastvmt.reports.statistics import Interval, mean_interval
 from fastvmt.reports.study.answers import Answer, Collected
 from fastvmt.reports.study.key import CRITERIA, Key
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
+from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import EMPTY, Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import RATIOS, LineRequest, build, metrics_of, ratio_cell, view_of
 from fastvmt.reports.tidy import STAGE, Tidy
@@ -61,6 +62,12 @@ def changes(tidy: Tidy, base: str) -> list[Change]:
             differing = tuple(k for k in other.params if other.params[k] != spec.params.get(k))
             found.append(Change(label, other, differing))
     return found
+
+
+def compared(tidy: Tidy) -> list[str]:
+    """The methods that are compared: of the first preset, without the forms that an ablation shows."""
+    forms = {change.label for base in bases(tidy) for change in changes(tidy, base)}
+    return [label for label in first_presets(tidy) if label not in forms]
 
 
 def ablation(tidy: Tidy, base: str) -> View:

@@ -13,8 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from fastvmt.errors import NotComparable, SpecError
-from fastvmt.reports.statistics.intervals import Better, cluster_means, paired_difference
-from fastvmt.reports.statistics.paired import holm, mean_ranks
+from fastvmt.reports.statistics import Better, cluster_means, holm, mean_ranks, paired_difference
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import RATIOS, ratio_cell, view_of

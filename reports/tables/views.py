@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastvmt.plugins import registry
-from fastvmt.reports.statistics.intervals import Interval, mean_intervals, paired_ratio
+from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
 from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
 from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
