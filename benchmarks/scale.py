@@ -61,12 +61,13 @@ def write_run(root: Path, jobs: int, finished: bool = True) -> None:
     from fastvmt.backbones.noise_levels import sigma_grid
     from fastvmt.core.content_address import canonical_json, digest
     from fastvmt.jobs.numbering import folder_name, slug
+    from fastvmt.jobs.run_config import RunConfig
     from fastvmt.model import Artefact, Case, MetricRecord, Reference, Setting, Suite
     from fastvmt.plugins import labels
     from fastvmt.plugins.metric_labels import build
     from fastvmt.records.identity import record_key
     from fastvmt.store.checked_lines import with_check
-    from fastvmt.store.folder import RunConfig, Store
+    from fastvmt.store.folder import Store
     from fastvmt.store.index import Row
 
     card, sigmas = cards.load("tiny"), sigma_grid(10, 3.0)

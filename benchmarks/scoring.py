@@ -21,7 +21,8 @@ from fastvmt.datasets.drawn.suites import clip
 from fastvmt.media.files import fit_frames, read_lossless, write_lossless
 from fastvmt.model import Artefact
 from fastvmt.runner.plan import resolve
-from fastvmt.store.folder import Store, file_info
+from fastvmt.store.artefact_files import file_info
+from fastvmt.store.folder import Store
 
 WIDTH, HEIGHT, CLIP = 832, 480, "ViT-B-32-quickgelu"
 

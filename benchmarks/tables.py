@@ -31,9 +31,10 @@ def write_run(root: Path, records: int) -> None:
     from fastvmt.backbones import card as cards
     from fastvmt.backbones.noise_levels import sigma_grid
     from fastvmt.core.content_address import digest
+    from fastvmt.jobs.run_config import RunConfig
     from fastvmt.model import Artefact, Case, MetricRecord, Reference, Setting, Suite
     from fastvmt.plugins import labels, metric_labels
-    from fastvmt.store.folder import RunConfig, Store
+    from fastvmt.store.folder import Store
 
     card, sigmas, rng = cards.load("tiny"), sigma_grid(10, 3.0), random.Random(0)
     shape = card.shape(64, 64, 33, sigmas)

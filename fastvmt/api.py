@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from fastvmt.backbones.device import has_cuda
 from fastvmt.errors import SpecError
 from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.plan import Plan, Request, resolve
 from fastvmt.runner.runner import Options, Outcome
 from fastvmt.store import layout
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 if TYPE_CHECKING:
     import pandas as pd

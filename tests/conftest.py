@@ -9,15 +9,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-# Before torch is imported, here and in the hundreds of processes that tests start: its threads would wait for each other where
-# tests share the cores, and each process would compile all that it imports.
-os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
 import pytest
 from hypothesis import HealthCheck, settings
 from support.cli import make_fake_environment, same_plugins
 from support.places import CHROMIUM, lacking, shared
+
+# Before torch is imported, here and in the hundreds of processes that tests start: its threads would wait for each other where
+# tests share the cores, and each process would compile all that it imports.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # as open_clip sets it when it is imported
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # The same examples each time, and no example fails for being slow on a busy machine.
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -42,13 +44,14 @@ def leaves_nothing_behind() -> Iterator[None]:
     before = _process()
     yield
     after = _process()
-    left = [f"{name}: {before[name]} became {after[name]}" for name in before if before[name] != after[name]]
+    names = {n for n in (*before, *after) if n in before or n.startswith("$")}
+    left = [f"{n}: {before.get(n)} became {after.get(n)}" for n in sorted(names) if before.get(n) != after.get(n)]
     assert not left, f"left behind: {left}"
 
 
 def _process() -> dict[str, Any]:
     """What a test could leave changed: the environment, the folder, handlers of signals, torch's settings, replaced modules."""
-    found: dict[str, Any] = {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
+    found: dict[str, Any] = {f"${k}": v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
     found |= {"folder": os.getcwd(), "signals": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]}
     found |= {name: module for name, module in sys.modules.items() if name.startswith("fastvmt.")}
     if "torch" in sys.modules:

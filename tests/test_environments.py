@@ -58,11 +58,11 @@ def test_env_on_the_command_line(fake: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert json.loads(env("status", "--json").stdout)[0]["there"] is True
     assert json.loads(env("create", "vbench", "--json").stdout)["size_bytes"] == 7  # the one that is there
     assert "Did you mean vbench" in str(env("create", "vbensh").exception)
+    with pytest.raises(MissingWeights, match="vbench:imaging_quality: the weight file"):
+        metric_labels.choose(("vbench:imaging_quality",), ())
     monkeypatch.setenv("FASTVMT_ENVS", str(fake / "none"))
     said = bench("env", "where", "vbench")
     assert said.code == 2 and "make it once with `bench env create vbench`" in said.err
-    with pytest.raises(MissingWeights, match="vbench:imaging_quality: the weight file"):
-        metric_labels.choose(("vbench:imaging_quality",), ())
 
 
 def test_constraints_hold_names_and_versions_only() -> None:

@@ -9,8 +9,21 @@ import pytest
 from faults import FAULTS, Impossible
 from faults.fault import NODES, ROOT
 
+SLOW = {
+    "ray_node_killed",
+    "ray_driver_killed",
+    "hangs",
+    "ctrl_c_twice",
+    "small_files",
+    "worker_full",
+    "runner_writes",
+    "all_killed",
+}
+"""Faults whose like stays among the quick ones."""
+SAMPLED = [pytest.param(f.name, marks=[pytest.mark.slow] if f.name in SLOW else []) for f in FAULTS.values() if f.sample]
 
-@pytest.mark.parametrize("name", [f.name for f in FAULTS.values() if f.sample])
+
+@pytest.mark.parametrize("name", SAMPLED)
 def test_fault(name: str, tmp_path: Path) -> None:
     try:
         figure = FAULTS[name].run(FAULTS[name].sample, tmp_path)

@@ -21,11 +21,13 @@ FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "smm": ({"begin": "low_frequency"}, {"begin": "noise", "restart": True}),
 }
 """Parameters beside the quick ones: forms with other code behind them."""
-CASES = [(name, form) for name in METHODS for form in FORMS.get(name, ({},))]
+CASES = [
+    pytest.param(check, name, form, marks=[pytest.mark.slow] if check == "memory_does_not_grow" and name not in ("fastvmt", "det") else [])
+    for check in CHECKS for name in METHODS for form in FORMS.get(name, ({},))
+]  # fmt: skip
 
 
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize(("name", "form"), CASES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("check", "name", "form"), CASES)
 def test_every_method(check: str, name: str, form: dict[str, Any], backbone: Any) -> None:
     cls = registry.methods.get(name)
     CHECKS[check](Trial(cls, backbone, small(cls, form)))

@@ -123,17 +123,6 @@ def test_a_silent_holder_elsewhere_is_given_its_time_by_our_clock_alone(tmp_path
     assert mine.claim("job")
 
 
-def test_a_wall_clock_that_steps_back_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    foreign(tmp_path)
-    (tmp_path / "leases" / "job.0").write_text("f" * 16)
-    clock = Clock()
-    mine = lease(tmp_path, clock)
-    assert not mine.claim("job")
-    monkeypatch.setattr("time.time", lambda: -1e9)
-    clock.now += 31
-    assert mine.claim("job")
-
-
 @pytest.mark.parametrize("content", [b"", b"\0" * 16, b"not a token", b"../../../etc/x", b"f" * 16, b"\xff" * 900])
 def test_torn_and_forged_claims_are_waited_out(tmp_path: Path, content: bytes) -> None:
     clock = Clock()

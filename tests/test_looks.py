@@ -85,6 +85,7 @@ def test_prompts_of_another_form_are_not_judged(caption: str) -> None:
     assert not Outline().applies(case.model_copy(update={"prompt": caption}))
 
 
+@pytest.mark.slow
 def test_wrong_reference_control_is_near_zero_where_the_right_one_is_near_one() -> None:
     """Over the forty single-object references themselves: the ceiling of the measure, and its floor."""
     right, wrong = [], []

@@ -105,18 +105,6 @@ def test_ditflow_prefers_the_reference(context: Context) -> None:
     assert float(found.compare(context, 0.0, context.state, context.reference())) < 1e-9
 
 
-def test_windowing_the_whole_frame_is_dense(context: Context) -> None:
-    """A window as large as the grid attends to everything: the same flow as the dense form."""
-    from fastvmt.methods._math import flow as amf
-
-    q, k = (torch.randn(3, 16, 8) for _ in range(2))
-    tiles = amf.Tiles((4, 4), 2, 2)
-    windows = amf.windows_at(torch.zeros(3, 4, 2), (4, 4), 9)
-    a = amf.windowed_flow(q, k, windows, tiles, 0.3)
-    b = amf.dense_flow(q, k, torch.arange(3), (4, 4), 0.3)
-    torch.testing.assert_close(a, b, atol=1e-5, rtol=0)
-
-
 def test_injected_keys_are_gone_after_the_step(context: Context) -> None:
     found, _ = method("ditflow", context)
     before = context.backbone.velocity(context.noise, 0.9, context.texts["target"])

@@ -69,17 +69,6 @@ def test_filter_and_loss_are_what_the_words_say(keep: float, standardise: bool, 
     assert float(found._loss(context, level, context.noise)) == pytest.approx(total / count, abs=1e-4)
 
 
-@pytest.mark.parametrize(("rows", "width"), [(500, 20), (12, 60)])
-def test_the_axis_is_the_first_singular_vector(rows: int, width: int) -> None:
-    generator = torch.Generator().manual_seed(1)
-    x = torch.randn(rows, width, generator=generator) * torch.linspace(0.5, 3, width) + 7
-    axis, explained = moft.principal_axis(x)
-    centred = (x - x.mean(0)).double().numpy()
-    _, values, vectors = np.linalg.svd(centred, full_matrices=False)
-    assert abs(float(np.abs(axis.double().numpy() @ vectors[0]) - 1)) < 1e-4
-    assert explained == pytest.approx(values[0] ** 2 / (values**2).sum(), rel=1e-4)
-
-
 def test_a_place_without_motion_pulls_nowhere(context: Context) -> None:
     """Its cosine is 0 by definition: the loss stays finite, the gradient is zero and not NaN."""
     found = fitted(context)

@@ -86,6 +86,7 @@ def on_ray(
     place: Path, monkeypatch: pytest.MonkeyPatch, ray: FakeRay, workers: int = 0, address: str = "auto", **config: Any
 ) -> executors.Executor:
     monkeypatch.setitem(sys.modules, "ray", ray)  # type: ignore[arg-type]
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # which the executor sets, to be taken back afterwards
     store = Store.open(make_quick(place / "run", 1, **config))
     return executors.new(store, store.config(), Options(workers=workers, executor="ray", address=address))
 

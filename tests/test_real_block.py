@@ -25,7 +25,9 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     yield found
 
 
-@pytest.mark.parametrize("name", METHODS)
+@pytest.mark.parametrize(
+    "name", [n if n in ("none", "fastvmt", "ditflow") else pytest.param(n, marks=pytest.mark.slow) for n in METHODS]
+)
 def test_two_steps_on_the_real_block(name: str, real: Any) -> None:
     cls = registry.methods.get(name)
     trial = Trial(cls, real, small(cls), steps=2)

@@ -169,17 +169,6 @@ def test_not_finite_is_a_missing_cell(format: str, bad: float) -> None:
         assert json.loads(text)["lines"][0]["cells"]["fidelity"]["value"] is None
 
 
-@pytest.mark.parametrize("format", FORMATS)
-def test_reasons_and_counts_are_visible(format: str) -> None:
-    text = render(SMALL, format)
-    assert "failed" in text
-    assert "(n=7)" in text or format in ("csv", "json")
-    if format == "csv":
-        assert "0.95,0.93,0.97,7,8,best" in text
-    if format != "csv":
-        assert "7 of 8 are compared." in text and "1633d601" in text and "1ffd9951" in text
-
-
 def test_ties_share_the_mark_in_every_form() -> None:
     column = Column("x", "x", "", "up", 2)
     lines = marked([column], [Line(k, k, (Cell(v, n=1, expected=1),)) for k, v in (("a", 0.501), ("b", 0.499), ("c", 0.1))])

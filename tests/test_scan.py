@@ -12,10 +12,11 @@ import pytest
 from support.places import ROOT
 from support.runs import make_run
 
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.records.identity import key_of
 from fastvmt.records.missing import INDEX, made_by_label, scan
 from fastvmt.runner.score import wanted_metrics
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 METRICS = ("motion_fidelity", "time", "peak_memory")
 
@@ -34,7 +35,7 @@ def whole_run(
         artefact = store.artefact(job)
         assert artefact
         (store.folder(job) / "frames.mkv").write_bytes(b"frames of " + job.key.encode())
-        from fastvmt.store.folder import file_info
+        from fastvmt.store.artefact_files import file_info
 
         artefact = artefact.model_copy(update={"files": {"frames.mkv": file_info(store.folder(job) / "frames.mkv")}})
         (store.folder(job) / "meta.json").write_text(artefact.model_dump_json(indent=1))

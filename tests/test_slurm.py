@@ -153,7 +153,7 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_array_of_slurm_tasks_with_a_preemption_and_a_driver_that_left(tmp_path: Path, slurm: Path) -> None:
     gate = tmp_path / "open"
     run = make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))])
-    more = (
+    more = [
         "--executor",
         "slurm",
         "--workers",
@@ -164,7 +164,7 @@ def test_an_array_of_slurm_tasks_with_a_preemption_and_a_driver_that_left(tmp_pa
         "time=1:30:00",
         "--slurm",
         "licenses=a",
-    )
+    ]
     left = said(resume(run, *more, "--no-wait"))
     assert left.code == 0 and "--executor slurm" in left.err and left.data["outcome"]["made"] == 0
     script = (slurm / "100.script").read_text()

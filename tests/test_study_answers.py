@@ -199,7 +199,7 @@ def test_codes_that_were_not_handed_out(study_run: Store, tmp_path: Path) -> Non
 
 
 def test_failures_end_in_one_sentence_and_exit_code_2(study_made: study.MadeStudy, tmp_path: Path) -> None:
-    code = "from fastvmt.cli import guarded; from fastvmt.cli.study import app; guarded(app)"
+    code = "from fastvmt.cli.program import guarded; from fastvmt.cli.study import app; guarded(app)"
     said = subprocess.run(
         [sys.executable, "-c", code, "import", str(tmp_path), "--key", str(study_made.key_file)], capture_output=True, text=True
     )

@@ -177,15 +177,24 @@ def test_any_text_is_a_prompt_and_no_file_name(folder: Path, prompt: str) -> Non
         ("é" * 5_001, "prompts.jsonl line 1: prompt holds more than 10000 bytes."),
         ("a\x00b", "prompts.jsonl line 1: prompt holds U+0000."),
         ("\t \n", "prompts.jsonl line 1: prompt must be a non-empty string."),
+        ("\ud83d tram", "prompts.jsonl line 1: prompt holds half of a surrogate pair, which is no character."),
     ],
 )
 def test_texts_that_are_no_prompts(folder: Path, prompt: str, words: str) -> None:
     assert complaint(prompted(folder, prompt), prompt=None) == words
 
 
-def test_half_a_surrogate_pair_is_no_text(folder: Path) -> None:
-    said = "prompts.jsonl line 1: prompt holds half of a surrogate pair, which is no character."
-    assert complaint(prompted(folder, "\ud83d tram"), prompt=None) == said
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ('["bus.mp4", "a tram"]', "a JSON object is needed, found list."),
+        (f'{{"clip": "bus.mp4", "prompt": "x", "start": {"9" * 5000}}}', "it holds a number with too many digits."),
+        ('{"clip": "bus.mp4", "prompt": "x", "negative": "\\ud800"}', "negative holds half of a surrogate pair"),
+    ],
+)
+def test_lines_that_are_no_prompts(folder: Path, line: str, words: str) -> None:
+    (folder / "prompts.jsonl").write_text(line + "\n")
+    assert complaint(folder, prompt=None).startswith(f"prompts.jsonl line 1: {words}")
 
 
 def test_the_longest_prompt_is_accepted(folder: Path) -> None:
@@ -245,16 +254,6 @@ def test_a_stem_of_two_clips_names_neither(folder: Path) -> None:
     assert len(list(open_suite(str(folder), WANTED))) == 2
 
 
-def test_a_number_that_python_will_not_read(folder: Path) -> None:
-    (folder / "prompts.jsonl").write_text(f'{{"clip": "bus.mp4", "prompt": "x", "start": {"9" * 5000}}}\n')
-    assert complaint(folder, prompt=None).startswith("prompts.jsonl line 1: it holds a number with too many digits.")
-
-
-def test_half_a_surrogate_pair_in_a_negative_prompt(folder: Path) -> None:
-    (folder / "prompts.jsonl").write_text('{"clip": "bus.mp4", "prompt": "x", "negative": "\\ud800"}\n')
-    assert complaint(folder, prompt=None).startswith("prompts.jsonl line 1: negative holds half of a surrogate pair")
-
-
 def test_a_manifest_is_read_where_it_is_named_itself(folder: Path) -> None:
     manifest = folder / "manifest.json"
     manifest.write_text('{"clips": [{"file": "bus.mp4", "prompts": ["a tram"]}]}')
@@ -304,11 +303,6 @@ def test_a_quoted_cell_of_a_csv_file_may_hold_lines_commas_and_quotes(folder: Pa
 def test_csv_files_that_would_be_misread(folder: Path, text: str, words: str) -> None:
     (folder / "prompts.csv").write_text(text)
     assert complaint(folder, prompt=None).startswith(words)
-
-
-def test_a_line_that_is_json_but_no_object(folder: Path) -> None:
-    (folder / "prompts.jsonl").write_text('["bus.mp4", "a tram"]\n')
-    assert complaint(folder, prompt=None) == "prompts.jsonl line 1: a JSON object is needed, found list."
 
 
 def test_a_suite_that_is_a_pipe(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from support.cli import refusal
 
-from fastvmt.media.files import fit_frames, read_lossless, write_lossless, write_viewable
+from fastvmt.media.files import read_lossless, write_lossless, write_viewable
 from fastvmt.suites.opening import Wanted, open_suite
 
 WANTED = Wanted(32, 32, 17)
@@ -118,11 +118,3 @@ def test_lossless_really_is(tmp_path: Path) -> None:
     frames = np.random.default_rng(0).integers(0, 256, (9, 33, 47, 3), dtype=np.uint8)
     write_lossless(tmp_path / "x.mkv", frames, Fraction(30000, 1001))
     assert np.array_equal(read_lossless(tmp_path / "x.mkv"), frames)
-
-
-def test_crop_keeps_the_middle_and_the_aspect() -> None:
-    frames = np.zeros((2, 40, 80, 3), np.uint8)
-    frames[:, :, 40] = 255
-    out = fit_frames(frames, 40, 40)
-    assert out.shape == (2, 40, 40, 3) and int(out[0, 20].sum(-1).argmax()) == 20
-    assert fit_frames(out, 40, 40) is out

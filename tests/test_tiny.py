@@ -109,52 +109,6 @@ def test_its_size_rules_come_from_its_configs(tiny: Backbone) -> None:
     assert (Path(card.TINY) / "bench.toml").is_file()
 
 
-def test_muon_in_float32_does_what_the_librarys_does() -> None:
-    """Same coefficients, momentum, decay and scale; the library rounds to bfloat16, hence a tolerance of its size.
-
-    The library takes matrices only; a convolution's kernel is ours to flatten."""
-    from tiny.muon import Muon, orthogonalise
-
-    generator = torch.Generator().manual_seed(0)
-    kernel = (32, 8, 3, 3)
-    start = [torch.randn(*s, generator=generator) for s in ((48, 48), (96, 48), (48, 96), (48, 48), kernel)]
-    ours = [p.clone().requires_grad_(True) for p in start]
-    start = [p.flatten(1) for p in start]
-    theirs = [p.clone().requires_grad_(True) for p in start]
-    pair = (
-        Muon(ours, lr=0.01, weight_decay=0.1),
-        torch.optim.Muon(theirs, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw"),
-    )
-    for _ in range(3):
-        for a, b in zip(ours, theirs, strict=True):
-            a.grad = torch.randn(a.shape, generator=generator)
-            b.grad = a.grad.flatten(1).clone()
-        for optimiser in pair:
-            optimiser.step()
-    for a, b, first in zip(ours, theirs, start, strict=True):
-        assert float((a.flatten(1) - b).detach().norm() / (b - first).detach().norm()) < 0.03
-    values = torch.linalg.svdvals(orthogonalise(torch.randn(3, 20, 50, generator=generator)))
-    assert float(values.min()) > 0.5 and float(values.max()) < 1.5
-
-
-def test_training_weighs_subjects_and_their_rims_and_no_ground() -> None:
-    """The weight must see every subject on every ground, or shapes go untaught; and not the ground, or it is no weight."""
-    from tiny.export import read_code
-    from tiny.flow import believed_subject
-    from tiny.latents import LinearEncoder
-
-    from fastvmt.datasets.drawn.scene import coverage
-
-    encode = LinearEncoder(read_code(card.TINY))
-    for n in range(24):
-        scene = random_scene(stream("heldout", n), 1)
-        shown = np.max([c[0] for c in coverage(scene)], 0) > 0.5
-        cells = torch.from_numpy(shown.reshape(16, 4, 16, 4).any((1, 3)))
-        far = torch.nn.functional.max_pool2d(cells[None].float(), 5, 1, 2)[0] == 0
-        belief = believed_subject(encode, encode(torch.from_numpy(draw(scene)).float()[None] / 127.5 - 1))[0, 0]
-        assert float(belief[cells].mean()) > 0.85 and float(belief[far].max()) < 0.1, scene.caption()
-
-
 def test_the_last_block_knows_where_things_go(tiny: Backbone) -> None:
     """What guidance reads: without it the methods have nothing to follow. Whole table: ``bench doctor --backbone tiny``."""
     from fastvmt.datasets.drawn.probe import correspondence

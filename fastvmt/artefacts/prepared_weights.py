@@ -28,7 +28,8 @@ from fastvmt.model import Case, FileInfo, Frozen, Job, Reference, Setting
 from fastvmt.plugins import registry
 from fastvmt.plugins.method import Method
 from fastvmt.store import layout
-from fastvmt.store.folder import Store, file_info
+from fastvmt.store.artefact_files import file_info
+from fastvmt.store.folder import Store
 
 if TYPE_CHECKING:
     from torch import Tensor

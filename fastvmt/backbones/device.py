@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from fastvmt.errors import SpecError
 
 if TYPE_CHECKING:
-    from fastvmt.store.folder import RunConfig
+    from fastvmt.jobs.run_config import RunConfig
 
 NODES = ("nvidia*", "nvgpu*", "nvhost*", "dxg", "kfd")
 """What Linux has in /dev for a GPU that torch can use: NVIDIA's driver, Jetson's, WSL's, AMD's."""

@@ -16,11 +16,12 @@ from fastvmt.estimates import seconds as costmodel
 from fastvmt.estimates.memory import Need, device_bytes, device_count, need
 from fastvmt.estimates.seconds import Outcome, Prediction, Sample, work
 from fastvmt.jobs.protocol import cost_of
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Shape
 from fastvmt.records.missing import made_by_label
 from fastvmt.runner.plan import Plan
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 PUBLISHED = {"backbone": "wan2.1-1.3b", "method": "fastvmt", "seconds": 184.18, "width": 832, "height": 480, "frames": 33}
 """FastVMT, table 1: one video on an A100-80GB. The paper names neither the size of the model nor the length; its counted work

@@ -27,9 +27,10 @@ from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import BenchError
 from fastvmt.jobs.numbering import label_in, slug
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.method import Shape
 from fastvmt.store import layout
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 NOTE = "plan.json"
 FOLDERS, OF_A_METHOD = 12, 20

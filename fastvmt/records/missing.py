@@ -31,7 +31,8 @@ from fastvmt.store.index import INDEX, Index, Row, row_of, unchanged
 from fastvmt.store.layout import ARTEFACTS, META, RECORDS
 
 if TYPE_CHECKING:
-    from fastvmt.store.folder import RunConfig, Store
+    from fastvmt.jobs.run_config import RunConfig
+    from fastvmt.store.folder import Store
 
 ToDo = tuple[int, tuple[str, ...] | None]
 _HEX = re.compile("(?:[0-9a-f]{2})+")

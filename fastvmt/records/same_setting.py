@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Setting
-from fastvmt.store.folder import RunConfig
 
 
 def refuse_other_setting(a: str, first: RunConfig, b: str, other: RunConfig) -> None:

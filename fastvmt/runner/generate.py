@@ -28,12 +28,14 @@ from fastvmt.core.stages import Stages, cpu_name, peak_process_bytes, reset_peak
 from fastvmt.denoise import denoise
 from fastvmt.errors import NonFinite, WrongOutput
 from fastvmt.jobs.protocol import cost_of
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins import registry
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
-from fastvmt.store.folder import RunConfig, Store, file_info
+from fastvmt.store.artefact_files import file_info
+from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES, VIDEO
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

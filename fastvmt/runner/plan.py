@@ -15,12 +15,14 @@ from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError
 from fastvmt.jobs import protocol
+from fastvmt.jobs.numbering import slug
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Fit, Frames
 from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.plugins import labels as specs
 from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.method import Shape
-from fastvmt.store.folder import RunConfig, Store, slug
+from fastvmt.store.folder import Store
 from fastvmt.suites.cases import Short, Wanted
 from fastvmt.suites.format import is_suite, read_header
 from fastvmt.suites.opening import Habits, habits, list_suite, open_suite

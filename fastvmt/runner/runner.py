@@ -16,6 +16,7 @@ from fastvmt.artefacts.prepared_weights import prepared_key
 from fastvmt.backbones.device import require_device
 from fastvmt.core.content_address import digest
 from fastvmt.errors import FULL, StoreError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
@@ -23,7 +24,7 @@ from fastvmt.runner.executors import Executor, Hand, Inbox
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.queue import Task, Tasks
 from fastvmt.runner.sharing import Share
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 LOAD_SECONDS = 1800.0
 """Loading weights may take this long, whatever a job may take."""

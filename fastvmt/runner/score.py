@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from fastvmt.core.content_address import canonical_json, frames_digest
 from fastvmt.errors import JobError, MissingWeights, SpecError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, read_lossless
 from fastvmt.model import Artefact, Case, Job, MetricRecord, Reference
 from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.plugins.metric_labels import build
 from fastvmt.records.identity import machine, record_key
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES
 
 

@@ -21,9 +21,10 @@ from typing import Any
 
 from fastvmt.core.atomic import write_all
 from fastvmt.errors import BenchError, NonFinite, WrongOutput, is_full
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.plugins import registry
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 
 class _Reports:

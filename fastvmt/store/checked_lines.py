@@ -7,10 +7,17 @@ A line without that key is taken as it is: an older version or another program w
 
 from __future__ import annotations
 
+import sys
 import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel
 
 _MARK = b',"crc32":"'
 _TAIL = len(_MARK) + 10
+Row = TypeVar("Row", bound=BaseModel)
 
 
 def with_check(line: str) -> str:
@@ -38,3 +45,27 @@ def without_check(line: bytes) -> bytes:
     if f"{zlib.crc32(bare):08x}".encode() != line[-10:-2]:
         raise ValueError("the line's check differs")
     return bare
+
+
+def rows(root: Path, path: Path, kind: type[Row], warnings: list[str], size: int | None = None) -> Iterator[Row]:
+    """The rows of a log below ``root``, or of its first ``size`` bytes, one by one; a damaged line is passed over,
+    and named in ``warnings``.
+    """
+    if not path.exists():
+        return
+    left = sys.maxsize if size is None else size
+    with open(path, "rb") as file:  # line by line: the log of a large run must not be held twice
+        for number, line in enumerate(file, start=1):
+            left -= len(line)
+            if left < 0:
+                return
+            if not line.strip():
+                continue
+            try:
+                yield kind.model_validate_json(without_check(line))
+            except ValueError:
+                torn = not line.endswith(b"\n")
+                what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
+                message = f"{path.relative_to(root)}: {what}."
+                if message not in warnings:
+                    warnings.append(message)

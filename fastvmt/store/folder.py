@@ -20,75 +20,32 @@ a log is dropped and said; any other damage is named.
 
 from __future__ import annotations
 
-import fcntl
-import hashlib
 import json
-import os
 import secrets
 import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, TypeVar
+from typing import IO, TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import DamagedFile, JobError, StoreError
-from fastvmt.jobs.numbering import JobGrid, folder_name
-from fastvmt.jobs.numbering import slug as slug
-from fastvmt.model import IMPORTED, Artefact, Failure, FileInfo, Frozen, Job, MethodSpec, MetricRecord, Setting, Suite
+from fastvmt.jobs.numbering import folder_name, slug
+from fastvmt.jobs.run_config import RUN_FORMAT, RunConfig, with_imported
+from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.store import layout
-from fastvmt.store.checked_lines import with_check, without_check
+from fastvmt.store.artefact_files import artefact_of, file_info
+from fastvmt.store.checked_lines import rows, with_check
+from fastvmt.store.index import note
+from fastvmt.store.lock import hold
 
 if TYPE_CHECKING:
     from fastvmt.media.files import Frames
 
-STORE_FORMAT = 1
 AGAIN = "give the `bench run` command again, which stores it anew from its clip."
-Row = TypeVar("Row", bound=BaseModel)
-
-
-class RunConfig(Frozen):
-    """Everything a run needs to be done again."""
-
-    format: int = STORE_FORMAT
-    suite: Suite
-    setting: Setting
-    methods: tuple[MethodSpec, ...]
-    seeds: tuple[int, ...]
-    metrics: tuple[str, ...]
-    plugins: tuple[str, ...] = ()
-    device: str = "cpu"
-    threads: int = 1
-    offload: bool = False
-    repeats: int = 0
-    """Timed repeats of every job (protocol timing); 0 for one video and no warm-up."""
-    ablates_presets: bool = False
-    """Several presets of one method are wanted side by side (``bench ablate``); else they must not share a table."""
-    notes: tuple[str, ...] = ()
-    """Under every table of the run."""
-    merged: tuple[str, ...] = ()
-    """Names of the runs that ``bench merge`` made this one of."""
-
-    def grid(self) -> JobGrid:
-        """All jobs, made one by one when they are needed."""
-        return JobGrid(self.methods, self.suite.cases, self.seeds, self.setting)
-
-    def jobs(self) -> list[Job]:
-        """All jobs: cases outermost, so that the first rows of a table are complete early."""
-        return list(self.grid())
-
-
-def _with_imported(config: RunConfig, before: RunConfig) -> RunConfig:
-    """A configuration with the methods that ``bench import --into`` brought into its folder: they stay there."""
-    imported = tuple(m for m in before.methods if m.imported and m not in config.methods)
-    if not imported:
-        return config
-    notes = tuple(n for n in before.notes if n.startswith(f"{IMPORTED}:") and n not in config.notes)
-    return config.model_copy(update={"methods": (*config.methods, *imported), "notes": (*config.notes, *notes)})
 
 
 def _offload(config: RunConfig) -> str:
@@ -125,7 +82,7 @@ class Store:
             store.lock()
         if layout.is_run(root):
             before = store.config()
-            config = _with_imported(config, before)
+            config = with_imported(config, before)
             differing = [k for k in RunConfig.model_fields if getattr(before, k) != getattr(config, k)]
             free = ("device", "threads", "offload", "plugins", "metrics", "notes")
             moved = before.setting.identity() == config.setting.identity()  # the backbone's folder may lie elsewhere now
@@ -160,9 +117,9 @@ class Store:
             raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
         if not isinstance(raw, dict):
             raise StoreError(f"{path}: not a run's configuration. Restore it, or start again with another --out.")
-        if raw.get("format") != STORE_FORMAT:
+        if raw.get("format") != RUN_FORMAT:
             raise StoreError(
-                f"{path}: format {raw.get('format')}, this version reads {STORE_FORMAT}. Use the version that wrote it."
+                f"{path}: format {raw.get('format')}, this version reads {RUN_FORMAT}. Use the version that wrote it."
             )
         try:
             return RunConfig.model_validate(raw)
@@ -176,25 +133,7 @@ class Store:
         Raises:
             StoreError: when another process holds it.
         """
-        if self._lock:
-            return
-        handle = open(self.root / layout.LOCK, "a+")  # noqa: SIM115 - held for the life of the process
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            handle.seek(0)
-            owner = handle.read().strip() or "another process"
-            handle.close()
-            raise StoreError(f"{self.root} is in use by {owner}. Wait for it, or give another --out.") from None
-        except OSError as error:
-            handle.close()
-            raise StoreError(
-                f"{self.root}: its file system has no locks ({error.strerror}). Give --out on another one."
-            ) from None
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()}")
-        handle.flush()
-        self._lock = handle
+        self._lock = self._lock or hold(self.root)
 
     def unlock(self) -> None:
         """Let go of the folder; the end of the process does the same."""
@@ -237,31 +176,11 @@ class Store:
 
     def each_record(self, path: Path, size: int | None = None) -> Iterator[MetricRecord]:
         """Metric records of one log, or of its first ``size`` bytes, one by one; damaged lines are named in ``warnings``."""
-        return self._rows(path, MetricRecord, size)
+        return rows(self.root, path, MetricRecord, self.warnings, size)
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
-        return {f.job_key: f for path in self.logs(layout.FAILURES) for f in self._rows(path, Failure)}
-
-    def _rows(self, path: Path, kind: type[Row], size: int | None = None) -> Iterator[Row]:
-        if not path.exists():
-            return
-        left = sys.maxsize if size is None else size
-        with open(path, "rb") as file:  # line by line: the log of a large run must not be held twice
-            for number, line in enumerate(file, start=1):
-                left -= len(line)
-                if left < 0:
-                    return
-                if not line.strip():
-                    continue
-                try:
-                    yield kind.model_validate_json(without_check(line))
-                except ValueError:
-                    torn = not line.endswith(b"\n")
-                    what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"
-                    message = f"{path.relative_to(self.root)}: {what}."
-                    if message not in self.warnings:
-                        self.warnings.append(message)
+        return {f.job_key: f for path in self.logs(layout.FAILURES) for f in rows(self.root, path, Failure, self.warnings)}
 
     # --- artefacts ---------------------------------------------------------------------------------------------------
 
@@ -275,11 +194,9 @@ class Store:
 
     def publish(self, made: Path, job: Job, artefact: Artefact) -> None:
         """Write ``meta.json`` into a finished folder and give it its final name."""
-        from fastvmt.store.index import note
-
         write_atomic(made / layout.META, artefact.sealed().model_dump_json(indent=1))
         if publish_folder(made, self.folder(job)):
-            note(self, job, artefact)
+            note(self.root, self.folder(job), artefact)
 
     def artefact(self, job: Job, verify: bool = False) -> Artefact | None:
         """The finished artefact of a job, or None. One whose files do not match is moved to ``quarantine/``.
@@ -310,8 +227,6 @@ class Store:
 
         The copy says where it came from, and no seconds are ever reported for it.
         """
-        from fastvmt.store.foreign_run import artefact_of
-
         for folder in folders:
             try:
                 found = artefact_of(folder, job)  # a neighbour may be a stranger's: its files' names are only names
@@ -377,8 +292,3 @@ class Store:
             self.quarantine(path, error)
             raise JobError(f"the reference {path.name} was damaged and is set aside; {AGAIN}") from None
         return frames
-
-
-def file_info(path: Path) -> FileInfo:
-    with open(path, "rb") as file:
-        return FileInfo(bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())

@@ -14,9 +14,11 @@ from pathlib import Path
 from fastvmt.core.content_address import digest
 from fastvmt.core.spelling import mib, shown
 from fastvmt.errors import StoreError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.store import layout
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.artefact_files import artefact_of
+from fastvmt.store.folder import Store
 
 UNREAD = (
     layout.CACHE, layout.PREPARED, layout.WORKERS, layout.LEASES, layout.REPORT, layout.QUARANTINE, "probes", layout.LOCK,
@@ -27,8 +29,6 @@ LARGEST_META = 16 << 20
 OWN_NOTE = "merged: "
 """How notes of a merge begin; those of an earlier one are not carried on, they may no longer be true."""
 MOST_JOBS = 2_000_000
-KINDS = (".mkv", ".mp4", ".png", ".json", ".txt", ".safetensors")
-"""Files of an artefact that are taken over; anything else has no place there."""
 
 
 @dataclass
@@ -156,27 +156,3 @@ def _read(store: Store, jobs: list[Job], found: Source) -> None:
         found.records[record.job_key, record.metric] = record
     failed = store.failures().items()
     found.failures = {key: f for key, f in failed if key in planned and key not in found.artefacts}
-
-
-def artefact_of(folder: Path, job: Job) -> Artefact | None:
-    """The artefact of a job, its files' names and sizes checked, nothing moved; None where there is none.
-
-    Raises:
-        ValueError: it is damaged, or names files that are no business of a run folder.
-        OSError: a file is not there.
-    """
-    if not folder.is_dir():
-        return None
-    artefact = Artefact.model_validate_json((folder / layout.META).read_bytes())
-    if artefact.key != job.key:
-        raise ValueError("another job's key")
-    for name, info in artefact.files.items():
-        plain = name == Path(name).name and not name.startswith(".") and name.isprintable() and len(name) < 128
-        if not plain or name == layout.META or Path(name).suffix not in KINDS:
-            raise ValueError(f"'{shown(name)}' is no file of a video")
-        about = (folder / name).lstat()
-        if not stat.S_ISREG(about.st_mode) or about.st_size != info.bytes:
-            raise ValueError(f"{name} has {about.st_size} bytes, not {info.bytes}")
-    if layout.FRAMES not in artefact.files:
-        raise ValueError("no frames.mkv among its files")
-    return artefact

@@ -15,14 +15,11 @@ import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, NamedTuple
 
 from fastvmt.core.atomic import append_line
-from fastvmt.model import Artefact, Job
+from fastvmt.model import Artefact
 from fastvmt.store.layout import CACHE, META, VIDEO
-
-if TYPE_CHECKING:
-    from fastvmt.store.folder import Store
 
 INDEX = f"{CACHE}/artefacts.tsv"
 COLUMNS = 7
@@ -129,10 +126,10 @@ def _numbered(path: Path) -> Iterator[tuple[int, Row]]:
         return
 
 
-def note(store: Store, job: Job, artefact: Artefact) -> None:
+def note(root: Path, folder: Path, artefact: Artefact) -> None:
     """Add a video that was just made to the index. Whatever goes wrong costs a later look its speed, nothing else."""
     with suppress(OSError):
-        append_line(store.root / INDEX, "\t".join((APPENDED, *row_of(str(store.folder(job)), artefact))))
+        append_line(root / INDEX, "\t".join((APPENDED, *row_of(str(folder), artefact))))
 
 
 def row_of(folder: str, artefact: Artefact) -> Row:

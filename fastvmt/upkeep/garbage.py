@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastvmt.errors import SpecError, StoreError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.status import holder, runners
 from fastvmt.store import layout
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 
 @dataclass(frozen=True)

@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastvmt.core.atomic import bring_file, write_atomic
+from fastvmt.jobs.numbering import slug
 from fastvmt.reports.export.parquet import plain_numbers, to_parquet, video_frame
 from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.render import markdown
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.views import comparison
 from fastvmt.reports.tidy import Tidy, Video, videos_of
-from fastvmt.store.folder import slug
 from fastvmt.store.layout import FRAMES, VIDEO
 
 if TYPE_CHECKING:

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.errors import SpecError
+from fastvmt.jobs.numbering import slug
 from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.render import markdown
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.views import comparison
 from fastvmt.reports.tidy import Tidy
-from fastvmt.store.folder import slug
 
 PACKAGES = {"wandb": "wandb", "mlflow": "mlflow-skinny", "trackio": "trackio"}
 """Module to what pip installs."""

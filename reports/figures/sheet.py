@@ -10,8 +10,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import DamagedFile
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import read_lossless
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES
 
 COLUMNS, TILE, LABEL, GAP, MAX_CASES = 9, 96, 190, 6, 12

@@ -23,11 +23,12 @@ from typing import Any
 from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError, StoreError, UserError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import read_lossless
 from fastvmt.model import CATEGORIES, Case, Job
 from fastvmt.reports.page.atlas import LARGEST_SIDE, Layout, json_text, pictures, reduced, webp
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Candidate, Key, Question
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES, REFERENCES
 
 PAGE = Path(__file__).resolve().parent / "page"

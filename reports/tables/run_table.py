@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.reports.tables.render import markdown
 from fastvmt.reports.tables.view import Cell, View
 from fastvmt.reports.tables.views import SPEED_UP, by_category, comparison
 from fastvmt.reports.tidy import Tidy, of_stores
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 from fastvmt.store.layout import ARTEFACTS
 
 

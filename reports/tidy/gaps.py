@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Job, MethodSpec
 from fastvmt.records.identity import machine
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 IMPORTED_WHY = "imported: made elsewhere, not timed here"
 TAKEN_OVER_WHY = "the video was taken over from another run"

@@ -8,13 +8,14 @@ from typing import Any
 
 from fastvmt.core.content_address import digest
 from fastvmt.errors import NotComparable, StoreError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, MetricRecord
 from fastvmt.plugins import metric_labels
 from fastvmt.plugins.metric import Metric
 from fastvmt.records.identity import Identities, differing
 from fastvmt.reports.tidy.frame import COLUMNS, FORMULA, STAGE, WORK, Count
 from fastvmt.reports.tidy.gaps import notes_of, timed_aside, why_untimed
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 OF_A_NUMBER = ("metric", "unit", "value", "status", "why", "timing", "backend", "identity")
 """Columns that differ between the rows of one video."""

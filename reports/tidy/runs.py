@@ -9,12 +9,13 @@ from pathlib import Path
 
 from fastvmt.core.content_address import digest
 from fastvmt.errors import NotComparable, SpecError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.records.same_setting import refuse_other_setting, refuse_other_timing
 from fastvmt.reports.tidy.frame import TEXTS, Tidy
 from fastvmt.reports.tidy.rows import Rows
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 
 def gather(folders: Sequence[Path]) -> Tidy:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from fastvmt import api
 from fastvmt.core.content_address import frames_digest
+from fastvmt.jobs.run_config import RUN_FORMAT
 from fastvmt.media.files import read_lossless
-from fastvmt.store.folder import STORE_FORMAT, Store
+from fastvmt.store.folder import Store
 from faults.fault import ROOT, Figure, fault
 
 KEPT = ROOT / "tests" / "data" / "runs"
@@ -37,7 +38,7 @@ def old_formats(n: int, place: Path) -> Figure:
             )
         count = len(store.records()), len(store.failures())
         figure.count(not store.warnings and min(count) > 0, f"{kept.name}: {store.warnings or count}")
-    present = KEPT / f"format-{STORE_FORMAT}"
+    present = KEPT / f"format-{RUN_FORMAT}"
     figure.count(present.is_dir(), f"no run folder of the present format is kept: {present.name}")
     figure.note = f"formats: {', '.join(p.name.removeprefix('format-') for p in sorted(KEPT.glob('format-*/')))}"
     return figure

@@ -22,11 +22,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastvmt.core.content_address import digest, frames_digest, noise_seed
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Job
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Method, Params
 from fastvmt.plugins.metric import Metric, Scored, Value
-from fastvmt.store.folder import RunConfig, Store, file_info
+from fastvmt.store.artefact_files import file_info
+from fastvmt.store.folder import Store
 
 STEPS = 4
 GIGABYTE = 1 << 30

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from fastvmt.core.content_address import frames_digest
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import write_lossless
 from fastvmt.model import MethodSpec, Suite
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Shape
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 from support.places import SUPPORT
 from support.runs import make_cases, make_setting
 

@@ -19,12 +19,14 @@ import numpy as np
 
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.content_address import frames_digest
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, write_lossless
 from fastvmt.model import CATEGORIES, Artefact, Case, Failure, Job, MethodSpec, MetricRecord, Reference, Setting, Suite
 from fastvmt.plugins import labels, metric_labels
 from fastvmt.plugins.method import Shape
 from fastvmt.records.identity import key_of
-from fastvmt.store.folder import RunConfig, Store, file_info
+from fastvmt.store.artefact_files import file_info
+from fastvmt.store.folder import Store
 
 Values = Callable[[str, Case, str, int], float | None]
 """(metric, case, label, seed) -> the number; None: undefined. May raise KeyError: no record at all."""

@@ -17,13 +17,15 @@ from fastvmt.exchange.imports.claims import differences, read_claims, worded
 from fastvmt.exchange.imports.frames import Policy, Read, read
 from fastvmt.exchange.imports.matching import Found, match
 from fastvmt.jobs.numbering import JobGrid
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import write_lossless, write_viewable
 from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.plan import Request, resolve
 from fastvmt.store import layout
-from fastvmt.store.folder import RunConfig, Store, file_info
+from fastvmt.store.artefact_files import file_info
+from fastvmt.store.folder import Store
 from fastvmt.suites.cases import content_sha256
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from typing import Any
 from fastvmt.core.content_address import canonical_json
 from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.records.identity import Identities, Machine, differing, machine
-from fastvmt.store.folder import RunConfig
 from fastvmt.store.foreign_run import Source
 
 CONFLICT = "conflict"

@@ -16,11 +16,13 @@ from fastvmt.core.atomic import bring_file, write_atomic
 from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.errors import StoreError, SuiteError
 from fastvmt.exchange.merge.choose import Choice
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import read_clip
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.store import layout
+from fastvmt.store.artefact_files import file_info
 from fastvmt.store.checked_lines import with_check
-from fastvmt.store.folder import RunConfig, Store, file_info
+from fastvmt.store.folder import Store
 from fastvmt.store.foreign_run import OWN_NOTE, Source
 
 FORMAT = 1

@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable, SpecError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Case, MethodSpec, Suite
 from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.records.same_setting import refuse_other_setting
-from fastvmt.store.folder import RunConfig
 from fastvmt.store.foreign_run import OWN_NOTE, Source
 
 K = TypeVar("K", bound=Hashable)

@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fastvmt.errors import SpecError
 
 if TYPE_CHECKING:
+    from fastvmt.jobs.run_config import RunConfig
     from fastvmt.runner.runner import Options, Outcome
-    from fastvmt.store.folder import RunConfig, Store
+    from fastvmt.store.folder import Store
 
 NAMES = ("local", "ray", "slurm")
 LIBRARIES = {"ray": "ray", "slurm": "submitit"}

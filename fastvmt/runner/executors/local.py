@@ -13,8 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.executors import Hand, Inbox
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 from fastvmt.store.layout import WORKERS
 
 

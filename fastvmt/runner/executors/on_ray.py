@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.errors import SpecError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.executors import Hand, Inbox
 from fastvmt.runner.executors.local import Child, tail, visible_gpus, worker_environment
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 from fastvmt.store.layout import WORKERS
 
 if TYPE_CHECKING:

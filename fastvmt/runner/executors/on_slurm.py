@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import SpecError, StoreError
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.sharing import Share
 from fastvmt.runner.status import go_on
-from fastvmt.store.folder import RunConfig, Store
+from fastvmt.store.folder import Store
 
 if TYPE_CHECKING:
     from fastvmt.runner.runner import Options, Outcome

@@ -1,0 +1,77 @@
+"""What was made: FileInfo, Artefact."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from pydantic import model_validator
+
+from fastvmt.model.frozen import IMPORTED, Frozen
+
+
+class FileInfo(Frozen):
+    bytes: int
+    sha256: str
+
+
+class Artefact(Frozen):
+    """A finished video: what it is, and what it cost where it was made.
+
+    ``timing_key`` covers the job, the device class and the software; seconds are only ever reported under it, and an
+    artefact taken over from another run (``reused_from``) reports none.
+    """
+
+    key: str
+    frames_digest: str
+    width: int
+    height: int
+    frames: int
+    fps_num: int
+    fps_den: int
+    files: dict[str, FileInfo]
+    stages: dict[str, float]
+    peak_memory_bytes: int
+    forward_equivalents: float
+    """Counted while it was made."""
+    device: str
+    software: dict[str, str]
+    timing_key: str
+    repeats: tuple[float, ...] = ()
+    """Seconds of each timed repeat (protocol timing); ``stages`` then holds the median of each stage."""
+    warm_up_seconds: float = 0.0
+    """A whole video made and discarded first (protocol timing, first job of a method in a worker); else 0."""
+    forward_formula: float | None = None
+    """What ``Method.cost`` said it would take; None in files older than this field."""
+    shared_by: int = 1
+    """Jobs of the run with the same method and reference, among which preparation is amortised."""
+    peak_reserved_bytes: int = 0
+    energy_joules: float | None = None
+    busy: str = ""
+    """What else used the device when the job began; "" when nothing did."""
+    reused_from: str | None = None
+    log: dict[str, Any] = {}
+    check: str = ""
+    """SHA-256 of everything else, so that one flipped bit of it is found; "" where nobody sealed it."""
+
+    @property
+    def imported(self) -> bool:
+        """Made by somebody else, and not from another run of ours."""
+        return self.reused_from == IMPORTED
+
+    def sealed(self) -> Artefact:
+        """The same facts with their ``check``, as they are written."""
+        facts = json.loads(self.model_dump_json(exclude={"check"}))
+        return self.model_copy(update={"check": _seal(facts)})
+
+    @model_validator(mode="after")
+    def _unchanged(self) -> Artefact:
+        # Only what the file holds: a later version's new fields must not break an older seal.
+        if self.check and self.check != _seal(self.model_dump(mode="json", exclude={"check"}, exclude_unset=True)):
+            raise ValueError("it is not what was written: its check differs")
+        return self
+
+
+def _seal(facts: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

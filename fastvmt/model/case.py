@@ -1,0 +1,59 @@
+"""Which clip, which prompt: Reference, Case, Suite."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from pydantic import Field
+
+from fastvmt.core.content_address import digest
+from fastvmt.model.frozen import Frozen
+
+CATEGORIES = ("camera", "single_object", "multiple_objects", "complex_human_motion", "complex", "uncategorised")
+
+
+class Reference(Frozen):
+    """The clip whose motion is transferred, as decoded and fitted to the run's size."""
+
+    frames_digest: str
+    width: int
+    height: int
+    frames: int
+    fps_num: int = 15
+    fps_den: int = 1
+    source: str
+    """Where it came from: a path as the user gave it, or ``drawn:<suite>/<case>``."""
+    fit: str = "crop"
+    notes: tuple[str, ...] = ()
+
+
+class Case(Frozen):
+    """One reference and one target prompt."""
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$")
+    category: str = "uncategorised"
+    prompt: str
+    caption: str = ""
+    """What the reference shows; used by methods that need it."""
+    negative: str | None = None
+    """None: the backbone's own negative prompt."""
+    reference: Reference
+
+    def digest(self) -> str:
+        """What of the case determines the video: decoded frames and texts, not names or paths."""
+        return _case_digest(self.reference.frames_digest, self.prompt, self.caption, self.negative)
+
+
+@lru_cache(maxsize=1 << 14)
+def _case_digest(frames: str, prompt: str, caption: str, negative: str | None) -> str:
+    return digest({"frames": frames, "prompt": prompt, "caption": caption, "negative": negative})
+
+
+class Suite(Frozen):
+    """Named cases; ``digest`` covers every case in order."""
+
+    name: str
+    cases: tuple[Case, ...]
+
+    def digest(self) -> str:
+        return digest([self.name, [[c.id, c.category, c.digest()] for c in self.cases]])

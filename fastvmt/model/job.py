@@ -1,0 +1,83 @@
+"""What is to be made: MethodSpec, Setting, Job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from fastvmt.core.content_address import canonical_json, job_key
+from fastvmt.model.case import Case
+from fastvmt.model.frozen import IMPORTED, Frozen
+
+
+class MethodSpec(Frozen):
+    """A method with every parameter resolved to an absolute value."""
+
+    label: str
+    """As the user wrote it, e.g. ``fastvmt:no-window``."""
+    method: str
+    version: int
+    params: dict[str, Any]
+    preset: str = ""
+    control: bool = False
+
+    @property
+    def imported(self) -> bool:
+        """Made by somebody else: its parameters are claims."""
+        return self.method == IMPORTED
+
+    def identity(self) -> dict[str, Any]:
+        """What determines the video: not the label."""
+        return {"method": self.method, "version": self.version, "params": self.params}
+
+
+class Setting(Frozen):
+    """What all jobs of a run share and what determines the video."""
+
+    backbone: str
+    """Name, hub id, or the absolute path of a folder."""
+    weights_digest: str
+    width: int
+    height: int
+    frames: int
+    steps: int
+    guidance: float
+    solver: Literal["euler"] = "euler"
+    sigmas: tuple[float, ...]
+    """steps + 1 noise levels, falling, the last one 0."""
+    dtype: str
+    negative: str
+    protocol: Literal["matched-start", "as-published", "matched-budget"] = "matched-start"
+    """What methods have in common; see ``fastvmt.jobs.protocol``. Runs older than this field started all from noise."""
+    budget: float | None = None
+    """Forward-equivalents of one video under ``matched-budget``."""
+
+    def identity(self) -> dict[str, Any]:
+        """What goes into every key: all of it, less where a folder lies and what a run of the default protocol need not say."""
+        silent = {"protocol": "matched-start", "budget": None}
+        said = self.model_dump(mode="json")
+        if Path(self.backbone).is_absolute():  # its weights are in weights_digest
+            said["backbone"] = ""
+        return {k: v for k, v in said.items() if k not in silent or v != silent[k]}
+
+    @property
+    def fairness(self) -> str:
+        """The protocol as tables head it: ``protocol matched-budget (40 forward-equivalents)``."""
+        return f"protocol {self.protocol}" + ("" if self.budget is None else f" ({self.budget:g} forward-equivalents)")
+
+
+class Job(Frozen):
+    """One video to be made. ``key`` is its content address."""
+
+    key: str
+    method: MethodSpec
+    case_id: str
+    case_digest: str
+    seed: int
+
+    @classmethod
+    def make(cls, method: MethodSpec, case: Case, seed: int, setting: Setting) -> Job:
+        """The job of one method, case and seed; ``jobs.JobGrid`` makes many."""
+        what = case.digest()
+        key = job_key(what, canonical_json(method.identity()), seed, canonical_json(setting.identity()))
+        return cls(key=key, method=method, case_id=case.id, case_digest=what, seed=seed)

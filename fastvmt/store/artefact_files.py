@@ -1,0 +1,43 @@
+"""Files of a video as a stranger's: their names and sizes are checked, nothing is moved."""
+
+from __future__ import annotations
+
+import hashlib
+import stat
+from pathlib import Path
+
+from fastvmt.core.spelling import shown
+from fastvmt.model import Artefact, FileInfo, Job
+from fastvmt.store import layout
+
+KINDS = (".mkv", ".mp4", ".png", ".json", ".txt", ".safetensors")
+"""Files of an artefact that are taken over; anything else has no place there."""
+
+
+def file_info(path: Path) -> FileInfo:
+    with open(path, "rb") as file:
+        return FileInfo(bytes=path.stat().st_size, sha256=hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def artefact_of(folder: Path, job: Job) -> Artefact | None:
+    """The artefact of a job, its files' names and sizes checked, nothing moved; None where there is none.
+
+    Raises:
+        ValueError: it is damaged, or names files that are no business of a run folder.
+        OSError: a file is not there.
+    """
+    if not folder.is_dir():
+        return None
+    artefact = Artefact.model_validate_json((folder / layout.META).read_bytes())
+    if artefact.key != job.key:
+        raise ValueError("another job's key")
+    for name, info in artefact.files.items():
+        plain = name == Path(name).name and not name.startswith(".") and name.isprintable() and len(name) < 128
+        if not plain or name == layout.META or Path(name).suffix not in KINDS:
+            raise ValueError(f"'{shown(name)}' is no file of a video")
+        about = (folder / name).lstat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size != info.bytes:
+            raise ValueError(f"{name} has {about.st_size} bytes, not {info.bytes}")
+    if layout.FRAMES not in artefact.files:
+        raise ValueError("no frames.mkv among its files")
+    return artefact
