@@ -177,12 +177,8 @@ def _metadata(path: Path) -> str:
 
 def _hub_file(repo: str) -> Path | None:
     """The newest weights of a repository in the local cache; no network is used."""
-    snapshots = hub_snapshots(repo)
-    for name in WEIGHTS:
-        found = [p for p in snapshots.glob(f"*/{name}") if p.is_file()]
-        if found:
-            return max(found, key=lambda p: p.stat().st_mtime)
-    return None
+    found = [p for name in WEIGHTS for p in hub_snapshots(repo).glob(f"*/{name}") if p.is_file()]
+    return max(found, key=lambda p: (p.name == WEIGHTS[0], p.stat().st_mtime), default=None)
 
 
 def missing(spec: str) -> str:

@@ -2,7 +2,7 @@
 
     from fastvmt.reports.tables import published
     found = published.value("fastvmt-table2", "ditflow", "time")
-    found.printed, found.comparable    # '626.83', 'in rank only'
+    found.printed, found.column.comparable    # '626.83', 'in rank only'
 
 One TOML file per table in ``papers/``. Numbers are the paper's, as printed; sentences are ours. A published number is
 never averaged with ours: ``comparable`` says whether it may stand beside one, and ``why``.
@@ -122,18 +122,9 @@ class PublishedValue(Frozen):
     printed: str
     row: str
     column: PublishedColumn
-    paper: str
-    table: str
+    source: str
+    """``arXiv 2602.05551, Table 2``."""
     note: str = ""
-
-    @property
-    def comparable(self) -> str:
-        return self.column.comparable
-
-    @property
-    def source(self) -> str:
-        """``arXiv 2602.05551, Table 2``."""
-        return f"{self.paper}, {self.table}"
 
 
 def names() -> list[str]:
@@ -180,10 +171,8 @@ def value(table: str | Published, method_label: str, metric_label: str) -> Publi
             continue
         for column, number, printed in zip(found.columns, row.values, row.printed, strict=True):
             if name in column.metrics:
-                return PublishedValue(
-                    value=number, printed=printed, row=row.name, column=column, paper=found.paper, table=found.table,
-                    note=row.note,
-                )  # fmt: skip
+                source = f"{found.paper}, {found.table}"
+                return PublishedValue(value=number, printed=printed, row=row.name, column=column, source=source, note=row.note)
     return None
 
 
