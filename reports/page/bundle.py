@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
-from fastvmt.reports.tables import ablation, beside, compare, views
+from fastvmt.reports.tables import ablation, against_papers, compare, views
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy, no_collection
@@ -64,7 +64,7 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
              views.stages(tidy, labels), views.cost(tidy, labels)]  # fmt: skip
     with contextlib.suppress(NotComparable):  # a single method: nothing stands against it
         found += [compare.versus(tidy, labels=main), compare.ratios(tidy), compare.ranks(tidy, labels=main)]
-    found += [beside.against(tidy, table) for table in (beside.tables(against) if against else ())]
+    found += [against_papers.against(tidy, table) for table in (against_papers.tables(against) if against else ())]
     found = [view for view in found if view.lines and view.columns]
     for word in wanted:
         if not any(view.id.startswith(word) for view in found):

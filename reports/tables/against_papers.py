@@ -18,7 +18,7 @@ PAPER_STEPS = 50
 
 
 @dataclass(frozen=True)
-class Beside:
+class PairedCell:
     """One cell of a published table with ours."""
 
     table: str
@@ -46,7 +46,7 @@ def tables(wanted: str) -> list[Published]:
     return [published.load(id) for id in ids]
 
 
-def pairs(tidy: Tidy, table: Published) -> list[Beside]:
+def pairs(tidy: Tidy, table: Published) -> list[PairedCell]:
     """Every printed cell for which this run has a line and a metric, in the table's order."""
     found = []
     for row in table.rows:
@@ -57,7 +57,7 @@ def pairs(tidy: Tidy, table: Published) -> list[Beside]:
             value = published.value(table, row.methods[row.methods.index(label)], metric)
             if value is not None:
                 cell = build(tidy, "", "", [LineRequest(label, label)], [metric]).lines[0].cells[0]
-                found.append(Beside(table.id, row.name, label, metric, cell, value))
+                found.append(PairedCell(table.id, row.name, label, metric, cell, value))
     return found
 
 
@@ -88,7 +88,7 @@ def against(tidy: Tidy, table: Published) -> View:
     return view_of(tidy, id, title, columns, lines, _notes(tidy, table, list(found.values())), legend)
 
 
-def _notes(tidy: Tidy, table: Published, found: list[Beside]) -> Iterable[str]:
+def _notes(tidy: Tidy, table: Published, found: list[PairedCell]) -> Iterable[str]:
     if not found:
         yield "This run has no method and metric that this table prints (same formula, same kind of features)."
     for column in table.columns:
@@ -117,11 +117,11 @@ def _setting(tidy: Tidy) -> Iterable[str]:
         yield "The paper's seconds are from an NVIDIA A100-80GB; this run's from a CPU: only ratios can be looked at."
 
 
-def rank_agreement(found: list[Beside]) -> dict[str, tuple[int, float]]:
+def rank_agreement(found: list[PairedCell]) -> dict[str, tuple[int, float]]:
     """Per printed column: rows that both have, and Kendall's tau between our order and theirs (3 rows or more)."""
     from scipy.stats import kendalltau
 
-    by_column: dict[str, list[Beside]] = {}
+    by_column: dict[str, list[PairedCell]] = {}
     for pair in found:
         if pair.ours.value is not None:
             by_column.setdefault(pair.theirs.column.name, []).append(pair)
