@@ -131,7 +131,7 @@ def test_asking_what_is_missing_loads_no_torch(home: Path) -> None:
         "import sys\nfrom fastvmt.plugins import metric_labels\n"
         "for b in ('package', 'native', 'tiny-shapes'):\n"
         "    labels, notes = metric_labels.choose((f'vbench:*:backend={b}',), ())\n"
-        "metric_specs.build('text_similarity').missing()\n"
+        "metric_labels.build('text_similarity').missing()\n"
         "print([m for m in ('torch', 'open_clip', 'vbench') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
