@@ -134,7 +134,7 @@ def report(
     """Write the report of a run, or of several of one suite and setting, into ``out`` (the first run's ``report/``).
 
     Args:
-        against, tables, formats, frame, page, figures, tracks: see ``reports.bundle.Wish``.
+        against, tables, formats, frame, page, figures, tracks: see ``reports.page.bundle.ReportContents``.
         say: gets a sentence for every figure that the run has no numbers for.
 
     Returns:
@@ -143,11 +143,11 @@ def report(
     Raises:
         NotComparable: when the runs must not share a table.
     """
-    from fastvmt.reports.page.bundle import Wish, write
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.page.bundle import ReportContents, write
+    from fastvmt.reports.tidy import gather
 
-    wish = Wish(against, tables, formats, frame, page, figures, tracks)
-    return write(gather(folders), out or folders[0] / layout.REPORT, wish, say)
+    contents = ReportContents(against, tables, formats, frame, page, figures, tracks)
+    return write(gather(folders), out or folders[0] / layout.REPORT, contents, say)
 
 
 def frame(folders: Sequence[Path]) -> pd.DataFrame:
@@ -156,7 +156,7 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     Raises:
         NotComparable: when the runs must not share a table.
     """
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     return gather(folders).frame
 
@@ -165,7 +165,7 @@ def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against:
     """Tables of runs as text: all, or those whose id begins with one of the words; in one of ``render.FORMATS``."""
     from fastvmt.reports.page.bundle import as_json, tables_of
     from fastvmt.reports.tables.render import render
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     tidy = gather(folders)
     shown = tables_of(tidy, tables, against)
@@ -186,7 +186,7 @@ def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = 
     from fastvmt.reports.tables import compare as comparing
     from fastvmt.reports.tables.render import render
     from fastvmt.reports.tables.run_table import first_presets
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     tidy = gather(folders)
     labels = first_presets(tidy, comparing.base_of(tidy, base))

@@ -130,7 +130,7 @@ def study_made(study_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A study of four questions, for tests that only look at it."""
     from fastvmt.reports.study import make as study
 
-    return study.make(study_run.root, tmp_path_factory.mktemp("made") / "page", study.Wish(cases=4))
+    return study.make(study_run.root, tmp_path_factory.mktemp("made") / "page", study.StudyDesign(cases=4))
 
 
 @pytest.fixture(scope="module")

@@ -25,7 +25,7 @@ from fastvmt.reports.gate.check import check
 from fastvmt.reports.tables import render
 from fastvmt.reports.tables.compare import versus
 from fastvmt.reports.tables.views import comparison, cost
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.tidy import gather
 from fastvmt.runner import plan as planning
 
 WAN = card.load("wan2.1-1.3b")

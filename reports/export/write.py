@@ -8,7 +8,7 @@ from pathlib import Path
 
 from fastvmt.errors import SpecError
 from fastvmt.reports.export import hub, loggers, parquet
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.tidy import gather
 
 FORMS = ("parquet", "hub", *loggers.PACKAGES)
 UNFINISHED = ".unfinished-export"

@@ -74,7 +74,8 @@ def gradient_similarity(logs: Sequence[Gradients]) -> Drawn:
     figure = new_figure(PAGE, 2.7)
     left, right = figure.subplots(1, 2, width_ratios=(1.15, 1))
     k = list(lags)
-    low, mean, high = (np.array([f(v) for v in lags.values()]) for f in (_tenth, np.mean, _ninth))
+    low, high = np.array([np.quantile(values, (0.1, 0.9)) for values in lags.values()]).T
+    mean = [float(np.mean(values)) for values in lags.values()]
     left.fill_between(k, low, high, color=PALETTE[0], alpha=0.2, linewidth=0)
     left.plot(k, mean, "o-", color=PALETTE[0], markersize=3.5)
     left.axhline(0, color=GREY, linewidth=0.6)
@@ -96,14 +97,6 @@ def gradient_similarity(logs: Sequence[Gradients]) -> Drawn:
     return Drawn(
         figure, f"Mean cosine of gradients by inner steps apart: {said}. Beside it, one video's gradients by PCA.", caption
     )
-
-
-def _tenth(values: Sequence[float]) -> float:
-    return float(np.quantile(values, 0.1))
-
-
-def _ninth(values: Sequence[float]) -> float:
-    return float(np.quantile(values, 0.9))
 
 
 def _trace(axes: Axes, points: Array, names: Sequence[str]) -> None:

@@ -1,12 +1,14 @@
-"""Seconds that must not stand in the column: of another machine than most of a run's, or of nobody here."""
+"""What a frame lacks, and why: seconds of another machine than most of a run's, or of nobody here; and the notes on it."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
 
-from fastvmt.model import Artefact, MethodSpec
+from fastvmt.jobs.run_config import RunConfig
+from fastvmt.model import Artefact, Job, MethodSpec
 from fastvmt.records.identity import machine
+from fastvmt.store.folder import Store
 
 IMPORTED_WHY = "imported: made elsewhere, not timed here"
 TAKEN_OVER_WHY = "the video was taken over from another run"
@@ -49,6 +51,39 @@ def _named(machine: Machine, main: Machine) -> str:
     if machine[2]:
         return f"{machine[0]} and trained on {machine[2]}"
     return f"{machine[0]} with other software" if machine[0] == main[0] else machine[0]
+
+
+def why_untimed(artefact: Artefact | None) -> str:
+    """Why a video has no seconds of this run, or ""."""
+    if artefact is None or not artefact.reused_from:
+        return ""
+    return IMPORTED_WHY if artefact.imported else TAKEN_OVER_WHY
+
+
+def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[str, Artefact]) -> list[str]:
+    """What a reader of a run's table has to know: of its videos, of failures, and what the run noted itself."""
+    notes = list(store.warnings)
+    found = list(artefacts.values())
+    if reused := sum(bool(a.reused_from) and not a.imported for a in found):
+        notes.append(
+            f"{reused} videos were taken over from other runs; their seconds are not reported (--no-reuse makes them again)."
+        )
+    made = [a for a in found if not a.reused_from]
+    if busy := [a.busy for a in made if a.busy]:
+        notes.append(f"{len(busy)} of {len(made)} videos were made on a busy machine ({busy[0]}); do not trust their seconds.")
+    if differ := sum(bool(a.log.get("repeats_differ")) for a in made):
+        notes.append(f"{differ} videos came out different when made again; this device is not deterministic here.")
+    failures = store.failures()
+    for spec in config.methods:
+        codes = {a.log.get("code") for j in jobs if j.method is spec and (a := artefacts.get(j.key)) and not a.imported}
+        if len(codes - {None, ""}) > 1:
+            notes.append(
+                f"{spec.label}: its videos were made by {len(codes - {None, ''})} states of its code under one version number; "
+                "raise the version, or give another --out."
+            )
+        kinds = [failures[j.key].kind for j in jobs if j.method is spec and j.key not in artefacts and j.key in failures]
+        notes += [f"{spec.label}: {kinds.count(k)} failed ({k}); see failures.jsonl." for k in sorted(set(kinds))]
+    return [*notes, *config.notes]
 
 
 def line_note(spec: MethodSpec) -> str:

@@ -10,15 +10,15 @@ from fastvmt.errors import SpecError
 from fastvmt.reports.tables import published
 from fastvmt.reports.tables.published import Published, PublishedValue
 from fastvmt.reports.tables.view import Cell, Column, Line, View
-from fastvmt.reports.tables.views import Wanted, build
-from fastvmt.reports.tidy.gathering import Tidy
+from fastvmt.reports.tables.views import LineRequest, build, view_of
+from fastvmt.reports.tidy import Tidy
 
 PAPER_SIZE = {"width": 832, "height": 480}
 PAPER_STEPS = 50
 
 
 @dataclass(frozen=True)
-class Beside:
+class PairedCell:
     """One cell of a published table with ours."""
 
     table: str
@@ -46,7 +46,7 @@ def tables(wanted: str) -> list[Published]:
     return [published.load(id) for id in ids]
 
 
-def pairs(tidy: Tidy, table: Published) -> list[Beside]:
+def pairs(tidy: Tidy, table: Published) -> list[PairedCell]:
     """Every printed cell for which this run has a line and a metric, in the table's order."""
     found = []
     for row in table.rows:
@@ -56,8 +56,8 @@ def pairs(tidy: Tidy, table: Published) -> list[Beside]:
         for metric in tidy.metrics:
             value = published.value(table, row.methods[row.methods.index(label)], metric)
             if value is not None:
-                cell = build(tidy, "", "", [Wanted(label, label)], [metric]).lines[0].cells[0]
-                found.append(Beside(table.id, row.name, label, metric, cell, value))
+                cell = build(tidy, "", "", [LineRequest(label, label)], [metric]).lines[0].cells[0]
+                found.append(PairedCell(table.id, row.name, label, metric, cell, value))
     return found
 
 
@@ -84,14 +84,11 @@ def against(tidy: Tidy, table: Published) -> View:
         label = next((m for m in row.methods if m in tidy.methods), "")
         lines.append(Line(label or row.name, f"{row.name} ({label})" if label else row.name, tuple(cells), row.group))
     legend = "ours with its 95 % interval over reference clips; paper as printed, without interval; difference: ours - paper"
-    return View(
-        f"beside-{table.id}", f"{table.paper}, {table.table}: {table.what}", tidy.title, tuple(columns), tuple(lines),
-        tuple(_notes(tidy, table, list(found.values()))), tidy.digest, tidy.suite_digest, legend,
-        tidy.setting.protocol,
-    )  # fmt: skip
+    id, title = f"beside-{table.id}", f"{table.paper}, {table.table}: {table.what}"
+    return view_of(tidy, id, title, columns, lines, _notes(tidy, table, list(found.values())), legend)
 
 
-def _notes(tidy: Tidy, table: Published, found: list[Beside]) -> Iterable[str]:
+def _notes(tidy: Tidy, table: Published, found: list[PairedCell]) -> Iterable[str]:
     if not found:
         yield "This run has no method and metric that this table prints (same formula, same kind of features)."
     for column in table.columns:
@@ -102,8 +99,7 @@ def _notes(tidy: Tidy, table: Published, found: list[Beside]) -> Iterable[str]:
             reason = f"this run's {', '.join(others)} sees with other networks" if others else "this run has no such metric"
             yield f"{column.name}: not compared, {reason}."
     yield from _setting(tidy)
-    rank = rank_agreement(found)
-    for name, (count, tau) in rank.items():
+    for name, (count, tau) in rank_agreement(found).items():
         yield f"{name}: over {count} rows our order and the paper's agree with Kendall's tau {tau:.2f}."
     yield from (f"Caveat: {caveat}" for caveat in table.caveats)
     yield from (f"{c.what} {c.note}" for c in table.conflicts)
@@ -121,11 +117,11 @@ def _setting(tidy: Tidy) -> Iterable[str]:
         yield "The paper's seconds are from an NVIDIA A100-80GB; this run's from a CPU: only ratios can be looked at."
 
 
-def rank_agreement(found: list[Beside]) -> dict[str, tuple[int, float]]:
+def rank_agreement(found: list[PairedCell]) -> dict[str, tuple[int, float]]:
     """Per printed column: rows that both have, and Kendall's tau between our order and theirs (3 rows or more)."""
     from scipy.stats import kendalltau
 
-    by_column: dict[str, list[Beside]] = {}
+    by_column: dict[str, list[PairedCell]] = {}
     for pair in found:
         if pair.ours.value is not None:
             by_column.setdefault(pair.theirs.column.name, []).append(pair)
