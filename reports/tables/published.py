@@ -10,7 +10,6 @@ never averaged with ours: ``comparable`` says whether it may stand beside one, a
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.choices import hint
 from fastvmt.errors import SpecError
 
 FOLDER = Path(__file__).resolve().parent / "papers"
@@ -137,9 +137,7 @@ def load(id: str) -> Published:
     """
     known = names()
     if id not in known:  # looked up, never joined to a path: an id cannot leave the folder
-        near = difflib.get_close_matches(id, known, 3, 0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known) or 'none'}."
-        raise SpecError(f"No published table is called '{id}'. {hint}")
+        raise SpecError(f"No published table is called '{id}'. {hint(id, known)}")
     path = FOLDER / f"{id}.toml"
     try:
         found = _table(tomllib.loads(path.read_text(encoding="utf-8")))
