@@ -2,8 +2,8 @@
 
 from .api import Result as Result
 from .api import compare as compare
-from .api import describe as describe
 from .api import frame as frame
+from .api import import_videos as import_videos
 from .api import plan as plan
 from .api import report as report
 from .api import resume as resume
@@ -12,8 +12,8 @@ from .api import score as score
 from .api import table as table
 from .errors import BenchError as BenchError
 from .exchange.imports.videos import Claim as Claim
-from .exchange.imports.videos import import_videos as import_videos
 from .exchange.merge.merge import merge as merge
+from .plugins.listing import describe as describe
 from .plugins.listing import listing as listing
 from .plugins.method import Context as Context
 from .plugins.method import Method as Method
@@ -23,8 +23,8 @@ from .plugins.metric import Metric as Metric
 from .plugins.metric import Scored as Scored
 from .plugins.metric import Value as Value
 from .reports.export.write import export as export
-from .runner.plan import Request as Request
-from .runner.runner import Options as Options
 from .runner.score import score_clip as score_clip
+from .runner.settings import Options as Options
+from .runner.settings import Request as Request
 
 __version__: str
