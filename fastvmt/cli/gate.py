@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import Json
+from fastvmt.cli.options import Json, Runs
 
 if TYPE_CHECKING:
     from fastvmt.reports.gate.baseline import Measured
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from fastvmt.reports.gate.verdicts import GateResult
 
 baseline = typer.Typer(no_args_is_help=True, help="Store what a run measured, for `bench check`.")
-
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one suite and setting.")]
 
 
 @baseline.callback()

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.choices import hint, one_of
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.tables import ablation, against_papers, compare, views
@@ -51,6 +52,13 @@ class ReportContents:
     figures: bool = True
     tracks: bool = True
 
+    def __post_init__(self) -> None:
+        for option, given, known in (("--formats", self.formats, FILES), ("--frame", self.frame, FRAMES)):
+            for word in given:
+                one_of(option, word, known)
+        if self.against:
+            against_papers.tables(self.against)
+
 
 @no_collection()
 def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list[View]:
@@ -68,7 +76,7 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
     found = [view for view in found if view.lines and view.columns]
     for word in wanted:
         if not any(view.id.startswith(word) for view in found):
-            raise SpecError(f"--tables {word}: this run has no such table. It has: {', '.join(v.id for v in found)}.")
+            raise SpecError(f"--tables {word}: this run has no such table. {hint(word, (v.id for v in found))}")
     return [v for v in found if not wanted or any(v.id.startswith(word) for word in wanted)]
 
 
@@ -105,8 +113,6 @@ def write_frame(tidy: Tidy, out: Path, formats: Iterable[str]) -> list[Path]:
     """
     found = []
     for form in formats:
-        if form not in FRAMES:
-            raise SpecError(f"--frame {form}: use {' or '.join(FRAMES)}.")
         path = out / f"frame.{form}"
         if form == "csv":
             write_atomic(path, tidy.frame.to_csv(index=False))

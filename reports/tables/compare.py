@@ -6,12 +6,12 @@ methods of one metric. Failed and missing videos are left out on both sides and 
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from fastvmt.core.choices import one_of
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.statistics import Better, cluster_means, holm, mean_ranks, paired_difference
 from fastvmt.reports.tables.run_table import first_presets
@@ -40,12 +40,8 @@ def base_of(tidy: Tidy, label: str) -> str:
     Raises:
         SpecError: when the run has no such label, naming the nearest ones.
     """
-    if label in tidy.methods:
-        return label
     if label:
-        near = difflib.get_close_matches(label, list(tidy.methods), 2, 0.4)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"It has: {', '.join(tidy.methods)}."
-        raise SpecError(f"--base {label}: the run has no such method. {hint}")
+        return one_of("--base", label, tidy.methods)
     return next((name for name, spec in tidy.methods.items() if not spec.control), next(iter(tidy.methods)))
 
 

@@ -10,7 +10,6 @@ never averaged with ours: ``comparable`` says whether it may stand beside one, a
 
 from __future__ import annotations
 
-import difflib
 import tomllib
 from functools import cache
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from fastvmt.core.choices import hint
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import SpecError
 from fastvmt.model import Frozen
@@ -141,9 +141,7 @@ def load(id: str) -> Published:
     """
     known = names()
     if id not in known:  # looked up, never joined to a path: an id cannot leave the folder
-        near = difflib.get_close_matches(id, known, 3, 0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known) or 'none'}."
-        raise SpecError(f"No published table is called '{id}'. {hint}")
+        raise SpecError(f"No published table is called '{id}'. {hint(id, known)}")
     path = FOLDER / f"{id}.toml"
     try:
         return Published.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))

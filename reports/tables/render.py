@@ -18,6 +18,7 @@ from html import escape
 from pathlib import Path
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError
 from fastvmt.reports.tables.grid import GridRow, clean, grid, is_wide, pieces, sound, tail, wide_of
 from fastvmt.reports.tables.latex import latex
@@ -48,9 +49,7 @@ def _maker(format: str) -> Callable[[View], str]:
     known: dict[str, Callable[[View], str]] = {
         "terminal": terminal, "md": markdown, "csv": csv_text, "tex": latex, "html": html, "json": json_text,
     }  # fmt: skip
-    if format not in known:
-        raise SpecError(f"{format!r} is not a format of tables; known are {', '.join(FORMATS)}.")
-    return known[format]
+    return known[one_of("--print", format, known)]
 
 
 def write(view: View, folder: Path, formats: Iterable[str]) -> list[Path]:

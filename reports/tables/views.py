@@ -232,7 +232,7 @@ def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[LineReques
     return [line for group in groups.values() for line in group]
 
 
-def baseline_of(tidy: Tidy, lines: Sequence[Wanted]) -> str:
+def baseline_of(tidy: Tidy, lines: Sequence[LineRequest]) -> str:
     """The line that speed-ups are over: of a method that declares itself the baseline, as it is by default; or ""."""
     plain = [w.label for w in lines if w.label == tidy.methods[w.label].method]
     found = (label for label in plain if registry.methods.get(label).role == "baseline")
