@@ -72,7 +72,7 @@ def test_frame_files(tmp_path: Path) -> None:
     assert len(csv) == len(parquet) == len(found.frame)
     assert np.allclose(csv["value"].dropna(), found.frame["value"].dropna())
     with pytest.raises(SpecError, match="There are: csv, parquet"):
-        bundle.Wish(frame=("xlsx",))
+        bundle.ReportContents(frame=("xlsx",))
 
 
 def test_runs_are_gathered_only_where_they_may_share_a_table(tmp_path: Path) -> None:
