@@ -24,6 +24,12 @@ VBENCH = tuple(
 """The four dimensions of the paper's appendix, in its order."""
 PARTS = ("window", "window_weight", "interval")
 """Parameters behind the three parts of FastVMT that the paper's Table 1 takes away."""
+FACTORS = {
+    "block": ("layers", "guided block", (*TABLE_1, *VBENCH)),  # the paper's appendix, Table 2: early, middle, late
+    "span": ("spans", "temporal span", (*VBENCH, *TABLE_1)),  # appendix, Table 3
+    "interval": ("intervals", "inner interval", TABLE_1),  # how often a gradient is computed afresh
+}
+"""Parameters with a table of their own: its id, title and metrics."""
 SEVERAL = "several at once"
 GUIDANCE = f"{STAGE}guidance"
 
@@ -94,48 +100,28 @@ def _with_column(view: View, column: Column, cells: Sequence[Cell]) -> View:
     return replace(view, columns=(*view.columns, column), lines=lines)
 
 
-def one_factor(tidy: Tidy, base: str, param: str, id: str, title: str, ids: Sequence[str]) -> View | None:
+def one_factor(tidy: Tidy, base: str, param: str) -> View | None:
     """The base and the forms that differ in this parameter alone, ordered by its value; None without any."""
-    found = [c for c in changes(tidy, base) if c.params == (param,)]
+    found = [(c.spec, c.label, "") for c in changes(tidy, base) if c.params == (param,)]
     if not found:
         return None
-    value = tidy.methods[base].params[param]
-    rows = [(value, LineRequest(base, f"{param} {value}", "", "base")), *(
-        (c.spec.params[param], LineRequest(c.label, f"{param} {c.spec.params[param]}")) for c in found
-    )]  # fmt: skip
-    rows.sort(key=lambda row: row[0])
-    return build(tidy, id, title, [wanted for _, wanted in rows], metrics_of(tidy, ids))
+    id, title, ids = FACTORS[param]
+    forms = sorted([(tidy.methods[base], base, "base"), *found], key=lambda form: form[0].params[param])
+    rows = [LineRequest(label, f"{param} {spec.params[param]}", "", note) for spec, label, note in forms]
+    view = build(tidy, f"{id}-{id_of(base)}", f"{base}: {title}", rows, metrics_of(tidy, ids))
+    return replace(view, notes=(_how_blocks_count(tidy), *view.notes)) if param == "block" else view
 
 
-def layers(tidy: Tidy, base: str) -> View | None:
-    """Guidance at an early, the middle and a late block (appendix Table 2). Blocks are counted from 0."""
-    blocks = registry_blocks(tidy)
-    found = one_factor(tidy, base, "block", f"layers-{id_of(base)}", f"{base}: guided block", (*TABLE_1, *VBENCH))
-    if found is None:
-        return None
-    said = f"Blocks are counted from 0{f' of {blocks}' if blocks else ''}; the paper counts layers from 1 of 30."
-    return replace(found, notes=(said, *found.notes))
-
-
-def registry_blocks(tidy: Tidy) -> int | None:
-    """How many blocks the run's backbone has, where its card is at hand."""
+def _how_blocks_count(tidy: Tidy) -> str:
+    """The run's backbone has so many blocks, where its card is at hand."""
     from fastvmt.backbones import card as cards
     from fastvmt.errors import BenchError
 
     try:
-        return cards.load(tidy.setting.backbone).blocks
+        of = f" of {cards.load(tidy.setting.backbone).blocks}"
     except BenchError:
-        return None
-
-
-def spans(tidy: Tidy, base: str) -> View | None:
-    """Temporal span (appendix Table 3)."""
-    return one_factor(tidy, base, "span", f"spans-{id_of(base)}", f"{base}: temporal span", (*VBENCH, *TABLE_1))
-
-
-def intervals(tidy: Tidy, base: str) -> View | None:
-    """How often a gradient is computed afresh."""
-    return one_factor(tidy, base, "interval", f"intervals-{id_of(base)}", f"{base}: inner interval", TABLE_1)
+        of = ""
+    return f"Blocks are counted from 0{of}; the paper counts layers from 1 of 30."
 
 
 def vbench(tidy: Tidy, base: str) -> View | None:
@@ -213,7 +199,7 @@ def all_of(tidy: Tidy) -> list[View]:
     """Every view of every ablation in the run."""
     found: list[View] = []
     for base in bases(tidy):
-        made = [ablation(tidy, base), layers(tidy, base), spans(tidy, base), intervals(tidy, base), vbench(tidy, base),
-                presets(tidy, base), decomposition(tidy, base)]  # fmt: skip
+        factors = [one_factor(tidy, base, param) for param in FACTORS]
+        made = [ablation(tidy, base), *factors, vbench(tidy, base), presets(tidy, base), decomposition(tidy, base)]
         found += [view for view in made if view is not None and view.lines]
     return found
