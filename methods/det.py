@@ -27,7 +27,7 @@ from pydantic import Field
 from fastvmt.methods._math.adapters import convolutions, new_convolutions
 from fastvmt.methods._math.inversion import source_text
 from fastvmt.methods._math.trained import TrainedMethod, TrainedParams
-from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, track_loss, velocity_loss
+from fastvmt.methods._math.trainer import Draw, track_loss, velocity_loss
 from fastvmt.plugins.method import Context, Study
 from fastvmt.plugins.reference_tracks import PointTracks, tracks_of, tracks_origin
 
@@ -58,11 +58,7 @@ class DeT(TrainedMethod):
     Params = DeTParams
     unseen = TrainedMethod.unseen | {"acting"}
     variants = {"no-tracks": {"track_weight": 0.0}, "all-blocks": {"acting": 1.0}}
-    study = Study({
-        "tracks": ("no-tracks",),
-        "acting": ("all-blocks",),
-        "steps": ("steps=100", "steps=250"),
-    })  # fmt: skip
+    study = Study({"tracks": ("no-tracks",), "acting": ("all-blocks",), "steps": ("steps=100", "steps=250")})
 
     @classmethod
     def training(cls, params: Mapping[str, Any], case: Case) -> dict[str, Any]:
@@ -83,10 +79,8 @@ class DeT(TrainedMethod):
                 loss = loss + p.track_weight * track_loss(noised - draw.sigma * found, places, visible)
             yield "convolutions", loss
 
-        optimiser = Optimiser(p.lr, p.weight_decay, (0.9, 0.95), clip=1.0)
-        trainer = Trainer({"convolutions": Group(weights, optimiser)}, p.steps, p.train_shift, p.train_seed)
         with convolutions(ctx.backbone, weights, clean.shape[2]):
-            trainer.run(clean, workspace, objective)
+            self.train({"convolutions": weights}, clean, workspace, objective, betas=(0.9, 0.95), clip=1.0)
         return weights
 
     def scope(self, ctx: Context, i: int) -> AbstractContextManager[Any]:

@@ -101,7 +101,7 @@ class DiTFlow(InjectingMethod):
 
     def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
         level = 0.0 if self.params.ref_level == "clean" else ctx.sigmas[i]
-        return ctx.backbone.noised(ctx.reference(), level, ctx.noise), level, "null"
+        return self._noised(ctx, level), level, "null"
 
     def update(self, n: int, steps: int) -> LatentUpdate:
         p = self.params
@@ -110,12 +110,11 @@ class DiTFlow(InjectingMethod):
         return LatentUpdate(p.inner, 1, p.lr_first, p.lr_last, p.inner, weight_decay=0.01, dtype=torch.bfloat16)
 
     def _displacements(self, ctx: Context, level: float) -> Tensor:
-        latent = ctx.backbone.noised(ctx.reference(), level, ctx.noise)
-        q, k = self._features(ctx, latent, level, "null")
+        q, k = self._features(ctx, self._noised(ctx, level), level, "null")
         if self.params.reference == "soft":
             return self._moved(ctx, q, k)
         first, second, _ = self._pairs(q.shape[0], q.device)
-        return flow.hard_flow(q, k, second, ctx.backbone.tokens(latent)[1:], first)
+        return flow.hard_flow(q, k, second, ctx.backbone.tokens(ctx.noise)[1:], first)
 
     def _moved(self, ctx: Context, q: Tensor, k: Tensor) -> Tensor:
         """Expected displacements of every pair, (pairs, S, 2)."""

@@ -171,7 +171,7 @@ class FastVMT(AdamMethod):
     def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
         """Of the preset ``paper``; the authors' code rounds the level it tells the model."""
         level = 0.0 if self.params.reference == "clean" else ctx.sigmas[i]
-        return ctx.backbone.noised(ctx.reference(), level, ctx.noise), level, "null"
+        return self._noised(ctx, level), level, "null"
 
     def fit(self, ctx: Context) -> windowed.Seen | None:
         """Descriptors of the clean reference; None when every step has its own."""
@@ -189,8 +189,7 @@ class FastVMT(AdamMethod):
             return self._released(ctx, latent, ctx.sigmas[i], "null")[1]
 
     def _reference(self, ctx: Context, level: float) -> windowed.Seen:
-        latent = ctx.backbone.noised(ctx.reference(), level, ctx.noise)
-        return self._describe(ctx, *self._features(ctx, latent, level, "null"))
+        return self._describe(ctx, *self._features(ctx, self._noised(ctx, level), level, "null"))
 
     def compare(self, ctx: Context, level: float, wanted: Any, x: Tensor, note: Note = None) -> Tensor:
         p, grid = self.params, self._tiles(ctx).grid

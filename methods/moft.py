@@ -133,16 +133,13 @@ class MOFT(InjectingMethod):
         p = self.params
         if p.updater == "adam" or i not in self.window(ctx.sigmas):
             return super().adjust(ctx, i, x)
-        return descend(x, partial(self._loss, ctx, ctx.sigmas[i]), p.step, p.repeats, StepLog(ctx.log, i))
+        return descend(x, partial(self.compare, ctx, ctx.sigmas[i], ctx.state), p.step, p.repeats, StepLog(ctx.log, i))
 
     def compare(self, ctx: Context, level: float, wanted: Wanted, x: Tensor) -> Tensor:
         """Mean over frames and places of 1 - cosine; a place without motion in the reference counts 1 and pulls nowhere."""
         hidden = self._hidden(ctx, x, level, ctx.texts["target"])[..., wanted.channels]
         motion = (hidden - hidden.mean(0)) / wanted.spread
         return (1 - torch.cosine_similarity(motion, wanted.motion, dim=-1)).mean()
-
-    def _loss(self, ctx: Context, level: float, x: Tensor) -> Tensor:
-        return self.compare(ctx, level, ctx.state, x)
 
     def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
         return self._latent(ctx, ctx.reference()), self.params.ref_sigma, "null"

@@ -25,7 +25,7 @@ from pydantic import Field
 from fastvmt.methods._math.adapters import LoRA
 from fastvmt.methods._math.inversion import source_text
 from fastvmt.methods._math.trained import BLEND, BlendParams, TrainedMethod
-from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
+from fastvmt.methods._math.trainer import Draw, debiased_loss, velocity_loss
 from fastvmt.plugins.method import GRADIENT_COST, Context, Shape, Study
 
 if TYPE_CHECKING:
@@ -52,11 +52,8 @@ class MotionDirector(TrainedMethod):
     protocols = BLEND
     variants = {"noise-weighting": {"weighting": "noise"}}
     study = Study({
-        "rank": ("rank=8", "rank=16"),
-        "weighting": ("noise-weighting",),
-        "spatial": ("rest=1",),
-        "begin": ("begin=noise", "begin=inverted_blend"),
-        "steps": ("steps=100", "steps=200"),
+        "rank": ("rank=8", "rank=16"), "weighting": ("noise-weighting",), "spatial": ("rest=1",),
+        "begin": ("begin=noise", "begin=inverted_blend"), "steps": ("steps=100", "steps=200"),
     })  # fmt: skip
 
     @classmethod
@@ -82,11 +79,10 @@ class MotionDirector(TrainedMethod):
             debiased = debiased_loss(found, clean, draw.noise, draw.below(clean.shape[2]), p.debias)
             yield TEMPORAL, factor * (velocity_loss(found, clean, draw.noise) + debiased)
 
-        optimiser = Optimiser(p.lr, p.weight_decay)
         with lora.installed(trains=True):
-            groups = {name: Group(lora.weights(name), optimiser) for name in (SPATIAL, TEMPORAL)}
-            Trainer(groups, p.steps, p.train_shift, p.train_seed).run(clean, workspace, objective)
-            return {name: weight.detach().clone() for name, weight in groups[TEMPORAL].weights.items()}
+            groups = {name: lora.weights(name) for name in (SPATIAL, TEMPORAL)}
+            self.train(groups, clean, workspace, objective)
+            return {name: weight.detach().clone() for name, weight in groups[TEMPORAL].items()}
 
     def _single(self, ctx: Context, draw: Draw, still: Tensor, text: Tensor, frames: int) -> Tensor:
         """The model's loss on one frame, with noise of its own."""

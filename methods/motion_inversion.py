@@ -27,7 +27,7 @@ from pydantic import Field
 from fastvmt.methods._math.adapters import embeddings, middle_blocks, new_embeddings
 from fastvmt.methods._math.inversion import source_text
 from fastvmt.methods._math.trained import BLEND, BlendParams, TrainedMethod
-from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
+from fastvmt.methods._math.trainer import Draw, debiased_loss, velocity_loss
 from fastvmt.plugins.method import GRADIENT_COST, Context, Shape, Study
 
 if TYPE_CHECKING:
@@ -54,9 +54,7 @@ class MotionInversion(TrainedMethod):
     protocols = BLEND
     variants = {"camera": {"motion": "camera"}, "debiased": {"loss": "debiased"}}
     study = Study({
-        "motion": ("camera",),
-        "loss": ("debiased",),
-        "begin": ("begin=noise", "begin=inverted_blend"),
+        "motion": ("camera",), "loss": ("debiased",), "begin": ("begin=noise", "begin=inverted_blend"),
         "steps": ("steps=100", "steps=200"),
     })  # fmt: skip
 
@@ -80,9 +78,8 @@ class MotionInversion(TrainedMethod):
                 loss = loss + debiased_loss(found, clean, draw.noise, draw.below(clean.shape[2]))
             yield "embeddings", loss
 
-        trainer = Trainer({"embeddings": Group(weights, Optimiser(p.lr, p.weight_decay))}, p.steps, p.train_shift, p.train_seed)
         with embeddings(ctx.backbone, weights, grid):
-            trainer.run(clean, workspace, objective)
+            self.train({"embeddings": weights}, clean, workspace, objective)
         return weights
 
     def fit(self, ctx: Context) -> dict[str, Tensor]:

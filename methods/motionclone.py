@@ -134,7 +134,7 @@ class MotionClone(GuidedMethod):
         level, following = ctx.sigmas[i], ctx.sigmas[i + 1]
         with torch.enable_grad():
             latent = x.detach().clone().requires_grad_(True)
-            value = self._loss(ctx, level, latent)
+            value = self.compare(ctx, level, ctx.state, latent)
             (gradient,) = torch.autograd.grad(value, latent)
         kept: Kept = ctx.state
         if kept.weight is None and (rms := _rms(gradient)) > 0:
@@ -152,19 +152,14 @@ class MotionClone(GuidedMethod):
         share = _rms(move) / max(_rms(x), 1e-12)
         ctx.log.setdefault("score_term", {})[str(i)] = {"loss": float(value), "update share": float(f"{share:.5g}")}
 
-    def _loss(self, ctx: Context, level: float, x: Tensor) -> Tensor:
+    def compare(self, ctx: Context, level: float, wanted: Kept, x: Tensor) -> Tensor:
         """Mean squared difference to the reference at the reference's entries, gathered from probabilities: the softmax still
         couples them to all other frames."""
-        kept: Kept = ctx.state
-        seen = temporal_attention(*self._attended(ctx, x, level, "target", self.params.rope), masked=kept.masked)
-        return (seen.gather(-1, kept.index[..., None])[..., 0] - kept.value).square().mean()
-
-    def loss(self, ctx: Context, i: int, x: Tensor, level: float | None = None) -> Tensor | None:
-        return self._loss(ctx, ctx.sigmas[i] if level is None else level, x)
+        seen = temporal_attention(*self._attended(ctx, x, level, "target", self.params.rope), masked=wanted.masked)
+        return (seen.gather(-1, wanted.index[..., None])[..., 0] - wanted.value).square().mean()
 
     def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
-        level = self.params.ref_sigma
-        return ctx.backbone.noised(ctx.reference(), level, ctx.noise), level, "null"
+        return self._noised(ctx, self.params.ref_sigma), self.params.ref_sigma, "null"
 
 
 def temporal_attention(q: Tensor, k: Tensor, masked: bool = False) -> Tensor:

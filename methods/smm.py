@@ -142,9 +142,6 @@ class SMM(AdamMethod):
             return self._noised(ctx, level), level, text
         return inverted(ctx.backbone, ctx.reference(), ctx.sigmas, ctx.texts[text])[i], level, text
 
-    def _noised(self, ctx: Context, level: float) -> Tensor:
-        return ctx.backbone.noised(ctx.reference(), level, ctx.noise)
-
     def settle(self, ctx: Context, i: int, x: Tensor, x_next: Tensor) -> Tensor:
         if not self.params.restart or i not in _restarted(ctx.sigmas):
             return x_next

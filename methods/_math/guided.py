@@ -133,6 +133,21 @@ class GuidedMethod(Method):
         first, last = resolve_steps(self.params.guided, tuple(sigmas))
         return range(first, last + 1)
 
+    def _noised(self, ctx: Context, level: float) -> Tensor:
+        """The reference at a noise level, with the run's own noise."""
+        return ctx.backbone.noised(ctx.reference(), level, ctx.noise)
+
+    def wanted(self, ctx: Context, i: int) -> Any:
+        """What step ``i`` compares the video with."""
+        return ctx.state
+
+    def compare(self, ctx: Context, level: float, wanted: Any, x: Tensor) -> Tensor:
+        """The loss of a latent at a noise level."""
+        raise NotImplementedError
+
+    def loss(self, ctx: Context, i: int, x: Tensor, level: float | None = None) -> Tensor | None:
+        return self.compare(ctx, ctx.sigmas[i] if level is None else level, self.wanted(ctx, i), x)
+
 
 class AdamMethod(GuidedMethod):
     """Base: Adam on the latent, anew in every guided step, at a rate that falls from one guided step to the next."""
@@ -163,17 +178,6 @@ class AdamMethod(GuidedMethod):
     def update(self, n: int, steps: int) -> LatentUpdate:
         rate = self.rate(self.params, n, steps)
         return LatentUpdate(self.params.inner, 1, rate, rate, 1, weight_decay=0.0, decoupled=False)
-
-    def wanted(self, ctx: Context, i: int) -> Any:
-        """What step ``i`` compares the video with."""
-        return ctx.state
-
-    def compare(self, ctx: Context, level: float, wanted: Any, x: Tensor) -> Tensor:
-        """The loss of a latent at a noise level."""
-        raise NotImplementedError
-
-    def loss(self, ctx: Context, i: int, x: Tensor, level: float | None = None) -> Tensor | None:
-        return self.compare(ctx, ctx.sigmas[i] if level is None else level, self.wanted(ctx, i), x)
 
 
 class InjectingMethod(AdamMethod):

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from fastvmt.methods._math.inversion import inverted
+from fastvmt.methods._math.trainer import Group, Objective, Optimiser, Trainer
 from fastvmt.plugins.method import GRADIENT_COST, Context, Method, Params, Protocols, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from fastvmt.model import Case
+    from fastvmt.plugins.workspace import Workspace
 
 BLEND = Protocols({"as-published": {"begin": "inverted_blend"}, "matched-start": {"begin": "noise"}}, work="steps")
 """Of methods that mix the inverted reference into the noise."""
@@ -45,6 +47,14 @@ class TrainedMethod(Method):
     @classmethod
     def training(cls, params: Mapping[str, Any], case: Case) -> dict[str, Any]:
         return {k: v for k, v in params.items() if k not in cls.unseen}
+
+    def train(
+        self, groups: Mapping[str, Mapping[str, Tensor]], clean: Tensor, workspace: Workspace, objective: Objective, **how: Any
+    ) -> None:
+        """Fit weights, by group and name, as the parameters say; ``how`` is more of ``Optimiser``."""
+        p, optimiser = self.params, Optimiser(self.params.lr, self.params.weight_decay, **how)
+        trained = {name: Group(weights, optimiser) for name, weights in groups.items()}
+        Trainer(trained, p.steps, p.train_shift, p.train_seed).run(clean, workspace, objective)
 
     @classmethod
     def training_cost(cls, params: Any, shape: Shape) -> float:
