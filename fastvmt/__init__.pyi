@@ -2,8 +2,8 @@
 
 from .api import Result as Result
 from .api import compare as compare
-from .api import describe as describe
 from .api import frame as frame
+from .api import import_videos as import_videos
 from .api import plan as plan
 from .api import report as report
 from .api import resume as resume
@@ -18,10 +18,10 @@ from .errors import SpecError as SpecError
 from .errors import SuiteError as SuiteError
 from .errors import UserError as UserError
 from .exchange.imports.videos import Claim as Claim
-from .exchange.imports.videos import import_videos as import_videos
 from .exchange.merge.merge import merge as merge
 from .model import Case as Case
 from .model import Reference as Reference
+from .plugins.listing import describe as describe
 from .plugins.listing import listing as listing
 from .plugins.method import Context as Context
 from .plugins.method import Method as Method
@@ -36,9 +36,9 @@ from .plugins.tracker import Tracker as Tracker
 from .plugins.tracker import Tracks as Tracks
 from .plugins.workspace import Workspace as Workspace
 from .reports.export.write import export as export
-from .runner.plan import Request as Request
-from .runner.runner import Options as Options
 from .runner.score import score_clip as score_clip
+from .runner.settings import Options as Options
+from .runner.settings import Request as Request
 from .suites.cases import ClipEntry as ClipEntry
 from .suites.cases import Target as Target
 from .suites.cases import Wanted as Wanted

@@ -126,7 +126,8 @@ def test_what_an_earlier_merge_left_open_stays_open_in_a_later_one(tmp_path: Pat
 
 
 def test_going_on_with_a_merged_run_makes_no_third_video_of_a_disputed_job(tmp_path: Path) -> None:
-    from fastvmt.runner.runner import Options, Runner
+    from fastvmt.runner.runner import Runner
+    from fastvmt.runner.settings import Options
 
     a, b = make_run(tmp_path / "a", 2, methods=FREE), make_run(tmp_path / "b", 2, methods=FREE, paint=other_frames)
     fastvmt.merge([a, b], tmp_path / "m")

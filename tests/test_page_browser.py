@@ -20,7 +20,7 @@ from fastvmt.model import Case
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import write_report
 from fastvmt.reports.tables.view import Cell, Column, View
-from fastvmt.reports.tidy.gathering import Tidy, gather
+from fastvmt.reports.tidy import Tidy, gather
 
 T = 9
 CASES = 13
@@ -317,9 +317,7 @@ def test_two_hundred_payloads_execute_nothing(browser: Any, tmp_path: Path) -> N
     tidy = gather([root])
     texts = payloads()
     assert len(texts) >= 200
-    write_report(
-        tidy, [some_view(tidy, texts[4])], tmp_path / "o", sections=[(t, some_view(tidy, t)) for t in texts[:12]], tracks=False
-    )
+    write_report(tidy, [some_view(tidy, t) for t in (texts[4], *texts[:12])], tmp_path / "o", tracks=False)
     watched = Watched(browser)
     watched.context.add_init_script("window.__pwned = 0;")
     names = [tmp_path / "o" / n for n in ("index.html", "failures.html", "failures-2.html", "cases.html", "cases-2.html")]

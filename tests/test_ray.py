@@ -15,8 +15,9 @@ from support.elsewhere import Nodes, resume, said, workers_of
 from support.light_runs import alive, events, make_quick, quick, times, wait_for
 
 from fastvmt.errors import SpecError
-from fastvmt.runner import executors
-from fastvmt.runner.runner import Options
+from fastvmt.runner.executors import Executor
+from fastvmt.runner.runner import executor_for
+from fastvmt.runner.settings import Options
 from fastvmt.store.folder import Store
 
 
@@ -84,11 +85,11 @@ class FakeRay:
 
 def on_ray(
     place: Path, monkeypatch: pytest.MonkeyPatch, ray: FakeRay, workers: int = 0, address: str = "auto", **config: Any
-) -> executors.Executor:
+) -> Executor:
     monkeypatch.setitem(sys.modules, "ray", ray)  # type: ignore[arg-type]
     monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # which the executor sets, to be taken back afterwards
     store = Store.open(make_quick(place / "run", 1, **config))
-    return executors.new(store, store.config(), Options(workers=workers, executor="ray", address=address))
+    return executor_for(store, store.config(), Options(workers=workers, executor="ray", address=address))
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.errors import StoreError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, Reference, Setting, Suite
-from fastvmt.reports.tidy.gathering import current_records
+from fastvmt.reports.tidy import current_records
 from fastvmt.store.artefact_files import file_info
 from fastvmt.store.folder import Store
 

@@ -57,7 +57,7 @@ class Rater:
 
 def test_a_rater_answers_in_a_browser(browser: Any, tmp_path: Path) -> None:
     run = run_folder(tmp_path / "r", prompts=HOSTILE[:2], frames=(9, 24, 32))
-    made = study.make(run.root, tmp_path / "q", study.Wish())
+    made = study.make(run.root, tmp_path / "q", study.StudyDesign())
     rater = Rater(browser, made.folder)
     page = rater.page
     page.click("text=Start")
@@ -93,7 +93,7 @@ def test_a_rater_answers_in_a_browser(browser: Any, tmp_path: Path) -> None:
     rater.context.close()
 
 
-def test_a_question_must_be_complete_and_ranks_are_given_once(browser: Any, study_made: study.Made) -> None:
+def test_a_question_must_be_complete_and_ranks_are_given_once(browser: Any, study_made: study.MadeStudy) -> None:
     rater = Rater(browser, study_made.folder, reduced_motion="reduce")
     rater.start("bob")
     page, (a, b, c) = rater.page, rater.shown()
@@ -127,7 +127,7 @@ def test_a_question_must_be_complete_and_ranks_are_given_once(browser: Any, stud
     rater.context.close()
 
 
-def test_orders_depend_on_the_rater_alone(browser: Any, study_made: study.Made) -> None:
+def test_orders_depend_on_the_rater_alone(browser: Any, study_made: study.MadeStudy) -> None:
     orders = set()
     rater = Rater(browser, study_made.folder, reduced_motion="reduce")
     for code in ("r1", "r2", "r3", "r4", "r5", "r1"):
@@ -141,7 +141,7 @@ def test_orders_depend_on_the_rater_alone(browser: Any, study_made: study.Made) 
 
 def test_clips_play_in_step(browser: Any, tmp_path: Path) -> None:
     run = run_folder(tmp_path / "r", prompts=("p",), frames=(9, 24, 32))
-    made = study.make(run.root, tmp_path / "q", study.Wish())
+    made = study.make(run.root, tmp_path / "q", study.StudyDesign())
     still = Rater(browser, made.folder, reduced_motion="reduce")
     still.start("still")
     assert still.frames() == {"0"} and still.page.inner_text("#play") == "Play"
@@ -166,7 +166,7 @@ def test_clips_play_in_step(browser: Any, tmp_path: Path) -> None:
 
 
 def test_an_incomplete_folder_is_said(browser: Any, study_run: Store, tmp_path: Path) -> None:
-    made = study.make(study_run.root, tmp_path / "q", study.Wish(cases=1))
+    made = study.make(study_run.root, tmp_path / "q", study.StudyDesign(cases=1))
     next(made.folder.glob("*.webp")).unlink()
     rater = Rater(browser, made.folder)
     rater.page.fill("#code", "carl")
@@ -179,7 +179,7 @@ def test_an_incomplete_folder_is_said(browser: Any, study_run: Store, tmp_path: 
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_text_can_be_read_and_everything_has_a_name(browser: Any, study_made: study.Made, scheme: str) -> None:
+def test_text_can_be_read_and_everything_has_a_name(browser: Any, study_made: study.MadeStudy, scheme: str) -> None:
     rater = Rater(browser, study_made.folder, color_scheme=scheme, reduced_motion="reduce")
     rater.start("eve")
     contrasts = rater.page.evaluate(

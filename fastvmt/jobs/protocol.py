@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import labels, registry
@@ -38,10 +39,10 @@ def parse(text: str) -> tuple[str, bool]:
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
     chosen = [word for word in dict.fromkeys(words) if word not in (TIMING, "normal")]
-    unknown = [word for word in chosen if word not in PROTOCOLS]
-    if unknown or len(chosen) > 1:
-        wrong = f"'{unknown[0]}' is no protocol" if unknown else "a run has one protocol"
-        raise SpecError(f"--protocol {text}: {wrong}; use one of {', '.join(PROTOCOLS)}, and beside it timing if wanted.")
+    for word in chosen:
+        one_of("--protocol", word, (*PROTOCOLS, TIMING))
+    if len(chosen) > 1:
+        raise SpecError(f"--protocol {text}: a run has one of {', '.join(PROTOCOLS)}, and beside it timing if wanted.")
     return (chosen[0] if chosen else DEFAULT), TIMING in words
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+from fastvmt.core.choices import hint
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
@@ -32,14 +32,10 @@ def parse(label: str) -> tuple[type[Method], dict[str, Any]]:
         key, equals, value = part.partition("=")
         if not equals:
             if part not in cls.variants:
-                near = difflib.get_close_matches(part, list(cls.variants), 2, 0.4)
-                hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(cls.variants) or 'none'}."
-                raise SpecError(f"Method '{name}' has no variant '{part}'.{hint}")
+                raise SpecError(f"Method '{name}' has no variant '{part}'. {hint(part, cls.variants)}")
             changes |= cls.variants[part]
         elif key not in fields:
-            near = difflib.get_close_matches(key, list(fields), 2, 0.4)
-            hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(fields) or 'none'}."
-            raise SpecError(f"Method '{name}' has no parameter '{key}'.{hint}")
+            raise SpecError(f"Method '{name}' has no parameter '{key}'. {hint(key, fields)}")
         else:
             changes[key] = value
     return cls, changes

@@ -6,7 +6,6 @@ breaks nothing else; nobody can take over a built-in name.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -18,6 +17,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.choices import hint
 from fastvmt.errors import SpecError
 
 BUILTIN: dict[str, dict[str, str]] = {
@@ -188,9 +188,8 @@ class Registry:
             return self._found[name]
         entry = self._entries.get(name)
         if entry is None:
-            near = difflib.get_close_matches(name, self.names(), 3, 0.5)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise SpecError(f"No {self.kind[:-1]} is called '{name}'.{hint} `bench list {self.kind}` shows all.")
+            near = hint(name, self.names(), no_list=True)
+            raise SpecError(f"No {self.kind[:-1]} is called '{name}'.{near and ' '}{near} `bench list {self.kind}` shows all.")
         module, _, attribute = entry.target.partition(":")
         try:
             value = getattr(importlib.import_module(module), attribute)

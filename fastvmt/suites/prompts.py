@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import json
 import tomllib
@@ -14,6 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from fastvmt.core.choices import hint
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
 from fastvmt.model import CATEGORIES
@@ -274,9 +274,8 @@ def _plain(path: Path, clips: list[str], problems: Problems) -> list[tuple[str, 
             rows.append((place, {"clip": found[0], "prompt": rest}))
         elif _like_a_name(name, some_named):
             known = [*dict.fromkeys(_nfc(n) for c in clips for n in (Path(c).stem, c))]
-            near = difflib.get_close_matches(_nfc(name), known, 3) or known[:3]
             problems.found.append(
-                f"{path.name} {place}: no clip is called '{shortened(name)}' (there is {', '.join(near)}). Correct the name, "
+                f"{path.name} {place}: no clip is called '{shortened(name)}'. {hint(_nfc(name), known)} Correct the name, "
                 "or word a prompt for all clips without a colon behind its first word."
             )
         else:
