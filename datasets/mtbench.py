@@ -3,30 +3,21 @@
     <clip>/prompts.txt               the caption
     <clip>/eval_prompts.txt          five target prompts
     <clip>/videos/<clip>.mp4         width 720, height 480, 49 frames, 8 frames a second
-    <clip>/masks/<clip>/00000.png    one a frame of the original clip
-    <clip>/trajectories/<clip>.pth   float tensor (49, 100, 3): x / width, y / height, visible
 
 Clips lie in one folder, or in MTBench_subset/MTBench_easy, MTBench_medium and MTBench_hard. What to know of the data:
 
 - 720x480 (width x height) is the DAVIS frame stretched and not cropped; shapes are 16% narrower than in DAVIS suites.
-- The video has 49 frames, the masks have the original's number: only the first mask belongs to a frame of the video
-  (``first_mask``). dog-agility has 25 frames in DAVIS, so 24 of its 49 are in-betweens.
+- dog-agility has 25 frames in DAVIS, so 24 of its 49 are in-betweens.
 - A visualisation, videos/tracker.mp4, lies beside the video and is not it.
-- Tracks are coordinates of CoTracker as shares of width and height. In three samples every point is visible in frame 1,
-  and a part of them in frame 0.
 - Prompt lines carry blanks at either end. Two clips may share a prompt; here ids, and never prompts, name what is made.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, nfc, read_targets
 from fastvmt.errors import SuiteError
@@ -194,56 +185,3 @@ def _video(folder: Path, problems: Problems) -> Path:
     else:
         problems.found.append(f"{folder.name}: {wanted} is missing, so it has no video. Copy it again, or take the clip out.")
     return folder / wanted
-
-
-def first_mask(folder: Path) -> NDArray[np.bool_]:
-    """The subject in frame 0, bool (height, width): the stored soft edge cut at one half.
-
-    Args:
-        folder: of the clip.
-
-    Raises:
-        SuiteError: when there is no mask or it cannot be read.
-    """
-    from PIL import Image
-
-    places = [p for base in (folder / "masks" / folder.name, folder / "masks") for p in base.glob("00000.png")]
-    if not places:
-        raise SuiteError(f"{folder.name}: masks/{folder.name}/00000.png is missing. Copy it again.")
-    try:
-        with Image.open(places[0]) as image:
-            return np.asarray(image.convert("L")) >= 128
-    except (OSError, ValueError) as error:
-        raise SuiteError(
-            f"{folder.name}: masks/{folder.name}/00000.png is not a readable image ({error}). Copy it again."
-        ) from None
-
-
-def tracks(folder: Path, width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The tracks that come with a clip: points (100, 49, 2) as (x, y) and visible (100, 49).
-
-    Args:
-        folder: of the clip.
-        width, height: px of the frames the points are wanted in; the file holds shares of both.
-
-    Raises:
-        SuiteError: when the file is missing or is not such a tensor. Nothing in it is executed.
-    """
-    import torch
-
-    name = f"trajectories/{folder.name}.pth"
-    file = folder / name
-    if not file.is_file():
-        raise SuiteError(f"{folder.name}: {name} is missing. Copy it again.")
-    try:
-        stored = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SuiteError(f"{folder.name}: {name} is not a tensor file ({reason}). Copy it again.") from None
-    if not isinstance(stored, torch.Tensor) or stored.ndim != 3 or stored.shape[2] != 3 or not stored.is_floating_point():
-        what = f"{tuple(stored.shape)} {stored.dtype}" if isinstance(stored, torch.Tensor) else type(stored).__name__
-        raise SuiteError(f"{folder.name}: {name} holds {what}, not a float tensor (frames, points, 3). Copy it again.")
-    values = stored.permute(1, 0, 2).double().numpy()
-    if not np.isfinite(values).all():
-        raise SuiteError(f"{folder.name}: {name} holds values that are not finite. Copy it again.")
-    return values[..., :2] * (width, height), values[..., 2] >= 0.5
