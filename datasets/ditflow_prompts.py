@@ -15,7 +15,7 @@ from typing import Any
 from fastvmt.datasets.prompt_lists import ClipPrompts, Gathered, opened
 from fastvmt.errors import SuiteError
 from fastvmt.suites.cases import Problems
-from fastvmt.suites.prompts import shortened
+from fastvmt.suites.rows import shortened
 
 KINDS = {"easy": "caption", "medium": "subject", "hard": "scene"}
 """The file's keys, and the kinds of prompt that the paper names them by."""

@@ -20,7 +20,7 @@ from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, nfc, opened, re
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import VIDEO_SUFFIXES
 from fastvmt.suites.cases import ClipEntry, Problems, Wanted
-from fastvmt.suites.prompts import read_csv, read_jsonl, shortened, unusable
+from fastvmt.suites.rows import read_csv, read_jsonl, shortened, unusable
 
 CAPTION_FILES = ("prompts.json", "prompts.jsonl", "prompts.csv")
 SAMPLE = re.compile(r"(?P<prompt>.*\S)\s*-(?P<number>\d+)")

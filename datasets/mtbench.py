@@ -23,7 +23,7 @@ from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, nfc, 
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import VIDEO_SUFFIXES
 from fastvmt.suites.cases import ClipEntry, Problems, Target, Wanted
-from fastvmt.suites.prompts import shortened, unusable
+from fastvmt.suites.rows import shortened, unusable
 
 LEVEL = re.compile(r"MTBench_(easy|medium|hard)")
 PARTS = ("prompts.txt", "eval_prompts.txt", "videos", "masks", "trajectories")

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 
 from fastvmt.errors import SuiteError
-from fastvmt.model import CATEGORIES
 from fastvmt.suites.cases import Problems, Target
-from fastvmt.suites.format import PromptRow, explain
-from fastvmt.suites.prompts import read_csv, read_jsonl, read_text, shortened
+from fastvmt.suites.format import PromptRow
+from fastvmt.suites.prompts import nfc
+from fastvmt.suites.rows import Category, Text, checked, read_csv, read_jsonl, read_text, shortened
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class ClipPrompts:
     caption: str = ""
     category: str = "uncategorised"
     span: tuple[int, int, int] | None = None
+
+
+class _About(BaseModel):
+    caption: Text = ""
+    category: Category = "uncategorised"
 
 
 @dataclass
@@ -61,11 +66,9 @@ class Gathered:
         """One prompt of a clip; of every clip when ``clip`` is ""."""
         before = self.found.get(clip, ClipPrompts())
         row = {"id": f"p{len(before.targets) + 1}", **raw, "clip": clip}
-        try:
-            good = PromptRow.model_validate(row)
-        except ValidationError as error:
-            inside = clip and f", clip '{clip}'"
-            self.problems.found.append(f"{self.file} {place}{inside}: {explain(error)}.")
+        inside = clip and f", clip '{clip}'"
+        good = checked(PromptRow, row, f"{self.file} {place}{inside}", self.problems)
+        if good is None:
             return
         text, of = good.text.strip(), clip and f" of clip '{clip}'"
         for what, value in (("id", good.id), ("prompt", text)):
@@ -80,14 +83,9 @@ class Gathered:
 
     def about(self, clip: str, place: str, row: Mapping[str, Any]) -> None:
         """Caption and category of a clip, where the file gives them."""
-        caption, category = row.get("caption", ""), row.get("category", "uncategorised")
-        if not isinstance(caption, str):
-            self.problems.found.append(f"{self.file} {place}: caption must be a string.")
-        elif category not in CATEGORIES:
-            self.problems.found.append(f"{self.file} {place}: category '{category}' unknown: {', '.join(CATEGORIES)}.")
-        else:
+        if about := checked(_About, row, f"{self.file} {place}", self.problems):
             before = self.found.get(clip, ClipPrompts())
-            self.found[clip] = replace(before, caption=caption.strip(), category=category)
+            self.found[clip] = replace(before, caption=about.caption.strip(), category=about.category)
 
     def done(self) -> dict[str, ClipPrompts]:
         for called, count in self.unknown.items():
@@ -96,10 +94,6 @@ class Gathered:
                 f"{self.file}: {prompts} for '{shortened(called)}', which is not a clip of the suite. Correct the name."
             )
         return self.found
-
-
-def nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def clip_ids(names: Iterable[str]) -> dict[str, str]:

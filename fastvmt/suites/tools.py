@@ -16,7 +16,7 @@ from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import Clip, Frames, read_clip
-from fastvmt.suites.cases import ClipEntry, Problems, Wanted, check_recorded, content_sha256, length, too_short
+from fastvmt.suites.cases import ClipEntry, Problems, Wanted, check_recorded, content_of, length, too_short
 from fastvmt.suites.format import (
     HEADERS,
     SCHEMA,
@@ -31,7 +31,8 @@ from fastvmt.suites.format import (
     tables_digest,
 )
 from fastvmt.suites.opening import entries_from_rows, entries_of, open_suite
-from fastvmt.suites.prompts import Row, plain_prompts, read_rows, read_text
+from fastvmt.suites.prompts import PromptedClip, plain_prompts, read_prompted
+from fastvmt.suites.rows import read_text
 
 ANY_SIZE = Wanted(width=1, height=1, frames=1)
 STILL_LEVELS, CUT_LEVELS, CUT_TIMES = 1.0, 40.0, 6.0
@@ -77,10 +78,9 @@ def check(name: str, wanted: Wanted = ANY_SIZE, fast: bool = False, tell: Callab
     for entry in entries:
         try:
             line = _check_clip(entry, wanted, fast, checked.warnings)
-            content = content_sha256(entry.path)
-        except (SuiteError, OSError) as error:
-            why = f"{entry.name}: cannot be read ({(getattr(error, 'strerror', None) or 'unknown reason').lower()})."
-            problems.found.append(str(error) if isinstance(error, SuiteError) else why)
+            content = content_of(entry)
+        except SuiteError as error:
+            problems.found.append(str(error))
             continue
         contents.append(replace(entry, sha256=content))
         same = by_content.setdefault(content, entry.name)
@@ -156,8 +156,13 @@ def remarks(frames: Frames) -> list[str]:
 
 
 def make(
-    folder: Path, title: str = "", licence: str = "", source: str = "", force: bool = False, rows: list[Row] | None = None
-) -> Path:
+    folder: Path,
+    title: str = "",
+    licence: str = "",
+    source: str = "",
+    force: bool = False,
+    rows: list[PromptedClip] | None = None,
+) -> Path:  # fmt: skip
     """Write ``suite.toml``, ``clips.jsonl`` and ``prompts.jsonl`` for a folder of clips and prompts, by decoding every clip.
 
     A folder that is a suite already is read anew from its plain prompt files, or, without any, from the suite itself. Its
@@ -208,10 +213,10 @@ def make(
     return header_path
 
 
-def _listed(folder: Path, rows: list[Row] | None) -> tuple[list[ClipEntry], Problems]:
+def _listed(folder: Path, rows: list[PromptedClip] | None) -> tuple[list[ClipEntry], Problems]:
     problems = Problems()
     if rows is None and is_suite(folder) and plain_prompts(folder):
-        rows = read_rows(folder, None, problems, plain=True)
+        rows = read_prompted(folder, None, problems, plain=True)
     if rows is not None:
         return entries_from_rows(folder, rows, problems), problems
     if is_suite(folder):  # its digests are about to be written anew: they must not be compared
@@ -232,7 +237,7 @@ def _free(name: str, used: set[str]) -> str:
 
 def _clip_row(folder: Path, entry: ClipEntry, name: str, clip: Clip, licence: str) -> ClipRow:
     return ClipRow(
-        id=name, path=entry.path.relative_to(folder.resolve()).as_posix(), sha256=content_sha256(entry.path),
+        id=name, path=entry.path.relative_to(folder.resolve()).as_posix(), sha256=content_of(entry),
         width=clip.frames.shape[2], height=clip.frames.shape[1], fps=Rate(num=clip.fps.numerator, den=clip.fps.denominator),
         frames=len(clip.frames), start=entry.start, stride=entry.stride, category=entry.category, caption=entry.caption,
         licence=entry.licence or licence,
