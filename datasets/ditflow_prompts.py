@@ -12,10 +12,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fastvmt.datasets.prompt_lists import ClipPrompts, Gathered, opened
+from fastvmt.datasets.prompt_lists import ClipPrompts, Gathered
 from fastvmt.errors import SuiteError
 from fastvmt.suites.cases import Problems
-from fastvmt.suites.rows import shortened
+from fastvmt.suites.rows import read_text, shortened
 
 KINDS = {"easy": "caption", "medium": "subject", "hard": "scene"}
 """The file's keys, and the kinds of prompt that the paper names them by."""
@@ -28,7 +28,7 @@ def read_ditflow(path: Path, clips: Mapping[str, str], problems: Problems) -> di
         SuiteError: when it is not a JavaScript object.
     """
     gathered = Gathered(path.name, clips, problems)
-    for called, row in _JavaScript(path.name, opened(path)).table().items():
+    for called, row in _JavaScript(path.name, read_text(path)).table().items():
         clip = gathered.clip(called, "", 3)
         if clip is None:
             continue

@@ -19,10 +19,11 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, nfc, read_targets
+from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, read_targets
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import VIDEO_SUFFIXES
 from fastvmt.suites.cases import ClipEntry, Problems, Target, Wanted
+from fastvmt.suites.prompts import nfc
 from fastvmt.suites.rows import shortened, unusable
 
 LEVEL = re.compile(r"MTBench_(easy|medium|hard)")

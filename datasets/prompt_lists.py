@@ -118,22 +118,7 @@ def clip_ids(names: Iterable[str]) -> dict[str, str]:
 
 def lines_of(path: Path) -> list[tuple[str, str]]:
     """Non-blank lines, stripped on both sides, with their places."""
-    return [(f"line {n}", line.strip()) for n, line in enumerate(opened(path).splitlines(), start=1) if line.strip()]
-
-
-def opened(path: Path) -> str:
-    """A prompt file's text.
-
-    Raises:
-        SuiteError: when it is missing, unreadable or not UTF-8.
-    """
-    return read_text(_there(path))
-
-
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise SuiteError(f"Prompt file '{path}' is not there. Correct --prompts, or the path in it.")
-    return path
+    return [(f"line {n}", line.strip()) for n, line in enumerate(read_text(path).splitlines(), start=1) if line.strip()]
 
 
 def read_targets(path: Path, clips: Mapping[str, str], problems: Problems) -> dict[str, ClipPrompts]:
@@ -154,13 +139,10 @@ def read_targets(path: Path, clips: Mapping[str, str], problems: Problems) -> di
             if not text.startswith("#"):
                 gathered.add("", place, {"text": text})
         return {clip: gathered.found.get("", ClipPrompts()) for clip in clips.values()}
-    elif kind in (".jsonl", ".csv"):
-        file = _there(path)
-        rows = read_jsonl(file, problems) if kind == ".jsonl" else read_csv(file, ("clip", "text"), problems)
-        for place, row in rows:
-            _add_row(gathered, place, row)
-    else:
+    if kind not in (".jsonl", ".csv"):
         raise SuiteError(f"Prompt file '{path}': its suffix is not .jsonl, .csv or .txt. Rename or convert it.")
+    for place, row in read_jsonl(path, problems) if kind == ".jsonl" else read_csv(path, ("clip", "text"), problems):
+        _add_row(gathered, place, row)
     return gathered.done()
 
 

@@ -42,16 +42,8 @@ class Drawn:
                 frames_digest=frames_digest(frames), width=wanted.width, height=wanted.height, frames=wanted.frames,
                 fps_num=FPS, source=f"drawn:{self.name}/{pair.name}",
             )  # fmt: skip
-            yield (
-                Case(
-                    id=pair.name,
-                    category=pair.category,
-                    prompt=pair.target,
-                    caption=pair.reference.caption(),
-                    reference=reference,
-                ),
-                frames,
-            )
+            said = {"prompt": pair.target, "caption": pair.reference.caption()}
+            yield Case(id=pair.name, category=pair.category, reference=reference, **said), frames
 
     def tracks(self, reference: Reference, points: int) -> PointTracks | None:
         """Exact tracks of one of the clips, with about so many points on each mover; None for a clip of another suite."""

@@ -74,9 +74,9 @@ def fit_frames(frames: Frames, width: int, height: int, fit: Fit = "crop") -> Fr
     source, target = placing(from_width, from_height, width, height, fit)
     if (from_width, from_height) == (width, height):
         return frames
-    across, down = width / from_width, height / from_height
-    larger = min(across, down) if fit == "pad" else max(across, down)
-    how = Image.Resampling.BOX if larger < 1 else Image.Resampling.LANCZOS
+    scales = width / from_width, height / from_height
+    shrinks = (min(scales) if fit == "pad" else max(scales)) < 1
+    how = Image.Resampling.BOX if shrinks else Image.Resampling.LANCZOS
     left, top, right, bottom = target
     fitted = np.zeros((count, height, width, 3), np.uint8)
     for number, frame in enumerate(frames):

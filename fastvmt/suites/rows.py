@@ -68,10 +68,12 @@ def read_text(path: Path) -> str:
     """A file's text, without a byte order mark.
 
     Raises:
-        SuiteError: when it cannot be read or is not UTF-8.
+        SuiteError: when it is missing, cannot be read or is not UTF-8.
     """
     try:
         return path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise SuiteError(f"'{path}' is not there. Correct the path.") from None
     except UnicodeDecodeError:
         raise SuiteError(f"{path.name}: the file is not UTF-8. Save it as UTF-8.") from None
     except OSError as error:
@@ -151,9 +153,7 @@ def checked(kind: type[Model], value: Any, place: str, problems: Problems) -> Mo
 
 def faults(error: ValidationError, kind: type[BaseModel]) -> list[str]:
     """What a model refused, in a few words each."""
-    return [
-        _fault(fault["type"], ".".join(map(str, fault["loc"])), fault["msg"], fault["input"], kind) for fault in error.errors()
-    ]
+    return [_fault(f["type"], ".".join(map(str, f["loc"])), f["msg"], f["input"], kind) for f in error.errors()]
 
 
 def _fault(what: str, key: str, said: str, value: Any, kind: type[BaseModel]) -> str:
