@@ -57,26 +57,21 @@ class Generated:
         """
         problems = Problems()
         if wanted.prompts is None:
-            problems.found.append(f"{self.name}: the target prompts are missing. Pass --prompts FILE (.txt, .jsonl or .csv).")
+            problems.add(f"{self.name}: the target prompts are missing. Pass --prompts FILE (.txt, .jsonl or .csv).")
         if wanted.root is None:
-            problems.found.append(f"{self.name}: no folder of videos was named. Pass --root FOLDER.")
+            problems.add(f"{self.name}: no folder of videos was named. Pass --root FOLDER.")
             problems.raise_if_any()
-        root = wanted.root or Path()
-        try:
-            found = self._entries(root, _videos(root), wanted.prompts, problems)
-        except OSError as error:
-            raise SuiteError(f"'{error.filename}' cannot be read ({error.strerror}). Change its permissions.") from None
-        except SuiteError as error:
-            problems.found.append(str(error))
+        found: list[ClipEntry] = []
+        with problems.caught():
+            found = self._entries(wanted.root or Path(), wanted.prompts, problems)
         problems.raise_if_any()
         return found
 
-    def _entries(self, root: Path, files: list[str], prompts: Path | None, problems: Problems) -> list[ClipEntry]:
+    def _entries(self, root: Path, prompts: Path | None, problems: Problems) -> list[ClipEntry]:
+        files = _videos(root)
         targets: dict[str, ClipPrompts] = {}
-        try:
+        with problems.caught():
             targets = _targets(prompts, files, problems) if prompts else {}
-        except SuiteError as error:
-            problems.found.append(str(error))
         captions = _captions(root, files, prompts, problems)
         of = {name: targets.get(name, ClipPrompts()) for name in files}
         return [
@@ -125,7 +120,7 @@ def _from_names(files: list[str], problems: Problems) -> dict[str, str]:
         if match:
             found[name] = match.group("prompt").strip()
         else:
-            problems.found.append(
+            problems.add(
                 f"{shortened(name)}: its prompt is unknown, because the name is not '<prompt>-<number>'. Add prompts.json "
                 "{file name: prompt} to the folder."
             )
@@ -157,14 +152,14 @@ def _from_file(path: Path, files: list[str], problems: Problems) -> dict[str, st
             continue
         name = known.get(nfc(re.split(r"[/\\]", said.file)[-1]))
         if name is None:
-            problems.found.append(f"{place}: '{shortened(said.file)}' is not in the folder. Correct or take out the line.")
+            problems.add(f"{place}: '{shortened(said.file)}' is not in the folder. Correct or take out the line.")
         elif name in found:
-            problems.found.append(f"{place}: '{shortened(name)}' is there twice. Take one line out.")
+            problems.add(f"{place}: '{shortened(name)}' is there twice. Take one line out.")
         else:
             found[name] = said.prompt.strip()
     for name in files:
         if name not in found and not problems.found:
-            problems.found.append(f"{shortened(name)}: {path.name} has no prompt for it. Add one, or take the clip out.")
+            problems.add(f"{shortened(name)}: {path.name} has no prompt for it. Add one, or take the clip out.")
     return found
 
 
@@ -177,5 +172,5 @@ def _targets(path: Path, files: list[str], problems: Problems) -> dict[str, Clip
     found = read_targets(path, called, problems)
     for name in files:
         if name not in found or not found[name].targets:
-            problems.found.append(f"{shortened(name)}: {path.name} has no target prompt for it. Add one, or take the clip out.")
+            problems.add(f"{shortened(name)}: {path.name} has no target prompt for it. Add one, or take the clip out.")
     return found

@@ -48,16 +48,9 @@ class MTBench:
         Raises:
             SuiteError: all problems in one message, a line each.
         """
-        problems = Problems()
-        try:
-            clips = _clips(_root(wanted.root))
-            found = _entries(clips, self.licence, wanted, problems)
-        except OSError as error:
-            raise SuiteError(
-                f"MTBench: '{error.filename}' cannot be read ({error.strerror}). Change its permissions."
-            ) from None
-        except SuiteError as error:
-            problems.found.append(str(error))
+        problems, found = Problems(), list[ClipEntry]()
+        with problems.caught():
+            found = _entries(_clips(_root(wanted.root)), self.licence, wanted, problems)
         problems.raise_if_any()
         return found
 
@@ -108,47 +101,31 @@ def _entries(clips: dict[Path, str], licence: str, wanted: Wanted, problems: Pro
     ids = clip_ids([clip.name for clip in clips])
     own = None
     if wanted.prompts is not None:
-        try:
+        with problems.caught():
             own = read_targets(wanted.prompts, {nfc(name): name for name in ids}, problems)
-        except SuiteError as error:
-            problems.found.append(str(error))
     found, places = [], dict[str, Path]()
     for folder, level in clips.items():
         first = places.setdefault(folder.name, folder)
         if first != folder:
-            problems.found.append(f"{folder.name}: it lies in '{first.parent}' and in '{folder.parent}'. Take one out.")
+            problems.add(f"{folder.name}: it lies in '{first.parent}' and in '{folder.parent}'. Take one out.")
             continue
         caption = " ".join(text for _, text in _lines(folder / "prompts.txt", "caption", problems))
         targets = _targets(folder, problems) if own is None else own.get(folder.name, ClipPrompts()).targets
         if own is not None and not targets:
-            problems.found.append(f"{folder.name}: '{wanted.prompts}' has no prompt for it. Add one, or take the clip out.")
+            problems.add(f"{folder.name}: '{wanted.prompts}' has no prompt for it. Add one, or take the clip out.")
         path = _video(folder, problems)
-        found.append(
-            ClipEntry(
-                id=ids[folder.name],
-                name=folder.name,
-                path=path,
-                targets=targets,
-                caption=caption,
-                licence=licence,
-                tags=(level,) if level else (),
-            )
-        )
+        tags = (level,) if level else ()
+        found.append(ClipEntry(ids[folder.name], folder.name, path, targets, caption, licence=licence, tags=tags))
     return found
 
 
 def _lines(file: Path, what: str, problems: Problems) -> list[tuple[str, str]]:
-    clip = file.parent.name
-    if not file.is_file():
-        problems.found.append(f"{clip}: {file.name} is missing, so it has no {what}. Copy it again, or take the clip out.")
-        return []
-    try:
-        lines = lines_of(file)
-    except SuiteError as error:
-        problems.found.append(f"{clip}: {error}")
-        return []
-    if not lines:
-        problems.found.append(f"{clip}: {file.name} is empty, so it has no {what}. Copy it again, or take the clip out.")
+    clip, lines = file.parent.name, list[tuple[str, str]]()
+    with problems.caught(f"{clip}: "):
+        lines = lines_of(file) if file.is_file() else []
+        if not lines:
+            lacks = "empty" if file.is_file() else "missing"
+            problems.add(f"{clip}: {file.name} is {lacks}, so it has no {what}. Copy it again, or take the clip out.")
     return lines
 
 
@@ -157,12 +134,10 @@ def _targets(folder: Path, problems: Problems) -> tuple[Target, ...]:
     targets: list[Target] = []
     for place, text in _lines(folder / "eval_prompts.txt", "target prompts", problems):
         if text in seen:
-            problems.found.append(
-                f"{folder.name}: eval_prompts.txt {place} repeats {seen[text]} ('{shortened(text)}'). Take one out."
-            )
+            problems.add(f"{folder.name}: eval_prompts.txt {place} repeats {seen[text]} ('{shortened(text)}'). Take one out.")
         seen.setdefault(text, place)
         if why := unusable(text):
-            problems.found.append(f"{folder.name}: eval_prompts.txt {place} {why}. Copy it again.")
+            problems.add(f"{folder.name}: eval_prompts.txt {place} {why}. Copy it again.")
         targets.append(Target(f"p{len(targets) + 1}", text))
     return tuple(targets)
 
@@ -182,7 +157,7 @@ def _video(folder: Path, problems: Problems) -> Path:
     wanted = f"videos/{folder.name}.mp4"
     if named:
         listed = ", ".join(v.name for v in named)
-        problems.found.append(f"{folder.name}: videos holds {listed}, and which is the clip is unknown. Keep {wanted} only.")
+        problems.add(f"{folder.name}: videos holds {listed}, and which is the clip is unknown. Keep {wanted} only.")
     else:
-        problems.found.append(f"{folder.name}: {wanted} is missing, so it has no video. Copy it again, or take the clip out.")
+        problems.add(f"{folder.name}: {wanted} is missing, so it has no video. Copy it again, or take the clip out.")
     return folder / wanted

@@ -55,7 +55,7 @@ class Gathered:
     def clip(self, called: Any, place: str, count: int = 1) -> str | None:
         """The clip that a file means; None, with a problem, when there is none."""
         if not isinstance(called, str) or not called.strip():
-            self.problems.found.append(f"{self.file} {place}: clip must be the name of a clip; it is missing or empty.")
+            self.problems.add(f"{self.file} {place}: clip must be the name of a clip; it is missing or empty.")
             return None
         name = self.clips.get(nfc(called.strip()))
         if name is None:
@@ -74,9 +74,7 @@ class Gathered:
         for what, value in (("id", good.id), ("prompt", text)):
             first = self.places.setdefault((clip, what, value), place)
             if first != place:
-                self.problems.found.append(
-                    f"{self.file} {place}: {what} '{shortened(value)}'{of} repeats {first}. Take one out."
-                )
+                self.problems.add(f"{self.file} {place}: {what} '{shortened(value)}'{of} repeats {first}. Take one out.")
                 return
         target = Target(good.id, text, good.kind, good.negative)
         self.found[clip] = replace(before, targets=(*before.targets, target))
@@ -90,7 +88,7 @@ class Gathered:
     def done(self) -> dict[str, ClipPrompts]:
         for called, count in self.unknown.items():
             prompts = "1 prompt" if count == 1 else f"{count} prompts"
-            self.problems.found.append(
+            self.problems.add(
                 f"{self.file}: {prompts} for '{shortened(called)}', which is not a clip of the suite. Correct the name."
             )
         return self.found
@@ -150,7 +148,7 @@ def _add_row(gathered: Gathered, place: str, row: dict[str, Any]) -> None:
     """A row with one prompt, or with all prompts of a clip."""
     prompts = row.get("prompts", [row])
     if not isinstance(prompts, list) or not all(isinstance(p, dict) for p in prompts):
-        gathered.problems.found.append(f"{gathered.file} {place}: prompts must be a list of objects with id and text.")
+        gathered.problems.add(f"{gathered.file} {place}: prompts must be a list of objects with id and text.")
         return
     clip = gathered.clip(row.get("clip"), place, len(prompts))
     if clip is None:

@@ -10,6 +10,7 @@ import hashlib
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -98,6 +99,19 @@ class Problems:
 
     found: list[str] = field(default_factory=list)
 
+    def add(self, sentence: str) -> None:
+        self.found.append(sentence)
+
+    @contextmanager
+    def caught(self, before: str = "") -> Iterator[None]:
+        """A SuiteError or OSError raised within is a problem, whose sentence begins with ``before``."""
+        try:
+            yield
+        except SuiteError as error:
+            self.add(f"{before}{error}")
+        except OSError as error:
+            self.add(f"{before}'{error.filename}' cannot be read ({error.strerror}). Change its permissions.")
+
     def raise_if_any(self) -> None:
         if self.found:
             raise SuiteError("\n".join(dict.fromkeys(self.found)))
@@ -129,7 +143,7 @@ def _cases(
             (skipped if wanted.short == "skip" else problems.found).append(str(error))
             continue
         except SuiteError as error:
-            problems.found.append(str(error))
+            problems.add(str(error))
             continue
         for target in entry.targets if not problems.found else ():
             case = Case(

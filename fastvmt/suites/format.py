@@ -13,6 +13,7 @@ import json
 import tomllib
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -134,16 +135,16 @@ def read_tables(folder: Path, problems: Problems) -> tuple[list[ClipRow], list[P
     known, counted = {c.id for _, c in clips}, {p.clip for _, p in prompts}
     for clip in sorted(counted - known):
         count = sum(p.clip == clip for _, p in prompts)
-        problems.found.append(f"prompts.jsonl: {count} prompts for '{clip}', which is not in clips.jsonl.")
+        problems.add(f"prompts.jsonl: {count} prompts for '{clip}', which is not in clips.jsonl.")
     for _, row in clips:
         if row.id not in counted:
-            problems.found.append(f"clips.jsonl: clip '{row.id}' has no prompt in prompts.jsonl.")
+            problems.add(f"clips.jsonl: clip '{row.id}' has no prompt in prompts.jsonl.")
     return [c for _, c in clips], [p for _, p in prompts]
 
 
 def _checked(path: Path, kind: type[Model], problems: Problems) -> list[tuple[str, Model]]:
     if not path.is_file():
-        problems.found.append(f"{path.name} is missing in '{path.parent}'. `bench suite make` writes it.")
+        problems.add(f"{path.name} is missing in '{path.parent}'. `bench suite make` writes it.")
         return []
     rows = [(place, checked(kind, row, f"{path.name} {place}", problems)) for place, row in read_jsonl(path, problems)]
     return [(place, row) for place, row in rows if row is not None]
@@ -155,7 +156,7 @@ def _unique(rows: Iterable[tuple[str, str]], file: str, key: str, problems: Prob
         folded = unicodedata.normalize("NFC", value).casefold()
         if folded in seen:
             before_place, before = seen[folded]
-            problems.found.append(f"{file}: {key} '{value}' on {place} repeats '{before}' from {before_place}.")
+            problems.add(f"{file}: {key} '{value}' on {place} repeats '{before}' from {before_place}.")
         seen.setdefault(folded, (place, value))
 
 
@@ -168,21 +169,18 @@ def read_suite(path: Path, problems: Problems) -> list[ClipEntry]:
     header, file = read_header(path)
     clips, prompts = read_tables(file.parent, problems)
     if header.frozen and not problems.found and tables_digest(clips, prompts) != header.frozen:
-        problems.found.append(f"{file.name}: clips.jsonl or prompts.jsonl changed since it was frozen. Freeze again, or undo.")
+        problems.add(f"{file.name}: clips.jsonl or prompts.jsonl changed since it was frozen. Freeze again, or undo.")
     by_clip: dict[str, list[Target]] = {}
     for p in prompts:
         by_clip.setdefault(p.clip, []).append(Target(p.id, p.text, p.kind, p.negative))
     entries = []
     for c in clips:
-        try:
+        with problems.caught(f"clips.jsonl, clip '{c.id}': "):
             where = inside(file.parent, c.path)
-        except SuiteError as error:
-            problems.found.append(f"clips.jsonl, clip '{c.id}': {error}")
-            continue
-        rate = Fraction(c.fps.num, c.fps.den) if c.fps and where.is_dir() else None
-        said = c.model_dump(include={"id", "caption", "category", "start", "stride", "frames", "sha256"})
-        targets = tuple(by_clip.get(c.id, ()))
-        entries.append(ClipEntry(name=c.id, path=where, targets=targets, licence=c.licence or header.licence, fps=rate, **said))
+            rate = Fraction(c.fps.num, c.fps.den) if c.fps and where.is_dir() else None
+            said = c.model_dump(include={"id", "caption", "category", "start", "stride", "frames", "sha256"})
+            entry = ClipEntry(name=c.id, path=where, targets=tuple(by_clip.get(c.id, ())), fps=rate, **said)
+            entries.append(replace(entry, licence=c.licence or header.licence))
     return entries
 
 

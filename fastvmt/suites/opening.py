@@ -148,7 +148,7 @@ def _path_entries(path: Path, prompt: str | None, problems: Problems) -> list[Cl
     if path.is_file() and path.suffix not in (".toml", ".json"):
         rows, root = [PromptedClip(clip=path.name, prompt=prompt or "-")], path.parent
         if not prompt:
-            problems.found.append(f"{path.name}: a single clip needs --prompt TEXT.")
+            problems.add(f"{path.name}: a single clip needs --prompt TEXT.")
     else:
         root = path if path.is_dir() else path.parent
         try:
@@ -173,8 +173,6 @@ def entries_from_rows(root: Path, rows: list[PromptedClip], problems: Problems) 
             numbers[stem] = numbers.get(stem, 0) + 1
             targets.append(Target(str(numbers[stem]), row.prompt, negative=row.negative))
         said = first.model_dump(include={"caption", "category", "start", "sha256", "frames"})
-        try:
+        with problems.caught():
             entries.append(ClipEntry(stem, first.clip, inside(root, first.clip), tuple(targets), **said))
-        except SuiteError as error:
-            problems.found.append(str(error))
     return entries

@@ -57,7 +57,7 @@ def read_prompted(path: Path, prompt: str | None, problems: Problems, plain: boo
     if (path / "prompts.txt").is_file():
         file = path / "prompts.txt"
         return _checked(file, _of_clips(file, _plain(file, clips, problems), problems), problems)
-    problems.found.append(
+    problems.add(
         f"Suite '{path}' has clips but no prompts: add prompts.txt (lines 'clip: prompt'), prompts.csv, prompts.jsonl "
         "or suite.toml, or give --prompt TEXT for all clips."
     )
@@ -125,7 +125,7 @@ def _manifest(path: Path, problems: Problems) -> Rows:
         prompts = clip.get("prompts")
         if not isinstance(prompts, list) or not prompts:
             what = f"'prompts' must be a list of texts, found {type(prompts).__name__}" if prompts else "it has no prompts"
-            problems.found.append(f"{path.name} {place}: {what}.")
+            problems.add(f"{path.name} {place}: {what}.")
             continue
         shared = {"clip": clip["file"]} | {k: clip[k] for k in ("caption", "category", "sha256", "frames") if k in clip}
         rows += [(place, {**shared, "prompt": prompt}) for prompt in prompts]
@@ -162,13 +162,13 @@ def _plain(path: Path, clips: list[str], problems: Problems) -> Rows:
     rows: Rows = []
     for place, text, found, name, rest in split:
         if len(found) > 1:
-            problems.found.append(f"{path.name} {place}: '{name}' is {' and '.join(found)}. Write the whole name.")
+            problems.add(f"{path.name} {place}: '{name}' is {' and '.join(found)}. Write the whole name.")
         elif found:
             rows.append((place, {"clip": found[0], "prompt": rest}))
         elif _like_a_name(name, some_named):
             known = [*dict.fromkeys(nfc(n) for c in clips for n in (Path(c).stem, c))]
             near = difflib.get_close_matches(nfc(name), known, 3) or known[:3]
-            problems.found.append(
+            problems.add(
                 f"{path.name} {place}: no clip is called '{shortened(name)}' (there is {', '.join(near)}). Correct the name, "
                 "or word a prompt for all clips without a colon behind its first word."
             )

@@ -90,16 +90,16 @@ def read_jsonl(path: Path, problems: Problems) -> Rows:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            problems.found.append(f"{path.name} {place}, column {error.colno}: {error.msg}. One JSON object a line is read.")
+            problems.add(f"{path.name} {place}, column {error.colno}: {error.msg}. One JSON object a line is read.")
         except RecursionError:
-            problems.found.append(f"{path.name} {place}: nested too deeply. One JSON object a line is read.")
+            problems.add(f"{path.name} {place}: nested too deeply. One JSON object a line is read.")
         except ValueError:  # Python reads no integer of more than some thousand digits
-            problems.found.append(f"{path.name} {place}: it holds a number with too many digits. Correct the number.")
+            problems.add(f"{path.name} {place}: it holds a number with too many digits. Correct the number.")
         else:
             if isinstance(row, dict):
                 rows.append((place, row))
             else:
-                problems.found.append(f"{path.name} {place}: a JSON object is needed, found {type(row).__name__}.")
+                problems.add(f"{path.name} {place}: a JSON object is needed, found {type(row).__name__}.")
     return rows
 
 
@@ -117,18 +117,18 @@ def read_csv(path: Path, needed: tuple[str, ...], problems: Problems) -> Rows:
     try:
         header = [name.strip() for name in next(reader, [])]
         if why := _wrong_columns(header, needed):
-            problems.found.append(f"{path.name} line 1: {why}")
+            problems.add(f"{path.name} line 1: {why}")
             return []
         line = reader.line_num + 1
         for cells in reader:
             place, line = f"line {line}", reader.line_num + 1  # where a row begins: a cell in quotes may hold several lines
             if len(cells) > len(header):
                 what = "more cells than the header names; put prompts with commas in quotes"
-                problems.found.append(f"{path.name} {place}: {what}.")
+                problems.add(f"{path.name} {place}: {what}.")
             elif cells:
                 rows.append((place, {key: value for key, value in zip(header, cells, strict=False) if value}))
     except csv.Error as error:
-        problems.found.append(f"{path.name} line {line}: {error}. Check its quotes.")
+        problems.add(f"{path.name} line {line}: {error}. Check its quotes.")
     return rows
 
 

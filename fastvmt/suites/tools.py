@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,20 +77,17 @@ def check(name: str, wanted: Wanted = ANY_SIZE, fast: bool = False, tell: Callab
     checked = Checked(len(entries), sum(len(e.targets) for e in entries), "")
     by_content: dict[str, str] = {}
     for entry in entries:
-        try:
+        with problems.caught():
             line = _check_clip(entry, wanted, fast, checked.warnings)
             content = content_of(entry)
-        except SuiteError as error:
-            problems.found.append(str(error))
-            continue
-        contents.append(replace(entry, sha256=content))
-        same = by_content.setdefault(content, entry.name)
-        if same != entry.name:
-            checked.warnings.append(f"{same} and {entry.name} are the same clip (sha256 {content[:8]}...).")
-        checked.lines.append(line)
-        tell(line)
+            contents.append(replace(entry, sha256=content))
+            same = by_content.setdefault(content, entry.name)
+            if same != entry.name:
+                checked.warnings.append(f"{same} and {entry.name} are the same clip (sha256 {content[:8]}...).")
+            checked.lines.append(line)
+            tell(line)
     if not entries:
-        problems.found.append(f"Suite '{name}' has no clips.")
+        problems.add(f"Suite '{name}' has no clips.")
     problems.raise_if_any()
     checked.digest = entries_digest(contents)
     return checked
@@ -182,24 +180,17 @@ def make(
         raise SuiteError(f"{folder / old[0]} is there already. Use --force to write it anew.")
     before, header_path = read_header(folder) if is_suite(folder) else (None, folder / "suite.toml")
     entries, problems = _listed(folder, rows)
-    if before:  # a clip that only has the header's licence follows it
-        entries = [replace(e, licence="") if e.licence == before.licence else e for e in entries]
-    of_clips = licence or (before.licence if before else "")
+    before_licence = before.licence if before else ""
     clips, prompts, used = [], [], set[str]()
     for entry in entries:
-        try:
+        with problems.caught():
             clip = read_clip(entry.path, entry.name)
-        except SuiteError as error:
-            problems.found.append(str(error))
-            continue
-        if problems.found:  # told below; what is wrong makes no row
-            continue
-        name = _free(entry.id, used)
-        clips.append(_clip_row(folder, entry, name, clip, of_clips))
-        prompts += [
-            PromptRow(clip=name, id=t.id, text=t.text, kind=t.kind, negative=t.negative)  # type: ignore[arg-type]
-            for t in entry.targets
-        ]
+            if problems.found:  # told below; what is wrong makes no row
+                continue
+            name = _free(entry.id, used)
+            own = entry.licence if entry.licence != before_licence else ""  # what only follows the header goes on to
+            clips.append(_clip_row(folder, entry, name, clip, own or licence or before_licence))
+            prompts += [PromptRow.model_validate({"clip": name, **asdict(target)}) for target in entry.targets]
     problems.raise_if_any()
     given = {k: v for k, v in (("title", title), ("licence", licence), ("source", source)) if v}
     if before:
@@ -227,12 +218,10 @@ def _listed(folder: Path, rows: list[PromptedClip] | None) -> tuple[list[ClipEnt
 
 
 def _free(name: str, used: set[str]) -> str:
-    candidate, n = name, 1
-    while candidate in used:
-        n += 1
-        candidate = f"{name[:58]}-{n}"
-    used.add(candidate)
-    return candidate
+    others = (f"{name[:58]}-{n}" for n in itertools.count(2))
+    free = next(candidate for candidate in itertools.chain([name], others) if candidate not in used)
+    used.add(free)
+    return free
 
 
 def _clip_row(folder: Path, entry: ClipEntry, name: str, clip: Clip, licence: str) -> ClipRow:
@@ -240,7 +229,7 @@ def _clip_row(folder: Path, entry: ClipEntry, name: str, clip: Clip, licence: st
         id=name, path=entry.path.relative_to(folder.resolve()).as_posix(), sha256=content_of(entry),
         width=clip.frames.shape[2], height=clip.frames.shape[1], fps=Rate(num=clip.fps.numerator, den=clip.fps.denominator),
         frames=len(clip.frames), start=entry.start, stride=entry.stride, category=entry.category, caption=entry.caption,
-        licence=entry.licence or licence,
+        licence=licence,
     )  # fmt: skip
 
 
@@ -311,20 +300,15 @@ def show(name: str, wanted: Wanted = ANY_SIZE) -> dict[str, Any]:
     """
     found = entries_of(name, wanted)
     if found is None:
-        drawn: list[dict[str, Any]] = [
-            {"id": c.id, "category": c.category, "caption": c.caption, "prompts": [c.prompt]}
-            for c, _ in open_suite(name, Wanted(64, 64, 33))
-        ]
-        return {"suite": name, "clips": drawn}
+        cases = (case for case, _ in open_suite(name, Wanted(64, 64, 33)))
+        return {
+            "suite": name,
+            "clips": [c.model_dump(include={"id", "category", "caption"}) | {"prompts": [c.prompt]} for c in cases],
+        }
     entries, problems = found
     problems.raise_if_any()
-    rows: list[dict[str, Any]] = [
-        {
-            "id": e.id, "category": e.category, "caption": e.caption, "frames": e.frames, "start": e.start, "stride": e.stride,
-            "licence": e.licence, "tags": list(e.tags), "prompts": [t.text for t in e.targets],
-        }
-        for e in entries
-    ]  # fmt: skip
+    keys = ("id", "category", "caption", "frames", "start", "stride", "licence")
+    rows = [{k: getattr(e, k) for k in keys} | {"tags": list(e.tags), "prompts": [t.text for t in e.targets]} for e in entries]
     return {"suite": name, "digest": entries_digest(entries), "clips": rows}
 
 
