@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -74,16 +73,6 @@ def find_root(given: Path | None, problems: Problems) -> Path | None:
     return None
 
 
-def listed(root: Path) -> set[str]:
-    """Clips that the copy's own lists name: one name a line (2017), or rows of image and mask paths (2016)."""
-    found = set()
-    for file in sorted((root / "ImageSets").glob("*/*.txt")):
-        with suppress(OSError):  # the lists only make a message better
-            rows = [line.split() for line in file.read_text("utf-8", "replace").splitlines()]
-            found |= {Path(row[0]).parent.name if "/" in row[0] else row[0] for row in rows if row}
-    return found
-
-
 def wrong_frames(name: str, folder: Path, count: int) -> str:
     """What differs between a clip's folder and frames 0 to ``count`` - 1, or ""."""
     files = [p.name for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES and not p.name.startswith(".")]
@@ -127,10 +116,9 @@ def read_clips(suite: str, root: Path, clips: Iterable[Fact], problems: Problems
             f"unpack it over '{root}'."
         )
     if rest:
-        known = listed(root)
         fix = "Is the 2017 trainval archive fully unpacked?"
-        if known and not known & set(rest):
-            fix = f"The lists of '{root}' do not name them, as in DAVIS-2016; they are in the 2017 trainval archive: {FETCH}."
+        if not any(c.in_davis2016 for c in missing):
+            fix = f"'{root}' has its clips as in DAVIS-2016; these are in the 2017 trainval archive: {FETCH}."
         problems.add(f"{suite}: {len(rest)} of {len(all_clips)} clips missing: {', '.join(rest)}. {fix}")
 
 

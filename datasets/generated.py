@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, read_targets
 from fastvmt.errors import SuiteError
-from fastvmt.media.files import VIDEO_SUFFIXES
+from fastvmt.media.files import VIDEO_SUFFIXES, list_videos
 from fastvmt.suites.cases import ClipEntry, Problems, Wanted
 from fastvmt.suites.prompts import nfc
 from fastvmt.suites.rows import Prompt, Rows, checked, read_csv, read_jsonl, read_text, shortened
@@ -88,13 +88,13 @@ def _videos(root: Path) -> list[str]:
     """
     if not root.is_dir():
         raise SuiteError(f"Folder of generated videos '{root}' does not exist. Correct --root.")
-    files = [p for p in root.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    files = list_videos(root)
     if not files:
         looked = ", ".join("*" + s for s in VIDEO_SUFFIXES)
-        near = next((p for p in sorted(root.iterdir()) if p.is_dir() and any(f.suffix == ".mp4" for f in p.iterdir())), None)
+        near = next((p for p in sorted(root.iterdir()) if p.is_dir() and list_videos(p)), None)
         hint = f"'{near}' has some: pass it." if near else "Pass --root FOLDER of another."
         raise SuiteError(f"Suite '{root}' has no clips (looked for {looked}). {hint}")
-    return sorted(p.name for p in files)
+    return [p.name for p in files]
 
 
 def _ids(files: list[str]) -> dict[str, str]:

@@ -16,12 +16,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, read_targets
 from fastvmt.errors import SuiteError
-from fastvmt.media.files import VIDEO_SUFFIXES
+from fastvmt.media.files import list_videos
 from fastvmt.suites.cases import ClipEntry, Problems, Target, Wanted
 from fastvmt.suites.prompts import nfc
 from fastvmt.suites.rows import shortened, unusable
@@ -142,15 +141,10 @@ def _targets(folder: Path, problems: Problems) -> tuple[Target, ...]:
     return tuple(targets)
 
 
-def _videos(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not path.name.startswith("."):
-            yield path
-
-
 def _video(folder: Path, problems: Problems) -> Path:
     """The clip's video: the file of its name, else the only one that is no visualisation."""
-    found = [v for v in _videos(folder / "videos") if nfc(v.stem) != NOT_THE_CLIP or folder.name == NOT_THE_CLIP]
+    videos = list_videos(folder / "videos") if (folder / "videos").is_dir() else []
+    found = [v for v in videos if nfc(v.stem) != NOT_THE_CLIP or folder.name == NOT_THE_CLIP]
     named = [v for v in found if nfc(v.stem) == nfc(folder.name)] or found
     if len(named) == 1:
         return named[0]

@@ -20,12 +20,21 @@ from fastvmt.media.image_folders import IMAGE_SUFFIXES, read_images
 
 __all__ = [
     "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "Clip", "Fit", "Frames", "crop_box", "fit_frames", "fit_masks", "fit_points",
-    "read_clip", "read_lossless", "write_exact_mp4", "write_lossless", "write_viewable",
+    "list_videos", "read_clip", "read_lossless", "write_exact_mp4", "write_lossless", "write_viewable",
 ]  # fmt: skip
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".gif", ".mkv", ".avi")
 IMAGES_FPS = Fraction(24)
 """For folders of images, which store no frames per second."""
+
+
+def list_videos(folder: Path) -> list[Path]:
+    """Video files that lie directly in a folder, sorted; hidden ones are passed over.
+
+    Raises:
+        OSError: when the folder cannot be read.
+    """
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.name[0] != "." and p.is_file())
 
 
 @dataclass

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ConfigDict, Field
 
 from fastvmt.errors import SuiteError
-from fastvmt.media.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES
+from fastvmt.media.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_videos
 from fastvmt.suites.cases import Problems
 from fastvmt.suites.rows import Category, Prompt, Rows, Text, checked, read_csv, read_jsonl, read_text, shortened
 
@@ -71,14 +71,9 @@ def plain_prompts(folder: Path) -> bool:
 
 def list_clips(folder: Path) -> list[str]:
     """Names of the clips directly in a folder: video files and folders of images; hidden files are passed over."""
-    found = []
-    for entry in sorted(folder.iterdir()):
-        if entry.name.startswith((".", "__MACOSX")):
-            continue
-        is_video = entry.is_file() and entry.suffix.lower() in VIDEO_SUFFIXES
-        if is_video or (entry.is_dir() and any(p.suffix.lower() in IMAGE_SUFFIXES for p in entry.iterdir())):
-            found.append(entry.name)
-    return found
+    folders = (p for p in folder.iterdir() if p.is_dir() and not p.name.startswith((".", "__MACOSX")))
+    of_images = [p for p in folders if any(image.suffix.lower() in IMAGE_SUFFIXES for image in p.iterdir())]
+    return [p.name for p in sorted([*of_images, *list_videos(folder)])]
 
 
 def _rows(file: Path, problems: Problems) -> Rows:
