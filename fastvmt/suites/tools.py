@@ -206,15 +206,14 @@ def make(
 
 def _listed(folder: Path, rows: list[PromptedClip] | None) -> tuple[list[ClipEntry], Problems]:
     problems = Problems()
-    if rows is None and is_suite(folder) and plain_prompts(folder):
-        rows = read_prompted(folder, None, problems, plain=True)
+    if rows is None and (plain_prompts(folder) or not is_suite(folder)):
+        rows = []
+        with problems.caught():
+            rows = read_prompted(folder, None, problems, plain=is_suite(folder))
     if rows is not None:
         return entries_from_rows(folder, rows, problems), problems
-    if is_suite(folder):  # its digests are about to be written anew: they must not be compared
-        return [replace(e, sha256=None, frames=None) for e in read_suite(folder, problems)], problems
-    found = entries_of(str(folder.resolve()), ANY_SIZE)  # whole, because a folder may be called as a registered suite is
-    assert found is not None  # a path is always listed
-    return found
+    # Its digests are about to be written anew: they must not be compared.
+    return [replace(e, sha256=None, frames=None) for e in read_suite(folder, problems)], problems
 
 
 def _free(name: str, used: set[str]) -> str:
