@@ -12,19 +12,19 @@ from fastvmt.media.files import VIDEO_SUFFIXES
 from fastvmt.model import Case
 from fastvmt.suites.cases import Problems, inside
 
-Found = dict[tuple[str, int], Path]
+VideoFiles = dict[tuple[str, int], Path]
 """Case id and seed to a video file or a folder of images."""
 LARGEST_CSV = 64 << 20
 HEADS = {"case", "seed", "file"}
 
 
-def match(videos: Path, cases: Sequence[Case], seeds: Sequence[int], problems: list[str]) -> Found:
+def match(videos: Path, cases: Sequence[Case], seeds: Sequence[int], problems: list[str]) -> VideoFiles:
     """Files of a folder, or those that a CSV file names.
 
     Args:
         problems: takes a sentence for every file without a case, and every one that is there twice.
     """
-    found: Found = {}
+    found: VideoFiles = {}
     wanted = {c.id: c for c in cases}
     if not videos.exists():
         problems.append(f"{videos}: there is no such folder or CSV file.")
