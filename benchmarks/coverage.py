@@ -9,7 +9,7 @@ import argparse
 
 import numpy as np
 
-from fastvmt.reports.statistics.intervals import mean_intervals
+from fastvmt.reports.statistics import mean_intervals
 
 CLIPS = (3, 4, 5, 8, 15, 30, 50)
 

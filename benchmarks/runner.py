@@ -23,7 +23,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 from support.light_runs import make_quick, quick
 
-from fastvmt.runner.runner import Options, Runner
+from fastvmt.runner.runner import Runner
+from fastvmt.runner.settings import Options
 from fastvmt.store.folder import Store
 
 OVERHEAD_MS = 5.0

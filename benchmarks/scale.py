@@ -134,6 +134,7 @@ def drive(root: Path) -> dict[str, Any]:
     load_when_used("torch")
     from fastvmt.runner import runner
     from fastvmt.runner.executors import local
+    from fastvmt.runner.settings import Options
     from fastvmt.store.folder import Store
 
     class Popen(subprocess.Popen[bytes]):
@@ -144,7 +145,7 @@ def drive(root: Path) -> dict[str, Any]:
 
     local.subprocess = type("Stub", (), {"Popen": Popen, "PIPE": subprocess.PIPE})  # type: ignore[assignment]
     store = Store.open(root)
-    going = runner.Runner(store, store.config(), runner.Options(style="none"))
+    going = runner.Runner(store, store.config(), Options(style="none"))
     at: dict[str, float] = {}
 
     class Clocked(runner.Progress):

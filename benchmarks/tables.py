@@ -71,7 +71,7 @@ def build(root: Path) -> None:
     start = time.perf_counter()
     load_when_used("torch")
     from fastvmt.reports.page.bundle import tables_of
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     tidy = gather([root])
     gathered = time.perf_counter()

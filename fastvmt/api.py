@@ -5,24 +5,42 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastvmt.backbones.device import has_cuda
-from fastvmt.errors import SpecError
 from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.runner.plan import Plan, Request, resolve
-from fastvmt.runner.runner import Options, Outcome
+from fastvmt.plugins.listing import describe
+from fastvmt.runner.plan import Plan, resolve
+from fastvmt.runner.runner import Runner
+from fastvmt.runner.settings import Options, Outcome, Request
+from fastvmt.runner.work import open_run, require_fit, work
 from fastvmt.store import layout
 from fastvmt.store.folder import Store
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from fastvmt.exchange.imports.videos import Claim
     from fastvmt.reports.tables.run_table import Table
 
 PROBE_CLIPS = 6
 """Drawn clips behind the correspondence figure of a report; ``bench doctor`` takes more."""
+
+__all__ = [
+    "Result",
+    "compare",
+    "describe",
+    "frame",
+    "import_videos",
+    "plan",
+    "report",
+    "resume",
+    "run",
+    "score",
+    "table",
+    "work",
+]
 
 
 @dataclass(frozen=True)
@@ -52,43 +70,17 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     options = options or Options()
     gpus = options.executor != "local" and request.device == "cuda"  # of the nodes: a login node has none
     plan = resolve(request, elsewhere=gpus)
-    options = _checked(options, plan.config)
+    require_fit(options, plan.config)
     require_weights(plan.card)
-    folder = out or plan.default_folder()
-    there = Store.open(folder) if layout.is_run(folder) else None
     where = Conditions(options.workers, elsewhere=options.executor != "local")
-    refuse_what_cannot_fit(estimate(plan, there, where, folder), options.force)
+    refuse_what_cannot_fit(estimate(plan.config, plan.card, out or plan.default_folder(), where), options.force)
     store = plan.open_store(out, hold=True)
     return _go(store, store.config(), options)  # with what was imported into the folder
 
 
 def resume(folder: Path, options: Options | None = None) -> Result:
     """Go on with a run folder as its ``config.json`` says."""
-    store = Store.open(folder)
-    config = store.config()
-    _load_plugins(store, config)
-    return _go(store, config, options or Options())
-
-
-def work(folder: Path, options: Options | None = None) -> Outcome:
-    """Join a run folder as one more runner, from any machine that sees it; each job is still done once.
-
-    It needs no lock: jobs are claimed one by one (see ``fastvmt.runner.leases``). It ends when nothing is left to do, here or
-    elsewhere.
-
-    Raises:
-        UserError: when the folder is no run, or its weights or its kind of device are not on this machine.
-    """
-    from fastvmt.backbones import card as cards
-    from fastvmt.runner.executors import join
-
-    store = Store.open(folder)
-    config = store.config()
-    _load_plugins(store, config)
-    cards.require_weights(cards.load(config.setting.backbone))
-    if config.device.startswith("cuda") and not has_cuda():  # else it would record one failure after another
-        raise SpecError(f"{folder} is a run on CUDA, and torch sees no CUDA device here; help from a machine that has one.")
-    return join(store, config, _checked(options or Options(), config))
+    return _go(*open_run(folder), options or Options())
 
 
 def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None, again: bool = False) -> Result:
@@ -100,9 +92,7 @@ def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None
     """
     from fastvmt.plugins import metric_labels
 
-    store = Store.open(folder)
-    config = store.config()
-    _load_plugins(store, config)
+    store, config = open_run(folder)
     chosen, missing = metric_labels.choose(metrics, config.metrics)
     result = _go(store, config, options or Options(), generate=False, metrics=chosen, rescore=again)
     result.table.notes += missing
@@ -113,17 +103,7 @@ def table(folder: Path) -> Table:
     """The table of a run folder, from its records."""
     from fastvmt.reports.tables.run_table import build
 
-    store = Store.open(folder)
-    config = store.config()
-    _load_plugins(store, config)
-    return build(store, config)
-
-
-def by_category(folder: Path) -> str:
-    """The table of a run folder split by the cases' category, as Markdown."""
-    from fastvmt.reports.tables.run_table import split_lines
-
-    return split_lines(table(folder))
+    return build(*open_run(folder))
 
 
 def report(
@@ -134,7 +114,7 @@ def report(
     """Write the report of a run, or of several of one suite and setting, into ``out`` (the first run's ``report/``).
 
     Args:
-        against, tables, formats, frame, page, figures, tracks: see ``reports.bundle.Wish``.
+        against, tables, formats, frame, page, figures, tracks: see ``reports.page.bundle.ReportContents``.
         say: gets a sentence for every figure that the run has no numbers for.
 
     Returns:
@@ -143,11 +123,11 @@ def report(
     Raises:
         NotComparable: when the runs must not share a table.
     """
-    from fastvmt.reports.page.bundle import Wish, write
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.page.bundle import ReportContents, write
+    from fastvmt.reports.tidy import gather
 
-    wish = Wish(against, tables, formats, frame, page, figures, tracks)
-    return write(gather(folders), out or folders[0] / layout.REPORT, wish, say)
+    contents = ReportContents(against, tables, formats, frame, page, figures, tracks)
+    return write(gather(folders), out or folders[0] / layout.REPORT, contents, say)
 
 
 def frame(folders: Sequence[Path]) -> pd.DataFrame:
@@ -156,17 +136,19 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     Raises:
         NotComparable: when the runs must not share a table.
     """
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     return gather(folders).frame
 
 
 def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal") -> str:
     """Tables of runs as text: all, or those whose id begins with one of the words; in one of ``render.FORMATS``."""
+    from fastvmt.core.choices import one_of
     from fastvmt.reports.page.bundle import as_json, tables_of
-    from fastvmt.reports.tables.render import render
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tables.render import FORMATS, render
+    from fastvmt.reports.tidy import gather
 
+    one_of("--print", form, FORMATS)
     tidy = gather(folders)
     shown = tables_of(tidy, tables, against)
     if form == "json":
@@ -186,7 +168,7 @@ def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = 
     from fastvmt.reports.tables import compare as comparing
     from fastvmt.reports.tables.render import render
     from fastvmt.reports.tables.run_table import first_presets
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     tidy = gather(folders)
     labels = first_presets(tidy, comparing.base_of(tidy, base))
@@ -234,15 +216,32 @@ def plan(request: Request, out: Path | None = None, where: Conditions | None = N
         where: workers, and a device other than this machine's.
     """
     plan = resolve(request, decode=False, elsewhere=bool(where and where.device_bytes))
-    folder = out or plan.default_folder()
-    store = Store.open(folder) if layout.is_run(folder) else None
-    return plan, estimate(plan, store, where, folder)
+    return plan, estimate(plan.config, plan.card, out or plan.default_folder(), where)
 
 
-def _load_plugins(store: Store, config: RunConfig) -> None:
-    from fastvmt.plugins import registry
+def import_videos(
+    videos: Path, claim: Claim, request: Request | None = None, *, into: Path | None = None, out: Path | None = None,
+    options: Options | None = None,
+) -> Result:  # fmt: skip
+    """Bring somebody else's videos into a run folder and score them as ours are scored.
 
-    registry.load_own_plugins(store.root, config.plugins)
+    Args:
+        videos: folder of videos or image folders named by case id, or a CSV file with case, file and perhaps seed.
+        claim: name, claimed settings, what to do with other sizes.
+        request: suite, backbone and size of a new run (its ``methods`` and ``controls`` are not used).
+        into: an existing run that gets one line more, instead of a new one.
+        out: folder of a new run; by default one whose name follows from all of this.
+
+    Returns:
+        As ``fastvmt.run``: the scored run.
+
+    Raises:
+        SpecError: with every problem of names, settings and files, a line each; nothing is then written.
+        StoreError: ``into`` holds another import of that name, or is in use.
+    """
+    from fastvmt.exchange.imports.videos import bring_in
+
+    return score(bring_in(videos, claim, request, into=into, out=out).root, (), options)
 
 
 def _go(
@@ -252,14 +251,18 @@ def _go(
     from fastvmt.core.atomic import write_atomic
     from fastvmt.reports.figures.sheet import write_sheet
     from fastvmt.reports.tables.run_table import as_lines, build
-    from fastvmt.runner import executors
 
-    options = _checked(options, config, generate)
+    require_fit(options, config, generate)
     store.lock()
     try:
         if generate:
             note_prediction(store, config)
-        outcome = executors.run(store, config, options, generate, metrics, rescore)
+        if options.executor == "slurm" and generate:
+            from fastvmt.runner.executors.on_slurm import Crew
+
+            outcome = Crew(store, config, options, work).run()
+        else:
+            outcome = Runner(store, config, options).run(generate, metrics, rescore)
         found = build(store, config)
         sheet = None
         if not outcome.interrupted and found.made:
@@ -268,31 +271,3 @@ def _go(
     finally:
         store.unlock()
     return Result(store.root, outcome, found, sheet)
-
-
-def _checked(options: Options, config: RunConfig, generate: bool = True) -> Options:
-    """
-    Raises:
-        SpecError: for a number of workers that cannot be, and options that contradict each other.
-    """
-    from fastvmt.runner import executors
-
-    executors.check(options)
-    if options.workers < 0:
-        raise SpecError(f"--workers {options.workers}: at least 1 is needed.")
-    if config.repeats and generate and options.workers > 1 and not config.device.startswith("cuda"):
-        raise SpecError(
-            f"--workers {options.workers}: a run with timed repeats makes one video at a time; leave --workers out."
-        )
-    return options
-
-
-def describe(name: str) -> dict[str, Any]:
-    """What is registered under a name, as plain data.
-
-    Raises:
-        SpecError: when nothing is.
-    """
-    from fastvmt.plugins.listing import describe as look_up
-
-    return look_up(name)

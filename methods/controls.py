@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
@@ -19,7 +19,7 @@ class NoTransfer(Method):
     id = "none"
     summary = "no transfer: the prompt alone, from pure noise"
     source = "control; motion fidelity's floor and text similarity's ceiling"
-    control = True
+    role = "control"
 
 
 class SDEditParams(Params):
@@ -35,8 +35,8 @@ class SDEdit(Method):
     id = "sdedit"
     summary = "the noised reference as starting point, nothing else"
     source = "Meng et al. 2022 (arXiv 2108.01073); control for every method that starts from the reference"
-    control = True
-    Params: ClassVar[type[Params]] = SDEditParams
+    role = "control"
+    Params = SDEditParams
 
     @classmethod
     def resolve(cls, params: SDEditParams, shape: Shape) -> SDEditParams:

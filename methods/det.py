@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -27,15 +27,15 @@ from pydantic import Field
 from fastvmt.methods._math.adapters import convolutions, new_convolutions
 from fastvmt.methods._math.inversion import source_text
 from fastvmt.methods._math.trained import TrainedMethod, TrainedParams
-from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, track_loss, velocity_loss
-from fastvmt.plugins.method import Context, Params
+from fastvmt.methods._math.trainer import Draw, track_loss, velocity_loss
+from fastvmt.plugins.method import Context, Study
 from fastvmt.plugins.reference_tracks import PointTracks, tracks_of, tracks_origin
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fastvmt.artefacts.prepared_weights import Workspace
     from fastvmt.model import Case
+    from fastvmt.plugins.workspace import Workspace
 
 
 class DeTParams(TrainedParams):
@@ -55,14 +55,10 @@ class DeT(TrainedMethod):
     id = "det"
     summary = "convolutions along time beside attention, fitted to the clip with a loss along tracks"
     source = "DeT, ICCV 2025 (arXiv 2503.17350)"
-    Params: ClassVar[type[Params]] = DeTParams
-    sampling_only: ClassVar[frozenset[str]] = TrainedMethod.sampling_only | {"acting"}
-    variants: ClassVar[dict[str, dict[str, Any]]] = {"no-tracks": {"track_weight": 0.0}, "all-blocks": {"acting": 1.0}}
-    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
-        "tracks": ("no-tracks",),
-        "acting": ("all-blocks",),
-        "steps": ("steps=100", "steps=250"),
-    }
+    Params = DeTParams
+    unseen = TrainedMethod.unseen | {"acting"}
+    variants = {"no-tracks": {"track_weight": 0.0}, "all-blocks": {"acting": 1.0}}
+    study = Study({"tracks": ("no-tracks",), "acting": ("all-blocks",), "steps": ("steps=100", "steps=250")})
 
     @classmethod
     def training(cls, params: Mapping[str, Any], case: Case) -> dict[str, Any]:
@@ -83,10 +79,8 @@ class DeT(TrainedMethod):
                 loss = loss + p.track_weight * track_loss(noised - draw.sigma * found, places, visible)
             yield "convolutions", loss
 
-        optimiser = Optimiser(p.lr, p.weight_decay, (0.9, 0.95), clip=1.0)
-        trainer = Trainer({"convolutions": Group(weights, optimiser)}, p.steps, p.train_shift, p.train_seed)
         with convolutions(ctx.backbone, weights, clean.shape[2]):
-            trainer.run(clean, workspace, objective)
+            self.train({"convolutions": weights}, clean, workspace, objective, betas=(0.9, 0.95), clip=1.0)
         return weights
 
     def scope(self, ctx: Context, i: int) -> AbstractContextManager[Any]:

@@ -15,15 +15,15 @@ MotionClone. They show what these choices do to a number; they are no method of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
 
 from fastvmt.methods._math import flow
-from fastvmt.methods._math.guided import AdamParams, Inject, InjectingMethod, needs_latent_frames, start_as_said
+from fastvmt.methods._math.guided import FROM_NOISE, AdamParams, Inject, InjectingMethod, needs_latent_frames
 from fastvmt.methods._math.updater import LatentUpdate
-from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
+from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Shape, Study
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,15 +62,16 @@ class DiTFlow(InjectingMethod):
     id = "ditflow"
     summary = "dense attention motion flow over all frame pairs"
     source = "DiTFlow, CVPR 2025 (arXiv 2412.07776)"
-    Params: ClassVar[type[Params]] = DiTFlowParams
-    variants: ClassVar[dict[str, dict[str, Any]]] = {
+    role = "baseline"
+    Params = DiTFlowParams
+    variants = {
         "forward-span": {"pairs": "span", "reference": "soft", "moving_only": False, "heads": "mean_qk", "temperature": 1.0},
         "no-injection": {"inject": False},
         "fork": FORK,
         "fork-motionclone": FORK | {"top": 8},
     }
-    starts: ClassVar[dict[str, dict[str, Any]]] = {"as-published": {"begin": "noise"}, "matched-start": {"begin": "noise"}}
-    floor_when: ClassVar[dict[str, Any]] = {"reference": "soft", "moving_only": False}
+    protocols = FROM_NOISE
+    study = Study(floor_when={"reference": "soft", "moving_only": False})
 
     @classmethod
     def resolve(cls, params: DiTFlowParams, shape: Shape) -> DiTFlowParams:
@@ -88,9 +89,6 @@ class DiTFlow(InjectingMethod):
     def reach(cls, params: DiTFlowParams, shape: Shape) -> float | None:
         return None if params.updater == "adamw" else super().reach(params, shape)  # bf16 rounds by more than a rate
 
-    def start(self, ctx: Context) -> tuple[Tensor, int]:
-        return start_as_said(self.params, ctx)
-
     def fit(self, ctx: Context) -> Tensor | None:
         """The reference's displacements, (pairs, S, 2); None when every step has its own."""
         return self._displacements(ctx, 0.0) if self.params.ref_level == "clean" else None
@@ -103,7 +101,7 @@ class DiTFlow(InjectingMethod):
 
     def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
         level = 0.0 if self.params.ref_level == "clean" else ctx.sigmas[i]
-        return ctx.backbone.noised(ctx.reference(), level, ctx.noise), level, "null"
+        return self._noised(ctx, level), level, "null"
 
     def update(self, n: int, steps: int) -> LatentUpdate:
         p = self.params
@@ -112,12 +110,11 @@ class DiTFlow(InjectingMethod):
         return LatentUpdate(p.inner, 1, p.lr_first, p.lr_last, p.inner, weight_decay=0.01, dtype=torch.bfloat16)
 
     def _displacements(self, ctx: Context, level: float) -> Tensor:
-        latent = ctx.backbone.noised(ctx.reference(), level, ctx.noise)
-        q, k = self._features(ctx, latent, level, "null")
+        q, k = self._features(ctx, self._noised(ctx, level), level, "null")
         if self.params.reference == "soft":
             return self._moved(ctx, q, k)
         first, second, _ = self._pairs(q.shape[0], q.device)
-        return flow.hard_flow(q, k, second, ctx.backbone.tokens(latent)[1:], first)
+        return flow.hard_flow(q, k, second, ctx.backbone.tokens(ctx.noise)[1:], first)
 
     def _moved(self, ctx: Context, q: Tensor, k: Tensor) -> Tensor:
         """Expected displacements of every pair, (pairs, S, 2)."""
@@ -147,13 +144,3 @@ class DiTFlow(InjectingMethod):
         inside = (offset >= nearest) & (offset < span)
         weight = 1 - 0.2 * (offset[inside] - nearest) / max(1, span - 1 - nearest)
         return first[inside], second[inside], weight
-
-    def _features(self, ctx: Context, x: Tensor, sigma: float, text: str) -> tuple[Tensor, Tensor]:
-        """Queries and keys (F, S, D): all heads side by side (their dot product is the sum of the heads' logits)."""
-        q, k = self._attended(ctx, x, sigma, text, self.params.rope)
-        return (q.mean(2), k.mean(2)) if self.params.heads == "mean_qk" else (q.flatten(2), k.flatten(2))
-
-    def _scale(self, ctx: Context) -> float:
-        card = ctx.backbone.card
-        heads = card.heads if self.params.heads == "mean_logits" else 1
-        return float(self.params.temperature / (heads * card.head_dim**0.5))

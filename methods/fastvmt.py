@@ -17,21 +17,18 @@ code): ``begin``.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from pydantic import Field, field_validator, model_validator
 
-from fastvmt.core.lazy import no_grad
-from fastvmt.errors import SpecError
-from fastvmt.methods._math import flow, released
-from fastvmt.methods._math.guided import AdamMethod, AdamParams, Inner, Rate, needs_latent_frames, start_as_said
+from fastvmt.methods._math import flow, released, windowed
+from fastvmt.methods._math.guided import FROM_NOISE, AdamMethod, AdamParams, Inner, Rate, needs_latent_frames
 from fastvmt.methods._math.updater import LatentUpdate, StepLog
-from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
+from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Shape, Study
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -94,46 +91,23 @@ class FastVMTParams(AdamParams):
         return [int(v) for v in value.split("x")] if isinstance(value, str) else value
 
 
-@dataclass(frozen=True)
-class Seen:
-    """Descriptors of one video: displacements, windows and offset of every group of pairs."""
-
-    flows: list[Tensor]
-    windows: list[flow.Windows]
-
-
-Note = Callable[[Seen], None] | None
-
-
-def _check_released(params: FastVMTParams, shape: Shape) -> None:
-    """The authors' reshapes need grids they divide.
-
-    Raises:
-        SpecError: naming what does not divide.
-    """
-    frames, height, width = shape.grid
-    tokens, (th, tw) = frames * height * width, params.tile
-    if tokens % shape.heads or height % th or width % tw:
-        raise SpecError(
-            f"fastvmt:released needs tokens ({tokens}) divisible by heads ({shape.heads}) and a grid ({height} rows, {width} "
-            f"columns) divisible by the tile ({th}x{tw}, rows x columns). Choose another size, or tile=2x2."
-        )
+Note = Callable[[windowed.Seen], None] | None
 
 
 class FastVMT(AdamMethod):
     id = "fastvmt"
     summary = "sliding-window attention motion flow with reused gradients"
     source = "FastVMT, arXiv 2602.05551, sections 3.2-3.4, 4.1, B.1, B.4"
-    preset_of = "preset"
-    Params: ClassVar[type[Params]] = FastVMTParams
-    variants: ClassVar[dict[str, dict[str, Any]]] = {
+    protocols = replace(FROM_NOISE, preset="preset")
+    Params = FastVMTParams
+    variants = {
         "no-window": {"window": 0},
         "no-window-loss": {"window_weight": 0.0},
         "no-step-skip": {"interval": 1},
         "no-early-exit": {"exit": "whole"},
         "released": {"preset": "released"},
     }
-    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
+    study = Study({
         "window": ("no-window",),
         "loss": ("no-window-loss",),
         "reuse": ("no-step-skip",),
@@ -145,16 +119,12 @@ class FastVMT(AdamMethod):
         "reference": ("reference=clean", "reference=matched"),
         "begin": ("begin=reference:begin_sigma=0.9",),
         "preset": ("released",),
-    }
-    ladder: ClassVar[tuple[tuple[str, str], ...]] = (
+    }, ladder=(
         ("none", "no-window:no-step-skip:no-early-exit"),
         ("exit", "no-window:no-step-skip"),
         ("reuse", "no-window"),
         ("window", ""),
-    )
-
-    starts: ClassVar[dict[str, dict[str, Any]]] = {"as-published": {"begin": "noise"}, "matched-start": {"begin": "noise"}}
-    floor_when: ClassVar[dict[str, Any]] = {"window_weight": 0.0}
+    ), floor_when={"window_weight": 0.0})  # fmt: skip
 
     @classmethod
     def resolve(cls, params: FastVMTParams, shape: Shape) -> FastVMTParams:
@@ -163,24 +133,16 @@ class FastVMT(AdamMethod):
         longest = max(height, width)
         side = min(params.window or longest, longest)
         if params.preset == "released":
-            _check_released(params, shape)
+            released.check_grid(shape, params.tile)
             side = released.roomy_side(side, min(height, width))
-        return (
-            super()
-            .resolve(params, shape)
-            .model_copy(
-                update={
-                    "window": side,
-                    "tile": (min(params.tile[0], height), min(params.tile[1], width)),
-                }
-            )
-        )
+        tile = (min(params.tile[0], height), min(params.tile[1], width))
+        return super().resolve(params, shape).model_copy(update={"window": side, "tile": tile})
 
     @classmethod
     def cost(cls, params: FastVMTParams, shape: Shape) -> float:
         fresh = -(-params.inner // params.interval)
         steps, share = len(cls.guided_steps(params, shape)), (params.block + TAP_SHARE) / shape.blocks
-        references = 1 if params.reference == "clean" and params.preset == "paper" else steps
+        references = 1 if params.reference == "clean" else steps
         forward = 1.0 if params.exit == "whole" else share
         gradient = forward + share * (GRADIENT_COST - 1)  # the backward pass starts at the tapped block either way
         return cls.sampling_cost(params, shape) + steps * fresh * gradient + references * forward
@@ -194,9 +156,6 @@ class FastVMT(AdamMethod):
         """The largest of a guided step: rates fall within each."""
         return params.lr_first
 
-    def start(self, ctx: Context) -> tuple[Tensor, int]:
-        return start_as_said(self.params, ctx)
-
     def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
         if i not in self.window(ctx.sigmas):
             return x
@@ -209,85 +168,66 @@ class FastVMT(AdamMethod):
         kind = torch.bfloat16 if p.preset == "released" else torch.float32
         return LatentUpdate(p.inner, p.interval, p.lr_first, p.lr_last, p.inner, p.weight_decay, dtype=kind)
 
-    def compare(self, ctx: Context, level: float, wanted: Any, x: Tensor, note: Note = None) -> Tensor:
-        if self.params.preset == "released":
-            return self._released_loss(ctx, level, wanted, x)
-        return self._paper_loss(ctx, level, wanted, x, note)
-
     def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
         """Of the preset ``paper``; the authors' code rounds the level it tells the model."""
         level = 0.0 if self.params.reference == "clean" else ctx.sigmas[i]
-        return ctx.backbone.noised(ctx.reference(), level, ctx.noise), level, "null"
+        return self._noised(ctx, level), level, "null"
 
-    # --- what both presets need -----------------------------------------------------------------------------------
+    def fit(self, ctx: Context) -> windowed.Seen | None:
+        """Descriptors of the clean reference; None when every step has its own."""
+        return self._reference(ctx, 0.0) if self.params.reference == "clean" else None
 
-    def _features(self, ctx: Context, x: Tensor, sigma: float, text: str) -> tuple[Tensor, Tensor]:
-        """Queries and keys (F, S, D) of the tapped block, fp32, heads reduced."""
-        p = self.params
-        q, k = self._attended(ctx, x, sigma, text, p.rope, p.exit == "early")
-        if p.preset == "released":
-            return released.group_tokens(q, q.shape[2]), released.group_tokens(k, k.shape[2])
-        if p.heads == "mean_qk":
-            return q.mean(2), k.mean(2)
-        return q.flatten(2), k.flatten(2)
-
-    def _scale(self, ctx: Context) -> float:
-        card = ctx.backbone.card
-        heads = card.heads if self.params.heads == "mean_logits" and self.params.preset == "paper" else 1
-        return float(self.params.temperature / (heads * card.head_dim**0.5))
-
-    @no_grad
     def wanted(self, ctx: Context, i: int) -> Any:
-        """Descriptors of the reference at this step; once and for all when the reference is clean."""
-        p = self.params
-        clean = p.reference == "clean" and p.preset == "paper"
-        if clean and ctx.state is not None:
+        """Descriptors of the reference at this step."""
+        if self.params.reference == "clean":
             return ctx.state
-        level = 0.0 if clean else ctx.sigmas[i]
-        with ctx.stages("reference"):
-            if p.preset == "released":
-                level = released.reference_sigma(i, ctx.sigmas)
-                level_told = released.bf16_time(ctx.sigmas[i]) / 1000
-                noise = torch.randn(ctx.noise.shape, generator=torch.Generator().manual_seed(1)).to(ctx.noise)
-                latent = ctx.backbone.noised(ctx.reference(), level, noise)
-                q, k = self._features(ctx, latent, level_told, "null")
-                return released.flow(q, k, self._tiles(ctx), p.window, p.span, self._scale(ctx))
-            latent = ctx.backbone.noised(ctx.reference(), level, ctx.noise)
-            seen = self._describe(ctx, *self._features(ctx, latent, level, "null"), None)
-        if clean:
-            ctx.state = seen
-        return seen
+        with ctx.stages("reference"), torch.no_grad():
+            if self.params.preset == "paper":
+                return self._reference(ctx, ctx.sigmas[i])
+            noise = torch.randn(ctx.noise.shape, generator=torch.Generator().manual_seed(1)).to(ctx.noise)
+            latent = ctx.backbone.noised(ctx.reference(), released.reference_sigma(i, ctx.sigmas), noise)
+            return self._released(ctx, latent, ctx.sigmas[i], "null")[1]
+
+    def _reference(self, ctx: Context, level: float) -> windowed.Seen:
+        return self._describe(ctx, *self._features(ctx, self._noised(ctx, level), level, "null"))
+
+    def compare(self, ctx: Context, level: float, wanted: Any, x: Tensor, note: Note = None) -> Tensor:
+        p, grid = self.params, self._tiles(ctx).grid
+        if p.preset == "released":
+            k, found = self._released(ctx, x, level, "target")
+            loss = p.amf_weight * released.amf_loss(wanted, found, p.span)
+            return loss + p.window_weight * released.track_loss(k, found, grid)
+        q, k = self._features(ctx, x, level, "target")
+        seen = self._describe(ctx, q, k, wanted.windows if p.centre_from == "reference" else None)
+        if note is not None:
+            note(seen)
+        loss = p.amf_weight * windowed.amf_loss(wanted, seen, self._offsets, p.weights == "eq6", p.tokens_mean)
+        if p.window_weight:
+            boxes = seen.windows[1:] if p.include_same else seen.windows
+            loss = loss + p.window_weight * windowed.window_loss(k, boxes, grid, p.window_power == "square")
+        return loss
+
+    @property
+    def _offsets(self) -> range:
+        return range(0 if self.params.include_same else 1, self.params.span)
 
     def _tiles(self, ctx: Context) -> flow.Tiles:
         _, height, width = ctx.backbone.tokens(ctx.noise)
         return flow.Tiles((height, width), *self.params.tile)
 
-    # --- the paper's descriptor and losses ------------------------------------------------------------------------
+    def _describe(self, ctx: Context, q: Tensor, k: Tensor, given: list[flow.Windows] | None = None) -> windowed.Seen:
+        p = self.params
+        scale, soft = self._scale(ctx), p.centre == "soft"
+        return windowed.describe(q, k, self._tiles(ctx), p.window, self._offsets, scale, soft, given)
 
-    def _describe(self, ctx: Context, q: Tensor, k: Tensor, given: list[flow.Windows] | None) -> Seen:
-        p, tiles, scale = self.params, self._tiles(ctx), self._scale(ctx)
-        frames = q.shape[0]
-        whole = p.window >= max(tiles.grid)
-        flows: list[Tensor] = []
-        windows: list[flow.Windows] = []
-        for d in range(0 if p.include_same else 1, min(p.span, frames)):
-            a, b = q[: frames - d], k[d:]
-            if given is not None:
-                box = given[len(windows)]
-            elif whole:
-                none = torch.zeros(frames - d, tiles.number, dtype=torch.long, device=q.device)
-                box = flow.Windows(none, none, *tiles.grid)
-            else:
-                centres = flow.window_centres(a, b, tiles, scale, p.centre == "soft")
-                box = flow.windows_at(centres, tiles.grid, p.window)
-            windows.append(box)
-            if whole:
-                flows.append(flow.dense_flow(a, k, torch.arange(d, frames, device=q.device), tiles.grid, scale))
-            else:
-                flows.append(flow.windowed_flow(a, b, box, tiles, scale))
-        return Seen(flows, windows)
+    def _released(self, ctx: Context, x: Tensor, level: float, text: str) -> tuple[Tensor, released.Flow]:
+        """Keys and descriptors as the authors' code finds them; it tells the model the level rounded to bfloat16."""
+        p = self.params
+        told = released.bf16_time(level) / 1000
+        q, k = (released.group_tokens(t, t.shape[2]) for t in self._attended(ctx, x, told, text, p.rope, p.exit == "early"))
+        return k, released.flow(q, k, self._tiles(ctx), p.window, p.span, self._scale(ctx))
 
-    def _note_centres(self, ctx: Context, i: int, target: Seen) -> Note:
+    def _note_centres(self, ctx: Context, i: int, target: windowed.Seen) -> Note:
         """Log where the reference's windows lie at this step, and get a note-taker for the video's, one per gradient."""
         tiles = self._tiles(ctx)
         reference = flow.window_facts(target.windows, tiles)
@@ -297,54 +237,8 @@ class FastVMT(AdamMethod):
         if self.params.centre_from == "reference":
             return None
 
-        def note(seen: Seen) -> None:
+        def note(seen: windowed.Seen) -> None:
             for name, value in flow.window_facts(seen.windows, tiles, target.windows).items():
                 facts.setdefault("video", {}).setdefault(name, []).append(value)
 
         return note
-
-    def _paper_loss(self, ctx: Context, level: float, target: Seen, x: Tensor, note: Note = None) -> Tensor:
-        p = self.params
-        q, k = self._features(ctx, x, level, "target")
-        seen = self._describe(ctx, q, k, target.windows if p.centre_from == "reference" else None)
-        if note is not None:
-            note(seen)
-        loss = p.amf_weight * self._amf_loss(target.flows, seen.flows)
-        if p.window_weight:
-            loss = loss + p.window_weight * self._window_loss(k, seen.windows, self._tiles(ctx))
-        return loss
-
-    def _amf_loss(self, reference: list[Tensor], generated: list[Tensor]) -> Tensor:
-        """Weighted squared distance over pairs (equation 5, normalised as B.1 says)."""
-        p, total, pairs = self.params, generated[0].new_zeros(()), 0
-        first = 0 if p.include_same else 1
-        for n, (a, b) in enumerate(zip(reference, generated, strict=True)):
-            spread = p.span - 1 if p.weights == "eq6" else max(1, len(generated) - 1)
-            weight = 1 - 0.2 * ((n + first - 1) if p.weights == "eq6" else n) / spread
-            distance = (a - b).square().sum(-1)
-            total = total + weight * (distance.mean(-1) if p.tokens_mean else distance.sum(-1)).sum()
-            pairs += a.shape[0]
-        return total / pairs
-
-    def _window_loss(self, k: Tensor, windows: list[flow.Windows], tiles: flow.Tiles) -> Tensor:
-        """Change of the window's mean key from one target frame to the next (equation 7, B.4), over F anchors."""
-        p, frames = self.params, k.shape[0]
-        boxes = windows[1:] if p.include_same else windows
-        means = [flow.window_means(k[d:], box, tiles.grid) for d, box in enumerate(boxes, start=1)]
-        total = k.new_zeros(())
-        for near, far in itertools.pairwise(means):
-            n = far.shape[0]
-            steps = torch.tensor([min(len(means), frames - 1 - i) - 1 for i in range(n)], device=k.device)
-            change = (far - near[:n]).square().sum(-1)
-            change = change if p.window_power == "square" else (change + 1e-20).sqrt()
-            total = total + (change.mean(-1) / steps).sum()
-        return total / frames
-
-    # --- the released code's loss ---------------------------------------------------------------------------------
-
-    def _released_loss(self, ctx: Context, level: float, target: released.Flow, x: Tensor) -> Tensor:
-        p, tiles = self.params, self._tiles(ctx)
-        q, k = self._features(ctx, x, released.bf16_time(level) / 1000, "target")
-        seen = released.flow(q, k, tiles, p.window, p.span, self._scale(ctx))
-        loss = p.amf_weight * released.amf_loss(target, seen, p.span)
-        return loss + p.window_weight * released.track_loss(k, seen, tiles.grid)

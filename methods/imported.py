@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from pydantic import ConfigDict, Field
 
@@ -28,8 +28,8 @@ class Imported(Method):
     id = IMPORTED
     summary = "made elsewhere and imported; its settings are claims, and no seconds of it are ours"
     source = "whoever made the videos; see the parameters"
-    toy: ClassVar[bool] = True  # never part of `--methods all`
-    Params: ClassVar[type[Params]] = ImportedParams
+    role = "imported"
+    Params = ImportedParams
 
     @classmethod
     def resolve(cls, params: Any, shape: Shape) -> Any:

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ from pydantic import Field
 from fastvmt.methods._math.guided import AdamParams, Inject, InjectingMethod
 from fastvmt.methods._math.inversion import inverted
 from fastvmt.methods._math.updater import StepLog
-from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
+from fastvmt.plugins.method import GRADIENT_COST, Context, Shape, Study
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,15 +78,15 @@ class MOFT(InjectingMethod):
     id = "moft"
     summary = "motion features: block output less its mean over frames, on the channels that carry motion"
     source = "MOFT, NeurIPS 2024 (arXiv 2405.14864), in the form of DiTFlow's authors (arXiv 2412.07776)"
-    Params: ClassVar[type[Params]] = MOFTParams
-    variants: ClassVar[dict[str, dict[str, Any]]] = {
+    Params = MOFTParams
+    variants = {
         "no-injection": {"inject": False},
         "original": {
             "channels": "pans", "ref_sigma": 0.411, "ref_path": "inverted", "updater": "sgd", "guided": "sigma:0.912-0.712",
             "inject": False,
         },
     }  # fmt: skip
-    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
+    study = Study({
         "channels": ("channels=reference", "channels=pans"),
         "standardise": ("standardise=false", "standardise=true"),
         "keep": ("keep=0.04", "keep=0.2", "keep=1"),
@@ -94,7 +94,7 @@ class MOFT(InjectingMethod):
         "updater": ("updater=sgd",),
         "injection": ("inject=true", "inject=false"),
         "block": ("block=0.333", "block=0.5", "block=0.667"),
-    }
+    })  # fmt: skip
 
     @classmethod
     def cost(cls, params: MOFTParams, shape: Shape) -> float:
@@ -133,16 +133,13 @@ class MOFT(InjectingMethod):
         p = self.params
         if p.updater == "adam" or i not in self.window(ctx.sigmas):
             return super().adjust(ctx, i, x)
-        return descend(x, partial(self._loss, ctx, ctx.sigmas[i]), p.step, p.repeats, StepLog(ctx.log, i))
+        return descend(x, partial(self.compare, ctx, ctx.sigmas[i], ctx.state), p.step, p.repeats, StepLog(ctx.log, i))
 
     def compare(self, ctx: Context, level: float, wanted: Wanted, x: Tensor) -> Tensor:
         """Mean over frames and places of 1 - cosine; a place without motion in the reference counts 1 and pulls nowhere."""
         hidden = self._hidden(ctx, x, level, ctx.texts["target"])[..., wanted.channels]
         motion = (hidden - hidden.mean(0)) / wanted.spread
         return (1 - torch.cosine_similarity(motion, wanted.motion, dim=-1)).mean()
-
-    def _loss(self, ctx: Context, level: float, x: Tensor) -> Tensor:
-        return self.compare(ctx, level, ctx.state, x)
 
     def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
         return self._latent(ctx, ctx.reference()), self.params.ref_sigma, "null"

@@ -18,20 +18,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
 from fastvmt.methods._math.adapters import LoRA
 from fastvmt.methods._math.inversion import source_text
 from fastvmt.methods._math.trained import BLEND, BlendParams, TrainedMethod
-from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
-from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
+from fastvmt.methods._math.trainer import Draw, debiased_loss, velocity_loss
+from fastvmt.plugins.method import GRADIENT_COST, Context, Shape, Study
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fastvmt.artefacts.prepared_weights import Workspace
+    from fastvmt.plugins.workspace import Workspace
 
 SPATIAL, TEMPORAL = "spatial", "temporal"
 
@@ -48,16 +48,13 @@ class MotionDirector(TrainedMethod):
     id = "motion_director"
     summary = "spatial and temporal LoRA fitted to the clip, the temporal one kept; debiased loss"
     source = "MotionDirector, ECCV 2024 (arXiv 2310.08465)"
-    Params: ClassVar[type[Params]] = MotionDirectorParams
-    starts: ClassVar[dict[str, dict[str, Any]]] = BLEND
-    variants: ClassVar[dict[str, dict[str, Any]]] = {"noise-weighting": {"weighting": "noise"}}
-    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
-        "rank": ("rank=8", "rank=16"),
-        "weighting": ("noise-weighting",),
-        "spatial": ("rest=1",),
-        "begin": ("begin=noise", "begin=inverted_blend"),
-        "steps": ("steps=100", "steps=200"),
-    }
+    Params = MotionDirectorParams
+    protocols = BLEND
+    variants = {"noise-weighting": {"weighting": "noise"}}
+    study = Study({
+        "rank": ("rank=8", "rank=16"), "weighting": ("noise-weighting",), "spatial": ("rest=1",),
+        "begin": ("begin=noise", "begin=inverted_blend"), "steps": ("steps=100", "steps=200"),
+    })  # fmt: skip
 
     @classmethod
     def training_cost(cls, params: MotionDirectorParams, shape: Shape) -> float:
@@ -82,11 +79,10 @@ class MotionDirector(TrainedMethod):
             debiased = debiased_loss(found, clean, draw.noise, draw.below(clean.shape[2]), p.debias)
             yield TEMPORAL, factor * (velocity_loss(found, clean, draw.noise) + debiased)
 
-        optimiser = Optimiser(p.lr, p.weight_decay)
         with lora.installed(trains=True):
-            groups = {name: Group(lora.weights(name), optimiser) for name in (SPATIAL, TEMPORAL)}
-            Trainer(groups, p.steps, p.train_shift, p.train_seed).run(clean, workspace, objective)
-            return {name: weight.detach().clone() for name, weight in groups[TEMPORAL].weights.items()}
+            groups = {name: lora.weights(name) for name in (SPATIAL, TEMPORAL)}
+            self.train(groups, clean, workspace, objective)
+            return {name: weight.detach().clone() for name, weight in groups[TEMPORAL].items()}
 
     def _single(self, ctx: Context, draw: Draw, still: Tensor, text: Tensor, frames: int) -> Tensor:
         """The model's loss on one frame, with noise of its own."""

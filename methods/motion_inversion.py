@@ -19,7 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from pydantic import Field
@@ -27,13 +27,13 @@ from pydantic import Field
 from fastvmt.methods._math.adapters import embeddings, middle_blocks, new_embeddings
 from fastvmt.methods._math.inversion import source_text
 from fastvmt.methods._math.trained import BLEND, BlendParams, TrainedMethod
-from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, velocity_loss
-from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
+from fastvmt.methods._math.trainer import Draw, debiased_loss, velocity_loss
+from fastvmt.plugins.method import GRADIENT_COST, Context, Shape, Study
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fastvmt.artefacts.prepared_weights import Workspace
+    from fastvmt.plugins.workspace import Workspace
 
 
 class MotionInversionParams(BlendParams):
@@ -49,16 +49,14 @@ class MotionInversion(TrainedMethod):
     id = "motion_inversion"
     summary = "query-key and value embeddings fitted to the clip, values differenced along time"
     source = "MotionInversion, 2024 (arXiv 2403.20193)"
-    Params: ClassVar[type[Params]] = MotionInversionParams
-    sampling_only: ClassVar[frozenset[str]] = TrainedMethod.sampling_only | {"motion"}
-    starts: ClassVar[dict[str, dict[str, Any]]] = BLEND
-    variants: ClassVar[dict[str, dict[str, Any]]] = {"camera": {"motion": "camera"}, "debiased": {"loss": "debiased"}}
-    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
-        "motion": ("camera",),
-        "loss": ("debiased",),
-        "begin": ("begin=noise", "begin=inverted_blend"),
+    Params = MotionInversionParams
+    unseen = TrainedMethod.unseen | {"motion"}
+    protocols = BLEND
+    variants = {"camera": {"motion": "camera"}, "debiased": {"loss": "debiased"}}
+    study = Study({
+        "motion": ("camera",), "loss": ("debiased",), "begin": ("begin=noise", "begin=inverted_blend"),
         "steps": ("steps=100", "steps=200"),
-    }
+    })  # fmt: skip
 
     @classmethod
     def resolve(cls, params: MotionInversionParams, shape: Shape) -> MotionInversionParams:
@@ -80,9 +78,8 @@ class MotionInversion(TrainedMethod):
                 loss = loss + debiased_loss(found, clean, draw.noise, draw.below(clean.shape[2]))
             yield "embeddings", loss
 
-        trainer = Trainer({"embeddings": Group(weights, Optimiser(p.lr, p.weight_decay))}, p.steps, p.train_shift, p.train_seed)
         with embeddings(ctx.backbone, weights, grid):
-            trainer.run(clean, workspace, objective)
+            self.train({"embeddings": weights}, clean, workspace, objective)
         return weights
 
     def fit(self, ctx: Context) -> dict[str, Tensor]:

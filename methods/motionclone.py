@@ -28,7 +28,7 @@ is 31 MiB for Wan 1.3B at width 832, height 480 and 81 frames, 105 MiB for 14B.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from pydantic import Field
@@ -37,7 +37,7 @@ from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.core.lazy import no_grad
 from fastvmt.methods._math.guided import Guided, GuidedMethod, GuidedParams, needs_latent_frames
 from fastvmt.methods._math.updater import StepLog
-from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Params, Shape
+from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Shape, Study
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -81,19 +81,17 @@ class MotionClone(GuidedMethod):
     id = "motionclone"
     summary = "sparse temporal attention at equal location, as a score term in the velocity"
     source = "MotionClone, ICLR 2025 (arXiv 2406.05338), the later form without inversion"
-    Params: ClassVar[type[Params]] = MotionCloneParams
-    variants: ClassVar[dict[str, dict[str, Any]]] = {
+    Params = MotionCloneParams
+    variants = {
         "camera": {"guided": "sigma:1.0-0.839"},
         "own-frame": {"diagonal": "keep"},
         "no-own-frame": {"diagonal": "mask"},
     }
-    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
+    study = Study({
         "diagonal": ("own-frame", "no-own-frame"),
         "block": ("block=0.333", "block=0.5", "block=0.667"),
-        "strength": ("strength=0.002", "strength=0.01"),
-        "guided": ("camera",),
-        "rope": ("rope=false",),
-    }
+        "strength": ("strength=0.002", "strength=0.01"), "guided": ("camera",), "rope": ("rope=false",),
+    })  # fmt: skip
 
     @classmethod
     def resolve(cls, params: MotionCloneParams, shape: Shape) -> MotionCloneParams:
@@ -134,7 +132,7 @@ class MotionClone(GuidedMethod):
         level, following = ctx.sigmas[i], ctx.sigmas[i + 1]
         with torch.enable_grad():
             latent = x.detach().clone().requires_grad_(True)
-            value = self._loss(ctx, level, latent)
+            value = self.compare(ctx, level, ctx.state, latent)
             (gradient,) = torch.autograd.grad(value, latent)
         kept: Kept = ctx.state
         if kept.weight is None and (rms := _rms(gradient)) > 0:
@@ -152,19 +150,14 @@ class MotionClone(GuidedMethod):
         share = _rms(move) / max(_rms(x), 1e-12)
         ctx.log.setdefault("score_term", {})[str(i)] = {"loss": float(value), "update share": float(f"{share:.5g}")}
 
-    def _loss(self, ctx: Context, level: float, x: Tensor) -> Tensor:
+    def compare(self, ctx: Context, level: float, wanted: Kept, x: Tensor) -> Tensor:
         """Mean squared difference to the reference at the reference's entries, gathered from probabilities: the softmax still
         couples them to all other frames."""
-        kept: Kept = ctx.state
-        seen = temporal_attention(*self._attended(ctx, x, level, "target", self.params.rope), masked=kept.masked)
-        return (seen.gather(-1, kept.index[..., None])[..., 0] - kept.value).square().mean()
-
-    def loss(self, ctx: Context, i: int, x: Tensor, level: float | None = None) -> Tensor | None:
-        return self._loss(ctx, ctx.sigmas[i] if level is None else level, x)
+        seen = temporal_attention(*self._attended(ctx, x, level, "target", self.params.rope), masked=wanted.masked)
+        return (seen.gather(-1, wanted.index[..., None])[..., 0] - wanted.value).square().mean()
 
     def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
-        level = self.params.ref_sigma
-        return ctx.backbone.noised(ctx.reference(), level, ctx.noise), level, "null"
+        return self._noised(ctx, self.params.ref_sigma), self.params.ref_sigma, "null"
 
 
 def temporal_attention(q: Tensor, k: Tensor, masked: bool = False) -> Tensor:

@@ -30,7 +30,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -38,7 +38,7 @@ from pydantic import Field
 from fastvmt.core.content_address import noise_seed
 from fastvmt.methods._math.guided import AdamMethod, AdamParams, Guided, Inner, Rate
 from fastvmt.methods._math.inversion import inverted, source_text
-from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Shape
+from fastvmt.plugins.method import GRADIENT_COST, Context, Protocols, Shape, Study
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -80,25 +80,21 @@ class SMM(AdamMethod):
     id = "smm"
     summary = "pairwise frame differences of spatial feature means, from an inverted reference"
     source = "Space-Time Features (SMM), CVPR 2024 (arXiv 2311.17009)"
-    Params: ClassVar[type[Params]] = SMMParams
-    variants: ClassVar[dict[str, dict[str, Any]]] = {
+    Params = SMMParams
+    variants = {
         "no-inversion": {"ref": "noised", "begin": "noise"},
         "matched-window": {"guided": "sigma:0.93-0.7"},
         "restart": {"restart": True},
     }
-    starts: ClassVar[dict[str, dict[str, Any]]] = {
-        "as-published": {"begin": "low_frequency"}, "matched-start": {"begin": "noise"},
-    }  # fmt: skip
+    protocols = Protocols({"as-published": {"begin": "low_frequency"}, "matched-start": {"begin": "noise"}}, work="inner")
     reaches_last: ClassVar[bool] = True
-    ablations: ClassVar[dict[str, tuple[str, ...]]] = {
+    study = Study({
         "reference": ("ref=noised", "ref=clean"),
         "begin": ("begin=noise", "begin=low_frequency"),
         "inversion": ("no-inversion",),
         "block": ("block=0.333", "block=0.5", "block=0.667"),
-        "window": ("matched-window",),
-        "inner": ("inner=5",),
-        "restart": ("restart",),
-    }
+        "window": ("matched-window",), "inner": ("inner=5",), "restart": ("restart",),
+    })  # fmt: skip
 
     @classmethod
     def cost(cls, params: SMMParams, shape: Shape) -> float:
@@ -143,9 +139,6 @@ class SMM(AdamMethod):
         if self.params.ref != "inverted":
             return self._noised(ctx, level), level, text
         return inverted(ctx.backbone, ctx.reference(), ctx.sigmas, ctx.texts[text])[i], level, text
-
-    def _noised(self, ctx: Context, level: float) -> Tensor:
-        return ctx.backbone.noised(ctx.reference(), level, ctx.noise)
 
     def settle(self, ctx: Context, i: int, x: Tensor, x_next: Tensor) -> Tensor:
         if not self.params.restart or i not in _restarted(ctx.sigmas):

@@ -12,7 +12,7 @@ the place of that step's result (``start`` and ``settle``); the loop knows nothi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ class Toy(Method):
     """Base: one step, whose result is replaced by ``wanted``."""
 
     source = "this package; a row whose place in the table is known"
-    toy: ClassVar[bool] = True
+    role = "toy"
 
     @classmethod
     def cost(cls, params: Params, shape: Shape) -> float:
@@ -83,7 +83,7 @@ class ShuffledParams(Params):
 class Shuffled(Toy):
     id = "shuffled"
     summary = "toy: the reference's latent frames in another order"
-    Params: ClassVar[type[Params]] = ShuffledParams
+    Params = ShuffledParams
 
     def wanted(self, ctx: Context) -> Tensor:
         latent = ctx.reference()

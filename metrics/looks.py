@@ -195,64 +195,44 @@ def seen_in(scored: Scored) -> Seen:
     return found
 
 
-class SubjectColour(Looks):
-    """The subject's colour is that of most pixels nearest to a subject colour.
-
+def _agreement(id: str, part: str, summary: str, doc: str, other: str) -> type[Looks]:
+    """The metric that compares one part of the verdict with the prompt; ``other`` is another look, for the example."""
+    example = f"""
     >>> from fastvmt import score_clip
     >>> from fastvmt.datasets.drawn.suites import clip
     >>> frames, caption = clip("single-object-100")
     >>> source = "drawn:shapes/single-object-100"
-    >>> asked = (caption, "a red circle on a teal checker background")
-    >>> [score_clip("subject_colour", frames, prompt=p, source=source).value for p in asked]
+    >>> asked = (caption, "a {other} background")
+    >>> [score_clip("{id}", frames, prompt=p, source=source).value for p in asked]
     [1.0, 0.0]
     """
-
-    id, part, summary = "subject_colour", "colour", "share of clips whose subject has the prompt's colour"
-
-
-class SubjectShape(Looks):
-    """The subject's shape is the template with the largest overlap, turned and scaled as fits best.
-
-    >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn.suites import clip
-    >>> frames, caption = clip("single-object-100")
-    >>> source = "drawn:shapes/single-object-100"
-    >>> asked = (caption, "a white star on a teal checker background")
-    >>> [score_clip("subject_shape", frames, prompt=p, source=source).value for p in asked]
-    [1.0, 0.0]
-    """
-
-    id, part, summary = "subject_shape", "shape", "share of clips whose subject has the prompt's shape, by template overlap"
+    name = id.title().replace("_", "")
+    facts = {"id": id, "part": part, "summary": summary, "__doc__": f"{doc}\n{example}", "__module__": __name__}
+    return type(name, (Looks,), facts | {"__qualname__": name})
 
 
-class GroundColour(Looks):
-    """The ground's colour is that of most pixels nearest to a ground colour.
-
-    >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn.suites import clip
-    >>> frames, caption = clip("single-object-100")
-    >>> source = "drawn:shapes/single-object-100"
-    >>> asked = (caption, "a white circle on a navy checker background")
-    >>> [score_clip("ground_colour", frames, prompt=p, source=source).value for p in asked]
-    [1.0, 0.0]
-    """
-
-    id, part, summary = "ground_colour", "ground", "share of clips whose ground has the prompt's colour"
-
-
-class GroundPattern(Looks):
-    """The ground's pattern is the template that its brightness follows best; plain when it hardly varies.
-
-    >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn.suites import clip
-    >>> frames, caption = clip("single-object-100")
-    >>> source = "drawn:shapes/single-object-100"
-    >>> asked = (caption, "a white circle on a teal plain background")
-    >>> [score_clip("ground_pattern", frames, prompt=p, source=source).value for p in asked]
-    [1.0, 0.0]
-    """
-
-    id, part, summary = "ground_pattern", "pattern", "share of clips whose ground has the prompt's pattern"
+SubjectColour = _agreement(
+    "subject_colour", "colour", "share of clips whose subject has the prompt's colour",
+    "The subject's colour is that of most pixels nearest to a subject colour.", "red circle on a teal checker",
+)  # fmt: skip
+SubjectShape = _agreement(
+    "subject_shape",
+    "shape",
+    "share of clips whose subject has the prompt's shape, by template overlap",
+    "The subject's shape is the template with the largest overlap, turned and scaled as fits best.",
+    "white star on a teal checker",
+)
+GroundColour = _agreement(
+    "ground_colour", "ground", "share of clips whose ground has the prompt's colour",
+    "The ground's colour is that of most pixels nearest to a ground colour.", "white circle on a navy checker",
+)  # fmt: skip
+GroundPattern = _agreement(
+    "ground_pattern",
+    "pattern",
+    "share of clips whose ground has the prompt's pattern",
+    "The ground's pattern is the template that its brightness follows best; plain when it hardly varies.",
+    "white circle on a teal plain",
+)
 
 
 class Outline(Looks):

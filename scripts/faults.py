@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     parser.add_argument("--scale", type=float, default=1.0, help="share of the tries; 1 for all")
     parser.add_argument("--json", type=Path, help="also write the figures to this file")
-    parser.add_argument("--write", type=Path, help="also put the table between the marks of this page (docs/promises.md)")
+    parser.add_argument("--write", type=Path, help="also put the table between the marks of docs/explanation/promises.md")
     given = parser.parse_args()
     if unknown := [n for n in given.names if n not in FAULTS]:
         parser.error(f"no fault is called {', '.join(unknown)}; --list shows all")

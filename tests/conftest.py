@@ -17,9 +17,11 @@ from support.places import CHROMIUM, lacking, shared
 # Before torch is imported, here and in the hundreds of processes that tests start: its threads would wait for each other where
 # tests share the cores, and each process would compile all that it imports.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # as open_clip sets it when it is imported
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
+
+BY_LIBRARIES = ("$LD_LIBRARY_PATH", "$KMP_", "$TORCH", "$PYTORCH", "$TRITON", "$RAY_", "$CUDA_", "$QT_", "$TF_", "$HF_", "$MPL")
+"""Variables that packages set when they are first imported, in whichever test that happens."""
 
 # The same examples each time, and no example fails for being slow on a busy machine.
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -44,14 +46,18 @@ def leaves_nothing_behind() -> Iterator[None]:
     before = _process()
     yield
     after = _process()
-    names = {n for n in (*before, *after) if n in before or n.startswith("$")}
+    names = {n for n in (*before, *after) if n in before or (n.startswith("$") and not n.startswith(BY_LIBRARIES))}
     left = [f"{n}: {before.get(n)} became {after.get(n)}" for n in sorted(names) if before.get(n) != after.get(n)]
     assert not left, f"left behind: {left}"
 
 
+BY_OTHERS = {"PYTEST_CURRENT_TEST", "LD_LIBRARY_PATH", "TOKENIZERS_PARALLELISM"}
+"""Variables that pytest sets for each test, and OpenCV and open_clip when they are first imported."""
+
+
 def _process() -> dict[str, Any]:
     """What a test could leave changed: the environment, the folder, handlers of signals, torch's settings, replaced modules."""
-    found: dict[str, Any] = {f"${k}": v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
+    found: dict[str, Any] = {f"${k}": v for k, v in os.environ.items() if k not in BY_OTHERS}
     found |= {"folder": os.getcwd(), "signals": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]}
     found |= {name: module for name, module in sys.modules.items() if name.startswith("fastvmt.")}
     if "torch" in sys.modules:
@@ -130,7 +136,7 @@ def study_made(study_run: Any, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """A study of four questions, for tests that only look at it."""
     from fastvmt.reports.study import make as study
 
-    return study.make(study_run.root, tmp_path_factory.mktemp("made") / "page", study.Wish(cases=4))
+    return study.make(study_run.root, tmp_path_factory.mktemp("made") / "page", study.StudyDesign(cases=4))
 
 
 @pytest.fixture(scope="module")

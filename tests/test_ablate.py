@@ -72,7 +72,7 @@ def test_the_page_of_a_real_run(ablated: tuple[Path, Said]) -> None:
         ("No method is called", ["ablate", "fastmvt"]),
         ("No published table", ["report", "RUN", "--against", "fastvmt-table7"]),
         ("is not a run folder", ["report", "nowhere"]),
-        ("csv or parquet", ["report", "RUN", "--frame", "xlsx", "--no-page", "--no-figures"]),
+        ("There are: csv, parquet", ["report", "RUN", "--frame", "xlsx", "--no-page", "--no-figures"]),
     ],
 )
 def test_bad_words_end_in_one_sentence(words: str, options: list[str], ablated: tuple[Path, Said], tmp_path: Path) -> None:

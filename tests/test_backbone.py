@@ -140,7 +140,8 @@ def test_weights_digest_follows_content_not_place(xs: Path, tmp_path: Path, monk
 
 def test_a_relative_folder_is_kept_as_its_whole_path(xs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Workers start in the run folder, where ``./name`` is nothing."""
-    from fastvmt.runner.plan import Request, resolve
+    from fastvmt.runner.plan import resolve
+    from fastvmt.runner.settings import Request
 
     monkeypatch.chdir(xs.parent)
     plan = resolve(Request(backbone=f"./{xs.name}", limit=1, metrics=("time",)))

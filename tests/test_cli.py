@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from support.cli import bench, command
+
+import fastvmt
 
 PLUGIN = """
 from fastvmt import Method
@@ -63,6 +66,36 @@ def test_both_names_are_one_program() -> None:
     assert scripts == {"bench": "fastvmt.cli:main", "fastvmt-bench": "fastvmt.cli:main"}
 
 
+def test_the_help_of_a_run_begins_with_what_is_common_and_has_panels() -> None:
+    said = bench("run", "--help").out
+    panels = ["Options", "What to run", "Model and size", "Where", "Speed", "Output"]
+    places = [said.index(f"─ {panel} ─") for panel in panels]
+    assert places == sorted(places)
+    common = set(re.findall(r"--[a-z-]+", said[: places[1]])) - {"--help"}
+    assert common == {
+        f"--{n}" for n in ["methods", "suite", "backbone", "seeds", "metrics", "width", "height", "frames", "steps", "out"]
+    }
+
+
+def test_version() -> None:
+    assert bench("--version").out.split() == ["fastvmt-bench", fastvmt.__version__]
+
+
+@pytest.mark.parametrize(
+    ("typed", "found"),
+    [
+        ("run --methods none,fastv", "none,fastvmt"), ("run --suite shapes-", "shapes-64"), ("plan --backbone ti", "tiny"),
+        ("score x --metrics peak_m", "peak_memory"), ("run --fit cr", "crop"), ("resume x --executor ra", "ray"),
+        ("list sui", "suites"), ("describe ditflow-", "ditflow-50"),
+    ],
+)  # fmt: skip
+def test_a_shell_completes_names(typed: str, found: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = f"bench {typed}"
+    for name, value in {"_BENCH_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": len(words.split()) - 1}.items():
+        monkeypatch.setenv(name, str(value))
+    assert bench().out.split() == [found]
+
+
 def test_lists_and_descriptions() -> None:
     names = {
         kind: {r["name"] for r in bench("list", kind, "--json").data} for kind in ("methods", "metrics", "suites", "backbones")
@@ -104,6 +137,15 @@ def test_lists_and_descriptions() -> None:
         ("Nothing is called 'xyz'", ["describe", "xyz"]),
         ("There is no list of 'things'", ["list", "things"]),
         ("at least 1 is needed", ["run", "--workers", "0", "--limit", "1"]),
+        ("Did you mean methods", ["list", "method"]),
+        ("Did you mean fastvmt", ["describe", "fastvm"]),
+        ("Did you mean category", ["table", "nowhere", "--by", "categry"]),
+        ("Did you mean terminal", ["report", "nowhere", "--print", "termnal"]),
+        ("Did you mean parquet", ["report", "nowhere", "--frame", "parqet"]),
+        ("Did you mean html", ["report", "nowhere", "--formats", "md,htm"]),
+        ("Did you mean wandb", ["export", "nowhere", "--to", "wand", "--out", "x"]),
+        ("Did you mean stretch", ["import", "nowhere", "--method", "m", "--video-fit", "strech"]),
+        ("Did you mean timing", ["run", "--protocol", "timin"]),
     ],
 )
 def test_one_sentence_per_mistake(words: str, args: list[str], tmp_path: Path) -> None:

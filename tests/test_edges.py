@@ -14,7 +14,8 @@ from fastvmt.metrics.motion.tracklets import correlation_rows, fidelity
 from fastvmt.metrics.trackers import lk
 from fastvmt.plugins import labels
 from fastvmt.plugins.method import Shape
-from fastvmt.runner.plan import Request, resolve
+from fastvmt.runner.plan import resolve
+from fastvmt.runner.settings import Request
 
 
 @pytest.mark.parametrize("method", ["fastvmt", "fastvmt:released:tile=2x2", "ditflow", "motionclone"])

@@ -20,7 +20,8 @@ from fastvmt.runner import executors
 from fastvmt.runner.executors.local import LocalExecutor
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.queue import Task, Tasks
-from fastvmt.runner.runner import Options, Runner, _device, _Worker
+from fastvmt.runner.runner import Runner, _device, _Worker
+from fastvmt.runner.settings import Options
 from fastvmt.runner.status import go_on
 from fastvmt.runner.worker import place
 from fastvmt.store.folder import Store
@@ -57,10 +58,10 @@ def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        (["--executor", "dask"], "use one of local, ray, slurm"), (["--address", "auto"], "belongs to --executor ray"),
+        (["--executor", "dask"], "There are: local, ray, slurm"), (["--address", "auto"], "belongs to --executor ray"),
         (["--slurm", "partition=x"], "belong to --executor slurm"), (["--executor", "slurm", "--slurm", "gpu"], "KEY=VALUE"),
         (["--executor", "slurm", "--slurm", "time=soon"], "H:M:S"), (["--no-wait"], "belong to --executor slurm"),
-        (["--executor", "slurm", "--slurm", "cluster=moon"], "use slurm, or local or debug"),
+        (["--executor", "slurm", "--slurm", "cluster=moon"], "There are: cluster=slurm, cluster=local, cluster=debug"),
         (["--executor", "slurm"], "cluster=local"), (["--workers", "-1"], "at least 1"),
     ],
 )  # fmt: skip

@@ -33,8 +33,8 @@ def test_fault(name: str, tmp_path: Path) -> None:
 
 
 def test_every_promise_names_its_faults_and_every_fault_its_promise() -> None:
-    """docs/promises.md is the list in words: none missing, none that does not exist, each under its promise."""
-    page = (ROOT / "docs" / "promises.md").read_text().split("## Figures")[0]
+    """docs/explanation/promises.md is the list in words: none missing, none that does not exist, each under its promise."""
+    page = (ROOT / "docs" / "explanation" / "promises.md").read_text().split("## Figures")[0]
     found = {}
     for chapter in page.split("\n## ")[1:]:
         listed = chapter.split("Faults:")[1].split("\n\n")[0]

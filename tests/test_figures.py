@@ -13,8 +13,15 @@ import pytest
 
 from fastvmt.errors import UserError
 from fastvmt.reports.figures import draw
-from fastvmt.reports.figures.inner import cosines_by_lag, end_distance, gradient_axes
-from fastvmt.reports.figures.style import Drawn, plain
+from fastvmt.reports.figures.inner_steps import (
+    correspondence,
+    cosines_by_lag,
+    end_distance,
+    gradient_axes,
+    gradient_similarity,
+    skip_paths,
+)
+from fastvmt.reports.figures.style import Drawn, plain, save
 
 HOSTILE = "$\\frac{1}{0}$ <script>_x_ --> \x00\u202e\n\ud800 漢"
 
@@ -39,9 +46,9 @@ def every(label: str) -> list[Drawn]:
         draw.quality_time([point(label, 2.0, 0.5), point("b", 4.0, 0.7, quality_low=0.6, quality_high=0.8, n=3)], label),
         draw.ablation_bars([label, "b"], [(label, "up", [1.0, None], [0.5, None], [1.5, None])]),
         draw.stage_bars({label: {"guidance": 1.0, label: 2.0}, "b": {"decode": 3.0}}),
-        draw.gradient_similarity([{label: turning(5, 10)}]),
-        draw.skip_paths({1: circle(4, 1.0), 3: circle(4, 0.9)}),
-        draw.correspondence([0.0, 0.5], [label, "b"], share, stay=0.1),
+        gradient_similarity([{label: turning(5, 10)}]),
+        skip_paths({1: circle(4, 1.0), 3: circle(4, 0.9)}),
+        correspondence([0.0, 0.5], [label, "b"], share, stay=0.1),
     ]
 
 
@@ -50,17 +57,17 @@ def test_the_same_bytes_twice_in_every_format(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
         drawn = every("fastvmt:block=2")[0]
-        made = draw.save(drawn, tmp_path / folder / "qt.v1", ("png", "svg", "pdf"))
+        made = save(drawn, tmp_path / folder / "qt.v1", ("png", "svg", "pdf"))
         assert [p.name for p in made] == ["qt.v1.png", "qt.v1.svg", "qt.v1.pdf"]
         written.append([p.read_bytes() for p in made])
-        assert draw.save(drawn.figure, tmp_path / folder / "again", ("png",))[0].read_bytes() == written[-1][0]
+        assert save(drawn.figure, tmp_path / folder / "again", ("png",))[0].read_bytes() == written[-1][0]
     assert written[0] == written[1]
     assert not re.search(rb"(?i)creat(or|ed|iondate)|<dc:date", written[0][1]) and drawn.alt.encode() in written[0][1]
 
 
 def test_hostile_labels_are_neither_read_nor_fatal(tmp_path: Path) -> None:
     for n, drawn in enumerate(every(HOSTILE)):
-        for path in draw.save(drawn, tmp_path / str(n)):
+        for path in save(drawn, tmp_path / str(n)):
             assert path.stat().st_size > 2000
         tree = ET.parse(tmp_path / f"{n}.svg")
         assert not [e for e in tree.iter() if e.tag.endswith("script")]
@@ -90,11 +97,11 @@ def test_missing_values_are_said_or_refused() -> None:
         lambda: draw.ablation_bars(["a"], [("M", "up", [None], [None], [None])]),
         lambda: draw.ablation_bars(["a", "b"], [("M", "up", [1.0], [1.0], [1.0])]),
         lambda: draw.stage_bars({"a": {}}),
-        lambda: draw.gradient_similarity([{"0": turning(1, 0)}]),
-        lambda: draw.skip_paths({2: circle(3, 1.0), 3: circle(3, 1.0)}),
-        lambda: draw.skip_paths({1: circle(3, 1.0), 3: circle(4, 1.0)}),
-        lambda: draw.correspondence([0.0], ["a", "b"], [[[1.0]]]),
-        lambda: draw.save(drawn, Path("x"), ("bmp",)),
+        lambda: gradient_similarity([{"0": turning(1, 0)}]),
+        lambda: skip_paths({2: circle(3, 1.0), 3: circle(3, 1.0)}),
+        lambda: skip_paths({1: circle(3, 1.0), 3: circle(4, 1.0)}),
+        lambda: correspondence([0.0], ["a", "b"], [[[1.0]]]),
+        lambda: save(drawn, Path("x"), ("bmp",)),
     ]
     for call in nothing:
         with pytest.raises(UserError, match=r"\.$"):
@@ -138,5 +145,5 @@ def test_skipped_reused_steps_count_as_inner_steps_apart() -> None:
 def test_end_distance_of_known_paths() -> None:
     found = end_distance({1: circle(4, 1.0), 2: circle(4, 1.0), 5: circle(4, 0.5)})
     assert found == {1: 0.0, 2: 0.0, 5: pytest.approx(0.5)}
-    drawn = draw.skip_paths({1: circle(4, 1.0), 5: circle(4, 0.5)}, [{1: circle(4, 1.0), 5: circle(4, 0.7)}])
+    drawn = skip_paths({1: circle(4, 1.0), 5: circle(4, 0.5)}, [{1: circle(4, 1.0), 5: circle(4, 0.7)}])
     assert "interval 5 0.4" in drawn.alt and "n = 2" in drawn.caption

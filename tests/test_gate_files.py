@@ -11,8 +11,8 @@ from support.gate_runs import stored as stored  # a fixture
 
 from fastvmt.reports.gate import baseline as baselines
 from fastvmt.reports.gate import junit
-from fastvmt.reports.gate.verdicts import Outcome, Row
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.gate.verdicts import GateResult, Judgement
+from fastvmt.reports.tidy import gather
 
 HOSTILE = 'a|b `x` <script>&amp;"\x00\x1b[31m\n::error::x\u202e@everyone, 50%: ]]> \ud800 [l](http://e.x)'
 
@@ -82,9 +82,9 @@ def test_files_that_cannot_be_written_are_named(tmp_path: Path, stored: Path) ->
     assert code == 2 and "Name a file in a folder that exists" in said
 
 
-def hostile() -> Outcome:
-    rows = tuple(Row(HOSTILE, HOSTILE, v, f"{HOSTILE} {v}") for v in ("worse", "unclear", "not compared", "same"))  # type: ignore[arg-type]
-    return Outcome(HOSTILE, rows, (HOSTILE,))
+def hostile() -> GateResult:
+    rows = tuple(Judgement(HOSTILE, HOSTILE, v, f"{HOSTILE} {v}") for v in ("worse", "unclear", "not compared", "same"))  # type: ignore[arg-type]
+    return GateResult(HOSTILE, rows, (HOSTILE,))
 
 
 def test_junit_is_well_formed_whatever_the_labels(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_junit_is_well_formed_whatever_the_labels(tmp_path: Path) -> None:
 
 
 def test_junit_of_a_gate_that_compared_nothing_holds_an_error() -> None:
-    nothing = Outcome("t", (Row("m", "a", "not compared", "no baseline was given"),))
+    nothing = GateResult("t", (Judgement("m", "a", "not compared", "no baseline was given"),))
     root = ET.fromstring(junit.junit(nothing))
     assert root.get("errors") == "1" and root.find(".//error") is not None
 
@@ -125,9 +125,9 @@ def test_markdown_mentions_nobody_and_keeps_its_table() -> None:
 
 
 def test_a_comment_fits_into_what_github_takes() -> None:
-    rows = tuple(Row("m" * 300, "x" * 300, "worse", "|" * 2000) for _ in range(300))
+    rows = tuple(Judgement("m" * 300, "x" * 300, "worse", "|" * 2000) for _ in range(300))
     notes = tuple("&" * 5000 for _ in range(500))
-    text = junit.comment(Outcome("|" * 5000, rows, notes))
+    text = junit.comment(GateResult("|" * 5000, rows, notes))
     assert len(text) < 65_536 and "more verdicts" in text and "more notes" in text and text.endswith("\n")
 
 

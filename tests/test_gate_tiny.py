@@ -16,8 +16,8 @@ from support.places import ROOT, SUPPORT
 from fastvmt.reports.gate import baseline, tolerances
 from fastvmt.reports.gate.baseline import Measured
 from fastvmt.reports.gate.check import check
-from fastvmt.reports.gate.verdicts import Outcome
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.gate.verdicts import GateResult
+from fastvmt.reports.tidy import gather
 
 STORED = ROOT / "tests" / "data" / "gate-tiny.json"
 TOYS = ("fastvmt-slow", "fastvmt-broken")
@@ -25,7 +25,7 @@ RUN = (
     "run", "--suite", "shapes-64", "--limit", "3", "--steps", "2", "--no-controls", "--workers", "2", "--threads", "1",
     "--metrics", "trajectory,time", "--no-reuse",
 )  # fmt: skip
-"""As in gate.toml and docs/examples/github-actions.yml, without methods and folder."""
+"""As in gate.toml and docs/reference/github-actions.yml, without methods and folder."""
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Measured:
     return baseline.of(gather([out]))
 
 
-def judged(made: Measured, label: str) -> Outcome:
+def judged(made: Measured, label: str) -> GateResult:
     """The verdicts on one of the methods, as if it were fastvmt."""
     others = [m for m in ("fastvmt", *TOYS) if m != label]
     videos = [v for v in made.videos if v.method not in others]
@@ -48,7 +48,7 @@ def judged(made: Measured, label: str) -> Outcome:
     return check(run, baseline.read(STORED), tolerances.read(ROOT / "gate.toml"))
 
 
-def worse(outcome: Outcome) -> set[tuple[str, str]]:
+def worse(outcome: GateResult) -> set[tuple[str, str]]:
     return {(r.metric, r.method) for r in outcome.of("worse")}
 
 

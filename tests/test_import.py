@@ -176,7 +176,7 @@ def test_other_sizes_and_lengths_are_refused_or_fitted_as_asked_and_said(tmp_pat
     with pytest.raises(SpecError, match="3 frames, the case has 5. It cannot be stretched"):
         short = videos(tmp_path / "short", frames=(3, 16, 16))
         fastvmt.import_videos(short, Claim("c", policy=Policy("crop", "even")), into=run)
-    with pytest.raises(SpecError, match="--video-fit squash: use refuse"):
+    with pytest.raises(SpecError, match="--video-fit squash: .* refuse"):
         fastvmt.import_videos(theirs, Claim("c", policy=Policy("squash")), into=run)
 
 

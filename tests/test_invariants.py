@@ -13,7 +13,7 @@ from fastvmt.plugins import registry
 from fastvmt.plugins.method import Context, Method, Params
 from fastvmt.testing import CHECKS, Trial, check_method, small
 
-METHODS = [name for name in registry.BUILTIN["methods"] if not registry.methods.get(name).toy]
+METHODS = [name for name in registry.BUILTIN["methods"] if registry.methods.get(name).role not in ("toy", "imported")]
 FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "ditflow": ({}, {k: v for k, v in registry.methods.get("ditflow").variants["fork-motionclone"].items() if k != "begin"}),
     "fastvmt": ({"window": 3},),

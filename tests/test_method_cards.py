@@ -18,7 +18,7 @@ from fastvmt.plugins import labels, registry
 from fastvmt.plugins.card import NO_CARD, MethodCard, card_of
 from fastvmt.plugins.method import Method
 
-METHODS = [name for name in registry.BUILTIN["methods"] if not registry.methods.get(name).toy]
+METHODS = [name for name in registry.BUILTIN["methods"] if registry.methods.get(name).role not in ("toy", "imported")]
 OWN: dict[str, Any] = {
     "title": "Mine", "paper": "none", "faithful": ["to nothing"], "defaults": "made up", "licence": "mine", "start": "the run's noise",
     "budget": {"forwards": 100, "says": "sampling"},
@@ -34,7 +34,7 @@ def test_every_method_has_a_card_whose_budget_is_counted(name: str) -> None:
     starts = protocol.starts(registry.methods.get(name), "as-published")
     cost = protocol.cost_of(labels.resolve(name, shape, wan.methods, starts), shape)
     assert found.budget.forwards == pytest.approx(cost, abs=0.06)
-    if not registry.methods.get(name).control:
+    if registry.methods.get(name).role != "control":
         assert "licen" in found.licence.lower() or "MIT" in found.licence or "Apache" in found.licence
     shown = api.describe(name)["card"]
     assert shown["title"] == found.title and all(shown.values())

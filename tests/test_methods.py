@@ -93,9 +93,9 @@ def test_the_loss_at_the_reference_is_its_floor(changes: dict[str, Any], context
     level = context.sigmas[1]
     x = context.backbone.noised(context.reference(), level, context.noise)
     target = found.wanted(context, 1)
-    assert float(found._paper_loss(context, level, target, x)) < 1e-9
+    assert float(found.compare(context, level, target, x)) < 1e-9
     other = context.backbone.noised(-context.reference(), level, context.noise)
-    assert float(found._paper_loss(context, level, target, other)) > 1e-6
+    assert float(found.compare(context, level, target, other)) > 1e-6
 
 
 def test_ditflow_prefers_the_reference(context: Context) -> None:

@@ -66,7 +66,7 @@ def test_filter_and_loss_are_what_the_words_say(keep: float, standardise: bool, 
             a, b = (target[f, p] / spread)[channels], (reference[f, p] / spread)[channels]
             total += 1 - a @ b / (np.linalg.norm(a) * np.linalg.norm(b))
             count += 1
-    assert float(found._loss(context, level, context.noise)) == pytest.approx(total / count, abs=1e-4)
+    assert float(found.loss(context, 0, context.noise, level)) == pytest.approx(total / count, abs=1e-4)
 
 
 def test_a_place_without_motion_pulls_nowhere(context: Context) -> None:
@@ -74,7 +74,7 @@ def test_a_place_without_motion_pulls_nowhere(context: Context) -> None:
     found = fitted(context)
     context.state = replace(context.state, motion=torch.zeros_like(context.state.motion))
     x = context.noise.clone().requires_grad_(True)
-    loss = found._loss(context, 0.9, x)
+    loss = found.loss(context, 0, x, 0.9)
     (gradient,) = torch.autograd.grad(loss, x)
     assert float(loss.detach()) == pytest.approx(1.0) and not bool(gradient.any())
 
@@ -85,7 +85,7 @@ def test_a_guided_step_lowers_the_loss(changes: dict[str, Any], context: Context
     level = context.sigmas[0]
     with torch.no_grad():
         x = found.adjust(context, 0, context.noise)
-        before, after = (float(found._loss(context, level, v)) for v in (context.noise, x))
+        before, after = (float(found.loss(context, 0, v, level)) for v in (context.noise, x))
     assert after < before - 1e-3
     assert not x.requires_grad and x.dtype == torch.float32
     assert context.log["loss"]["0"][0] == pytest.approx(before) and all(n > 0 for n in context.log["gradients"]["0"]["norm"])
@@ -95,7 +95,7 @@ def test_a_guided_step_lowers_the_loss(changes: dict[str, Any], context: Context
 def test_without_an_optimiser_the_step_is_the_gradient(context: Context) -> None:
     found = fitted(context, updater="sgd", repeats=1, step=3.0)
     x = context.noise.clone().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(found._loss(context, context.sigmas[0], x), x)
+    (gradient,) = torch.autograd.grad(found.loss(context, 0, x, context.sigmas[0]), x)
     with torch.no_grad():
         moved = found.adjust(context, 0, context.noise)
     torch.testing.assert_close(moved, context.noise - 3.0 * gradient)
@@ -141,7 +141,7 @@ def test_standardised_filter_does_not_see_the_scale_of_a_channel(context: Contex
         for huge in (False, True):
             scale[30] = 100.0 if huge else 1.0
             method = fitted(context, keep=0.25, standardise=standardise)
-            found[standardise, huge] = (context.state.channels.tolist(), float(method._loss(context, 0.9, context.noise)))
+            found[standardise, huge] = (context.state.channels.tolist(), float(method.loss(context, 0, context.noise, 0.9)))
     assert found[True, True][0] == found[True, False][0]
     assert found[True, True][1] == pytest.approx(found[True, False][1], abs=1e-4)
     assert 30 in found[False, True][0] and abs(found[False, True][1] - found[False, False][1]) > 0.01

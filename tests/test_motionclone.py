@@ -64,7 +64,7 @@ def test_the_loss_is_the_one_in_loops(diagonal: str, context: Context) -> None:
     x = torch.randn(context.noise.shape, generator=torch.Generator().manual_seed(5))
     seen = looped(*features(context, 1, x, 0.9, "target"), masked)
     wanted = float(looped_loss(seen, reference))
-    assert wanted > 0 and float(found._loss(context, 0.9, x)) == pytest.approx(wanted, rel=1e-3)
+    assert wanted > 0 and float(found.loss(context, 0, x, 0.9)) == pytest.approx(wanted, rel=1e-3)
     torch.testing.assert_close(context.state.value, reference.amax(-1), atol=1e-6, rtol=0)
     assert context.log["diagonal_share"] == pytest.approx(_own_share(noised, context), abs=1e-4)
     assert sum(context.log["lag_shares"]) == pytest.approx(1, abs=1e-3) and context.log["diagonal"] == diagonal
@@ -101,7 +101,7 @@ def test_an_euler_step_moves_the_latent_by_the_score_term(changes: dict[str, Any
         with torch.no_grad():
             term = found.steer(context, i, x)
         leaf = x.clone().requires_grad_(True)
-        (gradient,) = torch.autograd.grad(found._loss(context, here, leaf), leaf)
+        (gradient,) = torch.autograd.grad(found.loss(context, 0, leaf, here), leaf)
         assert bool(torch.isfinite(gradient).all()) and float(gradient.abs().max()) > 0
         kept: Kept = context.state
         assert kept.weight is not None

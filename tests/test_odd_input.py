@@ -16,9 +16,9 @@ from support.runs import make_run
 from fastvmt.errors import SpecError
 from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.records.missing import scan
-from fastvmt.runner import plan
 from fastvmt.runner import score as scoring
 from fastvmt.runner.progress import Progress
+from fastvmt.runner.settings import Request
 from fastvmt.store.folder import Store
 
 
@@ -102,8 +102,8 @@ def test_numbers_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     for name in ("guidance", "device-memory"):
         said = bench("plan", f"--{name}", "inf", "--out", tmp_path / "x")
         assert said.code == 2 and f"--{name} inf" in said.err and "Traceback" not in said.err
-    with pytest.raises(SpecError, match="--seeds names one twice"):
-        plan.resolve(plan.Request(methods=("none",), seeds=(0, 0)))
+    with pytest.raises(SpecError, match="--seeds 0,0: .* each of them once"):
+        Request(seeds=(0, 0))
     twice = bench("plan", "--methods", "none", "--seeds", "0,1,0", "--out", tmp_path / "x", "--json")
     once = bench("plan", "--methods", "none", "--seeds", "0,1", "--out", tmp_path / "x", "--json")
     assert twice.data["jobs"] == once.data["jobs"]

@@ -20,7 +20,7 @@ from fastvmt.reports.gate import baseline
 from fastvmt.reports.gate.check import check
 from fastvmt.reports.gate.tolerances import Tolerances
 from fastvmt.reports.tables.run_table import as_data
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.tidy import gather
 from fastvmt.runner.runner import Options
 
 DATA = Path(__file__).parent / "data"

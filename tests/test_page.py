@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,19 @@ from support.runs import make_run, paint, share
 from fastvmt.errors import UserError
 from fastvmt.media.files import read_lossless
 from fastvmt.model import Failure
+from fastvmt.reports.figures.style import Picture
 from fastvmt.reports.page import gallery
 from fastvmt.reports.page import write as page
 from fastvmt.reports.page.gallery import page_name
-from fastvmt.reports.page.write import Picture, write_report
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.page.write import write_report
+from fastvmt.reports.tables.view import View
+from fastvmt.reports.tidy import Tidy, gather
 
 POLICY = ("default-src 'none'; img-src 'self'; script-src 'self'; style-src 'self'; base-uri 'none'; form-action 'none'")  # fmt: skip
+
+
+def two_views(tidy: Tidy) -> list[View]:
+    return [some_view(tidy), replace(some_view(tidy), title="Beside")]
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +50,7 @@ def report(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     tidy = gather([run])
     picture = out.parent / f"{out.name}-figure.png"
     Image.new("RGB", (8, 8)).save(picture)
-    made = write_report(
-        tidy, [some_view(tidy)], out, [Picture("f", picture, "What it shows", "A caption")], [("Beside", some_view(tidy))], 3
-    )
+    made = write_report(tidy, two_views(tidy), out, [Picture("f", picture, "What it shows", "A caption")], 3)
     assert made == out / "index.html"
     return out
 
@@ -136,11 +141,11 @@ def test_a_second_report_encodes_nothing_and_writes_nothing(
     def never(*args: Any) -> Any:
         raise AssertionError("a clip was read again")
 
-    report = shutil.copytree(report, tmp_path / "report")
+    report = shutil.copytree(report, tmp_path / "report")  # others read theirs, in any order
     before = {p: p.stat().st_mtime_ns for p in report.rglob("*.*")}
     monkeypatch.setattr("fastvmt.reports.page.gallery.read_lossless", never)
     tidy = gather([run])
-    write_report(tidy, [some_view(tidy)], report, [], [("Beside", some_view(tidy))], 3)
+    write_report(tidy, two_views(tidy), report, [], 3)
     after = {p: p.stat().st_mtime_ns for p in report.rglob("*.*")}
     assert {p.name for p in before if before[p] != after.get(p)} == {"index.html"}
     (report / "cases" / "old-0123456789.html").write_text(f"<meta content='{page.MARK}'>")
@@ -148,7 +153,6 @@ def test_a_second_report_encodes_nothing_and_writes_nothing(
     write_report(tidy, [], report, per_page=50)
     names = {p.name for p in report.rglob("*.html")}
     assert "old-0123456789.html" not in names and "cases-2.html" not in names and "mine.html" in names
-    (report / "cases" / "mine.html").unlink()
 
 
 def test_a_folder_of_something_else_is_refused(run: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 from support.hostile import CODE, payloads
 from support.page_runs import hostile_run, pages, some_view
 
+from fastvmt.reports.figures.style import Picture
 from fastvmt.reports.page import write as page
-from fastvmt.reports.page.embed import json_text
+from fastvmt.reports.page.atlas import json_text
 from fastvmt.reports.page.gallery import page_name
-from fastvmt.reports.page.write import Picture, breakable, write_report
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.page.write import breakable, write_report
+from fastvmt.reports.tidy import gather
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +30,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     picture = place / "figure.svg"
     picture.write_text("<svg xmlns='http://www.w3.org/2000/svg'/>")
     shown = [Picture(t, picture, t, t) for t in payloads()]
-    write_report(tidy, [view], place / "o", shown, [(t, view) for t in payloads()[:4]], tracks=False)
+    write_report(tidy, [view, *(replace(view, title=t) for t in payloads()[:4])], place / "o", shown, tracks=False)
     return place / "o"
 
 

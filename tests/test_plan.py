@@ -128,7 +128,7 @@ def test_a_run_that_cannot_fit_does_not_begin(
     from fastvmt import api
     from fastvmt.errors import UserError
     from fastvmt.estimates import plan_estimate
-    from fastvmt.runner.plan import Request
+    from fastvmt.runner.settings import Request
 
     request = Request(methods=("none",), backbone=str(xs), limit=1, controls=False, metrics=("time",), threads=1)
     monkeypatch.setattr(plan_estimate, "device_bytes", lambda device: 100 << 20)
@@ -149,7 +149,7 @@ def test_workers_share_a_machines_memory(xs: Path, tmp_path: Path, monkeypatch: 
     from fastvmt import api
     from fastvmt.estimates import plan_estimate
     from fastvmt.estimates.plan_estimate import Conditions
-    from fastvmt.runner.plan import Request
+    from fastvmt.runner.settings import Request
 
     request = Request(methods=("none",), backbone=str(xs), limit=1, controls=False, metrics=("time",))
     monkeypatch.setattr(plan_estimate, "device_bytes", lambda device: 3 * GIB)
@@ -171,7 +171,8 @@ def test_shape_is_what_methods_see() -> None:
     from fastvmt.plugins import registry
 
     class Trains(registry.methods.get("none")):  # type: ignore[misc]
-        trains = True
+        def prepare(self, ctx: Any, workspace: Any) -> dict[str, Any]:
+            return {}
 
     registry.methods._scan()
     registry.methods._found["trains"] = Trains

@@ -17,9 +17,10 @@ from support import training
 from support.cli import bench
 
 from fastvmt.artefacts import prepared_weights
-from fastvmt.artefacts.prepared_weights import Shelf, prepared_key
+from fastvmt.artefacts.prepared_weights import Shelf
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
+from fastvmt.jobs.prepared_key import prepared_key
 from fastvmt.model import Case, Job, Reference, Setting
 from fastvmt.plugins import labels
 

@@ -11,7 +11,7 @@ from support.runs import make_run, make_setting, make_spec
 import fastvmt
 from fastvmt.reports.page import bundle
 from fastvmt.reports.tables import compare
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.tidy import gather
 
 
 def test_presets_stand_side_by_side_only_where_they_are_what_is_asked(tmp_path: Path) -> None:

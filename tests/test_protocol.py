@@ -25,8 +25,9 @@ from fastvmt.reports.gate.check import check
 from fastvmt.reports.tables import render
 from fastvmt.reports.tables.compare import versus
 from fastvmt.reports.tables.views import comparison, cost
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.tidy import gather
 from fastvmt.runner import plan as planning
+from fastvmt.runner.settings import Request
 
 WAN = card.load("wan2.1-1.3b")
 SHAPE = WAN.shape(832, 480, 81, sigma_grid(50, 3.0))
@@ -34,7 +35,7 @@ KINDS = ("matched-start", "as-published", "matched-budget")
 
 
 def planned(*methods: str, **more: Any) -> planning.Plan:
-    return planning.resolve(planning.Request(methods=methods, suite="shapes", limit=1, device="cpu", **more), decode=False)
+    return planning.resolve(Request(methods=methods, suite="shapes", limit=1, device="cpu", **more), decode=False)
 
 
 def params(plan: planning.Plan, label: str) -> dict[str, Any]:

@@ -153,7 +153,7 @@ def test_a_value_carries_what_has_to_be_said_beside_it() -> None:
     found = published.value("fastvmt-table2", "det", "time")
     assert found and (found.printed, found.value, found.row) == ("2745.60", 2745.6, "DeT")
     assert found.source == "arXiv 2602.05551, Table 2"
-    assert found.comparable == "in rank only" and "A100" in found.column.why
+    assert found.column.comparable == "in rank only" and "A100" in found.column.why
 
 
 @pytest.mark.parametrize(
@@ -193,8 +193,8 @@ def test_a_wrong_id_gets_the_nearest() -> None:
     ("old", "new", "said"),
     [
         ('"227"', '"272"', "value 227.0 is not what is printed, 272"),
-        ('direction = "down"', 'direction = "less"', "direction is 'less'"),
-        ('comparable = "in rank only"', 'comparable = "maybe"', "comparable is 'maybe'"),
+        ('direction = "down"', 'direction = "less"', "direction: it is 'less'"),
+        ('comparable = "in rank only"', 'comparable = "maybe"', "comparable: it is 'maybe'"),
         (", 227.0]", "]", "3 values and 4 texts for 4 columns"),
         ('what = "FastVMT', 'whta = "FastVMT', "whta"),
         ("protocol = [", "protocol = ", "not valid TOML"),

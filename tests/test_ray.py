@@ -15,9 +15,19 @@ from support.elsewhere import Nodes, resume, said, workers_of
 from support.light_runs import alive, events, make_quick, quick, times, wait_for
 
 from fastvmt.errors import SpecError
-from fastvmt.runner import executors
-from fastvmt.runner.runner import Options
+from fastvmt.runner.executors import Executor
+from fastvmt.runner.runner import executor_for
+from fastvmt.runner.settings import Options
 from fastvmt.store.folder import Store
+
+
+@pytest.fixture(autouse=True)
+def own_variables() -> Iterator[None]:
+    """What Ray and its executor set for their process is taken back."""
+    before = set(os.environ)
+    yield
+    for name in [n for n in os.environ if n.startswith("RAY_") and n not in before]:
+        del os.environ[name]
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +94,10 @@ class FakeRay:
 
 def on_ray(
     place: Path, monkeypatch: pytest.MonkeyPatch, ray: FakeRay, workers: int = 0, address: str = "auto", **config: Any
-) -> executors.Executor:
+) -> Executor:
     monkeypatch.setitem(sys.modules, "ray", ray)  # type: ignore[arg-type]
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # which the executor sets, to be taken back afterwards
     store = Store.open(make_quick(place / "run", 1, **config))
-    return executors.new(store, store.config(), Options(workers=workers, executor="ray", address=address))
+    return executor_for(store, store.config(), Options(workers=workers, executor="ray", address=address))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from fastvmt.backbones.wan import Backbone
 from fastvmt.plugins import registry
 from fastvmt.testing import Trial, random_wan, small
 
-METHODS = [name for name in registry.BUILTIN["methods"] if not registry.methods.get(name).toy]
+METHODS = [name for name in registry.BUILTIN["methods"] if registry.methods.get(name).role not in ("toy", "imported")]
 
 
 @pytest.fixture(scope="module")

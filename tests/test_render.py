@@ -263,7 +263,7 @@ def test_an_empty_table_says_so(format: str, view: View) -> None:
 
 
 def test_unknown_format_names_the_known() -> None:
-    with pytest.raises(SpecError, match=r"'pdf' is not a format of tables; known are terminal, md, csv, tex, html, json\."):
+    with pytest.raises(SpecError, match=r"pdf: there is no such choice\. .*terminal, md, csv, tex, html, json\."):
         render(SMALL, "pdf")
 
 
@@ -279,7 +279,7 @@ def test_files_hold_what_is_printed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("view", "formats", "said"),
     [
-        (SMALL, ("md", "pdf"), "'pdf' is not a format"),
+        (SMALL, ("md", "pdf"), "pdf: there is no such choice"),
         (SMALL, ("md", "terminal"), "printed, not written"),
         (replace(SMALL, id="../x"), ("md",), "cannot name a file"),
         (replace(SMALL, id=""), ("md",), "cannot name a file"),

@@ -15,7 +15,9 @@ from support.places import SUPPORT
 
 from fastvmt.errors import SpecError
 from fastvmt.runner.executors.on_slurm import Crew, Join, minutes
-from fastvmt.runner.runner import Options, Outcome, Runner
+from fastvmt.runner.runner import Runner
+from fastvmt.runner.settings import Options, Outcome
+from fastvmt.runner.work import work
 from fastvmt.store.folder import Store
 
 
@@ -58,18 +60,19 @@ def test_tasks_that_only_die_are_an_error_with_their_last_words(tmp_path: Path) 
     assert "no luck today" in "".join(p.read_text() for p in (run / "slurm").glob("*.err"))
 
 
-def crew(run: Path, monkeypatch: pytest.MonkeyPatch, cluster: str = "debug", **options: Any) -> Crew:
+def crew(run: Path, monkeypatch: pytest.MonkeyPatch, cluster: str = "debug", task: Any = work, **options: Any) -> Crew:
     """A driver in this process; its tasks' ``bench work`` is in this process too."""
     monkeypatch.setattr(Crew, "_executor", lambda self, given: None)
     store = Store.open(run)
-    return Crew(store, store.config(), Options(executor="slurm", slurm=(("cluster", cluster),), style="none", **options))
+    how = Options(executor="slurm", slurm=(("cluster", cluster),), style="none", **options)
+    return Crew(store, store.config(), how, task)
 
 
 def test_fail_fast_reaches_the_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_quick(tmp_path / "run", 3, [quick(do="raise")])
     outcome = crew(run, monkeypatch, fail_fast=True).run()
     assert outcome.failed == 1 and len(events(run, "generating")) == 1
-    late = Join(str(run), 0.0, fail_fast=True)
+    late = Join(work, str(run), 0.0, fail_fast=True)
     assert late(0) == {} and len(events(run, "generating")) == 1  # one that waited in the queue
     assert crew(run, monkeypatch).run().failed == 3
 
@@ -96,17 +99,16 @@ def test_an_error_in_a_debug_task_starts_no_debugger(
     def broken(folder: Path, options: Options) -> None:
         raise wrong("in pieces")
 
-    monkeypatch.setattr("fastvmt.api.work", broken)
     monkeypatch.setattr("pdb.post_mortem", lambda *a: pytest.fail("a debugger waits for a person"))
     with pytest.raises(wrong, match="in pieces"):
-        crew(make_quick(tmp_path / "run", 1), monkeypatch).run()
+        crew(make_quick(tmp_path / "run", 1), monkeypatch, task=broken).run()
     assert not capsys.readouterr().out
 
 
 def test_ctrl_c_in_a_debug_task_is_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastvmt.api.work", lambda folder, options: Outcome(0, 0, 0, interrupted=True))
     run = make_quick(tmp_path / "run", 1)
-    assert crew(run, monkeypatch).run().interrupted
+    stopped = lambda folder, options: Outcome(0, 0, 0, interrupted=True)  # noqa: E731
+    assert crew(run, monkeypatch, task=stopped).run().interrupted
     assert events(run, "ended")[-1]["interrupted"]
 
 

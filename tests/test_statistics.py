@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastvmt.reports.statistics import holm, mean_ranks
 from fastvmt.reports.statistics.intervals import (
     Difference,
     Interval,
     cluster_means,
-    holm,
     mean_interval,
     mean_intervals,
-    mean_ranks,
     paired_difference,
     paired_ratio,
     resampler,

@@ -11,15 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fastvmt.reports.statistics import intervals
+from fastvmt.reports.statistics import holm, intervals, mean_ranks
 from fastvmt.reports.statistics.intervals import (
     FEWEST,
     Interval,
     bounds,
     false_alarm_rate,
-    holm,
     mean_interval,
-    mean_ranks,
     paired_difference,
     paired_ratio,
     resampler,

@@ -35,7 +35,7 @@ def page_data(folder: Path) -> dict[str, Any]:
     return Page(folder / "index.html").blocks["study-data"]
 
 
-def test_nothing_in_the_folder_leads_to_a_method(study_run: Store, study_made: study.Made) -> None:
+def test_nothing_in_the_folder_leads_to_a_method(study_run: Store, study_made: study.MadeStudy) -> None:
     config = study_run.config()
     jobs = config.jobs()
     secrets = {"fastvmt", "ditflow", "moft", "inner=3", "hand-made", str(study_run.root), study_made.key.digest}
@@ -60,12 +60,14 @@ def test_nothing_in_the_folder_leads_to_a_method(study_run: Store, study_made: s
 
 def test_no_built_in_method_is_named_in_script_style_or_template() -> None:
     words = set(re.findall(r"[a-z0-9_]+", "".join(p.read_text().lower() for p in study.PAGE.iterdir())))
-    names = {n for n in registry.BUILTIN["methods"] if not registry.methods.get(n).toy} - {"none"}  # a word of CSS
+    names = {n for n in registry.BUILTIN["methods"] if registry.methods.get(n).role not in ("toy", "imported")} - {
+        "none"
+    }  # a word of CSS
     assert {"fastvmt", "motion_director"} <= names and not names & words
 
 
 def test_tokens_and_places_are_new_each_time_and_the_cases_are_not(study_run: Store, tmp_path: Path) -> None:
-    keys = [study.make(study_run.root, tmp_path / str(i) / "q", study.Wish(cases=3, seed=5)).key for i in range(16)]
+    keys = [study.make(study_run.root, tmp_path / str(i) / "q", study.StudyDesign(cases=3, seed=5)).key for i in range(16)]
     assert len({tuple(sorted(q.case for q in k.questions.values())) for k in keys}) == 1
     assert len({t for k in keys for q in k.questions.values() for t in q.clips}) == 16 * 3 * len(LABELS)
     first = [next(iter(q.clips.values())).method for k in keys for q in k.questions.values()]
@@ -78,14 +80,14 @@ def test_cases_are_spread_over_categories_and_clips(tmp_path: Path) -> None:
         category = "camera" if i < 14 else CATEGORIES[1 + i % 3]
         reference = Reference(frames_digest=f"{i // 2}", width=8, height=8, frames=5, source="x")
         found[Case(id=f"c{i}", category=category, prompt="p", reference=reference)] = {}
-    picked = study.pick(found, study.Wish(cases=8, seed=1))
+    picked = study.pick(found, study.StudyDesign(cases=8, seed=1))
     assert sorted(c.category for c in picked).count("camera") <= 5
     assert {c.category for c in picked} == set(CATEGORIES[:4])
     assert len({c.reference.frames_digest for c in picked}) == 8
-    assert len(study.pick(found, study.Wish(cases=15))) == 15  # more than there are clips: second prompts are taken
-    assert len(study.pick(found, study.Wish(cases=99))) == 20
-    assert [study.pick(found, study.Wish(seed=1))] == [study.pick(found, study.Wish(seed=1))]
-    assert len({tuple(c.id for c in study.pick(found, study.Wish(seed=s))) for s in range(5)}) > 1
+    assert len(study.pick(found, study.StudyDesign(cases=15))) == 15  # more than there are clips: second prompts are taken
+    assert len(study.pick(found, study.StudyDesign(cases=99))) == 20
+    assert [study.pick(found, study.StudyDesign(seed=1))] == [study.pick(found, study.StudyDesign(seed=1))]
+    assert len({tuple(c.id for c in study.pick(found, study.StudyDesign(seed=s))) for s in range(5)}) > 1
 
 
 def test_only_cases_with_every_video_are_asked_and_the_others_are_named(tmp_path: Path) -> None:
@@ -98,7 +100,7 @@ def test_only_cases_with_every_video_are_asked_and_the_others_are_named(tmp_path
     assert "left out: case-0001 (no video of ditflow)" in said.output and "case-0003 (no video of fastvmt)" in said.output
     assert "4 questions about 3 methods" in said.output and "fewer than the 8 wished for" in said.output
     assert len(key.raters) == 3 and all(code in said.output for code in key.raters)
-    named = study.make(run.root, tmp_path / "b" / "q", study.Wish(("none", "ditflow"), 2))
+    named = study.make(run.root, tmp_path / "b" / "q", study.StudyDesign(("none", "ditflow"), 2))
     assert named.key.methods == ("none", "ditflow")
     assert sorted(named.left_out.values()) == ["no video of ditflow", "not picked", "not picked", "not picked"]
 
@@ -107,11 +109,11 @@ def test_the_first_seed_with_every_video_is_asked(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "r", prompts=("p",), seeds=(3, 7))
     gone = next(j for j in run.config().jobs() if j.seed == 3 and j.method.label == "ditflow")
     (run.folder(gone) / "meta.json").unlink()
-    key = study.make(run.root, tmp_path / "q", study.Wish()).key
+    key = study.make(run.root, tmp_path / "q", study.StudyDesign()).key
     assert {s.seed for q in key.questions.values() for s in q.clips.values()} == {7}
 
 
-def test_atlases_hold_the_frames(study_run: Store, study_made: study.Made, tmp_path: Path) -> None:
+def test_atlases_hold_the_frames(study_run: Store, study_made: study.MadeStudy, tmp_path: Path) -> None:
     cases = {c.id: c for c in study_run.config().suite.cases}
     for shown in page_data(study_made.folder)["questions"]:
         question = study_made.key.questions[shown["id"]]
@@ -122,7 +124,7 @@ def test_atlases_hold_the_frames(study_run: Store, study_made: study.Made, tmp_p
                 y, x = i // facts["columns"] * 24, i % facts["columns"] * 32
                 assert (sheet[y : y + 24, x : x + 32] == frame).all()
     big = run_folder(tmp_path / "r", prompts=("p",), frames=(3, 480, 720))
-    out = study.make(big.root, tmp_path / "q", study.Wish()).folder
+    out = study.make(big.root, tmp_path / "q", study.StudyDesign()).folder
     facts = page_data(out)["questions"][0]["reference"]
     assert (facts["width"], facts["height"], facts["frames"]) == (360, 240, 3)
     sheet = pixels(out / f"{facts['id']}.webp")
@@ -132,7 +134,7 @@ def test_atlases_hold_the_frames(study_run: Store, study_made: study.Made, tmp_p
 @given(st.integers(1, 2000), st.integers(1, 4096), st.integers(1, 4096))
 def test_atlases_stay_within_the_limits(frames: int, width: int, height: int) -> None:
     try:
-        atlas = study.Atlas.of(frames, width, height)
+        atlas = study.layout_of(frames, width, height)
     except UserError:
         assert height / width > 3 or frames > 1000 or width < 32
         return
@@ -144,7 +146,7 @@ def test_atlases_stay_within_the_limits(frames: int, width: int, height: int) ->
 
 def test_hostile_prompts_stay_text(tmp_path: Path) -> None:
     run = run_folder(tmp_path / "r", prompts=HOSTILE)
-    folder = study.make(run.root, tmp_path / "q", study.Wish()).folder
+    folder = study.make(run.root, tmp_path / "q", study.StudyDesign()).folder
     parsed = Page(folder / "index.html")
     assert {q["prompt"] for q in parsed.blocks["study-data"]["questions"]} == set(HOSTILE)
     scripts = [a for t, a in parsed.tags if t == "script"]
@@ -158,34 +160,34 @@ def test_hostile_prompts_stay_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "sentence"),
+    ("design", "sentence"),
     [
-        (study.Wish(("fastvmt", "moth")), "--methods moth: the run has fastvmt, ditflow"),
-        (study.Wish(("fastvmt",)), "A study ranks 2 to 26 methods, not 1 \\(fastvmt\\)"),
-        (study.Wish(("ditflow", "ditflow")), "named twice"),
-        (study.Wish(cases=0), "--cases 0: at least 1"),
-        (study.Wish(raters=-1), "--raters -1"),
+        (study.StudyDesign(("fastvmt", "moth")), "--methods moth: the run has fastvmt, ditflow"),
+        (study.StudyDesign(("fastvmt",)), "A study ranks 2 to 26 methods, not 1 \\(fastvmt\\)"),
+        (study.StudyDesign(("ditflow", "ditflow")), "named twice"),
+        (study.StudyDesign(cases=0), "--cases 0: at least 1"),
+        (study.StudyDesign(raters=-1), "--raters -1"),
     ],
 )
-def test_wishes_that_fit_no_study(study_run: Store, tmp_path: Path, wish: study.Wish, sentence: str) -> None:
+def test_designs_that_fit_no_study(study_run: Store, tmp_path: Path, design: study.StudyDesign, sentence: str) -> None:
     with pytest.raises(SpecError, match=sentence):
-        study.make(study_run.root, tmp_path / "q", wish)
+        study.make(study_run.root, tmp_path / "q", design)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_study_is_never_overwritten_and_never_half_there(study_run: Store, tmp_path: Path) -> None:
-    first = study.make(study_run.root, tmp_path / "q", study.Wish(cases=1))
+    first = study.make(study_run.root, tmp_path / "q", study.StudyDesign(cases=1))
     before = first.key_file.read_bytes()
     with pytest.raises(UserError, match="is there already"):
-        study.make(study_run.root, tmp_path / "q", study.Wish(cases=1))
+        study.make(study_run.root, tmp_path / "q", study.StudyDesign(cases=1))
     with pytest.raises(UserError, match="key of another study"):
-        study.make(study_run.root, tmp_path / "other", study.Wish(cases=1))
+        study.make(study_run.root, tmp_path / "other", study.StudyDesign(cases=1))
     assert first.key_file.read_bytes() == before
     broken = run_folder(tmp_path / "r", prompts=("p",))
     next((tmp_path / "r" / "references").iterdir()).write_bytes(b"no video")
     with pytest.raises(StoreError, match="cannot be read as a video"):
-        study.make(broken.root, tmp_path / "b" / "q", study.Wish())
+        study.make(broken.root, tmp_path / "b" / "q", study.StudyDesign())
     assert not list((tmp_path / "b").iterdir())
     none = run_folder(tmp_path / "n", prompts=("p",), missing=(("case-0000", "ditflow"),))
     with pytest.raises(UserError, match=r"no case has a video of every method \(case-0000: no video of ditflow\)"):
-        study.make(none.root, tmp_path / "c" / "q", study.Wish())
+        study.make(none.root, tmp_path / "c" / "q", study.StudyDesign())

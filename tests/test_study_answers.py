@@ -25,7 +25,7 @@ from fastvmt.reports.study import ranks as study_ranks
 from fastvmt.store.folder import Store
 
 
-def test_raters_of_one_mind_are_recovered(study_made: study.Made, tmp_path: Path) -> None:
+def test_raters_of_one_mind_are_recovered(study_made: study.MadeStudy, tmp_path: Path) -> None:
     folder = write(tmp_path / "a", [answers(study_made.key, f"rater-{i}", by_quality) for i in range(12)])
     args = ["import", str(folder), "--key", str(study_made.key_file)]
     said = CliRunner().invoke(app, [*args, "--json", "--out", str(tmp_path / "ranks.csv")])
@@ -52,7 +52,7 @@ def test_raters_of_one_mind_are_recovered(study_made: study.Made, tmp_path: Path
     assert "n = 12 raters, 48 of 48 answers" in text and "mean ranks sum to 6.000, k(k+1)/2 is 6: ok" in text
 
 
-def test_raters_without_a_mind_do_not_agree(study_made: study.Made, tmp_path: Path) -> None:
+def test_raters_without_a_mind_do_not_agree(study_made: study.MadeStudy, tmp_path: Path) -> None:
     folder = write(tmp_path / "a", [answers(study_made.key, f"r{i}", lambda c, _, __: c.random()) for i in range(150)])
     result, found = read(study_made, folder)
     assert found.answers() == 600
@@ -73,7 +73,7 @@ def test_w_is_kendalls() -> None:
     assert study_ranks.kendall(one[:1]) is None and study_ranks.kendall(np.ones((3, 4))) is None
 
 
-def test_one_rater_has_no_interval(study_made: study.Made, tmp_path: Path) -> None:
+def test_one_rater_has_no_interval(study_made: study.MadeStudy, tmp_path: Path) -> None:
     folder = write(tmp_path / "a", [answers(study_made.key, "only", by_quality)])
     said = CliRunner().invoke(app, ["import", str(folder), "--key", str(study_made.key_file), "--json"])
     facts = json.loads(said.stdout)["criteria"]["motion"]
@@ -118,7 +118,7 @@ def bad_files(key: study_key.Key) -> dict[str, tuple[Any, str]]:
     }  # fmt: skip
 
 
-def test_every_bad_file_has_its_sentence(study_made: study.Made, tmp_path: Path) -> None:
+def test_every_bad_file_has_its_sentence(study_made: study.MadeStudy, tmp_path: Path) -> None:
     """One by one, each names the file; together, all are told at once."""
     folder = tmp_path / "bad"
     folder.mkdir()
@@ -138,7 +138,7 @@ def test_every_bad_file_has_its_sentence(study_made: study.Made, tmp_path: Path)
         study_answers.collect([tmp_path / "empty"], study_made.key, study_made.key_file)
 
 
-def test_keys_that_are_none_or_were_changed(study_made: study.Made, tmp_path: Path) -> None:
+def test_keys_that_are_none_or_were_changed(study_made: study.MadeStudy, tmp_path: Path) -> None:
     path = tmp_path / "k.json"
     with pytest.raises(UserError, match="cannot be read"):
         study_key.read_key(path)
@@ -155,7 +155,7 @@ def test_keys_that_are_none_or_were_changed(study_made: study.Made, tmp_path: Pa
     assert study_key.read_key(study_made.key_file) == study_made.key
 
 
-def test_raters_to_look_at_are_named_and_left_out_on_request(study_made: study.Made, tmp_path: Path) -> None:
+def test_raters_to_look_at_are_named_and_left_out_on_request(study_made: study.MadeStudy, tmp_path: Path) -> None:
     fine = [answers(study_made.key, f"fine-{i}", by_quality) for i in range(3)]
     hasty = answers(study_made.key, "hasty", by_quality, seconds=1.0)
     partly = answers(study_made.key, "partly", by_quality)
@@ -190,7 +190,7 @@ def test_raters_to_look_at_are_named_and_left_out_on_request(study_made: study.M
 
 
 def test_codes_that_were_not_handed_out(study_run: Store, tmp_path: Path) -> None:
-    coded = study.make(study_run.root, tmp_path / "q", study.Wish(cases=2, raters=3))
+    coded = study.make(study_run.root, tmp_path / "q", study.StudyDesign(cases=2, raters=3))
     one = coded.key.raters[0]
     folder = write(tmp_path / "a", [answers(coded.key, rater, by_quality) for rater in (one, "guest")])
     _, found = read(coded, folder)
@@ -198,8 +198,8 @@ def test_codes_that_were_not_handed_out(study_run: Store, tmp_path: Path) -> Non
     assert all(code in str(found.warnings[-1]) for code in coded.key.raters[1:])
 
 
-def test_failures_end_in_one_sentence_and_exit_code_2(study_made: study.Made, tmp_path: Path) -> None:
-    code = "from fastvmt.cli import guarded; from fastvmt.cli.study import app; guarded(app)"
+def test_failures_end_in_one_sentence_and_exit_code_2(study_made: study.MadeStudy, tmp_path: Path) -> None:
+    code = "from fastvmt.cli.program import guarded; from fastvmt.cli.study import app; guarded(app)"
     said = subprocess.run(
         [sys.executable, "-c", code, "import", str(tmp_path), "--key", str(study_made.key_file)], capture_output=True, text=True
     )

@@ -206,7 +206,8 @@ def test_the_digest_of_a_plain_folder_follows_its_clips(folder: Path) -> None:
 
 
 def test_a_suites_name_does_not_depend_on_how_it_is_given(suite: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastvmt.runner.plan import Request, resolve
+    from fastvmt.runner.plan import resolve
+    from fastvmt.runner.settings import Request
 
     def found(path: Path | str) -> tuple[str, str]:
         size: dict[str, Any] = {"width": 32, "height": 32, "frames": 17, "steps": 2}

@@ -17,9 +17,9 @@ from fastvmt.model import Case
 from fastvmt.plugins import labels
 from fastvmt.plugins.method import Shape
 from fastvmt.reports.page import bundle
-from fastvmt.reports.tables import ablation, beside, compare, views
+from fastvmt.reports.tables import ablation, against_papers, compare, views
 from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, id_of, marked
-from fastvmt.reports.tidy.gathering import COLUMNS, gather
+from fastvmt.reports.tidy import COLUMNS, gather
 from fastvmt.runner import ablate
 from fastvmt.store.folder import Store
 
@@ -71,8 +71,8 @@ def test_frame_files(tmp_path: Path) -> None:
     csv, parquet = pd.read_csv(paths[0]), pd.read_parquet(paths[1])
     assert len(csv) == len(parquet) == len(found.frame)
     assert np.allclose(csv["value"].dropna(), found.frame["value"].dropna())
-    with pytest.raises(SpecError, match="csv or parquet"):
-        bundle.write_frame(found, tmp_path, ("xlsx",))
+    with pytest.raises(SpecError, match="There are: csv, parquet"):
+        bundle.ReportContents(frame=("xlsx",))
 
 
 def test_runs_are_gathered_only_where_they_may_share_a_table(tmp_path: Path) -> None:
@@ -313,7 +313,7 @@ def test_one_against_the_others_with_tests(tmp_path: Path) -> None:
     ranks = compare.ranks(tidy, (QUALITY,))
     assert [line.key for line in ranks.lines] == ["fastvmt", "ditflow"]
     assert ranks.cell("fastvmt", QUALITY).value == 1.0 and ranks.cell("ditflow", QUALITY).value == 2.0
-    with pytest.raises(SpecError, match="no such method"):
+    with pytest.raises(SpecError, match="--base .* no such choice"):
         compare.versus(tidy, "nobody")
     with pytest.raises(NotComparable, match="nothing was compared"):
         compare.versus(gather([run(tmp_path, {"fastvmt": [0.1]}, "alone")]))
@@ -337,21 +337,21 @@ def test_the_means_of_a_comparison_subtract_to_its_difference(tmp_path: Path) ->
 
 def test_beside_the_paper(tmp_path: Path) -> None:
     tidy = gather([make_run(tmp_path / "r", 3, ("fastvmt", "ditflow"), metrics=(QUALITY, "time"), videos=False)])
-    view = beside.against(tidy, beside.tables("fastvmt-table2")[0])
+    view = against_papers.against(tidy, against_papers.tables("fastvmt-table2")[0])
     ours, theirs, gap = (view.cell("ditflow", f"Motion Fid./{k}").value for k in ("ours", "paper", "difference"))
     assert theirs == 0.4062 and ours is not None and gap == pytest.approx(ours - 0.4062)
     assert view.cell("MOFT", "Time (s)/ours").value is None and view.cell("MOFT", "Time (s)/paper").value == 595.81
     text = " ".join(view.notes)
     assert "comparable in rank only" in text and "3.43" in text and "Wan 2.1" in text and "no control row" in text
-    assert len(beside.tables("paper")) == 6
+    assert len(against_papers.tables("paper")) == 6
     with pytest.raises(SpecError, match="No published table"):
-        beside.tables("fastvmt-table9")
+        against_papers.tables("fastvmt-table9")
 
 
 def test_features_of_another_world_are_not_held_against_the_paper(tmp_path: Path) -> None:
     metrics = ("text_similarity:clip=tiny-shapes",)
     tidy = gather([make_run(tmp_path / "r", 2, ("fastvmt",), metrics=metrics, videos=False)])
-    view = beside.against(tidy, beside.tables("fastvmt-table2")[0])
+    view = against_papers.against(tidy, against_papers.tables("fastvmt-table2")[0])
     assert view.cell("fastvmt", "Text Sim./ours").value is None
     assert any("sees with other networks" in note for note in view.notes)
 

@@ -19,7 +19,7 @@ from fastvmt.errors import SpecError, UserError
 from fastvmt.media.files import fit_frames
 from fastvmt.metrics.trackers import check as tracker_check
 from fastvmt.metrics.trackers import tapvid
-from fastvmt.metrics.trackers.check import THRESHOLDS, Judged, as_lines, check, true_tracks
+from fastvmt.metrics.trackers.check import THRESHOLDS, PointErrors, as_lines, check, true_tracks
 from fastvmt.plugins.tracker import Tracker, Tracks
 
 
@@ -79,7 +79,7 @@ def test_three_px_of_64_are_twelve_of_256(knows: Knows) -> None:
 def test_numbers_of_a_row_are_those_of_plain_loops() -> None:
     rng = np.random.default_rng(0)
     error, visible, told = rng.exponential(4, (20, 7)), rng.random((20, 7)) < 0.6, rng.random((20, 7)) < 0.7
-    row = Judged()
+    row = PointErrors()
     row.add(error[:9], visible[:9], told[:9])
     row.add(error[9:], visible[9:], told[9:])
     hit = missed = false = 0
@@ -90,7 +90,7 @@ def test_numbers_of_a_row_are_those_of_plain_loops() -> None:
     found = row.accuracy()
     assert found["jaccard"] == pytest.approx(missed) and found["judged"] == visible.sum()
     assert found["visibility"] == pytest.approx((visible == told).mean())
-    nothing = Judged()
+    nothing = PointErrors()
     nothing.add(error, np.zeros_like(visible), told)
     assert nothing.accuracy() == {"judged": 0}
 

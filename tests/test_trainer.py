@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from fastvmt.artefacts.prepared_weights import Workspace
 from fastvmt.datasets.drawn.scene import draw
 from fastvmt.datasets.drawn.shapes import truth
 from fastvmt.datasets.drawn.suites import Shapes, find_pair
@@ -22,6 +21,7 @@ from fastvmt.methods.motion_inversion import MotionInversion, MotionInversionPar
 from fastvmt.model import Reference
 from fastvmt.plugins.method import Context
 from fastvmt.plugins.reference_tracks import tracks_of
+from fastvmt.plugins.workspace import Workspace
 
 DRAWN = Reference(frames_digest="", width=32, height=32, frames=17, source="drawn:shapes/single-object-100")
 

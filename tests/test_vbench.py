@@ -128,10 +128,10 @@ def test_what_no_backend_can_do_is_said(home: Path) -> None:
 
 def test_asking_what_is_missing_loads_no_torch(home: Path) -> None:
     code = (
-        "import sys\nfrom fastvmt import metric_specs\n"
+        "import sys\nfrom fastvmt.plugins import metric_labels\n"
         "for b in ('package', 'native', 'tiny-shapes'):\n"
-        "    labels, notes = metric_specs.choose((f'vbench:*:backend={b}',), ())\n"
-        "metric_specs.build('text_similarity').missing()\n"
+        "    labels, notes = metric_labels.choose((f'vbench:*:backend={b}',), ())\n"
+        "metric_labels.build('text_similarity').missing()\n"
         "print([m for m in ('torch', 'open_clip', 'vbench') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
@@ -197,7 +197,7 @@ def test_the_real_worker_refuses_absent_files_and_ends_with_its_asker(tmp_path: 
 
 def test_the_worker_does_not_outlive_a_killed_asker(fake: Path) -> None:
     code = (
-        "import os, numpy as np\nfrom fastvmt.metrics import vbench_package as p\n"
+        "import os, numpy as np\nfrom fastvmt.metrics.vbench import package as p\n"
         "w = p.worker()\nw.ask('temporal_flickering', np.zeros((2, 8, 8, 3), np.uint8), 'cpu', {})\n"
         "print(w.process.pid, flush=True)\nos.kill(os.getpid(), 9)"
     )

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from fastvmt.core.content_address import frames_digest
 from fastvmt.datasets.drawn.scene import draw
 from fastvmt.datasets.drawn.shapes import Pair, suite_pairs, truth
 from fastvmt.errors import SuiteError
-from fastvmt.media.files import Frames, fit_frames
+from fastvmt.media.files import Frames
 from fastvmt.media.framing import fit_points
 from fastvmt.model import Case, Reference
 from fastvmt.plugins.reference_tracks import PointTracks
-from fastvmt.suites.opening import Wanted
+from fastvmt.suites.cases import Wanted, case_of_frames
 
 FPS = 15
 SIDE = 64
@@ -37,13 +37,10 @@ class Drawn:
         if wanted.stride != 1:
             raise SuiteError(f"{self.name}: drawn clips have no stride; leave --stride out.")
         for pair in suite_pairs(self.name, wanted.frames):
-            frames = fit_frames(draw(pair.reference), wanted.width, wanted.height)
-            reference = Reference(
-                frames_digest=frames_digest(frames), width=wanted.width, height=wanted.height, frames=wanted.frames,
-                fps_num=FPS, source=f"drawn:{self.name}/{pair.name}",
+            yield case_of_frames(
+                pair.name, draw(pair.reference), replace(wanted, fit="crop"), pair.target, caption=pair.reference.caption(),
+                category=pair.category, fps=FPS, source=f"drawn:{self.name}/{pair.name}",
             )  # fmt: skip
-            said = {"prompt": pair.target, "caption": pair.reference.caption()}
-            yield Case(id=pair.name, category=pair.category, reference=reference, **said), frames
 
     def tracks(self, reference: Reference, points: int) -> PointTracks | None:
         """Exact tracks of one of the clips, with about so many points on each mover; None for a clip of another suite."""

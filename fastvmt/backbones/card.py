@@ -11,6 +11,7 @@ from typing import Any
 
 from fastvmt.backbones.token_grid import Shape
 from fastvmt.core.caches import hub_snapshots
+from fastvmt.core.choices import hint
 from fastvmt.core.content_address import digest
 from fastvmt.core.file_digests import sha256_of
 from fastvmt.errors import MissingWeights, SpecError, UserError
@@ -132,8 +133,8 @@ def load(name: str) -> Card:
             f"`hf download {name}`, or give a folder that holds a WanPipeline."
         )
     raise SpecError(
-        f"No backbone is called '{name}': use one of {', '.join(known())}, a hub id (owner/name), or a folder that "
-        "holds a WanPipeline."
+        f"No backbone is called '{name}'. {hint(name, known())} Else give a hub id (owner/name), or a folder "
+        "that holds a WanPipeline."
     )
 
 

@@ -6,12 +6,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from fastvmt.errors import SpecError
-
-if TYPE_CHECKING:
-    from fastvmt.jobs.run_config import RunConfig
+from typing import Any
 
 NODES = ("nvidia*", "nvgpu*", "nvhost*", "dxg", "kfd")
 """What Linux has in /dev for a GPU that torch can use: NVIDIA's driver, Jetson's, WSL's, AMD's."""
@@ -27,22 +22,6 @@ def has_cuda() -> bool:
     import torch
 
     return torch.cuda.is_available()
-
-
-def require_device(config: RunConfig, root: Path, to_make: int) -> None:
-    """Refuse to begin where every one of so many videos would fail: workers are here, and weights or GPUs elsewhere.
-
-    Raises:
-        MissingWeights, SpecError: one sentence on what is not here.
-    """
-    from fastvmt.backbones import card as cards
-
-    cards.require_weights(cards.load(config.setting.backbone))
-    if config.device.startswith("cuda") and not has_cuda():
-        raise SpecError(
-            f"{root} is a run on CUDA with {to_make} videos to make, and torch sees no CUDA device here: go on from a machine "
-            "that has one, or with --executor ray or slurm."
-        )
 
 
 def _nvml(index: int) -> tuple[Any, Any] | None:

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import Json
+from fastvmt.cli.options import Json, Runs
 
 if TYPE_CHECKING:
     from fastvmt.reports.gate.baseline import Measured
     from fastvmt.reports.gate.tolerances import Tolerances
-    from fastvmt.reports.gate.verdicts import Outcome
+    from fastvmt.reports.gate.verdicts import GateResult
 
 baseline = typer.Typer(no_args_is_help=True, help="Store what a run measured, for `bench check`.")
-
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one suite and setting.")]
 
 
 @baseline.callback()
@@ -59,7 +57,7 @@ def write(
 def check(
     runs: Runs,
     baseline: Annotated[Path | None, typer.Option(help="Made by `bench baseline write`; without it only floors hold.")] = None,
-    tolerances: Annotated[Path | None, typer.Option(help="TOML of what may be lost; see docs/gate.md.")] = None,
+    tolerances: Annotated[Path | None, typer.Option(help="TOML of what may be lost; see docs/reference/gate.md.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Write every verdict here, as Markdown.")] = None,
     comment: Annotated[Path | None, typer.Option(help="Write a pull request's comment here, as Markdown.")] = None,
@@ -96,7 +94,7 @@ def check(
 
 def _measured(runs: list[Path]) -> Measured:
     from fastvmt.reports.gate import baseline as baselines
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     return baselines.of(gather(runs))
 
@@ -105,7 +103,7 @@ def _names(runs: list[Path]) -> str:
     return ", ".join(map(str, runs))
 
 
-def _write(outcome: Outcome, strict: bool, wanted: dict[str, Path | None]) -> None:
+def _write(outcome: GateResult, strict: bool, wanted: dict[str, Path | None]) -> None:
     """The files asked for, and the step summary where GitHub names a file for it."""
     from fastvmt.core.atomic import write_atomic
     from fastvmt.errors import StoreError
@@ -125,7 +123,7 @@ def _write(outcome: Outcome, strict: bool, wanted: dict[str, Path | None]) -> No
             print(f"warning: GITHUB_STEP_SUMMARY {step} cannot be written ({error.strerror})", file=sys.stderr)
 
 
-def _print(outcome: Outcome, strict: bool, as_json: bool, github: bool) -> None:
+def _print(outcome: GateResult, strict: bool, as_json: bool, github: bool) -> None:
     from fastvmt.reports.gate import junit as forms
 
     if as_json:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import Methods, options_of, request, split, takes_run_options
+from fastvmt.cli.options import RUN, Asked, takes
 from fastvmt.core.spelling import GIB, duration, gib, mib
 from fastvmt.errors import SpecError
+from fastvmt.runner.settings import WHERE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,28 +19,30 @@ if TYPE_CHECKING:
     from fastvmt.estimates.plan_estimate import Estimate
     from fastvmt.runner.plan import Plan
 
-DeviceMemory = Annotated[float, typer.Option(help="Plan for GPUs of so many GiB, one a worker, instead of for this machine.")]
+DeviceMemory = Annotated[
+    float, typer.Option(help="Plan for GPUs of so many GiB, one a worker, instead of for this machine.", rich_help_panel=WHERE)
+]
 
 
-@takes_run_options
-def plan(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", device_memory: DeviceMemory = 0.0) -> None:
+@takes(*RUN)
+def plan(asked: Asked, device_memory: DeviceMemory = 0.0) -> None:
     """Say what the same ``run`` would do and take, and do nothing; exit code 2 when it cannot fit."""
     from fastvmt import api
     from fastvmt.estimates.plan_estimate import Conditions, refuse_what_cannot_fit
 
     if not 0 <= device_memory < math.inf:
         raise SpecError(f"--device-memory {device_memory:g}: the GiB of one GPU are needed, e.g. 80.")
-    options = options_of(values)
+    options = asked.options()
     where = Conditions(options.workers, int(device_memory * GIB), elsewhere=options.executor != "local")
-    found, cost = api.plan(request(split(methods), values), values["out"], where)
-    folder = values["out"] or found.default_folder()
-    if values["as_json"]:
+    found, cost = api.plan(asked.request(), asked.out, where)
+    folder = asked.out or found.default_folder()
+    if asked.as_json:
         methods_data = [m.model_dump(mode="json") for m in found.config.methods]
         fair = {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
         print(json.dumps(cost.data() | fair | {"folder": str(folder), "methods": methods_data}))
     else:
         print("\n".join(as_lines(found, cost, folder)))
-    refuse_what_cannot_fit(cost, values["force"])
+    refuse_what_cannot_fit(cost, options.force)
 
 
 def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import traceback
 from collections.abc import Callable
@@ -10,171 +9,41 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fastvmt.cli import env, fetch, gate, plan, report, share, study, suite, upkeep
-from fastvmt.cli.options import (  # fmt: skip
-    Address,
-    By,
-    ExecutorName,
-    FailFast,
-    Json,
-    Methods,
-    Metrics,
-    Plugin,
-    Reuse,
-    Run,
-    Slurm,
-    Timeout,
-    Verify,
-    Wait,
-    Workers,
-    options_of,
-    request,
-    run_options,
-    split,
-    takes_run_options,
-)
-from fastvmt.cli.outcome import check_by, finish, print_split
+from fastvmt.cli import ablate, fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep
 from fastvmt.core.lazy import load_when_used
 from fastvmt.errors import FULL, BenchError, StoreError, is_full
-from fastvmt.store.layout import SHEET
 
 DEFECT = 70
 """Exit code of an error that nobody foresaw, as sysexits.h has it."""
 
 app = typer.Typer(
-    name="bench", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
-    help="Benchmark of video motion transfer: plan, generate, score, tabulate; the same command resumes.",
+    name="bench", no_args_is_help=True, pretty_exceptions_enable=False,
 )  # fmt: skip
-app.add_typer(env.app, name="env")
-app.add_typer(suite.app, name="suite")
-app.add_typer(study.app, name="study")
-app.add_typer(gate.baseline, name="baseline")
-app.command()(fetch.fetch)
-app.command()(gate.check)
-for command in (plan.plan, upkeep.status, upkeep.gc, upkeep.doctor):
-    app.command()(command)
-for command in (report.report, report.compare, report.ablate, report.paper):
-    app.command()(command)
-app.command()(share.merge)
-app.command()(share.export)
-app.command("import")(takes_run_options(share.import_, share.WITHOUT))
+for command in (
+    run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, ablate.ablate,
+    ablate.paper, gate.check, share.merge, share.import_, share.export, listing.list_, listing.describe, upkeep.status,
+    upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
+):  # fmt: skip
+    app.command(command.__name__.rstrip("_"))(command)
+for name, group in {"suite": suite.app, "study": study.app, "baseline": gate.baseline, "env": fetch.env}.items():
+    app.add_typer(group, name=name)
 
 
-@app.command()
-@takes_run_options
-def run(values: dict[str, Any], methods: Methods = "fastvmt,ditflow", by: By = "") -> None:
-    """Plan, generate what is missing, score, print the table. The same command resumes."""
-    from fastvmt import api
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        from fastvmt import __version__
 
-    check_by(by)
-    found = api.run(request(split(methods), values), values["out"], options_of(values))
-    finish(found, values["as_json"], by)
+        print(f"fastvmt-bench {__version__}")
+        raise typer.Exit
 
 
-@app.command()
-def resume(
-    folder: Run, workers: Workers = None, timeout: Timeout = 0.0, fail_fast: FailFast = False, reuse: Reuse = True,
-    as_json: Json = False, executor: ExecutorName = "local", address: Address = "", slurm: Slurm = None, wait: Wait = True,
-    verify: Verify = False,
-) -> None:  # fmt: skip
-    """Go on with a run folder."""
-    from fastvmt import api
-
-    options = run_options(workers, timeout, fail_fast, as_json, reuse, executor, address, slurm, wait, verify=verify)
-    finish(api.resume(folder, options), as_json)
-
-
-@app.command()
-def work(
-    folder: Run, workers: Workers = None, timeout: Timeout = 0.0, fail_fast: FailFast = False, as_json: Json = False
+@app.callback()
+def bench(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
-    """Help with a run folder, beside whoever else works on it, from any machine that sees it; each job is done once."""
-    from fastvmt import api
-    from fastvmt.runner.status import go_on
-
-    outcome = api.work(folder, run_options(workers, timeout, fail_fast, as_json))
-    if as_json:
-        print(json.dumps({"folder": str(folder), "outcome": vars(outcome)}))
-    else:
-        print(f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: {go_on(folder)}")
-    if outcome.interrupted or outcome.failed:
-        raise typer.Exit(130 if outcome.interrupted else 3)
-
-
-@app.command()
-def score(
-    folder: Run, metrics: Metrics = "", workers: Workers = None, as_json: Json = False,
-    again: Annotated[bool, typer.Option("--again", help="Compute even what is already recorded.")] = False,
-) -> None:  # fmt: skip
-    """Score a run folder, without generating."""
-    from fastvmt import api
-
-    finish(api.score(folder, split(metrics), run_options(workers, 0.0, False, as_json), again), as_json)
-
-
-@app.command()
-def table(folder: Run, by: By = "", as_json: Json = False) -> None:
-    """Print the table of a run folder."""
-    from fastvmt import api
-    from fastvmt.reports.tables.run_table import as_data, as_lines
-
-    check_by(by)
-    found = api.table(folder)
-    sheet = folder / SHEET
-    print(json.dumps(as_data(found), ensure_ascii=False) if as_json else as_lines(found, sheet if sheet.exists() else None))
-    if not as_json:
-        print_split(folder, by)
-
-
-@app.command("list")
-def list_(
-    kind: Annotated[str, typer.Argument(help="methods, metrics, suites or backbones.")],
-    plugin: Plugin = None,
-    as_json: Json = False,
-) -> None:
-    """List what is registered."""
-    from fastvmt.plugins import registry
-    from fastvmt.plugins.listing import listing
-
-    for path in plugin or ():
-        registry.load_plugin(path)
-    rows = listing(kind)
-    if as_json:
-        print(json.dumps(rows, ensure_ascii=False))
-        return
-    width = max(len(r["name"]) for r in rows)
-    for row in rows:
-        origin = "" if row["origin"] == "built in" else f" [{row['origin']}]"
-        print(f"{row['name']:<{width}}  {row['summary']}{origin}")
-
-
-@app.command()
-def describe(
-    name: Annotated[str, typer.Argument(help="A method, metric, suite or backbone.")],
-    plugin: Plugin = None,
-    as_json: Json = False,
-) -> None:
-    """Say what a name stands for: source, parameters, defaults."""
-    from fastvmt import api
-    from fastvmt.plugins import registry
-
-    for path in plugin or ():
-        registry.load_plugin(path)
-    facts = api.describe(name)
-    if as_json:
-        print(json.dumps(facts, default=str, ensure_ascii=False))
-        return
-    for key, value in facts.items():
-        if isinstance(value, dict):
-            print(f"{key}:")
-            for inner, what in value.items():
-                print(f"  {inner}:{_listed(what)}" if isinstance(what, list) else f"  {inner}: {what}")
-        else:
-            print(f"{key}: {value}")
-
-
-def _listed(items: list[Any]) -> str:
-    return "".join(f"\n    - {item}" for item in items)
+    """Benchmark of video motion transfer: plan, generate, score, tabulate; the same command resumes."""
 
 
 def main() -> None:

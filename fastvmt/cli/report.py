@@ -1,16 +1,20 @@
-"""``bench report``, ``compare``, ``ablate`` and ``paper``: from records to tables, figures and pages."""
+"""``bench table``, ``report`` and ``compare``: from records to tables, figures and pages."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt.cli.options import Json, options_of, request, split, takes_run_options
-from fastvmt.cli.outcome import finish
-from fastvmt.errors import SpecError
+from fastvmt.cli.options import By, Json, Run
+from fastvmt.core.choices import one_of
+from fastvmt.runner.settings import split
+
+if TYPE_CHECKING:
+    from fastvmt.reports.tables.run_table import Table
 
 Runs = Annotated[list[Path], typer.Argument(help="Run folder; several of one suite and setting are read as one.")]
 Against = Annotated[str, typer.Option(help="paper, or ids of published tables: ours, theirs, the difference, and why.")]
@@ -23,12 +27,37 @@ Figures = Annotated[bool, typer.Option(help="Draw the figures.")]
 Tracks = Annotated[bool, typer.Option(help="Track points for the gallery's overlay.")]
 Print = Annotated[str, typer.Option("--print", help="Print these tables as: terminal, md, csv, tex, html or json.")]
 Base = Annotated[str, typer.Option(help="Method to compare with; the first one that is no control by default.")]
-Factors = Annotated[str, typer.Option(help="Comma-separated factors; all the method declares when empty.")]
-Pairs = Annotated[str, typer.Option(help="Pairs of factors, e.g. window+reuse,window+loss.")]
-With = Annotated[str, typer.Option("--with", help="Methods to run beside it, or all.")]
-Ladder = Annotated[bool, typer.Option(help="Also run the forms from which the speed-up is decomposed.")]
-SHOWN = ("comparison", "ablation", "savings")
-"""Tables that an ablation prints; the rest is in its report."""
+
+
+def table(folder: Run, by: By = "", as_json: Json = False) -> None:
+    """Print the table of a run folder."""
+    from fastvmt import api
+    from fastvmt.store.layout import SHEET
+
+    check_by(by)
+    sheet = folder / SHEET
+    show(api.table(folder), sheet if sheet.exists() else None, as_json, by)
+
+
+def check_by(by: str) -> None:
+    """
+    Raises:
+        SpecError: for another split than by category.
+    """
+    if by:
+        one_of("--by", by, ["category"])
+
+
+def show(table: Table, sheet: Path | None, as_json: bool = False, by: str = "", more: dict[str, Any] | None = None) -> None:
+    """Print a run's table, and split where that was asked for; as JSON with ``more`` facts."""
+    from fastvmt.reports.tables.run_table import as_data, as_lines, split_lines
+
+    if as_json:
+        print(json.dumps(as_data(table) | (more or {}), ensure_ascii=False))
+        return
+    print(as_lines(table, sheet))
+    if by:
+        print("\n" + split_lines(table))
 
 
 def report(
@@ -42,12 +71,12 @@ def report(
         print(api.print_tables(runs, split(tables), against, print_as))
         return
     found = api.report(runs, out, against=against, tables=split(tables), formats=split(formats), frame=split(frame), page=page,
-                       figures=figures, tracks=tracks, say=_say)  # fmt: skip
+                       figures=figures, tracks=tracks, say=say)  # fmt: skip
     for path in found:
         print(path)
 
 
-def _say(line: str) -> None:
+def say(line: str) -> None:
     print(f"note: {line}", file=sys.stderr)
 
 
@@ -60,44 +89,3 @@ def compare(
     from fastvmt import api
 
     print(api.compare(runs, base, split(metrics), "json" if as_json else "terminal"))
-
-
-@takes_run_options
-def ablate(
-    values: dict[str, Any], method: Annotated[str, typer.Argument(help="Method label, e.g. fastvmt.")], factors: Factors = "",
-    pairs: Pairs = "", beside: With = "", ladder: Ladder = True, against: Against = "",
-) -> None:  # fmt: skip
-    """Run a method, then each of its factors changed alone; write the ablation tables and figures into RUN/report."""
-    _ablate(values, method, split(factors), split(pairs), split(beside), ladder, against)
-
-
-@takes_run_options
-def paper(values: dict[str, Any], against: Against = "paper") -> None:
-    """Run what the paper's tables and figures need (all methods, FastVMT's ablations), and write them beside the paper's."""
-    _ablate(values, "fastvmt", (), (), ("all",), True, against)
-
-
-def _ablate(
-    values: dict[str, Any], method: str, factors: tuple[str, ...], pairs: tuple[str, ...], beside: tuple[str, ...],
-    ladder: bool, against: str,
-) -> None:  # fmt: skip
-    from fastvmt import api
-    from fastvmt.plugins import registry
-    from fastvmt.runner import ablate as ablations
-
-    for plugin in values["plugin"] or ():
-        registry.load_plugin(plugin)
-    wanted = ablations.expand(method, factors, pairs, ladder)
-    labels = tuple(dict.fromkeys([*beside, *wanted.labels]))
-    if ":" in method and any(":" not in label and label == method for label in beside):
-        raise SpecError(f"--with {method}: it is the base of the ablation already; leave it out.")
-    asked = request(labels, values, optional=wanted.optional, ablates_presets=wanted.presets)
-
-    def after(folder: Path) -> None:
-        if api.probe(folder) is None:
-            _say("the probe of the backbone's blocks is left out: its weights or its device are not on this machine.")
-        for path in api.report([folder], None, against=against, page=False, say=_say):
-            print(path, file=sys.stderr if values["as_json"] else sys.stdout)
-
-    found = api.run(asked, values["out"], options_of(values))
-    finish(found, values["as_json"], after=after, text=lambda: api.print_tables([found.folder], SHOWN, form="md"))

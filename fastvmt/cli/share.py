@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fastvmt.cli.options import RUN, SAME, Json, Plugin, options_of, request
+from fastvmt.cli.options import RUN, Asked, Json, Plugin, Runs, takes
+from fastvmt.cli.report import show
 
-Runs = Annotated[list[Path], typer.Argument(metavar="RUN...", help="Run folders of one suite and setting.")]
 Prefer = Annotated[
     list[str] | None, typer.Option(help="Run to believe where a job has other frames in several; may be repeated, best first.")
 ]
@@ -31,7 +30,6 @@ def merge(
     """
     from fastvmt import api
     from fastvmt.exchange.merge.merge import merge as unite
-    from fastvmt.reports.tables.run_table import as_data, as_lines
 
     found = unite(runs, out, prefer=prefer or (), plugins=tuple(plugin or ()), copy=copy)
     table = api.table(out)
@@ -40,9 +38,9 @@ def merge(
             "folder": str(out), "merged": list(found.sources), "new": found.new, "videos": found.videos,
             "failures": found.failures, "conflicts": {"frames": list(found.frames), "numbers": list(found.numbers)},
         }  # fmt: skip
-        print(json.dumps(as_data(table) | facts, ensure_ascii=False))
+        show(table, None, True, more=facts)
     else:
-        print(as_lines(table))
+        show(table, None)
         for line in found.lines():
             print(line, file=sys.stderr)
     if found.undecided or found.damaged:
@@ -50,14 +48,15 @@ def merge(
 
 
 WITHOUT = (
-    "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "solver", "executor", "address", "slurm",
-    "wait",
+    "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "solver", "executor", "address",
+    "slurm", "wait",
 )  # fmt: skip
 """Options of ``bench run`` that an import has no use for."""
 
 
+@takes(*(name for name in RUN if name not in WITHOUT))
 def import_(
-    values: dict[str, Any],
+    asked: Asked,
     videos: Annotated[Path, typer.Argument(help="Folder of videos or image folders named by case id (CASE or CASE--s0), "
                                                 "or a CSV file with the columns case, file and perhaps seed.")],
     method: Annotated[str, typer.Option(help="Name of the method that made them; its line is imported:NAME.")],
@@ -73,22 +72,18 @@ def import_(
     partial: Annotated[bool, typer.Option("--partial", help="Cases without a video are failures, not a refusal.")] = False,
 ) -> None:  # fmt: skip
     """Score somebody else's videos of a method beside ours, marked as imported everywhere. The same command resumes."""
-    from fastvmt.cli.outcome import finish
+    from fastvmt import api
+    from fastvmt.cli.run import finish
     from fastvmt.errors import SpecError
     from fastvmt.exchange.imports.frames import Policy
-    from fastvmt.exchange.imports.videos import Claim, import_videos
+    from fastvmt.exchange.imports.videos import Claim
 
-    if into is not None:
-        asked = [
-            n for n in (*SAME, "protocol", "seeds", "metrics", "plugin", "out") if n not in WITHOUT and values[n] != RUN[n][1]
-        ]
-        if asked:
-            options = ", ".join(f"--{n.replace('_', '-')}" for n in asked)
-            raise SpecError(f"{options} with --into: the run's own suite, setting and metrics are used; leave it out.")
+    if into is not None and (given := asked.changed()):
+        raise SpecError(f"{', '.join(given)} with --into: the run's own suite, setting and metrics are used; leave it out.")
     claim = Claim(method, tuple(settings or ()), source, Policy(video_fit, video_frames), partial)
-    asked_for = None if into is not None else request(("none",), values)
-    found = import_videos(videos, claim, asked_for, into=into, out=values["out"], options=options_of(values))
-    finish(found, values["as_json"])
+    request = None if into is not None else asked.request()
+    found = api.import_videos(videos, claim, request, into=into, out=asked.out, options=asked.options())
+    finish(found, asked.as_json)
 
 
 def export(

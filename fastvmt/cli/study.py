@@ -32,7 +32,7 @@ def make(
     from fastvmt.reports.study import make as study
 
     labels = tuple(part.strip() for part in methods.split(",") if part.strip())
-    made = study.make(run, out, study.Wish(labels, cases, seed, raters), lambda line: print(line, file=sys.stderr))
+    made = study.make(run, out, study.StudyDesign(labels, cases, seed, raters), lambda line: print(line, file=sys.stderr))
     for warning in made.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     key, asked = made.key, len(made.key.questions)

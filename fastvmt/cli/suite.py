@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import Json
+from fastvmt.cli.options import Asked, Json, takes
 
 app = typer.Typer(no_args_is_help=True, help="Make, check, show and freeze suites of clips and prompts.")
 
@@ -91,27 +91,20 @@ def schema() -> None:
 
 
 @app.command()
+@takes("backbone", "width", "height", "frames", "steps", "guidance", "device")
 def generate(
+    asked: Asked,
     prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="Text file, one prompt a line.")],
     out: Annotated[Path, typer.Option(help="Folder of the new suite.")],
-    backbone: Annotated[str, typer.Option(help="tiny, wan2.1-1.3b, wan2.1-14b, a WanPipeline folder, or a hub id.")] = "tiny",
     seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
     targets: Annotated[int, typer.Option(help="Target prompts a clip: so many of the prompts that follow its own.")] = 1,
-    width: Annotated[int | None, typer.Option(help="Width in px.")] = None,
-    height: Annotated[int | None, typer.Option(help="Height in px.")] = None,
-    frames: Annotated[int | None, typer.Option(help="Frames, 4k+1.")] = None,
-    steps: Annotated[int | None, typer.Option(help="Denoise steps.")] = None,
-    guidance: Annotated[float | None, typer.Option(help="Classifier-free guidance scale.")] = None,
     limit: Annotated[int, typer.Option(help="Only the first so many prompts; 0 for all.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Make a suite of generated clips with a backbone; the same command goes on where it was stopped."""
     from fastvmt.runner.generate_suite import Wish
     from fastvmt.runner.generate_suite import generate as make_clips
     from fastvmt.runner.plan import device_named
 
-    wish = Wish(
-        backbone=backbone, seed=seed, width=width, height=height, frames=frames, steps=steps, guidance=guidance,
-        targets=targets, device=device_named(device), limit=limit,
-    )  # fmt: skip
+    words = asked.words | {"device": device_named(asked.words["device"])}
+    wish = Wish(**words, seed=seed, targets=targets, limit=limit)
     print(make_clips(prompts, out, wish, lambda line: print(line, file=sys.stderr)))

@@ -62,6 +62,25 @@ def publish_folder(made: Path, final: Path) -> bool:
     return won
 
 
+def bring_file(origin: Path, target: Path, copy: bool = False) -> None:
+    """A hard link where the file system allows one, else a copy; never through a symbolic link.
+
+    Raises:
+        OSError: when the file cannot be read, or is a link.
+    """
+    if not copy:
+        try:
+            os.link(origin, target, follow_symlinks=False)
+            if not target.is_symlink():
+                return
+            target.unlink()
+        except OSError:
+            pass  # another file system, or a file of somebody else's
+    handle = os.open(origin, os.O_RDONLY | os.O_NOFOLLOW)
+    with os.fdopen(handle, "rb") as from_file, open(target, "xb") as to_file:
+        shutil.copyfileobj(from_file, to_file)
+
+
 def write_all(handle: int, data: bytes) -> None:
     """All of ``data``: a disk that fills up in the middle takes a part without an error, and the next write has it.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from fastvmt.core.atomic import write_atomic
@@ -40,3 +41,11 @@ def sha256_of(paths: list[Path]) -> list[str]:
         except OSError:
             pass  # a read-only home costs time, not correctness
     return found
+
+
+def code_sha256(folder: Path, files: Iterable[Path]) -> str:
+    """SHA-256 over names (relative to the folder) and bytes of files of code, in the order given."""
+    found = hashlib.sha256()
+    for path in files:
+        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    return found.hexdigest()

@@ -20,7 +20,7 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Shape
 from fastvmt.records.missing import made_by_label
-from fastvmt.runner.plan import Plan
+from fastvmt.store import layout
 from fastvmt.store.folder import Store
 
 PUBLISHED = {"backbone": "wan2.1-1.3b", "method": "fastvmt", "seconds": 184.18, "width": 832, "height": 480, "frames": 33}
@@ -91,16 +91,15 @@ class Conditions:
     elsewhere: bool = False
 
 
-def estimate(plan: Plan, store: Store | None, where: Conditions | None = None, folder: Path | None = None) -> Estimate:
+def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions | None = None) -> Estimate:
     """Count jobs and what is already there, and estimate seconds, memory and disk for the rest.
 
     Args:
-        store: the run folder, if there is one.
-        folder: where it is or will be.
+        place: where the run folder is or will be.
     """
-    where, config, card = where or Conditions(), plan.config, plan.card
+    where = where or Conditions()
+    store = Store.open(place) if layout.is_run(place) else None
     where = where if where.workers else replace(where, workers=1 if where.device_bytes else device_count(config.device))
-    place = folder or (store.root if store else plan.default_folder())
     per_method = len(config.suite.cases) * len(config.seeds)
     made = made_by_label(store, config) if store else {}
     left = {m.label: per_method - made.get(m.label, 0) for m in config.methods}

@@ -5,7 +5,7 @@
 ``matched-budget``  as ``matched-start``, and every method's inner steps are scaled to one budget in forward-equivalents.
 
 Noise tensor, solver, noise levels, guidance scale, negative prompt and frames are the run's under each of them. A protocol
-acts on parameters only (``Method.starts``, ``Method.work``), before a job's key is made; the loop knows nothing of it. What
+acts on parameters only (``Method.protocols``), before a job's key is made; the loop knows nothing of it. What
 the user types in a label, and a preset that a user names, goes before it, and is said under every table.
 """
 
@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import labels, registry
@@ -38,16 +39,16 @@ def parse(text: str) -> tuple[str, bool]:
     """
     words = [word.strip() for word in text.split(",") if word.strip()]
     chosen = [word for word in dict.fromkeys(words) if word not in (TIMING, "normal")]
-    unknown = [word for word in chosen if word not in PROTOCOLS]
-    if unknown or len(chosen) > 1:
-        wrong = f"'{unknown[0]}' is no protocol" if unknown else "a run has one protocol"
-        raise SpecError(f"--protocol {text}: {wrong}; use one of {', '.join(PROTOCOLS)}, and beside it timing if wanted.")
+    for word in chosen:
+        one_of("--protocol", word, (*PROTOCOLS, TIMING))
+    if len(chosen) > 1:
+        raise SpecError(f"--protocol {text}: a run has one of {', '.join(PROTOCOLS)}, and beside it timing if wanted.")
     return (chosen[0] if chosen else DEFAULT), TIMING in words
 
 
 def starts(cls: type[Method], protocol: str) -> dict[str, Any]:
     """The changes of parameters by which a method starts as the protocol says."""
-    return dict(cls.starts.get(AS_PUBLISHED if protocol == AS_PUBLISHED else DEFAULT, {}))
+    return dict(cls.protocols.starts.get(AS_PUBLISHED if protocol == AS_PUBLISHED else DEFAULT, {}))
 
 
 def departures(methods: Sequence[MethodSpec], protocol: str) -> list[str]:
@@ -64,7 +65,7 @@ def departures(methods: Sequence[MethodSpec], protocol: str) -> list[str]:
 
 def _named_preset(spec: MethodSpec, cls: type[Method]) -> bool:
     """Whether a preset was asked for: it says itself how its authors start."""
-    return bool(cls.preset_of) and spec.preset != str(cls.Params.model_fields[cls.preset_of].default)
+    return bool(cls.protocols.preset) and spec.preset != str(labels.usual_preset(cls))
 
 
 def matched(
@@ -94,7 +95,7 @@ def cost_of(spec: MethodSpec, shape: Shape, **changes: Any) -> float:
 
 
 def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:
-    work = registry.methods.get(spec.method).work
+    work = registry.methods.get(spec.method).protocols.work
     if not work or work in labels.parse(spec.label)[1]:
         return spec
     before = int(spec.params[work])
@@ -112,7 +113,7 @@ def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:
 
 
 def _said(spec: MethodSpec, cost: float, budget: float) -> str:
-    work = registry.methods.get(spec.method).work
+    work = registry.methods.get(spec.method).protocols.work
     how = f"{work}={spec.params[work]}" if work else "nothing to scale"
     if work and work in labels.parse(spec.label)[1]:
         how += ", as typed"

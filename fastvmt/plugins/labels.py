@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
+from fastvmt.core.choices import hint
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
@@ -32,14 +32,10 @@ def parse(label: str) -> tuple[type[Method], dict[str, Any]]:
         key, equals, value = part.partition("=")
         if not equals:
             if part not in cls.variants:
-                near = difflib.get_close_matches(part, list(cls.variants), 2, 0.4)
-                hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(cls.variants) or 'none'}."
-                raise SpecError(f"Method '{name}' has no variant '{part}'.{hint}")
+                raise SpecError(f"Method '{name}' has no variant '{part}'. {hint(part, cls.variants)}")
             changes |= cls.variants[part]
         elif key not in fields:
-            near = difflib.get_close_matches(key, list(fields), 2, 0.4)
-            hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(fields) or 'none'}."
-            raise SpecError(f"Method '{name}' has no parameter '{key}'.{hint}")
+            raise SpecError(f"Method '{name}' has no parameter '{key}'. {hint(key, fields)}")
         else:
             changes[key] = value
     return cls, changes
@@ -63,9 +59,7 @@ def resolve(
     """
     cls, changes = parse(label)
     card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1) | dict(starts or {})
-    if cls.preset_of and changes.get(cls.preset_of, cls.Params.model_fields[cls.preset_of].default) != (
-        cls.Params.model_fields[cls.preset_of].default
-    ):
+    if (preset := cls.protocols.preset) and changes.get(preset, usual_preset(cls)) != usual_preset(cls):
         card = {}
     try:
         params = cls.resolve(cls.Params.model_validate(card | changes), shape)
@@ -78,9 +72,19 @@ def resolve(
         method=cls.id,
         version=cls.version,
         params=params.model_dump(mode="json"),
-        preset=str(getattr(params, cls.preset_of)) if cls.preset_of else "",
-        control=cls.control,
+        preset=str(getattr(params, preset)) if preset else "",
+        control=cls.role == "control",
     )
+
+
+def usual_preset(cls: type[Method]) -> Any:
+    """The preset that a method has unless another is named; None where it has no presets."""
+    return cls.Params.model_fields[cls.protocols.preset].default if cls.protocols.preset else None
+
+
+def comparable() -> list[str]:
+    """What ``--methods all`` stands for: every registered method, without controls, toys and what was made elsewhere."""
+    return [n for n in registry.methods.names() if registry.methods.get(n).role in ("method", "baseline")]
 
 
 def tuned(method: str, table: Mapping[str, Any], steps: int) -> dict[str, Any]:

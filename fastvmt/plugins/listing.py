@@ -6,6 +6,7 @@ import re
 from typing import Any
 
 from fastvmt.backbones import card as cards
+from fastvmt.core.choices import hint
 from fastvmt.errors import BenchError, SpecError
 from fastvmt.plugins import registry
 from fastvmt.plugins.card import NO_CARD, card_of
@@ -20,7 +21,7 @@ def listing(kind: str) -> list[dict[str, str]]:
         SpecError: for an unknown kind.
     """
     if kind not in KINDS:
-        raise SpecError(f"There is no list of '{kind}': use {', '.join(KINDS)}.")
+        raise SpecError(f"There is no list of '{kind}'. {hint(kind, KINDS)}")
     if kind == "backbones":
         return [{"name": n, "origin": "built in", "summary": _backbone_summary(n)} for n in cards.known()]
     found = getattr(registry, kind)
@@ -59,9 +60,9 @@ def describe(name: str) -> dict[str, Any]:
         key = base if kind == "methods" else name
         if key in found.names():
             return {"kind": kind[:-1], **_plugin(kind, key, found.get(key))}
-    raise SpecError(
-        f"Nothing is called '{name}'. `bench list methods|metrics|trackers|suites|archives|backbones` shows what there is."
-    )
+    known = [n for kind in KINDS for n in (cards.known() if kind == "backbones" else getattr(registry, kind).names())]
+    near = hint(name, known, no_list=True)
+    raise SpecError(f"Nothing is called '{name}'.{near and ' '}{near} `bench list {'|'.join(KINDS)}` shows what there is.")
 
 
 def _backbone(name: str) -> dict[str, Any]:
@@ -82,7 +83,7 @@ def _plugin(kind: str, name: str, value: Any) -> dict[str, Any]:
             facts[key] = list(found) if isinstance(found, tuple) else found
     if kind == "methods":
         facts["variants"] = {k: dict(v) for k, v in value.variants.items()}
-        facts["ablations"] = {k: ", ".join(v) for k, v in value.ablations.items()}
+        facts["ablations"] = {k: ", ".join(v) for k, v in value.study.ablations.items()}
         facts["card"] = card.facts() if (card := card_of(value)) else NO_CARD
     if kind in ("methods", "metrics"):
         facts["parameters"] = {

@@ -10,22 +10,23 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict
 
 from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, Shape
+from fastvmt.errors import SpecError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from fastvmt.artefacts.prepared_weights import Workspace
     from fastvmt.backbones.wan import Backbone
     from fastvmt.core.stages import Stages
     from fastvmt.model import Case
+    from fastvmt.plugins.workspace import Workspace
 
 
-__all__ = ["GRADIENT_COST", "TAP_SHARE", "Context", "Method", "Params", "Shape"]
+__all__ = ["GRADIENT_COST", "TAP_SHARE", "Context", "Method", "Params", "Protocols", "Shape", "Study"]
 
 
 class Params(BaseModel):
@@ -63,26 +64,65 @@ class Context:
     log: dict[str, Any] = field(default_factory=dict)
 
 
+Role = Literal["method", "baseline", "control", "toy", "imported"]
+Changes = Mapping[str, Any]
+"""Parameters by name, with the values they get."""
+
+
+@dataclass(frozen=True)
+class Protocols:
+    """How protocols act on a method's parameters; what the user types in a label goes before it.
+
+    Attributes:
+        starts: for a method that need not start from the run's noise, the changes that make it start as ``as-published`` and
+            as ``matched-start`` say.
+        work: the parameter (a whole number, larger is dearer) that ``matched-budget`` scales; "" where there is none.
+        preset: the parameter whose values must not be mixed in a table and switch the backbone's tuned parameters off; or "".
+    """
+
+    starts: Mapping[str, Changes] = field(default_factory=dict)
+    work: str = ""
+    preset: str = ""
+
+
+@dataclass(frozen=True)
+class Study:
+    """How a method is taken apart, by ``bench ablate`` and by checks. Changes are written as after the method's name.
+
+    Attributes:
+        ablations: factors that are varied one at a time, by name: ``{"reuse": ("no-step-skip",)}``.
+        ladder: the way from the slowest form to the default, one saving a step: its name, and what is still changed without
+            the later ones.
+        floor_when: changes with which the reference has the lowest possible loss against itself.
+    """
+
+    ablations: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    ladder: tuple[tuple[str, str], ...] = ()
+    floor_when: Changes = field(default_factory=dict)
+
+
+SPELT_NOW = {
+    "control": 'role = "control"', "toy": 'role = "toy"', "trains": "nothing: a method that defines prepare trains",
+    "sampling_only": "a classmethod training(params, case) that leaves those parameters out",
+    "preset_of": "protocols = Protocols(preset=...)", "starts": "protocols = Protocols(starts=...)",
+    "work": "protocols = Protocols(work=...)", "ablations": "study = Study(ablations=...)",
+    "ladder": "study = Study(ladder=...)", "floor_when": "study = Study(floor_when=...)",
+}  # fmt: skip
+"""What class attributes of methods were called, and what says the same today."""
+
+
 class Method:
     """Base of all methods; every default is "no transfer".
 
-    Class attributes:
+    Class attributes, of which only ``id`` is needed:
         id: registered name.
         version: raise it when the same parameters give another video.
         summary, source: one sentence each.
-        variants: named parameter changes, usable as ``id:variant``.
-        preset_of: parameter whose value is a preset that must not be mixed in a table, or "".
-        control: true for rows that belong under every comparison.
-        trains: true for methods that fit weights to the reference before sampling; tables group by it.
-        sampling_only: parameters on which training does not depend, so that changing them trains nothing anew.
-        ablations: factors that ``bench ablate`` varies one at a time: name to changes written as after the method's name.
-        ladder: the way from the slowest form to the default, one saving a step: name of the saving to what is still
-            changed without the later ones.
-        toy: true for rows whose result is known beforehand; ``--methods all`` leaves them out.
-        starts: how it starts under a protocol, ``as-published`` and ``matched-start``, as changes of parameters; nothing
-            for a method that starts from the run's noise anyway. What the user types goes before it.
-        work: the parameter (a whole number, larger is dearer) that ``matched-budget`` scales; "" where there is none.
-        floor_when: changes of parameters with which the reference has the lowest possible loss against itself.
+        Params: what can be chosen, a subclass of ``fastvmt.Params`` in which every field has a default.
+        variants: named changes of parameters, usable as ``id:variant``.
+        role: ``control`` for a row that belongs under every comparison, ``baseline`` for the method that speed-ups are
+            over, ``toy`` for one whose result is known beforehand; ``--methods all`` takes methods and baselines.
+        protocols, study: see there.
         card: the method's card, as a file or as data; "" for ``cards/<id>.toml`` beside the method's own file.
     """
 
@@ -90,19 +130,23 @@ class Method:
     version: ClassVar[int] = 1
     summary: ClassVar[str] = ""
     source: ClassVar[str] = ""
-    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    preset_of: ClassVar[str] = ""
-    control: ClassVar[bool] = False
-    toy: ClassVar[bool] = False
-    trains: ClassVar[bool] = False
-    sampling_only: ClassVar[frozenset[str]] = frozenset()
-    ablations: ClassVar[Mapping[str, tuple[str, ...]]] = {}
-    ladder: ClassVar[tuple[tuple[str, str], ...]] = ()
-    starts: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
-    work: ClassVar[str] = ""
-    floor_when: ClassVar[Mapping[str, Any]] = {}
-    card: ClassVar[str | Path | Mapping[str, Any]] = ""
     Params: ClassVar[type[BaseModel]] = Params
+    variants: ClassVar[Mapping[str, Changes]] = {}
+    role: ClassVar[Role] = "method"
+    protocols: ClassVar[Protocols] = Protocols()
+    study: ClassVar[Study] = Study()
+    card: ClassVar[str | Path | Mapping[str, Any]] = ""
+
+    def __init_subclass__(cls) -> None:
+        """
+        Raises:
+            SpecError: for a class attribute by a name that it no longer has, with what says the same today.
+        """
+        for name in SPELT_NOW.keys() & vars(cls).keys():
+            if not callable(getattr(cls, name)):
+                raise SpecError(f"{cls.__name__}.{name} is now written otherwise: {SPELT_NOW[name]}.")
+        if cls.role not in get_args(Role):
+            raise SpecError(f"{cls.__name__}.role is '{cls.role}'; it is one of {', '.join(get_args(Role))}.")
 
     def __init__(self, params: BaseModel) -> None:
         self.params: Any = params
@@ -120,14 +164,19 @@ class Method:
     # --- before the loop, for methods that train ---------------------------------------------------------------------
 
     @classmethod
+    def trains(cls) -> bool:
+        """Whether it fits weights to the reference before sampling, which tables group by."""
+        return cls.prepare is not Method.prepare
+
+    @classmethod
     def training(cls, params: Mapping[str, Any], case: Case) -> dict[str, Any]:
         """What training depends on beside reference, caption, model and size; a part of ``prepared_key``.
 
         Args:
-            params: resolved, as plain data.
+            params: resolved, as plain data. Leave out what only sampling uses, and changing it trains nothing anew.
             case: for methods that use more of it (tracks).
         """
-        return {k: v for k, v in params.items() if k not in cls.sampling_only}
+        return dict(params)
 
     def prepare(self, ctx: Context, workspace: Workspace) -> Mapping[str, Tensor]:
         """Fit weights to the reference, once for all jobs of the same ``prepared_key``; they come back as ``ctx.prepared``.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from pydantic import ValidationError
 
+from fastvmt.core.choices import hint
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.plugins import registry
 from fastvmt.plugins.metric import Metric
@@ -36,9 +36,7 @@ def build(label: str) -> Metric:
     fields = cls.Params.model_fields
     for key in changes:
         if key not in fields:
-            near = difflib.get_close_matches(key, list(fields), 2, 0.4)
-            hint = f" Did you mean {' or '.join(near)}?" if near else f" It has: {', '.join(fields) or 'none'}."
-            raise SpecError(f"Metric '{name}' has no parameter '{key}'.{hint}")
+            raise SpecError(f"Metric '{name}' has no parameter '{key}'. {hint(key, fields)}")
     try:
         return cls(cls.Params.model_validate(changes))
     except ValidationError as error:

@@ -6,16 +6,18 @@ breaks nothing else; nobody can take over a built-in name.
 
 from __future__ import annotations
 
-import difflib
+import hashlib
 import importlib
 import importlib.util
 import sys
+import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.choices import hint
 from fastvmt.errors import SpecError
 
 BUILTIN: dict[str, dict[str, str]] = {
@@ -144,12 +146,18 @@ class Registry:
         """Register a loaded object, as ``--plugin FILE`` does.
 
         Raises:
-            SpecError: when the name is taken by something else.
+            SpecError: when the name is taken by something else, or not what the class calls itself.
         """
         self._scan()
         taken = self._entries.get(name)
         if taken and taken.origin != origin:
             raise SpecError(f"{origin}: the {self.kind[:-1]} name '{name}' is taken ({taken.origin}); choose another.")
+        own = getattr(value, "name" if self.kind == "suites" else "id", name)
+        if own != name:
+            raise SpecError(
+                f"{origin}: {self.kind.upper()} lists {value.__name__} as '{name}' and the class calls itself '{own}'; "
+                "give both the same name."
+            )
         self._entries[name] = Entry(name, origin, f"{value.__module__}:{value.__qualname__}")
         self._found[name] = value
 
@@ -180,9 +188,8 @@ class Registry:
             return self._found[name]
         entry = self._entries.get(name)
         if entry is None:
-            near = difflib.get_close_matches(name, self.names(), 3, 0.5)
-            hint = f" Did you mean {' or '.join(near)}?" if near else ""
-            raise SpecError(f"No {self.kind[:-1]} is called '{name}'.{hint} `bench list {self.kind}` shows all.")
+            near = hint(name, self.names(), no_list=True)
+            raise SpecError(f"No {self.kind[:-1]} is called '{name}'.{near and ' '}{near} `bench list {self.kind}` shows all.")
         module, _, attribute = entry.target.partition(":")
         try:
             value = getattr(importlib.import_module(module), attribute)
@@ -229,30 +236,41 @@ def load_plugin(path: str) -> list[str]:
         The registered names.
 
     Raises:
-        SpecError: when the file is missing, raises, or registers nothing.
+        SpecError: when the file is missing, raises, or registers nothing, or a name is not its class's own.
     """
     file = Path(path)
     if not file.is_file():
         raise SpecError(f"--plugin {path}: there is no such file.")
-    name = f"fastvmt_plugin_{file.stem}"
+    file = file.resolve()
+    # By the whole path: two files of one name are two modules, each with its own source for digests of code.
+    name = f"fastvmt_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, file)
-    assert spec and spec.loader
+    if spec is None or spec.loader is None:
+        raise SpecError(f"--plugin {path}: a Python file is needed, whose name ends in .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
-        raise SpecError(f"--plugin {path}: {type(error).__name__}: {error}.") from error
+        raise SpecError(f"--plugin {path}{_line_of(error, file)}: {type(error).__name__}: {error}.") from error
     added = []
     for registry in (methods, metrics, trackers, suites):
         listed = getattr(module, registry.kind.upper(), {})
-        if not isinstance(listed, Mapping) or not all(hasattr(value, "__qualname__") for value in listed.values()):
+        if not isinstance(listed, Mapping) or not all(isinstance(value, type) for value in listed.values()):
             raise SpecError(f"--plugin {path}: {registry.kind.upper()} must be a dictionary of name to class.")
         for key, value in listed.items():
-            registry.add_object(key, value, str(file.resolve()))
+            registry.add_object(key, value, str(file))
             added.append(key)
     if not added:
         raise SpecError(
             f"--plugin {path}: it defines none of METHODS, METRICS, TRACKERS, SUITES (dictionaries of name to class)."
         )
     return added
+
+
+def _line_of(error: BaseException, file: Path) -> str:
+    """``, line 12``: the last place in a file that an error went through, or where its syntax ends; "" for no such place."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    if isinstance(error, SyntaxError) and error.filename == str(file):
+        lines.append(error.lineno)
+    return f", line {lines[-1]}" if lines else ""

@@ -1,15 +1,15 @@
 """``bench ablate``: one method, one factor changed at a time, pairs of factors on request, and the ladder of its savings.
 
-What can be varied is declared by the method (``Method.ablations`` and ``Method.ladder``); nothing here knows one by name.
+What can be varied is declared by the method (``Method.study``); nothing here knows one by name.
 """
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError
 from fastvmt.plugins import labels as specs
 from fastvmt.plugins import registry
@@ -36,10 +36,10 @@ def factors_of(base: str) -> dict[str, tuple[str, ...]]:
         SpecError: for an unknown method, or one without factors.
     """
     cls, _ = specs.parse(base)
-    if not cls.ablations:
-        known = [n for n in registry.methods.names() if registry.methods.get(n).ablations]
+    if not cls.study.ablations:
+        known = [n for n in registry.methods.names() if registry.methods.get(n).study.ablations]
         raise SpecError(f"'{cls.id}' declares nothing to ablate. Methods that do: {', '.join(known) or 'none'}.")
-    return dict(cls.ablations)
+    return dict(cls.study.ablations)
 
 
 def expand(base: str, factors: Iterable[str] = (), pairs: Iterable[str] = (), ladder: bool = True) -> Ablation:
@@ -55,28 +55,20 @@ def expand(base: str, factors: Iterable[str] = (), pairs: Iterable[str] = (), la
         SpecError: for an unknown method or factor, naming the nearest ones.
     """
     known = factors_of(base)
-    chosen = [_known(name, known) for name in factors] or list(known)
+    chosen = [one_of("--factors", name, known) for name in factors] or list(known)
     labels = [base, *(f"{base}:{change}" for name in chosen for change in known[name])]
     for pair in pairs:
-        parts = [_known(name.strip(), known) for name in pair.split("+")]
+        parts = [one_of("--pairs", name.strip(), known) for name in pair.split("+")]
         if len(parts) != 2 or parts[0] == parts[1]:
             raise SpecError(f"--pairs {pair}: two different factors joined by + are needed, e.g. {'+'.join(list(known)[:2])}.")
         labels += [f"{base}:{a}:{b}" for a, b in itertools.product(known[parts[0]], known[parts[1]])]
     cls: type[Method] = specs.parse(base)[0]
     if ladder:
-        labels += [f"{base}:{changed}" for _, changed in cls.ladder if changed]
+        labels += [f"{base}:{changed}" for _, changed in cls.study.ladder if changed]
     found = tuple(dict.fromkeys(labels))
     preset = any(_changes_preset(label, cls) for label in found)
     return Ablation(base, found, preset)
 
 
-def _known(name: str, known: dict[str, tuple[str, ...]]) -> str:
-    if name in known:
-        return name
-    near = difflib.get_close_matches(name, list(known), 2, 0.4)
-    hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known)}."
-    raise SpecError(f"--factors {name}: no such factor. {hint}")
-
-
 def _changes_preset(label: str, cls: type[Method]) -> bool:
-    return bool(cls.preset_of) and cls.preset_of in specs.parse(label)[1]
+    return bool(cls.protocols.preset) and cls.protocols.preset in specs.parse(label)[1]

@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fastvmt.artefacts.code_state import code_digest
-from fastvmt.artefacts.prepared_weights import Checkpoint, Meta, Prepared, Shelf, Spent, Workspace, prepared_key
+from fastvmt.artefacts.prepared_weights import Meta, Prepared, Shelf
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import energy_joules, others
 from fastvmt.backbones.wan import Backbone
@@ -27,6 +27,7 @@ from fastvmt.core.content_address import digest, frames_digest, noise_seed
 from fastvmt.core.stages import Stages, cpu_name, peak_process_bytes, reset_peak, software
 from fastvmt.denoise import denoise
 from fastvmt.errors import NonFinite, WrongOutput
+from fastvmt.jobs.prepared_key import prepared_key
 from fastvmt.jobs.protocol import cost_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, write_lossless, write_viewable
@@ -34,6 +35,7 @@ from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins import registry
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
+from fastvmt.plugins.workspace import Checkpoint, Spent, Workspace
 from fastvmt.store.artefact_files import file_info
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES, VIDEO

@@ -9,20 +9,19 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from fastvmt.artefacts.prepared_weights import prepared_key
-from fastvmt.backbones.device import require_device
 from fastvmt.core.content_address import digest
 from fastvmt.errors import FULL, StoreError
+from fastvmt.jobs.prepared_key import prepared_key
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
-from fastvmt.runner.executors import Executor, Hand, Inbox
+from fastvmt.runner.executors import Executor, Hand, Inbox, local
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.queue import Task, Tasks
+from fastvmt.runner.settings import Options, Outcome
 from fastvmt.runner.sharing import Share
 from fastvmt.store.folder import Store
 
@@ -34,40 +33,6 @@ CRASH_ATTEMPTS = 2
 """A job whose worker died is tried once more; then it is a failure."""
 LOOK_AGAIN = 1.0
 """Seconds between two looks at jobs that somebody else works on."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """How to run, without influence on the results."""
-
-    workers: int = 0
-    """0: one for every GPU, or one."""
-    timeout: float = 0.0
-    """Seconds a job may take; 0 for no limit."""
-    fail_fast: bool = False
-    reuse: bool = True
-    """Take videos with the same key over from run folders beside this one (their seconds are then not reported)."""
-    force: bool = False
-    """Begin even where the plan says that memory or disk will not do."""
-    verify: bool = False
-    """Compare SHA-256 of every file that is there, before anything else."""
-    style: str = "plain"
-    executor: str = "local"
-    address: str = ""
-    """Of a Ray cluster, or ``auto``; "" starts one here."""
-    slurm: tuple[tuple[str, str], ...] = ()
-    wait: bool = True
-    """False: leave when SLURM has the tasks."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
-
-    made: int
-    found: int
-    failed: int
-    interrupted: bool
 
 
 class _Worker:
@@ -92,7 +57,7 @@ class Runner:
         self.store, self.config, self.options = store, config, options
         self.inbox: Inbox = queue.Queue()
         self.share = Share(store)
-        self.executor = executor or executors.new(store, config, options)
+        self.executor = executor or executor_for(store, config, options)
         self.tasks: Tasks
         self.workers: dict[Hand, _Worker] = {}
         self.progress = Progress(0, 0, "none")
@@ -116,7 +81,7 @@ class Runner:
             there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt)
             to_do, found = there.only(generate), there.found
             if (to_make := sum(metrics is None for _, metrics in to_do)) and self.options.executor == "local":
-                require_device(self.config, self.store.root, to_make)
+                local.require_device(self.config, self.store.root, f" with {to_make} videos to make")
             self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
             self.progress = Progress(len(there.grid), found, self.options.style)
             for warning in self.store.warnings:
@@ -391,6 +356,19 @@ class Runner:
             if limit and worker.task and time.monotonic() - worker.started > limit:
                 self._fail(worker.task, "timeout", worker.stage, f"took longer than {limit:g} s (--timeout)", "")
                 self._replace(worker)
+
+
+def executor_for(store: Store, config: RunConfig, options: Options) -> Executor:
+    """The executor that the options name, for runners that hold their workers themselves.
+
+    Raises:
+        SpecError: when it cannot start or reach its workers.
+    """
+    if options.executor == "ray":
+        from fastvmt.runner.executors.on_ray import RayExecutor
+
+        return RayExecutor(store, config, options)
+    return local.LocalExecutor(store, config, options.workers)
 
 
 def _device(worker: _Worker) -> str:

@@ -154,6 +154,26 @@ def _cases(
     problems.raise_if_any()
 
 
+def case_of_frames(
+    id: str, frames: Frames, wanted: Wanted, prompt: str, *, caption: str = "", category: str = "uncategorised",
+    fps: int = 15, source: str = "",
+) -> tuple[Case, Frames]:  # fmt: skip
+    """A case of a clip that a suite makes itself, for its ``cases``: the frames brought to the wanted size, and described.
+
+    Args:
+        id: of the case, ``^[a-z0-9][a-z0-9._-]{0,127}$``.
+        frames: uint8 RGB (T, H, W, 3), of any size; T as wanted.
+        prompt: what the generated video shows; caption: what the clip shows.
+        source: where the clip comes from, for people; the id when left out.
+    """
+    fitted = fit_frames(frames, wanted.width, wanted.height, wanted.fit)
+    reference = Reference(
+        frames_digest=frames_digest(fitted), width=wanted.width, height=wanted.height, frames=len(fitted), fps_num=fps,
+        source=source or id, fit=wanted.fit,
+    )  # fmt: skip
+    return Case(id=id, category=category, prompt=prompt, caption=caption, reference=reference), fitted
+
+
 def undecoded(
     entries: Iterable[ClipEntry], wanted: Wanted, problems: Problems | None = None, skipped: list[str] | None = None
 ) -> Iterator[Case]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 import unicodedata
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from fastvmt.core.choices import hint
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_videos
 from fastvmt.suites.cases import Problems
@@ -162,9 +162,8 @@ def _plain(path: Path, clips: list[str], problems: Problems) -> Rows:
             rows.append((place, {"clip": found[0], "prompt": rest}))
         elif _like_a_name(name, some_named):
             known = [*dict.fromkeys(nfc(n) for c in clips for n in (Path(c).stem, c))]
-            near = difflib.get_close_matches(nfc(name), known, 3) or known[:3]
             problems.add(
-                f"{path.name} {place}: no clip is called '{shortened(name)}' (there is {', '.join(near)}). Correct the name, "
+                f"{path.name} {place}: no clip is called '{shortened(name)}'. {hint(nfc(name), known)} Correct the name, "
                 "or word a prompt for all clips without a colon behind its first word."
             )
         else:

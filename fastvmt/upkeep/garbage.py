@@ -120,7 +120,7 @@ def _unprepared(place: Path, config: RunConfig) -> Iterator[Waste]:
     """Preparations that no job has, and checkpoints of those that are done."""
     if not place.is_dir():
         return
-    from fastvmt.artefacts.prepared_weights import prepared_key
+    from fastvmt.jobs.prepared_key import prepared_key
 
     cases = {c.id: c for c in config.suite.cases}
     try:

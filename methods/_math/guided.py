@@ -18,7 +18,7 @@ from fastvmt.errors import SpecError
 from fastvmt.methods._math.injection import reference_attended, step_cost
 from fastvmt.methods._math.updater import LatentUpdate, StepLog
 from fastvmt.methods.controls import noised_start, start_index
-from fastvmt.plugins.method import Context, Method, Params, Shape
+from fastvmt.plugins.method import Context, Method, Params, Protocols, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,6 +44,8 @@ def needs_latent_frames(method: str, shape: Shape, least: int = 2) -> None:
         )
 
 
+FROM_NOISE = Protocols({"as-published": {"begin": "noise"}, "matched-start": {"begin": "noise"}}, work="inner")
+"""Of methods that can start from the reference (``begin=reference``) and are published with a start from noise."""
 NONE = re.compile(r"share:0(\.0*)?|steps:0--1")
 """No guidance on purpose: to see what a method does without, and as it is written once resolved."""
 
@@ -79,6 +81,12 @@ class GuidedMethod(Method):
             return 0
         return start_index(params.begin_sigma, shape.sigmas)
 
+    def start(self, ctx: Context) -> tuple[Tensor, int]:
+        """``begin=reference``: the reference noised to ``begin_sigma``, or the level below it; else the run's noise."""
+        if getattr(self.params, "begin", "noise") != "reference":
+            return ctx.noise, 0
+        return noised_start(ctx, self.params.begin_sigma)
+
     @classmethod
     def guided_steps(cls, params: Any, shape: Shape) -> range:
         """The guided steps that are taken."""
@@ -100,6 +108,21 @@ class GuidedMethod(Method):
         q, k = (taps[n][0].float().unflatten(0, (frames, -1)) for n in names)
         return q, k
 
+    def _features(self, ctx: Context, x: Tensor, level: float, text: str) -> tuple[Tensor, Tensor]:
+        """The same as (F, P, D): heads averaged, or side by side (their dot product is the sum of the heads' logits).
+
+        For methods with the parameters ``heads`` and ``rope``, and ``exit`` where it can be chosen.
+        """
+        p = self.params
+        q, k = self._attended(ctx, x, level, text, p.rope, getattr(p, "exit", "early") == "early")
+        return (q.mean(2), k.mean(2)) if p.heads == "mean_qk" else (q.flatten(2), k.flatten(2))
+
+    def _scale(self, ctx: Context) -> float:
+        """The factor on logits of such features: ``temperature`` over heads and root of a head's width."""
+        card = ctx.backbone.card
+        heads = card.heads if self.params.heads == "mean_logits" else 1
+        return float(self.params.temperature / (heads * card.head_dim**0.5))
+
     def _hidden(self, ctx: Context, x: Tensor, level: float, text: Tensor) -> Tensor:
         """Output of the tapped block, (F, P, D), fp32."""
         name = f"hidden@{self.params.block}"
@@ -110,12 +133,27 @@ class GuidedMethod(Method):
         first, last = resolve_steps(self.params.guided, tuple(sigmas))
         return range(first, last + 1)
 
+    def _noised(self, ctx: Context, level: float) -> Tensor:
+        """The reference at a noise level, with the run's own noise."""
+        return ctx.backbone.noised(ctx.reference(), level, ctx.noise)
+
+    def wanted(self, ctx: Context, i: int) -> Any:
+        """What step ``i`` compares the video with."""
+        return ctx.state
+
+    def compare(self, ctx: Context, level: float, wanted: Any, x: Tensor) -> Tensor:
+        """The loss of a latent at a noise level."""
+        raise NotImplementedError
+
+    def loss(self, ctx: Context, i: int, x: Tensor, level: float | None = None) -> Tensor | None:
+        return self.compare(ctx, ctx.sigmas[i] if level is None else level, self.wanted(ctx, i), x)
+
 
 class AdamMethod(GuidedMethod):
     """Base: Adam on the latent, anew in every guided step, at a rate that falls from one guided step to the next."""
 
     Params: ClassVar[type[Params]] = AdamParams
-    work: ClassVar[str] = "inner"
+    protocols = Protocols(work="inner")
     reaches_last: ClassVar[bool] = False
     """Whether the last guided step has ``lr_last``, or the one that would follow it."""
 
@@ -141,17 +179,6 @@ class AdamMethod(GuidedMethod):
         rate = self.rate(self.params, n, steps)
         return LatentUpdate(self.params.inner, 1, rate, rate, 1, weight_decay=0.0, decoupled=False)
 
-    def wanted(self, ctx: Context, i: int) -> Any:
-        """What step ``i`` compares the video with."""
-        return ctx.state
-
-    def compare(self, ctx: Context, level: float, wanted: Any, x: Tensor) -> Tensor:
-        """The loss of a latent at a noise level."""
-        raise NotImplementedError
-
-    def loss(self, ctx: Context, i: int, x: Tensor, level: float | None = None) -> Tensor | None:
-        return self.compare(ctx, ctx.sigmas[i] if level is None else level, self.wanted(ctx, i), x)
-
 
 class InjectingMethod(AdamMethod):
     """Base of methods that DiTFlow's authors run with the reference's keys and values in block 0 (parameter ``inject``)."""
@@ -163,10 +190,3 @@ class InjectingMethod(AdamMethod):
     def scope(self, ctx: Context, i: int) -> AbstractContextManager[Any]:
         inject = self.params.inject and i in self.window(ctx.sigmas)
         return reference_attended(ctx, i) if inject else nullcontext()
-
-
-def start_as_said(params: Any, ctx: Context) -> tuple[Tensor, int]:
-    """``begin=noise``: the run's noise; ``begin=reference``: the reference noised to ``begin_sigma``, or the level below it."""
-    if params.begin == "noise":
-        return ctx.noise, 0
-    return noised_start(ctx, params.begin_sigma)

@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from fastvmt.errors import SpecError
 from fastvmt.methods._math.flow import Tiles, dense_flow, soft_expectation, window_centres
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from fastvmt.plugins.method import Shape
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,21 @@ class Flow:
     same: Tensor
     between: list[Tensor]
     slots: list[tuple[Tensor, Tensor]]
+
+
+def check_grid(shape: Shape, tile: tuple[int, int]) -> None:
+    """The authors' reshapes need grids they divide.
+
+    Raises:
+        SpecError: naming what does not divide.
+    """
+    frames, height, width = shape.grid
+    tokens, (rows, columns) = frames * height * width, tile
+    if tokens % shape.heads or height % rows or width % columns:
+        raise SpecError(
+            f"fastvmt:released needs tokens ({tokens}) divisible by heads ({shape.heads}) and a grid ({height} rows, {width} "
+            f"columns) divisible by the tile ({rows}x{columns}, rows x columns). Choose another size, or tile=2x2."
+        )
 
 
 def group_tokens(x: Tensor, heads: int) -> Tensor:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from fastvmt.methods._math.inversion import inverted
-from fastvmt.plugins.method import GRADIENT_COST, Context, Method, Params, Shape
+from fastvmt.methods._math.trainer import Group, Objective, Optimiser, Trainer
+from fastvmt.plugins.method import GRADIENT_COST, Context, Method, Params, Protocols, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-BLEND: dict[str, dict[str, Any]] = {"as-published": {"begin": "inverted_blend"}, "matched-start": {"begin": "noise"}}
-"""Starts of methods that mix the inverted reference into the noise."""
+    from fastvmt.model import Case
+    from fastvmt.plugins.workspace import Workspace
+
+BLEND = Protocols({"as-published": {"begin": "inverted_blend"}, "matched-start": {"begin": "noise"}}, work="steps")
+"""Of methods that mix the inverted reference into the noise."""
 
 
 class TrainedParams(Params):
@@ -34,10 +39,22 @@ class BlendParams(TrainedParams):
 class TrainedMethod(Method):
     """Base: trains once for each reference, then samples with what it learnt in the transformer."""
 
-    trains = True
-    work: ClassVar[str] = "steps"
-    sampling_only: ClassVar[frozenset[str]] = frozenset({"begin", "noise_prior"})
+    protocols = Protocols(work="steps")
+    unseen: ClassVar[frozenset[str]] = frozenset({"begin", "noise_prior"})
+    """Parameters that training does not depend on."""
     Params: ClassVar[type[Params]] = TrainedParams
+
+    @classmethod
+    def training(cls, params: Mapping[str, Any], case: Case) -> dict[str, Any]:
+        return {k: v for k, v in params.items() if k not in cls.unseen}
+
+    def train(
+        self, groups: Mapping[str, Mapping[str, Tensor]], clean: Tensor, workspace: Workspace, objective: Objective, **how: Any
+    ) -> None:
+        """Fit weights, by group and name, as the parameters say; ``how`` is more of ``Optimiser``."""
+        p, optimiser = self.params, Optimiser(self.params.lr, self.params.weight_decay, **how)
+        trained = {name: Group(weights, optimiser) for name, weights in groups.items()}
+        Trainer(trained, p.steps, p.train_shift, p.train_seed).run(clean, workspace, objective)
 
     @classmethod
     def training_cost(cls, params: Any, shape: Shape) -> float:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from fastvmt.artefacts.prepared_weights import Workspace
 from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import NonFinite
+from fastvmt.plugins.workspace import Workspace
 
 if TYPE_CHECKING:
     from torch import Tensor

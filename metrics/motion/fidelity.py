@@ -5,7 +5,6 @@ Every class is one formula (``tracklets.py``) under one ``policy``; the tracker 
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,7 +13,7 @@ from pydantic import Field, field_validator
 
 from fastvmt.errors import SpecError
 from fastvmt.media.files import Frames
-from fastvmt.metrics.motion.tracklets import Fidelity, chance_floor, fidelity, script_form
+from fastvmt.metrics.motion.tracklets import chance_floor, fidelity, script_form
 from fastvmt.plugins import registry
 from fastvmt.plugins.method import Params
 from fastvmt.plugins.metric import Metric, Scored, Value
@@ -47,24 +46,17 @@ class MovingParams(FidelityParams):
     )
 
 
-class _Remembered:
-    """Tracks of references already seen by this process: every method of a case is scored against the same clip."""
-
-    def __init__(self) -> None:
-        self.found: dict[tuple[str, str], Tracks] = {}
-
-    def __call__(self, tracker: Tracker, digest: str, frames: Frames) -> Tracks:
-        key = (tracker.id, digest)
-        if key not in self.found:
-            if len(self.found) >= 128:
-                self.found.clear()
-            self.found[key] = tracker.track(frames)
-        return self.found[key]
+_REFERENCES: dict[tuple[str, str], Tracks] = {}
+"""Tracks of references already seen by this process: every method of a case is scored against the same clip."""
 
 
-@cache
-def _references() -> _Remembered:
-    return _Remembered()
+def _reference_tracks(tracker: Tracker, digest: str, frames: Frames) -> Tracks:
+    key = (tracker.id, digest)
+    if key not in _REFERENCES:
+        if len(_REFERENCES) >= 128:
+            _REFERENCES.clear()
+        _REFERENCES[key] = tracker.track(frames)
+    return _REFERENCES[key]
 
 
 class MotionFidelity(Metric):
@@ -110,7 +102,7 @@ class MotionFidelity(Metric):
 
     def reference(self, scored: Scored) -> Tracks | None:
         """Tracks of the clip it is judged against; None when there is none."""
-        return _references()(self.tracker, scored.case.reference.frames_digest, scored.reference)
+        return _reference_tracks(self.tracker, scored.case.reference.frames_digest, scored.reference)
 
     def score(self, scored: Scored) -> Value:
         g, r = self.generated(scored), self.reference(scored)
@@ -128,12 +120,7 @@ class MotionFidelity(Metric):
         found = fidelity(g.points, r.points, "zero", STATIC_PX, radius=radius and radius * width)
         floor = round(chance_floor(g.points, r.points, STATIC_PX), 4)
         facts = {"backward": found.backward, "both": found.both, "chance_floor": floor} | _shares(g, r)
-        return Value(_side(found, self.policy), facts)
-
-
-def _side(found: Fidelity, policy: dict[str, Any]) -> float | None:
-    value: float | None = getattr(found, policy["direction"])
-    return value
+        return Value(getattr(found, self.policy["direction"]), facts)
 
 
 def _shares(g: Tracks, r: Tracks) -> dict[str, Any]:
@@ -230,7 +217,7 @@ class MotionFidelityMoving(MotionFidelity):
     """Only steps that move and are visible in both count, and a pair needs half of them; undefined when nothing moves.
 
     The headline cannot tell a small object's path from its reverse over a static ground; this can, as long as what counts
-    as moving lies above the jitter that a VAE gives to still points (``moving_px``; see docs/metrics.md).
+    as moving lies above the jitter that a VAE gives to still points (``moving_px``; see docs/results/metrics.md).
 
     >>> from fastvmt import score_clip
     >>> from fastvmt.datasets.drawn.suites import clip
@@ -257,7 +244,7 @@ class MotionFidelityMoving(MotionFidelity):
             return Value(None, counts | {"why": f"fewer than {MIN_TRACKS} moving tracks on one side"})
         (a, seen_a), (b, seen_b) = ((t.points[m], t.visible[m]) for t, m in zip((g, r), moving, strict=True))
         found = fidelity(a, b, "mask50", tau, (seen_a, seen_b))
-        return Value(_side(found, self.policy), counts | {"backward": found.backward, "both": found.both})
+        return Value(getattr(found, self.policy["direction"]), counts | {"backward": found.backward, "both": found.both})
 
 
 class _AgainstNext(MotionFidelity):
@@ -269,7 +256,7 @@ class _AgainstNext(MotionFidelity):
         if "wrong" not in scored.cache:
             scored.cache["wrong"] = scored.wrong_reference()
         other = scored.cache["wrong"]
-        return other and _references()(self.tracker, *other)
+        return other and _reference_tracks(self.tracker, *other)
 
 
 class MotionFidelityWrong(_AgainstNext):

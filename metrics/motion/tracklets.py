@@ -71,13 +71,13 @@ def _steps(points: Floats, visible: NDArray[np.bool_] | None, tau: float, dtype:
 
 def _blocks(
     generated: Floats, reference: Floats, policy: Policy, tau: float, visible: Visible, radius: float | None,
-    dtype: type[np.floating[Any]], undefined: float, poison: float,
+    dtype: type[np.floating[Any]], undefined: float,
 ) -> Iterator[tuple[slice, Floats]]:  # fmt: skip
     """Correlations of ``BLOCK`` generated tracklets at a time with all reference tracklets, times ``_divisor``: rows and
     (rows, m).
 
-    ``undefined`` stands for pairs without enough usable steps or too far apart, ``poison`` (policy ``nan``) for pairs with
-    a static step. Every block is written over the one before: fresh memory costs as much as the product itself.
+    ``undefined`` stands for pairs without enough usable steps or too far apart; by policy ``nan`` pairs with a static step
+    are NaN. Every block is written over the one before: fresh memory costs as much as the product itself.
     """
     masked, count = policy in ("mask", "mask50"), _common_steps(generated, reference)
     frames = count + 1
@@ -94,7 +94,7 @@ def _blocks(
         elif policy == "match":
             block += (~g.moving[rows]).astype(dtype) @ (~r.moving).T.astype(dtype)
         if policy == "nan":
-            block[(g.moving[rows].min(1) == 0)[:, None] | (r.moving.min(1) == 0)] = poison
+            block[(g.moving[rows].min(1) == 0)[:, None] | (r.moving.min(1) == 0)] = np.nan
         if radius is not None:
             dx, dy = (g.start[rows, None, k] - r.start[None, :, k] for k in (0, 1))
             block[np.sqrt(dx * dx + dy * dy) > radius] = undefined
@@ -114,14 +114,9 @@ def _divisor(generated: Floats, reference: Floats, policy: Policy) -> int:
 
 
 def correlation_rows(
-    generated: Floats,
-    reference: Floats,
-    policy: Policy = "zero",
-    tau: float = 0.0,
-    visible: Visible = UNSEEN,
-    radius: float | None = None,
-    dtype: type[np.floating[Any]] = np.float64,
-) -> Floats:
+    generated: Floats, reference: Floats, policy: Policy = "zero", tau: float = 0.0, visible: Visible = UNSEEN,
+    radius: float | None = None, dtype: type[np.floating[Any]] = np.float64,
+) -> Floats:  # fmt: skip
     """Correlation of every generated with every reference tracklet.
 
     Args:
@@ -139,21 +134,16 @@ def correlation_rows(
         ValueError: when a set is empty or shorter than 2 frames.
     """
     out = np.empty((len(generated), len(reference)), dtype)
-    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, dtype, np.nan, np.nan):
+    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, dtype, np.nan):
         out[rows] = block
     out /= _divisor(generated, reference, policy)
     return out
 
 
 def fidelity(
-    generated: Floats,
-    reference: Floats,
-    policy: Policy = "zero",
-    tau: float = 0.0,
-    visible: Visible = UNSEEN,
-    radius: float | None = None,
-    dtype: type[np.floating[Any]] = np.float64,
-) -> Fidelity:
+    generated: Floats, reference: Floats, policy: Policy = "zero", tau: float = 0.0, visible: Visible = UNSEEN,
+    radius: float | None = None, dtype: type[np.floating[Any]] = np.float64,
+) -> Fidelity:  # fmt: skip
     """Forward and backward motion fidelity; arguments as ``correlation_rows``, of which one block is held at a time.
 
     With policy ``nan`` pairs with a static step poison the result (NaN), as in the published scripts. Undefined pairs are
@@ -165,7 +155,7 @@ def fidelity(
     (1.0, -1.0)
     """
     of_rows, of_columns = np.empty(len(generated)), np.full(len(reference), -np.inf)
-    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, dtype, -np.inf, np.nan):
+    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, dtype, -np.inf):
         of_rows[rows] = block.max(1)
         np.maximum(of_columns, block.max(0), out=of_columns)
     divisor = _divisor(generated, reference, policy)  # dividing the maxima is dividing what they were taken from

@@ -1,7 +1,7 @@
 """CLIP by open_clip: features of a clip's frames and of its prompt, and the two scores made of them.
 
 Features are computed in fp32, once per clip and model: every metric of a job that asks for the same ones shares them.
-Nothing is ever fetched; ``clip_spec.py`` says what ``clip=...`` may be.
+Nothing is ever fetched; ``clip_weights.py`` says what ``clip=...`` may be.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Model:
     """A loaded CLIP: fp32, evaluation mode, on the GPU where there is one.
 
     Args:
-        spec: as in ``clip_spec.py``.
+        spec: as in ``clip_weights.py``.
 
     Raises:
-        SpecError, MissingWeights: as ``clip_spec.read`` and ``weights_identity``.
+        SpecError, MissingWeights: as ``clip_weights.read`` and ``weights_identity``.
         UserError: when the file does not hold weights of that architecture.
     """
 

@@ -166,22 +166,19 @@ def _metadata(path: Path) -> str:
     """What a safetensors file says about itself in its header."""
     if path.suffix != ".safetensors":
         return ""
-    with open(path, "rb") as file:
-        length = int.from_bytes(file.read(8), "little")
-        try:
-            return json.dumps(json.loads(file.read(length) if length < 10**8 else b"{}").get("__metadata__", {}))
-        except ValueError:
-            return ""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "np") as file:
+            return json.dumps(file.metadata() or {})
+    except (SafetensorError, OSError):
+        return ""
 
 
 def _hub_file(repo: str) -> Path | None:
     """The newest weights of a repository in the local cache; no network is used."""
-    snapshots = hub_snapshots(repo)
-    for name in WEIGHTS:
-        found = [p for p in snapshots.glob(f"*/{name}") if p.is_file()]
-        if found:
-            return max(found, key=lambda p: p.stat().st_mtime)
-    return None
+    found = [p for name in WEIGHTS for p in hub_snapshots(repo).glob(f"*/{name}") if p.is_file()]
+    return max(found, key=lambda p: (p.name == WEIGHTS[0], p.stat().st_mtime), default=None)
 
 
 def missing(spec: str) -> str:

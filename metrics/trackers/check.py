@@ -48,7 +48,7 @@ LEAST_SIDE = 8
 
 
 @dataclass
-class Judged:
+class PointErrors:
     """Points and frames of one row: error px at 256, truly visible, told visible; each (k,)."""
 
     error: list[F64] = field(default_factory=list)
@@ -119,14 +119,14 @@ def check(
         raise SpecError(
             f"--width {width} --height {height}: less than half of the square clips would be kept; use sides of at most 2 to 1."
         )
-    rows: dict[str, Judged] = {}
+    rows: dict[str, PointErrors] = {}
     for kind, number in ((k, n) for k in KINDS for n in range(clips)):
         scene = _scene(kind, FIRST_CLIP + number, frames)
         known, owner = true_tracks(scene, width, height)
         found = tracker.track(fit_frames(draw(scene), width, height), known.points[:, 0])
         for row, part in ((kind, slice(None)), ("on subjects", owner >= 0), ("on the ground", owner < 0)):
-            _judge(rows.setdefault(row, Judged()), found, known, part, (width, height))
-    every = Judged(*([a for k in KINDS for a in getattr(rows[k], part)] for part in ("error", "visible", "told")))
+            _judge(rows.setdefault(row, PointErrors()), found, known, part, (width, height))
+    every = PointErrors(*([a for k in KINDS for a in getattr(rows[k], part)] for part in ("error", "visible", "told")))
     order = {k: rows[k] for k in (*KINDS, "on subjects", "on the ground")} | {"all": every}
     pairs = [_pair(tracker, kind, reverse, (width, height), frames) for kind in PAIRED for reverse in (False, True)]
     return TrackerCheck(tracker.identity(), (frames, height, width), {k: v.accuracy() for k, v in order.items()}, pairs)
@@ -149,7 +149,7 @@ def true_tracks(scene: Scene, width: int, height: int) -> tuple[Tracks, NDArray[
     return Tracks(points[first], visible[first]), known.owner[first]
 
 
-def _judge(row: Judged, found: Tracks, known: Tracks, part: Any, size: tuple[int, int]) -> None:
+def _judge(row: PointErrors, found: Tracks, known: Tracks, part: Any, size: tuple[int, int]) -> None:
     apart = (found.points[part, 1:] - known.points[part, 1:]) * tapvid.SIDE / np.array(size)
     row.add(np.sqrt((apart * apart).sum(-1)), known.visible[part, 1:], found.visible[part, 1:])
 
@@ -176,7 +176,7 @@ def _on_tapvid(tracker: Tracker, path: Path) -> TrackerCheck:
     for name, clip in tapvid.read(path).items():
         first = clip.visible[:, 0]
         known = Tracks(clip.tracks[first], clip.visible[first])
-        rows[name] = Judged()
+        rows[name] = PointErrors()
         _judge(rows[name], _tracked(tracker, clip.frames, known), known, slice(None), (tapvid.SIDE, tapvid.SIDE))
         frames = max(frames, len(clip.frames))
     found = {k: v.accuracy() for k, v in rows.items()}

@@ -12,7 +12,6 @@ any other state has to be named with ``FASTVMT_COTRACKER``. What ran is in the i
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 import sys
@@ -24,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastvmt.core.caches import torch_home
-from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.file_digests import code_sha256, sha256_of
 from fastvmt.errors import MissingWeights, UserError
 from fastvmt.media.files import Frames
 from fastvmt.plugins.tracker import F64, Tracker, Tracks
@@ -178,10 +177,8 @@ def grid_points(side: int, height: int, width: int) -> F64:
 
 def code_digest(folder: Path) -> str:
     """SHA-256 over names and bytes of ``hubconf.py`` and every Python file of ``cotracker/``."""
-    found = hashlib.sha256()
-    for path in sorted([folder / "hubconf.py", *(folder / "cotracker").rglob("*.py")], key=lambda p: p.as_posix()):
-        found.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()
+    files = sorted([folder / "hubconf.py", *(folder / "cotracker").rglob("*.py")], key=lambda p: p.as_posix())
+    return code_sha256(folder, files)
 
 
 def _hub() -> Path:

@@ -7,14 +7,13 @@ fetches from, in the file's name, or as users of the file quote it); of the othe
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
 from fastvmt.core.caches import torch_home
-from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.file_digests import code_sha256, sha256_of
 from fastvmt.plugins.environments import Recipe, find
 
 VERSION = "0.1.5"
@@ -144,10 +143,8 @@ def _sha256(name: str) -> str:
     """Of the file; of code, which runs, over names and bytes of every Python file beside it."""
     if name != REPO:
         return sha256_of([located(name)])[0]
-    found = hashlib.sha256()
-    for path in sorted(located(name).parent.glob("*.py")):
-        found.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    return found.hexdigest()
+    folder = located(name).parent
+    return code_sha256(folder, sorted(folder.glob("*.py")))
 
 
 def no_environment() -> str:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fastvmt.errors import MissingWeights
 from fastvmt.media.files import Frames
 from fastvmt.metrics import formulas
-from fastvmt.metrics.vbench import files as files
+from fastvmt.metrics.vbench import files
 from fastvmt.plugins.metric import Scored, Value
 
 F64 = NDArray[np.float64]
@@ -63,28 +63,25 @@ def score(name: str, scored: Scored, device: str) -> Value:
     frames = scored.generated
     if name == "temporal_flickering":
         return Value(formulas.temporal_flickering(frames))
+    at = files.located
     if name == "subject_consistency":
-        return Value(formulas.vbench_consistency(subject_features(frames, _dino(files.located(files.DINO), device), device)))
+        features = subject_features(frames, _network("load_dino", at(files.DINO), device), device)
+        return Value(formulas.vbench_consistency(features))
     if name == "background_consistency":
-        return Value(formulas.vbench_consistency(clip_features(frames, _clip(files.located(files.CLIP_B), device), device)))
+        features = clip_features(frames, _network("load_clip", at(files.CLIP_B), device), device)
+        return Value(formulas.vbench_consistency(features))
     if name == "aesthetic_quality":
-        features = clip_features(frames, _clip(files.located(files.CLIP_L), device), device)
-        return Value(formulas.aesthetic_quality(aesthetic_scores(features, *_head(files.located(files.HEAD)))))
-    return Value(formulas.imaging_quality(imaging_scores(frames, _musiq(files.located(files.MUSIQ), device), device)))
+        features = clip_features(frames, _network("load_clip", at(files.CLIP_L), device), device)
+        return Value(formulas.aesthetic_quality(aesthetic_scores(features, *_head(at(files.HEAD)))))
+    return Value(formulas.imaging_quality(imaging_scores(frames, _musiq(at(files.MUSIQ), device), device)))
 
 
 @cache
-def _dino(path: Path, device: str) -> Model:
-    from fastvmt.metrics.vbench.vit import load_dino
+def _network(loader: str, path: Path, device: str) -> Model:
+    from fastvmt.metrics.vbench import vit
 
-    return load_dino(path, device)
-
-
-@cache
-def _clip(path: Path, device: str) -> Model:
-    from fastvmt.metrics.vbench.vit import load_clip
-
-    return load_clip(path, device)
+    model: Model = getattr(vit, loader)(path, device)
+    return model
 
 
 @cache

@@ -24,7 +24,7 @@ from fastvmt.core.caches import torch_home
 from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import JobError, MissingWeights
 from fastvmt.media.files import Frames, write_exact_mp4
-from fastvmt.metrics.vbench import files as files
+from fastvmt.metrics.vbench import files
 from fastvmt.plugins.environments import find, require
 from fastvmt.plugins.metric import Scored, Value
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
 import os
 import queue
@@ -81,31 +82,11 @@ def openai_clip(path: str, device: str) -> Any:
     return clip.load(path, device=device)
 
 
-def subject_consistency(video: str, files: Files, device: str) -> float:
-    from vbench.subject_consistency import subject_consistency as measure
-
-    return _one(measure(dino(files, device), [video], device, False))
-
-
-def background_consistency(video: str, files: Files, device: str) -> float:
-    from vbench.background_consistency import background_consistency as measure
-
-    model, preprocess = openai_clip(_path(files, ".pt"), device)
-    return _one(measure(model, preprocess, [video], device, False))
-
-
 @functools.cache
 def head(folder: str, device: str) -> Any:
     from vbench.aesthetic_quality import get_aesthetic_model
 
     return get_aesthetic_model(folder).to(device)
-
-
-def aesthetic_quality(video: str, files: Files, device: str) -> float:
-    from vbench.aesthetic_quality import laion_aesthetic as measure
-
-    model = openai_clip(_path(files, ".pt"), device)[0]
-    return _one(measure(head(str(Path(_path(files, "linear.pth")).parent), device), model, [video], device))
 
 
 @functools.cache
@@ -115,12 +96,6 @@ def musiq(files: Files, device: str) -> Any:
     model = MUSIQ(pretrained_model_path=_path(files, ".pth")).to(device)
     model.training = False  # as VBench sets it
     return model
-
-
-def imaging_quality(video: str, files: Files, device: str) -> float:
-    from vbench.imaging_quality import technical_quality as measure
-
-    return _one(measure(musiq(files, device), [video], device)) / 100  # per video VBench keeps MUSIQ's scale of 0 to 100
 
 
 @functools.cache
@@ -135,12 +110,6 @@ def amt(files: Files, device: str) -> Any:
     return motion
 
 
-def motion_smoothness(video: str, files: Files, device: str) -> float:
-    from vbench.motion_smoothness import motion_smoothness as measure
-
-    return _one(measure(amt(files, device), [video]))
-
-
 @functools.cache
 def raft(files: Files, device: str) -> Any:
     from easydict import EasyDict
@@ -151,30 +120,31 @@ def raft(files: Files, device: str) -> Any:
     return DynamicDegree(EasyDict(options), device)
 
 
-def dynamic_degree(video: str, files: Files, device: str) -> float:
-    from vbench.dynamic_degree import dynamic_degree as measure
-
-    return _one(measure(raft(files, device), [video]))
+def _judges(files: Files, device: str) -> tuple[Any, Any]:
+    return head(str(Path(_path(files, "linear.pth")).parent), device), openai_clip(_path(files, ".pt"), device)[0]
 
 
-def temporal_flickering(video: str, files: Files, device: str) -> float:
-    from vbench.temporal_flickering import temporal_flickering as measure
-
-    return _one(measure([video]))
-
-
-def _one(result: tuple[Any, list[dict[str, Any]]]) -> float:
-    """The one video's value; VBench's own aggregate is not used."""
-    return float(result[1][0]["video_results"])
-
-
-MEASURES: dict[str, Callable[[str, Files, str], float]] = {
-    f.__name__: f
-    for f in (
-        subject_consistency, background_consistency, aesthetic_quality, imaging_quality, motion_smoothness, dynamic_degree,
-        temporal_flickering,
-    )
+Arguments = tuple[Any, ...]
+DIMENSIONS: dict[str, tuple[str, Callable[[Files, str], Arguments], Callable[[str], Arguments]]] = {
+    "subject_consistency": ("subject_consistency", lambda f, d: (dino(f, d),), lambda d: (d, False)),
+    "background_consistency": (
+        "background_consistency", lambda f, d: openai_clip(_path(f, ".pt"), d), lambda d: (d, False),
+    ),
+    "aesthetic_quality": ("laion_aesthetic", _judges, lambda d: (d,)),
+    "imaging_quality": ("technical_quality", lambda f, d: (musiq(f, d),), lambda d: (d,)),
+    "motion_smoothness": ("motion_smoothness", lambda f, d: (amt(f, d),), lambda d: ()),
+    "dynamic_degree": ("dynamic_degree", lambda f, d: (raft(f, d),), lambda d: ()),
+    "temporal_flickering": ("temporal_flickering", lambda f, d: (), lambda d: ()),
 }  # fmt: skip
+"""By module of the package: its function, what it takes before the list of clips, and behind it."""
+
+
+def value_of(dimension: str, video: str, files: Files, device: str) -> float:
+    """The one video's value on the scale 0 to 1; VBench's own aggregate is not used."""
+    function, before, behind = DIMENSIONS[dimension]
+    measure = getattr(importlib.import_module(f"vbench.{dimension}"), function)
+    value = float(measure(*before(files, device), [video], *behind(device))[1][0]["video_results"])
+    return value / 100 if dimension == "imaging_quality" else value  # per video VBench keeps MUSIQ's scale of 0 to 100
 
 
 def answer(request: dict[str, Any]) -> dict[str, Any]:
@@ -188,7 +158,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
         with torch.no_grad():
             check_frames(request["video"], request["frames"])
-            value = MEASURES[request["dimension"]](request["video"], files, request["device"])
+            value = value_of(request["dimension"], request["video"], files, request["device"])
         return {"id": request["id"], "value": value}
     except Exception as error:  # noqa: BLE001 - becomes one failed record, with its cause
         traceback.print_exc()

@@ -12,17 +12,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from fastvmt.core.atomic import write_atomic
-from fastvmt.exchange.merge.folder import bring_file
+from fastvmt.core.atomic import bring_file, write_atomic
 from fastvmt.jobs.numbering import slug
-from fastvmt.reports.export.parquet import Video, plain_numbers, to_parquet, video_frame, videos_of
+from fastvmt.reports.export.parquet import plain_numbers, to_parquet, video_frame
 from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.render import markdown
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.views import comparison
-from fastvmt.reports.tidy.gathering import Tidy
+from fastvmt.reports.tidy import Tidy, Video, videos_of
 from fastvmt.store.layout import FRAMES, VIDEO
 
 if TYPE_CHECKING:
@@ -61,29 +60,25 @@ def _bring_videos(videos: list[Video], folder: Path) -> int:
 
 
 def header(tidy: Tidy, frames: dict[str, pd.DataFrame]) -> str:
-    """The card's YAML; every text in it is JSON, which YAML reads as it is."""
+    """The card's YAML."""
+    from huggingface_hub import DatasetCardData
+
     rows = len(frames["numbers"])
-    size = next((word for most, word in SIZES if rows < most), "n>1M")
-    lines = [
-        "license: unknown", f"pretty_name: {_quoted(f'Motion transfer on {tidy.suite.name}')}",
-        f"size_categories: [{_quoted(size)}]", 'tags: ["video", "motion-transfer", "benchmark", "fastvmt-bench"]', "configs:",
-    ]  # fmt: skip
-    for number, name in enumerate(frames):
-        lines += [f"- config_name: {name}", f"  data_files: data/{name}.parquet", *(["  default: true"] if not number else [])]
-    lines.append("dataset_info:")
-    for name, frame in frames.items():
-        lines += [f"- config_name: {name}", "  features:"]
-        for column, kind in frame.dtypes.items():
-            lines += [f"  - name: {column}", f"    dtype: {_dtype(kind)}"]
-    return "\n".join(lines)
+    facts = DatasetCardData(
+        license="unknown", pretty_name=clean(f"Motion transfer on {tidy.suite.name}"),
+        size_categories=[next((word for most, word in SIZES if rows < most), "n>1M")],
+        tags=["video", "motion-transfer", "benchmark", "fastvmt-bench"],
+        configs=[
+            {"config_name": name, "data_files": f"data/{name}.parquet"} | ({"default": True} if name == "numbers" else {})
+            for name in frames
+        ],
+        dataset_info=[{"config_name": name, "features": _features(frame)} for name, frame in frames.items()],
+    )  # fmt: skip
+    return str(facts.to_yaml())
 
 
-def _dtype(kind: Any) -> str:
-    return DTYPES.get(getattr(kind, "kind", "O"), "string")
-
-
-def _quoted(text: str) -> str:
-    return json.dumps(clean(text))
+def _features(frame: pd.DataFrame) -> list[dict[str, str]]:
+    return [{"name": str(column), "dtype": DTYPES.get(kind.kind, "string")} for column, kind in frame.dtypes.items()]
 
 
 def card(tidy: Tidy, frames: dict[str, pd.DataFrame], videos: int) -> str:

@@ -22,7 +22,7 @@ from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.render import markdown
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.views import comparison
-from fastvmt.reports.tidy.gathering import Tidy
+from fastvmt.reports.tidy import Tidy
 
 PACKAGES = {"wandb": "wandb", "mlflow": "mlflow-skinny", "trackio": "trackio"}
 """Module to what pip installs."""

@@ -6,9 +6,10 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError
 from fastvmt.reports.export import hub, loggers, parquet
-from fastvmt.reports.tidy.gathering import gather
+from fastvmt.reports.tidy import gather
 
 FORMS = ("parquet", "hub", *loggers.PACKAGES)
 UNFINISHED = ".unfinished-export"
@@ -29,8 +30,7 @@ def export(runs: Sequence[Path], to: str, out: Path, *, videos: bool = True) -> 
         SpecError: for another form, a folder that holds something, or a package that is missing.
         NotComparable: when the runs must not share a table.
     """
-    if to not in FORMS:
-        raise SpecError(f"--to {to}: use {', '.join(FORMS)}.")
+    one_of("--to", to, FORMS)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / UNFINISHED).exists())):
         raise SpecError(f"--out {out} is there and not empty. Give another folder; an export writes over nothing.")
     tidy = gather(runs)

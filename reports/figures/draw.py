@@ -1,6 +1,6 @@
 """Figures of results: quality against time, ablation bars, time by stage. Plain data in, a ``Drawn`` out.
 
-The figures of what happens inside a method are in ``inner.py``; both can be imported from here.
+The figures of what happens inside a method are in ``inner_steps.py``.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.errors import UserError
-from fastvmt.reports.figures.inner import correspondence, gradient_similarity, skip_paths
 from fastvmt.reports.figures.labels import place_labels
 from fastvmt.reports.figures.style import (
     COLUMN,
@@ -25,27 +24,15 @@ from fastvmt.reports.figures.style import (
     new_figure,
     number,
     plain,
-    save,
     seconds_axis,
     styled,
-)
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = [
-    "Drawn",
-    "ablation_bars",
-    "correspondence",
-    "gradient_similarity",
-    "quality_time",
-    "save",
-    "skip_paths",
-    "stage_bars",
-]
-
-ARROWS = {"up": " ↑", "higher": " ↑", "↑": " ↑", "down": " ↓", "lower": " ↓", "↓": " ↓"}
-MEANING = {" ↑": "higher is better", " ↓": "lower is better"}
+ARROWS = {"up": " ↑", "down": " ↓"}
+MEANING = {"up": " (higher is better)", "down": " (lower is better)"}
 STAGES = ("text", "encode", "reference", "guidance", "denoise", "decode", "write")
 STAGE_COLOURS = dict(zip(STAGES, ("#000000", "#CC79A7", "#56B4E9", "#0072B2", "#E69F00", "#009E73", "#D55E00"), strict=True))
 
@@ -54,16 +41,13 @@ Metric = tuple[str, str, Values, Values, Values]
 
 
 @styled
-def quality_time(
-    points: Sequence[Mapping[str, Any]], quality_name: str, direction: str = "up", interval: str = "95 % interval"
-) -> Drawn:
+def quality_time(points: Sequence[Mapping[str, Any]], quality_name: str, direction: str = "up") -> Drawn:
     """One point per method: seconds (logarithmic) against quality, with a bar for each interval.
 
     Args:
         points: ``label``, ``seconds``, ``quality``, their ``_low`` and ``_high`` (None draws no bar), ``control``, and ``n``.
         quality_name: of the vertical axis.
         direction: ``up``, ``down`` or ``none``.
-        interval: what the bars are, for the caption.
 
     Raises:
         UserError: when no point has both a time and a quality.
@@ -87,8 +71,7 @@ def quality_time(
     axes.margins(0.18)
     seconds_axis(axes)
     axes.set_xlabel("seconds per video (logarithmic, less is better)")
-    meaning = MEANING.get(ARROWS.get(direction, ""), "")
-    axes.set_ylabel(plain(quality_name) + (f" ({meaning})" if meaning else ""), parse_math=False)
+    axes.set_ylabel(plain(quality_name) + MEANING.get(direction, ""), parse_math=False)
     place_labels(
         axes, [(p["seconds"], p["quality"]) for p in drawable], [plain(p["label"], 32) for p in drawable], _crosses(drawable)
     )
@@ -96,7 +79,7 @@ def quality_time(
     said = "; ".join(f"{plain(p['label'])} {number(p['quality'])} in {number(p['seconds'])} s" for p in drawable)
     caption = (
         f"{plain(quality_name)} against seconds per video; {counted([p.get('n') for p in drawable])} videos a method. Bars: "
-        f"{interval}. Hollow grey points are controls."
+        "95 % interval. Hollow grey points are controls."
         + (f" Not drawn, since a value is missing: {', '.join(left)}." if left else "")
     )
     return Drawn(figure, f"Scatter plot of {plain(quality_name)} against seconds per video. {said}.", caption)
@@ -114,9 +97,7 @@ def _crosses(points: Sequence[Mapping[str, Any]]) -> list[tuple[float, float, fl
 
 
 @styled
-def ablation_bars(
-    rows: Sequence[str], metrics: Sequence[Metric], interval: str = "95 % interval", n: int | None = None, base: int = 0
-) -> Drawn:
+def ablation_bars(rows: Sequence[str], metrics: Sequence[Metric], n: int | None = None, base: int = 0) -> Drawn:
     """A panel per metric, a bar per row, the base's value as a dashed line through all.
 
     Bars start at 0. Where the rows differ by less than a seventh of the largest value, bars would look equal: dots on a cut
@@ -125,7 +106,6 @@ def ablation_bars(
     Args:
         rows: labels.
         metrics: (head, ``up`` / ``down`` / ``none``, values, lows, highs), one number or None per row each.
-        interval: what the whiskers are, for the caption.
         n: videos per row.
         base: index of the row the others are changes of.
 
@@ -149,7 +129,7 @@ def ablation_bars(
         axes.set_axis_off()
     missing = [plain(h) for h, *_ in metrics if h not in [s[0] for s in shown]]
     caption = (
-        f"{counted([n])} videos a row. Whiskers: {interval}. Dark: {plain(rows[base])}, whose value is the dashed line."
+        f"{counted([n])} videos a row. Whiskers: 95 % interval. Dark: {plain(rows[base])}, whose value is the dashed line."
         + (" Dots: the axis does not start at 0." if any(cut) else "")
         + (f" Without any value: {', '.join(missing)}." if missing else "")
     )
@@ -196,13 +176,12 @@ def _ablation_panel(axes: Axes, rows: Sequence[str], metric: Metric, base: int) 
 
 
 @styled
-def stage_bars(rows: Mapping[str, Mapping[str, float]], n: int | None = None, statistic: str = "median seconds") -> Drawn:
+def stage_bars(rows: Mapping[str, Mapping[str, float]], n: int | None = None) -> Drawn:
     """One bar per method, its stages one behind the other, the sum at its end.
 
     Args:
         rows: label to seconds by stage; a stage that a method lacks counts as 0.
         n: videos per method.
-        statistic: what the seconds are, for axis and caption.
 
     Raises:
         UserError: when no row has any time.
@@ -227,7 +206,7 @@ def stage_bars(rows: Mapping[str, Mapping[str, float]], n: int | None = None, st
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(0, max(sums.values()) * 1.12)
-    axes.set_xlabel(f"{statistic} per video")
+    axes.set_xlabel("mean seconds per video")
     axes.grid(True, axis="x")
     figure.legend(loc="outside upper center", ncols=min(7, len(names)), handlelength=1, columnspacing=1.2)
     said = "; ".join(
@@ -235,7 +214,7 @@ def stage_bars(rows: Mapping[str, Mapping[str, float]], n: int | None = None, st
         for label, stages in rows.items()
     )
     caption = (
-        f"Time by stage: {statistic} per video, {counted([n])} videos a method. "
+        f"Time by stage: mean seconds per video, {counted([n])} videos a method. "
         "The number behind a bar is the sum of its parts."
     )
     return Drawn(figure, f"Stacked bars of seconds by stage. {said}.", caption)

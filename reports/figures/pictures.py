@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.errors import UserError
-from fastvmt.reports.figures import draw
-from fastvmt.reports.figures.style import Drawn
-from fastvmt.reports.page.write import Picture
+from fastvmt.reports.figures import draw, inner_steps
+from fastvmt.reports.figures.style import Drawn, Picture, save
 from fastvmt.reports.tables import ablation, views
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import View, id_of
-from fastvmt.reports.tidy.gathering import STAGE, Tidy
+from fastvmt.reports.tidy import STAGE, Tidy
 from fastvmt.store.layout import PROBE
 
 QUALITY = ("trajectory", "motion_fidelity_moving", "motion_fidelity")
@@ -34,7 +33,7 @@ def draw_all(tidy: Tidy, folder: Path, say: Callable[[str], None] = lambda line:
         except UserError as error:
             say(f"{name} is not drawn: {error}")
             continue
-        paths = draw.save(drawn, folder / name, FORMATS)
+        paths = save(drawn, folder / name, FORMATS)
         found.append(Picture(name, next(p for p in paths if p.suffix == ".svg"), drawn.alt, drawn.caption))
     return found
 
@@ -61,10 +60,8 @@ def quality_time(tidy: Tidy) -> Drawn:
     times = views.metrics_of(tidy, ("time",))
     if not names or not times:
         raise UserError("the run has no time or no measure of motion")
-    forms = {c.label for base in ablation.bases(tidy) for c in ablation.changes(tidy, base)}
-    labels = first_presets(tidy)
-    main = [label for label in labels if label not in forms]
-    shown = main if sum(not tidy.methods[label].control for label in main) > 1 else labels
+    main = ablation.compared(tidy)
+    shown = main if sum(not tidy.methods[label].control for label in main) > 1 else first_presets(tidy)
     view = views.build(tidy, "", "", views.lines_of(tidy, shown), [times[0], names[0]])
     points = [
         {"label": line.head, "control": not line.ranked, "n": line.cells[1].n,
@@ -84,7 +81,7 @@ def stage_bars(tidy: Tidy) -> Drawn:
         cells = {c.key[len(STAGE) :]: cell for c, cell in zip(view.columns, line.cells, strict=True) if c.key.startswith(STAGE)}
         rows[line.head] = {k: cell.value for k, cell in cells.items() if cell.value is not None and k != "load"}
         n = max([n, *(cell.n for cell in cells.values())])
-    return draw.stage_bars(rows, n, "mean seconds")
+    return draw.stage_bars(rows, n)
 
 
 def ablation_bars(view: View) -> Drawn:
@@ -129,7 +126,7 @@ def gradients(tidy: Tidy, base: str) -> Drawn:
     """Figure 2b: how alike the gradients of one guided step are."""
     label = _fully_logged(tidy, base)
     found = [log["gradients"] for _, log in _logs(tidy, label) if isinstance(log.get("gradients"), dict)]
-    return draw.gradient_similarity(found)
+    return inner_steps.gradient_similarity(found)
 
 
 def skip_paths(tidy: Tidy, base: str) -> Drawn:
@@ -147,7 +144,7 @@ def skip_paths(tidy: Tidy, base: str) -> Drawn:
     complete = [found for found in paths.values() if len(found) == len(labels)]
     if not complete:
         raise UserError("no video was made with several intervals; bench ablate runs them")
-    return draw.skip_paths(complete[0], complete[1:])
+    return inner_steps.skip_paths(complete[0], complete[1:])
 
 
 def correspondence(tidy: Tidy) -> Drawn:
@@ -156,4 +153,4 @@ def correspondence(tidy: Tidy) -> Drawn:
     if not path.exists():
         raise UserError("the backbone was not probed; bench ablate and bench paper do it")
     facts = json.loads(path.read_text())
-    return draw.correspondence(facts["levels"], facts["forms"], facts["share"])
+    return inner_steps.correspondence(facts["levels"], facts["forms"], facts["share"])

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import DamagedFile
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import read_lossless
@@ -34,9 +37,9 @@ def write_sheet(store: Store, config: RunConfig, path: Path) -> Path:
     for band in bands:
         sheet.paste(band, (0, top))
         top += band.height
-    partial = path.with_name(f".part-{path.name}")
-    sheet.save(partial, format="PNG")
-    partial.replace(path)
+    made = BytesIO()
+    sheet.save(made, format="PNG")
+    write_atomic(path, made.getvalue())
     return path
 
 
@@ -59,14 +62,7 @@ def _row(label: str, clip: Path) -> Image.Image:
     height = round(TILE * frames.shape[1] / frames.shape[2])
     band = Image.new("RGB", (LABEL + COLUMNS * (TILE + GAP), height + GAP), "white")
     draw = ImageDraw.Draw(band)
-    words, line, lines = label.split(), "", []  # a line break inside a word cannot be measured
-    for word in words:
-        if draw.textlength(f"{line} {word}", font=_font()) > LABEL - 12:
-            lines.append(line)
-            line = word
-        else:
-            line = f"{line} {word}".strip()
-    draw.multiline_text((6, 4), "\n".join([*lines, line]), fill="black", font=_font())
+    draw.multiline_text((6, 4), textwrap.fill(label, LABEL // 7), fill="black", font=_font())
     how = Image.Resampling.NEAREST if frames.shape[2] < TILE else Image.Resampling.BOX
     for n, index in enumerate(picks):
         band.paste(Image.fromarray(frames[index]).resize((TILE, height), how), (LABEL + n * (TILE + GAP), 0))

@@ -50,6 +50,16 @@ class Drawn:
     caption: str
 
 
+@dataclass(frozen=True)
+class Picture:
+    """A figure that was written to ``path``."""
+
+    name: str
+    path: Path
+    alt: str
+    caption: str
+
+
 @contextmanager
 def style() -> Iterator[None]:
     """The project's style whatever the reader's own matplotlibrc says; global settings come back afterwards."""

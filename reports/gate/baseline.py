@@ -14,17 +14,16 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 from pydantic import ValidationError
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.validation import first_problem
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.model import Artefact, Frozen, Setting
-from fastvmt.reports.tidy.elsewhere import trained_on
-
-if TYPE_CHECKING:
-    from fastvmt.reports.tidy.gathering import Tidy
+from fastvmt.reports.tidy import Tidy, videos_of
+from fastvmt.reports.tidy.gaps import trained_on
 
 FORMAT = 1
 NAMED = 5
@@ -131,22 +130,12 @@ def of(tidy: Tidy) -> Measured:
     """What the gathered runs measured."""
     values, gaps = _numbers(tidy)
     software: list[dict[str, str]] = []
-    videos: dict[str, Video] = {}
-    for store in tidy.stores:
-        failures = store.failures()
-        for job in store.config().jobs():
-            artefact = store.artefact(job)
-            if job.key in videos and (videos[job.key].frames_digest or artefact is None):
-                continue
-            facts: dict[str, Any] = {"method": job.method.label, "case": job.case_id, "seed": job.seed}
-            if artefact:
-                facts |= _facts(artefact, software)
-            elif job.key in failures:
-                facts["failed"] = failures[job.key].kind
-            numbers = values.get(job.key, {})
-            videos[job.key] = Video(
-                **facts, values=numbers, gaps={k: w for k, w in gaps.get(job.key, {}).items() if k not in numbers}
-            )
+    videos = []
+    for video in videos_of(tidy):
+        job, numbers = video.job, values.get(video.job.key, {})
+        facts = _facts(video.artefact, software) if video.artefact else {"failed": video.failure.kind if video.failure else ""}
+        reasons = {k: w for k, w in gaps.get(job.key, {}).items() if k not in numbers}
+        videos.append(Video(method=job.method.label, case=job.case_id, seed=job.seed, values=numbers, gaps=reasons, **facts))
     return Measured(
         title=tidy.title, suite=tidy.suite.name, suite_digest=tidy.suite.digest(), setting=tidy.setting, device=tidy.device,
         timed=_timed(tidy),
@@ -159,7 +148,7 @@ def of(tidy: Tidy) -> Measured:
             for k, m in tidy.metrics.items()
         },
         methods={k: MethodFacts(identity=s.identity(), preset=s.preset, control=s.control) for k, s in tidy.methods.items()},
-        software=tuple(software), videos=tuple(videos.values()),
+        software=tuple(software), videos=tuple(videos),
     )  # fmt: skip
 
 
@@ -235,6 +224,4 @@ def read(path: Path) -> Measured:
     try:
         return Measured.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        raise StoreError(f"{path}: {place}: {first['msg']}. Restore the baseline, or write it again.") from None
+        raise StoreError(f"{path}: {first_problem(error)}. Restore the baseline, or write it again.") from None

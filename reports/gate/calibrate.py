@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from fastvmt.reports.gate.baseline import Measured
 from fastvmt.reports.gate.check import check
 from fastvmt.reports.gate.tolerances import Tolerances
-from fastvmt.reports.gate.verdicts import Gains, Row, beyond
-from fastvmt.reports.statistics.intervals import Interval, cluster_means, false_alarm_rate
+from fastvmt.reports.gate.verdicts import Gains, Judgement, beyond
+from fastvmt.reports.statistics import Interval, cluster_means, false_alarm_rate, share_of
 
 Floats = NDArray[np.float64]
 ROUNDS = 1000
@@ -28,7 +28,7 @@ PROMISED = 0.05
 
 
 @dataclass(frozen=True)
-class Rate:
+class FalseAlarms:
     """Of one verdict: share of alarms with Wilson's interval, and the smallest tolerance that keeps it within its share.
 
     Attributes:
@@ -50,7 +50,7 @@ class Rate:
 class Calibration:
     """``whole``: share of rounds in which any verdict was an alarm."""
 
-    rates: tuple[Rate, ...]
+    rates: tuple[FalseAlarms, ...]
     whole: Interval
 
 
@@ -65,19 +65,19 @@ def calibrate(run: Measured, base: Measured | None, tolerances: Tolerances, roun
         allowed, holds = (
             _share(t, row) if gains.log else t for t in (gains.tolerance, _smallest(margin, PROMISED / len(noisy)))
         )
-        rate = _wilson(int((margin > gains.tolerance).sum()), len(margin))
-        rates.append(Rate(row.metric, row.method, source, row.clips, allowed, rate, holds, gains.log))
+        rate = share_of(int((margin > gains.tolerance).sum()), len(margin))
+        rates.append(FalseAlarms(row.metric, row.method, source, row.clips, allowed, rate, holds, gains.log))
     return Calibration(tuple(rates), whole)
 
 
-def _noisy(run: Measured, base: Measured | None, tolerances: Tolerances) -> list[tuple[str, Row, Gains]]:
+def _noisy(run: Measured, base: Measured | None, tolerances: Tolerances) -> list[tuple[str, Judgement, Gains]]:
     """Verdicts over two clips or more whose gains are not all zero, once each: from the baseline where it has some."""
-    sources: dict[str, Sequence[Row]] = {}
+    sources: dict[str, Sequence[Judgement]] = {}
     if base is not None:
         sources["run against baseline"] = check(run, base, tolerances).rows
     if halves := _halves(run):
         sources["seeds of the run"] = check(*halves, tolerances).rows
-    found: dict[tuple[str, str], tuple[str, Row, Gains]] = {}
+    found: dict[tuple[str, str], tuple[str, Judgement, Gains]] = {}
     for source, rows in sources.items():
         for row in rows:
             if row.gains and row.gains.floor is None and any(row.gains.values) and row.clips > 1:
@@ -110,14 +110,7 @@ def _smallest(margin: Floats, share: float) -> float:
     return max(0.0, float(np.sort(margin)[math.ceil((1 - share) * len(margin)) - 1]))
 
 
-def _wilson(alarms: int, rounds: int) -> Interval:
-    from scipy import stats
-
-    share = stats.binomtest(alarms, rounds).proportion_ci(method="wilson")
-    return Interval(alarms / rounds, float(share.low), float(share.high), rounds)
-
-
-def _share(tolerance: float, row: Row) -> float:
+def _share(tolerance: float, row: Judgement) -> float:
     """A tolerance of logarithms as the share a user writes: of a slower time, or of a smaller speed-up."""
     return -math.expm1(-tolerance) if row.metric.startswith("speed-up") else math.expm1(tolerance)
 

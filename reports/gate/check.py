@@ -15,30 +15,30 @@ from fnmatch import fnmatchcase
 
 from fastvmt.errors import SpecError
 from fastvmt.records.identity import OF_THE_MACHINE
-from fastvmt.reports.gate import inside
+from fastvmt.reports.gate import within_run
 from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Timed, Video, named
 from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
-from fastvmt.reports.gate.verdicts import VIDEOS, Gains, Outcome, Row, Verdict, judged
-from fastvmt.reports.statistics.intervals import mean_interval
+from fastvmt.reports.gate.verdicts import VIDEOS, Gains, GateResult, Judgement, Verdict, judged
+from fastvmt.reports.statistics import mean_interval
 
 NOT_IN_RUN, NOT_MADE, NOT_SCORED = "not in the run", "not made", "not scored"
 OTHER_DEVICE, TAKEN_OVER = "another device", "taken over from another run"
 
 
-def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> Outcome:
+def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> GateResult:
     """Every verdict the tolerances ask for, in their order."""
     refused = _refusal(run, base) if base else ""
-    rows: list[Row] = []
+    rows: list[Judgement] = []
     notes: list[str] = []
     if base and not refused:
         rows += _videos(run, base)
         notes += _notes(run, base)
     why = refused or ("" if base else "no baseline was given")
     rows += _metric_rows(run, base, tolerances, why)
-    for wish in tolerances.speed_up:
-        rows += inside.speed_up(run, base, wish, why)
-    rows += [inside.better(run, wish) for wish in tolerances.better]
-    return Outcome(run.title, tuple(rows), tuple(notes), refused)
+    for asked in tolerances.speed_up:
+        rows += within_run.speed_up(run, base, asked, why)
+    rows += [within_run.better(run, asked) for asked in tolerances.better]
+    return GateResult(run.title, tuple(rows), tuple(notes), refused)
 
 
 # --- what can be compared at all --------------------------------------------------------------------------------------
@@ -90,7 +90,7 @@ def _differing(before: dict[str, object], now: dict[str, object]) -> str:
     return ", ".join(found)
 
 
-def _videos(run: Measured, base: Measured) -> list[Row]:
+def _videos(run: Measured, base: Measured) -> list[Judgement]:
     """A row for each method that has lost videos to failures since the baseline."""
     rows = []
     for label in base.methods:
@@ -99,18 +99,18 @@ def _videos(run: Measured, base: Measured) -> list[Row]:
         lost = [f"{k[0]} seed {k[1]} ({now[k].failed})" for k in sorted(had & now.keys()) if now[k].failed]
         if lost:
             sentence = f"{len(lost)} of {len(had)} videos that the baseline has failed: {named(lost)}"
-            rows.append(Row(VIDEOS, label, "worse", sentence, n=len(had), clips=len({run.references[k[0]] for k in had})))
+            rows.append(Judgement(VIDEOS, label, "worse", sentence, n=len(had), clips=len({run.references[k[0]] for k in had})))
     return rows
 
 
 # --- metrics against the baseline --------------------------------------------------------------------------------------
 
 
-def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, why: str) -> list[Row]:
+def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, why: str) -> list[Judgement]:
     known = (base.metrics if base else {}) | run.metrics
     methods = {k: m.control for side in (base, run) if side for k, m in side.methods.items()}
     taken: set[tuple[str, str]] = set()
-    rows: list[Row] = []
+    rows: list[Judgement] = []
     asked = tolerances.metrics is not None
     for pattern in tolerances.patterns:
         labels = [m for m in known if fnmatchcase(m, pattern) or m == pattern]
@@ -125,7 +125,7 @@ def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, w
         ]  # fmt: skip
         if not pairs:
             why_not = "no metric and method of run or baseline match"
-            rows.append(Row(pattern, "", "not compared", why_not, unmet=asked))
+            rows.append(Judgement(pattern, "", "not compared", why_not, unmet=asked))
         for pair in pairs:
             if pair not in taken:
                 taken.add(pair)
@@ -135,41 +135,45 @@ def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, w
 
 def _metric(
     run: Measured, base: Measured | None, metric: str, label: str, allowed: Tolerance, why: str, asked: bool
-) -> Row:  # fmt: skip
+) -> Judgement:  # fmt: skip
     if base is None or why:
-        return Row(metric, label, "not compared", why)
+        return Judgement(metric, label, "not compared", why)
     if why := _no_metric(run, metric, label, "the run"):
-        return Row(metric, label, "not compared", why, unmet=True)
+        return Judgement(metric, label, "not compared", why, unmet=True)
     if why := _no_metric(base, metric, label, "the baseline"):
         # What is new in a run fails nothing unless somebody has named it in a file.
-        return Row(metric, label, "not compared", why, unmet=asked)
+        return Judgement(metric, label, "not compared", why, unmet=asked)
     if why := _not_alike(run, base, metric, label):
-        return Row(metric, label, "not compared", why)
+        return Judgement(metric, label, "not compared", why)
     now, before, facts = run.of_method(label), base.of_method(label), run.metrics[metric]
     had = [k for k, v in before.items() if metric in v.values]
     shared = [k for k in had if k in now and metric in now[k].values]
     if facts.timing:
         if why := _timed_differently(run, base):
-            return Row(metric, label, "not compared", why)
+            return Judgement(metric, label, "not compared", why)
         shared = [k for k in shared if now[k].device == before[k].device]
         if had and not shared:
-            return Row(metric, label, "not compared", _no_seconds(now, before, had, metric), unmet=_unmet(now, had, metric))
+            return Judgement(
+                metric, label, "not compared", _no_seconds(now, before, had, metric), unmet=_unmet(now, had, metric)
+            )
     lost = [k for k in had if k not in shared]
     names = named([f"{k[0]} seed {k[1]} ({_gap(now.get(k), metric)})" for k in lost])
     missing = f"; without {len(lost)} of {len(had)}: {names}" if lost else ""
     gaps = [now[k].gaps.get(metric) for k in lost if k in now and now[k].frames_digest]
     if "failed" in gaps:
         sentence = f"the metric now fails on {gaps.count('failed')} of {len(had)} videos{missing}"
-        return Row(metric, label, "worse", sentence, n=len(shared))
+        return Judgement(metric, label, "worse", sentence, n=len(shared))
     if not shared:
         # A mean over nothing cannot be worse, and a method that left nothing to measure is.
         gone = gaps.count("undefined") == len(had) > 1
         verdict: Verdict = "worse" if gone else "not compared"
         unmet = not gone and _unmet(now, had, metric)
-        return Row(metric, label, verdict, f"no video has a number on both sides{missing}", unmet=unmet)
+        return Judgement(metric, label, verdict, f"no video has a number on both sides{missing}", unmet=unmet)
     if not lost and not facts.timing and all(_same(now[k], before[k], metric) for k in shared):
         clips = len({k[0] for k in shared})
-        return Row(metric, label, "identical", f"the same {len(shared)} videos and numbers", 0.0, n=len(shared), clips=clips)
+        return Judgement(
+            metric, label, "identical", f"the same {len(shared)} videos and numbers", 0.0, n=len(shared), clips=clips
+        )
     a, b = ([side[k].values[metric] for k in shared] for side in (now, before))
     clip = [run.references[k[0]] for k in shared]
     row = judged(metric, label, _gains(a, b, clip, facts, allowed), _means(a, b, clip, facts), facts, missing)

@@ -9,7 +9,8 @@ import html
 import re
 from xml.etree import ElementTree as ET
 
-from fastvmt.reports.gate.verdicts import VERDICTS, Outcome, Row
+from fastvmt.reports.gate.verdicts import VERDICTS, GateResult, Judgement
+from fastvmt.reports.tables.grid import clean
 
 MARKER = "<!-- fastvmt-bench: gate -->"
 """First line of every comment, by which a bot finds the one to update."""
@@ -17,24 +18,17 @@ ROOM = 18_000
 """Characters of each part of a comment (what needs a look, the rest, notes): GitHub refuses more than 65,536 in all."""
 LONGEST = 600
 """Characters of a cell."""
-# C0 and C1 controls, line and paragraph separators, text direction, surrogates and what XML 1.0 has no place for.
-_CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff\ufffe\uffff]+")
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
 
 
-def plain(text: str) -> str:
-    """One line that steers neither a terminal nor a log."""
-    return _CONTROLS.sub(" ", text).strip()
-
-
-def as_lines(outcome: Outcome, strict: bool = False) -> list[str]:
+def as_lines(outcome: GateResult, strict: bool = False) -> list[str]:
     """For a terminal: what is worse first."""
     width = max((len(r.verdict) for r in outcome.rows), default=0)
-    rows = [f"{r.verdict:<{width}}  {plain(_name(r))}: {plain(r.sentence)}" for r in _ordered(outcome)]
-    return [plain(outcome.title), *rows, *(f"note: {plain(n)}" for n in _notes(outcome)), f"gate: {outcome.headline(strict)}"]
+    rows = [f"{r.verdict:<{width}}  {clean(_name(r))}: {clean(r.sentence)}" for r in _ordered(outcome)]
+    return [clean(outcome.title), *rows, *(f"note: {clean(n)}" for n in _notes(outcome)), f"gate: {outcome.headline(strict)}"]
 
 
-def junit(outcome: Outcome, strict: bool = False) -> str:
+def junit(outcome: GateResult, strict: bool = False) -> str:
     """One test case for each metric and method; what is unclear or not compared counts as skipped."""
     fails = {"worse", "unclear"} if strict else {"worse"}
     skips = {"unclear", "not compared"} - fails
@@ -49,20 +43,20 @@ def junit(outcome: Outcome, strict: bool = False) -> str:
     if refused:
         # Readers of the XML alone must not take a gate that compared nothing, or less than it had to, for a green one.
         error = ET.SubElement(ET.SubElement(suite, "testcase", classname="gate", name="comparison", time="0"), "error")
-        error.set("message", plain(outcome.could_not(strict)))
+        error.set("message", clean(outcome.could_not(strict)))
     for row in outcome.rows:
-        case = ET.SubElement(suite, "testcase", classname=plain(row.metric), name=plain(row.method) or "-", time="0")
+        case = ET.SubElement(suite, "testcase", classname=clean(row.metric), name=clean(row.method) or "-", time="0")
         if row.verdict in fails:
-            ET.SubElement(case, "failure", message=plain(row.sentence), type=row.verdict).text = plain(row.sentence)
+            ET.SubElement(case, "failure", message=clean(row.sentence), type=row.verdict).text = clean(row.sentence)
         elif row.verdict in skips:
-            ET.SubElement(case, "skipped", message=plain(f"{row.verdict}: {row.sentence}"))
+            ET.SubElement(case, "skipped", message=clean(f"{row.verdict}: {row.sentence}"))
         else:
-            ET.SubElement(case, "system-out").text = plain(f"{row.verdict}: {row.sentence}")
+            ET.SubElement(case, "system-out").text = clean(f"{row.verdict}: {row.sentence}")
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-def github(outcome: Outcome, strict: bool = False) -> list[str]:
+def github(outcome: GateResult, strict: bool = False) -> list[str]:
     """GitHub workflow commands: an error for what is worse, a warning for what is unclear or was not compared.
 
     With ``strict`` what is unclear, and what was asked for and could not be compared, are errors too.
@@ -79,17 +73,16 @@ def github(outcome: Outcome, strict: bool = False) -> list[str]:
 
 
 def _command(level: str, title: str, message: str) -> str:
-    body = plain(message).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-    head = plain(title).replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
-    return f"::{level} title={head}::{body}"
+    head, body = (clean(text).replace("%", "%25") for text in (title, message))
+    return f"::{level} title={head.replace(':', '%3A').replace(',', '%2C')}::{body}"
 
 
-def summary(outcome: Outcome, strict: bool = False) -> str:
+def summary(outcome: GateResult, strict: bool = False) -> str:
     """Markdown for a step summary: every verdict."""
     return _page([f"### Gate: {outcome.headline(strict)}", "", _text(outcome.title)], [_table(_ordered(outcome))], outcome)
 
 
-def comment(outcome: Outcome, strict: bool = False) -> str:
+def comment(outcome: GateResult, strict: bool = False) -> str:
     """Markdown for a pull request: what needs a look, the rest folded away; ``MARKER`` on the first line."""
     rows = _ordered(outcome)
     look = [r for r in rows if r.verdict in ("worse", "unclear", "not compared")]
@@ -100,12 +93,12 @@ def comment(outcome: Outcome, strict: bool = False) -> str:
     return _page([MARKER, f"**Gate: {outcome.headline(strict)}**", "", _text(outcome.title)], parts, outcome)
 
 
-def _page(head: list[str], parts: list[list[str]], outcome: Outcome) -> str:
+def _page(head: list[str], parts: list[list[str]], outcome: GateResult) -> str:
     notes = _fitting([f"- {_text(n)}" for n in _notes(outcome)], "notes")
     return "\n\n".join("\n".join(part) for part in (head, *parts, notes) if part) + "\n"
 
 
-def _table(rows: list[Row]) -> list[str]:
+def _table(rows: list[Judgement]) -> list[str]:
     if not rows:
         return ["No check applies."]
     lines = [f"| {r.verdict} | {_text(r.metric)} | {_text(r.method)} | {_text(r.sentence)} |" for r in rows]
@@ -124,19 +117,19 @@ def _fitting(lines: list[str], what: str) -> list[str]:
 
 def _text(text: str) -> str:
     """Words that stay words in Markdown: no markup, no links, no mention of anybody, no reference to an issue."""
-    short = plain(text)
+    short = clean(text)
     short = short if len(short) <= LONGEST else short[: LONGEST - 1] + "…"
     escaped = _MARKDOWN.sub(r"\\\1", short)
     return html.escape(escaped, quote=False).replace("@", "@\u200b").replace("://", ":\u200b//").replace("www.", "www\u200b.")
 
 
-def _ordered(outcome: Outcome) -> list[Row]:
+def _ordered(outcome: GateResult) -> list[Judgement]:
     return sorted(outcome.rows, key=lambda r: VERDICTS.index(r.verdict))
 
 
-def _notes(outcome: Outcome) -> list[str]:
+def _notes(outcome: GateResult) -> list[str]:
     return [*([f"not compared with the baseline: {outcome.refused}."] if outcome.refused else []), *outcome.notes]
 
 
-def _name(row: Row) -> str:
+def _name(row: Judgement) -> str:
     return f"{row.metric}, {row.method}" if row.method else row.metric

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.reports.gate.baseline import MetricFacts, named
-from fastvmt.reports.statistics.intervals import mean_interval
+from fastvmt.reports.statistics import mean_interval
 
 Verdict = Literal["worse", "better", "same", "unclear", "identical", "not compared"]
 VERDICTS: tuple[Verdict, ...] = ("worse", "unclear", "not compared", "better", "same", "identical")
@@ -36,7 +36,7 @@ class Gains:
 
 
 @dataclass(frozen=True)
-class Row:
+class Judgement:
     """One verdict. ``value``, ``low`` and ``high`` are of run minus baseline (or of the ratio) as a reader knows them."""
 
     metric: str
@@ -54,14 +54,14 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class GateResult:
     title: str
-    rows: tuple[Row, ...]
+    rows: tuple[Judgement, ...]
     notes: tuple[str, ...] = ()
     refused: str = ""
     """Why nothing could be compared with the baseline that was given, or ""."""
 
-    def of(self, verdict: Verdict) -> list[Row]:
+    def of(self, verdict: Verdict) -> list[Judgement]:
         return [r for r in self.rows if r.verdict == verdict]
 
     def exit_code(self, strict: bool = False) -> int:
@@ -112,7 +112,7 @@ def decide(low: float, high: float, tolerance: float) -> Verdict:
     return "better" if low > 0 and high > tolerance else "same"
 
 
-def judged(metric: str, label: str, gains: Gains, means: str, facts: MetricFacts, missing: str) -> Row:
+def judged(metric: str, label: str, gains: Gains, means: str, facts: MetricFacts, missing: str) -> Judgement:
     found = mean_interval(gains.values, gains.clips)
     verdict = decide(found.low, found.high, gains.tolerance)
     sign = -1.0 if facts.direction == "down" else 1.0
@@ -131,15 +131,15 @@ def _interval(value: float, low: float, high: float, places: int, signed: bool) 
     return text if math.isnan(low) else f"{text} [{low:{plus}.{places}f}, {high:{plus}.{places}f}]"
 
 
-def _row(metric: str, label: str, verdict: Verdict, sentence: str, ends: tuple[float, float, float], gains: Gains) -> Row:
+def _row(metric: str, label: str, verdict: Verdict, sentence: str, ends: tuple[float, float, float], gains: Gains) -> Judgement:
     clips, n = len(set(gains.clips)), len(gains.values)
     why = "; one reference clip has no interval" if clips == 1 else ""
     over = f" over {n} pair{'s' if n > 1 else ''} of {clips} clip{'s' if clips > 1 else ''}"
     value, low, high = (None if math.isnan(v) else v for v in ends)
-    return Row(metric, label, verdict, sentence + over + why, value, low, high, n, clips, gains)
+    return Judgement(metric, label, verdict, sentence + over + why, value, low, high, n, clips, gains)
 
 
-def floored(name: str, label: str, gains: Gains, sentence: str, places: int) -> Row:
+def floored(name: str, label: str, gains: Gains, sentence: str, places: int) -> Judgement:
     """Worse where the whole interval lies under the floor, unclear where the floor lies inside it."""
     found = mean_interval(gains.values, gains.clips)
     floor = gains.floor or 0.0

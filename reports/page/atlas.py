@@ -100,12 +100,12 @@ def write_clip(folder: Path, digest: str, layout: Layout, read: Callable[[], Fra
     small = reduced(frames, layout)
     if missing["atlas"]:
         for name, picture in zip(names, pictures(small, layout), strict=True):
-            write_atomic(folder / name, _webp(picture, layout.width))
+            write_atomic(folder / name, webp(picture, layout.width))
     if missing["still"]:
         picks = np.linspace(0, len(small) - 1, STILLS).round().astype(int)
-        write_atomic(folder / still_name(digest), _webp(np.concatenate(list(small[picks]), 1), layout.width))
+        write_atomic(folder / still_name(digest), webp(np.concatenate(list(small[picks]), 1), layout.width))
     if missing["tracks"]:
-        text = json.dumps({"width": frames.shape[2], "height": frames.shape[1], "points": paths(frames)}, separators=(",", ":"))
+        text = json_text({"width": frames.shape[2], "height": frames.shape[1], "points": paths(frames)})
         write_atomic(folder / tracks_name(digest), as_script(f"tracks:{digest[:16]}", text))
     return True
 
@@ -116,6 +116,16 @@ def still_name(digest: str) -> str:
 
 def tracks_name(digest: str) -> str:
     return f"{digest[:16]}.tracks.js"
+
+
+def json_text(value: Any) -> str:
+    """JSON that may stand in a page's data block and in a script: ASCII alone, no <, > or &.
+
+    Raises:
+        ValueError: for a number that is not finite.
+    """
+    text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def as_script(name: str, text: str) -> str:
@@ -144,7 +154,8 @@ def pictures(frames: Frames, layout: Layout) -> list[NDArray[np.uint8]]:
     return found
 
 
-def _webp(picture: NDArray[np.uint8], width: int) -> bytes:
+def webp(picture: NDArray[np.uint8], width: int) -> bytes:
+    """The picture as WebP, without loss where its frames are at most ``LOSSLESS_WIDTH`` px wide."""
     made = BytesIO()
     options: dict[str, Any] = {"lossless": True, "quality": 50} if width <= LOSSLESS_WIDTH else {"quality": QUALITY}
     Image.fromarray(picture).save(made, format="WEBP", method=3, exact=True, **options)

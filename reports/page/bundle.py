@@ -18,22 +18,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.choices import hint, one_of
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
-from fastvmt.reports.tables import ablation, beside, compare, views
+from fastvmt.reports.tables import ablation, against_papers, compare, views
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import View
-from fastvmt.reports.tidy.gathering import Tidy, no_collection
+from fastvmt.reports.tidy import Tidy, no_collection
 
 if TYPE_CHECKING:
-    from fastvmt.reports.page.write import Picture
+    from fastvmt.reports.figures.style import Picture
 
 FRAMES = ("csv", "parquet")
 FILES = ("md", "csv", "tex", "html", "json")
 
 
 @dataclass(frozen=True)
-class Wish:
+class ReportContents:
     """What of a report is wanted.
 
     Attributes:
@@ -51,6 +52,13 @@ class Wish:
     figures: bool = True
     tracks: bool = True
 
+    def __post_init__(self) -> None:
+        for option, given, known in (("--formats", self.formats, FILES), ("--frame", self.frame, FRAMES)):
+            for word in given:
+                one_of(option, word, known)
+        if self.against:
+            against_papers.tables(self.against)
+
 
 @no_collection()
 def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list[View]:
@@ -59,43 +67,41 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
     Raises:
         SpecError: when a word fits no view.
     """
-    labels = first_presets(tidy)
-    forms = {change.label for base in ablation.bases(tidy) for change in ablation.changes(tidy, base)}
-    main = [label for label in labels if label not in forms]
+    labels, main = first_presets(tidy), ablation.compared(tidy)
     found = [views.comparison(tidy, main), *ablation.all_of(tidy), *views.by_category(tidy, main),
              views.stages(tidy, labels), views.cost(tidy, labels)]  # fmt: skip
     with contextlib.suppress(NotComparable):  # a single method: nothing stands against it
         found += [compare.versus(tidy, labels=main), compare.ratios(tidy), compare.ranks(tidy, labels=main)]
-    found += [beside.against(tidy, table) for table in (beside.tables(against) if against else ())]
+    found += [against_papers.against(tidy, table) for table in (against_papers.tables(against) if against else ())]
     found = [view for view in found if view.lines and view.columns]
     for word in wanted:
         if not any(view.id.startswith(word) for view in found):
-            raise SpecError(f"--tables {word}: this run has no such table. It has: {', '.join(v.id for v in found)}.")
+            raise SpecError(f"--tables {word}: this run has no such table. {hint(word, (v.id for v in found))}")
     return [v for v in found if not wanted or any(v.id.startswith(word) for word in wanted)]
 
 
-def write(tidy: Tidy, out: Path, wish: Wish, say: Callable[[str], None] = lambda line: None) -> list[Path]:
+def write(tidy: Tidy, out: Path, contents: ReportContents, say: Callable[[str], None] = lambda line: None) -> list[Path]:
     """Write what is wanted and return the files a reader opens first; ``say`` gets what could not be drawn."""
     from fastvmt.reports.tables import latex, render
 
     out.mkdir(parents=True, exist_ok=True)
-    shown = tables_of(tidy, wish.tables, wish.against)
+    shown = tables_of(tidy, contents.tables, contents.against)
     for view in shown:
-        render.write(view, out / "tables", wish.formats)
+        render.write(view, out / "tables", contents.formats)
     found = []
-    if "tex" in wish.formats:
+    if "tex" in contents.formats:
         write_atomic(out / "tables.tex", latex.document(shown))
         found.append(out / "tables.tex")
-    found += write_frame(tidy, out, wish.frame)
+    found += write_frame(tidy, out, contents.frame)
     pictures: list[Picture] = []
-    if wish.figures:
+    if contents.figures:
         from fastvmt.reports.figures.pictures import draw_all
 
         pictures = draw_all(tidy, out / "figures", say)
-    if wish.page:
+    if contents.page:
         from fastvmt.reports.page.write import write_report
 
-        found.insert(0, write_report(tidy, shown, out, pictures, tracks=wish.tracks))
+        found.insert(0, write_report(tidy, shown, out, pictures, tracks=contents.tracks))
     return found
 
 
@@ -107,13 +113,9 @@ def write_frame(tidy: Tidy, out: Path, formats: Iterable[str]) -> list[Path]:
     """
     found = []
     for form in formats:
-        if form not in FRAMES:
-            raise SpecError(f"--frame {form}: use {' or '.join(FRAMES)}.")
         path = out / f"frame.{form}"
         if form == "csv":
-            partial = path.with_name(f".part-{path.name}")
-            tidy.frame.to_csv(partial, index=False)
-            partial.replace(path)
+            write_atomic(path, tidy.frame.to_csv(index=False))
         else:
             to_parquet(tidy.frame, path, "--frame parquet")
         found.append(path)

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 COLOURS = 8
-LEFT, RIGHT, TOP, BOTTOM = 58, 16, 12, 44
 MOST_LINES = 8
 """Of one line chart; of more, that many are drawn, first to last evenly."""
 
@@ -23,13 +22,54 @@ class Tick:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """Numbers to px along one side: the first of ``ticks`` lies at ``start``, the last at ``end``."""
+
+    ticks: Sequence[float]
+    start: float
+    end: float
+
+    def at(self, value: float) -> float:
+        low, high = self.ticks[0], self.ticks[-1]
+        return round(self.start + (self.end - self.start) * (value - low) / (high - low), 2)
+
+    @property
+    def marks(self) -> tuple[Tick, ...]:
+        return tuple(Tick(self.at(t), number(t)) for t in self.ticks)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A chart's box and what stands along its sides; ``left`` to ``bottom`` are margins."""
+
+    x: str
+    y: str
+    across: Axis
+    up: Axis
+    width: float
+    height: float
+    left: float
+    right: float
+    top: float
+    bottom: float
+
+    @classmethod
+    def of(
+        cls, x: str, y: str, xticks: Sequence[float], yticks: Sequence[float], size: tuple[float, float],
+        margins: tuple[float, float, float, float],
+    ) -> Frame:  # fmt: skip
+        (width, height), (left, right, top, bottom) = size, margins
+        across, up = Axis(xticks, left, width - right), Axis(yticks, height - bottom, top)
+        return cls(x, y, across, up, width, height, left, right, top, bottom)
+
+
+@dataclass(frozen=True)
 class Series:
-    """A line: ``path`` is an SVG path; ``end`` its last point, where the name may stand."""
+    """A line: ``path`` is an SVG path."""
 
     name: str
     colour: int
     path: str
-    end: tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -37,18 +77,9 @@ class Lines:
     """A line chart. ``said`` tells in words what it shows."""
 
     title: str
-    x: str
-    y: str
     said: str
-    xticks: tuple[Tick, ...]
-    yticks: tuple[Tick, ...]
+    frame: Frame
     series: tuple[Series, ...]
-    width: float = 440
-    height: float = 240
-    left: float = LEFT
-    right: float = RIGHT
-    top: float = TOP
-    bottom: float = BOTTOM
 
 
 @dataclass(frozen=True)
@@ -62,7 +93,7 @@ class Square:
 
 @dataclass(frozen=True)
 class Heat:
-    """Square matrices side by side, one each step."""
+    """A square matrix of one step."""
 
     title: str
     said: str
@@ -89,44 +120,23 @@ def number(value: float) -> str:
     return f"{value:.4g}".replace("e+0", "e").replace("e-0", "e-").replace("-", "−")
 
 
-@dataclass(frozen=True)
-class Axis:
-    """Numbers to px along one side."""
-
-    ticks: list[float] = field(default_factory=list)
-    start: float = 0.0
-    end: float = 1.0
-
-    def at(self, value: float) -> float:
-        low, high = self.ticks[0], self.ticks[-1]
-        return round(self.start + (self.end - self.start) * (value - low) / (high - low), 2)
-
-    @property
-    def marks(self) -> tuple[Tick, ...]:
-        return tuple(Tick(self.at(t), number(t)) for t in self.ticks)
-
-
-def lines(title: str, x: str, y: str, found: Mapping[str, Sequence[tuple[float, float]]]) -> Lines | None:
-    """A line chart of named series of points; None when there is nothing finite to draw."""
+def lines(title: str, x: str, y: str, found: Mapping[str, Sequence[tuple[float, float]]]) -> list[Lines | Heat]:
+    """A line chart of named series of points; none when there is nothing finite to draw."""
     series = {k: [p for p in v if all(math.isfinite(c) for c in p)] for k, v in found.items()}
     series = {k: v for k, v in series.items() if v}
     if len(series) > MOST_LINES:
         names = list(series)
-        keep = {names[round(i * (len(names) - 1) / (MOST_LINES - 1))] for i in range(MOST_LINES)}
-        series = {k: v for k, v in series.items() if k in keep}
-    points = [p for s in series.values() for p in s]
-    if not points or max(len(s) for s in series.values()) < 2:
-        return None
-    empty = Lines(title, x, y, "", (), (), ())
-    across = Axis(ticks(min(p[0] for p in points), max(p[0] for p in points)), empty.left, empty.width - empty.right)
-    up = Axis(ticks(min(p[1] for p in points), max(p[1] for p in points), 4), empty.height - empty.bottom, empty.top)
+        series = {k: series[k] for k in (names[round(i * (len(names) - 1) / (MOST_LINES - 1))] for i in range(MOST_LINES))}
+    if max(map(len, series.values()), default=0) < 2:
+        return []
+    xs, ys = zip(*(p for s in series.values() for p in s), strict=True)
+    frame = Frame.of(x, y, ticks(min(xs), max(xs)), ticks(min(ys), max(ys), 4), (440, 240), (58, 16, 12, 44))
     drawn = []
     for n, (name, s) in enumerate(series.items()):
-        spots = [(across.at(a), up.at(b)) for a, b in s]
-        path = "M" + " L".join(f"{a:g},{b:g}" for a, b in spots)
-        drawn.append(Series(name, n % COLOURS, path, spots[-1]))
+        path = "M" + " L".join(f"{frame.across.at(a):g},{frame.up.at(b):g}" for a, b in s)
+        drawn.append(Series(name, n % COLOURS, path))
     said = "; ".join(f"{k}: from {number(s[0][1])} to {number(s[-1][1])}" for k, s in series.items())
-    return Lines(title, x, y, said, across.marks, up.marks, tuple(drawn))
+    return [Lines(title, said, frame, tuple(drawn))]
 
 
 def heat(title: str, name: str, matrix: Sequence[Sequence[float]]) -> Heat:

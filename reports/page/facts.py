@@ -4,32 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from dataclasses import dataclass
 from typing import Any
 
 from fastvmt.errors import SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.plugins.card import NO_CARD, MethodCard, card_of
-from fastvmt.reports.tidy.gathering import WORK, Tidy
-
-
-@dataclass(frozen=True)
-class Card:
-    """A method as it was run."""
-
-    label: str
-    method: str
-    summary: str
-    source: str
-    control: bool
-    preset: str
-    params: tuple[tuple[str, str], ...]
-    made: int
-    planned: int
-    failed: int
-    about: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """The method's own card, as names and sentences."""
+from fastvmt.reports.tidy import Tidy
+from fastvmt.reports.tidy.frame import Count
 
 
 def facts(tidy: Tidy) -> list[tuple[str, str]]:
@@ -43,7 +25,7 @@ def facts(tidy: Tidy) -> list[tuple[str, str]]:
         ("cases", f"{len(tidy.cases)} ({', '.join(f'{n} {k}'.replace('_', ' ') for k, n in kinds.items())})"),
         ("methods", str(len(tidy.methods))),
         ("seeds", ", ".join(map(str, tidy.seeds))),
-        ("videos", f"{_made(tidy)} of {planned}"),
+        ("videos", f"{sum(c.made for c in tidy.counts.values())} of {planned}"),
         ("backbone", s.backbone),
         ("size", f"width {s.width}, height {s.height}, {s.frames} frames"),
         ("protocol", s.fairness.removeprefix("protocol ")),
@@ -57,22 +39,14 @@ def facts(tidy: Tidy) -> list[tuple[str, str]]:
     return [(k, v) for k, v in found if v]
 
 
-def _made(tidy: Tidy) -> int:
-    return int((tidy.frame["metric"].astype(str) == WORK).sum())
-
-
-def method_cards(tidy: Tidy) -> list[Card]:
-    """A card for each method, in the run's order."""
+def method_cards(tidy: Tidy) -> list[dict[str, Any]]:
+    """Each method as it was run, in the run's order; ``about`` is its own card, as names and sentences."""
     planned = len(tidy.cases) * len(tidy.seeds)
-    work = tidy.of(WORK)
-    made = Counter(work["label"].astype(str)) if len(work) else Counter()
-    failed = tidy.frame[tidy.frame["status"] == "failed"]
-    without = failed[failed["frames_digest"] == ""].drop_duplicates("job")
-    fails = Counter(without["label"].astype(str))
-    return [_card(spec, made[label], planned, fails[label]) for label, spec in tidy.methods.items()]
+    counts = {label: tidy.counts.get(label, Count()) for label in tidy.methods}
+    return [_card(spec, counts[k].made, planned, sum(counts[k].failed.values())) for k, spec in tidy.methods.items()]
 
 
-def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> Card:
+def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> dict[str, Any]:
     try:
         cls = registry.methods.get(spec.method)
         said = spec.params.get("source") if spec.imported else ""
@@ -81,7 +55,10 @@ def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> Card:
     except SpecError:
         summary, source, about = "", "", ()  # a plug-in of another machine: its numbers are still here
     params = tuple((str(k), _words(v)) for k, v in spec.params.items())
-    return Card(spec.label, spec.method, summary, source, spec.control, spec.preset, params, made, planned, failed, about)
+    return {
+        "label": spec.label, "summary": summary, "source": source, "control": spec.control, "preset": spec.preset,
+        "params": params, "made": made, "planned": planned, "failed": failed, "about": about,
+    }  # fmt: skip
 
 
 def _about(card: MethodCard | None) -> tuple[tuple[str, tuple[str, ...]], ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from fastvmt.model import Case, Failure, Job
 from fastvmt.reports.page.atlas import Layout, Unreadable, still_name, tracks_name, write_clip
 from fastvmt.reports.page.charts import Heat, Lines
 from fastvmt.reports.page.logs import charts
-from fastvmt.reports.tidy.gathering import STAGE, WORK, Tidy
+from fastvmt.reports.tidy import STAGE, WORK, Tidy
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES
 
@@ -32,7 +32,7 @@ class Number:
 
 
 @dataclass(frozen=True)
-class Shown:
+class GalleryClip:
     """One place of the gallery.
 
     Attributes:
@@ -57,13 +57,19 @@ class Shown:
     height: int = 0
     fps: float = 15.0
 
+    @classmethod
+    def of(cls, key: str, job: Job, case: Case) -> GalleryClip:
+        """The place of a job, as long as nothing is known of its video."""
+        role = "control" if job.method.control else "method"
+        size = case.reference.width, case.reference.height
+        return cls(key, job.method.label, role, job.seed, "missing", "not made yet", width=size[0], height=size[1])
+
     def data(self) -> dict[str, Any]:
         """What the page's script needs."""
-        layout = self.layout
+        k = self.layout or Layout(0, 0, 0, 0, 0, 0)
         return {
             "key": self.key, "seed": self.seed, "files": list(self.files), "digest": self.digest[:16], "tracks": self.tracks,
-            "frames": layout.frames if layout else 0, "columns": layout.columns if layout else 0,
-            "rows": layout.rows if layout else 0, "w": layout.width if layout else 0, "h": layout.height if layout else 0,
+            "frames": k.frames, "columns": k.columns, "rows": k.rows, "w": k.width, "h": k.height,
         }  # fmt: skip
 
 
@@ -84,13 +90,13 @@ class CasePage:
 
     case: Case
     page: str
-    shown: list[Shown] = field(default_factory=list)
+    shown: list[GalleryClip] = field(default_factory=list)
     still: str = ""
     failed: int = 0
     missing: int = 0
 
     @property
-    def charted(self) -> list[Shown]:
+    def charted(self) -> list[GalleryClip]:
         return [s for s in self.shown if s.charts]
 
 
@@ -114,10 +120,10 @@ class Gallery:
         self.tidy, self.clips, self.tracks = tidy, clips, tracks
         self.failures: list[Failed] = []
         self._found_failures = {id(s): s.failures() for s in tidy.stores}
-        self._jobs: dict[str, list[tuple[Store, Job]]] = {}
+        self._jobs: dict[str, list[tuple[Store, Job]]] = {case: [] for case in tidy.cases}
         for store in tidy.stores:
             for job in store.config().jobs():
-                self._jobs.setdefault(job.case_id, []).append((store, job))
+                self._jobs[job.case_id].append((store, job))
         self._short = short_names(list(tidy.metrics))
         self._numbers = self._all_numbers()
         self.written = 0
@@ -135,54 +141,30 @@ class Gallery:
             found.setdefault(job, {})[label] = Number(self._short[label], label, text, unit, not good)
         return {job: [by[m] for m in self.tidy.metrics if m in by] for job, by in found.items()}
 
-    def failed_jobs(self) -> int:
-        """How many jobs have a failure and no video in any of the runs."""
-        state: dict[str, bool] = {}
-        for jobs in self._jobs.values():
-            for store, job in jobs:
-                made = store.folder(job).exists()
-                state[job.key] = made or state.get(job.key, False)
-        failed = {k for found in self._found_failures.values() for k in found}
-        return sum(not made and key in failed for key, made in state.items())
-
-    def page_of(self, case_id: str) -> str:
-        """File name of a case's page."""
-        return page_name(case_id)
-
-    def cases(self) -> Iterator[CasePage]:
-        """Every case; its clips are written on the way."""
-        for case in self.tidy.cases.values():
-            yield self._case(case)
-
-    def _case(self, case: Case) -> CasePage:
+    def page(self, case: Case) -> CasePage:
+        """A case's page; its clips are written on the way."""
         made = CasePage(case, page_name(case.id))
         made.shown.append(self._reference(case))
         if made.shown[0].state == "ok":
             made.still = still_name(case.reference.frames_digest)
-        best: dict[tuple[str, int], Shown] = {}
-        for store, job in self._jobs.get(case.id, []):
+        best: dict[tuple[str, int], tuple[GalleryClip, Failure | None]] = {}
+        for store, job in self._jobs[case.id]:
             at = (job.method.label, job.seed)
-            if at not in best or best[at].state != "ok":
-                best[at] = self._job(store, job, case, list(best).index(at) if at in best else len(best))
-        for (label, seed), shown in best.items():
+            if at not in best or best[at][0].state != "ok":
+                key = f"clip-{list(best).index(at) if at in best else len(best)}"
+                best[at] = self._job(store, job, GalleryClip.of(key, job, case))
+        for (label, seed), (shown, failure) in best.items():
             made.shown.append(shown)
             made.failed += shown.state == "failed"
             made.missing += shown.state in ("missing", "unreadable")
-            if shown.state == "failed":
-                self.failures.append(Failed(case, made.page, label, seed, self._failure_of(case, label, seed)))
+            if failure:
+                self.failures.append(Failed(case, made.page, label, seed, failure))
         return made
 
-    def _failure_of(self, case: Case, label: str, seed: int) -> Failure:
-        return next(
-            self._found_failures[id(s)][j.key]
-            for s, j in self._jobs[case.id]
-            if (j.method.label, j.seed) == (label, seed) and j.key in self._found_failures[id(s)]
-        )
-
-    def _reference(self, case: Case) -> Shown:
+    def _reference(self, case: Case) -> GalleryClip:
         known = case.reference
         paths = [p for s in self.tidy.stores if (p := s.reference_path(known.frames_digest)).is_file()]
-        shown = Shown(
+        shown = GalleryClip(
             "reference", "reference", "reference", None, "missing", "the run folder has no frames of it",
             width=known.width, height=known.height, fps=known.fps_num / max(1, known.fps_den),
         )  # fmt: skip
@@ -190,24 +172,22 @@ class Gallery:
             return shown
         return self._clip(shown, paths[0], known.frames_digest, (known.frames, known.height, known.width), still=True)
 
-    def _job(self, store: Store, job: Job, case: Case, number: int) -> Shown:
+    def _job(self, store: Store, job: Job, shown: GalleryClip) -> tuple[GalleryClip, Failure | None]:
         artefact = store.artefact(job)
-        role = "control" if job.method.control else "method"
-        shown = Shown(f"clip-{number}", job.method.label, role, job.seed, "missing", "not made yet", width=case.reference.width,
-                      height=case.reference.height)  # fmt: skip
         if artefact is None:
             failure = self._found_failures[id(store)].get(job.key)
             if failure is None:
-                return shown
-            return replace(shown, state="failed", why=f"{failure.kind} in {failure.stage}: {failure.message}")
+                return shown, None
+            why = f"{failure.kind} in {failure.stage}: {failure.message}"
+            return replace(shown, state="failed", why=why), failure
         shown = replace(
             shown, numbers=tuple(self._numbers.get(job.key, ())), charts=tuple(charts(artefact.log)),
             fps=artefact.fps_num / max(1, artefact.fps_den), width=artefact.width, height=artefact.height,
         )  # fmt: skip
         size = (artefact.frames, artefact.height, artefact.width)
-        return self._clip(shown, store.folder(job) / FRAMES, artefact.frames_digest, size, still=False)
+        return self._clip(shown, store.folder(job) / FRAMES, artefact.frames_digest, size, still=False), None
 
-    def _clip(self, shown: Shown, path: Path, digest: str, size: tuple[int, int, int], still: bool) -> Shown:
+    def _clip(self, shown: GalleryClip, path: Path, digest: str, size: tuple[int, int, int], still: bool) -> GalleryClip:
         layout = Layout.of(*size)
         try:
             self.written += write_clip(self.clips, digest, layout, lambda: read_lossless(path), self.tracks, still)

@@ -66,30 +66,24 @@ def _steps(value: Mapping[Any, Any]) -> list[tuple[str, Any]]:
     return sorted(items, key=lambda i: int(i[0])) if items and all(k.isdecimal() and len(k) < 9 for k, _ in items) else items
 
 
-def _kept(*found: Lines | None) -> list[Lines | Heat]:
-    return [c for c in found if c is not None]
-
-
 def _any(key: str, value: Any) -> list[Lines | Heat]:
     """Charts of what stands under a key: a list, lists by step, numbers by step, or any of these by name and step."""
     title = key.replace("_", " ")
     if not isinstance(value, Mapping):
-        return _kept(lines(title, "number", title, {title: _points(value)}))
+        return lines(title, "number", title, {title: _points(value)})
     items = _steps(value)
     listed = {f"step {k}": p for k, v in items if (p := _points(v))}
     single = [(float(n), v) for n, (_, raw) in enumerate(items) if (v := _number(raw)) is not None]
-    found = _kept(lines(title, "inner step", title, listed), lines(title, "step", title, {title: single}))
+    found = lines(title, "inner step", title, listed) + lines(title, "step", title, {title: single})
     nested: dict[str, dict[str, Any]] = {}
     for step, inner in items:
         for name, v in _flat(inner) if isinstance(inner, Mapping) else ():
             nested.setdefault(name, {})[step] = v
-    values = {n: [(float(at), x) for at, v in by.items() if at.isdecimal() and (x := _number(v)) is not None]
-              for n, by in nested.items()}  # fmt: skip
     for name, by in nested.items():
         curves = {f"step {k}": p for k, v in by.items() if (p := _points(v))}
-        found += _kept(lines(f"{title}: {name}", "inner step", name, curves))
-    for name, points in values.items():
-        found += _kept(lines(f"{title}: {name}", "step", name, {name: points}))
+        numbers = [(float(at), x) for at, v in by.items() if at.isdecimal() and (x := _number(v)) is not None]
+        found += lines(f"{title}: {name}", "inner step", name, curves)
+        found += lines(f"{title}: {name}", "step", name, {name: numbers})
     return found
 
 
@@ -98,7 +92,7 @@ def _losses(value: Mapping[Any, Any], gradients: Any) -> list[Lines | Heat]:
     facts = gradients if isinstance(gradients, Mapping) else {}
     known = {str(k): v.get("at") for k, v in facts.items() if isinstance(v, Mapping)}
     curves = {f"step {k}": p for k, v in _steps(value) if (p := _points(v, known.get(k)))}
-    return _kept(lines("loss", "inner step" if known else "gradient", "loss", curves))
+    return lines("loss", "inner step" if known else "gradient", "loss", curves)
 
 
 def _flat(value: Mapping[Any, Any], before: str = "", depth: int = 3) -> list[tuple[str, Any]]:
@@ -132,10 +126,8 @@ def _gradients(value: Any) -> list[Lines | Heat]:
         before[f"step {step}"] = [(x + 1, y) for x, y in following]
         heats.append(heat("cosine between gradients", f"step {step}", [row[:MOST_SIDE] for row in matrix[:MOST_SIDE]]))
     return [
-        *_kept(
-            lines("cosine of a fresh gradient to the one before", "fresh gradient", "cosine", before),
-            lines("norm of the gradient", "inner step", "norm", norms),
-        ),
+        *lines("cosine of a fresh gradient to the one before", "fresh gradient", "cosine", before),
+        *lines("norm of the gradient", "inner step", "norm", norms),
         *heats[:MOST_HEATS],
     ]
 

@@ -15,7 +15,7 @@ of its own, and a content policy lets nothing in but this folder's files. Names 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -23,14 +23,14 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import UserError
-from fastvmt.reports.page.atlas import as_script
+from fastvmt.reports.figures.style import Picture
+from fastvmt.reports.page.atlas import as_script, json_text
 from fastvmt.reports.page.charts import COLOURS
-from fastvmt.reports.page.embed import json_text
 from fastvmt.reports.page.facts import command, facts, method_cards
-from fastvmt.reports.page.gallery import CasePage, Failed, Gallery, missing_numbers
+from fastvmt.reports.page.gallery import CasePage, Gallery, missing_numbers, page_name
 from fastvmt.reports.page.scatter import bars, scatters
 from fastvmt.reports.tables.view import Column, View
-from fastvmt.reports.tidy.gathering import Tidy
+from fastvmt.reports.tidy import Tidy
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -43,37 +43,15 @@ OWN_PAGES = re.compile(r"^(cases(-\d+)?|failures(-\d+)?|[a-z0-9-]{1,40}-[0-9a-f]
 PICTURE_KINDS = (".svg", ".png", ".webp", ".jpg", ".jpeg")
 
 
-@dataclass(frozen=True)
-class Picture:
-    """A figure made elsewhere. ``alt`` says in words what it shows."""
-
-    name: str
-    path: Path
-    alt: str
-    caption: str
-
-
-@dataclass(frozen=True)
-class PageOf:
-    """One page of a long list: its number, how many there are, and their file names."""
-
-    number: int
-    names: tuple[str, ...]
-    items: tuple[Any, ...]
-    total: int
-    first: int
-
-
 def write_report(
     tidy: Tidy, views: Sequence[View], out: Path, pictures: Sequence[Picture] = (),
-    sections: Sequence[tuple[str, View]] = (), per_page: int = 50, tracks: bool = True,
+    per_page: int = 50, tracks: bool = True,
 ) -> Path:  # fmt: skip
     """Write the report and return its ``index.html``. Clips that are there from an earlier call are kept.
 
     Args:
         views: tables; charts are drawn of the first one.
         pictures: figures made elsewhere, copied in.
-        sections: further tables, each under a heading of its own.
         per_page: cases, or failures, on a page of their list.
         tracks: follow points through every clip, for the overlay; about a tenth of a second for a short small clip.
 
@@ -88,15 +66,14 @@ def write_report(
         writer.put(f"assets/{name}", (TEMPLATES / name).read_bytes())
     colours = {label: n % COLOURS for n, label in enumerate(tidy.methods)}
     gallery = Gallery(tidy, out / "clips", tracks)
-    writer.common = {
-        "mark": MARK, "tidy": tidy, "colours": colours, "failures_number": gallery.failed_jobs(),
-    }  # fmt: skip
+    failed = sum(sum(count.failed.values()) for count in tidy.counts.values())
+    writer.common = {"mark": MARK, "tidy": tidy, "colours": colours, "failures_number": failed}
     listed = _write_cases(writer, gallery, per_page)
-    _write_failures(writer, gallery.failures, missing_numbers(tidy), per_page)
+    _write_list(writer, "failures", gallery.failures, per_page, missing=missing_numbers(tidy))
     first = views[0] if views else None
     writer.page(
         "index.html", "index.jinja", up="", facts=facts(tidy), cards=method_cards(tidy), command=command(tidy), views=views,
-        sections=sections, shown=[_copy(writer, p) for p in pictures], cases=len(listed), examples=listed[:4],
+        shown=[_copy(writer, p) for p in pictures], cases=len(listed), examples=listed[:4],
         scatters=scatters(first, colours) if first else [], bars=bars(first, colours) if first else [],
     )  # fmt: skip
     writer.remove_old()
@@ -113,41 +90,36 @@ def _refuse_other(out: Path) -> None:
 
 def _write_cases(writer: _Writer, gallery: Gallery, per_page: int) -> list[CasePage]:
     """A page for each case, then the list of all in pages, and the same list as data for the search."""
-    ids = list(gallery.tidy.cases)
+    cases = list(gallery.tidy.cases.values())
+    addresses = ["", *(page_name(case.id) for case in cases), ""]
     listed: list[CasePage] = []
-    for n, page in enumerate(gallery.cases()):
-        around = {
-            "before": gallery.page_of(ids[n - 1]) if n else "",
-            "after": gallery.page_of(ids[n + 1]) if n + 1 < len(ids) else "",
-        }
+    for n, case in enumerate(cases):
+        page = gallery.page(case)
         data = {"clips": [s.data() for s in page.shown], "fps": page.shown[0].fps}
         writer.page(
-            f"cases/{page.page}", "case.jinja", up="../", page=page, data=data, number=n + 1, cases=len(ids), **around,
-            list_page=_names("cases", len(ids), per_page)[n // per_page],
+            f"cases/{page.page}", "case.jinja", up="../", page=page, data=data, number=n + 1, cases=len(cases),
+            before=addresses[n], after=addresses[n + 2], list_page=_names("cases", len(cases), per_page)[n // per_page],
         )  # fmt: skip
         page.shown.clear()  # a thousand cases' charts would fill the memory
         listed.append(page)
     categories = {k: sum(p.case.category == k for p in listed) for k in dict.fromkeys(p.case.category for p in listed)}
-    for part in _paged("cases", listed, per_page):
-        writer.page(part.names[part.number], "cases.jinja", up="", part=part, categories=categories)
+    _write_list(writer, "cases", listed, per_page, categories=categories)
     rows = [[p.page, p.case.id, p.case.category, p.case.prompt, p.case.caption, p.still, p.failed, p.missing] for p in listed]
     writer.put("data/cases.js", as_script("cases", json_text({"rows": rows, "per_page": per_page})))
     return listed
-
-
-def _write_failures(writer: _Writer, failures: list[Failed], missing: list[Any], per_page: int) -> None:
-    for part in _paged("failures", failures, per_page):
-        writer.page(part.names[part.number], "failures.jinja", up="", part=part, missing=missing)
 
 
 def _names(stem: str, total: int, per_page: int) -> tuple[str, ...]:
     return tuple(f"{stem}-{n + 1}.html" if n else f"{stem}.html" for n in range(max(1, -(-total // per_page))))
 
 
-def _paged(stem: str, items: Sequence[Any], per_page: int) -> Iterator[PageOf]:
+def _write_list(writer: _Writer, stem: str, items: Sequence[Any], per_page: int, **words: Any) -> None:
+    """A long list in pages of its own, by the template of its name."""
     names = _names(stem, len(items), per_page)
-    for n in range(len(names)):
-        yield PageOf(n, names, tuple(items[n * per_page : (n + 1) * per_page]), len(items), n * per_page + 1)
+    for n, name in enumerate(names):
+        shown = items[n * per_page : (n + 1) * per_page]
+        part = {"number": n, "names": names, "shown": shown, "total": len(items), "first": n * per_page + 1}
+        writer.page(name, f"{stem}.jinja", up="", part=part, **words)
 
 
 def _copy(writer: _Writer, picture: Picture) -> dict[str, str]:

@@ -1,1 +1,18 @@
 """How sure are we: intervals over reference clips, paired tests, ranks."""
+
+from fastvmt.reports.statistics.intervals import (
+    Interval,
+    cluster_means,
+    false_alarm_rate,
+    mean_interval,
+    mean_intervals,
+    paired_difference,
+    paired_ratio,
+    share_of,
+)  # fmt: skip
+from fastvmt.reports.statistics.paired import Better, holm, mean_ranks
+
+__all__ = [
+    "Better", "Interval", "cluster_means", "false_alarm_rate", "holm", "mean_interval", "mean_intervals", "mean_ranks",
+    "paired_difference", "paired_ratio", "share_of",
+]  # fmt: skip

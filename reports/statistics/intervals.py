@@ -18,26 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastvmt.reports.statistics.paired import (
-    BATCH,
-    RESAMPLES,
-    Better,
-    Floats,
-    Ranking,
-    coins,
-    d_z,
-    direction,
-    holm,
-    mean_ranks,
-    sign_flip_p,
-    signed_rank,
-)
-
-__all__ = [
-    "LEVEL", "RESAMPLES", "Better", "Difference", "Interval", "Ranking", "Rule", "bounds", "cluster_means",
-    "false_alarm_rate", "holm", "mean_interval", "mean_intervals", "mean_ranks", "paired_difference",
-    "paired_ratio", "resampler", "weight_blocks",
-]  # fmt: skip
+from fastvmt.reports.statistics.paired import BATCH, RESAMPLES, Better, Floats, coins, d_z, direction, sign_flip_p, signed_rank
 
 LEVEL = 0.95
 FEWEST = 3
@@ -247,8 +228,6 @@ def false_alarm_rate(
         raise ValueError("differences must be finite, on the axes clusters or clusters and columns.")
     if not table.size or rounds < 1:
         raise ValueError("a false-alarm rate needs at least one difference and one round.")
-    from scipy import stats
-
     rng = np.random.default_rng([seed, len(table), 1])
     step = max(1, 4 * BATCH // table.size)
     alarms = 0
@@ -262,8 +241,15 @@ def false_alarm_rate(
         if fired.shape != shape:
             raise ValueError(f"the rule answered with shape {fired.shape} to intervals of shape {shape}.")
         alarms += int(fired.reshape(count, -1).any(axis=1).sum())
-    share = stats.binomtest(alarms, rounds).proportion_ci(LEVEL, method="wilson")
-    return Interval(alarms / rounds, float(share.low), float(share.high), rounds)
+    return share_of(alarms, rounds)
+
+
+def share_of(count: int, rounds: int) -> Interval:
+    """The share of rounds that were counted, with Wilson's interval."""
+    from scipy import stats
+
+    ends = stats.binomtest(count, rounds).proportion_ci(LEVEL, method="wilson")
+    return Interval(count / rounds, float(ends.low), float(ends.high), rounds)
 
 
 def _finite(name: str, values: ArrayLike) -> Floats:

@@ -5,7 +5,7 @@ They take one number per cluster (reference clip); ``fastvmt.reports.statistics.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -17,8 +17,6 @@ RESAMPLES = 10_000
 EXACT_CLUSTERS = 13
 # 2 MB of numbers: what is drawn or counted in one go stays in the processor's cache.
 BATCH = 1 << 18
-# Signs kept between tests: 100 MB.
-MOST_SIGNS = 25_000_000
 
 Floats = NDArray[np.float64]
 Better = Literal["up", "down"]
@@ -54,39 +52,23 @@ def sign_flip_p(differences: Floats, seed: int = 0) -> float:
         return float(every.pvalue)
     # The draws are those of the sizes alone, so that neither the order of the cases nor that of a and b moves p.
     sizes, observed = np.sort(np.abs(differences)), differences * (-1.0 if differences.mean() < 0 else 1.0)
-    signs = _signs(clusters, seed)
+    blocks = _signs(clusters, seed)
+    signs = iter(blocks)
 
     # scipy's permutation_test tests the same null hypothesis, at 1000 clusters many times slower.
     def flipped(size: tuple[int, int]) -> Floats:
         return next(signs)[: size[0]] * sizes
 
-    drawn = stats.monte_carlo_test(
-        observed, flipped, np.mean, vectorized=True, n_resamples=RESAMPLES - 1, batch=_rows(clusters)
-    )
+    drawn = stats.monte_carlo_test(observed, flipped, np.mean, vectorized=True, n_resamples=RESAMPLES - 1, batch=len(blocks[0]))
     return float(drawn.pvalue)
 
 
-def _rows(clusters: int) -> int:
-    return max(1, BATCH // clusters)
-
-
-def _signs(clusters: int, seed: int) -> Iterator[NDArray[np.float32]]:
-    """Blocks of tossed signs, (rows, clusters) each; kept between calls where they are at most 100 MB in all."""
-    if clusters * RESAMPLES <= MOST_SIGNS:
-        yield from _kept_signs(clusters, seed)
-    else:
-        yield from _tossed(clusters, seed)
-
-
 @lru_cache(maxsize=2)
-def _kept_signs(clusters: int, seed: int) -> tuple[NDArray[np.float32], ...]:
-    return tuple(_tossed(clusters, seed))
-
-
-def _tossed(clusters: int, seed: int) -> Iterator[NDArray[np.float32]]:
+def _signs(clusters: int, seed: int) -> tuple[NDArray[np.int8], ...]:
+    """Tossed signs in blocks, (rows, clusters) each."""
     rng = np.random.default_rng([seed, clusters])
-    for _ in range(0, RESAMPLES, _rows(clusters)):
-        yield np.where(coins(rng, _rows(clusters), clusters), np.float32(1), np.float32(-1))
+    rows = max(1, BATCH // clusters)
+    return tuple(np.where(coins(rng, rows, clusters), np.int8(1), np.int8(-1)) for _ in range(0, RESAMPLES, rows))
 
 
 def coins(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.bool_]:

@@ -24,7 +24,8 @@ from pathlib import Path
 
 from pydantic import Field, StrictInt, ValidationError
 
-from fastvmt.core.spelling import mib
+from fastvmt.core.spelling import mib, shown
+from fastvmt.core.validation import first_problem
 from fastvmt.errors import UserError
 from fastvmt.model import Frozen
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, Key
@@ -81,11 +82,6 @@ class Collected:
         return sum(len(a) for a in self.raters.values())
 
 
-def printable(text: object, most: int = 80) -> str:
-    """Text of others for a terminal: no control characters, not endless."""
-    return "".join(c if c.isprintable() else "?" for c in str(text))[:most]
-
-
 # --- reading ---------------------------------------------------------------------------------------------------------
 
 
@@ -99,7 +95,7 @@ def collect(paths: list[Path], key: Key, key_file: Path, strict: bool = False) -
     read: list[tuple[str, AnswerFile]] = []
     problems: list[str] = []
     for path in files:
-        name = printable(path, 200)
+        name = shown(path, 200)
         try:
             read.append((name, _read(path, key)))
         except UserError as error:
@@ -134,7 +130,7 @@ def _files(paths: list[Path], key_file: Path) -> Iterator[Path]:
                 seen.add(file.resolve())
                 yield file
     if len(seen) == 1:
-        where = ", ".join(printable(p, 200) for p in paths)
+        where = ", ".join(shown(p, 200) for p in paths)
         raise UserError(f"{where}: no answer files; raters download them as answers-<code>.json.")
 
 
@@ -151,18 +147,16 @@ def _read(path: Path, key: Key) -> AnswerFile:
     if not isinstance(raw, dict) or "format" not in raw:
         raise UserError("is no answer file: it names no format; ask the rater for the file the page offered.")
     if raw["format"] != ANSWERS_FORMAT:
-        raise UserError(f"format {printable(raw['format'])!r}, this version reads {ANSWERS_FORMAT}.")
+        raise UserError(f"format {shown(raw['format'])!r}, this version reads {ANSWERS_FORMAT}.")
     if raw.get("study") != key.study:
-        other = printable(raw.get("study"), 12)
+        other = shown(str(raw.get("study"))[:12])
         raise UserError(
             f"answers another study ({other}…, not {key.study[:12]}…); give the key that was written with its page."
         )
     try:
         file = AnswerFile.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"{printable(where)}: {printable(first['msg'])}.") from None
+        raise UserError(f"{shown(first_problem(error), 160)}.") from None
     _check(file, key)
     return file
 
@@ -171,25 +165,25 @@ def _check(file: AnswerFile, key: Key) -> None:
     """That every token is one of the study's and every ranking can be part of a permutation."""
     twice = [q for q, n in Counter(a.question for a in file.answers).items() if n > 1]
     if twice:
-        raise UserError(f"question {printable(twice[0])} is answered twice.")
+        raise UserError(f"question {shown(twice[0])} is answered twice.")
     for answer in file.answers:
         question = key.questions.get(answer.question)
-        where = f"question {printable(answer.question)}"
+        where = f"question {shown(answer.question)}"
         if question is None:
             raise UserError(f"{where} is not in this study.")
         if sorted(answer.order) != sorted(question.clips):
             raise UserError(f"{where}: its order is not that of its {len(question.clips)} clips, each once.")
         for name, ranks in answer.ranks.items():
             if name not in CRITERIA:
-                raise UserError(f"{where}: {printable(name)!r} is no criterion of this study.")
+                raise UserError(f"{where}: {shown(name)!r} is no criterion of this study.")
             strange = [t for t in ranks if t not in question.clips]
             if strange:
-                raise UserError(f"{where}, {name}: {printable(strange[0])!r} is no clip of it.")
+                raise UserError(f"{where}, {name}: {shown(strange[0])!r} is no clip of it.")
             k = len(question.clips)
             for rank, times in Counter(ranks.values()).items():
                 if not 1 <= rank <= k or times > 1:
                     what = "is given twice" if times > 1 else "cannot be"
-                    raise UserError(f"{where}, {name}: rank {printable(rank, 12)} {what}; the ranks are 1 to {k}, each once.")
+                    raise UserError(f"{where}, {name}: rank {shown(rank, 12)} {what}; the ranks are 1 to {k}, each once.")
 
 
 def _one_each(read: list[tuple[str, AnswerFile]], found: Collected) -> Iterator[tuple[str, AnswerFile]]:

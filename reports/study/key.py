@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.validation import first_problem
 from fastvmt.errors import UserError
 from fastvmt.model import Frozen
 
@@ -22,7 +23,7 @@ CRITERIA = {
 """The three columns of the paper's study; its fourth is their mean."""
 
 
-class Shown(Frozen):
+class Candidate(Frozen):
     """One candidate: what its token stands for."""
 
     method: str
@@ -36,7 +37,7 @@ class Question(Frozen):
     seconds: float
     """Length of the reference clip."""
     reference: str
-    clips: dict[str, Shown]
+    clips: dict[str, Candidate]
 
 
 class Key(Frozen):
@@ -72,9 +73,7 @@ def read_key(path: Path) -> Key:
     except OSError as error:
         raise UserError(f"--key {path}: cannot be read ({error.strerror}); `bench study make` writes it.") from None
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise UserError(f"--key {path}: is no key of a study ({where + ': ' if where else ''}{first['msg']}).") from None
+        raise UserError(f"--key {path}: is no key of a study ({first_problem(error)}).") from None
     if key.format != KEY_FORMAT:
         raise UserError(f"--key {path}: format {key.format[:40]!r}, this version reads {KEY_FORMAT}.")
     if key.digest != key.own_digest():

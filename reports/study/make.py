@@ -11,7 +11,6 @@ their names, and the digest in the page covers only what raters see: one over th
 from __future__ import annotations
 
 import hashlib
-import io
 import math
 import random
 import secrets
@@ -25,21 +24,17 @@ from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError, StoreError, UserError
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.media.files import Frames, read_lossless
+from fastvmt.media.files import read_lossless
 from fastvmt.model import CATEGORIES, Case, Job
-from fastvmt.reports.page.embed import json_text
-from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Key, Question, Shown
+from fastvmt.reports.page.atlas import LARGEST_SIDE, Layout, json_text, pictures, reduced, webp
+from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Candidate, Key, Question
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES, REFERENCES
 
 PAGE = Path(__file__).resolve().parent / "page"
 MAX_FRAME_WIDTH = 360
-MAX_ATLAS_SIDE = 16_000
-"""WebP ends at 16,383 px."""
 MAX_ATLAS_AREA = 40_000_000
 """Pixels; decoded this is 160 MB, and a browser holds one atlas for every clip of a question."""
-LOSSLESS_BELOW = 128
-"""Frames up to this width are stored without loss: they are shown enlarged, and so would be the loss."""
 SAY_EVERY = 10
 CODE_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 
@@ -48,7 +43,7 @@ Say = Callable[[str], None]
 
 
 @dataclass(frozen=True)
-class Wish:
+class StudyDesign:
     """What to ask. Without ``methods`` all of the run that are no controls; ``raters``: how many codes to hand out."""
 
     methods: tuple[str, ...] = ()
@@ -58,7 +53,7 @@ class Wish:
 
 
 @dataclass
-class Made:
+class MadeStudy:
     """What was made, and what was left out and why (case -> reason)."""
 
     folder: Path
@@ -69,48 +64,24 @@ class Made:
     warnings: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
-class Atlas:
-    """How the frames of a clip lie in its image; px."""
+def layout_of(frames: int, width: int, height: int) -> Layout:
+    """How a clip's frames lie in its one image: as large as they fit, and of their grids the squarest.
 
-    columns: int
-    width: int
-    height: int
-
-    @classmethod
-    def of(cls, frames: int, width: int, height: int) -> Atlas:
-        """The largest frames, and of their grids the squarest, within the limits.
-
-        Raises:
-            UserError: when not even frames of 32 px fit.
-        """
-        for w in range(min(MAX_FRAME_WIDTH, width), 0, -1):
-            h = max(1, round(height * w / width))
-            most = MAX_ATLAS_SIDE // w
-            columns = max(1, min(frames, most, round(math.sqrt(frames * h / w))))
-            rows = math.ceil(frames / columns)
-            if rows * h <= MAX_ATLAS_SIDE and columns * w * rows * h <= MAX_ATLAS_AREA:
-                return cls(columns, w, h)
-            if w <= 32:
-                break
-        raise UserError(f"A clip of {frames} frames, width {width}, height {height} px, fits no atlas; use a shorter run.")
-
-    def draw(self, frames: Frames) -> bytes:
-        from PIL import Image
-
-        rows = math.ceil(len(frames) / self.columns)
-        sheet = Image.new("RGB", (self.columns * self.width, rows * self.height))
-        for number, frame in enumerate(frames):
-            picture = Image.fromarray(frame)
-            if picture.size != (self.width, self.height):
-                picture = picture.resize((self.width, self.height), Image.Resampling.LANCZOS)
-            sheet.paste(picture, (number % self.columns * self.width, number // self.columns * self.height))
-        raw = io.BytesIO()
-        sheet.save(raw, "WEBP", quality=90, method=2, lossless=self.width <= LOSSLESS_BELOW)
-        return raw.getvalue()
+    Raises:
+        UserError: when not even frames of 32 px fit.
+    """
+    for w in range(min(MAX_FRAME_WIDTH, width), 0, -1):
+        h = max(1, round(height * w / width))
+        columns = max(1, min(frames, LARGEST_SIDE // w, round(math.sqrt(frames * h / w))))
+        rows = math.ceil(frames / columns)
+        if rows * h <= LARGEST_SIDE and columns * w * rows * h <= MAX_ATLAS_AREA:
+            return Layout(frames, w, h, columns, rows, 1)
+        if w <= 32:
+            break
+    raise UserError(f"A clip of {frames} frames, width {width}, height {height} px, fits no atlas; use a shorter run.")
 
 
-def make(run: Path, out: Path, wish: Wish, say: Say = lambda _: None) -> Made:
+def make(run: Path, out: Path, design: StudyDesign, say: Say = lambda _: None) -> MadeStudy:
     """Write the questionnaire folder ``out`` and the key beside it; ``say`` hears how far it is.
 
     Raises:
@@ -118,10 +89,10 @@ def make(run: Path, out: Path, wish: Wish, say: Say = lambda _: None) -> Made:
     """
     store = Store.open(run)
     config = store.config()
-    methods = _methods(config, wish)
+    methods = _methods(config, design)
     key_file = _free_place(out)
     found, left_out = complete_cases(store, config, methods)
-    picked = pick(found, wish)
+    picked = pick(found, design)
     left_out |= {case.id: "not picked" for case in found if case not in picked}
     order = secrets.SystemRandom()
     asked = {secrets.token_hex(8): _question(case, found[case], order) for case in picked}
@@ -132,7 +103,7 @@ def make(run: Path, out: Path, wish: Wish, say: Say = lambda _: None) -> Made:
         key = Key(
             study=public["study"], run=run.resolve().name, suite=config.suite.name, suite_digest=config.suite.digest(),
             backbone=config.setting.backbone, methods=methods, questions={t: q for t, (_, q) in asked.items()},
-            raters=rater_codes(wish.raters), left_out=left_out,
+            raters=rater_codes(design.raters), left_out=left_out,
         )  # fmt: skip
         key = key.model_copy(update={"digest": key.own_digest()})
         _write_page(making, public)
@@ -147,12 +118,12 @@ def make(run: Path, out: Path, wish: Wish, say: Say = lambda _: None) -> Made:
     except BaseException:
         shutil.rmtree(making, ignore_errors=True)
         raise
-    return Made(out, key_file, key, size, left_out, list(store.warnings))
+    return MadeStudy(out, key_file, key, size, left_out, list(store.warnings))
 
 
-def _methods(config: RunConfig, wish: Wish) -> tuple[str, ...]:
+def _methods(config: RunConfig, design: StudyDesign) -> tuple[str, ...]:
     labels = [m.label for m in config.methods]
-    chosen = wish.methods or tuple(m.label for m in config.methods if not m.control)
+    chosen = design.methods or tuple(m.label for m in config.methods if not m.control)
     for label in chosen:
         if label not in labels:
             raise SpecError(f"--methods {label}: the run has {', '.join(labels)}.")
@@ -161,10 +132,10 @@ def _methods(config: RunConfig, wish: Wish) -> tuple[str, ...]:
     if not 2 <= len(chosen) <= 26:
         which = f"{len(chosen)} ({', '.join(chosen)})" if chosen else "none"
         raise SpecError(f"A study ranks 2 to 26 methods, not {which}; name them with --methods, of {', '.join(labels)}.")
-    if wish.cases < 1:
-        raise SpecError(f"--cases {wish.cases}: at least 1 is needed.")
-    if not 0 <= wish.raters <= 10_000:
-        raise SpecError(f"--raters {wish.raters}: 0 to 10000 codes can be handed out.")
+    if design.cases < 1:
+        raise SpecError(f"--cases {design.cases}: at least 1 is needed.")
+    if not 0 <= design.raters <= 10_000:
+        raise SpecError(f"--raters {design.raters}: 0 to 10000 codes can be handed out.")
     return tuple(chosen)
 
 
@@ -202,9 +173,9 @@ def complete_cases(
     return found, left_out
 
 
-def pick(found: dict[Case, dict[str, Job]], wish: Wish) -> list[Case]:
+def pick(found: dict[Case, dict[str, Job]], design: StudyDesign) -> list[Case]:
     """So many cases, by turns from each category; a second prompt of one clip only when the clips run out."""
-    chance = random.Random(wish.seed)
+    chance = random.Random(design.seed)
     groups = [[c for c in found if c.category == name] for name in CATEGORIES]
     groups += [[c for c in found if c.category not in CATEGORIES]]
     groups = [chance.sample(g, len(g)) for g in groups if g]
@@ -213,13 +184,13 @@ def pick(found: dict[Case, dict[str, Job]], wish: Wish) -> list[Case]:
     seen: set[str] = set()
     for repeat in (False, True):
         waiting = [[c for c in g if c not in picked] for g in groups]
-        while any(waiting) and len(picked) < wish.cases:
+        while any(waiting) and len(picked) < design.cases:
             for group in waiting:
                 fresh = (c for c in group if repeat or c.reference.frames_digest not in seen)
                 case = next(fresh, None)
                 if case is None:
                     group.clear()
-                elif len(picked) < wish.cases:
+                elif len(picked) < design.cases:
                     picked.append(case)
                     seen.add(case.reference.frames_digest)
                     group.remove(case)
@@ -234,7 +205,7 @@ def _question(case: Case, jobs: dict[str, Job], order: random.Random) -> tuple[t
     question = Question(
         case=case.id, category=case.category, prompt=case.prompt,
         seconds=reference.frames * reference.fps_den / reference.fps_num, reference=secrets.token_hex(8),
-        clips={t: Shown(method=label, seed=jobs[label].seed) for t, label in zip(tokens, labels, strict=True)},
+        clips={t: Candidate(method=label, seed=jobs[label].seed) for t, label in zip(tokens, labels, strict=True)},
     )  # fmt: skip
     return (case, {t: jobs[label] for t, label in zip(tokens, labels, strict=True)}), question
 
@@ -255,10 +226,10 @@ def _write_clips(folder: Path, store: Store, asked: Asked, say: Say) -> dict[str
         except OSError:
             hint = "`bench resume` makes what is missing" if path.parent != store.root / REFERENCES else "run the suite anew"
             raise StoreError(f"{path}: cannot be read as a video; {hint}.") from None
-        atlas = Atlas.of(len(frames), frames.shape[2], frames.shape[1])
-        image = atlas.draw(frames)
+        layout = layout_of(len(frames), frames.shape[2], frames.shape[1])
+        image = webp(pictures(reduced(frames, layout), layout)[0], layout.width)
         write_atomic(folder / f"{token}.webp", image)
-        facts[token] = {"id": token, "frames": len(frames), **vars(atlas)}
+        facts[token] = {"id": token, **{k: getattr(layout, k) for k in ("frames", "columns", "width", "height")}}
         sums[token] = hashlib.sha256(image).hexdigest()
     page: dict[str, Any] = {
         "format": PAGE_FORMAT,

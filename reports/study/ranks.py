@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.spelling import shown
 from fastvmt.errors import UserError
-from fastvmt.reports.statistics.intervals import Interval, mean_interval
-from fastvmt.reports.study.answers import Answer, Collected, printable
+from fastvmt.reports.statistics import Interval, mean_interval
+from fastvmt.reports.study.answers import Answer, Collected
 from fastvmt.reports.study.key import CRITERIA, Key
 
 FEW_RATERS = 10
@@ -29,7 +30,7 @@ Table = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Judged:
+class CriterionRanks:
     """One criterion: the mean rank of each method, and how far raters agree.
 
     Attributes:
@@ -64,7 +65,7 @@ def kendall(scores: Table) -> tuple[float, float] | None:
     return w, float(stats.chi2.sf(raters * (methods - 1) * w, methods - 1))
 
 
-def results(found: Collected, key: Key) -> dict[str, Judged]:
+def results(found: Collected, key: Key) -> dict[str, CriterionRanks]:
     """Each criterion, and ``overall``: the mean of the three for each answer."""
     rows = [(rater, question) for rater, answers in sorted(found.raters.items()) for question in sorted(answers)]
     ranks = np.array(
@@ -82,24 +83,24 @@ def _by_method(answer: Answer, key: Key, criterion: str) -> list[int]:
     return [given[m] for m in key.methods]
 
 
-def _judge(table: Table, who: NDArray[np.str_], what: NDArray[np.str_], methods: tuple[str, ...]) -> Judged:
+def _judge(table: Table, who: NDArray[np.str_], what: NDArray[np.str_], methods: tuple[str, ...]) -> CriterionRanks:
     means = {m: mean_interval(table[:, i], clusters=who) for i, m in enumerate(methods)}
     agreed = kendall(np.array([table[who == rater].mean(axis=0) for rater in np.unique(who)]))
     by_clip = [kendall(table[what == question]) for question in np.unique(what)]
     known = [pair[0] for pair in by_clip if pair]
     w, p = agreed or (None, None)
-    return Judged(means, w, p, float(np.mean(known)) if known else None)
+    return CriterionRanks(means, w, p, float(np.mean(known)) if known else None)
 
 
 # --- output ----------------------------------------------------------------------------------------------------------
 
 
-def as_lines(result: dict[str, Judged], found: Collected, key: Key) -> str:
+def as_lines(result: dict[str, CriterionRanks], found: Collected, key: Key) -> str:
     """The table for a terminal, the best method overall first."""
     order = sorted(key.methods, key=lambda m: result[OVERALL].means[m].value)
     titles = [CRITERIA[c][0] if c in CRITERIA else "Overall" for c in result]
     rows = [["mean rank ↓", *titles]]
-    rows += [[printable(m), *(_cell(judged.means[m]) for judged in result.values())] for m in order]
+    rows += [[shown(m, 80), *(_cell(judged.means[m]) for judged in result.values())] for m in order]
     rows.append(["Kendall's W", *(_number(j.w) for j in result.values())])
     rows.append(["W on one clip", *(_number(j.w_one_clip) for j in result.values())])
     rows.append(["Friedman's p", *("–" if j.p is None else f"{j.p:.2g}" for j in result.values())])
@@ -133,7 +134,7 @@ def _count(n: int, what: str) -> str:
     return f"{n} {what}{'s' * (n != 1)}"
 
 
-def as_data(result: dict[str, Judged], found: Collected, key: Key) -> dict[str, Any]:
+def as_data(result: dict[str, CriterionRanks], found: Collected, key: Key) -> dict[str, Any]:
     """The same as plain data; what is undefined is null."""
 
     def facts(i: Interval) -> dict[str, Any]:

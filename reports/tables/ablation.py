@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
+from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import EMPTY, Cell, Column, Line, View, id_of
-from fastvmt.reports.tables.views import Wanted, build, metrics_of, ratio_cell
-from fastvmt.reports.tidy.gathering import STAGE, Tidy
+from fastvmt.reports.tables.views import RATIOS, LineRequest, build, metrics_of, ratio_cell, view_of
+from fastvmt.reports.tidy import STAGE, Tidy
 
 TABLE_1 = ("trajectory", "text_similarity", "motion_fidelity", "motion_fidelity_moving", "temporal_consistency", "time")
 VBENCH = tuple(
@@ -23,6 +24,12 @@ VBENCH = tuple(
 """The four dimensions of the paper's appendix, in its order."""
 PARTS = ("window", "window_weight", "interval")
 """Parameters behind the three parts of FastVMT that the paper's Table 1 takes away."""
+FACTORS = {
+    "block": ("layers", "guided block", (*TABLE_1, *VBENCH)),  # the paper's appendix, Table 2: early, middle, late
+    "span": ("spans", "temporal span", (*VBENCH, *TABLE_1)),  # appendix, Table 3
+    "interval": ("intervals", "inner interval", TABLE_1),  # how often a gradient is computed afresh
+}
+"""Parameters with a table of their own: its id, title and metrics."""
 SEVERAL = "several at once"
 GUIDANCE = f"{STAGE}guidance"
 
@@ -63,6 +70,12 @@ def changes(tidy: Tidy, base: str) -> list[Change]:
     return found
 
 
+def compared(tidy: Tidy) -> list[str]:
+    """The methods that are compared: of the first preset, without the forms that an ablation shows."""
+    forms = {change.label for base in bases(tidy) for change in changes(tidy, base)}
+    return [label for label in first_presets(tidy) if label not in forms]
+
+
 def ablation(tidy: Tidy, base: str) -> View:
     """The base and every form of it with one factor changed (Table 1), the ratio of seconds to the base beside it."""
     named = _factor_names(tidy, base)
@@ -70,7 +83,7 @@ def ablation(tidy: Tidy, base: str) -> View:
     found = [(named.get(c.label, SEVERAL if len(c.params) > 1 else c.factor), c) for c in changes(tidy, base)]
     found = [(group, c) for group, c in found if c.factor != "preset"]
     found.sort(key=lambda pair: (pair[0] == SEVERAL, order.index(pair[0]) if pair[0] in order else len(order)))
-    rows = [Wanted(base, base, "", "base"), *(Wanted(c.label, c.label, group) for group, c in found)]
+    rows = [LineRequest(base, base, "", "base"), *(LineRequest(c.label, c.label, group) for group, c in found)]
     view = build(tidy, f"ablation-{id_of(base)}", f"Ablation of {base}", rows, metrics_of(tidy, TABLE_1))
     ratios = [EMPTY if row.label == base else ratio_cell(tidy, row.label, base) for row in rows]
     return _with_column(view, Column("time_ratio", f"seconds over {base}'s", "×", "none", 2), ratios)
@@ -78,7 +91,7 @@ def ablation(tidy: Tidy, base: str) -> View:
 
 def _factor_names(tidy: Tidy, base: str) -> dict[str, str]:
     """Label to the factor it belongs to, as the method declares them."""
-    declared = registry.methods.get(tidy.methods[base].method).ablations
+    declared = registry.methods.get(tidy.methods[base].method).study.ablations
     return {f"{base}:{change}": name for name, all_changes in declared.items() for change in all_changes}
 
 
@@ -87,48 +100,28 @@ def _with_column(view: View, column: Column, cells: Sequence[Cell]) -> View:
     return replace(view, columns=(*view.columns, column), lines=lines)
 
 
-def one_factor(tidy: Tidy, base: str, param: str, id: str, title: str, ids: Sequence[str]) -> View | None:
+def one_factor(tidy: Tidy, base: str, param: str) -> View | None:
     """The base and the forms that differ in this parameter alone, ordered by its value; None without any."""
-    found = [c for c in changes(tidy, base) if c.params == (param,)]
+    found = [(c.spec, c.label, "") for c in changes(tidy, base) if c.params == (param,)]
     if not found:
         return None
-    value = tidy.methods[base].params[param]
-    rows = [(value, Wanted(base, f"{param} {value}", "", "base")), *(
-        (c.spec.params[param], Wanted(c.label, f"{param} {c.spec.params[param]}")) for c in found
-    )]  # fmt: skip
-    rows.sort(key=lambda row: row[0])
-    return build(tidy, id, title, [wanted for _, wanted in rows], metrics_of(tidy, ids))
+    id, title, ids = FACTORS[param]
+    forms = sorted([(tidy.methods[base], base, "base"), *found], key=lambda form: form[0].params[param])
+    rows = [LineRequest(label, f"{param} {spec.params[param]}", "", note) for spec, label, note in forms]
+    view = build(tidy, f"{id}-{id_of(base)}", f"{base}: {title}", rows, metrics_of(tidy, ids))
+    return replace(view, notes=(_how_blocks_count(tidy), *view.notes)) if param == "block" else view
 
 
-def layers(tidy: Tidy, base: str) -> View | None:
-    """Guidance at an early, the middle and a late block (appendix Table 2). Blocks are counted from 0."""
-    blocks = registry_blocks(tidy)
-    found = one_factor(tidy, base, "block", f"layers-{id_of(base)}", f"{base}: guided block", (*TABLE_1, *VBENCH))
-    if found is None:
-        return None
-    said = f"Blocks are counted from 0{f' of {blocks}' if blocks else ''}; the paper counts layers from 1 of 30."
-    return replace(found, notes=(said, *found.notes))
-
-
-def registry_blocks(tidy: Tidy) -> int | None:
-    """How many blocks the run's backbone has, where its card is at hand."""
+def _how_blocks_count(tidy: Tidy) -> str:
+    """The run's backbone has so many blocks, where its card is at hand."""
     from fastvmt.backbones import card as cards
     from fastvmt.errors import BenchError
 
     try:
-        return cards.load(tidy.setting.backbone).blocks
+        of = f" of {cards.load(tidy.setting.backbone).blocks}"
     except BenchError:
-        return None
-
-
-def spans(tidy: Tidy, base: str) -> View | None:
-    """Temporal span (appendix Table 3)."""
-    return one_factor(tidy, base, "span", f"spans-{id_of(base)}", f"{base}: temporal span", (*VBENCH, *TABLE_1))
-
-
-def intervals(tidy: Tidy, base: str) -> View | None:
-    """How often a gradient is computed afresh."""
-    return one_factor(tidy, base, "interval", f"intervals-{id_of(base)}", f"{base}: inner interval", TABLE_1)
+        of = ""
+    return f"Blocks are counted from 0{of}; the paper counts layers from 1 of 30."
 
 
 def vbench(tidy: Tidy, base: str) -> View | None:
@@ -137,7 +130,7 @@ def vbench(tidy: Tidy, base: str) -> View | None:
     parts = [c for c in changes(tidy, base) if len(c.params) == 1 and c.params[0] in PARTS]
     if not ids or not parts:
         return None
-    rows = [*(Wanted(c.label, c.label) for c in parts), Wanted(base, base, "", "base")]
+    rows = [*(LineRequest(c.label, c.label) for c in parts), LineRequest(base, base, "", "base")]
     return build(tidy, f"vbench-{id_of(base)}", f"{base} without each of its parts, by VBench", rows, ids)
 
 
@@ -146,7 +139,7 @@ def presets(tidy: Tidy, base: str) -> View | None:
     found = [c for c in changes(tidy, base) if c.factor == "preset"]
     if not found:
         return None
-    rows = [Wanted(base, base, "", "base", ranked=False), *(Wanted(c.label, c.label, ranked=False) for c in found)]
+    rows = [LineRequest(base, base, "", "base", ranked=False), *(LineRequest(c.label, c.label, ranked=False) for c in found)]
     view = build(tidy, f"presets-{id_of(base)}", f"{base}: presets side by side", rows, metrics_of(tidy, (*TABLE_1, *VBENCH)))
     said = "Presets differ in several settings at once; this table shows what the difference does and ranks nothing."
     return replace(view, notes=(said, *view.notes))
@@ -158,7 +151,7 @@ def decomposition(tidy: Tidy, base: str) -> View | None:
     Ratios of the ladder multiply to the whole; ratios of single factors need not.
     """
     spec = tidy.methods[base]
-    ladder = registry.methods.get(spec.method).ladder
+    ladder = registry.methods.get(spec.method).study.ladder
     steps = [(name, f"{base}:{changed}" if changed else base) for name, changed in ladder]
     there = [(name, label) for name, label in steps if label in tidy.methods]
     if len(there) < 2:
@@ -168,7 +161,7 @@ def decomposition(tidy: Tidy, base: str) -> View | None:
         Column("whole", "whole video faster by", "×", "none", 2), Column("guidance", "guidance faster by", "×", "none", 2),
         Column("alone", "taken away alone: slower by", "×", "none", 2),
     )  # fmt: skip
-    times = build(tidy, "times", "", [Wanted(label, label) for _, label in there], metrics_of(tidy, ("time",)))
+    times = build(tidy, "times", "", [LineRequest(label, label) for _, label in there], metrics_of(tidy, ("time",)))
     lines = []
     for (_, before), (name, after) in itertools.pairwise(there):
         single = _single(tidy, base, name)
@@ -182,14 +175,11 @@ def decomposition(tidy: Tidy, base: str) -> View | None:
     lines.append(Line("all", "all of them", (_plain(times, first), _plain(times, last), *ratios, EMPTY), note="product"))
     if beyond := _single(tidy, base, "inner"):
         ratios = (ratio_cell(tidy, base, beyond), ratio_cell(tidy, base, beyond, GUIDANCE))
-        seconds = build(tidy, "times", "", [Wanted(base, base), Wanted(beyond, beyond)], metrics_of(tidy, ("time",)))
+        seconds = build(tidy, "times", "", [LineRequest(base, base), LineRequest(beyond, beyond)], metrics_of(tidy, ("time",)))
         cells = (_plain(seconds, base), _plain(seconds, beyond), *ratios, EMPTY)
         lines.append(Line(beyond, "fewer inner steps", cells, note="beyond the default"))
     notes = (f"From {first} to {last}, one saving after the other; a ratio below 1 is a loss.", *tidy.notes)
-    id, title = f"savings-{id_of(base)}", f"{base}: what each saving gives"
-    return View(id, title, tidy.title, columns, tuple(lines), notes, tidy.digest,
-                tidy.suite_digest, "paired geometric mean of ratios [95 % interval over reference clips]",
-                tidy.setting.protocol)  # fmt: skip
+    return view_of(tidy, f"savings-{id_of(base)}", f"{base}: what each saving gives", columns, lines, notes, RATIOS)
 
 
 def _plain(times: View, label: str) -> Cell:
@@ -199,7 +189,7 @@ def _plain(times: View, label: str) -> Cell:
 def _single(tidy: Tidy, base: str, factor: str) -> str:
     """The form of the base without this factor alone, or ""."""
     cls = registry.methods.get(tidy.methods[base].method)
-    for change in cls.ablations.get(factor, ()):
+    for change in cls.study.ablations.get(factor, ()):
         if f"{base}:{change}" in tidy.methods:
             return f"{base}:{change}"
     return ""
@@ -209,7 +199,7 @@ def all_of(tidy: Tidy) -> list[View]:
     """Every view of every ablation in the run."""
     found: list[View] = []
     for base in bases(tidy):
-        made = [ablation(tidy, base), layers(tidy, base), spans(tidy, base), intervals(tidy, base), vbench(tidy, base),
-                presets(tidy, base), decomposition(tidy, base)]  # fmt: skip
+        factors = [one_factor(tidy, base, param) for param in FACTORS]
+        made = [ablation(tidy, base), *factors, vbench(tidy, base), presets(tidy, base), decomposition(tidy, base)]
         found += [view for view in made if view is not None and view.lines]
     return found

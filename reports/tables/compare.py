@@ -6,19 +6,18 @@ methods of one metric. Failed and missing videos are left out on both sides and 
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
+from fastvmt.core.choices import one_of
 from fastvmt.errors import NotComparable, SpecError
-from fastvmt.reports.statistics.intervals import Better, cluster_means, paired_difference
-from fastvmt.reports.statistics.paired import holm, mean_ranks
+from fastvmt.reports.statistics import Better, cluster_means, holm, mean_ranks, paired_difference
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import Cell, Column, Line, View, id_of
-from fastvmt.reports.tables.views import ratio_cell
-from fastvmt.reports.tidy.gathering import Tidy
+from fastvmt.reports.tables.views import RATIOS, ratio_cell, view_of
+from fastvmt.reports.tidy import Tidy
 
 COLUMNS = (
     Column("pairs", "pairs", decimals=0), Column("base", "base", decimals=4), Column("other", "other", decimals=4),
@@ -41,12 +40,8 @@ def base_of(tidy: Tidy, label: str) -> str:
     Raises:
         SpecError: when the run has no such label, naming the nearest ones.
     """
-    if label in tidy.methods:
-        return label
     if label:
-        near = difflib.get_close_matches(label, list(tidy.methods), 2, 0.4)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"It has: {', '.join(tidy.methods)}."
-        raise SpecError(f"--base {label}: the run has no such method. {hint}")
+        return one_of("--base", label, tidy.methods)
     return next((name for name, spec in tidy.methods.items() if not spec.control), next(iter(tidy.methods)))
 
 
@@ -68,8 +63,7 @@ def versus(tidy: Tidy, base: str = "", metrics: Sequence[str] = (), labels: Sequ
         raise NotComparable(f"{base}: no other method of the run has a video of the same case and seed; nothing was compared.")
     id, title = f"versus-{id_of(base)}", f"{base} against the others"
     notes = (*(() if labels else _left_out(tidy, chosen)), *tidy.notes)
-    return View(id, title, tidy.title, COLUMNS, tuple(lines), notes, tidy.digest,
-                tidy.suite_digest, LEGEND, tidy.setting.protocol)  # fmt: skip
+    return view_of(tidy, id, title, COLUMNS, lines, notes, LEGEND)
 
 
 def _left_out(tidy: Tidy, chosen: Sequence[str]) -> list[str]:
@@ -98,20 +92,9 @@ def _metric_lines(tidy: Tidy, base: str, label: str, others: Sequence[str]) -> l
         clips = pairs.index.get_level_values("reference").to_numpy().astype(str)
         a, b = (pairs[name].to_numpy(float) for name in (base, other))
         d = paired_difference(a, b, clips, better, ties=0.5 * 10.0**-metric.decimals)
-        numbers = (
-            d.n,
-            cluster_means(a, clips).mean(),
-            cluster_means(b, clips).mean(),
-            d.value,
-            d.p,
-            0.0,
-            d.wilcoxon_p,
-            d.effect,
-            d.rank_biserial,
-            d.wins,
-            d.ties,
-            d.losses,
-        )
+        means = (cluster_means(side, clips).mean() for side in (a, b))
+        tests = d.value, d.p, 0.0, d.wilcoxon_p, d.effect, d.rank_biserial
+        numbers = (d.n, *means, *tests, d.wins, d.ties, d.losses)
         cells = [Cell(v if math.isfinite(v) else None, n=d.n, expected=d.n, why="–") for v in map(float, numbers)]
         cells[0] = Cell(float(d.n), n=d.n, expected=expected)
         if math.isfinite(d.low):
@@ -131,9 +114,7 @@ def ratios(tidy: Tidy, base: str = "", metric: str = "time") -> View:
     base = base_of(tidy, base)
     column = Column("ratio", f"{metric} over {base}'s", "×", "none", 3)
     lines = [Line(k, k, (ratio_cell(tidy, k, base, metric),)) for k in first_presets(tidy, base) if k != base]
-    return View(f"ratios-{id_of(base)}", f"Seconds relative to {base}", tidy.title, (column,), tuple(lines), (), tidy.digest,
-                tidy.suite_digest, "paired geometric mean of ratios [95 % interval over reference clips]",
-                tidy.setting.protocol)  # fmt: skip
+    return view_of(tidy, f"ratios-{id_of(base)}", f"Seconds relative to {base}", (column,), lines, legend=RATIOS)
 
 
 def ranks(tidy: Tidy, metrics: Sequence[str] = (), labels: Sequence[str] = ()) -> View:
@@ -156,5 +137,4 @@ def ranks(tidy: Tidy, metrics: Sequence[str] = (), labels: Sequence[str] = ()) -
         notes.append(f"{label}:{p} ranks further apart than {ranking.critical_difference:.2f} differ at 5 % (Nemenyi).")
     lines = [Line(m, m, tuple(c[n] for c in cells)) for n, m in enumerate(methods)]
     legend = "mean rank over reference clips, 1 is best, ties averaged; controls are left out"
-    return View("ranks", "Mean ranks", tidy.title, tuple(columns), tuple(lines), (*notes, *tidy.notes), tidy.digest,
-                tidy.suite_digest, legend, tidy.setting.protocol)  # fmt: skip
+    return view_of(tidy, "ranks", "Mean ranks", columns, lines, (*notes, *tidy.notes), legend)

@@ -19,12 +19,13 @@ MOST_COLUMNS = 9
 HEAD_WIDTH = 18
 """A longer column head is broken where the numbers under it are narrower."""
 UNTITLED_GROUP = "–"
-_BIDI = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)])
+_UNSEEN = dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF, 0xFFFE, 0xFFFF])
+"""Marks of text direction and of byte order, and what XML has no place for."""
 _PARTS = re.compile(r"[^\s:=,/_-]*[\s:=,/_-]*")
 
 
 @dataclass(frozen=True)
-class Row:
+class GridRow:
     """One printed row: its head, the group it belongs to, and each cell with the column that says how it prints."""
 
     head: str
@@ -38,7 +39,7 @@ class Grid:
 
     heads: tuple[str, ...]
     over: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[GridRow, ...]
 
     @property
     def grouped(self) -> bool:
@@ -46,7 +47,7 @@ class Grid:
         return any(row.group for row in self.rows)
 
     @property
-    def bands(self) -> list[tuple[str, list[Row]]]:
+    def bands(self) -> list[tuple[str, list[GridRow]]]:
         """Rows that follow each other in one group, with what heads them: nothing where there is nothing to say."""
         found = [(group, list(rows)) for group, rows in groupby(self.rows, key=lambda row: row.group)]
         return [(group or (UNTITLED_GROUP if n else ""), rows) for n, (group, rows) in enumerate(found)]
@@ -54,7 +55,7 @@ class Grid:
 
 def clean(text: str) -> str:
     """One line without control characters, direction overrides or broken code points."""
-    kept = (" " if c.isspace() else "" if unicodedata.category(c) == "Cc" else c for c in text.translate(_BIDI))
+    kept = (" " if c.isspace() else "" if unicodedata.category(c) == "Cc" else c for c in text.translate(_UNSEEN))
     return " ".join("".join("\ufffd" if "\ud800" <= c <= "\udfff" else c for c in kept).split())
 
 
@@ -86,12 +87,12 @@ def grid(view: View, turned: bool) -> Grid:
     groups = tuple(clean(line.group) for line in view.lines)
     if turned:
         rows = [
-            Row(title, "", tuple((line.cells[n], column) for line in view.lines))
+            GridRow(title, "", tuple((line.cells[n], column) for line in view.lines))
             for n, (title, column) in enumerate(zip(titles, view.columns, strict=True))
         ]
         return Grid(heads, groups if any(groups) else (), tuple(rows))
     across = [tuple(zip(line.cells, view.columns, strict=True)) for line in view.lines]
-    return Grid(titles, (), tuple(Row(h, g, c) for h, g, c in zip(heads, groups, across, strict=True)))
+    return Grid(titles, (), tuple(GridRow(h, g, c) for h, g, c in zip(heads, groups, across, strict=True)))
 
 
 def line_head(line: Line) -> str:

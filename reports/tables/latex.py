@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import groupby
 
-from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, Row, clean, fold, grid, is_wide, pieces, sound, tail
+from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, GridRow, clean, fold, grid, is_wide, pieces, sound, tail
 from fastvmt.reports.tables.view import Cell, Column, View
 
 PREAMBLE = r"""\documentclass{article}
@@ -147,7 +147,7 @@ def _body(laid: Grid) -> list[str]:
     return lines
 
 
-def _row(row: Row) -> str:
+def _row(row: GridRow) -> str:
     return " & ".join([tex(row.head), *(_cell(*pair) for pair in row.cells)]) + r" \\"
 
 

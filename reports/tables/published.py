@@ -2,7 +2,7 @@
 
     from fastvmt.reports.tables import published
     found = published.value("fastvmt-table2", "ditflow", "time")
-    found.printed, found.comparable    # '626.83', 'in rank only'
+    found.printed, found.column.comparable    # '626.83', 'in rank only'
 
 One TOML file per table in ``papers/``. Numbers are the paper's, as printed; sentences are ours. A published number is
 never averaged with ours: ``comparable`` says whether it may stand beside one, and ``why``.
@@ -10,44 +10,42 @@ never averaged with ours: ``comparable`` says whether it may stand beside one, a
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
+from pydantic import Field, ValidationError, model_validator
+
+from fastvmt.core.choices import hint
+from fastvmt.core.validation import first_problem
 from fastvmt.errors import SpecError
+from fastvmt.model import Frozen
 
 FOLDER = Path(__file__).resolve().parent / "papers"
-COMPARABLE = ("no", "in rank only", "yes")
-DIRECTIONS = ("up", "down")
 FOREIGN_FEATURES = "tiny-shapes"
 """A metric with this value of a parameter sees with other networks: no published number belongs beside it."""
 
 
-@dataclass(frozen=True)
-class Column:
+class PublishedColumn(Frozen):
     """One column: its printed name, unit and scale, direction, and our metrics it corresponds to.
 
     Attributes:
         metrics: names of our metrics, the nearest first; empty when we have none.
-        comparable: ``no``, ``in rank only`` or ``yes``: what our number and the printed one may be compared in.
+        comparable: what our number and the printed one may be compared in.
         why: one sentence for ``comparable``.
     """
 
     name: str
     unit: str
     scale: str
-    direction: str
+    direction: Literal["up", "down"]
     metrics: tuple[str, ...]
-    comparable: str
+    comparable: Literal["no", "in rank only", "yes"]
     why: str
 
 
-@dataclass(frozen=True)
-class PublishedRow:
+class PublishedRow(Frozen):
     """One row, cells in the order of the columns.
 
     Attributes:
@@ -65,26 +63,30 @@ class PublishedRow:
     cited: str = ""
     note: str = ""
 
+    @model_validator(mode="after")
+    def _values_are_printed(self) -> PublishedRow:
+        for number, printed in zip(self.values, self.printed, strict=False):
+            if float(printed) != number:
+                raise ValueError(f"value {number} is not what is printed, {printed}")
+        return self
 
-@dataclass(frozen=True)
-class Said:
+
+class Passage(Frozen):
     """What one place of the paper says; only numbers and words that stand there."""
 
     place: str
     text: str
 
 
-@dataclass(frozen=True)
-class Conflict:
+class Conflict(Frozen):
     """Places of one paper that disagree, and our note on them."""
 
     what: str
-    said: tuple[Said, ...]
+    said: tuple[Passage, ...]
     note: str
 
 
-@dataclass(frozen=True)
-class Published:
+class Published(Frozen):
     """One published table. ``unclear`` is what the paper does not say, ``caveats`` what a reader has to know."""
 
     id: str
@@ -92,35 +94,37 @@ class Published:
     table: str
     place: str
     what: str
-    columns: tuple[Column, ...]
-    rows: tuple[PublishedRow, ...]
+    columns: tuple[PublishedColumn, ...] = Field(alias="column")
+    rows: tuple[PublishedRow, ...] = Field(alias="row")
     unclear: tuple[str, ...]
     caveats: tuple[str, ...]
-    conflicts: tuple[Conflict, ...]
+    conflicts: tuple[Conflict, ...] = Field((), alias="conflict")
     groups: tuple[str, ...] = ()
     protocol: tuple[str, ...] = ()
 
+    @model_validator(mode="after")
+    def _rows_fit(self) -> Published:
+        for row in self.rows:
+            if not len(self.columns) == len(row.values) == len(row.printed):
+                counts = f"{len(row.values)} values and {len(row.printed)} texts for {len(self.columns)} columns"
+                raise ValueError(f"row '{row.name}' has {counts}")
+            if row.group and row.group not in self.groups:
+                raise ValueError(f"row '{row.name}': the table has no group '{row.group}'")
+            if extra := set(row.marked) - {c.name for c in self.columns}:
+                raise ValueError(f"row '{row.name}': no column is called '{sorted(extra)[0]}'")
+        return self
 
-@dataclass(frozen=True)
-class PublishedValue:
+
+class PublishedValue(Frozen):
     """One cell with all that has to be said beside it."""
 
     value: float
     printed: str
     row: str
-    column: Column
-    paper: str
-    table: str
+    column: PublishedColumn
+    source: str
+    """``arXiv 2602.05551, Table 2``."""
     note: str = ""
-
-    @property
-    def comparable(self) -> str:
-        return self.column.comparable
-
-    @property
-    def source(self) -> str:
-        """``arXiv 2602.05551, Table 2``."""
-        return f"{self.paper}, {self.table}"
 
 
 def names() -> list[str]:
@@ -137,20 +141,14 @@ def load(id: str) -> Published:
     """
     known = names()
     if id not in known:  # looked up, never joined to a path: an id cannot leave the folder
-        near = difflib.get_close_matches(id, known, 3, 0.5)
-        hint = f"Did you mean {' or '.join(near)}?" if near else f"There are: {', '.join(known) or 'none'}."
-        raise SpecError(f"No published table is called '{id}'. {hint}")
+        raise SpecError(f"No published table is called '{id}'. {hint(id, known)}")
     path = FOLDER / f"{id}.toml"
     try:
-        found = _table(tomllib.loads(path.read_text(encoding="utf-8")))
+        return Published.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: it is not valid TOML ({error}); install the package again.") from error
-    except (KeyError, TypeError) as error:
-        raise SpecError(f"{path}: a key is missing or unknown ({error}); install the package again.") from error
-    problem = _problem(found, id)
-    if problem:
-        raise SpecError(f"{path}: {problem}; install the package again.")
-    return found
+    except ValidationError as error:
+        raise SpecError(f"{path}: {first_problem(error)}; install the package again.") from error
 
 
 def value(table: str | Published, method_label: str, metric_label: str) -> PublishedValue | None:
@@ -171,7 +169,8 @@ def value(table: str | Published, method_label: str, metric_label: str) -> Publi
             continue
         for column, number, printed in zip(found.columns, row.values, row.printed, strict=True):
             if name in column.metrics:
-                return PublishedValue(number, printed, row.name, column, found.paper, found.table, row.note)
+                source = f"{found.paper}, {found.table}"
+                return PublishedValue(value=number, printed=printed, row=row.name, column=column, source=source, note=row.note)
     return None
 
 
@@ -180,39 +179,3 @@ def _metric_parts(label: str) -> list[str]:
     parts = label.strip().split(":")
     first = next((i for i, part in enumerate(parts) if "=" in part), len(parts))
     return [":".join(parts[:first]), *parts[first:]]
-
-
-def _strings(raw: Mapping[str, Any], *keys: str) -> dict[str, Any]:
-    """Lists under these keys as tuples, everything else as it is."""
-    return {k: tuple(v) if k in keys else v for k, v in raw.items()}
-
-
-def _table(raw: dict[str, Any]) -> Published:
-    columns = tuple(Column(**_strings(c, "metrics")) for c in raw.pop("column"))
-    rows = tuple(PublishedRow(**_strings(r, "methods", "values", "printed", "marked")) for r in raw.pop("row"))
-    conflicts = tuple(Conflict(c["what"], tuple(Said(**s) for s in c["said"]), c["note"]) for c in raw.pop("conflict", []))
-    texts = _strings(raw, "groups", "protocol", "unclear", "caveats")
-    return Published(columns=columns, rows=rows, conflicts=conflicts, **texts)
-
-
-def _problem(found: Published, id: str) -> str:
-    """The first thing that does not fit together, or nothing."""
-    if found.id != id:
-        return f"its id is '{found.id}'"
-    for column in found.columns:
-        if column.comparable not in COMPARABLE:
-            return f"column '{column.name}': comparable is '{column.comparable}', not one of {', '.join(COMPARABLE)}"
-        if column.direction not in DIRECTIONS:
-            return f"column '{column.name}': direction is '{column.direction}', not one of {', '.join(DIRECTIONS)}"
-    for row in found.rows:
-        if not len(found.columns) == len(row.values) == len(row.printed):
-            counts = f"{len(row.values)} values and {len(row.printed)} texts for {len(found.columns)} columns"
-            return f"row '{row.name}' has {counts}"
-        for number, printed in zip(row.values, row.printed, strict=True):
-            if float(printed) != number:
-                return f"row '{row.name}': value {number} is not what is printed, {printed}"
-        if row.group and row.group not in found.groups:
-            return f"row '{row.name}': the table has no group '{row.group}'"
-        if extra := set(row.marked) - {c.name for c in found.columns}:
-            return f"row '{row.name}': no column is called '{sorted(extra)[0]}'"
-    return ""

@@ -18,8 +18,9 @@ from html import escape
 from pathlib import Path
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError
-from fastvmt.reports.tables.grid import Row, clean, grid, is_wide, pieces, sound, tail, wide_of
+from fastvmt.reports.tables.grid import GridRow, clean, grid, is_wide, pieces, sound, tail, wide_of
 from fastvmt.reports.tables.latex import latex
 from fastvmt.reports.tables.terminal import terminal
 from fastvmt.reports.tables.view import Cell, Column, Line, View
@@ -48,9 +49,7 @@ def _maker(format: str) -> Callable[[View], str]:
     known: dict[str, Callable[[View], str]] = {
         "terminal": terminal, "md": markdown, "csv": csv_text, "tex": latex, "html": html, "json": json_text,
     }  # fmt: skip
-    if format not in known:
-        raise SpecError(f"{format!r} is not a format of tables; known are {', '.join(FORMATS)}.")
-    return known[format]
+    return known[one_of("--print", format, known)]
 
 
 def write(view: View, folder: Path, formats: Iterable[str]) -> list[Path]:
@@ -183,7 +182,7 @@ def _html_head(column: Column) -> str:
     return f'<th scope="col" {facts}><bdi>{_html(column.head)}</bdi>{unit}{sign}</th>'
 
 
-def _html_line(line: Line, row: Row) -> str:
+def _html_line(line: Line, row: GridRow) -> str:
     cells = "".join(_html_cell(*pair) for pair in row.cells)
     note = f" <small>({_html(line.note)})</small>" if line.note else ""
     return f'<tr data-line="{_html(line.key)}"><th scope="row"><bdi>{_html(line.head)}</bdi>{note}</th>{cells}</tr>'

@@ -12,7 +12,7 @@ from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.reports.tables.render import markdown
 from fastvmt.reports.tables.view import Cell, View
 from fastvmt.reports.tables.views import SPEED_UP, by_category, comparison
-from fastvmt.reports.tidy.gathering import Tidy, of_stores
+from fastvmt.reports.tidy import Tidy, of_stores
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import ARTEFACTS
 

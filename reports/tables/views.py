@@ -14,24 +14,24 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastvmt.plugins import registry
-from fastvmt.reports.statistics.intervals import Interval, mean_intervals, paired_ratio
-from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
-from fastvmt.reports.tidy.elsewhere import IMPORTED_GROUP, line_note
-from fastvmt.reports.tidy.gathering import FORMULA, STAGE, WORK, Tidy
+from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
+from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, marked
+from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
+from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
 
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-DENSE = "ditflow"
-"""What speed-ups of the comparison are over, where the run has it."""
 SPEED_UP = "speed_up"
+RATIOS = "paired geometric mean of ratios [95 % interval over reference clips]"
+"""Legend of tables of ratios."""
 TRAINING_FREE, TRAINING_BASED, CONTROLS = "training-free methods", "training-based methods", "controls"
 COST_IDS = ("time", "time_amortised", "peak_memory", "peak_reserved", "energy")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class LineRequest:
     """One line to be: a method's label, and how it is printed."""
 
     label: str
@@ -59,7 +59,7 @@ def column_of(tidy: Tidy, label: str) -> Column:
 
 
 def build(
-    tidy: Tidy, id: str, title: str, wanted: Sequence[Wanted], metrics: Sequence[str], over: str = "",
+    tidy: Tidy, id: str, title: str, wanted: Sequence[LineRequest], metrics: Sequence[str], over: str = "",
     notes: Sequence[str] = (), only: pd.Series[bool] | None = None,
 ) -> View:  # fmt: skip
     """The view with these lines and columns.
@@ -83,9 +83,17 @@ def build(
         f"{', '.join(names)}: {n} of {total} videos of each method are compared, those that every method has a value for."
         for (n, total), names in shares.items()
     ]
+    return view_of(tidy, id, title, columns, marked(columns, lines), (*notes, *counted, *said, *tidy.notes))
+
+
+def view_of(
+    tidy: Tidy, id: str, title: str, columns: Iterable[Column], lines: Iterable[Line], notes: Iterable[str] = (),
+    legend: str = LEGEND,
+) -> View:  # fmt: skip
+    """A view with what all of a run's views say: its setting, digests and protocol."""
     return View(
-        id, title, tidy.title, tuple(columns), marked(columns, lines), (*notes, *counted, *said, *tidy.notes), tidy.digest,
-        tidy.suite_digest, protocol=tidy.setting.protocol,
+        id, title, tidy.title, tuple(columns), tuple(lines), tuple(notes), tidy.digest, tidy.suite_digest, legend,
+        tidy.setting.protocol,
     )  # fmt: skip
 
 
@@ -191,52 +199,51 @@ def _tied(kept: _Kept, clips: pd.DataFrame, ranked: Sequence[str], direction: st
     return {label for label, gap in zip(others, gaps, strict=True) if gap.low <= 0 <= gap.high}
 
 
-def seconds_ratio(tidy: Tidy, numerator: str, denominator: str, metric: str = "time") -> tuple[Interval | None, int, int]:
-    """Paired geometric mean ratio of two methods' seconds with its interval, its pairs, and how many there should be."""
+def ratio_cell(tidy: Tidy, numerator: str, denominator: str, metric: str = "time") -> Cell:
+    """Geometric mean of the paired ratios of two methods' seconds, with interval, its pairs, and how many there should be."""
     # Stages have rows for videos that were made alone; their seconds have one for every video that was wanted.
     wanted = tidy.of("time") if metric.startswith(STAGE) and "time" in tidy.metrics else tidy.of(metric)
     expected = max(int((wanted["label"] == label).sum()) for label in (numerator, denominator))
     if not len(tidy.of(metric)):
-        return None, 0, expected
+        return Cell(None, expected=expected, why="–")
     wide = tidy.wide(metric).reindex(columns=[numerator, denominator]).dropna()
     wide = wide[(wide > 0).all(axis=1)]  # a stage that a method does not have took no time
     if not len(wide):
-        return None, 0, expected
+        return Cell(None, expected=expected, why="–")
     clusters = wide.index.get_level_values("reference").to_numpy().astype(str)
     ratio = paired_ratio(wide[numerator].to_numpy(float), wide[denominator].to_numpy(float), clusters)
-    return ratio, len(wide), expected
-
-
-def ratio_cell(tidy: Tidy, numerator: str, denominator: str, metric: str = "time") -> Cell:
-    """``seconds_ratio`` as a cell."""
-    ratio, pairs, expected = seconds_ratio(tidy, numerator, denominator, metric)
-    if ratio is None:
-        return Cell(None, expected=expected, why="–")
-    return Cell(ratio.value, _finite(ratio.low), _finite(ratio.high), pairs, expected)
+    return Cell(ratio.value, _finite(ratio.low), _finite(ratio.high), len(wide), expected)
 
 
 def _speed_up(tidy: Tidy, labels: Sequence[str], over: str) -> list[Cell]:
     return [Cell(None, why="–") if label == over else ratio_cell(tidy, over, label) for label in labels]
 
 
-def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[Wanted]:
+def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[LineRequest]:
     """Lines of the comparison: training-based methods, training-free ones, controls below (the paper's groups, Table 2)."""
     chosen = list(tidy.methods) if labels is None else list(labels)
-    groups: dict[str, list[Wanted]] = {k: [] for k in (TRAINING_BASED, TRAINING_FREE, IMPORTED_GROUP, CONTROLS)}
+    groups: dict[str, list[LineRequest]] = {k: [] for k in (TRAINING_BASED, TRAINING_FREE, IMPORTED_GROUP, CONTROLS)}
     for label in chosen:
         spec = tidy.methods[label]
         cls = registry.methods.get(spec.method)
-        free_or_not = TRAINING_BASED if cls.trains else TRAINING_FREE
+        free_or_not = TRAINING_BASED if cls.trains() else TRAINING_FREE
         group = IMPORTED_GROUP if spec.imported else CONTROLS if spec.control else free_or_not
-        groups[group].append(Wanted(label, label, group, line_note(spec), not spec.control))
+        groups[group].append(LineRequest(label, label, group, line_note(spec), not spec.control))
     return [line for group in groups.values() for line in group]
 
 
+def baseline_of(tidy: Tidy, lines: Sequence[LineRequest]) -> str:
+    """The line that speed-ups are over: of a method that declares itself the baseline, as it is by default; or ""."""
+    plain = [w.label for w in lines if w.label == tidy.methods[w.label].method]
+    found = (label for label in plain if registry.methods.get(label).role == "baseline")
+    return next(found, "") if len(lines) > 1 else ""
+
+
 def comparison(tidy: Tidy, labels: Iterable[str] | None = None, metrics: Sequence[str] | None = None) -> View:
-    """Methods against each other (Table 2 of the paper), every metric of the run, speed-up over the dense method."""
+    """Methods against each other (Table 2 of the paper), every metric of the run, speed-up over the baseline."""
     chosen = lines_of(tidy, labels)
     names = list(tidy.metrics) if metrics is None else list(metrics)
-    over = DENSE if "time" in names and any(w.label == DENSE for w in chosen) and len(chosen) > 1 else ""
+    over = baseline_of(tidy, chosen) if "time" in names else ""
     return build(tidy, "comparison", "Methods compared", chosen, names, over)
 
 
@@ -265,6 +272,6 @@ def stages(tidy: Tidy, labels: Iterable[str] | None = None) -> View:
 def cost(tidy: Tidy, labels: Iterable[str] | None = None) -> View:
     """What a video costs: seconds, memory, energy, forward-equivalents as counted and by the method's formula."""
     lines = lines_of(tidy, labels)
-    over = DENSE if any(w.label == DENSE for w in lines) and len(lines) > 1 else ""
+    over = baseline_of(tidy, lines)
     formula = [FORMULA] if len(tidy.of(FORMULA)) else []
     return build(tidy, "cost", "Cost of a video", lines, [*metrics_of(tidy, COST_IDS), WORK, *formula], over)

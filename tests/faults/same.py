@@ -188,7 +188,7 @@ tests("interrupted_tiny", "with a real backbone: 25 kills, each class of failure
 @fault("every number of a table followed back to its video, job, case, weights and device", promise=4, sample=1, whole=1)
 def traced(n: int, place: Path) -> Figure:
     """From each row of the tidy frame, by the keys in it alone."""
-    from fastvmt.reports.tidy.gathering import gather
+    from fastvmt.reports.tidy import gather
 
     folder, figure = undisturbed(6).folder, Figure()
     tidy, store = gather([folder]), Store.open(folder)

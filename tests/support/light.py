@@ -126,7 +126,6 @@ class Trained(Quick):
     """Has a preparation, in which ``do`` happens."""
 
     id = "trained"
-    trains = True
 
     def prepare(self, ctx: Any, workspace: Any) -> dict[str, Any]:
         return {}
@@ -174,7 +173,7 @@ class Generator:
         enter("denoise")
         if isinstance(method, Quick):
             tick(0, 1)
-            if not method.trains:
+            if not method.trains():
                 method.misbehave()
             until = time.thread_time() + method.params.work
             while time.thread_time() < until:

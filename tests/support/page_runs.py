@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fastvmt.model import Case, Failure
 from fastvmt.reports.tables.view import Cell, Column, Line, View
-from fastvmt.reports.tidy.gathering import Tidy
+from fastvmt.reports.tidy import Tidy
 from support.hostile import payloads
 from support.runs import make_cases, make_run, make_setting, make_spec, paint
 

@@ -62,6 +62,8 @@ def write(folder: Path, files: list[dict[str, Any]]) -> Path:
     return folder
 
 
-def read(made: study.Made, folder: Path, strict: bool = False) -> tuple[dict[str, study_ranks.Judged], study_answers.Collected]:
+def read(
+    made: study.MadeStudy, folder: Path, strict: bool = False
+) -> tuple[dict[str, study_ranks.Judged], study_answers.Collected]:
     found = study_answers.collect([folder], made.key, made.key_file, strict)
     return study_ranks.results(found, made.key), found

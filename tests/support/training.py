@@ -12,7 +12,8 @@ LABELS = ("motion_inversion:steps=12:lr=0.05", "motion_director:steps=12:rank=2"
 
 
 def make_store(xs: Path, out: Path, labels: tuple[str, ...] = LABELS, seeds: tuple[int, ...] = (0,)):
-    from fastvmt.runner.plan import Request, resolve
+    from fastvmt.runner.plan import resolve
+    from fastvmt.runner.settings import Request
 
     request = Request(methods=labels, backbone=str(xs), limit=1, seeds=seeds, controls=False, threads=1, metrics=("time",))
     return resolve(request).open_store(out)

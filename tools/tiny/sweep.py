@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from fastvmt.artefacts.prepared_weights import Workspace
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
@@ -36,6 +35,7 @@ from fastvmt.metrics.motion.trajectory import centroids, path_cosine, subject_ma
 from fastvmt.model import Reference
 from fastvmt.plugins import labels as specs
 from fastvmt.plugins.method import Context
+from fastvmt.plugins.workspace import Workspace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

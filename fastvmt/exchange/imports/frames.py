@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from fastvmt.errors import SpecError, SuiteError
+from fastvmt.core.choices import one_of
+from fastvmt.errors import SuiteError
 from fastvmt.media.decode import opened
 from fastvmt.media.files import Frames, read_clip
 from fastvmt.media.framing import Fit, fit_frames
@@ -37,8 +38,7 @@ class Policy:
         SpecError: for an unknown word.
         """
         for option, word, known in (("--video-fit", self.fit, FITS), ("--video-frames", self.frames, LENGTHS)):
-            if word not in known:
-                raise SpecError(f"{option} {word}: use {', '.join(known)}.")
+            one_of(option, word, known)
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import csv
-import difflib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from fastvmt.core.choices import hint
 from fastvmt.core.spelling import mib, shown
 from fastvmt.media.files import VIDEO_SUFFIXES
 from fastvmt.model import Case
@@ -32,7 +32,7 @@ def match(videos: Path, cases: Sequence[Case], seeds: Sequence[int], problems: l
     source = _listed(videos, problems) if videos.is_file() else _named(videos, wanted, seeds, problems)
     for where, case, seed, path in source:
         if case not in wanted:
-            problems.append(f"{where}: the suite has no case '{shown(case, 80)}'.{_near(case, wanted)}")
+            problems.append(f"{where}: the suite has no case '{shown(case, 80)}'. {hint(case, wanted)}")
         elif seed is None and len(seeds) > 1:
             problems.append(
                 f"{where}: which seed? The run has {', '.join(map(str, seeds))}; say it (CASE--s0, or column seed)."
@@ -44,11 +44,6 @@ def match(videos: Path, cases: Sequence[Case], seeds: Sequence[int], problems: l
         else:
             found[case, at] = path
     return found
-
-
-def _near(case: str, wanted: dict[str, Case]) -> str:
-    near = difflib.get_close_matches(case, list(wanted), 2, 0.5)
-    return f" Did you mean {' or '.join(near)}?" if near else f" It has {', '.join(list(wanted)[:3])} ..."
 
 
 def _named(

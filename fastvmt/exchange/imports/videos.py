@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest, frames_digest
@@ -20,17 +20,14 @@ from fastvmt.jobs.numbering import JobGrid
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import write_lossless, write_viewable
 from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
-from fastvmt.plugins import registry
 from fastvmt.runner.leases import Leases
-from fastvmt.runner.plan import Request, resolve
+from fastvmt.runner.plan import resolve
+from fastvmt.runner.settings import Request
+from fastvmt.runner.work import open_run
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import file_info
 from fastvmt.store.folder import Store
 from fastvmt.suites.cases import content_sha256
-
-if TYPE_CHECKING:
-    from fastvmt.api import Result
-    from fastvmt.runner.runner import Options
 
 NOT_GIVEN = "not_given"
 AS_IT_IS = Policy()
@@ -66,38 +63,21 @@ class _Seen:
     fitted: Counter[str]
 
 
-def import_videos(
-    videos: Path, claim: Claim, request: Request | None = None, *, into: Path | None = None, out: Path | None = None,
-    options: Options | None = None,
-) -> Result:  # fmt: skip
-    """Bring somebody else's videos into a run folder and score them as ours are scored.
-
-    Args:
-        videos: folder of videos or image folders named by case id, or a CSV file with case, file and perhaps seed.
-        claim: name, claimed settings, what to do with other sizes.
-        request: suite, backbone and size of a new run (its ``methods`` and ``controls`` are not used).
-        into: an existing run that gets one line more, instead of a new one.
-        out: folder of a new run; by default one whose name follows from all of this.
+def bring_in(
+    videos: Path, claim: Claim, request: Request | None = None, *, into: Path | None = None, out: Path | None = None
+) -> Store:
+    """Bring somebody else's videos into a run folder; see ``fastvmt.import_videos``.
 
     Returns:
-        As ``fastvmt.run``: the scored run.
-
-    Raises:
-        SpecError: with every problem of names, settings and files, a line each; nothing is then written.
-        StoreError: ``into`` holds another import of that name, or is in use.
+        The run folder, not locked any more.
     """
-    from fastvmt import api
-
     claim.policy.check()
+    plan = None
     if into is not None:
-        store = Store.open(into)
-        config, plan = store.config(), None
+        store, config = open_run(into)
     else:
-        asked = replace(request or Request(), methods=("none",), controls=False, repeats=0, ablates_presets=False)
-        plan = resolve(asked)
-        config = replace_methods(plan.config, ())
-    if into is not None:
-        registry.load_own_plugins(into, config.plugins)
+        plan = resolve(replace(request or Request(), methods=("none",), controls=False, repeats=0, ablates_presets=False))
+        config = plan.config.model_copy(update={"methods": ()})
     spec, found, seen = _looked_through(videos, claim, config)
     if plan is not None:
         config = with_line(config, spec, _notes(claim, spec, config, found, seen))
@@ -112,11 +92,7 @@ def import_videos(
         write_atomic(store.root / layout.CONFIG, after.model_dump_json(indent=1))
     finally:
         store.unlock()
-    return api.score(store.root, (), options)
-
-
-def replace_methods(config: RunConfig, methods: tuple[MethodSpec, ...]) -> RunConfig:
-    return config.model_copy(update={"methods": methods})
+    return store
 
 
 def with_line(config: RunConfig, spec: MethodSpec, notes: Sequence[str]) -> RunConfig:

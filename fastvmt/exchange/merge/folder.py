@@ -7,13 +7,12 @@ in which state the folder is made of.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fastvmt.core.atomic import write_atomic
+from fastvmt.core.atomic import bring_file, write_atomic
 from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.errors import StoreError, SuiteError
 from fastvmt.exchange.merge.choose import Choice
@@ -128,25 +127,6 @@ def _bring(store: Store, job: Job, source: Source, artefact: Artefact, copy: boo
             return f"{name} of {source.name} has another SHA-256 than when it was written"
     store.publish(made, job, artefact)
     return ""
-
-
-def bring_file(origin: Path, target: Path, copy: bool = False) -> None:
-    """A hard link where the file system allows one, else a copy; never through a symbolic link.
-
-    Raises:
-        OSError: when the file cannot be read, or is a link.
-    """
-    if not copy:
-        try:
-            os.link(origin, target, follow_symlinks=False)
-            if not target.is_symlink():
-                return
-            target.unlink()
-        except OSError:
-            pass  # another file system, or a file of somebody else's
-    handle = os.open(origin, os.O_RDONLY | os.O_NOFOLLOW)
-    with os.fdopen(handle, "rb") as from_file, open(target, "xb") as to_file:
-        shutil.copyfileobj(from_file, to_file)
 
 
 def _references(store: Store, config: RunConfig, sources: Sequence[Source]) -> list[str]:

@@ -13,10 +13,27 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fastvmt.backbones import card as cards
+from fastvmt.backbones import device
+from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.executors import Hand, Inbox
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import WORKERS
+
+
+def require_device(config: RunConfig, root: Path, why: str = "") -> None:
+    """Refuse to begin where every video would fail: workers are here, and weights or GPUs elsewhere.
+
+    Raises:
+        MissingWeights, SpecError: one sentence on what is not here.
+    """
+    cards.require_weights(cards.load(config.setting.backbone))
+    if config.device.startswith("cuda") and not device.has_cuda():
+        raise SpecError(
+            f"{root} is a run on CUDA{why}, and torch sees no CUDA device here: use a machine that has one, or "
+            "--executor ray or slurm."
+        )
 
 
 def worker_environment(threads: int, crowded: bool, gpu: str | None = None) -> dict[str, str]:

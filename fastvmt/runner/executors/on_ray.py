@@ -16,17 +16,15 @@ import socket
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.executors import Hand, Inbox
 from fastvmt.runner.executors.local import Child, tail, visible_gpus, worker_environment
+from fastvmt.runner.settings import Options
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import WORKERS
-
-if TYPE_CHECKING:
-    from fastvmt.runner.runner import Options
 
 OBJECT_STORE = 80 << 20
 """Bytes of shared memory for a cluster of our own, about the least that Ray takes: nothing is kept there."""

@@ -11,23 +11,24 @@ import os
 import re
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
+from fastvmt.runner.leases import Leases
 from fastvmt.runner.progress import Progress
+from fastvmt.runner.settings import Options, Outcome
 from fastvmt.runner.sharing import Share
 from fastvmt.runner.status import go_on
 from fastvmt.store.folder import Store
-
-if TYPE_CHECKING:
-    from fastvmt.runner.runner import Options, Outcome
 
 MINUTES = 240
 """Wall time of a task unless ``--slurm time=`` says otherwise."""
@@ -44,20 +45,17 @@ GPUS = ("gres", "gpus_per_node", "gpus_per_task", "num_gpus")
 
 @dataclass(frozen=True)
 class Join:
-    """What a task does; all that submitit carries to it."""
+    """What a task does; all that submitit carries to it: a folder, and by name the function that helps with it."""
 
+    work: Callable[[Path, Options], Outcome]
     root: str
     timeout: float
     fail_fast: bool = False
 
     def __call__(self, number: int) -> dict[str, Any]:
-        from fastvmt import api
-        from fastvmt.runner.leases import Leases
-        from fastvmt.runner.runner import Options
-
         if self.fail_fast and Leases(Path(self.root)).failed():  # while it was queued
             return {}
-        return vars(api.work(Path(self.root), Options(timeout=self.timeout, fail_fast=self.fail_fast)))
+        return vars(self.work(Path(self.root), Options(timeout=self.timeout, fail_fast=self.fail_fast)))
 
     def checkpoint(self, number: int) -> Any:
         """Asked by submitit when the task is preempted: the same again."""
@@ -67,10 +65,10 @@ class Join:
 
 
 class Crew:
-    """The driver of a run whose runners are SLURM tasks."""
+    """The driver of a run whose runners are SLURM tasks; each of them calls ``work``."""
 
-    def __init__(self, store: Store, config: RunConfig, options: Options) -> None:
-        self.store, self.config, self.options = store, config, options
+    def __init__(self, store: Store, config: RunConfig, options: Options, work: Callable[[Path, Options], Outcome]) -> None:
+        self.store, self.config, self.options, self.work = store, config, options, work
         given = dict(options.slurm)
         self.cluster = given.pop("cluster", "slurm")
         self.size = options.workers or 1
@@ -83,8 +81,7 @@ class Crew:
     def _executor(self, given: dict[str, str]) -> Any:
         import submitit
 
-        if self.cluster not in ("slurm", "local", "debug"):
-            raise SpecError(f"--slurm cluster={self.cluster}: use slurm, or local or debug to try it without one.")
+        one_of("--slurm", f"cluster={self.cluster}", ("cluster=slurm", "cluster=local", "cluster=debug"))
         parameters = self._parameters(given)
         try:
             executor = submitit.AutoExecutor(
@@ -124,8 +121,6 @@ class Crew:
 
     def run(self) -> Outcome:
         """Submit, wait, and say what came of it."""
-        from fastvmt.runner.runner import Outcome
-
         found, interrupted = 0, False
         self.share.begin()
         self.progress = Progress(0, 0, "none")
@@ -186,7 +181,7 @@ class Crew:
 
     @property
     def _join(self) -> Join:
-        return Join(str(self.store.root.resolve()), self.options.timeout, self.options.fail_fast)
+        return Join(self.work, str(self.store.root.resolve()), self.options.timeout, self.options.fail_fast)
 
     @property
     def _stopped(self) -> bool:

@@ -1,0 +1,67 @@
+"""Which methods a request means, with which parameters, and the budget they share."""
+
+from __future__ import annotations
+
+from fastvmt.backbones.card import Card
+from fastvmt.core.content_address import digest
+from fastvmt.errors import SpecError
+from fastvmt.jobs import protocol
+from fastvmt.model import MethodSpec
+from fastvmt.plugins import labels as specs
+from fastvmt.plugins.method import Shape
+from fastvmt.runner.settings import Request
+
+CONTROLS = ("none", "sdedit")
+
+
+def chosen_methods(request: Request, card: Card, shape: Shape) -> tuple[tuple[MethodSpec, ...], list[str], float | None]:
+    """The request's methods, a sentence for each thing a reader has to know about them, and the budget they share.
+
+    Raises:
+        SpecError: for a label that cannot be, methods that are the same here, and presets that must not share a table.
+    """
+    resolved: list[MethodSpec] = []
+    said: list[str] = []
+    for label in _labels(request):
+        try:
+            cls = specs.parse(label)[0]
+            resolved.append(specs.resolve(label, shape, card.methods, protocol.starts(cls, request.protocol)))
+        except SpecError as error:
+            if label not in request.optional:
+                raise
+            said.append(f"left out: {error}")
+    budget = None
+    if request.protocol == protocol.BUDGET:
+        scaled, budget, takes = protocol.matched(resolved, shape, request.budget)
+        resolved, said = list(scaled), [*said, *takes]
+    methods = _different(resolved, request.optional, said)
+    said += protocol.departures(methods, request.protocol)
+    if not request.ablates_presets:
+        specs.refuse_mixed_presets(methods)
+    if request.dtype == "float16" and not all(m.control for m in methods):
+        raise SpecError("--dtype float16: gradients of a latent lie below its smallest numbers. Use bfloat16 or float32.")
+    return methods, said, budget
+
+
+def _labels(request: Request) -> list[str]:
+    """Labels as typed, with *all* and the controls written out."""
+    labels = [label for label in dict.fromkeys(m.strip() for m in request.methods) if label]
+    if not labels:
+        raise SpecError("--methods is empty; `bench list methods` shows what there is.")
+    if "all" in labels:
+        labels = list(dict.fromkeys(n for label in labels for n in (specs.comparable() if label == "all" else [label])))
+    return [c for c in CONTROLS if request.controls and c not in labels] + labels
+
+
+def _different(resolved: list[MethodSpec], optional: frozenset[str], said: list[str]) -> tuple[MethodSpec, ...]:
+    """Each method once; an optional one that equals another is left out, and ``said``."""
+    found: dict[str, MethodSpec] = {}
+    for spec in resolved:
+        same = found.setdefault(digest(spec.identity()), spec)
+        if same is not spec and spec.label in optional:
+            said.append(f"left out: '{spec.label}' is the same as '{same.label}' on this backbone and size.")
+        elif same is not spec:
+            raise SpecError(
+                f"'{spec.label}' and '{same.label}' are the same on this backbone (all parameters agree); leave one out."
+            )
+    return tuple(found.values())

@@ -1,0 +1,150 @@
+"""From what the user asked to a frozen run: suite, setting, methods, jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, cast
+
+from fastvmt.backbones import card as cards
+from fastvmt.backbones.device import has_cuda
+from fastvmt.backbones.noise_levels import sigma_grid
+from fastvmt.core.choices import one_of
+from fastvmt.core.content_address import digest
+from fastvmt.errors import SpecError
+from fastvmt.jobs.numbering import slug
+from fastvmt.jobs.run_config import RunConfig
+from fastvmt.media.files import Fit, Frames, write_lossless
+from fastvmt.model import Case, Setting
+from fastvmt.plugins import metric_labels, registry
+from fastvmt.runner.plan.cases import cases_of
+from fastvmt.runner.plan.methods import chosen_methods
+from fastvmt.runner.settings import Request
+from fastvmt.store.folder import Store
+from fastvmt.suites.cases import Short, Wanted
+from fastvmt.suites.opening import habits
+
+
+@dataclass
+class Plan:
+    """A resolved run.
+
+    Attributes:
+        references: decodes the clips once more, for those that ``frames`` has no room for.
+        frames: references by frames digest, the first ``KEPT_BYTES`` of them, until they are stored.
+        notes: clips that are left out.
+        decoded: false when clips were only listed (``bench plan`` of a large suite): digests and keys are not a run's.
+    """
+
+    config: RunConfig
+    card: cards.Card
+    references: Callable[[], Iterator[tuple[Case, Frames]]] = field(repr=False, default=lambda: iter(()))
+    frames: dict[str, Frames] = field(repr=False, default_factory=dict)
+    decoded: bool = True
+    notes: tuple[str, ...] = ()
+
+    def default_folder(self) -> Path:
+        """``runs/<suite>-<backbone>-<digest>``: the same request gives the same folder, which is how it resumes."""
+        c = self.config
+        # Threads too: they change the last bits of a sum, and one table must not mix two settings.
+        identity = [c.suite.digest(), c.setting.identity(), [m.identity() for m in c.methods], list(c.seeds), c.threads]
+        identity += [c.repeats] if c.repeats else []
+        backbone = c.setting.backbone
+        named = Path(backbone).name if Path(backbone).is_absolute() else backbone
+        return Path("runs") / f"{slug(c.suite.name)}-{slug(named)}-{digest(identity)[:8]}"
+
+    def open_store(self, out: Path | None, hold: bool = False) -> Store:
+        """Create or reopen the run folder and store the references; ``hold`` locks it first and leaves it locked."""
+        store = Store.create(out or self.default_folder(), self.config, hold)
+        wanted = {c.reference.frames_digest for c in self.config.suite.cases}
+        missing = {key for key in wanted if not store.reference_path(key).exists()}
+
+        def keep(key: str, frames: Frames) -> None:
+            path = store.reference_path(key)
+            partial = path.with_name(f".part-{path.name}")
+            write_lossless(partial, frames, Fraction(15))
+            partial.replace(path)
+            missing.discard(key)
+
+        for key in sorted(missing & self.frames.keys()):
+            keep(key, self.frames[key])
+        for case, frames in self.references() if missing else ():
+            if case.reference.frames_digest in missing:
+                keep(case.reference.frames_digest, frames)
+            if not missing:
+                break
+        return store
+
+
+def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> Plan:
+    """Everything that can be wrong with a request is found here, before anything is loaded or written.
+
+    Args:
+        decode: false to list a large suite's clips instead of opening them.
+        elsewhere: for a GPU that is not in this machine, unless the request names the CPU.
+
+    Raises:
+        UserError: with one clear sentence (several lines when a suite has several problems).
+    """
+    for plugin in request.plugins:
+        registry.load_plugin(plugin)
+    card = cards.load(request.backbone)
+    width, height = (_or(getattr(request, k), card.defaults[k]) for k in ("width", "height"))
+    habit = habits(request.suite, _path(request.root))
+    frames = _or(request.frames, _or(habit.frames, card.defaults["frames"]))
+    card.check_size(width, height, frames)
+    sigmas = sigma_grid(
+        _or(request.steps, card.defaults["steps"]), _or(request.shift, card.defaults["shift"]), request.strength
+    )
+    methods, dropped, budget = chosen_methods(request, card, card.shape(width, height, frames, sigmas))
+    metrics, missing = metric_labels.choose(request.metrics, card.defaults["metrics"])
+    found = cases_of(request, Wanted(
+        width, height, frames, request.stride, root=_path(request.root), prompts=_path(request.prompts),
+        short=cast(Short, _or(request.short_clips, _or(habit.short, "error"))), fit=cast(Fit, request.fit),
+        truncated=request.allow_truncated, upscale=request.allow_upscale,
+    ), decode)  # fmt: skip
+    device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
+    setting = Setting(
+        backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
+        steps=len(sigmas) - 1, guidance=_or(request.guidance, card.defaults["guidance"]), sigmas=sigmas,
+        dtype=("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype,
+        negative=card.defaults["negative"], protocol=cast(Any, request.protocol), budget=budget,
+    )  # fmt: skip
+    same = {name: getattr(request, name) for name in ("seeds", "offload", "repeats", "ablates_presets")}
+    config = RunConfig(
+        suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
+        plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
+        notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
+    )  # fmt: skip
+    return Plan(config, card, found.again, found.frames, found.decoded, (*found.notes, *dropped))
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value
+
+
+def _path(text: str | None) -> Path | None:
+    return Path(text) if text else None
+
+
+def _cores() -> int:
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def device_named(name: str) -> str:
+    """``cpu`` or ``cuda`` for ``auto``, ``cpu`` or ``cuda``.
+
+    Raises:
+        SpecError: for another name, or for CUDA where there is none.
+    """
+    one_of("--device", name, ("auto", "cpu", "cuda"))
+    if name == "cpu":
+        return name
+    available = has_cuda()
+    if name == "cuda" and not available:
+        raise SpecError("--device cuda: torch sees no CUDA device here. Use --device cpu, or install a driver.")
+    return "cuda" if available else "cpu"

@@ -1,0 +1,337 @@
+"""What can be asked of a run: an option is one field, with its default, its help, its panel, and the values it takes.
+
+From these fields come the options of the command line, ``Request`` and ``Options``, the checks of their values, a JSON schema,
+and the reference in the docs. A new option is one more field here. Nothing heavy is imported.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import Field, dataclass, field, fields
+from functools import cache
+from typing import Any, get_args, get_origin, get_type_hints
+
+from fastvmt.core.choices import one_of
+from fastvmt.errors import SpecError
+
+COMMON, WHAT, MODEL, WHERE, SPEED, OUTPUT = "Common", "What to run", "Model and size", "Where", "Speed", "Output"
+PANELS = (COMMON, WHAT, MODEL, WHERE, SPEED, OUTPUT)
+"""Panels of a help page, in their order."""
+MULTISTEP = ("unipc", "dpm++", "dpmpp", "heun")
+TIMED = 3
+"""Timed repeats where ``--protocol timing`` says no number."""
+_BUDGET = "matched-budget"
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a field is typed and explained.
+
+    Attributes:
+        help: one sentence.
+        panel: one of ``PANELS``.
+        known: the only values it takes, where they are few; a call, because some stand in modules that are slow to import.
+        names: kind of plug-in whose names complete it in a shell: ``methods``, ``metrics``, ``suites`` or ``backbones``.
+        valid, needs: whether a value can be, and the sentence when it cannot.
+        counted: typed from 1; 0 is Python's word for the default.
+        flags: as it is typed; the first one is the name in messages.
+        kind, typed: type and default on the command line, where lists are text with commas, or an option that is repeated.
+        name, default: of the field.
+        read: from what was typed to the field's value.
+    """
+
+    help: str
+    panel: str
+    known: Callable[[], Iterable[str]] | None = None
+    names: str = ""
+    valid: Callable[[Any], bool] = lambda value: True
+    needs: str = "at least 1 is needed."
+    counted: bool = False
+    flags: tuple[str, ...] = ()
+    kind: Any = None
+    typed: Any = None
+    name: str = ""
+    default: Any = None
+    read: Callable[[Any], Any] = lambda value: value
+
+    def check(self, value: Any, least: int = 0) -> None:
+        """
+        Raises:
+            SpecError: naming what it takes.
+        """
+        if not self.valid(value) or (self.counted and value < least):
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            raise SpecError(f"{self.flags[0]} {shown}: {self.needs}")
+        if self.known:
+            one_of(self.flags[0], value, self.known())
+
+
+def _setting(default: Any, panel: str, help: str, **more: Any) -> Any:
+    return field(default=default, metadata={"option": more | {"panel": panel, "help": help}})
+
+
+def _words(name: str) -> tuple[str, ...]:
+    """The words that an option takes, from the modules that act on them, which are slow to import."""
+    from fastvmt.jobs.protocol import PROTOCOLS
+    from fastvmt.media.framing import Fit
+    from fastvmt.suites.cases import Short
+
+    return {"fit": get_args(Fit), "short_clips": get_args(Short), "protocol": PROTOCOLS}[name]
+
+
+class _Checked:
+    """Settings whose values are checked when they are made."""
+
+    def __post_init__(self) -> None:
+        model: Any = type(self)
+        for option in options_of(model):
+            if (value := getattr(self, option.name)) != option.default:
+                option.check(value)
+
+
+@dataclass(frozen=True)
+class Request(_Checked):
+    """What decides the videos of a run, as the user words it; None means the backbone's default.
+
+    Attributes:
+        short_clips: None for the suite's own habit, or an error.
+        shift, strength: of the noise grid; see ``fastvmt.backbones.noise_levels.sigma_grid``.
+        repeats: after a discarded video (protocol timing); 0 for one video and no warm-up.
+        threads: the same for any number of workers, because the order of sums depends on it.
+        optional: labels that are left out, and said, where this backbone makes them equal to another one or refuses them.
+        ablates_presets: presets of one method are wanted side by side.
+
+    Raises:
+        SpecError: for a value that cannot be. What depends on suite and backbone is found by ``fastvmt.runner.plan.resolve``.
+    """
+
+    methods: tuple[str, ...] = _setting(
+        ("fastvmt", "ditflow"), COMMON, "Comma-separated, e.g. fastvmt,fastvmt:no-window,ditflow:inner=10.", names="methods"
+    )
+    suite: str = _setting(
+        "shapes", COMMON, "Registered suite, folder of clips and prompts, suite.toml, or one clip.", names="suites"
+    )
+    backbone: str = _setting(
+        "tiny", COMMON, "tiny, wan2.1-1.3b, wan2.1-14b, a WanPipeline folder, or a hub id.", names="backbones"
+    )
+    seeds: tuple[int, ...] = _setting(
+        (0,), COMMON, "Comma-separated integers.", valid=lambda seeds: 0 < len(seeds) == len(set(seeds)),
+        needs="one or more integers are needed, each of them once, e.g. --seeds 0,1.",
+    )  # fmt: skip
+    metrics: tuple[str, ...] = _setting(
+        (), COMMON, "Comma-separated labels or patterns, e.g. vbench:*; empty for the backbone's own list.", names="metrics"
+    )
+    controls: bool = _setting(True, WHAT, "Add the rows no transfer and SDEdit.")
+    prompt: str | None = _setting(None, WHAT, "Target prompt for every clip of a folder, or for one clip.")
+    limit: int = _setting(
+        0, WHAT, "Only the first so many cases; 0 for all.", valid=lambda n: n >= 0, needs="0 or more are needed."
+    )
+    width: int | None = _setting(None, COMMON, "Width in px.")
+    height: int | None = _setting(None, COMMON, "Height in px.")
+    frames: int | None = _setting(None, COMMON, "Frames, 4k+1.")
+    stride: int = _setting(
+        1, WHAT, "Take every n-th frame of a clip.", valid=lambda n: n >= 1,
+        needs="at least 1 is needed, which takes every frame.",
+    )  # fmt: skip
+    root: str | None = _setting(None, WHAT, "Your copy of a registered dataset, e.g. DAVIS.", flags=("--root", "--davis-root"))
+    prompts: str | None = _setting(None, WHAT, "Your own prompt file for a registered dataset.")
+    short_clips: str | None = _setting(
+        None,
+        WHAT,
+        "Clips with too few frames: error, skip, or trim to their largest 4k+1.",
+        known=lambda: _words("short_clips"),
+    )
+    fit: str = _setting(
+        "crop", WHAT, "How a clip is brought to size: crop (middle), stretch, or pad.", known=lambda: _words("fit")
+    )
+    allow_truncated: bool = _setting(False, WHAT, "Keep what damaged clips still give.", flags=("--allow-truncated",))
+    allow_upscale: bool = _setting(False, WHAT, "Enlarge clips that are smaller than the video.", flags=("--allow-upscale",))
+    steps: int | None = _setting(None, COMMON, "Denoise steps.")
+    guidance: float | None = _setting(
+        None, MODEL, "Classifier-free guidance scale.", valid=math.isfinite,
+        needs="a finite number is needed; 1 is no guidance.",
+    )  # fmt: skip
+    shift: float | None = _setting(None, MODEL, "Shift of the noise grid.")
+    strength: float = _setting(1.0, MODEL, "Start the grid lower, keeping all steps (released FastVMT code).")
+    solver: str = _setting(
+        "euler", MODEL, "euler.", known=lambda: ("euler",), valid=lambda name: name not in MULTISTEP,
+        needs="multistep solvers rebuild the current sample from their own history and so discard what a method writes into "
+        "the latent between steps (UniPC keeps 6 % of an edit); every method runs on euler.",
+    )  # fmt: skip
+    device: str = _setting("auto", WHERE, "auto, cpu or cuda.", known=lambda: ("auto", "cpu", "cuda"))
+    dtype: str = _setting(
+        "auto", MODEL, "auto, float32, bfloat16 or float16.", known=lambda: ("auto", "float32", "bfloat16", "float16")
+    )
+    threads: int = _setting(
+        0, SPEED, "CPU threads of each worker; 0 for all cores.", valid=lambda n: n >= 0,
+        needs="at least 1 is needed, or 0 for all cores.",
+    )  # fmt: skip
+    offload: bool = _setting(False, SPEED, "Keep text encoder and VAE on the CPU between uses.")
+    protocol: str = _setting(
+        "matched-start", WHAT,
+        "matched-start (all from the same noise), as-published, or matched-budget; and, by itself or behind a comma, timing: "
+        "one worker, a discarded video, then --repeats timed ones.", known=lambda: _words("protocol"),
+    )  # fmt: skip
+    budget: float | None = _setting(
+        None, WHAT, "Forward-equivalents of a video under matched-budget; by default the cheapest method's.",
+        valid=lambda b: 0 < b < math.inf,
+        needs=f"forward-equivalents of one video are needed, above 0, and --protocol {_BUDGET}.",
+    )  # fmt: skip
+    repeats: int = _setting(0, WHAT, "Timed repeats of every video with --protocol timing.", counted=True, typed=TIMED)
+    plugins: tuple[str, ...] = _setting(
+        (), WHAT, "Python file with METHODS, METRICS or SUITES; may be repeated.", flags=("--plugin",), kind=list[str] | None
+    )
+    optional: frozenset[str] = frozenset()
+    ablates_presets: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.budget is not None and self.protocol != _BUDGET:
+            raise SpecError(f"--budget {self.budget:g} belongs to --protocol {_BUDGET}; add that, or leave the budget out.")
+
+
+@dataclass(frozen=True)
+class Options(_Checked):
+    """How a run is done, without influence on its results.
+
+    Attributes:
+        workers: 0 for one a GPU, or one.
+        reuse: the seconds of videos that are taken over are not reported.
+        style: of the progress: ``plain``, ``live``, ``json`` or ``none``.
+        address: "" starts a Ray cluster here.
+        wait: False to leave when SLURM has the tasks.
+
+    Raises:
+        SpecError: for a value that cannot be, and options that contradict each other.
+    """
+
+    workers: int = _setting(
+        0, SPEED, "Workers; by default one for every GPU, or one.", counted=True, kind=int | None, typed=None
+    )
+    timeout: float = _setting(
+        0.0, SPEED, "Seconds a job may take; 0 for no limit.", valid=lambda s: 0 <= s < math.inf,
+        needs="seconds are needed, or 0 for no limit.",
+    )  # fmt: skip
+    fail_fast: bool = _setting(False, SPEED, "Stop at the first failure.", flags=("--fail-fast",))
+    reuse: bool = _setting(True, SPEED, "Take the same videos over from run folders beside this one (without their seconds).")
+    force: bool = _setting(False, WHERE, "Begin even where the plan says that memory or disk will not do.", flags=("--force",))
+    verify: bool = _setting(False, WHERE, "First compare the SHA-256 of every file that is there.", flags=("--verify",))
+    style: str = "plain"
+    executor: str = _setting(
+        "local", WHERE, "local, ray or slurm: where the workers are.", known=lambda: ("local", "ray", "slurm")
+    )
+    address: str = _setting("", WHERE, "With --executor ray: auto, or host:port of a cluster; without it one starts here.")
+    slurm: tuple[tuple[str, str], ...] = _setting(
+        (), WHERE, "With --executor slurm: KEY=VALUE for sbatch, e.g. partition=gpu; may be repeated.", kind=list[str] | None
+    )
+    wait: bool = _setting(True, WHERE, "With --executor slurm: stay until everything is done.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.address and self.executor != "ray":
+            raise SpecError(f"--address {self.address} belongs to --executor ray; add that, or leave the address out.")
+        if (self.slurm or not self.wait) and self.executor != "slurm":
+            raise SpecError("--slurm and --no-wait belong to --executor slurm; add that, or leave them out.")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    made: int
+    found: int
+    failed: int
+    interrupted: bool
+
+
+# --- what is made of the fields ------------------------------------------------------------------------------------------
+
+
+@cache
+def options_of(*models: Any) -> tuple[Option, ...]:
+    """The options of ``Request``, ``Options`` or both, in the order of their fields."""
+    return tuple(_option(f, hint) for model in models for f, hint in _fields(model) if "option" in f.metadata)
+
+
+def _fields(model: Any) -> Iterator[tuple[Field[Any], Any]]:
+    hints = get_type_hints(model)
+    return ((f, hints[f.name]) for f in fields(model))
+
+
+def _option(f: Field[Any], hint: Any) -> Option:
+    flag = f.name.replace("_", "-")
+    both = f"/--no-{flag}" if hint is bool else ""
+    facts: dict[str, Any] = {"name": f.name, "kind": hint, "typed": f.default, "flags": (f"--{flag}{both}",)}
+    if get_origin(hint) is tuple:
+        default: Any = f.default
+        item, repeated = get_args(hint)[0], "kind" in f.metadata["option"]
+        read = {int: _integers, str: tuple if repeated else split}.get(item, _pairs)
+        facts |= {"kind": str, "typed": None if repeated else ",".join(str(part) for part in default), "read": read}
+    return Option(**facts | {"default": f.default} | f.metadata["option"])
+
+
+def split(text: str) -> tuple[str, ...]:
+    """``a, b`` as ("a", "b")."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def _integers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(dict.fromkeys(int(part) for part in split(text)))
+    except ValueError:
+        raise SpecError(f"--seeds {text}: comma-separated integers are needed, e.g. 0,1.") from None
+
+
+def _pairs(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    halves = [text.partition("=") for text in texts]
+    pairs = tuple((key.strip().lstrip("-").replace("-", "_"), value.strip()) for key, _, value in halves)
+    if any(not key or not value for key, value in pairs):
+        raise SpecError(f"--slurm {' '.join(texts)}: KEY=VALUE is needed, e.g. --slurm partition=gpu.")
+    return pairs
+
+
+def from_words(model: type, words: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of ``Request`` or ``Options`` that stand among what was typed, as their values.
+
+    Raises:
+        SpecError: for words that cannot be read.
+    """
+    found = {}
+    for option in options_of(model):
+        if (word := words.get(option.name)) is not None:
+            found[option.name] = option.read(word)
+            if option.counted:
+                option.check(word, least=1)
+    return found
+
+
+def schema() -> dict[str, Any]:
+    """JSON Schema of a ``request``, of ``options``, and of a run folder's ``config``, which says shared fields as they do."""
+    from pydantic import TypeAdapter
+
+    from fastvmt.jobs.run_config import RunConfig
+
+    models: dict[str, Any] = {"request": Request, "options": Options, "config": RunConfig}
+    parts = {name: TypeAdapter(model).json_schema(mode="serialization") for name, model in models.items()}
+    for option in options_of(Request, Options):
+        for part in parts.values():
+            if (entry := part["properties"].get(option.name)) is not None:
+                entry["description"] = option.help
+                if option.known and part is not parts["config"]:
+                    entry["enum"] = [*option.known(), *([None] if option.default is None else [])]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": parts}
+
+
+def as_markdown() -> str:
+    """Every setting by panel: how it is typed, its name and default in Python, and what it is. For the docs."""
+    lines: list[str] = []
+    for panel in PANELS:
+        rows = [option for option in options_of(Request, Options) if option.panel == panel]
+        lines += [f"## {panel}", "", "| option | in Python | default | what |", "|---|---|---|---|"] if rows else []
+        for o in rows:
+            model = "Request" if o.name in Request.__dataclass_fields__ else "Options"
+            help = o.help.replace("|", "\\|").replace("*", "\\*")
+            lines.append(f"| `{'`, `'.join(o.flags)}` | `{model}.{o.name}` | `{o.default!r}` | {help} |")
+        lines += [""] if rows else []
+    return "\n".join(lines)

@@ -1,0 +1,167 @@
+"""What every metric has to hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from fastvmt.core.content_address import frames_digest
+from fastvmt.media.files import Frames
+from fastvmt.model import Artefact, Case, Job, MethodSpec
+from fastvmt.plugins import registry
+from fastvmt.plugins.metric import Metric, Scored, Value
+from fastvmt.suites.cases import Wanted
+from fastvmt.testing.checked import Checked, all_of, plain, shown
+
+WANTED = Wanted(64, 64, 17)
+"""Of the clips that are scored: the suite ``shapes``, whose motion is known."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    cls: type[Metric]
+    changes: Mapping[str, Any] = field(default_factory=dict)
+
+    def metric(self) -> Metric:
+        return self.cls(self.cls.Params.model_validate(dict(self.changes)))
+
+    def clips(self) -> list[Scored]:
+        """The reference itself, with noise on it, and its first frame held."""
+        known = list(registry.suites.get("shapes")().cases(WANTED))
+        case, frames = next(((c, f) for c, f in known if self.metric().applies(c)), (None, None))
+        if case is None or frames is None:
+            return []
+        noisy = frames.astype(np.int16) + np.random.default_rng(0).integers(-9, 10, frames.shape)
+        others = [f for c, f in known if c.id != case.id]
+        videos = (frames, noisy.clip(0, 255).astype(np.uint8), np.repeat(frames[:1], len(frames), axis=0))
+        return [scored(video, frames, case, others[0]) for video in videos]
+
+
+def scored(generated: Frames, reference: Frames, case: Case, wrong: Frames) -> Scored:
+    """What a metric sees of a job that made these frames."""
+    spec = MethodSpec(label="none", method="none", version=1, params={})
+    job = Job(key="0" * 64, method=spec, case_id=case.id, case_digest=case.digest(), seed=0)
+    count, height, width = generated.shape[:3]
+    made = Artefact(
+        key=job.key, frames_digest=frames_digest(generated), width=width, height=height, frames=count, fps_num=15, fps_den=1,
+        files={}, stages={"encode": 1.0, "denoise": 2.0, "decode": 1.0}, peak_memory_bytes=1 << 30,
+        peak_reserved_bytes=1 << 30, forward_equivalents=20.0, forward_formula=20.0, device="cpu", software={}, timing_key="0",
+    )  # fmt: skip
+    return Scored(generated, reference, case, job, made, wrong_reference=lambda: (frames_digest(wrong), wrong))
+
+
+def it_says_what_it_is(trial: Trial) -> str:
+    """Name, direction, range and decimals, by which tables print and rank it."""
+    cls = trial.cls
+    facts = {
+        "id": (cls.id, bool(cls.id), "a name"),
+        "direction": (cls.direction, cls.direction in ("up", "down", "none"), "up, down or none"),
+        "range": (cls.range, len(cls.range) == 2 and cls.range[0] < cls.range[1], "lowest and highest value"),
+        "decimals": (cls.decimals, isinstance(cls.decimals, int) and cls.decimals >= 0, "a whole number from 0"),
+        "version": (cls.version, isinstance(cls.version, int), "a whole number"),
+    }
+    for name, (value, holds, wanted) in facts.items():
+        assert holds, f"{cls.__name__}: {name} is {shown(value)}, expected {wanted}"
+    without = [k for k, f in cls.Params.model_fields.items() if f.is_required()]
+    assert not without, f"{cls.id}: Params has no default for {', '.join(without)}, expected one for every parameter"
+    label = trial.cls().label
+    assert label == cls.id, f"{cls.id}: label returned {shown(label)} with defaults, expected the id"
+    return ""
+
+
+def its_identity_is_plain_and_steady(trial: Trial) -> str:
+    """Records of different identity never share a cell, so it is data, the same each time, with name and version."""
+    if why := trial.metric().missing():
+        return why
+    first, again = (trial.metric().identity() for _ in range(2))
+    assert isinstance(first, dict), f"{trial.cls.id}: identity returned {shown(first)}, expected a dictionary"
+    lacks = {"metric", "version"} - first.keys()
+    assert not lacks, f"{trial.cls.id}: identity returned {shown(first)}, expected {' and '.join(sorted(lacks))} in it"
+    said = f"{trial.cls.id}: identity returned {shown(again)} the second time, expected {shown(first)}"
+    assert plain(first) == plain(again), said
+    return ""
+
+
+def scores_are_values_in_its_range(trial: Trial) -> str:
+    """``score`` returns a ``Value``: a finite number within ``range``, or None and why, with plain details."""
+    if why := _absent(trial):
+        return why
+    low, high = trial.cls.range
+    for seen in trial.clips():
+        found = _score(trial.metric(), seen)
+        assert isinstance(found, Value), f"{trial.cls.id}: score returned {shown(found)}, expected a Value"
+        plain(found.details)
+        if found.value is None:
+            assert found.details, f"{trial.cls.id}: score returned {shown(found)}, expected details that say why there is none"
+        else:
+            number = isinstance(found.value, int | float) and math.isfinite(found.value)
+            assert number, f"{trial.cls.id}: score returned {shown(found.value)}, expected a finite number or None"
+            inside = low - 1e-6 <= found.value <= high + 1e-6
+            assert inside, f"{trial.cls.id}: score returned {found.value}, expected {low} to {high} (its range)"
+    return ""
+
+
+def scores_repeat(trial: Trial) -> str:
+    """The same number from the same frames, with what another metric left in the job's cache or without."""
+    if why := _absent(trial):
+        return why
+    for seen in trial.clips():
+        metric = trial.metric()
+        first, cached, other = _score(metric, seen), _score(metric, seen), _score(trial.metric(), scored_anew(seen))
+        for how, again in (("with its cache", cached), ("made anew", other)):
+            said = f"{trial.cls.id}: score returned {again.value} {how}, expected {first.value} as before"
+            assert again.value == first.value, said
+    return ""
+
+
+def frames_are_left_as_they_are(trial: Trial) -> str:
+    """Other metrics of the job see the same arrays."""
+    if why := _absent(trial):
+        return why
+    for seen in trial.clips():
+        before = seen.generated.copy(), seen.reference.copy()
+        _score(trial.metric(), seen)
+        same = (before[0] == seen.generated).all() and (before[1] == seen.reference).all()
+        assert same, f"{trial.cls.id}: score changed the frames it was given, expected them as they were"
+    return ""
+
+
+def scored_anew(seen: Scored) -> Scored:
+    """The same job with an empty cache."""
+    return Scored(seen.generated, seen.reference, seen.case, seen.job, seen.artefact, {}, seen.wrong_reference)
+
+
+def _score(metric: Metric, seen: Scored) -> Value:
+    try:
+        return metric.score(seen)
+    except Exception as error:
+        raise AssertionError(f"{metric.id}: score raised {type(error).__name__}: {error}, expected a Value") from error
+
+
+def _absent(trial: Trial) -> str:
+    return trial.metric().missing() or ("" if trial.clips() else "it applies to no drawn clip")
+
+
+CHECKS = (
+    it_says_what_it_is, its_identity_is_plain_and_steady, scores_are_values_in_its_range, scores_repeat,
+    frames_are_left_as_they_are,
+)  # fmt: skip
+
+
+def check_metric(cls: type[Metric], **changes: Any) -> Checked:
+    """Every check on a metric, on drawn clips: the reference itself, with noise on it, and its first frame held.
+
+    Args:
+        changes: parameters that differ from their defaults.
+
+    Returns:
+        Which checks hold, and which do not apply and why; it prints as a list.
+
+    Raises:
+        AssertionError: naming the hook, what it returned and what was expected.
+    """
+    return all_of(cls.id, CHECKS, Trial(cls, changes))

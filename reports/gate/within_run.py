@@ -1,0 +1,123 @@
+"""Checks of the gate inside one run: speed-up of one method over another, and one method better than another.
+
+Both sides of a ratio were made on one machine, so a floor under it holds on any; so does the comparison of the run's ratio with
+the baseline's, as far as the two machines share a kind of device.
+"""
+
+from __future__ import annotations
+
+import math
+
+from fastvmt.errors import SpecError
+from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts
+from fastvmt.reports.gate.tolerances import Better, SpeedUp
+from fastvmt.reports.gate.verdicts import Gains, Judgement, floored, judged
+from fastvmt.reports.statistics import mean_interval
+
+
+def _logs(side: Measured, asked: SpeedUp) -> dict[Key, float]:
+    """By case and seed: logarithm of seconds of ``over`` by seconds of ``of``, both made on one device."""
+    of, over = side.of_method(asked.of), side.of_method(asked.over)
+    found = {}
+    for key in of.keys() & over.keys():
+        a, b = of[key].seconds(asked.stage), over[key].seconds(asked.stage)
+        if a and b and of[key].device == over[key].device:
+            found[key] = math.log(b / a)
+    return dict(sorted(found.items()))
+
+
+def _nothing_left(run: Measured, label: str, metric: str = "") -> str:
+    """What left a method of the run without anything to measure: failures of every video or, of a metric, no number; ""."""
+    videos = run.of_method(label).values()
+    ends = [v.failed or (v.gaps.get(metric, "") if metric not in v.values else "") for v in videos]
+    if not ends or not all(v.failed or e in ("failed", "undefined") for v, e in zip(videos, ends, strict=True)):
+        return ""
+    reasons = ", ".join(sorted(set(ends)))
+    return f"nothing of it is left to measure: {len(ends)} of {len(ends)} videos without a number ({reasons})"
+
+
+def speed_up(run: Measured, base: Measured | None, asked: SpeedUp, why: str) -> list[Judgement]:
+    here = _logs(run, asked)
+    absent = [m for m in (asked.of, asked.over) if m not in run.methods]
+    none = (
+        f"the run has no method {' and no method '.join(absent)}"
+        if absent
+        else f"no pair has seconds of both{' in stage ' + asked.stage if asked.stage else ''}"
+    )
+    gone = _nothing_left(run, asked.of)
+    rows = []
+    if asked.at_least is not None:
+        name = f"{asked.name}: floor"
+        if not here:
+            rows.append(_not_made(name, asked.of, gone, none))
+        else:
+            clips = tuple(run.references[k[0]] for k in here)
+            gains = Gains(tuple(here.values()), clips, 0.0, True, math.log(asked.at_least))
+            words = f"speed-up {{}}, at least {asked.at_least:g} is asked for{_without(run, asked.of, len(here))}"
+            rows.append(floored(name, asked.of, gains, words, 2))
+    if asked.relative is not None:
+        name = f"{asked.name}: against baseline"
+        if here or why:
+            rows.append(_against(run, base, asked, here, why))
+        else:
+            rows.append(_not_made(name, asked.of, gone, none))
+    return rows
+
+
+def _not_made(name: str, label: str, gone: str, why: str) -> Judgement:
+    """A check without a pair: worse where the method itself left nothing, else not compared although it was asked for."""
+    return Judgement(name, label, "worse", gone) if gone else Judgement(name, label, "not compared", why, unmet=True)
+
+
+def _against(run: Measured, base: Measured | None, asked: SpeedUp, here: dict[Key, float], why: str) -> Judgement:
+    """The speed-up against the baseline's own one; the machine cancels out in each."""
+    name, relative = f"{asked.name}: against baseline", asked.relative or 0.0
+    if not why and base and run.device != base.device:
+        why = f"another kind of device (baseline: {base.device}; run: {run.device})"
+    before = _logs(base, asked) if base else {}
+    shared = [k for k in here if k in before]
+    if why:
+        return Judgement(name, asked.of, "not compared", why)
+    if not shared:
+        why = "the baseline has no seconds of both methods for these cases"
+        return Judgement(name, asked.of, "not compared", why, unmet=True)
+    gains = Gains(
+        tuple(here[k] - before[k] for k in shared),
+        tuple(run.references[k[0]] for k in shared),
+        -math.log1p(-relative),
+        log=True,
+    )
+    a, b = (math.exp(mean_interval([side[k] for k in shared], gains.clips).value) for side in (here, before))
+    facts = MetricFacts(identity={}, direction="up", timing=True, decimals=2)
+    return judged(name, asked.of, gains, f"{b:.2f} → {a:.2f}", facts, "")
+
+
+def better(run: Measured, asked: Better) -> Judgement:
+    name = f"{asked.metric} over {asked.than}"
+    absent = [m for m in (asked.of, asked.than) if m not in run.methods]
+    if absent or asked.metric not in run.metrics:
+        why = f"the run has no method {absent[0]}" if absent else f"the run was not scored with {asked.metric}"
+        return _not_made(name, asked.of, _nothing_left(run, asked.of), why)
+    facts = run.metrics[asked.metric]
+    if facts.direction == "none":
+        raise SpecError(f"[[better]] metric '{asked.metric}': neither more nor less of it is better. Choose another metric.")
+    of, than = (
+        {k: v.values[asked.metric] for k, v in run.of_method(m).items() if asked.metric in v.values}
+        for m in (asked.of, asked.than)
+    )
+    shared = sorted(of.keys() & than.keys())
+    if not shared:
+        gone = _nothing_left(run, asked.of, asked.metric if than else "")
+        return _not_made(name, asked.of, gone, "no case has a number of both methods")
+    sign = -1.0 if facts.direction == "down" else 1.0
+    gains = Gains(
+        tuple(sign * (of[k] - than[k]) for k in shared), tuple(run.references[k[0]] for k in shared), 0.0, floor=asked.by
+    )
+    words = f"better by {{}}, at least {asked.by:g} is asked for{_without(run, asked.of, len(shared))}"
+    return floored(name, asked.of, gains, words, facts.decimals)
+
+
+def _without(run: Measured, label: str, pairs: int) -> str:
+    """How many of a method's videos could not be paired: what failed must not go unsaid."""
+    planned = len(run.of_method(label))
+    return f"; without {planned - pairs} of {planned} videos" if pairs < planned else ""

@@ -1,0 +1,104 @@
+"""The tidy frame: a row for every video and number, and a row for every number that is missing, with the reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from fastvmt.model import Case, MethodSpec, Setting, Suite
+from fastvmt.plugins.metric import Metric
+from fastvmt.store.folder import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "run", "case", "category", "reference", "label", "method", "control", "preset", "seed", "job", "metric", "unit", "value",
+    "status", "why", "timing", "device", "backend", "identity", "frames_digest", "reused",
+    "imported", "protocol",
+)  # fmt: skip
+"""Of the long form. ``status``: ok, undefined, failed, missing, or elsewhere (a timing of a video taken over from another
+run); ``why`` says more. ``reference`` is the digest of the reference's frames: the unit of analysis. ``metric`` is a metric's
+label, or ``stage:NAME`` (seconds), ``forward_equivalents`` (counted) or ``forward_formula`` (what ``Method.cost`` says).
+``imported``: somebody else's video, its settings claimed."""
+TEXTS = (
+    "run", "case", "category", "reference", "label", "method", "preset", "metric", "unit", "status", "why", "device", "backend",
+    "identity", "protocol",
+)  # fmt: skip
+"""Columns that repeat few words; held as categories."""
+STAGE = "stage:"
+WORK, FORMULA = "forward_equivalents", "forward_formula"
+
+
+@dataclass
+class Count:
+    """Videos of one method: made, planned, and failed by kind."""
+
+    made: int = 0
+    planned: int = 0
+    failed: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Tidy:
+    """Runs as one frame, with what its words stand for.
+
+    Attributes:
+        frame: long form; see ``COLUMNS``.
+        metrics: what was scored, by label, in the run's order.
+        identities: what its numbers have in common, of a timing with the machine; ``own_identities``: what it said of itself.
+        methods: by label, in the run's order.
+        stores: where it came from, the first run's folder first.
+        cases: by id.
+        counts: videos made, planned and failed, by method label.
+        notes: what a reader has to know.
+        digest: over the frames digests of every finished job and every untimed record: equal numbers, equal digest.
+        suite_digest: over every case's texts and decoded reference.
+    """
+
+    frame: pd.DataFrame
+    metrics: dict[str, Metric]
+    identities: dict[str, dict[str, Any]]
+    methods: dict[str, MethodSpec]
+    cases: dict[str, Case]
+    stores: tuple[Store, ...]
+    suite: Suite
+    setting: Setting
+    device: str
+    seeds: tuple[int, ...]
+    notes: tuple[str, ...]
+    digest: str
+    suite_digest: str
+    counts: dict[str, Count] = field(default_factory=dict)
+    own_identities: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        s, n = self.setting, len(self.seeds)
+        return (
+            f"{s.fairness}: {self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.backbone}, "
+            f"width {s.width}, height {s.height}, {s.frames} frames, {s.steps} steps, "
+            f"guidance {s.guidance:g}, {s.dtype} on {self.device}"
+        )
+
+    def of(self, metric: str) -> pd.DataFrame:
+        """The rows of one metric."""
+        found: pd.DataFrame = self._by_metric.get(metric, self.frame.iloc[:0])
+        return found
+
+    def wide(self, metric: str) -> pd.DataFrame:
+        """Values of one metric: index (reference, case, seed), a column for each method, NaN where there is none."""
+        kept: dict[str, pd.DataFrame] = self.__dict__.setdefault("_wide", {})
+        if metric not in kept:
+            rows = self.of(metric)
+            found = rows.pivot(index=["reference", "case", "seed"], columns="label", values="value")
+            kept[metric] = found.reindex(columns=[label for label in self.methods if label in found.columns])
+        return kept[metric]
+
+    @property
+    def _by_metric(self) -> dict[str, pd.DataFrame]:
+        found = self.__dict__.get("_groups")
+        if found is None:
+            found = {str(k): v for k, v in self.frame.groupby("metric", observed=True, sort=False)}
+            self.__dict__["_groups"] = found
+        return found  # type: ignore[no-any-return]

@@ -1,0 +1,93 @@
+"""What a frame lacks, and why: seconds of another machine than most of a run's, or of nobody here; and the notes on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+
+from fastvmt.jobs.run_config import RunConfig
+from fastvmt.model import Artefact, Job, MethodSpec
+from fastvmt.records.identity import machine
+from fastvmt.store.folder import Store
+
+IMPORTED_WHY = "imported: made elsewhere, not timed here"
+TAKEN_OVER_WHY = "the video was taken over from another run"
+IMPORTED_GROUP = "imported (made elsewhere)"
+
+
+Machine = tuple[str, str, str]
+"""Device, digest of the software, and the device of the training where that was another one."""
+
+
+def trained_on(artefact: Artefact) -> str:
+    """The device that trained for a video, where it is not the one that made it; ""."""
+    prepared = artefact.log.get("prepared")
+    device = str(prepared.get("device", "")) if isinstance(prepared, dict) else ""
+    return device if device != artefact.device else ""
+
+
+def timed_aside(artefacts: Mapping[str, Artefact]) -> tuple[dict[str, str], list[str]]:
+    """Job key to the reason why its seconds are left out, and a note for under the table.
+
+    A run's videos may come from several machines, by a merge or helpers, or from before and after an update. Seconds of one
+    table are of one machine with one software: that with most videos, by name where two have as many. The others' stay in
+    ``records.jsonl`` with their device. A video whose training another device did is of no one machine: its seconds, which
+    hold those of the training, are left out.
+    """
+    machines: dict[str, Machine] = {key: (*machine(a), trained_on(a)) for key, a in artefacts.items() if not a.reused_from}
+    counts = Counter(machines.values())
+    whole = [m for m in counts if not m[2]]
+    if len(counts) == len(whole) < 2:
+        return {}, []
+    main = min(whole or counts, key=lambda m: (-counts[m], m))
+    aside = {key: f"timed on {_named(m, main)}" for key, m in machines.items() if m != main or m[2]}
+    others = ", ".join(f"{n} on {_named(m, main)}" for m, n in sorted(counts.items()) if m != main or m[2])
+    if not whole:
+        return aside, [f"no seconds are those of one machine; left out: {others}."]
+    return aside, [f"seconds are those of the {counts[main]} videos made on {main[0]} alone; left out: {others}."]
+
+
+def _named(machine: Machine, main: Machine) -> str:
+    if machine[2]:
+        return f"{machine[0]} and trained on {machine[2]}"
+    return f"{machine[0]} with other software" if machine[0] == main[0] else machine[0]
+
+
+def why_untimed(artefact: Artefact | None) -> str:
+    """Why a video has no seconds of this run, or ""."""
+    if artefact is None or not artefact.reused_from:
+        return ""
+    return IMPORTED_WHY if artefact.imported else TAKEN_OVER_WHY
+
+
+def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[str, Artefact]) -> list[str]:
+    """What a reader of a run's table has to know: of its videos, of failures, and what the run noted itself."""
+    notes = list(store.warnings)
+    found = list(artefacts.values())
+    if reused := sum(bool(a.reused_from) and not a.imported for a in found):
+        notes.append(
+            f"{reused} videos were taken over from other runs; their seconds are not reported (--no-reuse makes them again)."
+        )
+    made = [a for a in found if not a.reused_from]
+    if busy := [a.busy for a in made if a.busy]:
+        notes.append(f"{len(busy)} of {len(made)} videos were made on a busy machine ({busy[0]}); do not trust their seconds.")
+    if differ := sum(bool(a.log.get("repeats_differ")) for a in made):
+        notes.append(f"{differ} videos came out different when made again; this device is not deterministic here.")
+    failures = store.failures()
+    for spec in config.methods:
+        codes = {a.log.get("code") for j in jobs if j.method is spec and (a := artefacts.get(j.key)) and not a.imported}
+        if len(codes - {None, ""}) > 1:
+            notes.append(
+                f"{spec.label}: its videos were made by {len(codes - {None, ''})} states of its code under one version number; "
+                "raise the version, or give another --out."
+            )
+        kinds = [failures[j.key].kind for j in jobs if j.method is spec and j.key not in artefacts and j.key in failures]
+        notes += [f"{spec.label}: {kinds.count(k)} failed ({k}); see failures.jsonl." for k in sorted(set(kinds))]
+    return [*notes, *config.notes]
+
+
+def line_note(spec: MethodSpec) -> str:
+    """What stands behind a method's name: ``control``, ``imported``, or nothing."""
+    if spec.imported:
+        return "imported, lossy" if spec.params.get("lossy") else "imported"
+    return "control" if spec.control else ""

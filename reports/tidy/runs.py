@@ -1,0 +1,96 @@
+"""Run folders read into one frame, where suite, setting and the identity of every metric agree; others are refused."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from fastvmt.core.content_address import digest
+from fastvmt.errors import NotComparable, SpecError
+from fastvmt.jobs.run_config import RunConfig
+from fastvmt.plugins import metric_labels, registry
+from fastvmt.plugins.labels import refuse_mixed_presets
+from fastvmt.records.same_setting import refuse_other_setting, refuse_other_timing
+from fastvmt.reports.tidy.frame import TEXTS, Tidy
+from fastvmt.reports.tidy.rows import Rows
+from fastvmt.store.folder import Store
+
+
+def gather(folders: Sequence[Path]) -> Tidy:
+    """The frame of one or several run folders.
+
+    Raises:
+        StoreError: for a folder that is no run.
+        NotComparable: when suites, settings, devices, threads, offloading or repeats of timings, metric identities, methods of
+            one label, or presets of one method differ.
+    """
+    if not folders:
+        raise SpecError("No run folder was given.")
+    opened = [(store := Store.open(folder), store.config()) for folder in folders]
+    for store, config in opened:
+        registry.load_own_plugins(store.root, config.plugins)
+    return of_stores(opened)
+
+
+def of_stores(opened: Sequence[tuple[Store, RunConfig]]) -> Tidy:
+    """As ``gather``, for runs that are open already.
+
+    Raises:
+        NotComparable: as ``gather`` does.
+    """
+    first = opened[0][1]
+    for store, config in opened[1:]:
+        _refuse_other_run(opened[0][0], first, store, config)
+    if len(opened) > 1 and not any(config.ablates_presets for _, config in opened):
+        refuse_mixed_presets(spec for _, config in opened for spec in config.methods)
+    with no_collection():
+        return _gathered(opened, first)
+
+
+@contextmanager
+def no_collection() -> Iterator[None]:
+    """Nothing read here is garbage: looking for some between 100,000 records takes as long as reading them."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Tidy:
+    import pandas as pd
+
+    rows = Rows(protocol=first.setting.protocol)
+    jobs = [config.jobs() for _, config in opened]
+    held = [{j.key: a for j in own if (a := store.artefact(j))} for (store, _), own in zip(opened, jobs, strict=True)]
+    for (store, config), own, artefacts in zip(opened, jobs, held, strict=True):
+        elsewhere = {key for other in held if other is not artefacts for key in other} - artefacts.keys()
+        rows.add_run(store, config, [j for j in own if j.key not in elsewhere], artefacts)
+    frame = pd.DataFrame(rows.columns)
+    for name in TEXTS:
+        frame[name] = frame[name].astype("category")
+    frame["value"] = frame["value"].astype(float)
+    there = set(frame["metric"].cat.categories)
+    labels = dict.fromkeys([*(m for _, c in opened for m in c.metrics), *registry.metrics.names(), *rows.identities])
+    return Tidy(
+        frame=frame, metrics={k: metric_labels.build(k) for k in labels if k in there},
+        identities=rows.identities, methods=rows.methods,
+        cases={c.id: c for c in first.suite.cases}, stores=tuple(s for s, _ in opened), suite=first.suite,
+        setting=first.setting, device=first.device, seeds=tuple(dict.fromkeys(s for _, c in opened for s in c.seeds)),
+        notes=tuple(dict.fromkeys(rows.notes)), digest=digest([sorted(rows.made), sorted(rows.scored)])[:16],
+        suite_digest=first.suite.digest()[:16], counts=rows.counts, own_identities=rows.own_identities,
+    )  # fmt: skip
+
+
+def _refuse_other_run(a: Store, first: RunConfig, b: Store, config: RunConfig) -> None:
+    if config.suite.digest() != first.suite.digest():
+        raise NotComparable(
+            f"{a.root.name} and {b.root.name} are runs of different suites ({first.suite.name} {first.suite.digest()[:12]}, "
+            f"{config.suite.name} {config.suite.digest()[:12]}); their numbers must not share a table. Report them apart."
+        )
+    refuse_other_setting(a.root.name, first, b.root.name, config)
+    refuse_other_timing(a.root.name, first, b.root.name, config)
