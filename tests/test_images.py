@@ -10,11 +10,10 @@ import av
 import numpy as np
 import pytest
 from PIL import Image
-from test_video import corner, make, noise, refused
+from test_video import corner, noise, refused
 
-from fastvmt.errors import SuiteError
 from fastvmt.media import image_folders
-from fastvmt.media.files import probe, read_clip
+from fastvmt.media.files import read_clip
 
 
 def sequence(folder: Path, numbers: Any, pattern: str = "{:05d}.png") -> Path:
@@ -106,7 +105,6 @@ def test_exif_orientation_is_applied(tmp_path: Path) -> None:
     clip = read_clip(tmp_path / "f", "x")
     assert np.array_equal(clip.frames[0], np.rot90(np.asarray(picture), -1))
     assert clip.notes == ["1 of 1 images: turned upright by the EXIF tag"]
-    assert (probe(tmp_path / "f", "x").width, probe(tmp_path / "f", "x").height) == (48, 64)
 
 
 def palette() -> Image.Image:
@@ -166,13 +164,3 @@ def test_limits_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_an_empty_folder(tmp_path: Path) -> None:
     assert refused(tmp_path).startswith("x: the folder holds no images (.png,")
-
-
-def test_probe_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
-    found = probe(make(tmp_path / "x.mp4", noise(7)), "x")
-    assert (found.width, found.height, found.fps, found.frames_in_header, found.rotation) == (64, 48, 30, 7, 0)
-    folder = sequence(tmp_path / "f", range(5))
-    found = probe(folder, "x")
-    assert (found.width, found.height, found.fps, found.frames_in_header) == (32, 24, 24, 5)
-    with pytest.raises(SuiteError, match="x: cannot be read"):
-        probe(tmp_path / "absent.mp4", "x")
