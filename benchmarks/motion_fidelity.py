@@ -17,14 +17,13 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy reads it: threads that wait for each other measure the machine
 
 import statistics
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 import torch
+from _common import fresh, interleaved, ratio
 from numpy.typing import NDArray
 
 from fastvmt.core.stages import peak_process_bytes, reset_peak
@@ -68,8 +67,7 @@ def tracklets(count: int, frames: int) -> tuple[Points, Points]:
 
 def megabytes_of(name: str, count: int, frames: int) -> float:
     """Peak of one form in a fresh process, MiB."""
-    command = [sys.executable, __file__, "--only", name, "--tracklets", str(count), "--frames", str(frames)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    return float(fresh([sys.executable, __file__, "--only", name, "--tracklets", str(count), "--frames", str(frames)])[1])
 
 
 def growth(name: str, count: int, frames: int) -> float:
@@ -96,25 +94,18 @@ def main() -> None:
         return
     both = tracklets(args.tracklets, args.frames)
     values = {name: form(*both) for name, form in FORMS.items()}
-    seconds: dict[str, list[float]] = {name: [] for name in FORMS}
-    for _ in range(args.runs):
-        for name, form in FORMS.items():
-            start = time.perf_counter()
-            form(*both)
-            seconds[name].append(time.perf_counter() - start)
+    seconds = interleaved({name: partial(form, *both) for name, form in FORMS.items()}, args.runs)
     memory = {name: [megabytes_of(name, args.tracklets, args.frames) for _ in range(args.repeats)] for name in FORMS}
     print(f"{args.tracklets} x {args.tracklets} tracklets, {args.frames} frames, {args.runs} interleaved runs")
     print("| form | median ms | times faster | peak MiB | times less | largest difference |")
     print("|---|---|---|---|---|---|")
     for name in FORMS:
-        ratios = [a / b for a, b in zip(seconds[SCRIPT], seconds[name], strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4)
-        mib = statistics.median(memory[name])
         less = [statistics.median(memory[SCRIPT]) / m for m in memory[name]]
         apart = max(abs(a - b) for a, b in zip(values[name], values["ours, float64"], strict=True))
         print(
-            f"| {name} | {statistics.median(seconds[name]) * 1e3:.1f} | {middle:.1f} [{low:.1f}, {high:.1f}] "
-            f"| {mib:.1f} | {statistics.median(less):.1f} [{min(less):.1f}, {max(less):.1f}] | {apart:.0e} |"
+            f"| {name} | {statistics.median(seconds[name]) * 1e3:.1f} | {ratio(seconds[SCRIPT], seconds[name])} "
+            f"| {statistics.median(memory[name]):.1f} "
+            f"| {statistics.median(less):.1f} [{min(less):.1f}, {max(less):.1f}] | {apart:.0e} |"
         )
 
 
