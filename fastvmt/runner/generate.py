@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
-import secrets
 import statistics
 import time
 from collections.abc import Callable
@@ -14,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from fastvmt.artefacts.code_state import code_digest
@@ -34,9 +31,10 @@ from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins import registry
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
+from fastvmt.runner.tensor_cache import TensorCache
 from fastvmt.store.artefact_files import file_info
 from fastvmt.store.folder import Store
-from fastvmt.store.layout import FRAMES, VIDEO
+from fastvmt.store.layout import CACHE, FRAMES, VIDEO
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -52,10 +50,6 @@ class Take:
     @property
     def seconds(self) -> float:
         return sum(self.stages.seconds.values())
-
-
-KEPT = 32
-"""Embeddings and reference latents a worker holds; cases come one after another, so that a few are enough."""
 
 
 class Generator:
@@ -75,7 +69,8 @@ class Generator:
             self.backbone = Backbone(self.card, config.device, DTYPES[config.setting.dtype], config.offload)
             self._warm_up()
         self.load_seconds = self.stages.seconds["load"]
-        self.memory: dict[str, Tensor] = {}
+        setting = config.setting
+        self.cache = TensorCache(store.root / CACHE, (setting.weights_digest, setting.dtype), self.device, self._synchronise)
         self.warm: set[str] = set()
 
     def _synchronise(self) -> None:
@@ -94,46 +89,15 @@ class Generator:
 
     # --- what is shared between jobs --------------------------------------------------------------------------------
 
-    def _shared(self, name: str, make: Callable[[], Tensor], stage: str, stages: Stages) -> Tensor:
-        """A tensor computed once per run and kept on disk.
-
-        Its seconds are stored beside it and charged to every job that uses it, so that a job's time does not depend
-        on which job came first.
-        """
-        key = digest([self.config.setting.weights_digest, self.config.setting.dtype, name])[:24]
-        path = self.store.root / "cache" / f"{key}.safetensors"
-        charge_key = f"{key}|seconds"
-        if key not in self.memory and (kept := _kept(path)):
-            self.memory[key], self.memory[charge_key] = kept[0].to(self.device), torch.tensor(kept[1])
-        if key not in self.memory:
-            clock = Stages(synchronise=self._synchronise)
-            with stages("shared"), clock(stage):
-                value = make()
-            stages.seconds.pop("shared", None)
-            self.memory[key], self.memory[charge_key] = value, torch.tensor(clock.seconds[stage])
-            partial = path.with_suffix(f".{secrets.token_hex(4)}.part")
-            whole = value.cpu().contiguous()
-            seconds = str(clock.seconds[stage])
-            save_file({"x": whole}, partial, {"seconds": seconds, "sha256": _sha256(whole, seconds)})
-            partial.replace(path)
-        wanted, charge = self.memory.pop(key), self.memory.pop(charge_key)
-        self.memory |= {key: wanted, charge_key: charge}  # used last, at the end
-        for old in list(self.memory)[: -2 * KEPT]:
-            del self.memory[old]
-        stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(charge)
-        return wanted
-
     def _text(self, prompt: str, stages: Stages) -> Tensor:
-        return self._shared(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
+        return self.cache.get(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
 
     def _frames(self, case: Case) -> Frames:
         return self.store.reference(case.reference.frames_digest)
 
     def _reference(self, case: Case, stages: Stages) -> Tensor:
-        def make() -> Tensor:
-            return self.backbone.encode_video(self._frames(case))
-
-        return self._shared(f"reference:{case.reference.frames_digest}", make, "encode", stages)
+        name = f"reference:{case.reference.frames_digest}"
+        return self.cache.get(name, lambda: self.backbone.encode_video(self._frames(case)), "encode", stages)
 
     def _noise(self, case: Case, seed: int) -> Tensor:
         """The same tensor for every method of a case and seed, drawn on the CPU so that devices agree."""
@@ -263,7 +227,7 @@ class Generator:
         }
         ctx = Context(
             backbone=self.backbone, sigmas=setting.sigmas, noise=self._noise(case, job.seed),
-            reference=_once(lambda: self._reference(case, stages)), texts=texts, stages=stages,
+            reference=functools.cache(lambda: self._reference(case, stages)), texts=texts, stages=stages,
         )  # fmt: skip
         if prepared is not None:
             self._charge(prepared, ctx)
@@ -340,39 +304,10 @@ class Generator:
 
 def _plain(log: dict[str, Any]) -> dict[str, Any]:
     """As JSON can hold it."""
-    plain: dict[str, Any] = json.loads(json.dumps(log, default=str))
-    return plain
+    return dict(json.loads(json.dumps(log, default=str)))
 
 
 def _energy(before: float | None, after: float | None, takes: int, prepared: Prepared | None) -> float | None:
     """Joules of one video with its whole training, where both were measured."""
     trained = prepared.meta.spent.energy_joules if prepared else 0.0
     return None if before is None or after is None or trained is None else (after - before) / takes + trained
-
-
-def _kept(path: Path) -> tuple[Tensor, float] | None:
-    """A tensor from the disk and the seconds it took; None when it is not there, or not what was written."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensor, facts = file.get_tensor("x"), file.metadata() or {}
-        return (tensor, float(facts["seconds"])) if facts["sha256"] == _sha256(tensor, facts["seconds"]) else None
-    except (OSError, SafetensorError, KeyError, ValueError):
-        return None
-
-
-def _sha256(tensor: Tensor, seconds: str) -> str:
-    hasher = hashlib.sha256(f"{tuple(tensor.shape)} {tensor.dtype} {seconds}".encode())
-    hasher.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return hasher.hexdigest()
-
-
-def _once(make: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """Call ``make`` at most once: its seconds are charged once per job."""
-    kept: list[Tensor] = []
-
-    def get() -> Tensor:
-        if not kept:
-            kept.append(make())
-        return kept[0]
-
-    return get
