@@ -302,5 +302,5 @@ def _identities(facts: dict[str, Any]) -> dict[str, str]:
     return {m["label"]: _identity(m["method"], m["version"], m["params"]) for m in facts["methods"]}
 
 
-def _identity(method: str, version: str, params: dict[str, Any]) -> str:
+def _identity(method: str, version: int, params: dict[str, Any]) -> str:
     return digest([method, version, params])

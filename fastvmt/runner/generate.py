@@ -63,12 +63,12 @@ class Generator:
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.device = torch.device(config.device)
-        self.stages = Stages(synchronise=self._synchronise)
-        with self.stages("load"):
+        stages = Stages(synchronise=self._synchronise)
+        with stages("load"):
             self.card = cards.load(config.setting.backbone)
             self.backbone = Backbone(self.card, config.device, DTYPES[config.setting.dtype], config.offload)
             self._warm_up()
-        self.load_seconds = self.stages.seconds["load"]
+        self.load_seconds = stages.seconds["load"]
         setting = config.setting
         self.cache = TensorCache(store.root / CACHE, (setting.weights_digest, setting.dtype), self.device, self._synchronise)
         self.warm: set[str] = set()
@@ -131,22 +131,7 @@ class Generator:
         reference = self._reference(case, stages)  # charged to every job by itself, as texts are
         texts = {name: self._text(prompt, stages) for name, prompt in (("null", ""), ("caption", case.caption))}
         ctx = Context(self.backbone, self.config.setting.sigmas, torch.zeros_like(reference), lambda: reference, texts, stages)
-        self._reset_peaks()
-        self.backbone.forward_equivalents = 0.0
-        since, energy = time.perf_counter(), energy_joules(self.config.device)
-
-        def spent() -> Spent:
-            self._synchronise()
-            used = energy_joules(self.config.device)
-            return Spent(
-                seconds=round(time.perf_counter() - since, 6),
-                forward_equivalents=round(self.backbone.forward_equivalents, 6),
-                energy_joules=None if energy is None or used is None else used - energy,
-                peak_memory_bytes=self._peak_memory(),
-                peak_reserved_bytes=self._peak_reserved(),
-            )
-
-        checkpoint = Checkpoint(place, spent)
+        checkpoint = Checkpoint(place, self._measure())
         workspace = Workspace(case.reference, lambda: self._frames(case), tick, checkpoint, ctx.log)
         with torch.random.fork_rng(), stages("train"):
             torch.manual_seed(int(key[:15], 16))
@@ -176,10 +161,11 @@ class Generator:
         if self.config.repeats and job.method.label not in self.warm:
             self.warm.add(job.method.label)
             warm_up = self._sample(job, prepared, tick, enter).seconds
-        self._reset_peaks()
-        energy = energy_joules(self.config.device)
+        spent = self._measure()
         takes = [self._sample(job, prepared, tick, enter) for _ in range(max(1, self.config.repeats))]
-        used = energy_joules(self.config.device)
+        whole = spent(len(takes))
+        if prepared:
+            whole = prepared.meta.spent.plus(whole)
         take = takes[-1]
         if any(frames_digest(t.frames) != frames_digest(take.frames) for t in takes):
             take.ctx.log["repeats_differ"] = True  # the same job gave other pixels: said under the table
@@ -188,12 +174,13 @@ class Generator:
         cost = {
             "repeats": tuple(round(t.seconds, 6) for t in takes) if self.config.repeats else (),
             "warm_up_seconds": round(warm_up, 6),
-            "energy_joules": _energy(energy, used, len(takes), prepared),
+            "energy_joules": whole.energy_joules,
+            "peak_memory_bytes": whole.peak_memory_bytes,
+            "peak_reserved_bytes": whole.peak_reserved_bytes,
             "busy": busy,
             "forward_formula": round(cost_of(job.method, self._shape()), 3),
             "shared_by": self._sharing(job),
         }
-        cost |= self._peaks(prepared)
         return self._write(job, take, cost)
 
     def _shape(self) -> Shape:
@@ -205,11 +192,27 @@ class Generator:
         own = self.cases[job.case_id].reference.frames_digest
         return sum(c.reference.frames_digest == own for c in self.cases.values()) * len(self.config.seeds)
 
-    def _reset_peaks(self) -> None:
-        if self.device.type == "cuda":
+    def _measure(self) -> Callable[..., Spent]:
+        """Begin to measure; the function returned says what was spent since, by each of so many equal takes."""
+        if cuda := self.device.type == "cuda":
             torch.cuda.empty_cache()  # what an earlier job left cached is not this one's
             torch.cuda.reset_peak_memory_stats(self.device)
         reset_peak()
+        self.backbone.forward_equivalents = 0.0
+        since, energy = time.perf_counter(), energy_joules(self.config.device)
+
+        def spent(takes: int = 1) -> Spent:
+            self._synchronise()
+            used = energy_joules(self.config.device)
+            return Spent(
+                seconds=round((time.perf_counter() - since) / takes, 6),
+                forward_equivalents=round(self.backbone.forward_equivalents, 6),
+                energy_joules=None if energy is None or used is None else (used - energy) / takes,
+                peak_memory_bytes=torch.cuda.max_memory_allocated(self.device) if cuda else peak_process_bytes(),
+                peak_reserved_bytes=torch.cuda.max_memory_reserved(self.device) if cuda else 0,
+            )
+
+        return spent
 
     def _sample(
         self, job: Job, prepared: Prepared | None, tick: Callable[[int, int], None], enter: Callable[[str], None]
@@ -251,14 +254,6 @@ class Generator:
         facts = {"key": prepared.meta.key, "device": prepared.meta.device, "seconds": spent.seconds}
         ctx.log["prepared"] = facts | prepared.meta.log
 
-    def _peaks(self, prepared: Prepared | None) -> dict[str, int]:
-        """Of sampling and training, whichever is larger."""
-        trained = prepared.meta.spent if prepared else Spent()
-        return {
-            "peak_memory_bytes": max(self._peak_memory(), trained.peak_memory_bytes),
-            "peak_reserved_bytes": max(self._peak_reserved(), trained.peak_reserved_bytes),
-        }
-
     def _write(self, job: Job, take: Take, cost: dict[str, Any]) -> Artefact:
         case, setting, frames, stages = self.cases[job.case_id], self.config.setting, take.frames, take.stages
         folder = self.store.new_folder()
@@ -290,14 +285,6 @@ class Generator:
         self.store.publish(folder, job, artefact)
         return artefact
 
-    def _peak_memory(self) -> int:
-        if self.device.type == "cuda":
-            return int(torch.cuda.max_memory_allocated(self.device))
-        return peak_process_bytes()
-
-    def _peak_reserved(self) -> int:
-        return int(torch.cuda.max_memory_reserved(self.device)) if self.device.type == "cuda" else 0
-
     def _device_name(self) -> str:
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_name()
 
@@ -305,9 +292,3 @@ class Generator:
 def _plain(log: dict[str, Any]) -> dict[str, Any]:
     """As JSON can hold it."""
     return dict(json.loads(json.dumps(log, default=str)))
-
-
-def _energy(before: float | None, after: float | None, takes: int, prepared: Prepared | None) -> float | None:
-    """Joules of one video with its whole training, where both were measured."""
-    trained = prepared.meta.spent.energy_joules if prepared else 0.0
-    return None if before is None or after is None or trained is None else (after - before) / takes + trained
