@@ -15,8 +15,8 @@ from support.light_runs import events, make_quick, quick, times, wait_for
 
 from fastvmt.model import Failure
 from fastvmt.runner.leases import Leases
+from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.queue import Task
-from fastvmt.runner.sharing import Share
 from fastvmt.store.folder import Store
 
 
@@ -102,7 +102,7 @@ def test_a_training_that_fails_at_another_runner_is_known_with_its_reason(tmp_pa
     one, two = Store.open(run), Store.open(run)
     for store, name in ((one, "one"), (two, "two")):
         store.join(name)
-    here, there = Share(one), Share(two)
+    here, there = Neighbours(one), Neighbours(two)
     here.begin()
     there.begin()
     task = Task(one.config().jobs()[0], "prepare", prepared="p" * 32)

@@ -26,7 +26,7 @@ from fastvmt.runner import executors
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.settings import Options, Outcome
-from fastvmt.runner.sharing import Share
+from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.status import go_on
 from fastvmt.store.folder import Store
 
@@ -73,7 +73,7 @@ class Crew:
         self.cluster = given.pop("cluster", "slurm")
         self.size = options.workers or 1
         self.executor = self._executor(given)
-        self.share = Share(store)
+        self.share = Neighbours(store)
         self.left: dict[str, Job] = {}
         self.made = self.failed = 0
         self._told: set[str] = set()
