@@ -115,13 +115,6 @@ def test_bars_start_at_zero_unless_they_would_look_equal() -> None:
     assert not left.patches and len(right.patches) == 2 and right.get_xlim()[0] <= 0 and "not start at 0" in drawn.caption
 
 
-def test_labels_of_crowded_points_do_not_cover_each_other() -> None:
-    drawn = draw.quality_time([point(f"method {n}", 4.0 + 0.05 * n, 0.7 + 0.002 * n) for n in range(6)], "q")
-    drawn.figure.draw_without_rendering()
-    boxes = [t.get_window_extent() for t in drawn.figure.axes[0].texts if t.get_text()]
-    assert len(boxes) == 6 and not [1 for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
-
-
 def test_cosines_by_lag_and_exact_pca() -> None:
     found = cosines_by_lag([{"0": turning(4, 20), "1": turning(4, 20)}, {"0": turning(2, 60)}])
     assert [len(v) for v in found.values()] == [3, 2, 2]

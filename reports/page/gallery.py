@@ -13,8 +13,7 @@ from typing import Any
 from fastvmt.media.files import read_lossless
 from fastvmt.model import Case, Failure, Job
 from fastvmt.reports.page.atlas import Layout, Unreadable, still_name, tracks_name, write_clip
-from fastvmt.reports.page.charts import Heat, Lines
-from fastvmt.reports.page.logs import charts
+from fastvmt.reports.page.logs import Chart, charts
 from fastvmt.reports.tidy import STAGE, WORK, Tidy
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES
@@ -52,7 +51,7 @@ class GalleryClip:
     digest: str = ""
     tracks: str = ""
     numbers: tuple[Number, ...] = ()
-    charts: tuple[Lines | Heat, ...] = ()
+    charts: tuple[Chart, ...] = ()
     width: int = 0
     height: int = 0
     fps: float = 15.0
