@@ -48,7 +48,7 @@ def every(label: str) -> list[Drawn]:
         draw.stage_bars({label: {"guidance": 1.0, label: 2.0}, "b": {"decode": 3.0}}),
         gradient_similarity([{label: turning(5, 10)}]),
         skip_paths({1: circle(4, 1.0), 3: circle(4, 0.9)}),
-        correspondence([0.0, 0.5], [label, "b"], share, stay=0.1),
+        correspondence([0.0, 0.5], [label, "b"], share),
     ]
 
 

@@ -94,10 +94,6 @@ class CasePage:
     failed: int = 0
     missing: int = 0
 
-    @property
-    def charted(self) -> list[GalleryClip]:
-        return [s for s in self.shown if s.charts]
-
 
 def page_name(case_id: str) -> str:
     """A file name for a case that is safe on every system, whatever its id: never the id itself."""

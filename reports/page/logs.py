@@ -26,7 +26,7 @@ Points = list[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Chart:
-    """A line chart: ``x`` and ``y`` are the ends of its axes, ``series`` a name and SVG path each; ``said`` tells it in words."""
+    """A line chart: ``x`` and ``y`` are the ends of its axes, ``series`` a name and SVG path each; ``said`` tells it."""
 
     title: str
     said: str
