@@ -188,17 +188,6 @@ def test_a_table_sorts_by_numbers_with_missing_last(watched: Watched, report: Pa
     assert time.get_attribute("aria-sort") is None and page.evaluate(names) == printed
 
 
-def test_points_of_the_scatter_tell_themselves(watched: Watched, report: Path) -> None:
-    page = watched.go(report / "index.html")
-    page.locator("g.point").first.focus()
-    assert page.inner_text("#tip") == "ditflow: time 7.00 s, motion_fidelity 0.700, n = 2"
-    page.keyboard.press("Escape")
-    assert page.is_hidden("#tip")
-    assert page.locator(".scatter:visible").count() == 1
-    page.select_option("#pick-scatter", "1")
-    assert (page.locator(".scatter:visible .axis").last.text_content() or "").startswith("vbench:background")
-
-
 def test_the_list_of_cases_pages_filters_and_searches(watched: Watched, report: Path) -> None:
     page = watched.go(report / "cases.html")
     shown = "[...document.querySelectorAll('.card strong')].filter(e => e.checkVisibility()).map(e => e.textContent)"
