@@ -19,10 +19,10 @@ from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
+from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.queue import Task, Tasks
 from fastvmt.runner.settings import Options, Outcome
-from fastvmt.runner.neighbours import Neighbours
 from fastvmt.store.folder import Store
 
 LOAD_SECONDS = 1800.0

@@ -24,9 +24,9 @@ from fastvmt.model import Job
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
 from fastvmt.runner.leases import Leases
+from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.settings import Options, Outcome
-from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.status import go_on
 from fastvmt.store.folder import Store
 
