@@ -166,12 +166,18 @@ def case_of_frames(
         prompt: what the generated video shows; caption: what the clip shows.
         source: where the clip comes from, for people; the id when left out.
     """
-    fitted = fit_frames(frames, wanted.width, wanted.height, wanted.fit)
-    reference = Reference(
-        frames_digest=frames_digest(fitted), width=wanted.width, height=wanted.height, frames=len(fitted), fps_num=fps,
-        source=source or id, fit=wanted.fit,
-    )  # fmt: skip
+    fitted, reference = _fitted(frames, wanted, Fraction(fps), source or id)
     return Case(id=id, category=category, prompt=prompt, caption=caption, reference=reference), fitted
+
+
+def _fitted(frames: Frames, wanted: Wanted, fps: Fraction, source: str, notes: Iterable[str] = ()) -> tuple[Frames, Reference]:
+    fitted = fit_frames(frames, wanted.width, wanted.height, wanted.fit)
+    if fitted.base is not None:  # a view would keep the whole clip in memory
+        fitted = fitted.copy()
+    return fitted, Reference(
+        frames_digest=frames_digest(fitted), width=wanted.width, height=wanted.height, frames=len(fitted),
+        fps_num=fps.numerator, fps_den=fps.denominator, source=source, fit=wanted.fit, notes=tuple(notes),
+    )  # fmt: skip
 
 
 def undecoded(
@@ -251,15 +257,7 @@ def _reference(entry: ClipEntry, wanted: Wanted) -> tuple[Frames, Reference]:
         notes.append(f"{there} frames: trimmed to {count}")
     frames = clip.frames[entry.start : entry.start + (count - 1) * step + 1 : step]
     _check_fit(entry, wanted, frames)
-    fps = (entry.fps or clip.fps) / step
-    fitted = fit_frames(frames, wanted.width, wanted.height, wanted.fit)
-    if fitted.base is not None:  # a view would keep the whole clip in memory
-        fitted = fitted.copy()
-    reference = Reference(
-        frames_digest=frames_digest(fitted), width=wanted.width, height=wanted.height, frames=count,
-        fps_num=fps.numerator, fps_den=fps.denominator, source=entry.name, fit=wanted.fit, notes=tuple(notes),
-    )  # fmt: skip
-    return fitted, reference
+    return _fitted(frames, wanted, (entry.fps or clip.fps) / step, entry.name, notes)
 
 
 def too_short(entry: ClipEntry, wanted: Wanted, there: int) -> str:

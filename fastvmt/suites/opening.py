@@ -16,46 +16,20 @@ from fastvmt.suites.cases import ClipEntry, Problems, Short, Target, Wanted, ins
 from fastvmt.suites.format import is_suite, read_header, read_suite
 from fastvmt.suites.prompts import PromptedClip, read_prompted
 
-__all__ = [
-    "Drawing",
-    "Listing",
-    "Pointing",
-    "Wanted",
-    "entries_from_rows",
-    "entries_of",
-    "habits",
-    "list_suite",
-    "open_suite",
-]
+__all__ = ["SuiteSource", "Wanted", "entries_from_rows", "entries_of", "habits", "list_suite", "open_suite"]
 
 
-class Drawing(Protocol):
-    """A registered suite that makes its clips itself (``fastvmt.suites`` entry points name a class without arguments)."""
+class SuiteSource(Protocol):
+    """A registered suite: ``fastvmt.suites`` entry points name a class without arguments that has one of these methods."""
 
     def cases(self, wanted: Wanted) -> Iterator[tuple[Case, Frames]]:
-        """Cases with their reference frames, uint8 (T, H, W, 3), in a fixed order."""
-
-
-class Listing(Protocol):
-    """A registered suite of files: it names clips and prompts, and opens none."""
+        """It makes its clips itself: cases with their reference frames, uint8 (T, H, W, 3), in a fixed order."""
 
     def entries(self, wanted: Wanted) -> list[ClipEntry]:
-        """Clips in a fixed order.
-
-        Raises:
-            SuiteError: all problems in one message, a line each.
-        """
-
-
-class Pointing(Protocol):
-    """A registered suite that stands for a folder of the user's."""
+        """It lists clips, in a fixed order, and opens none; SuiteError with all problems, a line each."""
 
     def path(self, root: Path | None) -> Path:
-        """The folder.
-
-        Raises:
-            SuiteError: when none was named or it is not there.
-        """
+        """It stands for a folder of the user's; SuiteError when none was named or it is not there."""
 
 
 def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[list[ClipEntry], Problems] | None:
@@ -99,8 +73,8 @@ def open_suite(
     """
     found = entries_of(name, wanted, prompt)
     if found is None:
-        drawing: Drawing = _registered(name)()
-        return drawing.cases(wanted)
+        source: SuiteSource = _registered(name)()
+        return source.cases(wanted)
     return load(found[0], wanted, found[1], skipped)
 
 
