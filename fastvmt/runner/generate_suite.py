@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastvmt.backbones import card as cards
 from fastvmt.core.atomic import write_atomic
@@ -20,6 +20,9 @@ from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import SuiteError
 from fastvmt.suites.prompts import PromptedClip
 from fastvmt.suites.rows import read_text, unusable
+
+if TYPE_CHECKING:
+    from fastvmt.media.files import Frames
 
 FPS = Fraction(16)
 """What Wan makes; no file of a backbone says it."""
@@ -85,9 +88,13 @@ def generate(prompts: Path, out: Path, wish: Wish, tell: Callable[[str], None] =
     names = [clip_name(n, text) for n, text in enumerate(chosen)]
     missing = [(name, text) for name, text in zip(names, chosen, strict=True) if not (out / name).exists()]
     if missing:
-        sampler = _Sampler(card, facts, wish.device)
+        from fastvmt.media.files import write_lossless
+
+        sampler = Sampler(card, facts, wish.device)
         for done, (name, text) in enumerate(missing, 1):
-            sampler.write(out / name, text)
+            partial = out / f".part-{name}"
+            write_lossless(partial, sampler.frames(text), FPS)
+            partial.replace(out / name)
             tell(f"[{done}/{len(missing)}] {name}")
     rows = []
     for n, (name, text) in enumerate(zip(names, chosen, strict=True)):
@@ -119,10 +126,14 @@ def _claim(out: Path, facts: dict[str, Any]) -> None:
     write_atomic(file, json.dumps(facts, indent=1, ensure_ascii=False))
 
 
-class _Sampler:
-    """A loaded backbone that makes clips by the one denoise loop, with the method that transfers nothing."""
+class Sampler:
+    """A loaded backbone that makes clips by the one denoise loop, with the method that transfers nothing.
 
-    def __init__(self, card: cards.Card, facts: dict[str, Any], device: str) -> None:
+    Args:
+        facts: width, height, frames, steps, guidance and seed.
+    """
+
+    def __init__(self, card: cards.Card, facts: dict[str, Any], device: str = "cpu") -> None:
         import torch
 
         from fastvmt.backbones.noise_levels import sigma_grid
@@ -131,30 +142,19 @@ class _Sampler:
         self.card, self.facts = card, facts
         self.backbone = Backbone(card, device, torch.float32 if device == "cpu" else torch.bfloat16)
         self.sigmas = sigma_grid(facts["steps"], card.defaults["shift"], 1.0)
+        self.negative = self.backbone.encode_text(card.defaults["negative"])
 
-    def write(self, path: Path, text: str) -> None:
+    def frames(self, text: str) -> Frames:
+        """uint8 RGB (T, H, W, 3) for a prompt."""
         import torch
 
         from fastvmt.core.stages import Stages
         from fastvmt.denoise import denoise
-        from fastvmt.media.files import write_lossless
         from fastvmt.plugins.method import Context, Method, Params
 
         generator = torch.Generator("cpu").manual_seed(noise_seed(self.facts["seed"], text))
         shape = self.card.latent_shape(self.facts["width"], self.facts["height"], self.facts["frames"])
-        texts = {
-            "target": self.backbone.encode_text(text),
-            "negative": self.backbone.encode_text(self.card.defaults["negative"]),
-        }
-
-        def none() -> Any:
-            raise SuiteError("there is no reference")
-
-        ctx = Context(
-            backbone=self.backbone, sigmas=self.sigmas, noise=torch.randn(shape, generator=generator).to(self.backbone.device),
-            reference=none, texts=texts, stages=Stages(),
-        )  # fmt: skip
-        frames = self.backbone.decode(denoise(Method(Params()), ctx, self.facts["guidance"]))
-        partial = path.with_name(f".part-{path.name}")
-        write_lossless(partial, frames, FPS)
-        partial.replace(path)
+        noise = torch.randn(shape, generator=generator).to(self.backbone.device)
+        texts = {"target": self.backbone.encode_text(text), "negative": self.negative}
+        ctx = Context(self.backbone, self.sigmas, noise, lambda: torch.zeros_like(noise), texts, Stages())
+        return self.backbone.decode(denoise(Method(Params()), ctx, self.facts["guidance"]))
