@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -59,7 +59,7 @@ def column_of(tidy: Tidy, label: str) -> Column:
 
 def build(
     tidy: Tidy, id: str, title: str, wanted: Sequence[LineRequest], metrics: Sequence[str], over: str = "",
-    notes: Sequence[str] = (), only: pd.Series[bool] | None = None,
+    only: pd.Series[bool] | None = None,
 ) -> View:  # fmt: skip
     """The view with these lines and columns.
 
@@ -71,18 +71,24 @@ def build(
         tidy = replace(tidy, frame=tidy.frame[only])
     labels = [w.label for w in wanted]
     columns = [column_of(tidy, m) for m in metrics]
+    ranked = [w.label for w in wanted if w.ranked]
+    cells = []
     shares: dict[tuple[int, int], list[str]] = {}
-    cells = [_column(tidy, labels, [w.label for w in wanted if w.ranked], column, shares) for column in columns]
+    for column in columns:
+        found, share = _column(tidy, labels, ranked, column)
+        cells.append(found)
+        if share:
+            shares.setdefault(share, []).append(column.head)
     columns, counted = _with_counts(columns, cells)
     if over:
         columns.append(Column(SPEED_UP, f"speed-up over {over}", "×", "up", 2))
-        cells.append(_speed_up(tidy, labels, over))
+        cells.append([Cell(None, why="–") if label == over else ratio_cell(tidy, over, label) for label in labels])
     lines = [Line(w.label, w.head, tuple(c[n] for c in cells), w.group, w.note, w.ranked) for n, w in enumerate(wanted)]
     said = [
         f"{', '.join(names)}: {n} of {total} videos of each method are compared, those that every method has a value for."
         for (n, total), names in shares.items()
     ]
-    return view_of(tidy, id, title, columns, marked(columns, lines), (*notes, *counted, *said, *tidy.notes))
+    return view_of(tidy, id, title, columns, marked(columns, lines), (*counted, *said, *tidy.notes))
 
 
 def view_of(
@@ -105,23 +111,9 @@ def _with_counts(columns: list[Column], cells: list[list[Cell]]) -> tuple[list[C
 
 
 def _column(
-    tidy: Tidy, labels: Sequence[str], ranked: Sequence[str], column: Column, shares: dict[tuple[int, int], list[str]]
-) -> list[Cell]:
-    """A metric's cells; ``shares`` collects columns in which less than everything could be compared."""
-    kept: dict[Any, Any] = tidy.__dict__.setdefault("_cells", {})
-    asked = (column.key, tuple(labels), tuple(ranked))
-    if asked not in kept:
-        kept[asked] = _computed(tidy, labels, ranked, column)
-    found, share = kept[asked]
-    if share:
-        shares.setdefault(share, []).append(column.head)
-    return list(found)
-
-
-def _computed(
     tidy: Tidy, labels: Sequence[str], ranked: Sequence[str], column: Column
 ) -> tuple[list[Cell], tuple[int, int] | None]:
-    """Cells, and (compared, expected) where less than everything could be compared."""
+    """A metric's cells, and (compared, expected) where less than everything could be compared."""
     rows = tidy.of(column.key)
     expected = Counter(rows["label"])
     if not len(rows):
@@ -184,10 +176,6 @@ def ratio_cell(tidy: Tidy, numerator: str, denominator: str, metric: str = "time
     clusters = wide.index.get_level_values("reference").to_numpy().astype(str)
     ratio = paired_ratio(wide[numerator].to_numpy(float), wide[denominator].to_numpy(float), clusters)
     return Cell(ratio.value, _finite(ratio.low), _finite(ratio.high), len(wide), expected)
-
-
-def _speed_up(tidy: Tidy, labels: Sequence[str], over: str) -> list[Cell]:
-    return [Cell(None, why="–") if label == over else ratio_cell(tidy, over, label) for label in labels]
 
 
 def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[LineRequest]:
