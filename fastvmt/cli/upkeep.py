@@ -105,13 +105,14 @@ def _probe(
     as_json: bool,
 ) -> None:  # fmt: skip
     from fastvmt.backbones import card as cards
-    from fastvmt.plugins import registry
 
     card = cards.load(backbone)
     size = [card.defaults[k] if v is None else v for k, v in zip(("width", "height", "frames"), wanted, strict=True)]
     if tracker:
-        checked = registry.probes.get("tracker")(tracker, *size, clips=clips or 2, tapvid_file=tapvid)
-        print(json.dumps(checked.data()) if as_json else registry.probes.get("tracker-lines")(checked))
+        from fastvmt.metrics.trackers import check
+
+        checked = check.check(tracker, *size, clips=clips or 2, tapvid_file=tapvid)
+        print(json.dumps(checked.data()) if as_json else check.as_lines(checked))
         return
     card.check_size(*size)
     cards.require_weights(card)
@@ -119,12 +120,9 @@ def _probe(
 
     from fastvmt.backbones.device import has_cuda
     from fastvmt.backbones.wan import Backbone as Loaded
+    from fastvmt.datasets.drawn import probe
 
     device = "cuda" if has_cuda() else "cpu"
     loaded = Loaded(card, device, torch.bfloat16 if device == "cuda" else torch.float32)
-    found = registry.probes.get("correspondence")(loaded, *size, clips=clips or 12)
-    if as_json:
-        facts = {"levels": found.levels, "forms": found.forms, "share": found.share.tolist(), "best": found.best_block()}
-        print(json.dumps(facts))
-    else:
-        print(registry.probes.get("correspondence-lines")(found))
+    found = probe.correspondence(loaded, *size, clips=clips or 12)
+    print(json.dumps(found.data()) if as_json else probe.as_lines(found))

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from pydantic import ValidationError
-
 from fastvmt.core.choices import hint
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.plugins import registry
+from fastvmt.plugins.labels import in_words
 from fastvmt.plugins.metric import Metric
 
 Labels = tuple[str, ...]
@@ -37,12 +36,8 @@ def build(label: str) -> Metric:
     for key in changes:
         if key not in fields:
             raise SpecError(f"Metric '{name}' has no parameter '{key}'. {hint(key, fields)}")
-    try:
+    with in_words(f"Metric '{label}'"):
         return cls(cls.Params.model_validate(changes))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(p) for p in first["loc"]) or "parameters"
-        raise SpecError(f"Metric '{label}': {place}: {first['msg']} (found {first['input']!r}).") from error
 
 
 def expand(pattern: str) -> Labels:
