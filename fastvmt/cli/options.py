@@ -51,11 +51,9 @@ def registered(kind: str) -> list[str]:
 def typed(name: str) -> Any:
     """A setting as typer takes it."""
     option = SETTINGS[name]
-    known = option.known or ((lambda: registered(option.names)) if option.names else None)
-    return typer.Option(
-        *option.flags, help=option.help, rich_help_panel=None if option.panel == COMMON else option.panel,
-        autocompletion=completion(known) if known else None,
-    )  # fmt: skip
+    names = completion(lambda: option.known or registered(option.names)) if option.known or option.names else None
+    panel = None if option.panel == COMMON else option.panel
+    return typer.Option(*option.flags, help=option.help, rich_help_panel=panel, autocompletion=names)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

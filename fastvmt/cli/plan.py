@@ -52,7 +52,7 @@ def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:
     on_gpu = found.config.device == "cuda" or "A100" in cost.seconds_basis
     lines += _table(cost, "GPU" if on_gpu else "core" if found.config.threads == 1 else "worker")
     lines += found.notes
-    if not found.decoded:
+    if not found.listed.decoded:
         lines.append("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
     capacity = cost.memory_capacity
     beside = f" of {gib(capacity)}" if capacity else ", not held against this machine, where it does not run"

@@ -33,7 +33,7 @@ def status(folder: Run, as_json: Json = False) -> None:
     from fastvmt.runner import status as standing
 
     found = standing.status(folder)
-    print(json.dumps(found.data(), ensure_ascii=False) if as_json else standing.as_lines(found))
+    print(json.dumps(vars(found), ensure_ascii=False) if as_json else standing.as_lines(found))
 
 
 def gc(folder: Folder, dry_run: DryRun = False, as_json: Json = False) -> None:
@@ -107,14 +107,15 @@ def _probe(
     from fastvmt.backbones import card as cards
 
     card = cards.load(backbone)
-    size = [card.defaults[k] if v is None else v for k, v in zip(("width", "height", "frames"), wanted, strict=True)]
+    names = ("width", "height", "frames")
+    width, height, frames = (card.defaults[k] if v is None else v for k, v in zip(names, wanted, strict=True))
     if tracker:
         from fastvmt.metrics.trackers import check
 
-        checked = check.check(tracker, *size, clips=clips or 2, tapvid_file=tapvid)
+        checked = check.check(tracker, width, height, frames, clips=clips or 2, tapvid_file=tapvid)
         print(json.dumps(checked.data()) if as_json else check.as_lines(checked))
         return
-    card.check_size(*size)
+    card.check_size(width, height, frames)
     cards.require_weights(card)
     import torch
 
@@ -124,5 +125,5 @@ def _probe(
 
     device = "cuda" if has_cuda() else "cpu"
     loaded = Loaded(card, device, torch.bfloat16 if device == "cuda" else torch.float32)
-    found = probe.correspondence(loaded, *size, clips=clips or 12)
+    found = probe.correspondence(loaded, width, height, frames, clips=clips or 12)
     print(json.dumps(found.data()) if as_json else probe.as_lines(found))

@@ -30,8 +30,6 @@ OBJECT_STORE = 80 << 20
 """Bytes of shared memory for a cluster of our own, about the least that Ray takes: nothing is kept there."""
 PATIENCE = 5.0
 """Seconds an actor has to end its child before it is killed itself."""
-
-
 QUIET = 10.0
 """Seconds after which a worker that has no place in the cluster says so: others may hold it for hours."""
 
@@ -56,7 +54,7 @@ class Slot:
 
     def give(self, line: bytes) -> None:
         if self._child:
-            self._child.write(line)
+            self._child.give(line)
 
     def reports(self) -> list[dict[str, Any]]:
         """What came since, at once when there is something; else after a second, nothing."""
@@ -68,11 +66,8 @@ class Slot:
         return found
 
     def end(self, kill: bool) -> None:
-        if self._child and kill:
-            self._child.kill()
-        elif self._child:
-            self._child.close()
-            self._child.process.wait()
+        if self._child:
+            self._child.kill() if kill else self._child.let_go()
 
 
 class RayHand(Hand):
@@ -139,9 +134,7 @@ class RayExecutor:
         self.gpu = config.device.startswith("cuda")
         self.needs = {"GPU": 1, "CPU": 1} if self.gpu else {"CPU": config.threads}
         self._aside = contextlib.ExitStack()
-        self._aside.enter_context(
-            contextlib.redirect_stdout(sys.stderr)
-        )  # where Ray says what it says; stdout is for the table
+        self._aside.enter_context(contextlib.redirect_stdout(sys.stderr))  # Ray speaks there; stdout is for the table
         try:
             self._connect(options)
             there = self._room()
