@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import OWN, Asked, takes
+from fastvmt.cli.options import OWN, Asked, load_plugins, takes
 from fastvmt.cli.report import Against, say
 from fastvmt.cli.run import finish
 from fastvmt.errors import SpecError
@@ -42,11 +42,9 @@ def _ablate(
     ladder: bool, against: str,
 ) -> None:  # fmt: skip
     from fastvmt import api
-    from fastvmt.plugins import registry
     from fastvmt.runner import ablate as ablations
 
-    for plugin in asked.words["plugins"] or ():
-        registry.load_plugin(plugin)
+    load_plugins(asked.words["plugins"])
     wanted = ablations.expand(method, factors, pairs, ladder)
     labels = tuple(dict.fromkeys([*beside, *wanted.labels]))
     if ":" in method and any(":" not in label and label == method for label in beside):

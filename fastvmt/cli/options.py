@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -54,6 +55,25 @@ def typed(name: str) -> Any:
     names = completion(lambda: option.known or registered(option.names)) if option.known or option.names else None
     panel = None if option.panel == COMMON else option.panel
     return typer.Option(*option.flags, help=option.help, rich_help_panel=panel, autocompletion=names)
+
+
+def tell(as_json: bool, facts: Any, text: Any) -> None:
+    """Print facts as one JSON object, or the text that says them."""
+    print(json.dumps(facts, default=str, ensure_ascii=False) if as_json else text)
+
+
+def note(line: object) -> None:
+    """A line beside the result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def load_plugins(paths: Iterable[str] | None) -> None:
+    """What ``--plugin`` named, where anything was."""
+    if paths:
+        from fastvmt.plugins import registry
+
+        for path in paths:
+            registry.load_plugin(path)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import RUN, Asked, takes
+from fastvmt.cli.options import RUN, Asked, takes, tell
 from fastvmt.core.spelling import GIB, duration, gib, mib
 from fastvmt.errors import SpecError
 from fastvmt.runner.settings import WHERE
@@ -36,12 +35,9 @@ def plan(asked: Asked, device_memory: DeviceMemory = 0.0) -> None:
     where = Conditions(options.workers, int(device_memory * GIB), elsewhere=options.executor != "local")
     found, cost = api.plan(asked.request(), asked.out, where)
     folder = asked.out or found.default_folder()
-    if asked.as_json:
-        methods_data = [m.model_dump(mode="json") for m in found.config.methods]
-        fair = {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
-        print(json.dumps(cost.data() | fair | {"folder": str(folder), "methods": methods_data}))
-    else:
-        print("\n".join(as_lines(found, cost, folder)))
+    facts = cost.data() | {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
+    facts |= {"folder": folder, "methods": [m.model_dump(mode="json") for m in found.config.methods]}
+    tell(asked.as_json, facts, "\n".join(as_lines(found, cost, folder)))
     refuse_what_cannot_fit(cost, options.force)
 
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import HOW, RUN, Asked, By, Run, takes
+from fastvmt.cli.options import HOW, RUN, Asked, By, Run, note, takes, tell
 from fastvmt.cli.report import check_by, show
 from fastvmt.runner.settings import split
 
@@ -42,10 +40,8 @@ def work(asked: Asked, folder: Run) -> None:
     from fastvmt.runner.status import go_on
 
     outcome = api.work(folder, asked.options())
-    if asked.as_json:
-        print(json.dumps({"folder": str(folder), "outcome": vars(outcome)}))
-    else:
-        print(f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: {go_on(folder)}")
+    said = f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: {go_on(folder)}"
+    tell(asked.as_json, {"folder": folder, "outcome": vars(outcome)}, said)
     if outcome.interrupted or outcome.failed:
         raise typer.Exit(130 if outcome.interrupted else 3)
 
@@ -74,7 +70,7 @@ def finish(
     else:
         print(text())
     if outcome.interrupted:
-        print(f"Interrupted; what was finished is kept. Go on with: {go_on(result.folder)}", file=sys.stderr)
+        note(f"Interrupted; what was finished is kept. Go on with: {go_on(result.folder)}")
         raise typer.Exit(130)
     if after is not None:
         after(result.folder)
