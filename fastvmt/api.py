@@ -28,19 +28,8 @@ PROBE_CLIPS = 6
 """Drawn clips behind the correspondence figure of a report; ``bench doctor`` takes more."""
 
 __all__ = [
-    "Result",
-    "compare",
-    "describe",
-    "frame",
-    "import_videos",
-    "plan",
-    "report",
-    "resume",
-    "run",
-    "score",
-    "table",
-    "work",
-]
+    "Result", "compare", "describe", "frame", "import_videos", "plan", "report", "resume", "run", "score", "table", "work",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -95,7 +95,8 @@ def cost_of(spec: MethodSpec, shape: Shape, **changes: Any) -> float:
 
 
 def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:
-    work = registry.methods.get(spec.method).protocols.work
+    cls: type[Method] = registry.methods.get(spec.method)
+    work = cls.protocols.work
     if not work or work in labels.parse(spec.label)[1]:
         return spec
     before = int(spec.params[work])
@@ -107,7 +108,6 @@ def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:
             best, nearest = steps, gap
         if cost > budget + nearest:
             break
-    cls = registry.methods.get(spec.method)
     params = cls.Params.model_validate(spec.params | {work: best})
     return spec.model_copy(update={"params": params.model_dump(mode="json")})
 
@@ -115,7 +115,6 @@ def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:
 def _said(spec: MethodSpec, cost: float, budget: float) -> str:
     work = registry.methods.get(spec.method).protocols.work
     how = f"{work}={spec.params[work]}" if work else "nothing to scale"
-    if work and work in labels.parse(spec.label)[1]:
-        how += ", as typed"
+    how += ", as typed" if work and work in labels.parse(spec.label)[1] else ""
     apart = "" if abs(cost - budget) < NEAR else f", {cost - budget:+.1f}"
     return f"{spec.label} {cost:.1f} ({how}{apart})"

@@ -11,17 +11,6 @@ from fastvmt.model.job import Job, MethodSpec, Setting
 from fastvmt.model.record import Failure, MetricRecord
 
 __all__ = [
-    "CATEGORIES",
-    "IMPORTED",
-    "Artefact",
-    "Case",
-    "Failure",
-    "FileInfo",
-    "Frozen",
-    "Job",
-    "MethodSpec",
-    "MetricRecord",
-    "Reference",
-    "Setting",
-    "Suite",
-]
+    "CATEGORIES", "IMPORTED", "Artefact", "Case", "Failure", "FileInfo", "Frozen", "Job", "MethodSpec", "MetricRecord",
+    "Reference", "Setting", "Suite",
+]  # fmt: skip

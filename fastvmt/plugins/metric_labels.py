@@ -33,9 +33,8 @@ def build(label: str) -> Metric:
     name, changes = _parts(label)
     cls: type[Metric] = registry.metrics.get(name)
     fields = cls.Params.model_fields
-    for key in changes:
-        if key not in fields:
-            raise SpecError(f"Metric '{name}' has no parameter '{key}'. {hint(key, fields)}")
+    if unknown := next((key for key in changes if key not in fields), None):
+        raise SpecError(f"Metric '{name}' has no parameter '{unknown}'. {hint(unknown, fields)}")
     with in_words(f"Metric '{label}'"):
         return cls(cls.Params.model_validate(changes))
 

@@ -194,17 +194,14 @@ class RayExecutor:
         if found := room(nodes, self.needs):
             return found
         self._leave()
-        raise SpecError(self._too_small(nodes))
-
-    def _too_small(self, nodes: list[dict[str, float]]) -> str:
         gpus, cores = (int(max((n.get(kind, 0) for n in nodes), default=0)) for kind in ("GPU", "CPU"))
         if self.gpu:
             which = "no node of the cluster has a GPU" if not gpus else "no node of the cluster with a GPU has a core to give"
-            return (
+            raise SpecError(
                 f"--executor ray: a worker needs a GPU and a CPU core, and {which}. Give --address of a cluster with GPUs, or "
                 "the `bench run` command with --device cpu."
             )
-        return (
+        raise SpecError(
             f"--executor ray: a worker needs {self.config.threads} CPU cores (--threads) on one node, and the largest of the "
             f"cluster's {len(nodes)} nodes has {cores}. Give the `bench run` command with --threads {max(1, cores)} or fewer."
         )
