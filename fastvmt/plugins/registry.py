@@ -12,7 +12,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -109,17 +109,10 @@ class Registry:
             self._entries[name] = Entry(name, "built in", target)
         for point in sorted(entry_points(group=f"fastvmt.{self.kind}"), key=lambda p: p.name):
             owner = point.dist.name if point.dist else "an installed package"
-            if owner == "fastvmt-bench":
-                continue
-            self._add(Entry(point.name, owner, point.value))
-
-    def _add(self, entry: Entry) -> None:
-        taken = self._entries.get(entry.name)
-        if taken and (taken.origin, taken.target) != (entry.origin, entry.target):
-            cause = f"the name is taken by {taken.origin}"
-            self._entries[f"{entry.name} ({entry.origin})"] = Entry(entry.name, entry.origin, entry.target, cause)
-            return
-        self._entries[entry.name] = entry
+            entry = Entry(point.name, owner, point.value)
+            if (taken := self._entries.setdefault(entry.name, entry)) != entry:
+                cause = f"the name is taken by {taken.origin}"
+                self._entries[f"{entry.name} ({owner})"] = replace(entry, cause=cause)
 
     def add_object(self, name: str, value: Any, origin: str) -> None:
         """Register a loaded object, as ``--plugin FILE`` does.
@@ -148,7 +141,7 @@ class Registry:
                 try:
                     self.get(entry.name)
                 except SpecError as error:
-                    entry = Entry(entry.name, entry.origin, entry.target, str(error))
+                    entry = replace(entry, cause=str(error))
             yield entry
 
     def names(self) -> list[str]:

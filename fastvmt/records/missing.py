@@ -192,7 +192,7 @@ class _Records:
         return self.current
 
     def missing(self, case: Case, row: Row) -> tuple[str, ...]:
-        """Labels without a current record, as ``runner.score`` makes them; equal answers are one tuple."""
+        """Labels without a current record, as ``scoring.wanted_metrics`` wants them; equal answers are one tuple."""
         if case is not self._case:
             pairs = zip(self.metrics, self.identities, strict=True)
             self._case, self._applying = case, [(m.label, i, m.timing) for m, i in pairs if m.applies(case)]

@@ -20,8 +20,13 @@ from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES
 
 
+def wanted_metrics(names: list[str] | tuple[str, ...], case: Case, artefact: Artefact) -> list[Metric]:
+    """The metrics that apply: not those without meaning for the case, no timing of an artefact made elsewhere."""
+    return [m for m in map(build, names) if m.applies(case) and not (m.timing and artefact.reused_from)]
+
+
 def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> Iterator[MetricRecord]:
-    """Records of one job: of metrics with a meaning for its case, and no timing of an artefact made elsewhere.
+    """Records of one job.
 
     Raises:
         JobError: when the artefact is missing or its frames are not those it was published with.
@@ -32,9 +37,7 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
         raise JobError(f"there is no video to score: {why} Give the same command again.")
     case = next(c for c in config.suite.cases if c.id == job.case_id)
     scored: Scored | None = None
-    for metric in map(build, names):
-        if not metric.applies(case) or (metric.timing and artefact.reused_from):
-            continue
+    for metric in wanted_metrics(names, case, artefact):
         if not metric.timing and scored is None:
             generated = read_lossless(store.folder(job) / FRAMES)
             if frames_digest(generated) != artefact.frames_digest:
