@@ -19,10 +19,8 @@ if TYPE_CHECKING:
 baseline = typer.Typer(no_args_is_help=True)
 
 
-@baseline.callback(
-    help="Store what a run measured, for `bench check`."
-)  # else typer would leave out the name of the only command
-def _baseline() -> None: ...
+@baseline.callback(help="Store what a run measured, for `bench check`.")
+def _baseline() -> None: ...  # else typer would leave out the name of the only command
 
 
 @baseline.command()
@@ -35,15 +33,15 @@ def write(
     from fastvmt.errors import StoreError
     from fastvmt.reports.gate import baseline as baselines
 
-    measured = _measured(runs)
+    measured, names = _measured(runs), ", ".join(map(str, runs))
     gaps = measured.incomplete()
     if gaps and not allow_failures:
         raise StoreError(
-            f"{_names(runs)}: {len(gaps)} videos or numbers are not there ({baselines.named(gaps)}), and a baseline with gaps "
+            f"{names}: {len(gaps)} videos or numbers are not there ({baselines.named(gaps)}), and a baseline with gaps "
             "cannot show later ones. Finish the run with `bench resume`, or give --allow-failures."
         )
     if not any(v.frames_digest for v in measured.videos):
-        raise StoreError(f"{_names(runs)}: there is no video in it, so nothing could be compared with it. Run it first.")
+        raise StoreError(f"{names}: there is no video in it, so nothing could be compared with it. Run it first.")
     baselines.write(out, measured)
     if gaps:
         note(f"warning: stored without {len(gaps)} videos or numbers: {baselines.named(gaps)}")
@@ -97,10 +95,6 @@ def _measured(runs: list[Path]) -> Measured:
     from fastvmt.reports.tidy import gather
 
     return baselines.of(gather(runs))
-
-
-def _names(runs: list[Path]) -> str:
-    return ", ".join(map(str, runs))
 
 
 def _write(outcome: GateResult, strict: bool, wanted: dict[str, Path | None]) -> None:

@@ -52,10 +52,14 @@ def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:
         lines.append("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
     capacity = cost.memory_capacity
     beside = f" of {gib(capacity)}" if capacity else ", not held against this machine, where it does not run"
+    time = "unknown"
+    if cost.seconds is not None and cost.wall_seconds is not None:
+        many = f"{cost.workers} worker{'s' * (cost.workers > 1)}"
+        time = f"{duration(cost.seconds)} in all, {duration(cost.wall_seconds)} on {many}"
     disk = f" of {gib(cost.disk_free)} free" if cost.disk_free else ""
     return [
         *lines,
-        f"time: {_time(cost)} ({cost.seconds_basis})",
+        f"time: {time} ({cost.seconds_basis})",
         f"last time on this device: {_last(cost)}",
         f"memory: about {gib(cost.memory_bytes)} a job{beside} (estimated, GiB: {cost.memory.words()})",
         f"disk: about {mib(cost.disk_bytes)}{disk} (estimated)",
@@ -72,13 +76,6 @@ def _table(cost: Estimate, whose: str) -> list[str]:
         rows.append((label, str(left), f"{passes:g}", *time))
     widths = [max(len(r[k]) for r in rows) for k in range(5)]
     return ["  " + r[0].ljust(widths[0]) + "".join(f"  {r[k]:>{widths[k]}}" for k in range(1, 5)) for r in rows]
-
-
-def _time(cost: Estimate) -> str:
-    if cost.seconds is None or cost.wall_seconds is None:
-        return "unknown"
-    many = f"{cost.workers} workers" if cost.workers > 1 else "1 worker"
-    return f"{duration(cost.seconds)} in all, {duration(cost.wall_seconds)} on {many}"
 
 
 def _last(cost: Estimate) -> str:

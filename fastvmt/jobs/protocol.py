@@ -56,16 +56,14 @@ def departures(methods: Sequence[MethodSpec], protocol: str) -> list[str]:
     found = []
     for spec in methods:
         cls = registry.methods.get(spec.method)
-        wanted = {} if spec.control or (protocol == AS_PUBLISHED and _named_preset(spec, cls)) else starts(cls, protocol)
+        own_preset = bool(cls.protocols.preset) and spec.preset != str(
+            labels.usual_preset(cls)
+        )  # says how it starts
+        wanted = {} if spec.control or (protocol == AS_PUBLISHED and own_preset) else starts(cls, protocol)
         other = [f"{k}={spec.params.get(k)}" for k, v in wanted.items() if spec.params.get(k) != v]
         if other:
             found.append(f"{spec.label} does not start as the protocol ({protocol}) says: it has {', '.join(other)}.")
     return found
-
-
-def _named_preset(spec: MethodSpec, cls: type[Method]) -> bool:
-    """Whether a preset was asked for: it says itself how its authors start."""
-    return bool(cls.protocols.preset) and spec.preset != str(labels.usual_preset(cls))
 
 
 def matched(

@@ -89,11 +89,6 @@ def usual_preset(cls: type[Method]) -> Any:
     return cls.Params.model_fields[cls.protocols.preset].default if cls.protocols.preset else None
 
 
-def comparable() -> list[str]:
-    """What ``--methods all`` stands for: every registered method, without controls, toys and what was made elsewhere."""
-    return [n for n in registry.methods.names() if registry.methods.get(n).role in ("method", "baseline")]
-
-
 def tuned(method: str, table: Mapping[str, Any], steps: int) -> dict[str, Any]:
     """A card's parameters of one method in a run of so many steps: what stands under ``from_steps.N`` counts from N steps on.
 

@@ -68,7 +68,8 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
             raise ArithmeticError(
                 f"the metric returned {found.value}"
             )  # NaN is no "undefined", whose reason a metric has to give
-        details = json.loads(json.dumps(found.details, default=_plain))
+        plain = lambda v: v.tolist() if hasattr(v, "tolist") else str(v)  # noqa: E731 - arrays and their numbers; the rest as text
+        details = json.loads(json.dumps(found.details, default=plain))
         value, status = found.value, "undefined" if found.value is None else "ok"
     except Exception as error:  # noqa: BLE001 - one metric's failure on one clip is a record, not the end of the run
         value, status, details = None, "failed", {"cause": f"{type(error).__name__}: {error}"}
@@ -77,11 +78,6 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
         key=key, job_key=job.key, metric=metric.label, identity=identity, status=status,
         value=value, details=details, device=device, software=software,
     )  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    """What JSON cannot hold: arrays and their numbers as lists and numbers, the rest as text."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
 
 
 def score_clip(
