@@ -56,9 +56,7 @@ def departures(methods: Sequence[MethodSpec], protocol: str) -> list[str]:
     found = []
     for spec in methods:
         cls = registry.methods.get(spec.method)
-        own_preset = bool(cls.protocols.preset) and spec.preset != str(
-            labels.usual_preset(cls)
-        )  # says how it starts
+        own_preset = bool(cls.protocols.preset) and spec.preset != str(labels.usual_preset(cls))  # says how it starts
         wanted = {} if spec.control or (protocol == AS_PUBLISHED and own_preset) else starts(cls, protocol)
         other = [f"{k}={spec.params.get(k)}" for k, v in wanted.items() if spec.params.get(k) != v]
         if other:

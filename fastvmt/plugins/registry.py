@@ -7,8 +7,8 @@ breaks nothing else; nobody can take over a built-in name.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
+import pkgutil
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
@@ -162,9 +162,8 @@ class Registry:
         if entry is None:
             near = hint(name, self.names(), no_list=True)
             raise SpecError(f"No {self.kind[:-1]} is called '{name}'.{near and ' '}{near} `bench list {self.kind}` shows all.")
-        module, _, attribute = entry.target.partition(":")
         try:
-            value = getattr(importlib.import_module(module), attribute)
+            value = pkgutil.resolve_name(entry.target)
         except (Exception, SystemExit) as error:
             raise SpecError(
                 f"The {self.kind[:-1]} '{name}' of {entry.origin} cannot be loaded: {type(error).__name__}: {error}."
