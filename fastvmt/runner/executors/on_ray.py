@@ -159,24 +159,20 @@ class RayExecutor:
         self._ours = not ray.is_initialized()
         if not self._ours:
             return
-        if options.address:
-            try:
-                ray.init(address=options.address, **quiet)
-            except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-                why = str(error).strip().splitlines()[0]
+        slots = options.workers or (len(visible_gpus()) if self.gpu else 1)
+        own: dict[str, Any] = {
+            "address": "local", "num_cpus": max(1, slots * self.config.threads), "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE, "_node_ip_address": "127.0.0.1",
+        }  # fmt: skip
+        try:
+            ray.init(**({"address": options.address} if options.address else own), **quiet)
+        except Exception as error:  # noqa: BLE001 - Ray raises many classes here, bare Exception among them
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if options.address:
                 raise SpecError(
                     f"--address {options.address}: no Ray cluster can be reached there ({why}). Start one with "
                     "`ray start --head`, or leave --address out to have one started here."
                 ) from None
-            return
-        slots = options.workers or (len(visible_gpus()) if self.gpu else 1)
-        try:
-            ray.init(
-                address="local", num_cpus=max(1, slots * self.config.threads), include_dashboard=False,
-                object_store_memory=OBJECT_STORE, _node_ip_address="127.0.0.1", **quiet,
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 - Ray raises many classes here, bare Exception among them
-            why = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise SpecError(
                 f"--executor ray: a Ray cluster could not be started on this machine ({why}). Free memory and /dev/shm and try "
                 "again, give --address of one that runs, or use --executor local."
