@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
@@ -35,23 +34,6 @@ def tokens(z: dict[str, Tensor], meta: dict) -> tuple[Tensor, ...]:
     return (*found[:2], *(t.requires_grad_(True) for t in found[2:]))
 
 
-def test_window_mean_loss_on_the_authors_windows(golden: Path) -> None:
-    """The paper's window-mean loss, on the (repeating) slots of the released windows, through plain means."""
-    z, meta = load(golden, "case_a.npz")
-    f, s, d = meta["F"], meta["H"] * meta["W"], meta["D"]
-    k = z["K_gen"].reshape(f, s, d)
-    means = {}
-    for n, (i, j) in enumerate(z["inter_pair_ij"].tolist()):
-        means[i, j] = k[j][z["window_linear_idx_gen"][n].long()].mean(1)
-    total = 0.0
-    for i in range(f):
-        targets = [j for j in range(f) if (i, j) in means]
-        if len(targets) >= 2:
-            steps = [(means[i, b] - means[i, a]).norm(dim=-1).mean() for a, b in itertools.pairwise(targets)]
-            total += float(torch.stack(steps).mean())
-    assert total / f == pytest.approx(float(z["alt_windowmean_l2_gen"]), rel=1e-5)
-
-
 def test_dense_flow_is_ditflows(golden: Path) -> None:
     for name in case_files(golden):
         z, meta = load(golden, name)
@@ -67,18 +49,6 @@ def test_dense_flow_is_ditflows(golden: Path) -> None:
         torch.testing.assert_close(loss, z["ditflow_loss_thresh_argmaxref"], rtol=1e-5, atol=0)
         for found, wanted in zip(torch.autograd.grad(loss, (q, k)), ("ditflow_grad_Qgen", "ditflow_grad_Kgen"), strict=True):
             torch.testing.assert_close(found, z[wanted].reshape_as(found), atol=1e-5, rtol=1e-4)
-
-
-def test_head_reductions(golden: Path) -> None:
-    z, meta = load(golden, "heads.npz")
-    f, h, w, n, d = (meta[k] for k in ("F", "H", "W", "heads", "head_dim"))
-    q, k = (z[name].reshape(f, h * w, n, d) for name in ("q_full", "k_full"))
-    torch.testing.assert_close(released.group_tokens(q, n).view(f, h, w, d), z["authors_Q"], atol=1e-6, rtol=0)
-    torch.testing.assert_close(q.mean(2).view(f, h, w, d), z["fork_Q"], atol=1e-6, rtol=0)
-    first, second = torch.arange(f).repeat_interleave(f), torch.arange(f).repeat(f)
-    scale = meta["ditflow_temp"] / (n * d**0.5)  # mean of logits over heads = one product over the full width
-    soft = amf.dense_flow(q.flatten(2)[first], k.flatten(2), second, (h, w), scale)
-    torch.testing.assert_close(soft.flip(-1), z["ditflow_multihead_soft"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

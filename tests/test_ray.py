@@ -21,6 +21,15 @@ from fastvmt.runner.settings import Options
 from fastvmt.store.folder import Store
 
 
+@pytest.fixture(autouse=True)
+def own_variables() -> Iterator[None]:
+    """What Ray and its executor set for their process is taken back."""
+    before = set(os.environ)
+    yield
+    for name in [n for n in os.environ if n.startswith("RAY_") and n not in before]:
+        del os.environ[name]
+
+
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     found = Nodes(tmp_path_factory.mktemp("nodes"))
@@ -87,7 +96,6 @@ def on_ray(
     place: Path, monkeypatch: pytest.MonkeyPatch, ray: FakeRay, workers: int = 0, address: str = "auto", **config: Any
 ) -> Executor:
     monkeypatch.setitem(sys.modules, "ray", ray)  # type: ignore[arg-type]
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # which the executor sets, to be taken back afterwards
     store = Store.open(make_quick(place / "run", 1, **config))
     return executor_for(store, store.config(), Options(workers=workers, executor="ray", address=address))
 

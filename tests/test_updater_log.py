@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from fastvmt.denoise import denoise
-from fastvmt.methods._math import flow, updater
+from fastvmt.methods._math import updater
 from fastvmt.methods._math.updater import LatentUpdate, StepLog, sketch_of
 from fastvmt.plugins import labels, registry
 
@@ -84,9 +84,7 @@ def test_logging_changes_no_bit_of_the_latent(label: str, context: Any, monkeypa
     with_log = sample(label, context)
     assert {"loss", "gradients", "path"} <= set(context.log)
     nothing = type("Silent", (), {"__init__": lambda *_: None, "fresh": lambda *_: None, "moved": lambda *_: None})
-    for name in ("fastvmt", "_math.guided"):
-        monkeypatch.setattr(f"fastvmt.methods.{name}.StepLog", nothing)
-    monkeypatch.setattr("fastvmt.methods.fastvmt.FastVMT._note_centres", lambda *_: None)
+    monkeypatch.setattr("fastvmt.methods._math.guided.StepLog", nothing)
     assert torch.equal(sample(label, context), with_log) and not set(context.log)
 
 
@@ -96,27 +94,6 @@ def test_ten_guided_steps_of_ten_stay_small(context: Any) -> None:
         update = LatentUpdate(10, 1, 0.02, 0.02, 10)
         update(torch.randn(9000), lambda x: (x * torch.randn(9000)).sum(), StepLog(log, step))
     assert len(json.dumps(log)) < 20_000
-
-
-def test_centres_tell_gathered_windows_from_spread_ones() -> None:
-    tiles = flow.Tiles((8, 8), 2, 2)
-    own = flow.positions(8, 8)[tiles.representative(torch.device("cpu"))][None]
-    spread = flow.windows_at(own, (8, 8), 3)
-    middle = flow.windows_at(torch.full_like(own, 4.0), (8, 8), 3)
-    assert flow.window_facts([spread], tiles) == {"spread": 1.0, "clamped": pytest.approx(7 / 16)}  # last row and column
-    assert flow.window_facts([middle], tiles, [middle]) == {"spread": 0.0, "clamped": 0.0, "apart": 0.0}
-    shifted = flow.windows_at(own + torch.tensor([3.0, 4.0]), (8, 8), 3)
-    assert flow.window_facts([shifted], tiles, [spread])["apart"] == 5.0
-
-
-def test_centres_are_logged_where_they_are_the_videos_own(context: Any) -> None:
-    sample(LABEL, context)
-    first = context.log["centres"]["0"]
-    assert set(first["reference"]) == {"spread", "clamped"} and [len(v) for v in first["video"].values()] == [4, 4, 4]
-    sample(f"{LABEL}:centre_from=reference", context)
-    assert set(context.log["centres"]["0"]) == {"reference"}
-    sample("fastvmt:window=0:guided=steps:0-1", context)
-    assert "centres" not in context.log
 
 
 @pytest.mark.parametrize("label", [LABEL, "fastvmt:released:tile=2x2:guided=steps:0-1", f"{LABEL}:reference=clean"])

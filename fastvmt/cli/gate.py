@@ -55,7 +55,7 @@ def write(
 def check(
     runs: Runs,
     baseline: Annotated[Path | None, typer.Option(help="Made by `bench baseline write`; without it only floors hold.")] = None,
-    tolerances: Annotated[Path | None, typer.Option(help="TOML of what may be lost; see docs/gate.md.")] = None,
+    tolerances: Annotated[Path | None, typer.Option(help="TOML of what may be lost; see docs/reference/gate.md.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Write every verdict here, as Markdown.")] = None,
     comment: Annotated[Path | None, typer.Option(help="Write a pull request's comment here, as Markdown.")] = None,

@@ -35,7 +35,7 @@ class Tracks:
 class Tracker:
     """Base of all trackers; making one loads nothing.
 
-    Class attributes:
+    Attributes:
         id: registered name.
         summary, source, licence: one line each.
     """

@@ -7,21 +7,20 @@ note says so. The unit of analysis is the reference clip: prompts and seeds of o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastvmt.plugins import registry
-from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
+from fastvmt.reports.statistics import mean_intervals, paired_ratio
 from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
 from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
 SPEED_UP = "speed_up"
 RATIOS = "paired geometric mean of ratios [95 % interval over reference clips]"
@@ -133,9 +132,8 @@ def _computed(
     total = max((expected[label] for label in labels), default=0)
     share = (len(common), total) if there and len(common) < total else None
     clips = common.groupby(level="reference", sort=False, observed=True).mean() if len(common) else common
-    kept = _Kept(tidy, column.key, len(common) == len(tidy.wide(column.key)))
-    intervals = kept.means(clips)
-    tied = _tied(kept, clips, [label for label in there if label in ranked], column.direction)
+    intervals = dict(zip(clips.columns, mean_intervals(clips.to_numpy(float)), strict=True)) if len(clips) else {}
+    tied = _tied(clips, [label for label in there if label in ranked], column.direction)
     found = []
     for label in labels:
         interval = intervals.get(label)
@@ -161,41 +159,14 @@ def _why(rows: pd.DataFrame) -> str:
     return "–"
 
 
-class _Kept:
-    """Intervals of one metric, kept between the views of a run: most lines stand in several of them."""
-
-    def __init__(self, tidy: Tidy, metric: str, whole: bool) -> None:
-        # A subset of the cases has numbers of its own.
-        self._found: dict[Any, Interval] = tidy.__dict__.setdefault("_intervals", {}) if whole else {}
-        self._metric = metric
-
-    def _ask(self, wanted: Mapping[Any, NDArray[np.float64]]) -> list[Interval]:
-        new = {k: v for k, v in wanted.items() if (self._metric, k) not in self._found}
-        if new:
-            made = mean_intervals(np.stack(list(new.values()), axis=1))
-            self._found.update(((self._metric, k), interval) for k, interval in zip(new, made, strict=True))
-        return [self._found[self._metric, k] for k in wanted]
-
-    def means(self, clips: pd.DataFrame) -> dict[str, Interval]:
-        """The mean of every column (method) of a frame of reference clips."""
-        if not len(clips):
-            return {}
-        return dict(zip(clips.columns, self._ask({k: clips[k].to_numpy(float) for k in clips}), strict=True))
-
-    def gaps(self, clips: pd.DataFrame, best: str, others: Sequence[str]) -> list[Interval]:
-        """The mean difference of every other method to the best."""
-        top = clips[best].to_numpy(float)
-        return self._ask({(best, k): clips[k].to_numpy(float) - top for k in others})
-
-
-def _tied(kept: _Kept, clips: pd.DataFrame, ranked: Sequence[str], direction: str) -> set[str]:
+def _tied(clips: pd.DataFrame, ranked: Sequence[str], direction: str) -> set[str]:
     """Labels whose paired difference to the best has an interval that holds 0."""
     if direction == "none" or len(ranked) < 2 or len(clips) < 2:
         return set()
     means = clips[list(ranked)].mean()
     best = str(means.idxmax() if direction == "up" else means.idxmin())
     others = [label for label in ranked if label != best]
-    gaps = kept.gaps(clips, best, others)
+    gaps = mean_intervals(clips[others].to_numpy(float) - clips[[best]].to_numpy(float))
     return {label for label, gap in zip(others, gaps, strict=True) if gap.low <= 0 <= gap.high}
 
 

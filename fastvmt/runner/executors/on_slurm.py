@@ -25,9 +25,9 @@ from fastvmt.records.missing import scan
 from fastvmt.runner import executors
 from fastvmt.runner.executors.local import tail
 from fastvmt.runner.leases import Leases
+from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.settings import Options, Outcome
-from fastvmt.runner.sharing import Share
 from fastvmt.runner.status import go_on
 from fastvmt.store.folder import Store
 
@@ -72,7 +72,7 @@ class Crew:
         self.cluster = given.pop("cluster", "slurm")
         self.size = options.workers or 1
         self.executor = self._executor(given)
-        self.share = Share(store)
+        self.share = Neighbours(store)
         self.left: dict[str, Job] = {}
         self.made = self.failed = 0
         self._told: set[str] = set()
