@@ -20,7 +20,7 @@ from fastvmt.methods.motion_director import MotionDirector, MotionDirectorParams
 from fastvmt.methods.motion_inversion import MotionInversion, MotionInversionParams, differenced
 from fastvmt.model import Reference
 from fastvmt.plugins.method import Context
-from fastvmt.plugins.reference_tracks import tracks_of
+from fastvmt.plugins.tracker import tracks_of
 from fastvmt.plugins.workspace import Workspace
 
 DRAWN = Reference(frames_digest="", width=32, height=32, frames=17, source="drawn:shapes/single-object-100")
