@@ -21,7 +21,7 @@ from fastvmt.reports.figures.inner_steps import (
     gradient_similarity,
     skip_paths,
 )
-from fastvmt.reports.figures.style import Drawn, plain, save
+from fastvmt.reports.figures.style import Drawn, save
 
 HOSTILE = "$\\frac{1}{0}$ <script>_x_ --> \x00\u202e\n\ud800 漢"
 
@@ -72,11 +72,6 @@ def test_hostile_labels_are_neither_read_nor_fatal(tmp_path: Path) -> None:
         tree = ET.parse(tmp_path / f"{n}.svg")
         assert not [e for e in tree.iter() if e.tag.endswith("script")]
         assert "\x00" not in drawn.alt + drawn.caption
-
-
-def test_plain_labels() -> None:
-    assert plain("a\n b\t$x$") == "a b $x$" and plain("x" * 60, 10) == "x" * 9 + "…"
-    assert plain("漢\u202e\ud800") == "□□□" and plain("αé–↑") == "αé–↑"
 
 
 def test_global_settings_of_matplotlib_stay() -> None:
@@ -136,10 +131,6 @@ def test_cosines_by_lag_and_exact_pca() -> None:
     assert share.sum() == pytest.approx(1.0)
     same, share = gradient_axes(turning(3, 0))
     assert np.abs(same).max() < 1e-6
-
-
-def test_skipped_reused_steps_count_as_inner_steps_apart() -> None:
-    assert list(cosines_by_lag([{"0": turning(3, 10) | {"at": [0, 3, 6]}}])) == [3, 6]
 
 
 def test_end_distance_of_known_paths() -> None:

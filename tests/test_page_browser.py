@@ -210,17 +210,6 @@ def test_a_table_sorts_by_numbers_with_missing_last(watched: Watched, report: Pa
     assert time.get_attribute("aria-sort") is None and page.evaluate(names) == printed
 
 
-def test_points_of_the_scatter_tell_themselves(watched: Watched, report: Path) -> None:
-    page = watched.go(report / "index.html")
-    page.locator("g.point").first.focus()
-    assert page.inner_text("#tip") == "ditflow: time 7.00 s, motion_fidelity 0.700, n = 2"
-    page.keyboard.press("Escape")
-    assert page.is_hidden("#tip")
-    assert page.locator(".scatter:visible").count() == 1
-    page.select_option("#pick-scatter", "1")
-    assert (page.locator(".scatter:visible .axis").last.text_content() or "").startswith("vbench:background")
-
-
 def test_the_list_of_cases_pages_filters_and_searches(watched: Watched, report: Path) -> None:
     page = watched.go(report / "cases.html")
     shown = "[...document.querySelectorAll('.card strong')].filter(e => e.checkVisibility()).map(e => e.textContent)"
@@ -248,26 +237,6 @@ def test_the_list_of_cases_pages_filters_and_searches(watched: Watched, report: 
     page.fill("#words", "needle")
     page.click(".card a:visible")
     page.wait_for_url("**/cases/case-0011-*.html")
-
-
-def test_light_dark_and_the_reader_s_choice(browser: Any, report: Path) -> None:
-    ground = "getComputedStyle(document.body).backgroundColor"
-    dark = Watched(browser, color_scheme="dark")
-    page = dark.go(report / "index.html")
-    night = page.evaluate(ground)
-    page.click("#theme")
-    day = page.evaluate(ground)
-    assert page.inner_text("#theme") == "Theme: light" and day != night
-    page = dark.go(report / "cases.html")
-    assert page.evaluate(ground) == day, "the choice holds on the next page"
-    page.click("#theme")
-    assert page.evaluate(ground) == night
-    dark.context.close()
-    light = Watched(browser, color_scheme="light")
-    assert light.go(report / "index.html").evaluate(ground) == day
-    light.context.close()
-    dark.quiet()
-    light.quiet()
 
 
 CONTRAST = """() => {

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fastvmt.reports.page import atlas
-from fastvmt.reports.page.charts import Heat, Lines, ticks
-from fastvmt.reports.page.gallery import short_names
+from fastvmt.reports.page.charts import Heat, Lines
 from fastvmt.reports.page.logs import charts
 
 # --- clips as pictures ----------------------------------------------------------------------------------------------------
@@ -94,20 +93,3 @@ def test_no_log_breaks_a_page(log: dict[str, Any]) -> None:
         if isinstance(chart, Lines):
             places = [float(v) for s in chart.series for v in re.findall(r"-?[\d.]+(?:e-?\d+)?", s.path)]
             assert places and all(-1 <= v <= 500 for v in places)
-
-
-@given(st.floats(-1e12, 1e12), st.floats(-1e12, 1e12))
-def test_ticks_cover_their_range(a: float, b: float) -> None:
-    low, high = sorted((a, b))
-    found = ticks(low, high)
-    slack = 1e-6 * max(1e-300, high - low, abs(low), abs(high))
-    assert found == sorted(found) and 2 <= len(found) <= 12 and found[0] <= low + slack and found[-1] >= high - slack
-
-
-def test_short_names_stay_different() -> None:
-    assert short_names(["time", "m:clip=a", "n:x=1", "n:x=2"]) == {
-        "time": "time",
-        "m:clip=a": "m",
-        "n:x=1": "n:x=1",
-        "n:x=2": "n:x=2",
-    }

@@ -32,18 +32,6 @@ METHODS = {"mine": Mine}
 """
 
 
-@pytest.fixture(autouse=True)
-def _registered() -> Iterator[None]:
-    """What a test registers is gone after it."""
-    kinds = (registry.methods, registry.metrics, registry.trackers, registry.suites)
-    for kind in kinds:
-        kind._scan()
-    before = [(dict(kind._found), dict(kind._entries)) for kind in kinds]
-    yield
-    for kind, (found, entries) in zip(kinds, before, strict=True):
-        kind._found, kind._entries = found, entries
-
-
 def load(folder: Path, text: str, name: str = "mine.py") -> Path:
     folder.mkdir(exist_ok=True)
     file = folder / name
