@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
-
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,52 +11,6 @@ from torch import Tensor
 
 from fastvmt.methods._math import flow as amf
 from fastvmt.methods._math import released
-
-
-def load(golden: Path, name: str) -> tuple[dict[str, Tensor], dict]:
-    with np.load(golden / name) as z:
-        meta = json.loads(str(z["meta"]))
-        return {k: torch.from_numpy(z[k]) for k in z.files if k != "meta"}, meta
-
-
-def case_files(golden: Path) -> list[str]:
-    return [p.name for p in sorted(golden.glob("case_*.npz")) if p.name != "case_c.npz"]
-
-
-def tokens(z: dict[str, Tensor], meta: dict) -> tuple[Tensor, ...]:
-    """Queries and keys of the reference, then of the generated clip, which take gradients; (F, P, D) each."""
-    f, h, w, d = (meta[k] for k in "FHWD")
-    found = tuple(z[n].reshape(f, h * w, d) for n in ("Q_ref", "K_ref", "Q_gen", "K_gen"))
-    return (*found[:2], *(t.requires_grad_(True) for t in found[2:]))
-
-
-def test_dense_flow_is_ditflows(golden: Path) -> None:
-    for name in case_files(golden):
-        z, meta = load(golden, name)
-        f, h, w, d = (meta[k] for k in "FHWD")
-        q_ref, k_ref, q, k = tokens(z, meta)
-        first, second = torch.arange(f).repeat_interleave(f), torch.arange(f).repeat(f)
-        hard = amf.hard_flow(q_ref[first], k_ref, second, (h, w))
-        torch.testing.assert_close(hard.flip(-1), z["ditflow_ref_argmax"].float())
-        soft = amf.dense_flow(q[first], k, second, (h, w), 2 * d**-0.5)
-        torch.testing.assert_close(soft.flip(-1).detach(), z["ditflow_gen_soft"], atol=1e-5, rtol=0)
-        moving = (hard != 0).any(-1)
-        loss = (soft - hard)[moving].square().mean()
-        torch.testing.assert_close(loss, z["ditflow_loss_thresh_argmaxref"], rtol=1e-5, atol=0)
-        for found, wanted in zip(torch.autograd.grad(loss, (q, k)), ("ditflow_grad_Qgen", "ditflow_grad_Kgen"), strict=True):
-            torch.testing.assert_close(found, z[wanted].reshape_as(found), atol=1e-5, rtol=1e-4)
-
-
-def test_head_reductions(golden: Path) -> None:
-    z, meta = load(golden, "heads.npz")
-    f, h, w, n, d = (meta[k] for k in ("F", "H", "W", "heads", "head_dim"))
-    q, k = (z[name].reshape(f, h * w, n, d) for name in ("q_full", "k_full"))
-    torch.testing.assert_close(released.group_tokens(q, n).view(f, h, w, d), z["authors_Q"], atol=1e-6, rtol=0)
-    torch.testing.assert_close(q.mean(2).view(f, h, w, d), z["fork_Q"], atol=1e-6, rtol=0)
-    first, second = torch.arange(f).repeat_interleave(f), torch.arange(f).repeat(f)
-    scale = meta["ditflow_temp"] / (n * d**0.5)  # mean of logits over heads = one product over the full width
-    soft = amf.dense_flow(q.flatten(2)[first], k.flatten(2), second, (h, w), scale)
-    torch.testing.assert_close(soft.flip(-1), z["ditflow_multihead_soft"], atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from support.cli import bench, refusal
 from fastvmt.datasets import davis
 from fastvmt.datasets.davis import Davis2016, Davis2017, DiTFlow50, facts
 from fastvmt.suites.cases import Wanted, undecoded
-from fastvmt.suites.tools import check
 
 TRAINVAL = [f for f in facts().values() if f.split != "test-dev"]
 RANGED = [f for f in facts().values() if f.span]
@@ -246,16 +245,6 @@ def test_what_is_wrong_in_a_prompt_file_is_said_with_its_place(
     (tmp_path / name).write_text(text)
     found = problems(Davis2016(), wanted(copies["2017"], prompts=tmp_path / name))
     assert any(said in line and name in line for line in found), found
-
-
-def test_a_check_passes_and_names_the_short_clip(copies: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    few = [facts()[name] for name in ("bear", "dog-agility")]
-    monkeypatch.setattr(Davis2016, "clips", lambda _: few)
-    for fast in (True, False):
-        found = check("davis2016-50", wanted(copies["2017"], short="skip"), fast)
-        assert (found.clips, found.prompts, len(found.lines)) == (2, 10, 2)
-        short = [w for w in found.warnings if "33 needed" in w]
-        assert short == ["dog-agility: 25 frames, 33 needed; a run leaves it out unless told otherwise with --short-clips."]
 
 
 # DiTFlow's list ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,6 @@ from fastvmt.reports.figures import draw
 from fastvmt.reports.figures.inner_steps import (
     correspondence,
     cosines_by_lag,
-    end_distance,
     gradient_axes,
     gradient_similarity,
     skip_paths,
@@ -131,10 +130,3 @@ def test_cosines_by_lag_and_exact_pca() -> None:
     assert share.sum() == pytest.approx(1.0)
     same, share = gradient_axes(turning(3, 0))
     assert np.abs(same).max() < 1e-6
-
-
-def test_end_distance_of_known_paths() -> None:
-    found = end_distance({1: circle(4, 1.0), 2: circle(4, 1.0), 5: circle(4, 0.5)})
-    assert found == {1: 0.0, 2: 0.0, 5: pytest.approx(0.5)}
-    drawn = skip_paths({1: circle(4, 1.0), 5: circle(4, 0.5)}, [{1: circle(4, 1.0), 5: circle(4, 0.7)}])
-    assert "interval 5 0.4" in drawn.alt and "n = 2" in drawn.caption

@@ -154,30 +154,6 @@ def test_another_metric_under_the_same_name_is_not_compared_and_what_differs_is_
     assert code == 0 and f"not compared  {SCORE}, fastvmt: another metric under this name: backend (another tracker → " in said
 
 
-def of_software(run: Path, software: str) -> Path:
-    """The run with timing records that name machine and software, as `bench run` writes them."""
-    lines = [json.loads(x) for x in (run / "records.jsonl").read_text().splitlines()]
-    for record in lines:
-        if record["metric"] == SECONDS:
-            record["identity"] |= {"device": "a test's device", "software": software}
-    (run / "records.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    return run
-
-
-def test_seconds_of_other_software_are_compared_also_with_a_baseline_that_names_it(tmp_path: Path) -> None:
-    before, now = of_software(run_folder(tmp_path / "a"), "4c932532"), of_software(run_folder(tmp_path / "b"), "00000000")
-    path = tmp_path / "b.json"
-    assert bench("baseline", "write", before, "--out", path)[0] == 0
-    raw = json.loads(path.read_text())
-    assert not {"device", "software"} & raw["metrics"][SECONDS]["identity"].keys()
-    raw["metrics"][SECONDS]["identity"] |= {"device": "a test's device", "software": "4c932532"}
-    older = tmp_path / "older.json"
-    older.write_text(json.dumps(raw))
-    for stored_one in (path, older):
-        code, said = bench("check", now, "--baseline", stored_one, "--json")
-        assert code == 0 and rows_of(said)[SECONDS, "fastvmt"]["verdict"] == "same"
-
-
 def config_of(run: Path, **changes: object) -> Path:
     raw = json.loads((run / "config.json").read_text())
     (run / "config.json").write_text(json.dumps(raw | changes))

@@ -142,20 +142,6 @@ def test_every_clip_that_lacks_something_is_named(flat: Path) -> None:
         assert part in text, (part, text)
 
 
-def test_own_prompts_replace_those_of_the_copy(flat: Path, tmp_path: Path) -> None:
-    own = tmp_path / "own.txt"
-    own.write_text("# my words\nA plush bear dances.\n\n  A lamp dances. \n")
-    assert [[t.text for t in e.targets] for e in MTBench().entries(wanted(flat, own))] == [
-        ["A plush bear dances.", "A lamp dances."]
-    ] * 2
-    own.write_text("A lamp dances.\nA lamp dances.\n")
-    assert sum("line 2: prompt 'A lamp dances.' repeats line 1" in p for p in problems(wanted(flat, own))) == 1
-    part = tmp_path / "own.jsonl"
-    part.write_text('{"clip": "dance-twirl", "text": "A lamp dances."}')
-    assert problems(wanted(flat, part)) == [f"5d8ca1893a: '{part}' has no prompt for it. Add one, or take the clip out."]
-    assert "is not there" in problems(wanted(flat, tmp_path / "gone.txt"))[0]
-
-
 def test_the_first_mask_is_cut_at_one_half(flat: Path) -> None:
     mask = first_mask(flat / "dance-twirl")
     assert mask.shape == (6, 8) and mask.dtype == bool

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from support.hostile import payloads
-from support.page_runs import hostile_run, some_view
+from support.page_runs import CONTRAST, NAMELESS, hostile_run, some_view
 from support.runs import make_cases, make_run
 
 from fastvmt.media.files import Frames
@@ -239,22 +239,6 @@ def test_the_list_of_cases_pages_filters_and_searches(watched: Watched, report: 
     page.wait_for_url("**/cases/case-0011-*.html")
 
 
-CONTRAST = """() => {
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
-  const ground = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
-  const low = [];
-  for (const e of document.querySelectorAll("main *, header *, footer *")) {
-    if (!e.checkVisibility() || e.closest("svg, option, [aria-hidden=true], :disabled") || ![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
-    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) low.push(`${e.tagName}.${e.className} ${ratio.toFixed(2)} ${e.textContent.slice(0, 30)}`);
-  }
-  return low;
-}"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_and_nothing_is_wider_than_a_phone(browser: Any, report: Path, scheme: str) -> None:
     watched = Watched(browser, color_scheme=scheme, reduced_motion="reduce")
@@ -264,8 +248,7 @@ def test_text_can_be_read_and_nothing_is_wider_than_a_phone(browser: Any, report
         assert page.evaluate(CONTRAST) == [], name
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
         assert page.locator("#play[aria-pressed=true]").count() == 0
-        nameless = "[...document.querySelectorAll('button, input, select')].filter(e => !e.textContent.trim() && !e.getAttribute('aria-label') && !(e.labels && e.labels.length)).length"
-        assert page.evaluate(nameless) == 0
+        assert page.evaluate(NAMELESS) == 0
     watched.context.close()
     watched.quiet()
 

@@ -227,13 +227,6 @@ def test_colour_only_where_it_is_wanted(environment: dict[str, str], coloured: b
     assert ("\x1b[1m" in terminal(SMALL)) == coloured
 
 
-def test_paragraphs_stay_whole_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
-    note = "word " * 60
-    assert f"note: {note.strip()}\n" in terminal(replace(SMALL, notes=(note,)))
-    assert max(map(len, terminal(replace(SMALL, notes=(note,)), 60).split("\n"))) <= 60
-
-
 # --------------------------------------------------------------------------------------------------------------- files
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.page_runs import CONTRAST, NAMELESS
 from support.study_runs import HOSTILE, LABELS, read, run_folder
 
 from fastvmt.reports.study import key as study_key
@@ -170,20 +171,5 @@ def test_an_incomplete_folder_is_said(browser: Any, study_run: Store, tmp_path: 
 def test_text_can_be_read_and_everything_has_a_name(browser: Any, study_made: study.MadeStudy, scheme: str) -> None:
     rater = Rater(browser, study_made.folder, color_scheme=scheme, reduced_motion="reduce")
     rater.start("eve")
-    contrasts = rater.page.evaluate(
-        """() => { const rgb = c => c.match(/[\\d.]+/g).map(Number);
-        const light = c => rgb(c).slice(0, 3).map(v => (v /= 255) <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4)
-            .reduce((s, v, i) => s + v * [.2126, .7152, .0722][i], 0);
-        const ground = e => { for (; e; e = e.parentElement) { const c = getComputedStyle(e).backgroundColor;
-            if (rgb(c)[3] !== 0) return c; } return 'rgb(255,255,255)' };
-        return [...document.querySelectorAll('#asking h1, #asking h2, #prompt, .name, dt, dd, .buttons button, .quiet, .primary')]
-            .map(e => { const [a, b] = [light(getComputedStyle(e).color), light(ground(e))].sort((x, y) => y - x);
-                return (a + .05) / (b + .05) }) }"""
-    )
-    assert len(contrasts) > 30 and min(contrasts) >= 4.5
-    unnamed = rater.page.evaluate(
-        """() => [...document.querySelectorAll('button, input, select, canvas, [role=group]')]
-            .filter(e => !(e.getAttribute('aria-label') || e.textContent.trim() || (e.labels && e.labels.length))).length"""
-    )
-    assert unnamed == 0
+    assert rater.page.evaluate(CONTRAST) == [] and rater.page.evaluate(NAMELESS) == 0
     rater.context.close()
