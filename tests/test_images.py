@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 import pytest
 from PIL import Image
@@ -49,11 +48,6 @@ def test_hidden_files_and_other_kinds_are_ignored(tmp_path: Path) -> None:
 )
 def test_a_gap_in_the_numbers(tmp_path: Path, numbers: list[int], words: str) -> None:
     assert refused(sequence(tmp_path / "f", numbers)).startswith(words)
-
-
-def test_gaps_in_names_without_padding(tmp_path: Path) -> None:
-    said = refused(sequence(tmp_path / "f", [8, 9, 11], "img{}.png"))
-    assert said.startswith("x: frame img10.png is missing between img9 and img11 (3 of 4 present).")
 
 
 @pytest.mark.parametrize(
@@ -134,25 +128,6 @@ def test_other_kinds_of_pixels_are_converted_and_said(
     assert f"1 of 2 images: {note}" in clip.notes
 
 
-def test_a_palette_with_a_transparent_colour_is_laid_on_black(tmp_path: Path) -> None:
-    (tmp_path / "f").mkdir()
-    palette().save(tmp_path / "f" / "0.png", transparency=3)
-    clip = read_clip(tmp_path / "f", "x")
-    assert not clip.frames.any() and "1 of 1 images: alpha composited on black" in clip.notes
-
-
-def test_sixteen_bit_colour_is_said(tmp_path: Path) -> None:
-    deep = np.broadcast_to(np.uint16([257 * 9, 257 * 200, 257 * 31]), (1, 8, 8, 3)).copy()
-    (tmp_path / "f").mkdir()
-    with av.open(str(tmp_path / "f" / "0.png"), "w", format="image2", options={"update": "1"}) as out:
-        stream = out.add_stream("png", rate=1)
-        stream.width, stream.height, stream.pix_fmt = 8, 8, "rgb48be"
-        frame = av.VideoFrame.from_ndarray(deep[0], format="rgb48le").reformat(format="rgb48be")
-        out.mux([*stream.encode(frame), *stream.encode(None)])
-    clip = read_clip(tmp_path / "f", "x")
-    assert (clip.frames == [9, 200, 31]).all() and "16-bit" in clip.notes[0]
-
-
 def test_limits_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = sequence(tmp_path / "f", range(5))
     with monkeypatch.context() as patch:
@@ -160,7 +135,3 @@ def test_limits_of_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         assert refused(folder) == "x: more than 4 images. Cut the clip first."
     monkeypatch.setattr(image_folders, "MAX_SIDE", 30)
     assert refused(folder).startswith("x/00000.png: width 32, height 24 px; a side may have at most 30.")
-
-
-def test_an_empty_folder(tmp_path: Path) -> None:
-    assert refused(tmp_path).startswith("x: the folder holds no images (.png,")

@@ -180,19 +180,6 @@ def test_a_runner_elsewhere_that_fell_silent_is_cleared_away(tmp_path: Path) -> 
     assert mine.lives("f" * 16)
 
 
-def test_a_card_that_another_runner_removed_does_not_begin_the_wait_anew(tmp_path: Path) -> None:
-    foreign(tmp_path)
-    (tmp_path / "leases" / "job.0").write_text("f" * 16)
-    clock = Clock()
-    mine = lease(tmp_path, clock)
-    assert not mine.claim("job")
-    clock.now += 20
-    (tmp_path / "leases" / "holders" / ("f" * 16)).unlink()
-    assert not mine.claim("job")
-    clock.now += 11
-    assert mine.claim("job")
-
-
 def test_listening_hears_who_beats_and_waits_out_who_does_not(tmp_path: Path) -> None:
     foreign(tmp_path, "e" * 16)
     foreign(tmp_path)

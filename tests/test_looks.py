@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tracemalloc
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +10,10 @@ import numpy as np
 import pytest
 
 from fastvmt.datasets.drawn.scene import SHAPES, draw
-from fastvmt.datasets.drawn.shapes import make_scene, random_scene, stream, suite_pairs
+from fastvmt.datasets.drawn.shapes import make_scene, random_scene, stream
 from fastvmt.datasets.drawn.suites import Shapes64
 from fastvmt.media.files import fit_frames
 from fastvmt.metrics.looks import Outline, SubjectShape, judge, read_caption
-from fastvmt.metrics.motion.trajectory import Trajectory, TrajectoryWrong, subject_mask
 from fastvmt.plugins.metric import Scored
 from fastvmt.suites.opening import Wanted
 
@@ -61,35 +59,8 @@ def test_every_verdict_is_right_on_drawn_clips_of_any_size(width: int, height: i
         assert (seen.colour, seen.shape, seen.ground, seen.pattern) == (named.colour, named.shape, named.ground, named.pattern)
 
 
-def test_a_large_clip_is_searched_for_its_subject_frame_by_frame() -> None:
-    scene = single(1)[0]
-    frames = np.tile(draw(scene), (4, 4, 4, 1))
-    tracemalloc.start()
-    mask = subject_mask(frames, scene.caption())
-    most = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert most < 10 * frames.nbytes and np.array_equal(mask, np.tile(subject_mask(draw(scene), scene.caption()), (4, 4, 4)))
-
-
 @pytest.mark.parametrize("caption", ["a red circle and a blue star on a navy plain background", "a dog", ""])
 def test_prompts_of_another_form_are_not_judged(caption: str) -> None:
     assert read_caption(caption) is None
     case = next(iter(Shapes64().cases(Wanted(width=64, height=64, frames=5))))[0]
     assert not Outline().applies(case.model_copy(update={"prompt": caption}))
-
-
-@pytest.mark.slow
-def test_wrong_reference_control_is_near_zero_where_the_right_one_is_near_one() -> None:
-    """Over the forty single-object references themselves: the ceiling of the measure, and its floor."""
-    right, wrong = [], []
-    prompts = {p.name: p for p in suite_pairs("shapes-64") if p.category == "single_object"}
-    for case, frames in Shapes64().cases(Wanted(width=64, height=64, frames=33)):
-        if case.id not in prompts:
-            continue
-        shown = case.model_copy(update={"prompt": case.caption})  # the reference as its own perfect transfer
-        scored = Scored(frames, frames, shown, SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
-        right.append(Trajectory().score(scored).value)
-        wrong.append(TrajectoryWrong().score(scored).value)
-        assert judge(frames).outline > 0.85, case.id
-    assert len(right) == 40 and min(v for v in right if v is not None) > 0.9
-    assert abs(np.mean([v for v in wrong if v is not None])) < 0.15

@@ -8,7 +8,7 @@ import pytest
 from support.cli import bench, refusal
 
 from fastvmt.datasets.mtbench import MTBench
-from fastvmt.suites.cases import Wanted, undecoded
+from fastvmt.suites.cases import Wanted
 
 LINES = [
     "  A robot dances on mars.  ",
@@ -71,11 +71,6 @@ def test_flat_clips_with_stripped_prompts(flat: Path) -> None:
         ("p1", "A robot dances on mars."), ("p2", "A chef dances"), ("p3", "A gorilla dances on a beach."),
         ("p4", "An owl dances."), ("p5", "A 龍 dances."),
     ]  # fmt: skip
-
-
-def test_two_clips_may_share_prompts(flat: Path) -> None:
-    cases = list(undecoded(MTBench().entries(wanted(flat)), wanted(flat)))
-    assert len(cases) == len({c.id for c in cases}) == 10 and len({c.prompt for c in cases}) == 5
 
 
 def test_difficulty_becomes_a_tag(graded: Path) -> None:

@@ -118,12 +118,6 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert target.read_text() == "old" and os.listdir(tmp_path) == ["x.json"]
 
 
-def test_append_puts_a_torn_piece_on_a_line_of_its_own(tmp_path: Path) -> None:
-    (tmp_path / "log").write_bytes(b"torn")
-    append_line(tmp_path / "log", "whole")
-    assert (tmp_path / "log").read_bytes() == b"torn\nwhole\n"
-
-
 def test_a_record_scored_again_replaces_the_older_one_in_every_table(tmp_path: Path) -> None:
     """Another version or backend has another key, so both stay in the log."""
     run = make_run(tmp_path / "r", 1, ("none",), metrics=("motion_fidelity", "time"), videos=False)

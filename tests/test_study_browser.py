@@ -120,18 +120,6 @@ def test_a_question_must_be_complete_and_ranks_are_given_once(browser: Any, stud
     rater.context.close()
 
 
-def test_orders_depend_on_the_rater_alone(browser: Any, study_made: study.MadeStudy) -> None:
-    orders = set()
-    rater = Rater(browser, study_made.folder, reduced_motion="reduce")
-    for code in ("r1", "r2", "r3", "r4", "r5", "r1"):
-        rater.page.evaluate("localStorage.clear()")
-        rater.page.reload()
-        rater.start(code)
-        orders.add((code, rater.page.text_content("#prompt"), tuple(rater.shown())))
-    assert len(orders) == 5 and len({o[1:] for o in orders}) > 1
-    rater.context.close()
-
-
 def test_clips_play_in_step(browser: Any, tmp_path: Path) -> None:
     run = run_folder(tmp_path / "r", prompts=("p",), frames=(9, 24, 32))
     made = study.make(run.root, tmp_path / "q", study.StudyDesign())
