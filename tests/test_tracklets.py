@@ -114,15 +114,6 @@ def test_a_wide_radius_is_none_and_a_narrow_one_only_takes_away(sets: dict[str, 
     np.testing.assert_array_equal(near[~np.isnan(near)], whole[~np.isnan(near)])
 
 
-def test_float32_is_within_two_millionths() -> None:
-    rng = np.random.default_rng(0)
-    gen, ref = (rng.normal(size=(300, 33, 2)).cumsum(1) + 800 for _ in range(2))
-    for policy in FINITE:
-        apart = correlation_rows(gen, ref, policy) - correlation_rows(gen, ref, policy, dtype=np.float32)
-        assert np.abs(apart).max() < 2e-6, policy
-    assert fidelity(gen, ref, dtype=np.float32).forward == pytest.approx(fidelity(gen, ref).forward, abs=2e-6)
-
-
 def test_inputs_stay_as_they_were_and_empty_sets_are_refused() -> None:
     rng = np.random.default_rng(0)
     gen, ref = rng.normal(size=(3, 5, 2)), rng.normal(size=(3, 5, 2))
