@@ -16,12 +16,11 @@ from fastvmt.reports.figures import draw
 from fastvmt.reports.figures.inner_steps import (
     correspondence,
     cosines_by_lag,
-    end_distance,
     gradient_axes,
     gradient_similarity,
     skip_paths,
 )
-from fastvmt.reports.figures.style import Drawn, plain, save
+from fastvmt.reports.figures.style import Drawn, save
 
 HOSTILE = "$\\frac{1}{0}$ <script>_x_ --> \x00\u202e\n\ud800 漢"
 
@@ -48,7 +47,7 @@ def every(label: str) -> list[Drawn]:
         draw.stage_bars({label: {"guidance": 1.0, label: 2.0}, "b": {"decode": 3.0}}),
         gradient_similarity([{label: turning(5, 10)}]),
         skip_paths({1: circle(4, 1.0), 3: circle(4, 0.9)}),
-        correspondence([0.0, 0.5], [label, "b"], share, stay=0.1),
+        correspondence([0.0, 0.5], [label, "b"], share),
     ]
 
 
@@ -72,11 +71,6 @@ def test_hostile_labels_are_neither_read_nor_fatal(tmp_path: Path) -> None:
         tree = ET.parse(tmp_path / f"{n}.svg")
         assert not [e for e in tree.iter() if e.tag.endswith("script")]
         assert "\x00" not in drawn.alt + drawn.caption
-
-
-def test_plain_labels() -> None:
-    assert plain("a\n b\t$x$") == "a b $x$" and plain("x" * 60, 10) == "x" * 9 + "…"
-    assert plain("漢\u202e\ud800") == "□□□" and plain("αé–↑") == "αé–↑"
 
 
 def test_global_settings_of_matplotlib_stay() -> None:
@@ -115,13 +109,6 @@ def test_bars_start_at_zero_unless_they_would_look_equal() -> None:
     assert not left.patches and len(right.patches) == 2 and right.get_xlim()[0] <= 0 and "not start at 0" in drawn.caption
 
 
-def test_labels_of_crowded_points_do_not_cover_each_other() -> None:
-    drawn = draw.quality_time([point(f"method {n}", 4.0 + 0.05 * n, 0.7 + 0.002 * n) for n in range(6)], "q")
-    drawn.figure.draw_without_rendering()
-    boxes = [t.get_window_extent() for t in drawn.figure.axes[0].texts if t.get_text()]
-    assert len(boxes) == 6 and not [1 for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
-
-
 def test_cosines_by_lag_and_exact_pca() -> None:
     found = cosines_by_lag([{"0": turning(4, 20), "1": turning(4, 20)}, {"0": turning(2, 60)}])
     assert [len(v) for v in found.values()] == [3, 2, 2]
@@ -136,14 +123,3 @@ def test_cosines_by_lag_and_exact_pca() -> None:
     assert share.sum() == pytest.approx(1.0)
     same, share = gradient_axes(turning(3, 0))
     assert np.abs(same).max() < 1e-6
-
-
-def test_skipped_reused_steps_count_as_inner_steps_apart() -> None:
-    assert list(cosines_by_lag([{"0": turning(3, 10) | {"at": [0, 3, 6]}}])) == [3, 6]
-
-
-def test_end_distance_of_known_paths() -> None:
-    found = end_distance({1: circle(4, 1.0), 2: circle(4, 1.0), 5: circle(4, 0.5)})
-    assert found == {1: 0.0, 2: 0.0, 5: pytest.approx(0.5)}
-    drawn = skip_paths({1: circle(4, 1.0), 5: circle(4, 0.5)}, [{1: circle(4, 1.0), 5: circle(4, 0.7)}])
-    assert "interval 5 0.4" in drawn.alt and "n = 2" in drawn.caption

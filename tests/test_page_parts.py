@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fastvmt.reports.page import atlas
-from fastvmt.reports.page.charts import Heat, Lines, ticks
 from fastvmt.reports.page.gallery import short_names
 from fastvmt.reports.page.logs import charts
 
@@ -50,16 +49,6 @@ def pixels(path: Path) -> np.ndarray:  # type: ignore[type-arg]
         return np.asarray(picture.convert("RGB"))
 
 
-def test_tracks_follow_what_moves_and_end_where_it_is_lost(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    world = rng.integers(0, 256, (16, 40, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
-    clip = np.stack([world[:64, 60 - 2 * t : 124 - 2 * t] for t in range(6)])
-    found = atlas.paths(clip)
-    assert len(found) == 64 and {len(p) % 2 for p in found} == {0}
-    whole = np.array([p for p in found if len(p) == 12]).reshape(-1, 6, 2) / 10
-    assert len(whole) > 20 and np.abs(np.median(whole[:, -1] - whole[:, 0], 0) - [10, 0]).max() < 0.5
-
-
 # --- what methods logged ----------------------------------------------------------------------------------------------------
 
 
@@ -70,14 +59,10 @@ def test_logs_become_charts_by_their_shape() -> None:
         "centres": {"0": {"reference": {"spread": 1.0}, "video": {"drift": [1, 2]}}, "1": {"reference": {"spread": 2.0}, "video": {"drift": [2, 3]}}},
         "path": {"step": 0, "sketch": [[1.0]]},
     }  # fmt: skip
-    found = charts(log)
-    by = {c.title: c for c in found}
-    assert set(by) == {"loss", "cosine of a fresh gradient to the one before", "norm of the gradient", "cosine between gradients",
-                       "centres: reference spread", "centres: video drift"}  # fmt: skip
-    assert isinstance(by["loss"], Lines) and [s.name for s in by["loss"].series] == ["step 2", "step 10"]
-    matrix = by["cosine between gradients"]
-    assert isinstance(matrix, Heat) and [q.level for q in matrix.squares] == [10, 9, 1, 9, 10, 5, 1, 5, 10]
-    assert isinstance(by["norm of the gradient"], Lines) and by["norm of the gradient"].said == "step 0: from 4 to 1"
+    by = {c.title: c for c in charts(log)}
+    assert set(by) == {"loss", "gradients norm", "centres reference spread", "centres video drift"}
+    assert [name for name, _ in by["loss"].series] == ["step 2", "step 10"]
+    assert by["gradients norm"].said == "step 0: from 4 to 1"
 
 
 junk = st.recursive(
@@ -91,17 +76,8 @@ junk = st.recursive(
 @example({"centres": {"0": 0, "1": 1.5e308}})
 def test_no_log_breaks_a_page(log: dict[str, Any]) -> None:
     for chart in charts(log):
-        if isinstance(chart, Lines):
-            places = [float(v) for s in chart.series for v in re.findall(r"-?[\d.]+(?:e-?\d+)?", s.path)]
-            assert places and all(-1 <= v <= 500 for v in places)
-
-
-@given(st.floats(-1e12, 1e12), st.floats(-1e12, 1e12))
-def test_ticks_cover_their_range(a: float, b: float) -> None:
-    low, high = sorted((a, b))
-    found = ticks(low, high)
-    slack = 1e-6 * max(1e-300, high - low, abs(low), abs(high))
-    assert found == sorted(found) and 2 <= len(found) <= 12 and found[0] <= low + slack and found[-1] >= high - slack
+        places = [float(v) for _, path in chart.series for v in re.findall(r"-?[\d.]+(?:e-?\d+)?", path)]
+        assert places and all(-1 <= v <= 500 for v in places)
 
 
 def test_short_names_stay_different() -> None:

@@ -57,23 +57,11 @@ def knows(monkeypatch: pytest.MonkeyPatch) -> Knows:
 def test_a_perfect_tracker_is_perfect(knows: Knows) -> None:
     found = check("knows", frames=9, clips=1)
     for row in found.rows.values():
-        assert row["judged"] and (row["median_px"], row["mean_px"], row["delta"], row["visibility"], row["jaccard"]) == (
-            0,
-            0,
-            1,
-            1,
-            1,
-        )
+        assert row["judged"] and row["median_px"] == row["mean_px"] == 0
+        assert row["delta"] == row["visibility"] == row["jaccard"] == 1
     for pair in found.pairs:
         assert all(v["tracker"] == v["truth"] for k, v in pair.items() if k != "pair")
     assert "| pan, same | 1.000 / 1.000 |" in as_lines(found)
-
-
-def test_three_px_of_64_are_twelve_of_256(knows: Knows) -> None:
-    knows.off = 3.0
-    row = check("knows", frames=9, clips=1).rows["all"]
-    assert row["median_px"] == pytest.approx(12) and row["within_8"] == 0 and row["within_16"] == 1
-    assert row["delta"] == row["jaccard"] == pytest.approx(0.2) and row["visibility"] == 1
 
 
 def test_numbers_of_a_row_are_those_of_plain_loops() -> None:
