@@ -9,7 +9,7 @@ from typing import Any
 from fastvmt.errors import SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
-from fastvmt.plugins.card import NO_CARD, MethodCard, card_of
+from fastvmt.plugins.card import NO_CARD, card_of
 from fastvmt.reports.tidy import Tidy
 from fastvmt.reports.tidy.frame import Count
 
@@ -51,7 +51,9 @@ def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> dict[str, A
         cls = registry.methods.get(spec.method)
         said = spec.params.get("source") if spec.imported else ""
         summary, source = str(cls.summary), str(said or cls.source)
-        about = () if spec.imported else _about(card_of(cls))
+        card = card_of(cls)
+        lines = card.facts() if card else {"card": NO_CARD}
+        about = () if spec.imported else tuple((k, v if isinstance(v, list) else [str(v)]) for k, v in lines.items())
     except SpecError:
         summary, source, about = "", "", ()  # a plug-in of another machine: its numbers are still here
     params = tuple((str(k), _words(v)) for k, v in spec.params.items())
@@ -59,12 +61,6 @@ def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> dict[str, A
         "label": spec.label, "summary": summary, "source": source, "control": spec.control, "preset": spec.preset,
         "params": params, "made": made, "planned": planned, "failed": failed, "about": about,
     }  # fmt: skip
-
-
-def _about(card: MethodCard | None) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    if card is None:
-        return (("card", (NO_CARD,)),)
-    return tuple((k, tuple(v) if isinstance(v, list) else (str(v),)) for k, v in card.facts().items())
 
 
 def _words(value: Any) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from fastvmt.core.content_address import digest
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, MetricRecord
+from fastvmt.model import Artefact, Case, Job, MethodSpec, MetricRecord
 from fastvmt.plugins import metric_labels
 from fastvmt.plugins.metric import Metric
 from fastvmt.records.identity import Identities, differing
@@ -81,18 +81,15 @@ class Rows:
             if self._seen(job, artefact, store):
                 continue
             failure = failures.get(job.key) if artefact is None else None
-            self._count(job, artefact, failure)
+            count = self.counts.setdefault(job.method.label, Count())
+            count.planned += 1
+            count.made += artefact is not None
+            if failure:
+                count.failed[failure.kind] = count.failed.get(failure.kind, 0) + 1
             state = ("failed", failure.kind) if failure else ("missing", "not made yet")
             why = aside.get(job.key, "") or why_untimed(artefact)
             self._add_job(store, job, cases[job.case_id], artefact, records.get(job.key, {}), metrics, state, why)
         self.notes += notes_of(store, config, jobs, artefacts)
-
-    def _count(self, job: Job, artefact: Artefact | None, failure: Failure | None) -> None:
-        count = self.counts.setdefault(job.method.label, Count())
-        count.planned += 1
-        count.made += artefact is not None
-        if failure:
-            count.failed[failure.kind] = count.failed.get(failure.kind, 0) + 1
 
     def _check(self, record: MetricRecord) -> None:
         whole = self.known.whole(record)
