@@ -37,20 +37,6 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     make_clips(made["2017"], TRAINVAL, picture)
     make_clips(made["2016"], [f for f in TRAINVAL if f.in_davis2016], picture)
     make_clips(made["test-dev"], [f for f in RANGED if f.split == "test-dev"], picture)
-    for split in ("train", "val"):
-        names = [f.name for f in TRAINVAL if f.split == split]
-        lists = made["2017"] / "ImageSets" / "2017"
-        lists.mkdir(parents=True, exist_ok=True)
-        (lists / f"{split}.txt").write_text("\n".join(names) + "\n")
-        rows = [
-            f"/JPEGImages/480p/{f.name}/{n:05d}.jpg /Annotations/480p/{f.name}/{n:05d}.png"
-            for f in TRAINVAL if f.split == split and f.in_davis2016 for n in range(f.frames)
-        ]  # fmt: skip
-        old = made["2016"] / "ImageSets" / "480p"
-        old.mkdir(parents=True, exist_ok=True)
-        for name in (split, "trainval"):  # the 2016 release lists every clip twice
-            with open(old / f"{name}.txt", "a") as file:
-                file.write("\n".join(rows) + "\n")
     return made
 
 
@@ -71,8 +57,6 @@ def view(copy: Path, to: Path, without: tuple[str, ...] = (), own: tuple[str, ..
                 os.link(file, images / clip.name / file.name)
         elif clip.name not in without:
             (images / clip.name).symlink_to(clip)
-    if (copy / "ImageSets").is_dir():
-        (to / "ImageSets").symlink_to(copy / "ImageSets")
     return to
 
 
@@ -130,7 +114,7 @@ def test_no_copy_is_said_with_size_and_command(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_root_one_level_off_is_told_the_right_one(copies: dict[str, Path]) -> None:
     good = copies["2017"]
-    for off in (good.parent, good / "JPEGImages", good / "JPEGImages" / "480p", good / "ImageSets"):
+    for off in (good.parent, good / "JPEGImages", good / "JPEGImages" / "480p"):
         [said] = problems(Davis2016(), wanted(off))
         assert said == f"No JPEGImages/480p under '{off}', but '{good / 'JPEGImages/480p'}' exists: pass '{good}'."
 

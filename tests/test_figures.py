@@ -47,7 +47,7 @@ def every(label: str) -> list[Drawn]:
         draw.stage_bars({label: {"guidance": 1.0, label: 2.0}, "b": {"decode": 3.0}}),
         gradient_similarity([{label: turning(5, 10)}]),
         skip_paths({1: circle(4, 1.0), 3: circle(4, 0.9)}),
-        correspondence([0.0, 0.5], [label, "b"], share, stay=0.1),
+        correspondence([0.0, 0.5], [label, "b"], share),
     ]
 
 
@@ -107,13 +107,6 @@ def test_bars_start_at_zero_unless_they_would_look_equal() -> None:
     drawn = draw.ablation_bars(["a", "b"], [("near", "up", near, near, near), ("far", "up", far, far, far)])
     left, right = drawn.figure.axes
     assert not left.patches and len(right.patches) == 2 and right.get_xlim()[0] <= 0 and "not start at 0" in drawn.caption
-
-
-def test_labels_of_crowded_points_do_not_cover_each_other() -> None:
-    drawn = draw.quality_time([point(f"method {n}", 4.0 + 0.05 * n, 0.7 + 0.002 * n) for n in range(6)], "q")
-    drawn.figure.draw_without_rendering()
-    boxes = [t.get_window_extent() for t in drawn.figure.axes[0].texts if t.get_text()]
-    assert len(boxes) == 6 and not [1 for i, a in enumerate(boxes) for b in boxes[i + 1 :] if a.overlaps(b)]
 
 
 def test_cosines_by_lag_and_exact_pca() -> None:

@@ -274,12 +274,17 @@ def test_the_folder_of_another_run_is_never_written_to(tmp_path: Path) -> None:
     assert "no config.json" in bench("merge", tmp_path / "mine", "--out", tmp_path / "m").err
 
 
-def test_a_file_that_is_not_what_it_was_is_a_failure_and_not_a_video(tmp_path: Path) -> None:
-    a = make_run(tmp_path / "a", 2, methods=FREE)
-    victim = sorted((a / "artefacts").glob("*/frames.mkv"))[0]
+def damage(run: Path) -> Path:
+    victim = sorted((run / "artefacts").glob("*/frames.mkv"))[0]
     raw = bytearray(victim.read_bytes())
     raw[len(raw) // 2] ^= 1
     victim.write_bytes(raw)
+    return victim
+
+
+def test_a_file_that_is_not_what_it_was_is_a_failure_and_not_a_video(tmp_path: Path) -> None:
+    a = make_run(tmp_path / "a", 2, methods=FREE)
+    victim = damage(a)
     said = bench("merge", a, "--out", tmp_path / "m", "--json")
     assert said.code == 3 and said.data["videos"] == 3
     assert [f.kind for f in Store(tmp_path / "m").failures().values()] == ["damaged"]
@@ -289,10 +294,7 @@ def test_a_file_that_is_not_what_it_was_is_a_failure_and_not_a_video(tmp_path: P
 @pytest.mark.parametrize("broken", ["a", "b"])
 def test_a_damaged_video_is_taken_from_another_run_that_has_it(tmp_path: Path, broken: str) -> None:
     a, b = make_run(tmp_path / "a", 2, methods=FREE), make_run(tmp_path / "b", 2, methods=FREE)
-    victim = sorted((tmp_path / broken / "artefacts").glob("*/frames.mkv"))[0]
-    raw = bytearray(victim.read_bytes())
-    raw[len(raw) // 2] ^= 1
-    victim.write_bytes(raw)
+    damage(tmp_path / broken)
     said = bench("merge", a, b, "--out", tmp_path / "m", "--json")
     assert said.code == 0 and said.data["videos"] == 4
     store = Store(tmp_path / "m")

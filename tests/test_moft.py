@@ -12,7 +12,6 @@ import torch
 from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.methods import moft
-from fastvmt.methods._math import injection
 from fastvmt.methods._math.inversion import inverted
 from fastvmt.methods.ditflow import DiTFlow, DiTFlowParams
 from fastvmt.methods.moft import MOFT, MOFTParams
@@ -153,7 +152,7 @@ def test_injection_is_ditflows_and_ends_with_the_step(context: Context) -> None:
         for method, i in ((made(context, guided="steps:1-2"), 3), (made(context, inject=False), 0)):
             with method.scope(context, i):
                 assert torch.equal(context.backbone.velocity(context.noise, 0.9, text), before)
-    assert injection.step_cost(shape_of(context)) == pytest.approx(0.2 / 3)
+    assert theirs.injection_cost(theirs.params, shape_of(context)) == pytest.approx(2 * 0.2 / 3)
 
 
 def test_the_ports_values_on_wan() -> None:

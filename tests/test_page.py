@@ -86,13 +86,6 @@ def test_a_table_says_values_intervals_marks_and_what_is_missing(report: Path) -
     assert ("img", "What it shows") in [(t, a.get("alt")) for t, a in one.tags]
 
 
-def test_points_and_bars_say_their_numbers_without_scripts(report: Path) -> None:
-    one = Page(report / "index.html")
-    said = [a["aria-label"] for t, a in one.tags if t == "g"]
-    assert said == ["ditflow: time 7.00 s, motion_fidelity 0.700, n = 2", "none: time 9.00 s, motion_fidelity 0.500, n = 2"]
-    assert any(t == "svg" and a.get("aria-label") == "time [s] ↓: none 9.00, ditflow 7.00" for t, a in one.tags)
-
-
 def test_a_case_has_the_reference_and_every_method_and_says_what_failed(run: Path, report: Path) -> None:
     one = Page(report / "cases" / page_name("case-0001"))
     clips = one.blocks["clips"]["clips"]
@@ -104,7 +97,7 @@ def test_a_case_has_the_reference_and_every_method_and_says_what_failed(run: Pat
     assert sum(t == "canvas" for t, _ in one.tags) == 12
     other = Page(report / "cases" / page_name("case-0002"))
     assert "not made yet" in other.text
-    assert "Cosine between gradients, by step" in other.text and "norm of the gradient" in other.text
+    assert "gradients norm" in other.text
 
 
 def test_failures_are_listed_with_their_traceback(report: Path) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.browser import LOW_CONTRAST, NAMELESS, Watched
 from support.hostile import payloads
-from support.page_runs import CONTRAST, NAMELESS, hostile_run, some_view
+from support.page_runs import hostile_run, some_view
 from support.runs import make_cases, make_run
 
 from fastvmt.media.files import Frames
@@ -57,29 +58,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tidy = gather([root])
     write_report(tidy, [wide_view(tidy)], place / "o", per_page=5)
     return place / "o"
-
-
-class Watched:
-    """A page that remembers what it asked for, what it complained about, and dialogs."""
-
-    def __init__(self, browser: Any, **options: Any) -> None:
-        self.context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(120_000)  # two busy cores draw a page of 200 cards slowly
-        self.asked: list[str] = []
-        self.said: list[str] = []
-        self.page.on("request", lambda r: self.asked.append(r.url))
-        self.page.on("console", lambda m: self.said.append(f"{m.type}: {m.text}"))
-        self.page.on("pageerror", lambda e: self.said.append(f"error: {e}"))
-        self.page.on("dialog", lambda d: (self.said.append(f"dialog: {d.message}"), d.dismiss()))
-
-    def go(self, path: Path, where: str = "") -> Any:
-        self.page.goto(path.as_uri() + where)
-        return self.page
-
-    def quiet(self) -> None:
-        assert self.said == []
-        assert all(url.startswith("file:") for url in self.asked)
 
 
 @pytest.fixture
@@ -239,16 +217,36 @@ def test_the_list_of_cases_pages_filters_and_searches(watched: Watched, report: 
     page.wait_for_url("**/cases/case-0011-*.html")
 
 
+def test_light_dark_and_the_reader_s_choice(browser: Any, report: Path) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    dark = Watched(browser, color_scheme="dark")
+    page = dark.go(report / "index.html")
+    night = page.evaluate(ground)
+    page.click("#theme")
+    day = page.evaluate(ground)
+    assert page.inner_text("#theme") == "Theme: light" and day != night
+    page = dark.go(report / "cases.html")
+    assert page.evaluate(ground) == day, "the choice holds on the next page"
+    page.click("#theme")
+    assert page.evaluate(ground) == night
+    dark.context.close()
+    light = Watched(browser, color_scheme="light")
+    assert light.go(report / "index.html").evaluate(ground) == day
+    light.context.close()
+    dark.quiet()
+    light.quiet()
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_and_nothing_is_wider_than_a_phone(browser: Any, report: Path, scheme: str) -> None:
     watched = Watched(browser, color_scheme=scheme, reduced_motion="reduce")
     watched.page.set_viewport_size({"width": 390, "height": 800})
     for name in ("index.html", "cases.html", "failures.html", f"cases/{page_name('case-0003')}"):
         page = watched.go(report / name)
-        assert page.evaluate(CONTRAST) == [], name
+        assert page.evaluate(LOW_CONTRAST) == [], name
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
         assert page.locator("#play[aria-pressed=true]").count() == 0
-        assert page.evaluate(NAMELESS) == 0
+        assert page.evaluate(NAMELESS, "button, input, select") == 0
     watched.context.close()
     watched.quiet()
 

@@ -1,8 +1,10 @@
-"""A lost actor, node or driver of a Ray run costs what was in work and no more; a cluster without room is refused."""
+"""A Ray cluster without room for a worker is refused in one sentence; what a dead node or driver costs is on the fault list."""
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,15 @@ from fastvmt.runner.executors import Executor
 from fastvmt.runner.runner import executor_for
 from fastvmt.runner.settings import Options
 from fastvmt.store.folder import Store
+
+
+@pytest.fixture(autouse=True)
+def own_variables() -> Iterator[None]:
+    """What Ray and its executor set for their process is taken back."""
+    before = set(os.environ)
+    yield
+    for name in [n for n in os.environ if n.startswith("RAY_") and n not in before]:
+        del os.environ[name]
 
 
 class FakeRay:
@@ -42,7 +53,6 @@ def on_ray(
     place: Path, monkeypatch: pytest.MonkeyPatch, ray: FakeRay, workers: int = 0, address: str = "auto", **config: Any
 ) -> Executor:
     monkeypatch.setitem(sys.modules, "ray", ray)  # type: ignore[arg-type]
-    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")  # which the executor sets, to be taken back afterwards
     store = Store.open(make_quick(place / "run", 1, **config))
     return executor_for(store, store.config(), Options(workers=workers, executor="ray", address=address))
 

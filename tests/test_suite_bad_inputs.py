@@ -186,7 +186,7 @@ def test_a_name_is_found_however_its_accents_are_spelt(folder: Path, form: Liter
 def test_a_misspelt_name_is_no_prompt_for_all_clips(folder: Path) -> None:
     named(folder, "car.mp4", text="bus: a tram\ncat: a cart\n")
     said = complaint(folder, prompt=None)
-    assert said.startswith("prompts.txt line 2: no clip is called 'cat' (there is car")
+    assert said.startswith("prompts.txt line 2: no clip is called 'cat'. Did you mean car?")
     (folder / "prompts.txt").write_text("cab.mp4: a cart\n")  # where no other line names a clip, its ending tells
     assert "no clip is called 'cab.mp4'" in complaint(folder, prompt=None)
 

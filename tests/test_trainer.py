@@ -14,13 +14,13 @@ from fastvmt.datasets.drawn.shapes import truth
 from fastvmt.datasets.drawn.suites import Shapes, find_pair
 from fastvmt.errors import NonFinite
 from fastvmt.methods._math import adapters
-from fastvmt.methods._math.trainer import Draw, Group, Optimiser, Trainer, debiased_loss, track_loss, velocity_loss
+from fastvmt.methods._math.trainer import Draw, Trainer, debiased_loss, track_loss, velocity_loss
 from fastvmt.methods.det import DeT, DeTParams, latent_places, subject_points
 from fastvmt.methods.motion_director import MotionDirector, MotionDirectorParams, rests, sum_rests
 from fastvmt.methods.motion_inversion import MotionInversion, MotionInversionParams, differenced
 from fastvmt.model import Reference
 from fastvmt.plugins.method import Context
-from fastvmt.plugins.reference_tracks import tracks_of
+from fastvmt.plugins.tracker import tracks_of
 from fastvmt.plugins.workspace import Workspace
 
 DRAWN = Reference(frames_digest="", width=32, height=32, frames=17, source="drawn:shapes/single-object-100")
@@ -53,25 +53,25 @@ def test_levels_are_shifted_uniform_ones() -> None:
 def test_a_loss_moves_its_own_group_alone() -> None:
     """Both groups have a part in the loss; AdamW's first step is its rate."""
     first, second = torch.ones(3), torch.ones(3)
-    groups = {name: Group({"w": w}, Optimiser(0.1, 0.0)) for name, w in (("first", first), ("second", second))}
+    groups = {"first": {"w": first}, "second": {"w": second}}
 
     def objective(draw: Draw) -> Iterator[tuple[str, torch.Tensor]]:
         yield "second", (first * second).sum()
 
     space = workspace()
-    Trainer(groups, 1, 3.0, 0).run(torch.zeros(1), space, objective)
+    Trainer(groups, 1, 3.0, 0, lr=0.1, weight_decay=0.0).run(torch.zeros(1), space, objective)
     assert torch.equal(first, torch.ones(3)) and torch.allclose(second, torch.full((3,), 0.9))
     assert space.log == {"train_steps": 1, "train_loss": {"second": [3.0]}}
 
 
 def test_a_loss_that_is_not_finite_is_named() -> None:
-    group = Group({"w": torch.ones(1)}, Optimiser(0.1))
+    weights = {"w": torch.ones(1)}
 
     def objective(draw: Draw) -> Iterator[tuple[str, torch.Tensor]]:
-        yield "kernels", group.weights["w"].sum() * (float("nan") if draw.step == 2 else 1.0)
+        yield "kernels", weights["w"].sum() * (float("nan") if draw.step == 2 else 1.0)
 
     with pytest.raises(NonFinite, match="'kernels' is nan at step 2 of 5"):
-        Trainer({"kernels": group}, 5, 3.0, 0).run(torch.zeros(1), workspace(), objective)
+        Trainer({"kernels": weights}, 5, 3.0, 0, lr=0.1).run(torch.zeros(1), workspace(), objective)
 
 
 # --- objectives -------------------------------------------------------------------------------------------------------

@@ -71,17 +71,5 @@ def test_logging_changes_no_bit_of_the_latent(label: str, context: Any, monkeypa
     with_log = sample(label, context)
     assert {"loss", "gradients", "path"} <= set(context.log)
     nothing = type("Silent", (), {"__init__": lambda *_: None, "fresh": lambda *_: None, "moved": lambda *_: None})
-    for name in ("fastvmt", "_math.guided"):
-        monkeypatch.setattr(f"fastvmt.methods.{name}.StepLog", nothing)
-    monkeypatch.setattr("fastvmt.methods.fastvmt.FastVMT._note_centres", lambda *_: None)
+    monkeypatch.setattr("fastvmt.methods._math.guided.StepLog", nothing)
     assert torch.equal(sample(label, context), with_log) and not set(context.log)
-
-
-def test_centres_are_logged_where_they_are_the_videos_own(context: Any) -> None:
-    sample(LABEL, context)
-    first = context.log["centres"]["0"]
-    assert set(first["reference"]) == {"spread", "clamped"} and [len(v) for v in first["video"].values()] == [4, 4, 4]
-    sample(f"{LABEL}:centre_from=reference", context)
-    assert set(context.log["centres"]["0"]) == {"reference"}
-    sample("fastvmt:window=0:guided=steps:0-1", context)
-    assert "centres" not in context.log

@@ -58,12 +58,9 @@ class JobGrid(Sequence[Job]):
     def names(self) -> Iterator[tuple[str, str]]:
         """Key of each job in order, and the name of its artefact's folder."""
         slugs = [slug(m.label) for m in self.methods]
-        keys = self.keys()
-        for case in self.cases:
-            for seed in self.seeds:
-                for label in slugs:
-                    key = next(keys)
-                    yield key, folder_name(case.id, label, seed, key)
+        for n, key in enumerate(self.keys()):
+            case, seed, _ = self.parts(n)
+            yield key, folder_name(case.id, slugs[n % len(slugs)], seed, key)
 
 
 def slug(text: str) -> str:

@@ -140,15 +140,13 @@ def hard_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], firs
 class Windows:
     """A window of ``rows`` x ``columns`` tokens per pair and tile, whole inside the frame.
 
-    ``top`` and ``left`` have shape (pairs, P), int64: first row and column. ``centres`` (pairs, P, 2) is what placed them,
-    before they were shifted into the frame; None for windows over the whole frame.
+    ``top`` and ``left`` have shape (pairs, P), int64: first row and column.
     """
 
     top: Tensor
     left: Tensor
     rows: int
     columns: int
-    centres: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -214,38 +212,7 @@ def windows_at(centres: Tensor, grid: tuple[int, int], side: int) -> Windows:
     corner = torch.round(centres).long()
     top = (corner[..., 0] - rows // 2).clamp(0, grid[0] - rows)
     left = (corner[..., 1] - columns // 2).clamp(0, grid[1] - columns)
-    return Windows(top, left, rows, columns, centres)
-
-
-def window_facts(windows: list[Windows], tiles: Tiles, others: list[Windows] | None = None) -> dict[str, float]:
-    """What tells whether windows followed the content, over all pairs and tiles; {} for windows over the whole frame.
-
-    ``spread``: root mean square distance of a pair's centres from their mean, over the same of the tiles themselves (0: all
-    windows in one place, as soft centres of flat attention are; about 1: as far apart as the tiles). ``clamped``: share of
-    windows that the frame's edge shifted. ``apart``, given ``others``: mean distance in tokens to their centres.
-    """
-    own = torch.cat([w.centres for w in windows if w.centres is not None] or [torch.zeros(0, tiles.number, 2)])
-    if not len(own):
-        return {}
-    place = positions(*tiles.grid, str(own.device))[tiles.representative(own.device)]
-    unspread = (place - place.mean(0)).square().sum(-1).mean()
-    spread = (own - own.mean(1, keepdim=True)).square().sum(-1).mean()
-    facts = [(spread / unspread.clamp(min=1e-9)).sqrt(), torch.cat([_shifted(w, tiles.grid) for w in windows]).float().mean()]
-    if others is not None:
-        facts.append((own - torch.cat([w.centres for w in others if w.centres is not None])).square().sum(-1).sqrt().mean())
-    values: list[float] = torch.stack(facts).tolist()
-    return dict(zip(("spread", "clamped", "apart"), (round(v, 4) for v in values), strict=False))
-
-
-def _shifted(windows: Windows, grid: tuple[int, int]) -> Tensor:
-    """(pairs, P) true where the edge moved a window; a side that spans the frame has nowhere to go and does not count."""
-    moved = torch.zeros_like(windows.top, dtype=torch.bool)
-    if windows.centres is not None:
-        corner = torch.round(windows.centres).long()
-        for axis, (first, side) in enumerate(((windows.top, windows.rows), (windows.left, windows.columns))):
-            if side < grid[axis]:
-                moved |= corner[..., axis] - side // 2 != first
-    return moved
+    return Windows(top, left, rows, columns)
 
 
 def windowed_flow(q: Tensor, k: Tensor, windows: Windows, tiles: Tiles, scale: float) -> Tensor:

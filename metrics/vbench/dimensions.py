@@ -1,7 +1,7 @@
-"""Seven of VBench's dimensions, those that need no prompt table, each with three backends.
+"""Seven of VBench's dimensions, those that need no prompt table, with up to three backends.
 
-``package``: the real vbench 0.1.5, in a Python environment of its own. ``native``: our formulas on the same weight files.
-``tiny-shapes``: our formulas on features that ship with the embedded backbone, which is another number and says so.
+``package``: the real vbench 0.1.5, in a Python environment of its own. ``native``: the same number without it, for what needs
+no network. ``tiny-shapes``: our formulas on features that ship with the embedded backbone, which is another number.
 Per video, on the scale 0 to 1. A frozen clip scores (nearly) 1 in four of them: read them beside ``dynamic_degree``.
 Source of all: Huang et al., VBench, CVPR 2024, and the package of that name (Apache-2.0).
 """
@@ -13,14 +13,13 @@ from typing import Any, ClassVar, Literal, Protocol, cast
 
 from pydantic import Field
 
+from fastvmt.errors import MissingWeights
+from fastvmt.metrics.vbench.files import FPS
 from fastvmt.plugins.method import Params as BaseParams
 from fastvmt.plugins.metric import Metric, Scored, Value
 
 Backend = Literal["package", "native", "tiny-shapes"]
 MODULES = {"package": "package", "native": "native", "tiny-shapes": "tiny"}
-FPS = 16
-"""The rate every clip is taken to have, whatever its file says. It decides only which frames dynamic degree looks at (VBench
-takes about eight a second): 16 is what Wan makes, so every second frame, as VBench does with the papers' videos at 15 or 16."""
 
 
 class BackendModule(Protocol):
@@ -32,7 +31,7 @@ class BackendModule(Protocol):
 
 
 class VBenchParams(BaseParams):
-    backend: Backend = Field("package", description="package: vbench 0.1.5; native: our formulas; tiny-shapes: other features")
+    backend: Backend = Field("package", description="package: vbench 0.1.5; native: flickering; tiny-shapes: other features")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the networks run; part of the identity")
 
 
@@ -43,7 +42,8 @@ class FlickerParams(VBenchParams):
 class Dimension(Metric):
     """Base: one dimension of VBench. ``least`` frames make it defined.
 
-    Raises (in ``score``): JobError, when the worker process of the package fails; it becomes a failed record.
+    Raises (in ``score``): MissingWeights, when environment or weights are not there (any more); JobError, when the worker
+    process of the package fails. Both become a failed record.
     """
 
     source = "VBench 0.1.5 (Huang et al., CVPR 2024)"
@@ -70,6 +70,9 @@ class Dimension(Metric):
     def score(self, scored: Scored) -> Value:
         if len(scored.generated) < self.least:
             return Value(None, {"why": f"fewer than {self.least} frames"})
+        sentence = self.missing()
+        if sentence:
+            raise MissingWeights(sentence)
         return self._module().score(self.name, scored, self.params.device)
 
 

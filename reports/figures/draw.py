@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.errors import UserError
-from fastvmt.reports.figures.labels import place_labels
 from fastvmt.reports.figures.style import (
     COLUMN,
     GREY,
@@ -55,7 +54,7 @@ def quality_time(points: Sequence[Mapping[str, Any]], quality_name: str, directi
     drawable = [p for p in points if (finite(p.get("seconds")) or 0) > 0 and finite(p.get("quality")) is not None]
     if not drawable:
         raise UserError(f"No method has both a time and a value of {plain(quality_name)}: there is nothing to draw.")
-    figure = new_figure(COLUMN * 1.25, 3.0)
+    figure = new_figure(COLUMN * 1.25, 3.0 + 0.08 * len(drawable))
     axes = figure.subplots()
     axes.grid(True)
     for index, p in enumerate(drawable):
@@ -66,15 +65,13 @@ def quality_time(points: Sequence[Mapping[str, Any]], quality_name: str, directi
             yerr=bar_of(y, p.get("quality_low"), p.get("quality_high")),
             xerr=bar_of(x, p.get("seconds_low"), p.get("seconds_high")),
             fmt=MARKERS[index % len(MARKERS)], color=colour, markersize=5, elinewidth=0.9, capsize=2,
-            markerfacecolor="white" if control else colour,
+            markerfacecolor="white" if control else colour, label=plain(p["label"], 32),
         )  # fmt: skip
     axes.margins(0.18)
     seconds_axis(axes)
     axes.set_xlabel("seconds per video (logarithmic, less is better)")
     axes.set_ylabel(plain(quality_name) + MEANING.get(direction, ""), parse_math=False)
-    place_labels(
-        axes, [(p["seconds"], p["quality"]) for p in drawable], [plain(p["label"], 32) for p in drawable], _crosses(drawable)
-    )
+    figure.legend(loc="outside lower center", ncols=2)
     left = [plain(p["label"]) for p in points if p not in drawable]
     said = "; ".join(f"{plain(p['label'])} {number(p['quality'])} in {number(p['seconds'])} s" for p in drawable)
     caption = (
@@ -83,17 +80,6 @@ def quality_time(points: Sequence[Mapping[str, Any]], quality_name: str, directi
         + (f" Not drawn, since a value is missing: {', '.join(left)}." if left else "")
     )
     return Drawn(figure, f"Scatter plot of {plain(quality_name)} against seconds per video. {said}.", caption)
-
-
-def _crosses(points: Sequence[Mapping[str, Any]]) -> list[tuple[float, float, float, float]]:
-    """The places of interval bars: one flat and one upright box per point."""
-    found = []
-    for p in points:
-        x, y = float(p["seconds"]), float(p["quality"])
-        ends = [finite(p.get(k)) for k in ("seconds_low", "quality_low", "seconds_high", "quality_high")]
-        left, low, right, high = (own if own is not None else middle for own, middle in zip(ends, (x, y, x, y), strict=True))
-        found += [(left, y, right, y), (x, low, x, high)]
-    return found
 
 
 @styled

@@ -205,16 +205,11 @@ def _colour(intervals: Sequence[int], k: int) -> str:
 
 
 @styled
-def correspondence(
-    levels: Sequence[float], forms: Sequence[str], share: Sequence[Sequence[Sequence[float]]], stay: float | None = None,
-    tokens: int | None = None,
-) -> Drawn:  # fmt: skip
+def correspondence(levels: Sequence[float], forms: Sequence[str], share: Sequence[Sequence[Sequence[float]]]) -> Drawn:
     """Share of moving tokens whose best key lies where they really went: by block, a line per noise level, a panel per form.
 
     Args:
         levels, forms, share: as ``bench doctor --json`` prints them; ``share[form][block][level]``.
-        stay: what "never moved" would score.
-        tokens: how many were judged.
 
     Raises:
         UserError: when the sizes disagree or nothing is there.
@@ -232,8 +227,6 @@ def correspondence(
     for axes, form, values in zip(grid.flat, forms, table, strict=False):
         for n, level in enumerate(levels):
             axes.plot(values[:, n], "osD^vPX"[n % 7] + "-", color=colours[n], markersize=3, label=f"{level:g}")
-        if stay is not None:
-            axes.axhline(stay, color=PALETTE[1], linewidth=0.9, linestyle=":")
         axes.set_title(plain(form), parse_math=False)
         axes.grid(True)
         axes.xaxis.get_major_locator().set_params(integer=True)
@@ -249,9 +242,5 @@ def correspondence(
         f"{plain(f)}: highest {t[b]:.2f} at block {b[0]}, noise level {levels[b[1]]:g}"
         for f, t, b in zip(forms, table, best, strict=True)
     )
-    caption = (
-        f"Share of moving tokens whose best-matching key lies at their true place, by transformer block and noise level; "
-        f"{counted([tokens])} tokens."
-        + ("" if stay is None else f" Dotted: {stay:.2f}, what standing still would score.")
-    )  # fmt: skip
+    caption = "Share of moving tokens whose best-matching key lies at their true place, by transformer block and noise level."
     return Drawn(figure, f"Lines of correspondence by block. {said}.", caption)

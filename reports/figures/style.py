@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import io
 import math
-import unicodedata
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import UserError
+from fastvmt.reports.tables.grid import clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -116,7 +117,8 @@ def save(figure: Figure | Drawn, path: Path, formats: Sequence[str] = ("png", "s
         if kind == "svg" and alt:
             metadata["Description"] = alt
         raw = io.BytesIO()
-        with style():
+        with style(), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
             drawing.savefig(raw, format=kind, dpi=200, metadata=metadata)
         target = path.with_name(f"{path.name}.{kind}")
         write_atomic(target, raw.getvalue())
@@ -128,21 +130,9 @@ def save(figure: Figure | Drawn, path: Path, formats: Sequence[str] = ("png", "s
 
 
 def plain(text: str, limit: int = 48) -> str:
-    """A label on one line, at most ``limit`` long, with a box for what cannot be printed or has no glyph."""
-    flat = " ".join(str(text).split())
-    flat = "".join(c if _printable(c) else "□" for c in flat)
+    """A label on one line, at most ``limit`` long, without what cannot be printed."""
+    flat = clean(str(text))
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
-
-
-def _printable(char: str) -> bool:
-    return unicodedata.category(char)[0] != "C" and ord(char) in _glyphs()
-
-
-@functools.cache
-def _glyphs() -> frozenset[int]:
-    from matplotlib import font_manager
-
-    return frozenset(font_manager.get_font(font_manager.findfont("DejaVu Sans")).get_charmap())
 
 
 def number(value: float) -> str:

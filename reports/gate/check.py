@@ -12,13 +12,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from functools import partial
 
 from fastvmt.errors import SpecError
 from fastvmt.records.identity import OF_THE_MACHINE
 from fastvmt.reports.gate import within_run
 from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Timed, Video, named
 from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
-from fastvmt.reports.gate.verdicts import VIDEOS, Gains, GateResult, Judgement, Verdict, judged
+from fastvmt.reports.gate.verdicts import VIDEOS, Gains, GateResult, Judgement, judged
 from fastvmt.reports.statistics import mean_interval
 
 NOT_IN_RUN, NOT_MADE, NOT_SCORED = "not in the run", "not made", "not scored"
@@ -136,50 +137,43 @@ def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, w
 def _metric(
     run: Measured, base: Measured | None, metric: str, label: str, allowed: Tolerance, why: str, asked: bool
 ) -> Judgement:  # fmt: skip
+    row = partial(Judgement, metric, label)
     if base is None or why:
-        return Judgement(metric, label, "not compared", why)
+        return row("not compared", why)
     if why := _no_metric(run, metric, label, "the run"):
-        return Judgement(metric, label, "not compared", why, unmet=True)
+        return row("not compared", why, unmet=True)
     if why := _no_metric(base, metric, label, "the baseline"):
         # What is new in a run fails nothing unless somebody has named it in a file.
-        return Judgement(metric, label, "not compared", why, unmet=asked)
+        return row("not compared", why, unmet=asked)
     if why := _not_alike(run, base, metric, label):
-        return Judgement(metric, label, "not compared", why)
+        return row("not compared", why)
     now, before, facts = run.of_method(label), base.of_method(label), run.metrics[metric]
     had = [k for k, v in before.items() if metric in v.values]
     shared = [k for k in had if k in now and metric in now[k].values]
     if facts.timing:
         if why := _timed_differently(run, base):
-            return Judgement(metric, label, "not compared", why)
+            return row("not compared", why)
         shared = [k for k in shared if now[k].device == before[k].device]
         if had and not shared:
-            return Judgement(
-                metric, label, "not compared", _no_seconds(now, before, had, metric), unmet=_unmet(now, had, metric)
-            )
+            return row("not compared", _no_seconds(now, before, had, metric), unmet=_unmet(now, had, metric))
     lost = [k for k in had if k not in shared]
     names = named([f"{k[0]} seed {k[1]} ({_gap(now.get(k), metric)})" for k in lost])
     missing = f"; without {len(lost)} of {len(had)}: {names}" if lost else ""
     gaps = [now[k].gaps.get(metric) for k in lost if k in now and now[k].frames_digest]
     if "failed" in gaps:
-        sentence = f"the metric now fails on {gaps.count('failed')} of {len(had)} videos{missing}"
-        return Judgement(metric, label, "worse", sentence, n=len(shared))
+        return row("worse", f"the metric now fails on {gaps.count('failed')} of {len(had)} videos{missing}", n=len(shared))
     if not shared:
         # A mean over nothing cannot be worse, and a method that left nothing to measure is.
         gone = gaps.count("undefined") == len(had) > 1
-        verdict: Verdict = "worse" if gone else "not compared"
         unmet = not gone and _unmet(now, had, metric)
-        return Judgement(metric, label, verdict, f"no video has a number on both sides{missing}", unmet=unmet)
+        return row("worse" if gone else "not compared", f"no video has a number on both sides{missing}", unmet=unmet)
     if not lost and not facts.timing and all(_same(now[k], before[k], metric) for k in shared):
         clips = len({k[0] for k in shared})
-        return Judgement(
-            metric, label, "identical", f"the same {len(shared)} videos and numbers", 0.0, n=len(shared), clips=clips
-        )
+        return row("identical", f"the same {len(shared)} videos and numbers", 0.0, n=len(shared), clips=clips)
     a, b = ([side[k].values[metric] for k in shared] for side in (now, before))
     clip = [run.references[k[0]] for k in shared]
-    row = judged(metric, label, _gains(a, b, clip, facts, allowed), _means(a, b, clip, facts), facts, missing)
-    if "undefined" in gaps and row.verdict in ("same", "better"):
-        return replace(row, verdict="unclear")
-    return row
+    found = judged(metric, label, _gains(a, b, clip, facts, allowed), _means(a, b, clip, facts), facts, missing)
+    return replace(found, verdict="unclear") if "undefined" in gaps and found.verdict in ("same", "better") else found
 
 
 def _same(a: Video, b: Video, metric: str) -> bool:

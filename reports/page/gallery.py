@@ -13,8 +13,7 @@ from typing import Any
 from fastvmt.media.files import read_lossless
 from fastvmt.model import Case, Failure, Job
 from fastvmt.reports.page.atlas import Layout, Unreadable, still_name, tracks_name, write_clip
-from fastvmt.reports.page.charts import Heat, Lines
-from fastvmt.reports.page.logs import charts
+from fastvmt.reports.page.logs import Chart, charts
 from fastvmt.reports.tidy import STAGE, WORK, Tidy
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES
@@ -52,7 +51,7 @@ class GalleryClip:
     digest: str = ""
     tracks: str = ""
     numbers: tuple[Number, ...] = ()
-    charts: tuple[Lines | Heat, ...] = ()
+    charts: tuple[Chart, ...] = ()
     width: int = 0
     height: int = 0
     fps: float = 15.0
@@ -94,10 +93,6 @@ class CasePage:
     still: str = ""
     failed: int = 0
     missing: int = 0
-
-    @property
-    def charted(self) -> list[GalleryClip]:
-        return [s for s in self.shown if s.charts]
 
 
 def page_name(case_id: str) -> str:

@@ -2,7 +2,7 @@
 
     write_report(gather([run]), [comparison(tidy)], out)    # -> out/index.html
 
-    index.html            what was run, tables, charts, pictures
+    index.html            what was run, tables, pictures
     cases.html ...        all cases, so many a page
     cases/NAME.html       one case: reference and every method side by side, in step
     failures.html ...     what is missing, and why
@@ -25,10 +25,9 @@ from fastvmt.core.atomic import write_atomic
 from fastvmt.errors import UserError
 from fastvmt.reports.figures.style import Picture
 from fastvmt.reports.page.atlas import as_script, json_text
-from fastvmt.reports.page.charts import COLOURS
 from fastvmt.reports.page.facts import command, facts, method_cards
 from fastvmt.reports.page.gallery import CasePage, Gallery, missing_numbers, page_name
-from fastvmt.reports.page.scatter import bars, scatters
+from fastvmt.reports.page.logs import COLOURS
 from fastvmt.reports.tables.view import Column, View
 from fastvmt.reports.tidy import Tidy
 
@@ -50,7 +49,7 @@ def write_report(
     """Write the report and return its ``index.html``. Clips that are there from an earlier call are kept.
 
     Args:
-        views: tables; charts are drawn of the first one.
+        views: tables.
         pictures: figures made elsewhere, copied in.
         per_page: cases, or failures, on a page of their list.
         tracks: follow points through every clip, for the overlay; about a tenth of a second for a short small clip.
@@ -70,11 +69,9 @@ def write_report(
     writer.common = {"mark": MARK, "tidy": tidy, "colours": colours, "failures_number": failed}
     listed = _write_cases(writer, gallery, per_page)
     _write_list(writer, "failures", gallery.failures, per_page, missing=missing_numbers(tidy))
-    first = views[0] if views else None
     writer.page(
         "index.html", "index.jinja", up="", facts=facts(tidy), cards=method_cards(tidy), command=command(tidy), views=views,
         shown=[_copy(writer, p) for p in pictures], cases=len(listed), examples=listed[:4],
-        scatters=scatters(first, colours) if first else [], bars=bars(first, colours) if first else [],
     )  # fmt: skip
     writer.remove_old()
     return out / "index.html"

@@ -161,25 +161,28 @@ def decomposition(tidy: Tidy, base: str) -> View | None:
         Column("whole", "whole video faster by", "×", "none", 2), Column("guidance", "guidance faster by", "×", "none", 2),
         Column("alone", "taken away alone: slower by", "×", "none", 2),
     )  # fmt: skip
-    times = build(tidy, "times", "", [LineRequest(label, label) for _, label in there], metrics_of(tidy, ("time",)))
+
+    def line(key: str, head: str, times: View, before: str, after: str, alone: Cell = EMPTY, note: str = "") -> Line:
+        seconds = (_plain(times, before), _plain(times, after))
+        ratios = (ratio_cell(tidy, before, after), ratio_cell(tidy, before, after, GUIDANCE))
+        return Line(key, head, (*seconds, *ratios, alone), note=note)
+
+    times = _times(tidy, [label for _, label in there])
     lines = []
     for (_, before), (name, after) in itertools.pairwise(there):
         single = _single(tidy, base, name)
-        cells = (
-            _plain(times, before), _plain(times, after), ratio_cell(tidy, before, after),
-            ratio_cell(tidy, before, after, GUIDANCE), ratio_cell(tidy, single, base) if single else EMPTY,
-        )  # fmt: skip
-        lines.append(Line(after, name, cells))
+        lines.append(line(after, name, times, before, after, ratio_cell(tidy, single, base) if single else EMPTY))
     first, last = there[0][1], there[-1][1]
-    ratios = (ratio_cell(tidy, first, last), ratio_cell(tidy, first, last, GUIDANCE))
-    lines.append(Line("all", "all of them", (_plain(times, first), _plain(times, last), *ratios, EMPTY), note="product"))
+    lines.append(line("all", "all of them", times, first, last, note="product"))
     if beyond := _single(tidy, base, "inner"):
-        ratios = (ratio_cell(tidy, base, beyond), ratio_cell(tidy, base, beyond, GUIDANCE))
-        seconds = build(tidy, "times", "", [LineRequest(base, base), LineRequest(beyond, beyond)], metrics_of(tidy, ("time",)))
-        cells = (_plain(seconds, base), _plain(seconds, beyond), *ratios, EMPTY)
-        lines.append(Line(beyond, "fewer inner steps", cells, note="beyond the default"))
+        seconds = _times(tidy, [base, beyond])
+        lines.append(line(beyond, "fewer inner steps", seconds, base, beyond, note="beyond the default"))
     notes = (f"From {first} to {last}, one saving after the other; a ratio below 1 is a loss.", *tidy.notes)
     return view_of(tidy, f"savings-{id_of(base)}", f"{base}: what each saving gives", columns, lines, notes, RATIOS)
+
+
+def _times(tidy: Tidy, labels: Sequence[str]) -> View:
+    return build(tidy, "times", "", [LineRequest(label, label) for label in labels], metrics_of(tidy, ("time",)))
 
 
 def _plain(times: View, label: str) -> Cell:

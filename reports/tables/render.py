@@ -42,14 +42,7 @@ def render(view: View, format: str) -> str:
     Raises:
         SpecError: for an unknown format, naming the known ones.
     """
-    return _maker(format)(view)
-
-
-def _maker(format: str) -> Callable[[View], str]:
-    known: dict[str, Callable[[View], str]] = {
-        "terminal": terminal, "md": markdown, "csv": csv_text, "tex": latex, "html": html, "json": json_text,
-    }  # fmt: skip
-    return known[one_of("--print", format, known)]
+    return MAKERS[one_of("--print", format, MAKERS)](view)
 
 
 def write(view: View, folder: Path, formats: Iterable[str]) -> list[Path]:
@@ -58,7 +51,7 @@ def write(view: View, folder: Path, formats: Iterable[str]) -> list[Path]:
     Raises:
         SpecError: before anything is written, for an unknown format or an id that is no file name.
     """
-    makers = {format: _maker(format) for format in formats}
+    makers = {format: MAKERS[one_of("--print", format, MAKERS)] for format in formats}
     if "terminal" in makers:
         raise SpecError(f"The terminal form is printed, not written; files are {', '.join(FORMATS[1:])}.")
     if not _SAFE_ID.fullmatch(view.id):
@@ -198,3 +191,8 @@ def _html_cell(cell: Cell, column: Column) -> str:
     rest = escape(rest.strip()).replace("≈", '<abbr title="not separable from the best">≈</abbr>')
     behind = f" <small>{rest}</small>" if rest else ""
     return f'<td{kind} data-sort="{cell.value!r}" data-n="{cell.n}">{said}{behind}</td>'
+
+
+MAKERS: dict[str, Callable[[View], str]] = {
+    "terminal": terminal, "md": markdown, "csv": csv_text, "tex": latex, "html": html, "json": json_text,
+}  # fmt: skip

@@ -21,27 +21,12 @@ _SIGNS = {"best": "*", "second": "'"}
 
 
 @dataclass(frozen=True)
-class Span:
-    """Text padded to its column, of which the part from ``start`` to ``end`` is styled."""
-
-    text: str
-    style: str = ""
-    start: int = 0
-    end: int = 0
-
-    def shown(self) -> str:
-        if not self.style:
-            return self.text
-        return f"{self.text[: self.start]}{_STYLES[self.style]}{self.text[self.start : self.end]}\x1b[0m{self.text[self.end :]}"
-
-
-@dataclass(frozen=True)
 class Strip:
     """One printed column: its head, what stands over it, a cell for each row, and how wide it is."""
 
     head: str
     over: str
-    cells: tuple[Span, ...]
+    cells: tuple[str, ...]
     width: int
 
 
@@ -63,7 +48,7 @@ def terminal(view: View, width: int | None = None, colour: bool | None = None) -
     if broken:
         title, under = (["\n".join(textwrap.wrap(text, width) or [""]) for text in texts] for texts in (title, under))
     if colour:
-        title[:1] = [f"{_STYLES['bold']}{text}\x1b[0m" for text in title[:1]]
+        title[:1] = [_styled(text, "bold", 0, len(text)) for text in title[:1]]
     blocks = _blocks(view, width, colour) if view.lines and view.columns else []
     parts = ["\n".join(title), *blocks, "\n".join(under)]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -123,8 +108,8 @@ def _strip(laid: Grid, at: int, colour: bool) -> Strip:
     cells = max((wide_of(text) for text, _, _ in texts), default=0)
     heads = [laid.heads[at], *(laid.over[at : at + 1])]
     width = max([cells, *(min(wide_of(head), HEAD_WIDTH) for head in heads)])
-    spans = tuple(Span(_padded(text, width), style, start, wide) for text, style, start in texts)
-    return Strip(heads[0], "".join(heads[1:]), spans, width)
+    shown = tuple(_styled(_padded(text, width), style, start, wide) for text, style, start in texts)
+    return Strip(heads[0], "".join(heads[1:]), shown, width)
 
 
 def _block(laid: Grid, strips: Sequence[Strip], first: int, colour: bool) -> str:
@@ -136,11 +121,11 @@ def _block(laid: Grid, strips: Sequence[Strip], first: int, colour: bool) -> str
     numbers = iter(range(len(laid.rows)))
     for group, band in laid.bands:
         names = [_settled(part) for part in fold(group, first + sum(len(GAP) + s.width for s in strips))] if group else []
-        lines += [Span(name, "bold" if colour else "", 0, len(name)).shown() for name in names]
+        lines += [_styled(name, "bold" if colour else "", 0, len(name)) for name in names]
         for row, n in zip(band, numbers, strict=False):
             indent = GAP if laid.grouped else ""
             heads = fold(row.head, first - len(indent))
-            cells = "".join(GAP + strip.cells[n].shown() for strip in strips)
+            cells = "".join(GAP + strip.cells[n] for strip in strips)
             lines.append(_padded(indent + _settled(heads[0]), first) + cells)
             lines += [indent + _settled(head) for head in heads[1:]]
     return "\n".join(line.rstrip() for line in lines)
@@ -156,6 +141,10 @@ def _folded(name: str, texts: Sequence[str], first: int, strips: Sequence[Strip]
         cells = "".join(GAP + _padded(_settled(fold[n]), s.width) for fold, s in zip(folds, strips, strict=True))
         lines.append(_padded("" if n else name, first) + cells)
     return lines
+
+
+def _styled(text: str, style: str, start: int, end: int) -> str:
+    return f"{text[:start]}{_STYLES[style]}{text[start:end]}\x1b[0m{text[end:]}" if style else text
 
 
 def _padded(text: str, width: int) -> str:

@@ -138,12 +138,12 @@ class View:
         }  # fmt: skip
 
 
-def cell_text(cell: Cell, column: Column, interval: bool = True) -> str:
+def cell_text(cell: Cell, column: Column) -> str:
     """A cell as plain text: ``0.812 [0.790, 0.831]``, with ``(n=7)`` where videos are missing, or why it is empty."""
     if cell.value is None:
         return cell.why or "–"
     text = column.text(cell.value)
-    if interval and cell.low is not None and cell.high is not None:
+    if cell.low is not None and cell.high is not None:
         text += f" [{column.text(cell.low)}, {column.text(cell.high)}]"
     if cell.tied:
         text += " ≈"

@@ -7,21 +7,20 @@ note says so. The unit of analysis is the reference clip: prompts and seeds of o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fastvmt.plugins import registry
-from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
+from fastvmt.reports.statistics import mean_intervals, paired_ratio
 from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
 from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
 
 if TYPE_CHECKING:
     import pandas as pd
-    from numpy.typing import NDArray
 
 SPEED_UP = "speed_up"
 RATIOS = "paired geometric mean of ratios [95 % interval over reference clips]"
@@ -60,7 +59,7 @@ def column_of(tidy: Tidy, label: str) -> Column:
 
 def build(
     tidy: Tidy, id: str, title: str, wanted: Sequence[LineRequest], metrics: Sequence[str], over: str = "",
-    notes: Sequence[str] = (), only: pd.Series[bool] | None = None,
+    only: pd.Series[bool] | None = None,
 ) -> View:  # fmt: skip
     """The view with these lines and columns.
 
@@ -72,18 +71,24 @@ def build(
         tidy = replace(tidy, frame=tidy.frame[only])
     labels = [w.label for w in wanted]
     columns = [column_of(tidy, m) for m in metrics]
+    ranked = [w.label for w in wanted if w.ranked]
+    cells = []
     shares: dict[tuple[int, int], list[str]] = {}
-    cells = [_column(tidy, labels, [w.label for w in wanted if w.ranked], column, shares) for column in columns]
+    for column in columns:
+        found, share = _column(tidy, labels, ranked, column)
+        cells.append(found)
+        if share:
+            shares.setdefault(share, []).append(column.head)
     columns, counted = _with_counts(columns, cells)
     if over:
         columns.append(Column(SPEED_UP, f"speed-up over {over}", "×", "up", 2))
-        cells.append(_speed_up(tidy, labels, over))
+        cells.append([Cell(None, why="–") if label == over else ratio_cell(tidy, over, label) for label in labels])
     lines = [Line(w.label, w.head, tuple(c[n] for c in cells), w.group, w.note, w.ranked) for n, w in enumerate(wanted)]
     said = [
         f"{', '.join(names)}: {n} of {total} videos of each method are compared, those that every method has a value for."
         for (n, total), names in shares.items()
     ]
-    return view_of(tidy, id, title, columns, marked(columns, lines), (*notes, *counted, *said, *tidy.notes))
+    return view_of(tidy, id, title, columns, marked(columns, lines), (*counted, *said, *tidy.notes))
 
 
 def view_of(
@@ -106,23 +111,9 @@ def _with_counts(columns: list[Column], cells: list[list[Cell]]) -> tuple[list[C
 
 
 def _column(
-    tidy: Tidy, labels: Sequence[str], ranked: Sequence[str], column: Column, shares: dict[tuple[int, int], list[str]]
-) -> list[Cell]:
-    """A metric's cells; ``shares`` collects columns in which less than everything could be compared."""
-    kept: dict[Any, Any] = tidy.__dict__.setdefault("_cells", {})
-    asked = (column.key, tuple(labels), tuple(ranked))
-    if asked not in kept:
-        kept[asked] = _computed(tidy, labels, ranked, column)
-    found, share = kept[asked]
-    if share:
-        shares.setdefault(share, []).append(column.head)
-    return list(found)
-
-
-def _computed(
     tidy: Tidy, labels: Sequence[str], ranked: Sequence[str], column: Column
 ) -> tuple[list[Cell], tuple[int, int] | None]:
-    """Cells, and (compared, expected) where less than everything could be compared."""
+    """A metric's cells, and (compared, expected) where less than everything could be compared."""
     rows = tidy.of(column.key)
     expected = Counter(rows["label"])
     if not len(rows):
@@ -133,9 +124,8 @@ def _computed(
     total = max((expected[label] for label in labels), default=0)
     share = (len(common), total) if there and len(common) < total else None
     clips = common.groupby(level="reference", sort=False, observed=True).mean() if len(common) else common
-    kept = _Kept(tidy, column.key, len(common) == len(tidy.wide(column.key)))
-    intervals = kept.means(clips)
-    tied = _tied(kept, clips, [label for label in there if label in ranked], column.direction)
+    intervals = dict(zip(clips.columns, mean_intervals(clips.to_numpy(float)), strict=True)) if len(clips) else {}
+    tied = _tied(clips, [label for label in there if label in ranked], column.direction)
     found = []
     for label in labels:
         interval = intervals.get(label)
@@ -161,41 +151,14 @@ def _why(rows: pd.DataFrame) -> str:
     return "–"
 
 
-class _Kept:
-    """Intervals of one metric, kept between the views of a run: most lines stand in several of them."""
-
-    def __init__(self, tidy: Tidy, metric: str, whole: bool) -> None:
-        # A subset of the cases has numbers of its own.
-        self._found: dict[Any, Interval] = tidy.__dict__.setdefault("_intervals", {}) if whole else {}
-        self._metric = metric
-
-    def _ask(self, wanted: Mapping[Any, NDArray[np.float64]]) -> list[Interval]:
-        new = {k: v for k, v in wanted.items() if (self._metric, k) not in self._found}
-        if new:
-            made = mean_intervals(np.stack(list(new.values()), axis=1))
-            self._found.update(((self._metric, k), interval) for k, interval in zip(new, made, strict=True))
-        return [self._found[self._metric, k] for k in wanted]
-
-    def means(self, clips: pd.DataFrame) -> dict[str, Interval]:
-        """The mean of every column (method) of a frame of reference clips."""
-        if not len(clips):
-            return {}
-        return dict(zip(clips.columns, self._ask({k: clips[k].to_numpy(float) for k in clips}), strict=True))
-
-    def gaps(self, clips: pd.DataFrame, best: str, others: Sequence[str]) -> list[Interval]:
-        """The mean difference of every other method to the best."""
-        top = clips[best].to_numpy(float)
-        return self._ask({(best, k): clips[k].to_numpy(float) - top for k in others})
-
-
-def _tied(kept: _Kept, clips: pd.DataFrame, ranked: Sequence[str], direction: str) -> set[str]:
+def _tied(clips: pd.DataFrame, ranked: Sequence[str], direction: str) -> set[str]:
     """Labels whose paired difference to the best has an interval that holds 0."""
     if direction == "none" or len(ranked) < 2 or len(clips) < 2:
         return set()
     means = clips[list(ranked)].mean()
     best = str(means.idxmax() if direction == "up" else means.idxmin())
     others = [label for label in ranked if label != best]
-    gaps = kept.gaps(clips, best, others)
+    gaps = mean_intervals(clips[others].to_numpy(float) - clips[[best]].to_numpy(float))
     return {label for label, gap in zip(others, gaps, strict=True) if gap.low <= 0 <= gap.high}
 
 
@@ -213,10 +176,6 @@ def ratio_cell(tidy: Tidy, numerator: str, denominator: str, metric: str = "time
     clusters = wide.index.get_level_values("reference").to_numpy().astype(str)
     ratio = paired_ratio(wide[numerator].to_numpy(float), wide[denominator].to_numpy(float), clusters)
     return Cell(ratio.value, _finite(ratio.low), _finite(ratio.high), len(wide), expected)
-
-
-def _speed_up(tidy: Tidy, labels: Sequence[str], over: str) -> list[Cell]:
-    return [Cell(None, why="–") if label == over else ratio_cell(tidy, over, label) for label in labels]
 
 
 def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[LineRequest]:

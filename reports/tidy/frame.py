@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.model import Case, MethodSpec, Setting, Suite
@@ -83,22 +84,19 @@ class Tidy:
 
     def of(self, metric: str) -> pd.DataFrame:
         """The rows of one metric."""
-        found: pd.DataFrame = self._by_metric.get(metric, self.frame.iloc[:0])
-        return found
+        return self._by_metric.get(metric, self.frame.iloc[:0])
 
     def wide(self, metric: str) -> pd.DataFrame:
         """Values of one metric: index (reference, case, seed), a column for each method, NaN where there is none."""
-        kept: dict[str, pd.DataFrame] = self.__dict__.setdefault("_wide", {})
-        if metric not in kept:
-            rows = self.of(metric)
-            found = rows.pivot(index=["reference", "case", "seed"], columns="label", values="value")
-            kept[metric] = found.reindex(columns=[label for label in self.methods if label in found.columns])
-        return kept[metric]
+        if metric not in self._wide:
+            found = self.of(metric).pivot(index=["reference", "case", "seed"], columns="label", values="value")
+            self._wide[metric] = found.reindex(columns=[label for label in self.methods if label in found.columns])
+        return self._wide[metric]
 
-    @property
+    @cached_property
+    def _wide(self) -> dict[str, pd.DataFrame]:
+        return {}
+
+    @cached_property
     def _by_metric(self) -> dict[str, pd.DataFrame]:
-        found = self.__dict__.get("_groups")
-        if found is None:
-            found = {str(k): v for k, v in self.frame.groupby("metric", observed=True, sort=False)}
-            self.__dict__["_groups"] = found
-        return found  # type: ignore[no-any-return]
+        return {str(k): v for k, v in self.frame.groupby("metric", observed=True, sort=False)}

@@ -15,24 +15,6 @@ from support.runs import make_cases, make_run, make_setting, make_spec, paint
 
 VOID = {"meta", "link", "img", "input", "br", "wbr", "hr", "line", "rect", "circle", "path"}
 URLS = ("href", "src", "action", "formaction", "srcset", "data", "poster", "xlink:href", "srcdoc")
-CONTRAST = """() => {
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
-  const ground = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
-  const low = [];
-  for (const e of document.querySelectorAll("main *, header *, footer *")) {
-    if (!e.checkVisibility() || e.closest("svg, option, [aria-hidden=true], :disabled") || ![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
-    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) low.push(`${e.tagName}.${e.className} ${ratio.toFixed(2)} ${e.textContent.slice(0, 30)}`);
-  }
-  return low;
-}"""
-"""Texts on a page whose contrast is below 4.5."""
-NAMELESS = """[...document.querySelectorAll('button, input, select, canvas:not([hidden]), [role=group]')].filter((e) =>
-  !e.textContent.trim() && !e.getAttribute('aria-label') && !(e.labels && e.labels.length)).length"""
-"""How many things a reader can use have no name."""
 
 
 class Page(HTMLParser):

@@ -1,4 +1,4 @@
-// Every page: the theme's button, tables that sort, the scatter's picker and tips.
+// Every page: the theme's button and tables that sort.
 "use strict";
 (() => {
   const root = document.documentElement;
@@ -56,40 +56,5 @@
         sort(table, head, at, now === first ? second : now === second ? "" : first);
       });
     });
-  }
-
-  // --- scatter ---------------------------------------------------------------------------------------------------
-  const pick = document.getElementById("pick-scatter");
-  if (pick) {
-    const charts = [...document.querySelectorAll(".scatter")];
-    const choose = () => charts.forEach((chart) => { chart.hidden = chart.dataset.number !== pick.value; });
-    pick.closest("label").hidden = false;
-    pick.addEventListener("change", choose);
-    choose();
-  }
-
-  const points = document.querySelectorAll(".point");
-  if (points.length) {
-    const tip = document.createElement("div");
-    tip.id = "tip";
-    tip.hidden = true;
-    tip.setAttribute("aria-hidden", "true");
-    document.body.append(tip);
-    const open = (event) => {
-      tip.textContent = event.currentTarget.dataset.tip;
-      tip.hidden = false;
-      const box = event.currentTarget.querySelector("circle").getBoundingClientRect();
-      const left = Math.min(box.right + 10, document.documentElement.clientWidth - tip.offsetWidth - 8);
-      tip.style.left = `${Math.max(8, left) + window.scrollX}px`;
-      tip.style.top = `${box.bottom + 8 + window.scrollY}px`;
-    };
-    const close = () => { tip.hidden = true; };
-    for (const point of points) {
-      point.addEventListener("pointerenter", open);
-      point.addEventListener("focus", open);
-      point.addEventListener("pointerleave", close);
-      point.addEventListener("blur", close);
-    }
-    document.addEventListener("keydown", (event) => { if (event.key === "Escape") close(); });
   }
 })();
