@@ -163,6 +163,16 @@ def test_a_spec_that_names_nothing_is_refused(spec: str) -> None:
         build(f"text_similarity:clip={spec}")
 
 
+def test_a_file_that_does_not_fit_is_one_sentence(tmp_path: Path) -> None:
+    broken = make_clip(tmp_path / "broken")
+    config = json.loads((broken / "open_clip_config.json").read_text())
+    config["model_cfg"]["embed_dim"] = 8
+    (broken / "open_clip_config.json").write_text(json.dumps(config))
+    with pytest.raises(UserError, match="does not fit") as caught:
+        clip.Model(f"local-dir:{broken}")
+    assert "\n" not in str(caught.value)
+
+
 def held_out(count: int) -> list[Scene]:
     """Single-subject scenes that the shipped weights were not trained on."""
     scenes = (random_scene(stream("heldout", n), 33) for n in range(900_000, 901_000))

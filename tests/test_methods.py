@@ -13,6 +13,7 @@ from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.denoise import denoise
 from fastvmt.errors import SpecError
 from fastvmt.methods._math import flow as amf
+from fastvmt.methods.fastvmt import FastVMT, FastVMTParams
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.method import Context, Shape
 
@@ -151,6 +152,26 @@ def test_the_released_preset_says_which_grids_it_needs() -> None:
 def test_unreadable_labels_get_a_sentence(label: str, words: str) -> None:
     with pytest.raises(SpecError, match=words):
         labels.resolve(label, Shape(30, 12, (9, 30, 52), sigma_grid(50, 3.0)), {})
+
+
+def test_the_forks_ditflow_is_the_dense_form_of_the_released_loss(context: Context) -> None:
+    """Head-averaged, offsets 0 to 3, soft, matched level, sums: what FastVMT's own switches give without a window."""
+    fork = labels.build(labels.resolve("ditflow:fork:block=1", shape_of(context), {}))
+    twin = FastVMT(
+        FastVMT.resolve(
+            FastVMTParams(
+                block=1, window=0, span=4, include_same=True, tokens_mean=False, window_weight=0.0, begin="reference"
+            ),
+            shape_of(context),
+        )
+    )
+    with torch.no_grad():
+        for method in (fork, twin):
+            context.state = method.fit(context)
+            context.log[type(method).__name__] = float(method.loss(context, 1, context.noise))
+    assert context.log["DiTFlow"] == pytest.approx(context.log["FastVMT"], rel=1e-5) and context.log["DiTFlow"] > 0
+    update = fork.update(3, 10)
+    assert (update.dtype, update.weight_decay, update.inner, update.interval) == (torch.bfloat16, 0.01, 10, 1)
 
 
 @pytest.mark.parametrize(

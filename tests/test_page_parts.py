@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fastvmt.reports.page import atlas
-from fastvmt.reports.page.gallery import short_names
 from fastvmt.reports.page.logs import charts
 
 # --- clips as pictures ----------------------------------------------------------------------------------------------------
@@ -78,12 +77,3 @@ def test_no_log_breaks_a_page(log: dict[str, Any]) -> None:
     for chart in charts(log):
         places = [float(v) for _, path in chart.series for v in re.findall(r"-?[\d.]+(?:e-?\d+)?", path)]
         assert places and all(-1 <= v <= 500 for v in places)
-
-
-def test_short_names_stay_different() -> None:
-    assert short_names(["time", "m:clip=a", "n:x=1", "n:x=2"]) == {
-        "time": "time",
-        "m:clip=a": "m",
-        "n:x=1": "n:x=1",
-        "n:x=2": "n:x=2",
-    }

@@ -1,4 +1,4 @@
-"""A lost actor, node or driver of a Ray run costs what was in work and no more; a cluster without room is refused."""
+"""A Ray cluster without room for a worker is refused in one sentence; what a dead node or driver costs is on the fault list."""
 
 from __future__ import annotations
 
