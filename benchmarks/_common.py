@@ -58,8 +58,8 @@ def write_suite(folder: Path, clips: int) -> None:
     (folder / "suite.toml").write_text('schema = "vmt-suite/1"\nid = "large"\n')
 
 
-def write_run(root: Path, cases: int, metrics: tuple[str, ...] = ("time",), finished: bool = True) -> None:
-    """A run folder of ``METHODS`` on so many cases; finished, every job has an artefact (without frames) and drawn numbers."""
+def write_run(root: Path, jobs: int, metrics: tuple[str, ...] = ("time",), finished: bool = True) -> None:
+    """A run folder of so many jobs of ``METHODS``; finished, each has an artefact (without frames) and drawn numbers."""
     from fastvmt.backbones import card as cards
     from fastvmt.backbones.noise_levels import sigma_grid
     from fastvmt.core.content_address import canonical_json, digest
@@ -77,7 +77,7 @@ def write_run(root: Path, cases: int, metrics: tuple[str, ...] = ("time",), fini
     suite = tuple(
         Case(id=f"case-{n:05d}", category=("camera", "single_object")[n % 2], prompt=f"prompt {n}",
              reference=Reference(frames_digest=digest(n), source="drawn", **size))
-        for n in range(cases)
+        for n in range(-(-jobs // len(METHODS)))
     )  # fmt: skip
     setting = Setting(backbone="tiny", weights_digest="0", steps=10, guidance=3.0, sigmas=sigmas, dtype="float32", negative="",
                       **size)  # fmt: skip

@@ -103,18 +103,18 @@ def drive(root: Path) -> dict[str, Any]:
 def measure(folder: Path, jobs: int, say: Callable[[str], None]) -> dict[str, Any]:
     """All figures; see the module."""
     bench, own = [sys.executable, "-m", "fastvmt.cli"], [sys.executable, __file__, "--part"]
-    suite, whole, empty, cases = folder / "suite", folder / "whole", folder / "empty", -(-jobs // len(METHODS))
-    write_suite(suite, cases)
+    suite, whole, empty = folder / "suite", folder / "whole", folder / "empty"
+    write_suite(suite, -(-jobs // len(METHODS)))
     say("planning")
     plan = fresh([*bench, "plan", "--suite", str(suite), "--methods", ",".join(METHODS), "--out", str(folder / "x"), "--json"])
     say("writing a finished run")
-    write_run(whole, cases)
+    write_run(whole, jobs)
     say("scanning")
     first, again = (json.loads(fresh([*own, "look", str(whole)])[1]) for _ in range(2))
     say("asking for its status")
     status = fresh([*bench, "status", str(whole), "--json"])
     say("running")
-    write_run(empty, cases, finished=False)
+    write_run(empty, jobs, finished=False)
     driven = json.loads(fresh([*own, "drive", str(empty)])[1])
     assert json.loads(plan[1])["jobs"] == again["found"] == json.loads(status[1])["done"] >= jobs
     return {

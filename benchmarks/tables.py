@@ -14,7 +14,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from _common import METHODS, fresh, write_run
+from _common import fresh, write_run
 
 from fastvmt.core.lazy import load_when_used
 
@@ -47,7 +47,7 @@ def main() -> None:
         build(asked.read)
         return
     with tempfile.TemporaryDirectory() as folder:
-        write_run(Path(folder) / "run", asked.records // len(METHODS) // len(METRICS), METRICS)
+        write_run(Path(folder) / "run", asked.records // len(METRICS), METRICS)
         found = json.loads(fresh([sys.executable, __file__, "--read", str(Path(folder) / "run")])[1])
     print(f"{asked.records} records, {found['rows']} rows in the frame, {found['tables']} tables (measured, imports included)")
     print(f"gather: {found['gather_s']} s; tables: {found['tables_s']} s; peak memory: {found['peak_gib']} GiB")

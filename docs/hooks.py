@@ -63,14 +63,21 @@ def commands_page() -> str:
 
 
 def settings_page() -> str:
-    """The settings of a run: one model, of which the command line is made too."""
-    from fastvmt.runner.settings import as_markdown
+    """The settings of a run by panel, from the one model of which the command line is made too."""
+    from fastvmt.runner.settings import PANELS, Options, Request, options_of
 
-    return (
+    parts = [
         "# Settings\n\n`bench run`, `bench plan` and `bench ablate` share these settings. In Python they are the fields of "
-        "[`fastvmt.Request` and `fastvmt.Options`](python.md); a run folder keeps the resolved ones in `config.json`.\n\n"
-        + as_markdown()
-    )
+        "[`fastvmt.Request` and `fastvmt.Options`](python.md); a run folder keeps the resolved ones in `config.json`.\n"
+    ]
+    for panel in PANELS:
+        parts.append(f"## {panel}\n\n| option | in Python | default | what |\n|---|---|---|---|")
+        for model in (Request, Options):
+            for o in (o for o in options_of(model) if o.panel == panel):
+                flags = ", ".join(f"`{flag}`" for flag in o.flags)
+                parts.append(f"| {flags} | `{model.__name__}.{o.name}` | `{o.default!r}` | {_cell(o.help)} |")
+        parts.append("")
+    return "\n".join(parts)
 
 
 def python_page() -> str:

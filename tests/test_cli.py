@@ -28,6 +28,15 @@ def test_help_imports_nothing_heavy() -> None:
     assert "torch" in heavy.stdout  # the check above can fail
 
 
+def test_planning_every_method_needs_no_torch() -> None:
+    code = (
+        "import sys\nfrom fastvmt.cli.program import main\nsys.argv = ['bench', 'plan', '--methods', 'all', '--limit', '1']\n"
+        "try:\n    main()\nfinally:\n    print('torch.nn' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.splitlines()[-1] == "False", done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("raised", "code", "words"),
     [

@@ -108,16 +108,15 @@ def test_heads_of_queries_and_keys_and_their_displacements(golden: Path) -> None
     z, meta = load(golden, "heads.npz")
     f, h, w, n, d = (meta[k] for k in ("F", "H", "W", "heads", "head_dim"))
     q, k = (z[name].reshape(f, h * w, n, d) for name in ("q_full", "k_full"))
-    for side, x in (("Q", q), ("K", k)):
-        close(released.group_tokens(x, n), z[f"authors_{side}"], atol=1e-6)
-        close(x.mean(2), z[f"fork_{side}"], atol=1e-6)
+    for name, side in (("Q", q), ("K", k)):
+        close(released.group_tokens(side, n), z[f"authors_{name}"], atol=1e-6)
+        close(side.mean(2), z[f"fork_{name}"], atol=1e-6)
     first, second = torch.arange(f).repeat_interleave(f), torch.arange(f).repeat(f)
     hard = amf.hard_flow(q.flatten(2)[first], k.flatten(2), second, (h, w))
     close(hard.flip(-1), z["ditflow_multihead_argmax"].float())
     scale = meta["ditflow_temp"] / (n * d**0.5)  # mean of logits over heads = one product over the full width
-    close(
-        amf.dense_flow(q.flatten(2)[first], k.flatten(2), second, (h, w), scale).flip(-1), z["ditflow_multihead_soft"], rtol=0
-    )
+    soft = amf.dense_flow(q.flatten(2)[first], k.flatten(2), second, (h, w), scale)
+    close(soft.flip(-1), z["ditflow_multihead_soft"], rtol=0)
 
 
 @pytest.mark.parametrize(("dtype", "name"), [(torch.float32, "fp32"), (torch.bfloat16, "bf16")])

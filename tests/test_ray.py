@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,6 @@ from fastvmt.runner.executors import Executor
 from fastvmt.runner.runner import executor_for
 from fastvmt.runner.settings import Options
 from fastvmt.store.folder import Store
-
-
-@pytest.fixture(autouse=True)
-def own_variables() -> Iterator[None]:
-    """What Ray and its executor set for their process is taken back."""
-    before = set(os.environ)
-    yield
-    for name in [n for n in os.environ if n.startswith("RAY_") and n not in before]:
-        del os.environ[name]
 
 
 class FakeRay:

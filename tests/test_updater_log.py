@@ -71,5 +71,7 @@ def test_logging_changes_no_bit_of_the_latent(label: str, context: Any, monkeypa
     with_log = sample(label, context)
     assert {"loss", "gradients", "path"} <= set(context.log)
     nothing = type("Silent", (), {"__init__": lambda *_: None, "fresh": lambda *_: None, "moved": lambda *_: None})
-    monkeypatch.setattr("fastvmt.methods._math.guided.StepLog", nothing)
+    for name in ("fastvmt", "_math.guided"):
+        monkeypatch.setattr(f"fastvmt.methods.{name}.StepLog", nothing)
+    monkeypatch.setattr("fastvmt.methods.fastvmt.FastVMT._note_centres", lambda *_: None)
     assert torch.equal(sample(label, context), with_log) and not set(context.log)

@@ -25,6 +25,7 @@ from fastvmt.errors import JobError, MissingWeights, SpecError
 from fastvmt.media.files import read_lossless, write_exact_mp4
 from fastvmt.metrics import formulas
 from fastvmt.metrics.vbench import files, tiny
+from fastvmt.metrics.vbench import native as vbench_native
 from fastvmt.metrics.vbench import package as vbench_package
 from fastvmt.plugins import environments, metric_labels
 
@@ -83,7 +84,7 @@ def test_first_the_environment_is_missing_then_each_file(home: Path, monkeypatch
     clip = home / "cache" / files.CLIP_B
     clip.parent.mkdir(parents=True)
     clip.write_bytes(b"<html>not found</html>")
-    metric = metric_labels.build("vbench:background_consistency")
+    metric = metric_labels.build("vbench:background_consistency:backend=native")
     assert "is torn (22 bytes" in metric.missing()
     full = dataclasses.replace(files.FILES[files.CLIP_B], at_least=1)
     monkeypatch.setitem(files.FILES, files.CLIP_B, full)
@@ -108,7 +109,8 @@ def test_code_that_runs_is_the_pinned_commit(home: Path) -> None:
 
 def test_what_no_backend_can_do_is_said(home: Path) -> None:
     sentences = {
-        "motion_smoothness:backend=native": "run by the vbench package alone",
+        "motion_smoothness:backend=native": "AMT-S is defined only inside",
+        "dynamic_degree:backend=native": "RAFT is defined only inside",
         "aesthetic_quality:backend=tiny-shapes": "no honest substitute",
         "imaging_quality:backend=tiny-shapes": "no honest substitute",
     }
@@ -210,6 +212,71 @@ def test_the_mp4_that_vbench_reads_holds_the_same_frames(height: int, width: int
 # --- formulas and features without VBench --------------------------------------------------------------------------
 
 
+def test_frames_are_prepared_as_vbench_does() -> None:
+    """Against torchvision's transforms with the settings that VBench gives them."""
+    from torchvision import transforms as t
+
+    for shape in ((3, 60, 100), (2, 130, 90), (2, 224, 224)):
+        clip = np.random.default_rng(1).integers(0, 256, (*shape, 3), np.uint8)
+        tensor = torch.tensor(clip).permute(0, 3, 1, 2).float()
+        by_dino = t.Compose(
+            [t.Resize(224, antialias=False), t.Lambda(lambda x: x / 255), t.Normalize(*vbench_native.DINO_SCALE)]
+        )
+        by_clip = t.Compose(
+            [
+                t.Resize(224, t.InterpolationMode.BICUBIC, antialias=False), t.CenterCrop(224), t.Lambda(lambda x: x / 255),
+                t.Normalize(*vbench_native.CLIP_SCALE),
+            ]
+        )  # fmt: skip
+        torch.testing.assert_close(vbench_native.prepared(clip, "bilinear", vbench_native.DINO_SCALE, False), by_dino(tensor))
+        torch.testing.assert_close(vbench_native.prepared(clip, "bicubic", vbench_native.CLIP_SCALE, True), by_clip(tensor))
+    large = np.random.default_rng(1).integers(0, 256, (1, 300, 640, 3), np.uint8)
+    seen: list[torch.Tensor] = []
+    vbench_native.imaging_scores(large, lambda x: seen.append(x) or 50.0)
+    wanted = t.Resize((240, 512), antialias=False)(torch.tensor(large).permute(0, 3, 1, 2).float()) / 255
+    torch.testing.assert_close(seen[0], wanted)
+
+
+def test_injected_models_give_the_formulas() -> None:
+    clip = moving_clip(5, 40, 60)
+    model = lambda x: x.mean((2, 3))  # noqa: E731
+    for features in (vbench_native.subject_features(clip, model), vbench_native.clip_features(clip, model)):
+        assert features.shape == (5, 3) and formulas.vbench_consistency(features) is not None
+    scores = vbench_native.aesthetic_scores(np.array([[3.0, 4.0]]), np.array([5.0, 5.0]), 1.0)
+    assert formulas.aesthetic_quality(scores) == pytest.approx(0.8)
+    assert formulas.imaging_quality(vbench_native.imaging_scores(clip, lambda x: 40.0)) == pytest.approx(0.4)
+    fast = lambda a, b: np.full((2, 40, 60), 9.0)  # noqa: E731
+    assert vbench_native.moves(clip, 16, fast) is True and vbench_native.moves(clip, 16, lambda a, b: fast(a, b) / 99) is False
+    assert vbench_native.moves(clip[:2], 16, fast) is None
+    assert not formulas.dynamic_degree([], 40, 60, 1)
+
+
+def test_our_vision_transformer_equals_timm_and_open_clip(tmp_path: Path) -> None:
+    from open_clip.transformer import VisionTransformer as OpenClip
+    from timm.models.vision_transformer import VisionTransformer as Timm
+
+    from fastvmt.metrics.vbench.vit import load_clip, load_dino
+
+    torch.manual_seed(0)
+    images = torch.randn(2, 3, 64, 64)
+    dino = Timm(img_size=64, patch_size=16, embed_dim=128, depth=2, num_heads=2, num_classes=0).eval()
+    clip = OpenClip(64, 16, 128, 2, 2, 4.0, output_dim=32, act_layer=QuickGELU).eval()
+    with torch.no_grad():
+        for parameter in [*dino.parameters(), *clip.parameters()]:
+            parameter.copy_((parameter + torch.randn_like(parameter) * 0.05).half().float())
+        torch.save(dino.state_dict(), tmp_path / "dino.pth")
+        holder = torch.nn.Module()
+        holder.visual = torch.jit.trace(clip, images)
+        torch.jit.script(holder).save(str(tmp_path / "clip.pt"))
+        torch.testing.assert_close(load_dino(tmp_path / "dino.pth")(images), dino(images), atol=2e-6, rtol=1e-5)
+        torch.testing.assert_close(load_clip(tmp_path / "clip.pt")(images), clip(images), atol=2e-6, rtol=1e-5)
+
+
+class QuickGELU(torch.nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x * torch.sigmoid(1.702 * x)
+
+
 def test_tiny_shapes_says_what_it_is() -> None:
     for name in DIMENSIONS:
         metric = metric_labels.build(f"vbench:{name}:backend=tiny-shapes")
@@ -271,16 +338,19 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def test_all_seven_run_in_the_package_and_our_formulas_equal_it(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_seven_run_in_the_package_and_ours_equal_it(real: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     any_weights(monkeypatch)
     monkeypatch.setenv("VBENCH_CACHE_DIR", str(real / "cache"))
     monkeypatch.setenv("FASTVMT_CACHE", str(real / "digests"))
     frames = moving_clip()
     package = {name: value(f"vbench:{name}:backend=package", frames) for name in DIMENSIONS}
     vbench_package.worker().close()
-    assert value("vbench:temporal_flickering", frames) == pytest.approx(package["temporal_flickering"], abs=1e-6)
+    here = [n for n in DIMENSIONS if not metric_labels.build(f"vbench:{n}:backend=native").missing()]
+    native = {n: value(f"vbench:{n}:backend=native", frames) for n in here}
+    assert native == {n: pytest.approx(package[n], abs=1e-6) for n in native}
+    assert {"subject_consistency", "background_consistency", "aesthetic_quality", "temporal_flickering"} <= native.keys()
 
-    # Our formulas, given the package's own networks.
+    # The three whose networks are defined in the package: our formulas, given the package's own networks.
     amt, raft = (torch.jit.load(real / "other" / f"{n}.pt") for n in ("amt", "raft"))
     image = lambda f: torch.tensor(f).permute(2, 0, 1)[None].float()  # noqa: E731
 
@@ -293,8 +363,8 @@ def test_all_seven_run_in_the_package_and_our_formulas_equal_it(real: Path, monk
         with torch.no_grad():
             return raft(image(a), image(b))[0].numpy()
 
-    monkeypatch.setattr(tiny, "dis_flow", flow)
     assert formulas.motion_smoothness(frames, midpoint) == pytest.approx(package["motion_smoothness"], abs=1e-6)
-    assert float(bool(tiny.moves(frames, 16))) == package["dynamic_degree"]
-    scores = json.loads((real / "other" / "musiq.json").read_text())
-    assert formulas.imaging_quality(scores[: len(frames)]) == pytest.approx(package["imaging_quality"], abs=1e-6)
+    assert float(bool(vbench_native.moves(frames, 16, flow))) == package["dynamic_degree"]
+    scores = iter(json.loads((real / "other" / "musiq.json").read_text()))
+    ours = formulas.imaging_quality(vbench_native.imaging_scores(frames, lambda x: next(scores)))
+    assert ours == pytest.approx(package["imaging_quality"], abs=1e-6)

@@ -24,7 +24,7 @@ def list_(
 
     load_plugins(plugin)
     rows = listing(kind)
-    width = max(len(r["name"]) for r in rows)
+    width = max((len(r["name"]) for r in rows), default=0)
     origins = ["" if r["origin"] == "built in" else f" [{r['origin']}]" for r in rows]
     lines = [f"{r['name']:<{width}}  {r['summary']}{origin}" for r, origin in zip(rows, origins, strict=True)]
     tell(as_json, rows, "\n".join(lines))

@@ -10,7 +10,7 @@ Source: FastVMT (arXiv 2602.05551) sections 3.2, 3.3, B.1, B.4; DiTFlow (CVPR 20
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,35 +36,41 @@ def _wide(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-class _Expectation(torch.autograd.Function):
-    """``soft_expectation`` in one piece: of all that lies between, the backward pass keeps the weights alone."""
+@cache
+def _expectation() -> Any:
+    """The autograd function of ``soft_expectation``, made when it is first used: planning needs no torch."""
 
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, q: Tensor, k: Tensor, values: Tensor, scale: float, bias: Tensor | None, index: Tensor | None
-    ) -> Tensor:
-        logits = torch.bmm(q.flatten(1, 2), k.mT).unflatten(1, q.shape[1:3])
-        if index is not None:
-            logits = logits.gather(3, index[:, :, None].expand(-1, -1, q.shape[2], -1))
-        logits = logits.to(_wide(logits)).mul_(scale)
-        if bias is not None:
-            logits += bias[:, :, None]
-        weights = logits.softmax(-1)
-        out = weights @ values
-        ctx.save_for_backward(q, k, values, weights, out, index)
-        ctx.scale = scale
-        return out
+    class Expectation(torch.autograd.Function):
+        """``soft_expectation`` in one piece: of all that lies between, the backward pass keeps the weights alone."""
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:  # type: ignore[override]
-        q, k, values, weights, out, index = ctx.saved_tensors
-        slope = (g @ values.mT).sub_((g * out).sum(-1, keepdim=True)).mul_(weights).mul_(ctx.scale)
-        if index is not None:
-            whole = slope.new_zeros(*slope.shape[:3], k.shape[1])
-            slope = whole.scatter_(3, index[:, :, None].expand(slope.shape), slope)
-        slope = slope.flatten(1, 2).to(q.dtype)
-        return (slope @ k).view(q.shape), slope.mT @ q.flatten(1, 2), None, None, None, None
+        @staticmethod
+        def forward(  # type: ignore[override]
+            ctx: Any, q: Tensor, k: Tensor, values: Tensor, scale: float, bias: Tensor | None, index: Tensor | None
+        ) -> Tensor:
+            logits = torch.bmm(q.flatten(1, 2), k.mT).unflatten(1, q.shape[1:3])
+            if index is not None:
+                logits = logits.gather(3, index[:, :, None].expand(-1, -1, q.shape[2], -1))
+            logits = logits.to(_wide(logits)).mul_(scale)
+            if bias is not None:
+                logits += bias[:, :, None]
+            weights = logits.softmax(-1)
+            out = weights @ values
+            ctx.save_for_backward(q, k, values, weights, out, index)
+            ctx.scale = scale
+            return out
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+        def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:  # type: ignore[override]
+            q, k, values, weights, out, index = ctx.saved_tensors
+            slope = (g @ values.mT).sub_((g * out).sum(-1, keepdim=True)).mul_(weights).mul_(ctx.scale)
+            if index is not None:
+                whole = slope.new_zeros(*slope.shape[:3], k.shape[1])
+                slope = whole.scatter_(3, index[:, :, None].expand(slope.shape), slope)
+            slope = slope.flatten(1, 2).to(q.dtype)
+            return (slope @ k).view(q.shape), slope.mT @ q.flatten(1, 2), None, None, None, None
+
+    return Expectation
 
 
 def soft_expectation(
@@ -83,7 +89,7 @@ def soft_expectation(
     Returns:
         (B, G, n, c), in float32 or better: weights of half precision would round positions to a token or more.
     """
-    found: Tensor = _Expectation.apply(q, k, values.to(_wide(q)), scale, bias, index)  # type: ignore[no-untyped-call]
+    found: Tensor = _expectation().apply(q, k, values.to(_wide(q)), scale, bias, index)
     return found
 
 

@@ -1,7 +1,7 @@
-"""Seven of VBench's dimensions, those that need no prompt table, with up to three backends.
+"""Seven of VBench's dimensions, those that need no prompt table, each with three backends.
 
-``package``: the real vbench 0.1.5, in a Python environment of its own. ``native``: the same number without it, for what needs
-no network. ``tiny-shapes``: our formulas on features that ship with the embedded backbone, which is another number.
+``package``: the real vbench 0.1.5, in a Python environment of its own. ``native``: our formulas on the same weight files.
+``tiny-shapes``: our formulas on features that ship with the embedded backbone, which is another number and says so.
 Per video, on the scale 0 to 1. A frozen clip scores (nearly) 1 in four of them: read them beside ``dynamic_degree``.
 Source of all: Huang et al., VBench, CVPR 2024, and the package of that name (Apache-2.0).
 """
@@ -31,7 +31,7 @@ class BackendModule(Protocol):
 
 
 class VBenchParams(BaseParams):
-    backend: Backend = Field("package", description="package: vbench 0.1.5; native: flickering; tiny-shapes: other features")
+    backend: Backend = Field("package", description="package: vbench 0.1.5; native: our formulas; tiny-shapes: other features")
     device: Literal["cpu", "cuda"] = Field("cpu", description="where the networks run; part of the identity")
 
 

@@ -7,19 +7,18 @@ Aesthetic and imaging quality are judgements of photographs and have no substitu
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.media.files import Frames
 from fastvmt.metrics import formulas
 from fastvmt.metrics.text import clip
 from fastvmt.metrics.text.clip_weights import TINY
 from fastvmt.metrics.text.clip_weights import missing as clip_missing
 from fastvmt.metrics.vbench.files import FPS
+from fastvmt.metrics.vbench.native import moves
 from fastvmt.plugins.metric import Scored, Value
 
 SHORT_SIDE = 256
@@ -53,20 +52,11 @@ def score(name: str, scored: Scored, device: str) -> Value:
     if name in CONSISTENCY:
         return Value(formulas.vbench_consistency(clip.image_features(scored, TINY)))
     if name == "dynamic_degree":
-        found = moves(np.stack([enlarged(f) for f in frames]), FPS)
+        found = moves(np.stack([enlarged(f) for f in frames]), FPS, dis_flow)
         return Value(None if found is None else float(found))
     if name == "motion_smoothness":
         return Value(formulas.motion_smoothness(frames))
     return Value(formulas.temporal_flickering(frames))
-
-
-def moves(frames: Frames, fps: float) -> bool | None:
-    """VBench's dynamic degree of a clip by DIS flow; None when fewer than two frames are sampled."""
-    sampled = frames[:: formulas.sampling_step(fps)]
-    if len(sampled) < 2:
-        return None
-    scores = [formulas.flow_score(dis_flow(before, after)) for before, after in itertools.pairwise(sampled)]
-    return formulas.dynamic_degree(scores, frames.shape[1], frames.shape[2], len(sampled))
 
 
 def enlarged(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:

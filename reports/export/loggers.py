@@ -62,12 +62,9 @@ def entries(tidy: Tidy) -> list[Entry]:
                 facts = {"mean": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
                 name = clean(column.key).replace("/", "_")  # the kind first: 'time' alone is a reserved word in trackio
                 numbers |= {f"{k}/{name}": float(v) for k, v in facts.items() if v is not None}
-        found.append(Entry(clean(line.key), {k: _clean(v) for k, v in (common | own | params).items()}, numbers))
+        config = {k: clean(v)[:500] if isinstance(v, str) else v for k, v in (common | own | params).items()}
+        found.append(Entry(clean(line.key), config, numbers))
     return found
-
-
-def _clean(value: Any) -> Any:
-    return clean(value)[:500] if isinstance(value, str) else value
 
 
 def write(tidy: Tidy, out: Path, to: str) -> list[Path]:

@@ -156,7 +156,7 @@ def skip_paths(paths: Paths, more: Sequence[Paths] = ()) -> Drawn:
     shown = [k for k in intervals if k > 1]
     for place, k in enumerate(shown):
         own = [e[k] for e in ends if k in e]
-        right.bar(place, float(np.mean(own)), 0.6, color=_colour(intervals, k))
+        right.bar(place, float(np.mean(own)), 0.6, color=PALETTE[intervals.index(k) % 7])
         if len(own) > 1:
             right.plot(np.linspace(place - 0.15, place + 0.15, len(own)), own, ".", color=INK, markersize=3)
     right.set_xticks(range(len(shown)), [str(k) for k in shown])
@@ -184,7 +184,7 @@ def _path_panel(axes: Axes, paths: Paths) -> Array:
     plane = axis[:2].T * np.where(whole[1][-1] @ axis[:2].T < 0, -1.0, 1.0)  # paths run to the right and up
     for order, (k, points) in enumerate(whole.items()):
         flat = (points - centre) @ plane
-        marker, colour = "osD^vPX"[order % 7], _colour(list(whole), k)
+        marker, colour = "osD^vPX"[order % 7], PALETTE[order % 7]
         name = "step" if k == 1 else f"{k} steps"
         axes.plot(flat[:, 0], flat[:, 1], "-" if k == 1 else "--", color=colour, linewidth=1.6 if k == 1 else 1.0, zorder=2)
         axes.plot(flat[1:, 0], flat[1:, 1], marker, color=colour, markersize=3, label=name, zorder=3)
@@ -194,11 +194,6 @@ def _path_panel(axes: Axes, paths: Paths) -> Array:
     axes.grid(True)
     shares: Array = (sizes**2 / (sizes**2).sum())[:2]
     return shares
-
-
-def _colour(intervals: Sequence[int], k: int) -> str:
-    chosen: str = PALETTE[sorted(intervals).index(k) % 7]
-    return chosen
 
 
 # --- correspondence by block (the paper's Figure 9) -----------------------------------------------------------------

@@ -42,16 +42,12 @@ def _wanted(tidy: Tidy) -> Iterator[tuple[str, Callable[[], Drawn]]]:
     yield "quality-time", lambda: quality_time(tidy)
     yield "stages", lambda: stage_bars(tidy)
     yield "correspondence", lambda: correspondence(tidy)
-    for base in ablation.bases(tidy) or _guided(tidy)[:1]:
+    for base in ablation.bases(tidy) or [label for label, spec in tidy.methods.items() if not spec.control][:1]:
         name = id_of(base)
         yield f"ablation-{name}", lambda base=base: ablation_bars(ablation.ablation(tidy, base))  # type: ignore[misc]
         yield f"vbench-{name}", lambda base=base: vbench_bars(tidy, base)  # type: ignore[misc]
         yield f"gradients-{name}", lambda base=base: gradients(tidy, base)  # type: ignore[misc]
         yield f"skip-paths-{name}", lambda base=base: skip_paths(tidy, base)  # type: ignore[misc]
-
-
-def _guided(tidy: Tidy) -> list[str]:
-    return [label for label, spec in tidy.methods.items() if not spec.control]
 
 
 def quality_time(tidy: Tidy) -> Drawn:
@@ -114,17 +110,10 @@ def _logs(tidy: Tidy, label: str) -> Iterator[tuple[tuple[str, int], dict[str, A
                 yield (job.case_id, job.seed), artefact.log
 
 
-def _fully_logged(tidy: Tidy, base: str) -> str:
-    """The form that computes every gradient afresh and differs in nothing else, or the base itself."""
-    for change in ablation.changes(tidy, base):
-        if change.params == ("interval",) and change.spec.params["interval"] == 1:
-            return change.label
-    return base
-
-
 def gradients(tidy: Tidy, base: str) -> Drawn:
-    """Figure 2b: how alike the gradients of one guided step are."""
-    label = _fully_logged(tidy, base)
+    """Figure 2b: how alike the gradients of one guided step are, of the form that computes every one afresh if there is one."""
+    afresh = [c.label for c in ablation.changes(tidy, base) if c.params == ("interval",) and c.spec.params["interval"] == 1]
+    label = afresh[0] if afresh else base
     found = [log["gradients"] for _, log in _logs(tidy, label) if isinstance(log.get("gradients"), dict)]
     return inner_steps.gradient_similarity(found)
 

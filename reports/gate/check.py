@@ -234,9 +234,7 @@ def _gains(a: list[float], b: list[float], clips: list[str], facts: MetricFacts,
     sign = -1.0 if facts.direction == "down" else 1.0
     if allowed.relative is not None and facts.timing and min(*a, *b) > 0:
         values = tuple(sign * (math.log(x) - math.log(y)) for x, y in zip(a, b, strict=True))
-        return Gains(
-            values, tuple(clips), math.log1p(allowed.relative) if sign < 0 else -math.log1p(-allowed.relative), log=True
-        )
+        return Gains(values, tuple(clips), -sign * math.log1p(-sign * allowed.relative), log=True)
     share = 0.0 if allowed.relative is None else allowed.relative * abs(mean_interval(b, clips).value)
     values = tuple(sign * (x - y) for x, y in zip(a, b, strict=True))
     return Gains(values, tuple(clips), share if allowed.absolute is None else allowed.absolute)

@@ -36,31 +36,28 @@ def _nothing_left(run: Measured, label: str, metric: str = "") -> str:
     return f"nothing of it is left to measure: {len(ends)} of {len(ends)} videos without a number ({reasons})"
 
 
+def _gains(
+    run: Measured, values: dict[Key, float], tolerance: float = 0.0, log: bool = False, floor: float | None = None
+) -> Gains:
+    return Gains(tuple(values.values()), tuple(run.references[case] for case, _ in values), tolerance, log, floor)
+
+
 def speed_up(run: Measured, base: Measured | None, asked: SpeedUp, why: str) -> list[Judgement]:
     here = _logs(run, asked)
     absent = [m for m in (asked.of, asked.over) if m not in run.methods]
-    none = (
-        f"the run has no method {' and no method '.join(absent)}"
-        if absent
-        else f"no pair has seconds of both{' in stage ' + asked.stage if asked.stage else ''}"
-    )
+    none = f"no pair has seconds of both{' in stage ' + asked.stage if asked.stage else ''}"
+    if absent:
+        none = f"the run has no method {' and no method '.join(absent)}"
     gone = _nothing_left(run, asked.of)
     rows = []
     if asked.at_least is not None:
         name = f"{asked.name}: floor"
-        if not here:
-            rows.append(_not_made(name, asked.of, gone, none))
-        else:
-            clips = tuple(run.references[k[0]] for k in here)
-            gains = Gains(tuple(here.values()), clips, 0.0, True, math.log(asked.at_least))
-            words = f"speed-up {{}}, at least {asked.at_least:g} is asked for{_without(run, asked.of, len(here))}"
-            rows.append(floored(name, asked.of, gains, words, 2))
+        gains = _gains(run, here, log=True, floor=math.log(asked.at_least))
+        words = f"speed-up {{}}, at least {asked.at_least:g} is asked for{_without(run, asked.of, len(here))}"
+        rows.append(floored(name, asked.of, gains, words, 2) if here else _not_made(name, asked.of, gone, none))
     if asked.relative is not None:
         name = f"{asked.name}: against baseline"
-        if here or why:
-            rows.append(_against(run, base, asked, here, why))
-        else:
-            rows.append(_not_made(name, asked.of, gone, none))
+        rows.append(_against(run, base, asked, here, why) if here or why else _not_made(name, asked.of, gone, none))
     return rows
 
 
@@ -81,12 +78,7 @@ def _against(run: Measured, base: Measured | None, asked: SpeedUp, here: dict[Ke
     if not shared:
         why = "the baseline has no seconds of both methods for these cases"
         return Judgement(name, asked.of, "not compared", why, unmet=True)
-    gains = Gains(
-        tuple(here[k] - before[k] for k in shared),
-        tuple(run.references[k[0]] for k in shared),
-        -math.log1p(-relative),
-        log=True,
-    )
+    gains = _gains(run, {k: here[k] - before[k] for k in shared}, -math.log1p(-relative), log=True)
     a, b = (math.exp(mean_interval([side[k] for k in shared], gains.clips).value) for side in (here, before))
     facts = MetricFacts(identity={}, direction="up", timing=True, decimals=2)
     return judged(name, asked.of, gains, f"{b:.2f} → {a:.2f}", facts, "")
@@ -110,9 +102,7 @@ def better(run: Measured, asked: Better) -> Judgement:
         gone = _nothing_left(run, asked.of, asked.metric if than else "")
         return _not_made(name, asked.of, gone, "no case has a number of both methods")
     sign = -1.0 if facts.direction == "down" else 1.0
-    gains = Gains(
-        tuple(sign * (of[k] - than[k]) for k in shared), tuple(run.references[k[0]] for k in shared), 0.0, floor=asked.by
-    )
+    gains = _gains(run, {k: sign * (of[k] - than[k]) for k in shared}, floor=asked.by)
     words = f"better by {{}}, at least {asked.by:g} is asked for{_without(run, asked.of, len(shared))}"
     return floored(name, asked.of, gains, words, facts.decimals)
 

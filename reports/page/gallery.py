@@ -52,16 +52,6 @@ class GalleryClip:
     tracks: str = ""
     numbers: tuple[Number, ...] = ()
     charts: tuple[Chart, ...] = ()
-    width: int = 0
-    height: int = 0
-    fps: float = 15.0
-
-    @classmethod
-    def of(cls, key: str, job: Job, case: Case) -> GalleryClip:
-        """The place of a job, as long as nothing is known of its video."""
-        role = "control" if job.method.control else "method"
-        size = case.reference.width, case.reference.height
-        return cls(key, job.method.label, role, job.seed, "missing", "not made yet", width=size[0], height=size[1])
 
     def data(self) -> dict[str, Any]:
         """What the page's script needs."""
@@ -147,7 +137,9 @@ class Gallery:
             at = (job.method.label, job.seed)
             if at not in best or best[at][0].state != "ok":
                 key = f"clip-{list(best).index(at) if at in best else len(best)}"
-                best[at] = self._job(store, job, GalleryClip.of(key, job, case))
+                role = "control" if job.method.control else "method"
+                shown = GalleryClip(key, job.method.label, role, job.seed, "missing", "not made yet")
+                best[at] = self._job(store, job, shown)
         for (label, seed), (shown, failure) in best.items():
             made.shown.append(shown)
             made.failed += shown.state == "failed"
@@ -159,10 +151,7 @@ class Gallery:
     def _reference(self, case: Case) -> GalleryClip:
         known = case.reference
         paths = [p for s in self.tidy.stores if (p := s.reference_path(known.frames_digest)).is_file()]
-        shown = GalleryClip(
-            "reference", "reference", "reference", None, "missing", "the run folder has no frames of it",
-            width=known.width, height=known.height, fps=known.fps_num / max(1, known.fps_den),
-        )  # fmt: skip
+        shown = GalleryClip("reference", "reference", "reference", None, "missing", "the run folder has no frames of it")
         if not paths:
             return shown
         return self._clip(shown, paths[0], known.frames_digest, (known.frames, known.height, known.width), still=True)
@@ -175,10 +164,7 @@ class Gallery:
                 return shown, None
             why = f"{failure.kind} in {failure.stage}: {failure.message}"
             return replace(shown, state="failed", why=why), failure
-        shown = replace(
-            shown, numbers=tuple(self._numbers.get(job.key, ())), charts=tuple(charts(artefact.log)),
-            fps=artefact.fps_num / max(1, artefact.fps_den), width=artefact.width, height=artefact.height,
-        )  # fmt: skip
+        shown = replace(shown, numbers=tuple(self._numbers.get(job.key, ())), charts=tuple(charts(artefact.log)))
         size = (artefact.frames, artefact.height, artefact.width)
         return self._clip(shown, store.folder(job) / FRAMES, artefact.frames_digest, size, still=False), None
 

@@ -92,7 +92,8 @@ def _write_cases(writer: _Writer, gallery: Gallery, per_page: int) -> list[CaseP
     listed: list[CasePage] = []
     for n, case in enumerate(cases):
         page = gallery.page(case)
-        data = {"clips": [s.data() for s in page.shown], "fps": page.shown[0].fps}
+        fps = case.reference.fps_num / max(1, case.reference.fps_den)
+        data = {"clips": [s.data() for s in page.shown], "fps": fps}
         writer.page(
             f"cases/{page.page}", "case.jinja", up="../", page=page, data=data, number=n + 1, cases=len(cases),
             before=addresses[n], after=addresses[n + 2], list_page=_names("cases", len(cases), per_page)[n // per_page],

@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from fastvmt.reports.tables.view import Cell, Column, Line, View, cell_text
+from fastvmt.reports.tables.view import Cell, Column, View, cell_text
 
 MOST_COLUMNS = 9
 """A wider table is turned: a line for each metric, a column for each method."""
@@ -83,7 +83,7 @@ def is_wide(view: View) -> bool:
 def grid(view: View, turned: bool) -> Grid:
     """The layout of a view, all words clean and none escaped."""
     titles = tuple(clean(c.title) for c in view.columns)
-    heads = tuple(clean(line_head(line)) for line in view.lines)
+    heads = tuple(clean(f"{line.head} ({line.note})" if line.note else line.head) for line in view.lines)
     groups = tuple(clean(line.group) for line in view.lines)
     if turned:
         rows = [
@@ -93,10 +93,6 @@ def grid(view: View, turned: bool) -> Grid:
         return Grid(heads, groups if any(groups) else (), tuple(rows))
     across = [tuple(zip(line.cells, view.columns, strict=True)) for line in view.lines]
     return Grid(titles, (), tuple(GridRow(h, g, c) for h, g, c in zip(heads, groups, across, strict=True)))
-
-
-def line_head(line: Line) -> str:
-    return f"{line.head} ({line.note})" if line.note else line.head
 
 
 def pieces(cell: Cell, column: Column) -> tuple[str, str]:

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import groupby
 
-from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, GridRow, clean, fold, grid, is_wide, pieces, sound, tail
+from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, clean, fold, grid, is_wide, pieces, sound, tail
 from fastvmt.reports.tables.view import Cell, Column, View
 
 PREAMBLE = r"""\documentclass{article}
@@ -143,12 +143,8 @@ def _body(laid: Grid) -> list[str]:
             lines.append(r"\midrule")
         if group:
             lines.append(rf"\multicolumn{{{len(laid.heads) + 1}}}{{@{{}}l}}{{\textit{{{tex(group)}}}}} \\")
-        lines += [_row(row) for row in band]
+        lines += [" & ".join([tex(row.head), *(_cell(*pair) for pair in row.cells)]) + r" \\" for row in band]
     return lines
-
-
-def _row(row: GridRow) -> str:
-    return " & ".join([tex(row.head), *(_cell(*pair) for pair in row.cells)]) + r" \\"
 
 
 def _cell(cell: Cell, column: Column) -> str:

@@ -100,9 +100,10 @@ def _readers() -> dict[str, Callable[[Path], Any]]:
     import open_clip
 
     from fastvmt.metrics.trackers import tapvid
+    from fastvmt.metrics.vbench import native, vit
 
     return {
-        "tapvid": tapvid.read,
+        "dino": vit.load_dino, "clip": vit.load_clip, "tapvid": tapvid.read, "head": native._head,
         "open_clip": lambda path: open_clip.create_model("RN50", str(path), weights_only=True),
     }  # fmt: skip
 

@@ -67,7 +67,9 @@ class Crew:
     """The driver of a run whose runners are SLURM tasks; each of them calls ``work``."""
 
     def __init__(self, store: Store, config: RunConfig, options: Options, work: Callable[[Path, Options], Outcome]) -> None:
-        self.store, self.config, self.options, self.work = store, config, options, work
+        self.store, self.config, self.options = store, config, options
+        self._join = Join(work, str(store.root.resolve()), options.timeout, options.fail_fast)
+        self._list = store.root / "slurm" / "submitted.json"
         given = dict(options.slurm)
         self.cluster = given.pop("cluster", "slurm")
         self.size = options.workers or 1
@@ -144,9 +146,9 @@ class Crew:
 
     def _round(self) -> bool:
         """One array of tasks, to its end. Whether another one is needed: work is left, and this one did some."""
-        before = len(self.left)
         if self.cluster == "debug":
             return self._do_here()
+        before = len(self.left)
         tasks = self._submitted() or self._submit()
         names = sorted({t.job_id.partition("_")[0] for t in tasks})
         where = f"{len(tasks)} tasks are with {self.cluster} ({', '.join(names)}); their logs: {self.store.root}/slurm"
@@ -175,10 +177,6 @@ class Crew:
         return bool(self.left) and not self._stopped
 
     @property
-    def _join(self) -> Join:
-        return Join(self.work, str(self.store.root.resolve()), self.options.timeout, self.options.fail_fast)
-
-    @property
     def _stopped(self) -> bool:
         """Tasks end by themselves after the job they have in work; those that are queued, as soon as they begin."""
         return self.options.fail_fast and self.failed > 0
@@ -194,10 +192,6 @@ class Crew:
         if self.cluster == "slurm":
             write_atomic(self._list, json.dumps([t.job_id for t in tasks]))
         return tasks
-
-    @property
-    def _list(self) -> Path:
-        return self.store.root / "slurm" / "submitted.json"
 
     def _submitted(self) -> list[Any]:
         """Tasks of an earlier driver that are still queued or at work."""
