@@ -15,11 +15,12 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
+from _common import interleaved, ratio
 from torch import Tensor
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
@@ -32,27 +33,13 @@ from fastvmt.methods._math import flow as amf
 from fastvmt.methods._math import released
 
 
-def interleaved(calls: dict[str, Callable[[], object]], runs: int) -> dict[str, list[float]]:
-    """Seconds of each call, taken in turns after one warm-up each."""
-    for call in calls.values():
-        call()
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(runs):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return seconds
-
-
 def report(title: str, seconds: dict[str, list[float]]) -> None:
     print(title)
     first = next(iter(seconds))
     for name, values in seconds.items():
-        ratios = [a / b for a, b in zip(seconds[first], values, strict=True)]
-        low, _, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else (ratios[0],) * 3
-        ratio = f"{first} / this = {statistics.median(ratios):6.2f} [{low:.2f}, {high:.2f}]"
-        print(f"  {name:<34} median {statistics.median(values) * 1e3:9.1f} ms   {ratio}")
+        print(
+            f"  {name:<34} median {statistics.median(values) * 1e3:9.1f} ms   {first} / this = {ratio(seconds[first], values)}"
+        )
 
 
 def windowed_against_literal(runs: int) -> None:
@@ -76,10 +63,8 @@ def windowed_against_literal(runs: int) -> None:
 
     for a, b in zip(literal(), vectorised(), strict=True):
         print(f"  largest relative difference {float((a - b).abs().max() / a.abs().max()):.1e}")
-    report(
-        "1. windowed flow, forward and backward (both videos)",
-        interleaved({"literal": literal, "vectorised": vectorised}, runs),
-    )
+    calls = {"literal": literal, "vectorised": vectorised}
+    report("1. windowed flow, forward and backward (both videos)", interleaved(calls, runs))
 
 
 def early_exit(runs: int) -> None:
@@ -111,40 +96,27 @@ def early_exit(runs: int) -> None:
         report(f"2. one fresh inner step on tiny, block {block} of 0..{last}", interleaved(calls, runs))
 
 
+def flow_step(q: Tensor, k: Tensor, grid: tuple[int, int], side: int = 0) -> tuple[Tensor, ...]:
+    """Gradients of the flow over five frames' distances; ``side`` is the window's, 0 for the dense form."""
+    a, b = q.clone().requires_grad_(True), k.clone().requires_grad_(True)
+    tiles, scale, total = amf.Tiles(grid, 3, 4), 128**-0.5, q.new_zeros(())
+    for d in range(1, 5):
+        if side:
+            centres = amf.window_centres(a[:-d], b[d:], tiles, scale)
+            moved = amf.windowed_flow(a[:-d], b[d:], amf.windows_at(centres, grid, side), tiles, scale)
+        else:
+            moved = amf.dense_flow(a[:-d], b, torch.arange(d, 6), grid, scale)
+        total = total + moved.square().mean()
+    return torch.autograd.grad(total, (a, b))
+
+
 def dense_against_window(runs: int) -> None:
     for grid in ((8, 8), (12, 12), (16, 16), (24, 24), (30, 52)):
         generator = torch.Generator().manual_seed(0)
         q, k = (torch.randn(6, grid[0] * grid[1], 128, generator=generator) * 2 for _ in range(2))
         side = max(5, min(21, grid[0] * 2 // 3))
-        tiles, scale = amf.Tiles(grid, 3, 4), 128**-0.5
-
-        def flow(
-            window: bool,
-            q: Tensor = q,
-            k: Tensor = k,
-            grid: tuple[int, int] = grid,
-            side: int = side,
-            tiles: amf.Tiles = tiles,
-            scale: float = scale,
-        ) -> Callable[[], object]:
-            def call() -> object:
-                a, b = q.clone().requires_grad_(True), k.clone().requires_grad_(True)
-                total = a.new_zeros(())
-                for d in range(1, 5):
-                    if window:
-                        centres = amf.window_centres(a[:-d], b[d:], tiles, scale)
-                        moved = amf.windowed_flow(a[:-d], b[d:], amf.windows_at(centres, grid, side), tiles, scale)
-                    else:
-                        moved = amf.dense_flow(a[:-d], b, torch.arange(d, 6), grid, scale)
-                    total = total + moved.square().mean()
-                return torch.autograd.grad(total, (a, b))
-
-            return call
-
-        report(
-            f"3. flow at {grid[0]} rows x {grid[1]} columns, window {side}, span 5, F 6, D 128",
-            interleaved({"dense": flow(False), "windowed": flow(True)}, runs),
-        )
+        calls = {"dense": partial(flow_step, q, k, grid), "windowed": partial(flow_step, q, k, grid, side)}
+        report(f"3. flow at {grid[0]} rows x {grid[1]} columns, window {side}, span 5, F 6, D 128", interleaved(calls, runs))
 
 
 if __name__ == "__main__":

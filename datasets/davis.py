@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cache
@@ -21,7 +20,6 @@ from typing import ClassVar
 
 from fastvmt.datasets.ditflow_prompts import read_ditflow
 from fastvmt.datasets.prompt_lists import ClipPrompts, read_targets
-from fastvmt.errors import SuiteError
 from fastvmt.media.files import IMAGE_SUFFIXES
 from fastvmt.suites import data_sets
 from fastvmt.suites.cases import ClipEntry, Problems, Short, Wanted, length
@@ -56,41 +54,23 @@ def facts() -> dict[str, Fact]:
 
 def find_root(given: Path | None, problems: Problems) -> Path | None:
     """The folder that holds JPEGImages/480p; None, with a problem, when there is none."""
-    try:
-        return _find_root(given, problems)
-    except OSError as error:
-        problems.found.append(f"DAVIS root '{error.filename}' cannot be read ({error.strerror}). Change its permissions.")
-        return None
-
-
-def _find_root(given: Path | None, problems: Problems) -> Path | None:
     named = os.environ.get("FASTVMT_DAVIS")
     root = given or (Path(named) if named else data_sets.root() / "davis2017" / "DAVIS")
     said = f"'{root}'" + (" (from FASTVMT_DAVIS)" if named and not given else "")
     if not root.is_dir():
         what = f"DAVIS root {said} does not exist" if given or named else f"No copy of DAVIS was named, and none is in '{root}'"
-        problems.found.append(f"{what}. Pass --davis-root FOLDER or set FASTVMT_DAVIS; {FETCH}.")
+        problems.add(f"{what}. Pass --davis-root FOLDER or set FASTVMT_DAVIS; {FETCH}.")
         return None
     if (root / IMAGES).is_dir():
         return root
     for near in (*sorted(p for p in root.iterdir() if p.is_dir()), *list(root.absolute().parents)[:3]):
         if (near / IMAGES).is_dir():
-            problems.found.append(f"No JPEGImages/480p under {said}, but '{near / IMAGES}' exists: pass '{near}'.")
+            problems.add(f"No JPEGImages/480p under {said}, but '{near / IMAGES}' exists: pass '{near}'.")
             return None
     larger = next((n for n in ("Full-Resolution", "1080p") if (root / "JPEGImages" / n).is_dir()), "")
     held = f"it holds JPEGImages/{larger}, and the suites need 480p" if larger else "it is no copy of DAVIS"
-    problems.found.append(f"No JPEGImages/480p under {said}: {held}. Pass --davis-root FOLDER of another; {FETCH}.")
+    problems.add(f"No JPEGImages/480p under {said}: {held}. Pass --davis-root FOLDER of another; {FETCH}.")
     return None
-
-
-def listed(root: Path) -> set[str]:
-    """Clips that the copy's own lists name: one name a line (2017), or rows of image and mask paths (2016)."""
-    found = set()
-    for file in sorted((root / "ImageSets").glob("*/*.txt")):
-        with suppress(OSError):  # the lists only make a message better
-            rows = [line.split() for line in file.read_text("utf-8", "replace").splitlines()]
-            found |= {Path(row[0]).parent.name if "/" in row[0] else row[0] for row in rows if row}
-    return found
 
 
 def wrong_frames(name: str, folder: Path, count: int) -> str:
@@ -122,29 +102,24 @@ def read_clips(suite: str, root: Path, clips: Iterable[Fact], problems: Problems
     all_clips, missing = list(clips), []
     for clip in all_clips:
         folder = root / IMAGES / clip.name
-        try:
+        with problems.caught(f"{clip.name}: "):
             if not folder.is_dir():
                 missing.append(clip)
-                continue
-            wrong = wrong_frames(clip.name, folder, clip.frames)
-        except OSError as error:
-            wrong = f"{clip.name}: '{folder}' cannot be read ({error.strerror}). Change its permissions."
-        if wrong:
-            problems.found.append(wrong)
+            elif wrong := wrong_frames(clip.name, folder, clip.frames):
+                problems.add(wrong)
     test_dev = [c.name for c in missing if c.split == "test-dev"]
     rest = [c.name for c in missing if c.split != "test-dev"]
     if test_dev:
         subject = f"'{test_dev[0]}' is" if len(test_dev) == 1 else f"{', '.join(test_dev)} are"
-        problems.found.append(
+        problems.add(
             f"{suite}: {subject} in DAVIS test-dev, which needs DAVIS-2017-test-dev-480p.zip as well ({TEST_DEV}); "
             f"unpack it over '{root}'."
         )
     if rest:
-        known = listed(root)
         fix = "Is the 2017 trainval archive fully unpacked?"
-        if known and not known & set(rest):
-            fix = f"The lists of '{root}' do not name them, as in DAVIS-2016; they are in the 2017 trainval archive: {FETCH}."
-        problems.found.append(f"{suite}: {len(rest)} of {len(all_clips)} clips missing: {', '.join(rest)}. {fix}")
+        if not any(c.in_davis2016 for c in missing):
+            fix = f"'{root}' has its clips as in DAVIS-2016; these are in the 2017 trainval archive: {FETCH}."
+        problems.add(f"{suite}: {len(rest)} of {len(all_clips)} clips missing: {', '.join(rest)}. {fix}")
 
 
 class Davis2016:
@@ -174,7 +149,9 @@ class Davis2016:
         """
         problems = Problems()
         prompts = self.prompts(wanted, problems)
-        root = find_root(wanted.root, problems)
+        root = None
+        with problems.caught("DAVIS: "):
+            root = find_root(wanted.root, problems)
         if root is not None:
             read_clips(self.name, root, self.clips(), problems)
         folder = (root or Path()) / IMAGES
@@ -186,12 +163,11 @@ class Davis2016:
     def prompts(self, wanted: Wanted, problems: Problems) -> dict[str, ClipPrompts]:
         """Prompts by clip: ours, or the user's with our captions and categories where theirs has none."""
         ours = read_targets(TABLE, {name: name for name in facts()}, problems) if TABLE.is_file() else {}
-        found = {}
+        found, theirs = {}, None
         names = {name: name for name in facts()}
-        try:
+        with problems.caught():
             theirs = self.read(wanted.prompts, names, problems) if wanted.prompts else ours
-        except SuiteError as error:
-            problems.found.append(str(error))
+        if theirs is None:
             return ours
         for name in names:
             mine, own = theirs.get(name, ClipPrompts()), ours.get(name, ClipPrompts())
@@ -200,7 +176,7 @@ class Davis2016:
         without = [f.name for f in self.clips() if not found[f.name].targets]
         if without:
             file = (wanted.prompts or TABLE).name
-            problems.found.append(
+            problems.add(
                 f"{self.name}: {file} has no prompts for {len(without)} of {len(self.clips())} clips: {', '.join(without)}. "
                 "Add them, or take another file with --prompts."
             )
@@ -252,9 +228,7 @@ class DiTFlow50(Davis2016):
 
     def prompts(self, wanted: Wanted, problems: Problems) -> dict[str, ClipPrompts]:
         if wanted.prompts is None:
-            problems.found.append(
-                f"{self.name}: its prompts are not part of this package; save {LIST}, and pass --prompts FILE."
-            )
+            problems.add(f"{self.name}: its prompts are not part of this package; save {LIST}, and pass --prompts FILE.")
             return {}
         return super().prompts(wanted, problems)
 
@@ -271,7 +245,7 @@ class DiTFlow50(Davis2016):
         """Ranges that end after their clip, and a length that no range has (told once and not for every clip)."""
         spans = [length(e, replace(wanted, short="trim"), 10**9) or 0 for e in found]
         if wanted.short != "trim" and max(spans) < wanted.frames:
-            problems.found.append(
+            problems.add(
                 f"{self.name}: {wanted.frames} frames are wanted, and no range of the list holds more than "
                 f"{max(spans)} (the largest 4k+1 in it). Pass --frames {max(spans)}, or --short-clips trim."
             )
@@ -281,7 +255,7 @@ class DiTFlow50(Davis2016):
             if last >= there:
                 left = length(e, replace(wanted, short="trim"), there)
                 trim = f" (trim would use {left})" if left else ""
-                problems.found.append(
+                problems.add(
                     f"{e.name}: range [{e.start}, {stop}, {e.stride}] needs frame {last} but the clip has {there} "
                     f"(0-{there - 1}). Use --short-clips skip|trim{trim}."
                 )

@@ -14,16 +14,23 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
-from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, nfc, opened, read_targets
+from pydantic import BaseModel
+
+from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, read_targets
 from fastvmt.errors import SuiteError
-from fastvmt.media.files import VIDEO_SUFFIXES
+from fastvmt.media.files import VIDEO_SUFFIXES, list_videos
 from fastvmt.suites.cases import ClipEntry, Problems, Wanted
-from fastvmt.suites.prompts import read_csv, read_jsonl, shortened, unusable
+from fastvmt.suites.prompts import nfc
+from fastvmt.suites.rows import Prompt, Rows, checked, read_csv, read_jsonl, read_text, shortened
 
 CAPTION_FILES = ("prompts.json", "prompts.jsonl", "prompts.csv")
 SAMPLE = re.compile(r"(?P<prompt>.*\S)\s*-(?P<number>\d+)")
+
+
+class _Caption(BaseModel):
+    file: str
+    prompt: Prompt
 
 
 class Generated:
@@ -50,33 +57,27 @@ class Generated:
         """
         problems = Problems()
         if wanted.prompts is None:
-            problems.found.append(f"{self.name}: the target prompts are missing. Pass --prompts FILE (.txt, .jsonl or .csv).")
+            problems.add(f"{self.name}: the target prompts are missing. Pass --prompts FILE (.txt, .jsonl or .csv).")
         if wanted.root is None:
-            problems.found.append(f"{self.name}: no folder of videos was named. Pass --root FOLDER.")
+            problems.add(f"{self.name}: no folder of videos was named. Pass --root FOLDER.")
             problems.raise_if_any()
-        root = wanted.root or Path()
-        try:
-            found = self._entries(root, _videos(root), wanted.prompts, problems)
-        except OSError as error:
-            raise SuiteError(f"'{error.filename}' cannot be read ({error.strerror}). Change its permissions.") from None
-        except SuiteError as error:
-            problems.found.append(str(error))
+        found: list[ClipEntry] = []
+        with problems.caught():
+            found = self._entries(wanted.root or Path(), wanted.prompts, problems)
         problems.raise_if_any()
         return found
 
-    def _entries(self, root: Path, files: list[str], prompts: Path | None, problems: Problems) -> list[ClipEntry]:
+    def _entries(self, root: Path, prompts: Path | None, problems: Problems) -> list[ClipEntry]:
+        files = _videos(root)
         targets: dict[str, ClipPrompts] = {}
-        try:
+        with problems.caught():
             targets = _targets(prompts, files, problems) if prompts else {}
-        except SuiteError as error:
-            problems.found.append(str(error))
         captions = _captions(root, files, prompts, problems)
-        found = []
-        for name, id_ in _ids(files).items():
-            said = targets.get(name, ClipPrompts())
-            entry = ClipEntry(id_, name, root / name, said.targets, captions.get(name, ""), said.category, self.licence)
-            found.append(entry)
-        return found
+        of = {name: targets.get(name, ClipPrompts()) for name in files}
+        return [
+            ClipEntry(i, name, root / name, of[name].targets, captions.get(name, ""), of[name].category, self.licence)
+            for name, i in _ids(files).items()
+        ]
 
 
 def _videos(root: Path) -> list[str]:
@@ -87,13 +88,13 @@ def _videos(root: Path) -> list[str]:
     """
     if not root.is_dir():
         raise SuiteError(f"Folder of generated videos '{root}' does not exist. Correct --root.")
-    files = [p for p in root.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and not p.name.startswith(".") and p.is_file()]
+    files = list_videos(root)
     if not files:
         looked = ", ".join("*" + s for s in VIDEO_SUFFIXES)
-        near = next((p for p in sorted(root.iterdir()) if p.is_dir() and any(f.suffix == ".mp4" for f in p.iterdir())), None)
+        near = next((p for p in sorted(root.iterdir()) if p.is_dir() and list_videos(p)), None)
         hint = f"'{near}' has some: pass it." if near else "Pass --root FOLDER of another."
         raise SuiteError(f"Suite '{root}' has no clips (looked for {looked}). {hint}")
-    return sorted(p.name for p in files)
+    return [p.name for p in files]
 
 
 def _ids(files: list[str]) -> dict[str, str]:
@@ -119,48 +120,46 @@ def _from_names(files: list[str], problems: Problems) -> dict[str, str]:
         if match:
             found[name] = match.group("prompt").strip()
         else:
-            problems.found.append(
+            problems.add(
                 f"{shortened(name)}: its prompt is unknown, because the name is not '<prompt>-<number>'. Add prompts.json "
                 "{file name: prompt} to the folder."
             )
     return found
 
 
-def _pairs(path: Path, problems: Problems) -> list[tuple[str, Any, Any]]:
-    """Place, file and prompt of every row."""
-    if path.suffix == ".json":
-        try:
-            raw = json.loads(opened(path), object_pairs_hook=list)
-        except json.JSONDecodeError as error:
-            raise SuiteError(f"{path.name} line {error.lineno}, column {error.colno}: {error.msg}. Correct it.") from None
-        except RecursionError:
-            raise SuiteError(f"{path.name}: nested too deeply. It has to be one object {{file name: prompt}}.") from None
-        if not isinstance(raw, list) or not all(isinstance(r, tuple) for r in raw):
-            raise SuiteError(f"{path.name}: it is not one object {{file name: prompt}}. Write it so.")
-        return [(f"'{shortened(key)}'", key, value) for key, value in raw]
-    rows = read_jsonl(path, problems) if path.suffix == ".jsonl" else read_csv(path, ("file", "prompt"), problems)
-    return [(place, row.get("file"), row.get("prompt")) for place, row in rows]
+def _rows(path: Path, problems: Problems) -> Rows:
+    if path.suffix == ".jsonl":
+        return read_jsonl(path, problems)
+    if path.suffix == ".csv":
+        return read_csv(path, ("file", "prompt"), problems)
+    try:
+        pairs = json.loads(read_text(path), object_pairs_hook=list)
+    except json.JSONDecodeError as error:
+        raise SuiteError(f"{path.name} line {error.lineno}, column {error.colno}: {error.msg}. Correct it.") from None
+    except RecursionError:
+        raise SuiteError(f"{path.name}: nested too deeply. It has to be one object {{file name: prompt}}.") from None
+    if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
+        raise SuiteError(f"{path.name}: it is not one object {{file name: prompt}}. Write it so.")
+    return [(f"'{shortened(file)}'", {"file": file, "prompt": prompt}) for file, prompt in pairs]
 
 
 def _from_file(path: Path, files: list[str], problems: Problems) -> dict[str, str]:
     known = {nfc(name): name for name in files}
     found: dict[str, str] = {}
-    for place, file, prompt in _pairs(path, problems):
-        name = known.get(nfc(re.split(r"[/\\]", file)[-1])) if isinstance(file, str) else None
+    for place, row in _rows(path, problems):
+        place = f"{path.name} {place}"
+        if (said := checked(_Caption, row, place, problems)) is None:
+            continue
+        name = known.get(nfc(re.split(r"[/\\]", said.file)[-1]))
         if name is None:
-            said = f"'{shortened(str(file))}' is not in the folder" if file is not None else "file is missing"
-            problems.found.append(f"{path.name} {place}: {said}. Correct or take out the line.")
-        elif isinstance(prompt, str) and (why := unusable(prompt)):
-            problems.found.append(f"{path.name} {place}: prompt {why}.")
-        elif not isinstance(prompt, str) or not prompt.strip():
-            problems.found.append(f"{path.name} {place}: prompt must be a non-empty string (found {shortened(str(prompt))}).")
+            problems.add(f"{place}: '{shortened(said.file)}' is not in the folder. Correct or take out the line.")
         elif name in found:
-            problems.found.append(f"{path.name} {place}: '{shortened(name)}' is there twice. Take one line out.")
+            problems.add(f"{place}: '{shortened(name)}' is there twice. Take one line out.")
         else:
-            found[name] = prompt.strip()
+            found[name] = said.prompt.strip()
     for name in files:
         if name not in found and not problems.found:
-            problems.found.append(f"{shortened(name)}: {path.name} has no prompt for it. Add one, or take the clip out.")
+            problems.add(f"{shortened(name)}: {path.name} has no prompt for it. Add one, or take the clip out.")
     return found
 
 
@@ -173,5 +172,5 @@ def _targets(path: Path, files: list[str], problems: Problems) -> dict[str, Clip
     found = read_targets(path, called, problems)
     for name in files:
         if name not in found or not found[name].targets:
-            problems.found.append(f"{shortened(name)}: {path.name} has no target prompt for it. Add one, or take the clip out.")
+            problems.add(f"{shortened(name)}: {path.name} has no target prompt for it. Add one, or take the clip out.")
     return found

@@ -3,36 +3,27 @@
     <clip>/prompts.txt               the caption
     <clip>/eval_prompts.txt          five target prompts
     <clip>/videos/<clip>.mp4         width 720, height 480, 49 frames, 8 frames a second
-    <clip>/masks/<clip>/00000.png    one a frame of the original clip
-    <clip>/trajectories/<clip>.pth   float tensor (49, 100, 3): x / width, y / height, visible
 
 Clips lie in one folder, or in MTBench_subset/MTBench_easy, MTBench_medium and MTBench_hard. What to know of the data:
 
 - 720x480 (width x height) is the DAVIS frame stretched and not cropped; shapes are 16% narrower than in DAVIS suites.
-- The video has 49 frames, the masks have the original's number: only the first mask belongs to a frame of the video
-  (``first_mask``). dog-agility has 25 frames in DAVIS, so 24 of its 49 are in-betweens.
+- dog-agility has 25 frames in DAVIS, so 24 of its 49 are in-betweens.
 - A visualisation, videos/tracker.mp4, lies beside the video and is not it.
-- Tracks are coordinates of CoTracker as shares of width and height. In three samples every point is visible in frame 1,
-  and a part of them in frame 0.
 - Prompt lines carry blanks at either end. Two clips may share a prompt; here ids, and never prompts, name what is made.
 """
 
 from __future__ import annotations
 
 import os
-import pickle
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, nfc, read_targets
+from fastvmt.datasets.prompt_lists import ClipPrompts, clip_ids, lines_of, read_targets
 from fastvmt.errors import SuiteError
-from fastvmt.media.files import VIDEO_SUFFIXES
+from fastvmt.media.files import list_videos
 from fastvmt.suites.cases import ClipEntry, Problems, Target, Wanted
-from fastvmt.suites.prompts import shortened, unusable
+from fastvmt.suites.prompts import nfc
+from fastvmt.suites.rows import shortened, unusable
 
 LEVEL = re.compile(r"MTBench_(easy|medium|hard)")
 PARTS = ("prompts.txt", "eval_prompts.txt", "videos", "masks", "trajectories")
@@ -56,16 +47,9 @@ class MTBench:
         Raises:
             SuiteError: all problems in one message, a line each.
         """
-        problems = Problems()
-        try:
-            clips = _clips(_root(wanted.root))
-            found = _entries(clips, self.licence, wanted, problems)
-        except OSError as error:
-            raise SuiteError(
-                f"MTBench: '{error.filename}' cannot be read ({error.strerror}). Change its permissions."
-            ) from None
-        except SuiteError as error:
-            problems.found.append(str(error))
+        problems, found = Problems(), list[ClipEntry]()
+        with problems.caught():
+            found = _entries(_clips(_root(wanted.root)), self.licence, wanted, problems)
         problems.raise_if_any()
         return found
 
@@ -116,47 +100,31 @@ def _entries(clips: dict[Path, str], licence: str, wanted: Wanted, problems: Pro
     ids = clip_ids([clip.name for clip in clips])
     own = None
     if wanted.prompts is not None:
-        try:
+        with problems.caught():
             own = read_targets(wanted.prompts, {nfc(name): name for name in ids}, problems)
-        except SuiteError as error:
-            problems.found.append(str(error))
     found, places = [], dict[str, Path]()
     for folder, level in clips.items():
         first = places.setdefault(folder.name, folder)
         if first != folder:
-            problems.found.append(f"{folder.name}: it lies in '{first.parent}' and in '{folder.parent}'. Take one out.")
+            problems.add(f"{folder.name}: it lies in '{first.parent}' and in '{folder.parent}'. Take one out.")
             continue
         caption = " ".join(text for _, text in _lines(folder / "prompts.txt", "caption", problems))
         targets = _targets(folder, problems) if own is None else own.get(folder.name, ClipPrompts()).targets
         if own is not None and not targets:
-            problems.found.append(f"{folder.name}: '{wanted.prompts}' has no prompt for it. Add one, or take the clip out.")
+            problems.add(f"{folder.name}: '{wanted.prompts}' has no prompt for it. Add one, or take the clip out.")
         path = _video(folder, problems)
-        found.append(
-            ClipEntry(
-                id=ids[folder.name],
-                name=folder.name,
-                path=path,
-                targets=targets,
-                caption=caption,
-                licence=licence,
-                tags=(level,) if level else (),
-            )
-        )
+        tags = (level,) if level else ()
+        found.append(ClipEntry(ids[folder.name], folder.name, path, targets, caption, licence=licence, tags=tags))
     return found
 
 
 def _lines(file: Path, what: str, problems: Problems) -> list[tuple[str, str]]:
-    clip = file.parent.name
-    if not file.is_file():
-        problems.found.append(f"{clip}: {file.name} is missing, so it has no {what}. Copy it again, or take the clip out.")
-        return []
-    try:
-        lines = lines_of(file)
-    except SuiteError as error:
-        problems.found.append(f"{clip}: {error}")
-        return []
-    if not lines:
-        problems.found.append(f"{clip}: {file.name} is empty, so it has no {what}. Copy it again, or take the clip out.")
+    clip, lines = file.parent.name, list[tuple[str, str]]()
+    with problems.caught(f"{clip}: "):
+        lines = lines_of(file) if file.is_file() else []
+        if not lines:
+            lacks = "empty" if file.is_file() else "missing"
+            problems.add(f"{clip}: {file.name} is {lacks}, so it has no {what}. Copy it again, or take the clip out.")
     return lines
 
 
@@ -165,85 +133,25 @@ def _targets(folder: Path, problems: Problems) -> tuple[Target, ...]:
     targets: list[Target] = []
     for place, text in _lines(folder / "eval_prompts.txt", "target prompts", problems):
         if text in seen:
-            problems.found.append(
-                f"{folder.name}: eval_prompts.txt {place} repeats {seen[text]} ('{shortened(text)}'). Take one out."
-            )
+            problems.add(f"{folder.name}: eval_prompts.txt {place} repeats {seen[text]} ('{shortened(text)}'). Take one out.")
         seen.setdefault(text, place)
         if why := unusable(text):
-            problems.found.append(f"{folder.name}: eval_prompts.txt {place} {why}. Copy it again.")
+            problems.add(f"{folder.name}: eval_prompts.txt {place} {why}. Copy it again.")
         targets.append(Target(f"p{len(targets) + 1}", text))
     return tuple(targets)
 
 
-def _videos(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-        if path.suffix.lower() in VIDEO_SUFFIXES and path.is_file() and not path.name.startswith("."):
-            yield path
-
-
 def _video(folder: Path, problems: Problems) -> Path:
     """The clip's video: the file of its name, else the only one that is no visualisation."""
-    found = [v for v in _videos(folder / "videos") if nfc(v.stem) != NOT_THE_CLIP or folder.name == NOT_THE_CLIP]
+    videos = list_videos(folder / "videos") if (folder / "videos").is_dir() else []
+    found = [v for v in videos if nfc(v.stem) != NOT_THE_CLIP or folder.name == NOT_THE_CLIP]
     named = [v for v in found if nfc(v.stem) == nfc(folder.name)] or found
     if len(named) == 1:
         return named[0]
     wanted = f"videos/{folder.name}.mp4"
     if named:
         listed = ", ".join(v.name for v in named)
-        problems.found.append(f"{folder.name}: videos holds {listed}, and which is the clip is unknown. Keep {wanted} only.")
+        problems.add(f"{folder.name}: videos holds {listed}, and which is the clip is unknown. Keep {wanted} only.")
     else:
-        problems.found.append(f"{folder.name}: {wanted} is missing, so it has no video. Copy it again, or take the clip out.")
+        problems.add(f"{folder.name}: {wanted} is missing, so it has no video. Copy it again, or take the clip out.")
     return folder / wanted
-
-
-def first_mask(folder: Path) -> NDArray[np.bool_]:
-    """The subject in frame 0, bool (height, width): the stored soft edge cut at one half.
-
-    Args:
-        folder: of the clip.
-
-    Raises:
-        SuiteError: when there is no mask or it cannot be read.
-    """
-    from PIL import Image
-
-    places = [p for base in (folder / "masks" / folder.name, folder / "masks") for p in base.glob("00000.png")]
-    if not places:
-        raise SuiteError(f"{folder.name}: masks/{folder.name}/00000.png is missing. Copy it again.")
-    try:
-        with Image.open(places[0]) as image:
-            return np.asarray(image.convert("L")) >= 128
-    except (OSError, ValueError) as error:
-        raise SuiteError(
-            f"{folder.name}: masks/{folder.name}/00000.png is not a readable image ({error}). Copy it again."
-        ) from None
-
-
-def tracks(folder: Path, width: int, height: int) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """The tracks that come with a clip: points (100, 49, 2) as (x, y) and visible (100, 49).
-
-    Args:
-        folder: of the clip.
-        width, height: px of the frames the points are wanted in; the file holds shares of both.
-
-    Raises:
-        SuiteError: when the file is missing or is not such a tensor. Nothing in it is executed.
-    """
-    import torch
-
-    name = f"trajectories/{folder.name}.pth"
-    file = folder / name
-    if not file.is_file():
-        raise SuiteError(f"{folder.name}: {name} is missing. Copy it again.")
-    try:
-        stored = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise SuiteError(f"{folder.name}: {name} is not a tensor file ({reason}). Copy it again.") from None
-    if not isinstance(stored, torch.Tensor) or stored.ndim != 3 or stored.shape[2] != 3 or not stored.is_floating_point():
-        what = f"{tuple(stored.shape)} {stored.dtype}" if isinstance(stored, torch.Tensor) else type(stored).__name__
-        raise SuiteError(f"{folder.name}: {name} holds {what}, not a float tensor (frames, points, 3). Copy it again.")
-    values = stored.permute(1, 0, 2).double().numpy()
-    if not np.isfinite(values).all():
-        raise SuiteError(f"{folder.name}: {name} holds values that are not finite. Copy it again.")
-    return values[..., :2] * (width, height), values[..., 2] >= 0.5

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 
 from fastvmt.errors import SuiteError
-from fastvmt.model import CATEGORIES
 from fastvmt.suites.cases import Problems, Target
-from fastvmt.suites.format import PromptRow, explain
-from fastvmt.suites.prompts import read_csv, read_jsonl, read_text, shortened
+from fastvmt.suites.format import PromptRow
+from fastvmt.suites.prompts import nfc
+from fastvmt.suites.rows import Category, Text, checked, read_csv, read_jsonl, read_text, shortened
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,11 @@ class ClipPrompts:
     caption: str = ""
     category: str = "uncategorised"
     span: tuple[int, int, int] | None = None
+
+
+class _About(BaseModel):
+    caption: Text = ""
+    category: Category = "uncategorised"
 
 
 @dataclass
@@ -50,7 +55,7 @@ class Gathered:
     def clip(self, called: Any, place: str, count: int = 1) -> str | None:
         """The clip that a file means; None, with a problem, when there is none."""
         if not isinstance(called, str) or not called.strip():
-            self.problems.found.append(f"{self.file} {place}: clip must be the name of a clip; it is missing or empty.")
+            self.problems.add(f"{self.file} {place}: clip must be the name of a clip; it is missing or empty.")
             return None
         name = self.clips.get(nfc(called.strip()))
         if name is None:
@@ -61,45 +66,32 @@ class Gathered:
         """One prompt of a clip; of every clip when ``clip`` is ""."""
         before = self.found.get(clip, ClipPrompts())
         row = {"id": f"p{len(before.targets) + 1}", **raw, "clip": clip}
-        try:
-            good = PromptRow.model_validate(row)
-        except ValidationError as error:
-            inside = clip and f", clip '{clip}'"
-            self.problems.found.append(f"{self.file} {place}{inside}: {explain(error)}.")
+        inside = clip and f", clip '{clip}'"
+        good = checked(PromptRow, row, f"{self.file} {place}{inside}", self.problems)
+        if good is None:
             return
         text, of = good.text.strip(), clip and f" of clip '{clip}'"
         for what, value in (("id", good.id), ("prompt", text)):
             first = self.places.setdefault((clip, what, value), place)
             if first != place:
-                self.problems.found.append(
-                    f"{self.file} {place}: {what} '{shortened(value)}'{of} repeats {first}. Take one out."
-                )
+                self.problems.add(f"{self.file} {place}: {what} '{shortened(value)}'{of} repeats {first}. Take one out.")
                 return
         target = Target(good.id, text, good.kind, good.negative)
         self.found[clip] = replace(before, targets=(*before.targets, target))
 
     def about(self, clip: str, place: str, row: Mapping[str, Any]) -> None:
         """Caption and category of a clip, where the file gives them."""
-        caption, category = row.get("caption", ""), row.get("category", "uncategorised")
-        if not isinstance(caption, str):
-            self.problems.found.append(f"{self.file} {place}: caption must be a string.")
-        elif category not in CATEGORIES:
-            self.problems.found.append(f"{self.file} {place}: category '{category}' unknown: {', '.join(CATEGORIES)}.")
-        else:
+        if about := checked(_About, row, f"{self.file} {place}", self.problems):
             before = self.found.get(clip, ClipPrompts())
-            self.found[clip] = replace(before, caption=caption.strip(), category=category)
+            self.found[clip] = replace(before, caption=about.caption.strip(), category=about.category)
 
     def done(self) -> dict[str, ClipPrompts]:
         for called, count in self.unknown.items():
             prompts = "1 prompt" if count == 1 else f"{count} prompts"
-            self.problems.found.append(
+            self.problems.add(
                 f"{self.file}: {prompts} for '{shortened(called)}', which is not a clip of the suite. Correct the name."
             )
         return self.found
-
-
-def nfc(text: str) -> str:
-    return unicodedata.normalize("NFC", text)
 
 
 def clip_ids(names: Iterable[str]) -> dict[str, str]:
@@ -124,22 +116,7 @@ def clip_ids(names: Iterable[str]) -> dict[str, str]:
 
 def lines_of(path: Path) -> list[tuple[str, str]]:
     """Non-blank lines, stripped on both sides, with their places."""
-    return [(f"line {n}", line.strip()) for n, line in enumerate(opened(path).splitlines(), start=1) if line.strip()]
-
-
-def opened(path: Path) -> str:
-    """A prompt file's text.
-
-    Raises:
-        SuiteError: when it is missing, unreadable or not UTF-8.
-    """
-    return read_text(_there(path))
-
-
-def _there(path: Path) -> Path:
-    if not path.is_file():
-        raise SuiteError(f"Prompt file '{path}' is not there. Correct --prompts, or the path in it.")
-    return path
+    return [(f"line {n}", line.strip()) for n, line in enumerate(read_text(path).splitlines(), start=1) if line.strip()]
 
 
 def read_targets(path: Path, clips: Mapping[str, str], problems: Problems) -> dict[str, ClipPrompts]:
@@ -160,13 +137,10 @@ def read_targets(path: Path, clips: Mapping[str, str], problems: Problems) -> di
             if not text.startswith("#"):
                 gathered.add("", place, {"text": text})
         return {clip: gathered.found.get("", ClipPrompts()) for clip in clips.values()}
-    elif kind in (".jsonl", ".csv"):
-        file = _there(path)
-        rows = read_jsonl(file, problems) if kind == ".jsonl" else read_csv(file, ("clip", "text"), problems)
-        for place, row in rows:
-            _add_row(gathered, place, row)
-    else:
+    if kind not in (".jsonl", ".csv"):
         raise SuiteError(f"Prompt file '{path}': its suffix is not .jsonl, .csv or .txt. Rename or convert it.")
+    for place, row in read_jsonl(path, problems) if kind == ".jsonl" else read_csv(path, ("clip", "text"), problems):
+        _add_row(gathered, place, row)
     return gathered.done()
 
 
@@ -174,7 +148,7 @@ def _add_row(gathered: Gathered, place: str, row: dict[str, Any]) -> None:
     """A row with one prompt, or with all prompts of a clip."""
     prompts = row.get("prompts", [row])
     if not isinstance(prompts, list) or not all(isinstance(p, dict) for p in prompts):
-        gathered.problems.found.append(f"{gathered.file} {place}: prompts must be a list of objects with id and text.")
+        gathered.problems.add(f"{gathered.file} {place}: prompts must be a list of objects with id and text.")
         return
     clip = gathered.clip(row.get("clip"), place, len(prompts))
     if clip is None:

@@ -10,7 +10,6 @@ import logging
 import re
 import shutil
 import tempfile
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,10 @@ OTHER = "Options"
 
 @event_priority(100)  # before mkdocstrings reads its options
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Show griffe the package as it is installed: the mapped folders inside ``fastvmt``."""
+    """Show griffe the package as it is installed."""
     # Signatures are set as they are written; without a formatter the handler would say so for each page.
     logging.getLogger("mkdocs.plugins.mkdocstrings_handlers.python._internal.rendering").setLevel(logging.ERROR)
-    config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [str(_overlay())]
+    config.plugins["mkdocstrings"].config.handlers["python"]["paths"] = [_overlay()]
     return config
 
 
@@ -64,34 +63,34 @@ def commands_page() -> str:
 
 
 def settings_page() -> str:
-    """The settings of a run, as ``bench run`` takes them."""
-    (command,) = [c for name, c in commands() if name == "bench run"]
+    """The settings of a run by panel, from the one model of which the command line is made too."""
+    from fastvmt.runner.settings import PANELS, Options, Request, options_of
+
     parts = [
-        "# Settings\n",
-        "`bench run`, `bench plan` and `bench ablate` share these settings. In Python they are the fields of "
-        "[`fastvmt.Request` and `fastvmt.Options`](python.md); a run folder keeps the resolved ones in `config.json`.\n",
+        "# Settings\n\n`bench run`, `bench plan` and `bench ablate` share these settings. In Python they are the fields of "
+        "[`fastvmt.Request` and `fastvmt.Options`](python.md); a run folder keeps the resolved ones in `config.json`.\n"
     ]
-    for panel, params in _panels(command):
-        parts += [f"## {panel}\n", _table(params)]
+    for panel in PANELS:
+        parts.append(f"## {panel}\n\n| option | in Python | default | what |\n|---|---|---|---|")
+        for model in (Request, Options):
+            for o in (o for o in options_of(model) if o.panel == panel):
+                flags = ", ".join(f"`{flag}`" for flag in o.flags)
+                parts.append(f"| {flags} | `{model.__name__}.{o.name}` | `{o.default!r}` | {_cell(o.help)} |")
+        parts.append("")
     return "\n".join(parts)
 
 
 def python_page() -> str:
-    """Everything that ``fastvmt`` exports, by its docstrings."""
-    import fastvmt
-
+    """Everything that ``fastvmt`` exports, by its docstrings; the stub says where each name comes from."""
+    stub = (ROOT / "fastvmt" / "__init__.pyi").read_text()
+    names = re.findall(r"^from \.([\w.]+) import (\w+)", stub, re.MULTILINE)
     parts = [
         "# Python\n",
         "`import fastvmt` gives these names; each is imported when it is first used. Checks for plug-ins stand in "
         "`fastvmt.testing`, at the end.\n",
+        *(f"::: fastvmt.{module}.{name}\n" for module, name in sorted(names, key=lambda n: n[1].lower())),
+        f"## fastvmt.testing\n\n::: fastvmt.testing\n    options:\n      members: [{', '.join(CHECKS)}]\n",
     ]
-    for name in fastvmt.__all__:
-        if name in fastvmt._PUBLIC:
-            parts.append(f"::: {fastvmt._PUBLIC[name]}.{name}\n")
-    members = ", ".join(
-        n for n in ("check_method", "check_metric", "check_tracker", "check_suite", "random_wan") if _defines(n)
-    )
-    parts.append(f"## fastvmt.testing\n\n::: fastvmt.testing\n    options:\n      members: [{members}]\n")
     return "\n".join(parts)
 
 
@@ -154,25 +153,11 @@ def _cell(text: str) -> str:
     return re.sub(r"\s+", " ", _sentences(text)).replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")
 
 
-def _defines(name: str) -> bool:
-    sources = [ROOT / "fastvmt" / "testing.py", *(ROOT / "fastvmt" / "testing").glob("*.py")]
-    return any(re.search(rf"\b{name}\b", s.read_text()) for s in sources if s.is_file())
-
-
-def _overlay() -> Path:
-    """A folder in which ``fastvmt`` holds the sources of everything that the wheel puts into it."""
+def _overlay() -> str:
+    """A folder with the package, its links followed: griffe passes over folders that are no regular packages."""
     top = Path(tempfile.mkdtemp(prefix="fastvmt-docs-"))
     atexit.register(shutil.rmtree, top, ignore_errors=True)
-    mapped = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"].get("package-dir", {})
-    for name, folder in sorted({"fastvmt": "fastvmt", **mapped}.items()):
-        if name.count(".") < 2:
-            shutil.copytree(ROOT / folder, top / name.replace(".", "/"), ignore=_no_source, dirs_exist_ok=True)
-    for source in list(top.rglob("*.py")):
-        (source.parent / "__init__.py").touch()  # griffe passes over packages without one
-        # Under this name it makes a table of them; a class's own attributes are all that our docstrings list so.
-        source.write_text(source.read_text().replace("Class attributes:", "Attributes:"))
-    return top
-
-
-def _no_source(folder: str, names: list[str]) -> list[str]:
-    return [n for n in names if not n.endswith(".py") and (n == "__pycache__" or not (Path(folder) / n).is_dir())]
+    shutil.copytree(ROOT / "src" / "fastvmt", top / "fastvmt", ignore=shutil.ignore_patterns("tiny", "__pycache__"))
+    for folder in ("methods", "metrics", "datasets", "reports"):
+        (top / "fastvmt" / folder / "__init__.py").touch()
+    return str(top)

@@ -28,19 +28,8 @@ PROBE_CLIPS = 6
 """Drawn clips behind the correspondence figure of a report; ``bench doctor`` takes more."""
 
 __all__ = [
-    "Result",
-    "compare",
-    "describe",
-    "frame",
-    "import_videos",
-    "plan",
-    "report",
-    "resume",
-    "run",
-    "score",
-    "table",
-    "work",
-]
+    "Result", "compare", "describe", "frame", "import_videos", "plan", "report", "resume", "run", "score", "table", "work",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -187,7 +176,6 @@ def probe(folder: Path) -> Path | None:
 
     from fastvmt.backbones import card as cards
     from fastvmt.core.atomic import write_atomic
-    from fastvmt.plugins import registry
 
     path = folder / layout.PROBE
     if path.exists():
@@ -197,15 +185,13 @@ def probe(folder: Path) -> Path | None:
     if card.folder is None or (config.device.startswith("cuda") and not has_cuda()):
         return None
     from fastvmt.backbones.wan import Backbone
+    from fastvmt.datasets.drawn.probe import correspondence
     from fastvmt.runner.generate import DTYPES
 
-    found = registry.probes.get("correspondence")(
-        Backbone(card, config.device, DTYPES[setting.dtype], config.offload), setting.width, setting.height, setting.frames,
-        clips=PROBE_CLIPS,
-    )  # fmt: skip
-    facts = {"levels": found.levels, "forms": found.forms, "share": found.share.tolist(), "best": found.best_block()}
+    model = Backbone(card, config.device, DTYPES[setting.dtype], config.offload)
+    found = correspondence(model, setting.width, setting.height, setting.frames, clips=PROBE_CLIPS)
     path.parent.mkdir(exist_ok=True)
-    write_atomic(path, json.dumps(facts | {"clips": PROBE_CLIPS}))
+    write_atomic(path, json.dumps(found.data() | {"clips": PROBE_CLIPS}))
     return path
 
 

@@ -29,7 +29,7 @@ from fastvmt.methods._math.inversion import source_text
 from fastvmt.methods._math.trained import TrainedMethod, TrainedParams
 from fastvmt.methods._math.trainer import Draw, track_loss, velocity_loss
 from fastvmt.plugins.method import Context, Study
-from fastvmt.plugins.reference_tracks import PointTracks, tracks_of, tracks_origin
+from fastvmt.plugins.tracker import Tracks, tracks_of, tracks_origin
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -111,7 +111,7 @@ class DeT(TrainedMethod):
         return torch.from_numpy(places).to(device), torch.from_numpy(visible).to(device)
 
 
-def subject_points(tracks: PointTracks, most: int, seed: int) -> np.ndarray:
+def subject_points(tracks: Tracks, most: int, seed: int) -> np.ndarray:
     """Numbers of up to ``most`` points seen in the first frame: on a subject where that is known, else anywhere."""
     usable = tracks.visible[:, 0] if tracks.subject is None else tracks.visible[:, 0] & tracks.subject
     numbers = np.flatnonzero(usable)

@@ -17,9 +17,7 @@ code): ``begin``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
@@ -27,7 +25,7 @@ from pydantic import Field, field_validator, model_validator
 
 from fastvmt.methods._math import flow, released, windowed
 from fastvmt.methods._math.guided import FROM_NOISE, AdamMethod, AdamParams, Inner, Rate, needs_latent_frames
-from fastvmt.methods._math.updater import LatentUpdate, StepLog
+from fastvmt.methods._math.updater import LatentUpdate
 from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Shape, Study
 
 if TYPE_CHECKING:
@@ -89,9 +87,6 @@ class FastVMTParams(AdamParams):
     @classmethod
     def _tile(cls, value: Any) -> Any:
         return [int(v) for v in value.split("x")] if isinstance(value, str) else value
-
-
-Note = Callable[[windowed.Seen], None] | None
 
 
 class FastVMT(AdamMethod):
@@ -156,13 +151,6 @@ class FastVMT(AdamMethod):
         """The largest of a guided step: rates fall within each."""
         return params.lr_first
 
-    def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
-        if i not in self.window(ctx.sigmas):
-            return x
-        target, level = self.wanted(ctx, i), ctx.sigmas[i]
-        note = None if self.params.preset == "released" else self._note_centres(ctx, i, target)
-        return self.update(0, 1)(x, partial(self.compare, ctx, level, target, note=note), StepLog(ctx.log, i))
-
     def update(self, n: int, steps: int) -> LatentUpdate:
         p = self.params
         kind = torch.bfloat16 if p.preset == "released" else torch.float32
@@ -191,7 +179,7 @@ class FastVMT(AdamMethod):
     def _reference(self, ctx: Context, level: float) -> windowed.Seen:
         return self._describe(ctx, *self._features(ctx, self._noised(ctx, level), level, "null"))
 
-    def compare(self, ctx: Context, level: float, wanted: Any, x: Tensor, note: Note = None) -> Tensor:
+    def compare(self, ctx: Context, level: float, wanted: Any, x: Tensor) -> Tensor:
         p, grid = self.params, self._tiles(ctx).grid
         if p.preset == "released":
             k, found = self._released(ctx, x, level, "target")
@@ -199,8 +187,6 @@ class FastVMT(AdamMethod):
             return loss + p.window_weight * released.track_loss(k, found, grid)
         q, k = self._features(ctx, x, level, "target")
         seen = self._describe(ctx, q, k, wanted.windows if p.centre_from == "reference" else None)
-        if note is not None:
-            note(seen)
         loss = p.amf_weight * windowed.amf_loss(wanted, seen, self._offsets, p.weights == "eq6", p.tokens_mean)
         if p.window_weight:
             boxes = seen.windows[1:] if p.include_same else seen.windows
@@ -226,19 +212,3 @@ class FastVMT(AdamMethod):
         told = released.bf16_time(level) / 1000
         q, k = (released.group_tokens(t, t.shape[2]) for t in self._attended(ctx, x, told, text, p.rope, p.exit == "early"))
         return k, released.flow(q, k, self._tiles(ctx), p.window, p.span, self._scale(ctx))
-
-    def _note_centres(self, ctx: Context, i: int, target: windowed.Seen) -> Note:
-        """Log where the reference's windows lie at this step, and get a note-taker for the video's, one per gradient."""
-        tiles = self._tiles(ctx)
-        reference = flow.window_facts(target.windows, tiles)
-        if not reference:
-            return None
-        facts = ctx.log.setdefault("centres", {}).setdefault(str(i), {"reference": reference})
-        if self.params.centre_from == "reference":
-            return None
-
-        def note(seen: windowed.Seen) -> None:
-            for name, value in flow.window_facts(seen.windows, tiles, target.windows).items():
-                facts.setdefault("video", {}).setdefault(name, []).append(value)
-
-        return note

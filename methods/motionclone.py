@@ -90,9 +90,7 @@ class MotionClone(GuidedMethod):
     study = Study({
         "diagonal": ("own-frame", "no-own-frame"),
         "block": ("block=0.333", "block=0.5", "block=0.667"),
-        "strength": ("strength=0.002", "strength=0.01"),
-        "guided": ("camera",),
-        "rope": ("rope=false",),
+        "strength": ("strength=0.002", "strength=0.01"), "guided": ("camera",), "rope": ("rope=false",),
     })  # fmt: skip
 
     @classmethod

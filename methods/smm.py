@@ -93,9 +93,7 @@ class SMM(AdamMethod):
         "begin": ("begin=noise", "begin=low_frequency"),
         "inversion": ("no-inversion",),
         "block": ("block=0.333", "block=0.5", "block=0.667"),
-        "window": ("matched-window",),
-        "inner": ("inner=5",),
-        "restart": ("restart",),
+        "window": ("matched-window",), "inner": ("inner=5",), "restart": ("restart",),
     })  # fmt: skip
 
     @classmethod

@@ -35,7 +35,7 @@ levels of 255. Through the VAE of ``tiny`` a clip is 2 to 15 levels from itself,
 
 
 class Toy(Method):
-    """Base: one step, whose result is replaced by ``wanted``."""
+    """Base: one step, whose result is replaced by the final latent (1, C, F, H, W) that ``fit`` gives."""
 
     source = "this package; a row whose place in the table is known"
     role = "toy"
@@ -44,9 +44,6 @@ class Toy(Method):
     def cost(cls, params: Params, shape: Shape) -> float:
         return 2.0
 
-    def fit(self, ctx: Context) -> Tensor:
-        return self.wanted(ctx)
-
     def start(self, ctx: Context) -> tuple[Tensor, int]:
         return ctx.noise, len(ctx.sigmas) - 2
 
@@ -54,16 +51,12 @@ class Toy(Method):
         found: Tensor = ctx.state
         return found
 
-    def wanted(self, ctx: Context) -> Tensor:
-        """The final latent (1, C, F, H, W)."""
-        raise NotImplementedError
-
 
 class Copy(Toy):
     id = "copy"
     summary = "toy: the reference itself; right motion, wrong looks"
 
-    def wanted(self, ctx: Context) -> Tensor:
+    def fit(self, ctx: Context) -> Tensor:
         return ctx.reference()
 
 
@@ -71,7 +64,7 @@ class Frozen(Toy):
     id = "frozen"
     summary = "toy: the reference's first frame, held; no motion"
 
-    def wanted(self, ctx: Context) -> Tensor:
+    def fit(self, ctx: Context) -> Tensor:
         frames = ctx.backbone.decode(ctx.reference())
         return ctx.backbone.encode_video(np.repeat(frames[:1], len(frames), axis=0))
 
@@ -85,7 +78,7 @@ class Shuffled(Toy):
     summary = "toy: the reference's latent frames in another order"
     Params = ShuffledParams
 
-    def wanted(self, ctx: Context) -> Tensor:
+    def fit(self, ctx: Context) -> Tensor:
         latent = ctx.reference()
         order = torch.randperm(latent.shape[2], generator=torch.Generator().manual_seed(self.params.order))
         return latent[:, :, order.to(latent.device)]
@@ -97,7 +90,7 @@ class Oracle(Toy):
     id = "oracle"
     summary = "toy, drawn suites only: the target's subjects drawn along the reference's known path; right motion, right looks"
 
-    def wanted(self, ctx: Context) -> Tensor:
+    def fit(self, ctx: Context) -> Tensor:
         frames = ctx.backbone.decode(ctx.reference())
         pair = drawn_as(frames)
         return ctx.backbone.encode_video(

@@ -89,7 +89,7 @@ class Forwards(Cost):
 
     id = "forwards"
     summary = "forward-equivalents per video, counted"
-    source = "docs/methods.md, section Forward-equivalents"
+    source = "docs/explanation/cost-and-memory.md, section Forward-equivalents"
     decimals = 1
     timing: ClassVar[bool] = False
 

@@ -17,7 +17,6 @@ from support.places import CHROMIUM, lacking, shared
 # Before torch is imported, here and in the hundreds of processes that tests start: its threads would wait for each other where
 # tests share the cores, and each process would compile all that it imports.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # as open_clip sets it when it is imported
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 sys.dont_write_bytecode = False
 
@@ -52,9 +51,13 @@ def leaves_nothing_behind() -> Iterator[None]:
     assert not left, f"left behind: {left}"
 
 
+BY_OTHERS = {"PYTEST_CURRENT_TEST", "LD_LIBRARY_PATH", "TOKENIZERS_PARALLELISM"}
+"""Variables that pytest sets for each test, and OpenCV and open_clip when they are first imported."""
+
+
 def _process() -> dict[str, Any]:
     """What a test could leave changed: the environment, the folder, handlers of signals, torch's settings, replaced modules."""
-    found: dict[str, Any] = {f"${k}": v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
+    found: dict[str, Any] = {f"${k}": v for k, v in os.environ.items() if k not in BY_OTHERS}
     found |= {"folder": os.getcwd(), "signals": [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)]}
     found |= {name: module for name, module in sys.modules.items() if name.startswith("fastvmt.")}
     if "torch" in sys.modules:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 from support.cli import Said, bench
-from support.places import need_latex
 
 
 @pytest.fixture(scope="module")
@@ -45,36 +43,9 @@ def test_figures_of_what_the_methods_logged(ablated: tuple[Path, Said]) -> None:
     assert "is not drawn" in ablated[1].err  # VBench was not scored, and that is said
 
 
-def test_the_whole_document_compiles(ablated: tuple[Path, Said], tmp_path: Path) -> None:
-    need_latex()
-    source = ablated[0] / "report" / "tables.tex"
-    done = subprocess.run(
-        ["pdflatex", "-halt-on-error", "-no-shell-escape", "-interaction=nonstopmode", f"-output-directory={tmp_path}", source],
-        capture_output=True, text=True,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert (tmp_path / "tables.pdf").stat().st_size > 10_000
-
-
 def test_the_page_of_a_real_run(ablated: tuple[Path, Said]) -> None:
     said = bench("report", ablated[0])
     assert said.code == 0, said.err
     index = ablated[0] / "report" / "index.html"
     assert str(index) in said.out and "Ablation of fastvmt" in index.read_text()
     assert len(list((ablated[0] / "report" / "cases").glob("*.html"))) == 2
-
-
-@pytest.mark.parametrize(
-    ("words", "options"),
-    [
-        ("declares nothing to ablate", ["ablate", "ditflow"]),
-        ("Did you mean", ["ablate", "fastvmt", "--factors", "windo"]),
-        ("No method is called", ["ablate", "fastmvt"]),
-        ("No published table", ["report", "RUN", "--against", "fastvmt-table7"]),
-        ("is not a run folder", ["report", "nowhere"]),
-        ("There are: csv, parquet", ["report", "RUN", "--frame", "xlsx", "--no-page", "--no-figures"]),
-    ],
-)
-def test_bad_words_end_in_one_sentence(words: str, options: list[str], ablated: tuple[Path, Said], tmp_path: Path) -> None:
-    said = bench(*(str(ablated[0]) if o == "RUN" else o for o in options), cwd=tmp_path)
-    assert said.code == 2 and words in said.err and len(said.err.strip().splitlines()) == 1, said.err

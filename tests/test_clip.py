@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from support.places import ROOT
 
 from fastvmt.datasets.drawn.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, Scene, draw
 from fastvmt.datasets.drawn.shapes import random_scene, stream
@@ -33,7 +32,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_clip(tmp_path_factory.mktemp("clip"))
 
 
-def make_clip(to: Path, seed: int = 0, metadata: dict[str, str] | None = None) -> Path:
+def make_clip(to: Path, seed: int = 0) -> Path:
     from open_clip.model import CLIP
     from safetensors.torch import save_file
 
@@ -45,7 +44,7 @@ def make_clip(to: Path, seed: int = 0, metadata: dict[str, str] | None = None) -
     torch.manual_seed(seed)
     to.mkdir(parents=True, exist_ok=True)
     (to / "open_clip_config.json").write_text(json.dumps({"model_cfg": config}))
-    save_file(CLIP(**config).state_dict(), to / "open_clip_model.safetensors", metadata)
+    save_file(CLIP(**config).state_dict(), to / "open_clip_model.safetensors")
     return to
 
 
@@ -83,37 +82,11 @@ def test_scores_are_the_formulas_of_what_the_model_says(folder: Path, frames: Fr
     assert score(f"temporal_consistency:clip=local-dir:{folder}", frames[:1]).value is None
 
 
-def test_a_reload_says_the_same_bit_for_bit_and_batches_do_not_matter(folder: Path, frames: Frames) -> None:
-    many = np.concatenate([frames] * 8)
-    first, again = (clip.Model(f"local-dir:{folder}").images(many) for _ in range(2))
-    assert (first == again).all()
-    assert first[-5:] == pytest.approx(clip.Model(f"local-dir:{folder}").images(frames), abs=1e-5)
-
-
-def test_red_and_blue_swapped_is_another_score(folder: Path, frames: Frames) -> None:
-    label = f"text_similarity:clip=local-dir:{folder}"
-    right, swapped = (score(label, f).value for f in (frames, np.ascontiguousarray(frames[..., ::-1])))
-    assert right and swapped and abs(right - swapped) > 1e-4
-
-
 def test_a_prompt_that_is_cut_is_flagged(folder: Path, frames: Frames) -> None:
     label = f"text_similarity:clip=local-dir:{folder}"
     fits, long = " ".join(["moon"] * 18), " ".join(["moon"] * 19)  # and a start and an end: 20 tokens is what fits
     assert not score(label, frames, fits).details
     assert score(label, frames, long).details == {"truncated": True, "tokens": 21, "context_length": 20}
-
-
-def test_features_are_computed_once_for_all_metrics_of_a_job(
-    folder: Path, frames: Frames, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls = []
-    images = clip.Model.images
-    monkeypatch.setattr(clip.Model, "images", lambda self, f: calls.append(len(f)) or images(self, f))
-    job = scored(frames)
-    for name in ("text_similarity", "temporal_consistency", "text_similarity"):
-        build(f"{name}:clip=local-dir:{folder}").score(job)
-    features = clip.image_features(job, f"local-dir:{folder}")
-    assert calls == [5] and features.shape == (5, 16)
 
 
 def test_records_tell_models_apart_by_content_not_by_place(folder: Path, tmp_path: Path) -> None:
@@ -128,7 +101,7 @@ def test_records_tell_models_apart_by_content_not_by_place(folder: Path, tmp_pat
 
 
 def test_openais_weights_without_quick_gelu_are_refused(tmp_path: Path) -> None:
-    """By the tag, by the file's name, by what a file says about itself, and by the format that only OpenAI used."""
+    """By the tag, by the file's name, and by the format that only OpenAI used."""
     with pytest.raises(SpecError, match="use ViT-B-32-quickgelu"):
         build("text_similarity:clip=ViT-B-32/openai")
     archive, named = tmp_path / "ViT-B-32.pt", tmp_path / "clip-openai.pt"
@@ -140,9 +113,6 @@ def test_openais_weights_without_quick_gelu_are_refused(tmp_path: Path) -> None:
         assert not build(f"text_similarity:clip=ViT-B-32-quickgelu/{file}").missing()
     assert clip_weights.read(f"ViT-B-32-quickgelu/{archive}").torchscript
     assert not clip_weights.read(f"ViT-B-32-quickgelu/{named}").torchscript
-    told = make_clip(tmp_path / "told", metadata={"source": "OpenAI"})
-    with pytest.raises(SpecError, match='"quick_gelu": true'):
-        build(f"text_similarity:clip=local-dir:{told}")
 
 
 def test_an_archive_of_openais_kind_is_read(tmp_path: Path, frames: Frames, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -238,9 +208,3 @@ def test_the_shipped_clip_prefers_the_true_caption() -> None:
 def test_a_prompt_outside_the_small_vocabulary_has_no_score(frames: Frames) -> None:
     found = score("text_similarity:clip=tiny-shapes", frames, "a red train on a navy plain background.")
     assert found.value is None and found.details["unknown_words"] == ["train"]
-
-
-def test_the_shipped_clip_is_small_and_packaged() -> None:
-    files = list((ROOT / "fastvmt" / "backbones" / "tiny" / "clip").iterdir())
-    assert {f.suffix for f in files} == {".json", ".safetensors"} and sum(f.stat().st_size for f in files) <= 5e6
-    assert '"tiny/clip/*"' in (ROOT / "pyproject.toml").read_text()

@@ -104,17 +104,6 @@ def test_what_videos_share_counts_once_in_every_sum(tmp_path: Path, monkeypatch:
     assert wall == 120.0
 
 
-def test_references_take_disk_until_they_are_stored(tmp_path: Path) -> None:
-    store = plan_run(tmp_path / "a", {"none": 2.0})
-    config, s = store.config(), store.config().setting
-    one = s.width * s.height * s.frames * 3 * plan_estimate.LOSSLESS
-    paths = [store.reference_path(c.reference.frames_digest) for c in config.suite.cases]
-    [path.unlink(missing_ok=True) for path in paths]
-    assert plan_estimate._references(config, None) == plan_estimate._references(config, store) == int(4 * one)
-    paths[0].touch()
-    assert plan_estimate._references(config, store) == int(3 * one)
-
-
 def test_seconds_of_a_video_taken_over_do_not_count(tmp_path: Path) -> None:
     store = plan_run(tmp_path / "a", {"none": 2.0})
     assert len(past(store.root)) == 4

@@ -19,7 +19,6 @@ import torch
 from fastvmt.errors import MissingWeights, UserError
 from fastvmt.metrics.trackers import cotracker
 from fastvmt.metrics.trackers.cotracker import CoTracker2, CoTracker3, grid_points
-from fastvmt.plugins.metric_labels import choose
 
 HUBCONF = """
 import torch
@@ -110,11 +109,6 @@ def test_what_is_missing_is_one_sentence(home: Path, tracker: type[CoTracker3], 
     assert tracker().identity()["checkpoint_sha256"] == "unfetched"
     with pytest.raises(MissingWeights, match=size):
         tracker().track(CLIP)
-
-
-def test_asking_for_it_without_weights_ends_at_once(home: Path) -> None:
-    with pytest.raises(MissingWeights, match="^motion_fidelity:tracker=cotracker3: cotracker3 lacks its code"):
-        choose(["motion_fidelity:tracker=cotracker3"], [])
 
 
 def test_the_hubs_folder_is_run_only_when_it_is_the_pinned_commit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -243,7 +243,9 @@ def test_two_at_once_do_not_write_into_each_other(host: Host, tmp_path: Path) ->
 
 CHILD = """
 import json, os, sys, typer
-from fastvmt import cli, data_sets, fetch_cli, registry
+from fastvmt.cli import fetch as fetch_cli, program
+from fastvmt.plugins import registry
+from fastvmt.suites import data_sets
 class Archives:
     def get(self, name): return data_sets.Archive(**json.loads(os.environ["ARCHIVE"]))
 registry.archives = Archives()
@@ -253,7 +255,7 @@ class Die:
 if "SIGNAL" in os.environ: setattr(data_sets, os.environ["DIE_AT"], Die())
 app = typer.Typer()
 app.command()(fetch_cli.fetch)
-cli.guarded(app)
+program.guarded(app)
 """
 
 

@@ -144,12 +144,6 @@ def test_a_size_that_lies_is_seen_while_reading(tmp_path: Path, change: int) -> 
     assert all(p.stat().st_size <= 99 for p in tmp_path.iterdir())
 
 
-def test_too_little_room_to_unpack_is_told_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastvmt.suites.data_sets.shutil.disk_usage", lambda path: type("Usage", (), {"free": 4}))
-    assert "has 4 bytes free, 5 needed to unpack" in refused(lambda: open_up(zip_of([("a", b"12345")]), tmp_path))
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.parametrize("data", [b"<html>", b"", b"x" * 2000])
 def test_what_is_no_zip_is_told(tmp_path: Path, data: bytes) -> None:
     assert "no zip" in refused(lambda: open_up(data, tmp_path))

@@ -13,9 +13,7 @@ from support.cli import bench, refusal
 
 from fastvmt.datasets import davis
 from fastvmt.datasets.davis import Davis2016, Davis2017, DiTFlow50, facts
-from fastvmt.errors import SuiteError
-from fastvmt.suites.cases import Wanted, load, undecoded
-from fastvmt.suites.tools import check
+from fastvmt.suites.cases import Wanted, undecoded
 
 TRAINVAL = [f for f in facts().values() if f.split != "test-dev"]
 RANGED = [f for f in facts().values() if f.span]
@@ -39,20 +37,6 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     make_clips(made["2017"], TRAINVAL, picture)
     make_clips(made["2016"], [f for f in TRAINVAL if f.in_davis2016], picture)
     make_clips(made["test-dev"], [f for f in RANGED if f.split == "test-dev"], picture)
-    for split in ("train", "val"):
-        names = [f.name for f in TRAINVAL if f.split == split]
-        lists = made["2017"] / "ImageSets" / "2017"
-        lists.mkdir(parents=True, exist_ok=True)
-        (lists / f"{split}.txt").write_text("\n".join(names) + "\n")
-        rows = [
-            f"/JPEGImages/480p/{f.name}/{n:05d}.jpg /Annotations/480p/{f.name}/{n:05d}.png"
-            for f in TRAINVAL if f.split == split and f.in_davis2016 for n in range(f.frames)
-        ]  # fmt: skip
-        old = made["2016"] / "ImageSets" / "480p"
-        old.mkdir(parents=True, exist_ok=True)
-        for name in (split, "trainval"):  # the 2016 release lists every clip twice
-            with open(old / f"{name}.txt", "a") as file:
-                file.write("\n".join(rows) + "\n")
     return made
 
 
@@ -73,8 +57,6 @@ def view(copy: Path, to: Path, without: tuple[str, ...] = (), own: tuple[str, ..
                 os.link(file, images / clip.name / file.name)
         elif clip.name not in without:
             (images / clip.name).symlink_to(clip)
-    if (copy / "ImageSets").is_dir():
-        (to / "ImageSets").symlink_to(copy / "ImageSets")
     return to
 
 
@@ -132,7 +114,7 @@ def test_no_copy_is_said_with_size_and_command(monkeypatch: pytest.MonkeyPatch, 
 
 def test_a_root_one_level_off_is_told_the_right_one(copies: dict[str, Path]) -> None:
     good = copies["2017"]
-    for off in (good.parent, good / "JPEGImages", good / "JPEGImages" / "480p", good / "ImageSets"):
+    for off in (good.parent, good / "JPEGImages", good / "JPEGImages" / "480p"):
         [said] = problems(Davis2016(), wanted(off))
         assert said == f"No JPEGImages/480p under '{off}', but '{good / 'JPEGImages/480p'}' exists: pass '{good}'."
 
@@ -220,11 +202,6 @@ def test_own_prompts_replace_ours_and_keep_caption_and_category(copies: dict[str
     assert (target.id, target.kind, target.negative) == said
 
 
-def test_a_prompt_that_reads_nan_in_a_table_is_a_prompt(copies: dict[str, Path], tmp_path: Path) -> None:
-    found = Davis2016().entries(wanted(copies["2017"], prompts=own_prompts(tmp_path / "own.csv", "nan")))
-    assert {t.text for e in found for t in e.targets} == {"nan"}
-
-
 @pytest.mark.parametrize(
     ("name", "text", "said"),
     [
@@ -252,29 +229,6 @@ def test_what_is_wrong_in_a_prompt_file_is_said_with_its_place(
     (tmp_path / name).write_text(text)
     found = problems(Davis2016(), wanted(copies["2017"], prompts=tmp_path / name))
     assert any(said in line and name in line for line in found), found
-
-
-def test_a_prompt_file_that_is_not_utf8(copies: dict[str, Path], tmp_path: Path) -> None:
-    (tmp_path / "p.csv").write_text("clip,text\nbear,x\n", "utf-16")
-    assert any("UTF-8" in line for line in problems(Davis2016(), wanted(copies["2017"], prompts=tmp_path / "p.csv")))
-
-
-def test_the_short_clip_is_named_by_the_loader(copies: dict[str, Path]) -> None:
-    found = [e for e in Davis2016().entries(wanted(copies["2017"])) if e.id in ("dog", "dog-agility")]
-    with pytest.raises(SuiteError, match=r"dog-agility: 25 frames, 33 needed.*trim would use 25"):
-        list(load(found, wanted(None)))
-    trimmed = {case.id: frames.shape[0] for case, frames in load(found, wanted(None, short="trim"))}
-    assert (trimmed["dog--p1"], trimmed["dog-agility--p1"]) == (33, 25)
-
-
-def test_a_check_passes_and_names_the_short_clip(copies: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    few = [facts()[name] for name in ("bear", "dog-agility")]
-    monkeypatch.setattr(Davis2016, "clips", lambda _: few)
-    for fast in (True, False):
-        found = check("davis2016-50", wanted(copies["2017"], short="skip"), fast)
-        assert (found.clips, found.prompts, len(found.lines)) == (2, 10, 2)
-        short = [w for w in found.warnings if "33 needed" in w]
-        assert short == ["dog-agility: 25 frames, 33 needed; a run leaves it out unless told otherwise with --short-clips."]
 
 
 # DiTFlow's list ------------------------------------------------------------------------------------------------------

@@ -24,8 +24,6 @@ MADE = {DOCS / n for n in ("reference/commands.md", "reference/settings.md", "re
 }
 """Pages that exist on the site alone."""
 RUN = [p for p in PAGES if "```console" in p.read_text()]
-TO_COME = {"new", "--version"}
-"""TODO-NEW: commands that the pages name and the program has not yet; empty this when `bench new` is there."""
 FENCE = re.compile(r'^( *)```(\w*)(?: title="([^"]+)")?\n(.*?)^\1```$', re.M | re.S)
 
 
@@ -48,9 +46,6 @@ def typed(block: Block) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", RUN, ids=lambda p: p.relative_to(ROOT).as_posix())
 def test_a_page_runs_as_it_is_read(page: Path, tmp_path: Path) -> None:
-    known = set(typer.main.get_command(app).commands)
-    if "bench new" in page.read_text() and "new" not in known:  # TODO-NEW: goes when the command is there
-        pytest.skip("`bench new` is not there yet")
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     for block in blocks(page):
         if block.title:
@@ -80,12 +75,10 @@ def wrong_in(line: str) -> str:
     words = shlex.split(line, comments=True)[1:]
     command: Any = typer.main.get_command(app)
     while hasattr(command, "commands") and words and re.fullmatch(r"[a-z]+", words[0]):
-        if words[0] in TO_COME:
-            return ""
         if words[0] not in command.commands:
             return words[0]
         command = command.commands[words.pop(0)]
-    options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"} | TO_COME
+    options = {o for p in command.params for o in (*p.opts, *p.secondary_opts)} | {"--help"}
     return next((w for w in words if w.startswith("--") and w.split("=")[0] not in options), "")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import types
-from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 
@@ -18,9 +17,8 @@ from fastvmt.errors import SpecError
 from fastvmt.model import Job
 from fastvmt.runner import executors
 from fastvmt.runner.executors.local import LocalExecutor
-from fastvmt.runner.leases import Leases
-from fastvmt.runner.queue import Task, Tasks
-from fastvmt.runner.runner import Runner, _device, _Worker
+from fastvmt.runner.queue import Tasks
+from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options
 from fastvmt.runner.status import go_on
 from fastvmt.runner.worker import place
@@ -149,33 +147,6 @@ def test_a_timing_claims_the_gpu_and_not_a_name_for_it(tmp_path: Path, monkeypat
     del card.uuid
     assert place(config).endswith("-GPU-7")
     assert place(config.model_copy(update={"repeats": 0})).endswith("-GPU-7")
-
-
-class LateHand:
-    """A worker that is at work until it is killed."""
-
-    number = 1
-
-    def __init__(self, at_death: Callable[[], None]) -> None:
-        self.kill = at_death
-
-
-def test_a_worker_is_dead_before_its_job_and_device_are_free(tmp_path: Path) -> None:
-    store = Store.open(make_quick(tmp_path / "run", 1, repeats=2))
-    runner, other = Runner(store, store.config(), Options(style="none")), Leases(store.root)
-    runner.share.begin()
-    runner.tasks = Tasks([], 0, ())
-    held: list[bool] = []
-    dying = _Worker(1)
-    dying.task, dying.place = Task(store.config().jobs()[0], "generate"), "gpu-1"
-    names = (dying.task.lease, _device(dying))
-    dying.hand = LateHand(lambda: held.extend(not other.claim(n) for n in names))  # type: ignore[assignment]
-    runner.workers[dying.hand] = dying
-    assert all(runner.share.leases.claim(n) for n in names)
-    runner._stop = True
-    runner._on_gone(dying, {"how": "exit code 1", "log": ""})
-    assert held == [True, True] and all(other.claim(n) for n in names) and len(runner.tasks) == 1
-    runner.share.leases.close()
 
 
 # --- order ---------------------------------------------------------------------------------------------------------------

@@ -16,12 +16,11 @@ from fastvmt.reports.figures import draw
 from fastvmt.reports.figures.inner_steps import (
     correspondence,
     cosines_by_lag,
-    end_distance,
     gradient_axes,
     gradient_similarity,
     skip_paths,
 )
-from fastvmt.reports.figures.style import Drawn, plain, save
+from fastvmt.reports.figures.style import Drawn, save
 
 HOSTILE = "$\\frac{1}{0}$ <script>_x_ --> \x00\u202e\n\ud800 漢"
 
@@ -74,11 +73,6 @@ def test_hostile_labels_are_neither_read_nor_fatal(tmp_path: Path) -> None:
         assert "\x00" not in drawn.alt + drawn.caption
 
 
-def test_plain_labels() -> None:
-    assert plain("a\n b\t$x$") == "a b $x$" and plain("x" * 60, 10) == "x" * 9 + "…"
-    assert plain("漢\u202e\ud800") == "漢\ufffd" and plain("αé–↑") == "αé–↑"
-
-
 def test_global_settings_of_matplotlib_stay() -> None:
     import matplotlib
 
@@ -129,14 +123,3 @@ def test_cosines_by_lag_and_exact_pca() -> None:
     assert share.sum() == pytest.approx(1.0)
     same, share = gradient_axes(turning(3, 0))
     assert np.abs(same).max() < 1e-6
-
-
-def test_skipped_reused_steps_count_as_inner_steps_apart() -> None:
-    assert list(cosines_by_lag([{"0": turning(3, 10) | {"at": [0, 3, 6]}}])) == [3, 6]
-
-
-def test_end_distance_of_known_paths() -> None:
-    found = end_distance({1: circle(4, 1.0), 2: circle(4, 1.0), 5: circle(4, 0.5)})
-    assert found == {1: 0.0, 2: 0.0, 5: pytest.approx(0.5)}
-    drawn = skip_paths({1: circle(4, 1.0), 5: circle(4, 0.5)}, [{1: circle(4, 1.0), 5: circle(4, 0.7)}])
-    assert "interval 5 0.4" in drawn.alt and "n = 2" in drawn.caption

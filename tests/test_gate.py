@@ -145,12 +145,6 @@ def test_a_run_without_videos_and_patterns_that_match_nothing_are_never_green(tm
     assert bench("check", tmp_path / "r")[0] == 4, "neither baseline nor floors"
 
 
-def test_seconds_of_another_device_alone_are_never_green(tmp_path: Path, stored: Path) -> None:
-    run = run_folder(tmp_path / "r", device="another machine")
-    code, said = bench("check", run, "--baseline", stored, "--tolerances", toml(tmp_path, "[metrics.time]\nrelative = 0.1\n"))
-    assert code == 4 and "another device" in said
-
-
 def test_another_metric_under_the_same_name_is_not_compared_and_what_differs_is_named(tmp_path: Path, stored: Path) -> None:
     raw = json.loads(stored.read_text())
     raw["metrics"][SCORE]["identity"]["backend"] = "another tracker"
@@ -158,30 +152,6 @@ def test_another_metric_under_the_same_name_is_not_compared_and_what_differs_is_
     changed.write_text(json.dumps(raw))
     code, said = bench("check", run_folder(tmp_path / "r"), "--baseline", changed)
     assert code == 0 and f"not compared  {SCORE}, fastvmt: another metric under this name: backend (another tracker → " in said
-
-
-def of_software(run: Path, software: str) -> Path:
-    """The run with timing records that name machine and software, as `bench run` writes them."""
-    lines = [json.loads(x) for x in (run / "records.jsonl").read_text().splitlines()]
-    for record in lines:
-        if record["metric"] == SECONDS:
-            record["identity"] |= {"device": "a test's device", "software": software}
-    (run / "records.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
-    return run
-
-
-def test_seconds_of_other_software_are_compared_also_with_a_baseline_that_names_it(tmp_path: Path) -> None:
-    before, now = of_software(run_folder(tmp_path / "a"), "4c932532"), of_software(run_folder(tmp_path / "b"), "00000000")
-    path = tmp_path / "b.json"
-    assert bench("baseline", "write", before, "--out", path)[0] == 0
-    raw = json.loads(path.read_text())
-    assert not {"device", "software"} & raw["metrics"][SECONDS]["identity"].keys()
-    raw["metrics"][SECONDS]["identity"] |= {"device": "a test's device", "software": "4c932532"}
-    older = tmp_path / "older.json"
-    older.write_text(json.dumps(raw))
-    for stored_one in (path, older):
-        code, said = bench("check", now, "--baseline", stored_one, "--json")
-        assert code == 0 and rows_of(said)[SECONDS, "fastvmt"]["verdict"] == "same"
 
 
 def config_of(run: Path, **changes: object) -> Path:
@@ -301,13 +271,6 @@ def test_what_a_machine_cannot_compare_stays_green_under_strict_and_a_pattern_wi
     assert bench("check", run, "--baseline", stored, "--tolerances", wish)[0] == 0
     code, said = bench("check", run, "--baseline", stored, "--tolerances", wish, "--strict")
     assert code == 4 and "not compared  tyme" in said
-
-
-def test_what_is_missing_is_named_and_the_rest_compared(tmp_path: Path, stored: Path) -> None:
-    run = run_folder(tmp_path / "r", missing=[("case-0001", "fastvmt", 0)])
-    code, said = bench("check", run, "--baseline", stored, "--json")
-    row = rows_of(said)[SCORE, "fastvmt"]
-    assert code == 0 and row["n"] == 7 and "without 1 of 8: case-0001 seed 0 (not made)" in row["sentence"]
 
 
 def test_numbers_that_became_undefined_are_never_a_quiet_pass(tmp_path: Path, stored: Path) -> None:

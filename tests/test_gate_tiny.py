@@ -25,7 +25,7 @@ RUN = (
     "run", "--suite", "shapes-64", "--limit", "3", "--steps", "2", "--no-controls", "--workers", "2", "--threads", "1",
     "--metrics", "trajectory,time", "--no-reuse",
 )  # fmt: skip
-"""As in gate.toml and docs/examples/github-actions.yml, without methods and folder."""
+"""As in gate.toml and docs/reference/github-actions.yml, without methods and folder."""
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import pytest
 from support.cli import refusal
 
 from fastvmt.datasets.generated import Generated
-from fastvmt.datasets.prompt_lists import clip_ids
 from fastvmt.media.files import write_exact_mp4
 from fastvmt.suites.cases import Wanted, load, undecoded
 
@@ -68,17 +67,6 @@ def test_names_of_any_kind_become_ids(folder: Path, targets: Path) -> None:
     assert all(len(i) <= 57 for i in found.values())
     assert found["-leading-3.mp4"] == "leading-3"
     assert found["猫が走る-0.mp4"].startswith("0-") and found["café ☕ #1-0.mp4"].startswith("cafe-1-0-")
-
-
-def test_an_id_depends_on_the_text_and_not_on_its_unicode_form() -> None:
-    composed, split = (unicodedata.normalize(form, "café-0") for form in ("NFC", "NFD"))
-    assert composed != split and clip_ids([composed])[composed] == clip_ids([split])[split]
-
-
-def test_two_files_of_one_stem_stay_two_clips(folder: Path, targets: Path) -> None:
-    (folder / "a dog-like toy-10.webm").write_bytes(b"x")
-    found = [e.id for e in Generated().entries(wanted(folder, targets))]
-    assert len(set(found)) == 4 and {"a-dog-like-toy-10.mp4", "a-dog-like-toy-10.webm"} <= set(found)
 
 
 def write_captions(folder: Path, suffix: str, pairs: list[tuple[str, str]]) -> Path:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from support.places import shared
-from test_amf import case_files, load, tokens
 from torch import Tensor
 
 from fastvmt.methods._math import flow as amf
@@ -15,6 +16,23 @@ from fastvmt.methods._math import released
 from fastvmt.methods._math.updater import LatentUpdate
 
 Case = tuple[dict[str, Tensor], dict]
+
+
+def load(golden: Path, name: str) -> tuple[dict[str, Tensor], dict]:
+    with np.load(golden / name) as z:
+        meta = json.loads(str(z["meta"]))
+        return {k: torch.from_numpy(z[k]) for k in z.files if k != "meta"}, meta
+
+
+def case_files(golden: Path) -> list[str]:
+    return [p.name for p in sorted(golden.glob("case_*.npz")) if p.name != "case_c.npz"]
+
+
+def tokens(z: dict[str, Tensor], meta: dict) -> tuple[Tensor, ...]:
+    """Queries and keys of the reference, then of the generated clip, which take gradients; (F, P, D) each."""
+    f, h, w, d = (meta[k] for k in "FHWD")
+    found = tuple(z[n].reshape(f, h * w, d) for n in ("Q_ref", "K_ref", "Q_gen", "K_gen"))
+    return (*found[:2], *(t.requires_grad_(True) for t in found[2:]))
 
 
 @pytest.fixture(params=["case_a.npz", "case_b.npz", "case_d.npz"])
@@ -68,8 +86,15 @@ def test_dense_forms_of_ditflow_and_of_the_fork(golden: Path) -> None:
         soft = {n: amf.dense_flow(a[first], b, second, (h, w), 2 * d**-0.5) for n, a, b in (("r", q_ref, k_ref), ("g", q, k))}
         close(soft["r"].flip(-1), z["ditflow_ref_soft"], atol=2e-5)
         close((soft["g"] - soft["r"]).square().mean().detach(), z["ditflow_loss_nothresh_softref"], atol=0)
-        moving = (amf.hard_flow(q_ref[first], k_ref, second, (h, w)) != 0).any(-1)
+        hard = amf.hard_flow(q_ref[first], k_ref, second, (h, w))
+        close(hard.flip(-1), z["ditflow_ref_argmax"].float(), atol=0)
+        moving = (hard != 0).any(-1)
         assert int(moving.sum()) == int(z["ditflow_thresh_count"])
+        loss = (soft["g"] - hard)[moving].square().mean()
+        close(soft["g"].flip(-1).detach(), z["ditflow_gen_soft"], rtol=0)
+        close(loss.detach(), z["ditflow_loss_thresh_argmaxref"], atol=0)
+        for found, wanted in zip(torch.autograd.grad(loss, (q, k)), ("ditflow_grad_Qgen", "ditflow_grad_Kgen"), strict=True):
+            close(found, z[wanted], rtol=1e-4)
         pairs = [(i, j) for i in range(f) for j in range(i, min(f, i + meta["sf"]))]
         one, two = (torch.tensor(index) for index in zip(*pairs, strict=True))
         fork = [amf.dense_flow(a[one], b, two, (h, w), d**-0.5) for a, b in ((q_ref, k_ref), (q, k))]
@@ -79,15 +104,19 @@ def test_dense_forms_of_ditflow_and_of_the_fork(golden: Path) -> None:
         close(((fork[0] - fork[1]).square().sum((1, 2)) * weight).mean().detach(), z["forkdense_loss"], atol=0)
 
 
-def test_heads_of_keys_and_hard_displacements(golden: Path) -> None:
+def test_heads_of_queries_and_keys_and_their_displacements(golden: Path) -> None:
     z, meta = load(golden, "heads.npz")
     f, h, w, n, d = (meta[k] for k in ("F", "H", "W", "heads", "head_dim"))
     q, k = (z[name].reshape(f, h * w, n, d) for name in ("q_full", "k_full"))
-    close(released.group_tokens(k, n), z["authors_K"], atol=1e-6)
-    close(k.mean(2), z["fork_K"], atol=1e-6)
+    for name, side in (("Q", q), ("K", k)):
+        close(released.group_tokens(side, n), z[f"authors_{name}"], atol=1e-6)
+        close(side.mean(2), z[f"fork_{name}"], atol=1e-6)
     first, second = torch.arange(f).repeat_interleave(f), torch.arange(f).repeat(f)
     hard = amf.hard_flow(q.flatten(2)[first], k.flatten(2), second, (h, w))
     close(hard.flip(-1), z["ditflow_multihead_argmax"].float())
+    scale = meta["ditflow_temp"] / (n * d**0.5)  # mean of logits over heads = one product over the full width
+    soft = amf.dense_flow(q.flatten(2)[first], k.flatten(2), second, (h, w), scale)
+    close(soft.flip(-1), z["ditflow_multihead_soft"], rtol=0)
 
 
 @pytest.mark.parametrize(("dtype", "name"), [(torch.float32, "fp32"), (torch.bfloat16, "bf16")])

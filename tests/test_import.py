@@ -21,7 +21,6 @@ from fastvmt.errors import SpecError, StoreError
 from fastvmt.exchange.imports.claims import read_claims
 from fastvmt.exchange.imports.frames import Policy
 from fastvmt.media.files import read_lossless, write_lossless, write_viewable
-from fastvmt.runner.leases import Leases
 from fastvmt.store.folder import Store
 
 METRICS = ("motion_fidelity", "time")
@@ -243,17 +242,6 @@ def test_going_on_with_the_run_keeps_the_imported_line(tmp_path: Path, run: Path
     again = Store.create(run, before).config()  # what the same `bench run` does
     assert [m.label for m in again.methods] == ["none", "fastvmt", "imported:rival"]
     assert any(n.startswith("imported:rival") for n in again.notes)
-
-
-def test_an_import_leaves_what_runners_without_a_lock_are_making(tmp_path: Path, run: Path) -> None:
-    leases = Leases(run)
-    leases.start()
-    living, dead = (run / "artefacts" / f".making-{token}-00" for token in (leases.token, "d" * 16))
-    living.mkdir()
-    dead.mkdir()
-    fastvmt.import_videos(videos(tmp_path / "theirs"), Claim("rival"), into=run)
-    leases.close()
-    assert living.exists() and not dead.exists()
 
 
 def test_imported_runs_merge_with_ours_and_are_never_made_here(tmp_path: Path, run: Path) -> None:

@@ -92,13 +92,8 @@ class NoGradient(Own):
         return (x * 0).sum()
 
 
-@pytest.fixture
-def plugin_wan(xs: Path) -> Path:
-    return xs
-
-
-def test_a_plug_ins_author_can_call_them(plugin_wan: Path) -> None:
-    check_method(Own, plugin_wan)
+def test_a_plug_ins_author_can_call_them(xs: Path) -> None:
+    check_method(Own, xs)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +103,6 @@ def test_a_plug_ins_author_can_call_them(plugin_wan: Path) -> None:
         (Overshoots, "rates allow"), (NotItsFloor, "another clip has loss"), (NoGradient, "gradient is zero"),
     ],
 )  # fmt: skip
-def test_a_broken_rule_is_named(cls: type[Method], words: str, plugin_wan: Path) -> None:
+def test_a_broken_rule_is_named(cls: type[Method], words: str, xs: Path) -> None:
     with pytest.raises(AssertionError, match=words):
-        check_method(cls, plugin_wan)
+        check_method(cls, xs)

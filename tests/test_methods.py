@@ -84,40 +84,6 @@ def test_reuse_runs_four_gradients_of_ten(context: Context) -> None:
     assert [len(v) for v in context.log["loss"].values()] == [10]
 
 
-@pytest.mark.parametrize("changes", [{}, {"window": 3}, {"heads": "mean_logits", "window": 3}, {"include_same": True}])
-def test_the_loss_at_the_reference_is_its_floor(changes: dict[str, Any], context: Context) -> None:
-    """Same latent, same level, same text: displacements agree and only the window term is left."""
-    params = FastVMTParams(block=1, window_weight=0.0, **({"window": 0} | changes))
-    found = FastVMT(FastVMT.resolve(params, shape_of(context)))
-    context.texts = dict(context.texts) | {"target": context.texts["null"]}
-    level = context.sigmas[1]
-    x = context.backbone.noised(context.reference(), level, context.noise)
-    target = found.wanted(context, 1)
-    assert float(found.compare(context, level, target, x)) < 1e-9
-    other = context.backbone.noised(-context.reference(), level, context.noise)
-    assert float(found.compare(context, level, target, other)) > 1e-6
-
-
-def test_ditflow_prefers_the_reference(context: Context) -> None:
-    found, _ = method("ditflow:reference=soft:moving_only=false", context)
-    context.texts = dict(context.texts) | {"target": context.texts["null"]}
-    context.state = found.fit(context)
-    assert float(found.compare(context, 0.0, context.state, context.reference())) < 1e-9
-
-
-def test_injected_keys_are_gone_after_the_step(context: Context) -> None:
-    found, _ = method("ditflow", context)
-    before = context.backbone.velocity(context.noise, 0.9, context.texts["target"])
-    with found.scope(context, 0):
-        during = context.backbone.velocity(context.noise, 0.9, context.texts["target"])
-    after = context.backbone.velocity(context.noise, 0.9, context.texts["target"])
-    assert torch.equal(before, after)
-    noised = context.backbone.noised(context.reference(), context.sigmas[0], context.noise)
-    assert torch.equal(noised, context.noise) and not torch.isnan(during).any()
-    with found.scope(context, 2):  # outside the guided steps nothing is injected
-        assert torch.equal(context.backbone.velocity(context.noise, 0.9, context.texts["target"]), before)
-
-
 def test_paper_values_on_wan_1b() -> None:
     shape = WAN_1B.shape(832, 480, 81, sigma_grid(50, 3.0))
     assert shape.grid == (21, 30, 52)
@@ -206,17 +172,6 @@ def test_the_forks_ditflow_is_the_dense_form_of_the_released_loss(context: Conte
     assert context.log["DiTFlow"] == pytest.approx(context.log["FastVMT"], rel=1e-5) and context.log["DiTFlow"] > 0
     update = fork.update(3, 10)
     assert (update.dtype, update.weight_decay, update.inner, update.interval) == (torch.bfloat16, 0.01, 10, 1)
-
-
-def test_the_strongest_keys_alone() -> None:
-    from fastvmt.methods._math import flow as amf
-
-    q, k = (torch.randn(3, 16, 8) for _ in range(2))
-    every = amf.dense_flow(q, k, torch.arange(3), (4, 4), 0.3)
-    torch.testing.assert_close(amf.dense_flow(q, k, torch.arange(3), (4, 4), 0.3, top=16), every, atol=1e-5, rtol=0)
-    torch.testing.assert_close(
-        amf.dense_flow(q, k, torch.arange(3), (4, 4), 0.3, top=1), amf.hard_flow(q, k, torch.arange(3), (4, 4))
-    )
 
 
 @pytest.mark.parametrize(

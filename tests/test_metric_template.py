@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import doctest
-import inspect
 import sys
 
 import numpy as np
@@ -29,11 +28,6 @@ def test_docstring_and_example(name: str) -> None:
     said: list[str] = []
     result = doctest.DocTestRunner(verbose=False).run(found[0], out=said.append)
     assert result.failed == 0, "".join(said)
-
-
-def test_what_the_summary_says_is_in_the_description() -> None:
-    for name in NAMES:
-        assert inspect.getdoc(type(build(name))) != inspect.getdoc(inspect.getmro(type(build(name)))[1]), name
 
 
 def test_scoring_frames_in_memory_refuses_what_it_cannot_know() -> None:

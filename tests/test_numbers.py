@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from fastvmt.backbones.noise_levels import resolve_steps, sigma_grid
 from fastvmt.errors import SpecError
 from fastvmt.methods._math import released
-from fastvmt.methods._math.updater import LatentUpdate
 from fastvmt.metrics.motion.tracklets import fidelity, script_form
 
 
@@ -53,18 +51,6 @@ def test_parts_of_the_grid(text: str, expected: tuple[int, int]) -> None:
 def test_unreadable_parts_are_named(text: str) -> None:
     with pytest.raises(SpecError, match="steps:0-9, share:0.2 or sigma"):
         resolve_steps(text, sigma_grid(50, 3.0))
-
-
-def test_reused_gradients_do_not_run_the_loss() -> None:
-    calls = 0
-
-    def loss(x: torch.Tensor) -> torch.Tensor:
-        nonlocal calls
-        calls += 1
-        return x.square().sum()
-
-    LatentUpdate(10, 3, 0.01, 0.01, 10)(torch.ones(5), loss)
-    assert calls == 4
 
 
 # --- motion fidelity ------------------------------------------------------------------------------------------------

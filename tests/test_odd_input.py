@@ -68,24 +68,17 @@ class Odd(Metric):
         return Value(0.5, self.details)
 
 
-@pytest.mark.parametrize(
-    ("details", "kept"),
-    [
-        ({"tracks": np.int64(3), "all": np.arange(3)}, {"tracks": 3, "all": [0, 1, 2]}),
-        ({"share": np.float32(0.5), 7: "seven"}, {"share": 0.5, "7": "seven"}),
-        ({"place": Path("a")}, {"place": "a"}),
-    ],
-)
-def test_details_of_a_metric_are_kept_as_json(tmp_path: Path, details: dict[Any, Any], kept: dict[str, Any]) -> None:
+def test_details_of_a_metric_are_kept_as_json(tmp_path: Path) -> None:
     run = make_run(tmp_path / "r", 1, ("none",), videos=False)
     store = Store.open(run)
     (job,), (case,) = store.config().jobs(), store.config().suite.cases
     artefact = store.artefact(job)
     assert artefact
     metric = Odd()
-    metric.details = details
+    metric.details = {"tracks": np.int64(3), "all": np.arange(3), "share": np.float32(0.5), 7: "seven", "place": Path("a")}
     record = scoring._record(metric, None, artefact, case, job)
-    assert (record.status, record.value, record.details) == ("ok", 0.5, kept)
+    assert (record.status, record.value) == ("ok", 0.5)
+    assert record.details == {"tracks": 3, "all": [0, 1, 2], "share": 0.5, "7": "seven", "place": "a"}
     store.add(record)
     assert Store.open(run).records()[record.key] == record
 

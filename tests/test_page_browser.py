@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
+from support.browser import LOW_CONTRAST, NAMELESS, Watched
 from support.hostile import payloads
 from support.page_runs import hostile_run, some_view
 from support.runs import make_cases, make_run
@@ -57,29 +58,6 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tidy = gather([root])
     write_report(tidy, [wide_view(tidy)], place / "o", per_page=5)
     return place / "o"
-
-
-class Watched:
-    """A page that remembers what it asked for, what it complained about, and dialogs."""
-
-    def __init__(self, browser: Any, **options: Any) -> None:
-        self.context = browser.new_context(viewport={"width": 1200, "height": 900}, **options)
-        self.page = self.context.new_page()
-        self.page.set_default_timeout(120_000)  # two busy cores draw a page of 200 cards slowly
-        self.asked: list[str] = []
-        self.said: list[str] = []
-        self.page.on("request", lambda r: self.asked.append(r.url))
-        self.page.on("console", lambda m: self.said.append(f"{m.type}: {m.text}"))
-        self.page.on("pageerror", lambda e: self.said.append(f"error: {e}"))
-        self.page.on("dialog", lambda d: (self.said.append(f"dialog: {d.message}"), d.dismiss()))
-
-    def go(self, path: Path, where: str = "") -> Any:
-        self.page.goto(path.as_uri() + where)
-        return self.page
-
-    def quiet(self) -> None:
-        assert self.said == []
-        assert all(url.startswith("file:") for url in self.asked)
 
 
 @pytest.fixture
@@ -259,33 +237,16 @@ def test_light_dark_and_the_reader_s_choice(browser: Any, report: Path) -> None:
     light.quiet()
 
 
-CONTRAST = """() => {
-  const rgb = (text) => text.match(/[\\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((v) => v / 255).map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, k) => sum + v * [0.2126, 0.7152, 0.0722][k], 0);
-  const ground = (e) => { for (; e; e = e.parentElement) { const c = rgb(getComputedStyle(e).backgroundColor); if (c.length < 4 || c[3] > 0) return c; } return [255, 255, 255]; };
-  const low = [];
-  for (const e of document.querySelectorAll("main *, header *, footer *")) {
-    if (!e.checkVisibility() || e.closest("svg, option, [aria-hidden=true], :disabled") || ![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim())) continue;
-    const [a, b] = [light(rgb(getComputedStyle(e).color)), light(ground(e))];
-    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-    if (ratio < 4.5) low.push(`${e.tagName}.${e.className} ${ratio.toFixed(2)} ${e.textContent.slice(0, 30)}`);
-  }
-  return low;
-}"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_text_can_be_read_and_nothing_is_wider_than_a_phone(browser: Any, report: Path, scheme: str) -> None:
     watched = Watched(browser, color_scheme=scheme, reduced_motion="reduce")
     watched.page.set_viewport_size({"width": 390, "height": 800})
     for name in ("index.html", "cases.html", "failures.html", f"cases/{page_name('case-0003')}"):
         page = watched.go(report / name)
-        assert page.evaluate(CONTRAST) == [], name
+        assert page.evaluate(LOW_CONTRAST) == [], name
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
         assert page.locator("#play[aria-pressed=true]").count() == 0
-        nameless = "[...document.querySelectorAll('button, input, select')].filter(e => !e.textContent.trim() && !e.getAttribute('aria-label') && !(e.labels && e.labels.length)).length"
-        assert page.evaluate(nameless) == 0
+        assert page.evaluate(NAMELESS, "button, input, select") == 0
     watched.context.close()
     watched.quiet()
 

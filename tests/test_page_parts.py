@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fastvmt.reports.page import atlas
-from fastvmt.reports.page.gallery import short_names
 from fastvmt.reports.page.logs import charts
 
 # --- clips as pictures ----------------------------------------------------------------------------------------------------
@@ -49,16 +48,6 @@ def pixels(path: Path) -> np.ndarray:  # type: ignore[type-arg]
         return np.asarray(picture.convert("RGB"))
 
 
-def test_tracks_follow_what_moves_and_end_where_it_is_lost(tmp_path: Path) -> None:
-    rng = np.random.default_rng(1)
-    world = rng.integers(0, 256, (16, 40, 3)).repeat(8, 0).repeat(8, 1).astype(np.uint8)
-    clip = np.stack([world[:64, 60 - 2 * t : 124 - 2 * t] for t in range(6)])
-    found = atlas.paths(clip)
-    assert len(found) == 64 and {len(p) % 2 for p in found} == {0}
-    whole = np.array([p for p in found if len(p) == 12]).reshape(-1, 6, 2) / 10
-    assert len(whole) > 20 and np.abs(np.median(whole[:, -1] - whole[:, 0], 0) - [10, 0]).max() < 0.5
-
-
 # --- what methods logged ----------------------------------------------------------------------------------------------------
 
 
@@ -88,12 +77,3 @@ def test_no_log_breaks_a_page(log: dict[str, Any]) -> None:
     for chart in charts(log):
         places = [float(v) for _, path in chart.series for v in re.findall(r"-?[\d.]+(?:e-?\d+)?", path)]
         assert places and all(-1 <= v <= 500 for v in places)
-
-
-def test_short_names_stay_different() -> None:
-    assert short_names(["time", "m:clip=a", "n:x=1", "n:x=2"]) == {
-        "time": "time",
-        "m:clip=a": "m",
-        "n:x=1": "n:x=1",
-        "n:x=2": "n:x=2",
-    }

@@ -18,7 +18,6 @@ from fastvmt.estimates.memory import GIB, need
 from fastvmt.estimates.plan_estimate import _seconds_left
 from fastvmt.estimates.seconds import Prediction
 from fastvmt.model import MethodSpec
-from fastvmt.plugins.method import Shape
 from fastvmt.store.folder import Store
 
 GUIDED = MethodSpec(label="g", method="ditflow", version=1, params={"block": 14})
@@ -110,17 +109,6 @@ def test_timed_repeats_and_the_discarded_video_are_in_the_hours(tmp_path: Path) 
     assert once == pytest.approx(6 * 8 + 4 * 2) and timed == pytest.approx((6 * 3 + 1) * 8 + 4 * 2)
 
 
-def test_a_cpu_has_no_more_cores_for_more_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    from fastvmt.estimates import plan_estimate
-    from fastvmt.estimates.plan_estimate import Conditions
-
-    class Config:
-        device, threads = "cpu", 2
-
-    monkeypatch.setattr(plan_estimate.os, "sched_getaffinity", lambda pid: set(range(4)), raising=False)
-    assert [plan_estimate._at_once(Config(), Conditions(n)) for n in (1, 2, 8)] == [1, 2, 2]  # type: ignore[arg-type]
-
-
 def test_a_run_that_cannot_fit_does_not_begin(
     xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -156,29 +144,3 @@ def test_workers_share_a_machines_memory(xs: Path, tmp_path: Path, monkeypatch: 
     assert api.plan(request, tmp_path / "r", Conditions(2))[1].problem == ""
     found = api.plan(request, tmp_path / "r", Conditions(8))[1].problem
     assert "each of 8 workers has 0.4 GiB" in found and "--workers 1 (3.0 GiB for it alone) would fit" in found
-
-
-def test_the_limit_of_a_group_of_processes_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = memory._number
-    monkeypatch.setattr(memory, "_number", lambda path: 5 * GIB if path.name == "memory.max" else real(path))
-    assert memory.device_bytes("cpu") <= 5 * GIB
-    (tmp_path / "memory.max").write_text("max\n")
-    assert real(tmp_path / "memory.max") == 0
-
-
-def test_shape_is_what_methods_see() -> None:
-    """A trained method's gradient passes every block."""
-    from fastvmt.plugins import registry
-
-    class Trains(registry.methods.get("none")):  # type: ignore[misc]
-        def prepare(self, ctx: Any, workspace: Any) -> dict[str, Any]:
-            return {}
-
-    registry.methods._scan()
-    registry.methods._found["trains"] = Trains
-    try:
-        spec = MethodSpec(label="t", method="trains", version=1, params={})
-        assert wan(spec).stored > 25 * wan(spec).forward
-        assert isinstance(cards.load("wan2.1-1.3b").shape(832, 480, 33, (1.0, 0.0)), Shape)
-    finally:
-        del registry.methods._found["trains"]

@@ -32,18 +32,6 @@ METHODS = {"mine": Mine}
 """
 
 
-@pytest.fixture(autouse=True)
-def _registered() -> Iterator[None]:
-    """What a test registers is gone after it."""
-    kinds = (registry.methods, registry.metrics, registry.trackers, registry.suites)
-    for kind in kinds:
-        kind._scan()
-    before = [(dict(kind._found), dict(kind._entries)) for kind in kinds]
-    yield
-    for kind, (found, entries) in zip(kinds, before, strict=True):
-        kind._found, kind._entries = found, entries
-
-
 def load(folder: Path, text: str, name: str = "mine.py") -> Path:
     folder.mkdir(exist_ok=True)
     file = folder / name
@@ -69,13 +57,9 @@ def test_a_method_of_eight_lines_makes_videos(tmp_path: Path, backbone: Any) -> 
     assert torch.equal(own.video(), plain.video())  # at level 1 nothing is left of the reference
 
 
-@pytest.mark.parametrize(
-    ("attribute", "now"),
-    [("control = True", "role"), ("work = 'inner'", "Protocols"), ("ladder = ()", "Study"), ("role = 'best'", "toy")],
-)
-def test_a_facts_old_name_is_refused_with_the_new_one(attribute: str, now: str, tmp_path: Path) -> None:
-    with pytest.raises(SpecError, match=now):
-        load(tmp_path, MINIMAL.replace('id = "mine"', f'id = "mine"; {attribute}'))
+def test_an_unknown_role_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="toy"):
+        load(tmp_path, MINIMAL.replace('id = "mine"', "id = \"mine\"; role = 'best'"))
 
 
 # --- files ------------------------------------------------------------------------------------------------------------

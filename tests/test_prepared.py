@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import torch
 from support import training
-from support.cli import bench
 
 from fastvmt.artefacts import prepared_weights
 from fastvmt.artefacts.prepared_weights import Shelf
@@ -212,18 +211,6 @@ def test_a_worker_prepares_and_then_finds_it_prepared(xs: Path, tmp_path: Path) 
     assert [r["step"] for r in said[0] if r["report"] == "step"] == list(range(12))
     (again,) = said[1]
     assert again["report"] == "prepared" and again["seconds"] == said[0][-1]["seconds"] > 0
-
-
-@pytest.mark.slow
-def test_a_run_of_all_three_makes_its_table(xs: Path, tmp_path: Path) -> None:
-    said = bench(
-        "run", "--backbone", xs, "--suite", "shapes", "--limit", "1", "--methods", ",".join(training.LABELS), "--threads", "1",
-        "--metrics", "time", "--out", tmp_path / "run", "--json",
-    )  # fmt: skip
-    assert said.code == 0, said.err
-    rows = {r["method"]: r for r in said.data["rows"]}
-    assert all(rows[label]["made"] == 1 for label in training.LABELS)
-    assert len(list((tmp_path / "run" / "prepared").glob("[!.]*"))) == 3
 
 
 def test_training_has_neither_the_target_nor_the_run_s_noise(xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,18 +126,6 @@ def test_without_a_budget_the_cheapest_methods_is_taken() -> None:
     assert by["ditflow"]["inner"] < 5 and by["smm"]["inner"] == 1 and "+55.4" in notes[0]  # the inversion cannot be scaled
 
 
-def test_the_own_budget_changes_nothing() -> None:
-    before = resolved("fastvmt:inner=11")[0], resolved("fastvmt")[0]
-    for spec in before:  # 10 and 11 inner steps take four gradients alike
-        methods, _, _ = protocol.matched([spec], SHAPE)
-        assert methods == (spec,)
-
-
-def test_a_typed_number_of_steps_stays() -> None:
-    methods, _, notes = protocol.matched(resolved("ditflow:inner=9", "fastvmt"), SHAPE, 150.0)
-    assert methods[0].params["inner"] == 9 and "as typed" in notes[0]
-
-
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 

@@ -199,19 +199,6 @@ def test_wide_table_is_turned_and_holds_the_same_numbers() -> None:
     assert r"\cmidrule(lr){2-2} \cmidrule(lr){3-3} \cmidrule(lr){4-4}" in source and source.count("metric\\_") == 10
 
 
-def test_nine_columns_are_not_turned_and_nor_is_a_table_that_is_longer_than_wide() -> None:
-    assert "metric\\_0" not in markdown(wide(columns=9)).split("\n")[3]
-    assert markdown(wide(columns=9)).split("\n")[2].count("metric_") == 9
-    assert markdown(wide(lines=12)).split("\n")[2].count("metric_") == 10
-
-
-def test_groups_span_their_lines_in_turned_latex() -> None:
-    view = wide()
-    view = replace(view, lines=tuple(replace(line, group="x" if n < 2 else "") for n, line in enumerate(view.lines)))
-    assert r" & \multicolumn{2}{c}{x} & \multicolumn{1}{c}{} \\" in render(view, "tex")
-    assert r"\cmidrule(lr){2-3}" in render(view, "tex") and r"{4-4}" not in render(view, "tex")
-
-
 @settings(max_examples=30, deadline=None)
 @given(lines=st.integers(1, 14), columns=st.integers(1, 14), width=st.integers(40, 140), interval=st.booleans())
 def test_terminal_fits_and_breaks_no_number(lines: int, columns: int, width: int, interval: bool) -> None:
@@ -229,11 +216,6 @@ def test_terminal_fits_and_breaks_no_number(lines: int, columns: int, width: int
             assert f"{cell.value:.3f}{ends}" in text.replace("*", "").replace("'", "").replace("  [", " [")
 
 
-def test_blocks_repeat_the_first_column() -> None:
-    text = terminal(wide(12, 9), 40, False)
-    assert text.count("method 3") > 1 and text.count("metric_0") == 1
-
-
 @pytest.mark.parametrize(("environment", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
 def test_colour_only_where_it_is_wanted(environment: dict[str, str], coloured: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("NO_COLOR", "TERM"):
@@ -243,13 +225,6 @@ def test_colour_only_where_it_is_wanted(environment: dict[str, str], coloured: b
     assert "\x1b" not in terminal(SMALL)  # captured, so no terminal
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     assert ("\x1b[1m" in terminal(SMALL)) == coloured
-
-
-def test_paragraphs_stay_whole_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("COLUMNS", raising=False)
-    note = "word " * 60
-    assert f"note: {note.strip()}\n" in terminal(replace(SMALL, notes=(note,)))
-    assert max(map(len, terminal(replace(SMALL, notes=(note,)), 60).split("\n"))) <= 60
 
 
 # --------------------------------------------------------------------------------------------------------------- files

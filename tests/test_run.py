@@ -192,11 +192,6 @@ def test_ctrl_c_keeps_what_is_done_and_exits_130(xs: Path, tmp_path: Path) -> No
     assert json.loads((out / "events.jsonl").read_text().splitlines()[-1])["interrupted"] is True
 
 
-def test_presets_never_share_a_table(xs: Path, tmp_path: Path) -> None:
-    said = bench(*args(xs, tmp_path / "run", methods="fastvmt,fastvmt:released:tile=2x2"))
-    assert said.code == 4 and "presets paper and released" in said.err
-
-
 @pytest.mark.slow
 def test_real_clips_end_to_end(clips: Path, tmp_path: Path) -> None:
     said = bench(

@@ -69,16 +69,6 @@ def fast(store: Store, config: RunConfig, **more: Any) -> list[tuple[str, tuple[
     return [(job.key, metrics) for job, metrics in there.jobs(there.to_do)]
 
 
-def test_numbers_stand_for_the_jobs_of_the_run(tmp_path: Path) -> None:
-    store, config = whole_run(tmp_path / "r")
-    grid, jobs = config.grid(), config.jobs()
-    assert list(grid) == jobs and list(grid.keys()) == [j.key for j in jobs] and len(grid) == len(jobs)
-    assert [name for _, name in grid.names()] == [store.folder(j).name for j in jobs]
-    assert grid[-1] == jobs[-1] and grid[2:5] == jobs[2:5]
-    with pytest.raises(IndexError):
-        grid[len(jobs)]
-
-
 def test_a_finished_run_has_nothing_to_do_and_each_loss_is_found(tmp_path: Path) -> None:
     """Random losses of every kind, each time against the answer of reading everything, with and without the index."""
     original, config = whole_run(tmp_path / "whole")
@@ -150,31 +140,6 @@ def test_rows_of_the_index_that_are_wrong_are_not_believed(tmp_path: Path) -> No
     assert index.read_text().splitlines()[1:] == again[1:]
 
 
-def test_what_is_scored_is_remembered_for_the_same_logs_and_metrics_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    store, config = whole_run(tmp_path / "r")
-    log = store.root / "records.jsonl"
-    lines = log.read_text().splitlines(keepends=True)
-    log.write_text("".join(lines[1:]))
-    lacking = fast(store, config)
-    assert len(lacking) == 1 and lacking == fast(store, config) == slow(store, config)  # the open one is asked about again
-    log.write_text("".join(lines))
-    assert fast(store, config) == []
-    with monkeypatch.context() as patched:
-        patched.setattr(Store, "each_record", lambda *_: pytest.fail("a log that has not changed was read"))
-        assert fast(store, config) == []
-    more = (*METRICS, "forwards")
-    assert [metrics for _, metrics in scan(store, config, more).to_do] == [("forwards",)] * len(config.jobs())
-    assert fast(store, config) == []
-    assert len(scan(store, config, METRICS, again=True).to_do) == len(config.jobs())
-    assert fast(store, config) == []
-    log.write_text("".join(lines)[:-5])  # another size and SHA-256, and what a damaged log says is never taken on trust
-    for _ in range(2):
-        fresh = Store.open(store.root)
-        assert len(fast(fresh, config)) == 1 and fresh.warnings == ["records.jsonl: its last line was torn by a kill; dropped."]
-
-
 def test_a_record_written_during_the_look_is_seen_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The index must not vouch, under the stamp of a shorter log, for what only the longer one holds."""
     store, config = whole_run(tmp_path / "r")
@@ -207,20 +172,6 @@ def test_a_flipped_byte_of_the_same_length_is_found_by_verify(tmp_path: Path) ->
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     assert fast(store, config) == []
     assert fast(store, config, verify=True) == [(job.key, None)] and "another SHA-256" in store.warnings[0]
-
-
-def test_videos_are_taken_over_from_the_folder_beside(tmp_path: Path) -> None:
-    whole_run(tmp_path / "a")
-    other, config = whole_run(tmp_path / "b")
-    jobs = config.jobs()
-    for job in jobs[:3]:
-        shutil.rmtree(other.folder(job))
-    assert [m for _, m in fast(other, config)] == [None] * 3
-    found = scan(other, config, METRICS, adopt=True)
-    assert (
-        found.found == len(jobs) and found.to_do == []
-    )  # the same frames: their records here still hold; seconds are not scored
-    assert all((a := other.artefact(j)) and a.reused_from == "a" for j in jobs[:3])
 
 
 def test_two_thousand_jobs_cost_two_stats_each_and_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

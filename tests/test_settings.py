@@ -13,10 +13,12 @@ import fastvmt
 from fastvmt.cli import app
 from fastvmt.cli.options import HOW, RUN
 from fastvmt.errors import SpecError
+from fastvmt.media.framing import Fit
 from fastvmt.model import Setting
 from fastvmt.runner import settings
 from fastvmt.runner.generate import DTYPES
 from fastvmt.runner.settings import Options, Request, options_of
+from fastvmt.suites.cases import Short
 
 NOT_TYPED = {"optional", "ablates_presets", "style"}
 """Fields that a command sets by itself."""
@@ -24,16 +26,16 @@ CHOICES = [(model, option) for model in (Request, Options) for option in options
 
 
 @pytest.mark.parametrize("model", [Request, Options])
-def test_every_field_is_an_option_and_stands_in_schema_and_reference(model: Any) -> None:
+def test_every_field_is_an_option_and_stands_in_the_schema(model: Any) -> None:
     commands: Any = typer.main.get_command(app)
     taken = {name: p for command in ("run", "resume") for p in commands.commands[command].params for name in p.opts}
-    schema, reference = settings.schema()["properties"], settings.as_markdown()
+    schema = settings.schema()["properties"]
     part = schema["request" if model is Request else "options"]["properties"]
     assert {option.name for option in options_of(model)} == {f.name for f in fields(model)} - NOT_TYPED
     for option in options_of(model):
         flag = option.flags[0].partition("/")[0]
         assert taken[flag].help == option.help == part[option.name]["description"]
-        assert f"`{option.flags[0]}`" in reference and option.panel in settings.PANELS
+        assert option.panel in settings.PANELS
         assert option.name in RUN or option.name in HOW
 
 
@@ -46,7 +48,7 @@ def test_what_is_typed_by_nobody_is_what_python_takes_by_default() -> None:
 
 @pytest.mark.parametrize(("model", "option"), CHOICES, ids=[option.name for _, option in CHOICES])
 def test_a_choice_that_there_is_not_is_said_with_the_nearest_before_anything_is_loaded(model: Any, option: Any) -> None:
-    known = [name for name in option.known() if len(name) > 2]
+    known = [name for name in option.known if len(name) > 2]
     said = bench("plan", option.flags[0], f"{known[-1]}x", "--suite", "/nowhere")
     assert said.code == 2 and f"Did you mean {known[-1]}" in said.err and len(said.err.strip().splitlines()) == 1, said.err
     with pytest.raises(SpecError, match=f"{option.flags[0]} .*Did you mean {known[-1]}"):
@@ -54,9 +56,10 @@ def test_a_choice_that_there_is_not_is_said_with_the_nearest_before_anything_is_
 
 
 def test_choices_are_those_of_the_code_that_acts_on_them() -> None:
-    known = {option.name: set(option.known()) for _, option in CHOICES}
+    known = {option.name: set(option.known) for _, option in CHOICES}
     assert known["dtype"] == {"auto", *DTYPES}
     assert known["solver"] == set(get_args(Setting.model_fields["solver"].annotation))
+    assert known["fit"] == set(get_args(Fit)) and known["short_clips"] == set(get_args(Short))
     assert known["protocol"] == set(get_args(Setting.model_fields["protocol"].annotation))
 
 

@@ -8,7 +8,6 @@ import pytest
 from fastvmt.core.content_address import frames_digest
 from fastvmt.datasets.drawn import scene as sc
 from fastvmt.datasets.drawn import shapes
-from fastvmt.metrics.motion.trajectory import centroids, path_cosine, subject_mask
 
 
 def test_the_default_suite_is_pinned() -> None:
@@ -66,19 +65,3 @@ def test_a_front_mover_hides_the_one_behind() -> None:
     own = known.owner == 0
     assert known.visible[own][:, 0].all() and known.visible[own][:, -1].mean() < 0.4
     assert not (known.masks[0] & known.masks[1]).any()
-
-
-def test_colour_masks_find_the_subject_where_it_is() -> None:
-    for pair in shapes.suite_pairs("shapes-64")[:12]:
-        frames, known = sc.draw(pair.reference), shapes.truth(pair.reference)
-        found = centroids(subject_mask(frames, pair.reference.caption()))
-        assert found is not None
-        assert np.abs(found - known.centroids[0]).mean() < 2.5, pair.name
-        assert path_cosine(found, known.centroids[0], 64) > 0.9
-        assert path_cosine(found[::-1].copy(), known.centroids[0][::-1].copy(), 64) > 0.9
-
-
-def test_a_reversed_path_scores_minus_one() -> None:
-    line = np.stack([np.linspace(10, 50, 33), np.linspace(20, 30, 33)], -1)
-    assert path_cosine(line[::-1].copy(), line, 64) == pytest.approx(-1.0)
-    assert path_cosine(line, np.ones_like(line), 64) is None

@@ -16,7 +16,7 @@ from support.places import SUPPORT
 from fastvmt.errors import SpecError
 from fastvmt.runner.executors.on_slurm import Crew, Join, minutes
 from fastvmt.runner.runner import Runner
-from fastvmt.runner.settings import Options, Outcome
+from fastvmt.runner.settings import Options
 from fastvmt.runner.work import work
 from fastvmt.store.folder import Store
 
@@ -105,13 +105,6 @@ def test_an_error_in_a_debug_task_starts_no_debugger(
     assert not capsys.readouterr().out
 
 
-def test_ctrl_c_in_a_debug_task_is_an_interruption(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    run = make_quick(tmp_path / "run", 1)
-    stopped = lambda folder, options: Outcome(0, 0, 0, interrupted=True)  # noqa: E731
-    assert crew(run, monkeypatch, task=stopped).run().interrupted
-    assert events(run, "ended")[-1]["interrupted"]
-
-
 def test_a_driver_stopped_while_it_asks_for_its_tasks_does_not_forget_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -155,18 +148,8 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_array_of_slurm_tasks_with_a_preemption_and_a_driver_that_left(tmp_path: Path, slurm: Path) -> None:
     gate = tmp_path / "open"
     run = make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))])
-    more = [
-        "--executor",
-        "slurm",
-        "--workers",
-        "2",
-        "--slurm",
-        "partition=gpu",
-        "--slurm",
-        "time=1:30:00",
-        "--slurm",
-        "licenses=a",
-    ]
+    given = ("partition=gpu", "time=1:30:00", "licenses=a")
+    more = ["--executor", "slurm", "--workers", "2", *(word for one in given for word in ("--slurm", one))]
     left = said(resume(run, *more, "--no-wait"))
     assert left.code == 0 and "--executor slurm" in left.err and left.data["outcome"]["made"] == 0
     script = (slurm / "100.script").read_text()

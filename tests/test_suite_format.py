@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -166,38 +163,6 @@ def test_links_out_and_in_circles(suite: Path, tmp_path_factory: pytest.TempPath
             inside(suite, name)
 
 
-def test_a_large_suite_is_planned_quickly(tmp_path: Path) -> None:
-    video = clip(tmp_path / "c.mp4", frames=20)
-    clips, prompts = [], []
-    for n in range(10_000):
-        os.link(video, tmp_path / f"{n}.mp4")
-        clips.append({"id": f"c{n}", "path": f"{n}.mp4", "frames": 40, "sha256": f"{n:064x}"})
-        prompts.append({"clip": f"c{n}", "id": "p1", "text": f"subject {n} walks"})
-    for name, table in (("clips.jsonl", clips), ("prompts.jsonl", prompts)):
-        (tmp_path / name).write_text("".join(json.dumps(r) + "\n" for r in table))
-    (tmp_path / "suite.toml").write_text('schema = "vmt-suite/1"\nid = "large"\n')
-    command = [sys.executable, "-m", "fastvmt.cli", "plan", "--suite", str(tmp_path), "--methods", "none", "--json"]
-    done = subprocess.run([sys.executable, "-c", MEASURED, *command[3:]], capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    plan, used = (json.loads(line) for line in done.stdout.splitlines())
-    assert plan["jobs"] == 20_000  # and SDEdit
-    assert not used["torch"] and used["resident"] < 300 << 20, used
-    assert used["seconds"] < 20, used  # under 5 s on an idle machine; speed is measured in benchmarks, not here
-
-
-MEASURED = """
-import json, sys, time
-began = time.perf_counter()
-from fastvmt.cli import app
-from fastvmt.core.lazy import load_when_used
-from fastvmt.core.stages import peak_process_bytes
-load_when_used("torch")
-app(sys.argv[1:], standalone_mode=False)
-facts = {"seconds": time.perf_counter() - began, "resident": peak_process_bytes(), "torch": "torch.nn" in sys.modules}
-print(json.dumps(facts))
-"""
-
-
 def test_remarks_name_what_makes_a_bad_reference() -> None:
     noise = np.random.default_rng(0).integers(0, 60, (20, 32, 32, 3)).astype(np.uint8)
     smooth = np.stack([np.full((32, 32, 3), 10 + n, np.uint8) for n in range(20)])
@@ -238,11 +203,3 @@ def test_generate_makes_a_suite_that_runs_and_goes_on(xs: Path, tmp_path: Path) 
     assert [(e.caption[2:5], e.targets[0].text[2:5]) for e in entries] == [("red", "whi"), ("whi", "red")]
     other = bench(*command, "--seed", "1")
     assert other.code == 2 and "made otherwise (different: seed)" in other.err
-
-
-def test_half_a_surrogate_pair_in_a_caption_or_a_negative_prompt(suite: Path) -> None:
-    rewrite(suite, "clips.jsonl", lambda found: found[0].update(caption="\ud800"))
-    rewrite(suite, "prompts.jsonl", lambda found: found[0].update(negative="\ud800"))
-    said = complaint(suite)
-    for words in ("clips.jsonl line 1: caption holds half of a", "prompts.jsonl line 1: negative holds half of a"):
-        assert words in said

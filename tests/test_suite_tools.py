@@ -184,20 +184,6 @@ def test_the_seed_of_noise_never_changes() -> None:
     assert noise_seed(0, "a red bus") == 3126268619049184935
 
 
-@pytest.mark.parametrize(
-    ("row", "words"),
-    [
-        ({"prompt": " "}, "prompt must be a non-empty string"), ({"category": "cam"}, "category 'cam' unknown"),
-        ({"start": -1}, "start: Input should be greater"), ({"frames": 0}, "frames: Input should be greater"),
-    ],
-)  # fmt: skip
-def test_make_says_what_is_wrong_with_a_row(folder: Path, row: dict[str, Any], words: str) -> None:
-    (folder / "prompts.jsonl").write_text(json.dumps({"clip": "bus.mp4", "prompt": "a tram"} | row))
-    with pytest.raises(SuiteError, match=words):
-        make(folder)
-    assert not (folder / "suite.toml").exists()
-
-
 def test_the_digest_of_a_plain_folder_follows_its_clips(folder: Path) -> None:
     before = check(str(folder)).digest
     assert check(str(folder)).digest == before

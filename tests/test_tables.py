@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,8 @@ from fastvmt.errors import NotComparable, SpecError, StoreError
 from fastvmt.model import Case
 from fastvmt.plugins import labels
 from fastvmt.plugins.method import Shape
-from fastvmt.reports.page import bundle
 from fastvmt.reports.tables import ablation, against_papers, compare, views
-from fastvmt.reports.tables.view import Cell, Column, Line, cell_text, id_of, marked
+from fastvmt.reports.tables.view import Cell, id_of
 from fastvmt.reports.tidy import COLUMNS, gather
 from fastvmt.runner import ablate
 from fastvmt.store.folder import Store
@@ -51,28 +51,11 @@ def test_the_frame_is_long_and_whole(tmp_path: Path) -> None:
     assert tuple(frame.columns) == COLUMNS
     numbers = frame[frame["metric"] == QUALITY]
     assert len(numbers) == 3 * 2 * 2  # every job has its row, made or not
-    assert numbers["status"].value_counts().to_dict() == {"ok": 10, "failed": 1, "missing": 1, **_absent(numbers)}
+    assert Counter(numbers["status"]) == {"ok": 10, "failed": 1, "missing": 1}
     assert found.counts["fastvmt"].failed and found.counts["none"].made == 5 and found.counts["none"].planned == 6
     assert {m for m in frame["metric"] if m.startswith("stage:")} >= {"stage:guidance", "stage:denoise"}
     wide = found.wide(QUALITY)
     assert list(wide.columns) == ["none", "fastvmt"] and int(wide.isna().sum().sum()) == 2
-
-
-def _absent(rows: Any) -> dict[str, int]:
-    return {k: 0 for k in rows["status"].cat.categories if k not in ("ok", "failed", "missing")}
-
-
-def test_frame_files(tmp_path: Path) -> None:
-    import pandas as pd
-
-    root = make_run(tmp_path / "r", 2, ("none",), videos=False)
-    found = gather([root])
-    paths = bundle.write_frame(found, tmp_path, ("csv", "parquet"))
-    csv, parquet = pd.read_csv(paths[0]), pd.read_parquet(paths[1])
-    assert len(csv) == len(parquet) == len(found.frame)
-    assert np.allclose(csv["value"].dropna(), found.frame["value"].dropna())
-    with pytest.raises(SpecError, match="There are: csv, parquet"):
-        bundle.ReportContents(frame=("xlsx",))
 
 
 def test_runs_are_gathered_only_where_they_may_share_a_table(tmp_path: Path) -> None:
@@ -217,29 +200,11 @@ def test_what_cannot_be_told_from_the_best_says_so(tmp_path: Path) -> None:
     assert not view.cell("fastvmt", QUALITY).tied
 
 
-def test_marks_follow_the_printed_numbers() -> None:
-    column = Column("m", "m", "", "down", 2)
-    values = [0.501, 0.499, 0.7, 0.1]
-    lines = [Line(str(n), str(n), (Cell(v, n=1, expected=1),), ranked=n < 3) for n, v in enumerate(values)]
-    assert [line.cells[0].mark for line in marked([column], lines)] == ["best", "best", "", ""]
-
-
 def test_speed_up_is_a_paired_geometric_mean(tmp_path: Path) -> None:
     seconds = {"fastvmt": [1.0, 2.0], "ditflow": [4.0, 2.0]}
     root = make_run(tmp_path / "r", 2, tuple(seconds), metrics=("time",), values=fixed(seconds, "time"), videos=False)
     cell = views.comparison(gather([root])).cell("fastvmt", views.SPEED_UP)
     assert cell.value == pytest.approx(2.0) and cell.low is None  # two clips span nothing but themselves
-
-
-def test_a_ratio_over_fewer_pairs_than_wanted_says_over_how_many(tmp_path: Path) -> None:
-    gone: Any = {("case-0002", "ditflow", 0): "out of luck"}
-    tidy = gather([make_run(tmp_path / "r", 3, ("fastvmt", "ditflow"), failed=gone, videos=False)])
-    for cell in (
-        views.comparison(tidy).cell("fastvmt", views.SPEED_UP),
-        compare.ratios(tidy, "fastvmt").cell("ditflow", "ratio"),
-        views.ratio_cell(tidy, "ditflow", "fastvmt", "stage:guidance"),
-    ):
-        assert (cell.n, cell.expected) == (2, 3) and cell_text(cell, Column("x", "x")).endswith(" (n=2)")
 
 
 # --- ablations --------------------------------------------------------------------------------------------------------
@@ -346,14 +311,6 @@ def test_beside_the_paper(tmp_path: Path) -> None:
     assert len(against_papers.tables("paper")) == 6
     with pytest.raises(SpecError, match="No published table"):
         against_papers.tables("fastvmt-table9")
-
-
-def test_features_of_another_world_are_not_held_against_the_paper(tmp_path: Path) -> None:
-    metrics = ("text_similarity:clip=tiny-shapes",)
-    tidy = gather([make_run(tmp_path / "r", 2, ("fastvmt",), metrics=metrics, videos=False)])
-    view = against_papers.against(tidy, against_papers.tables("fastvmt-table2")[0])
-    assert view.cell("fastvmt", "Text Sim./ours").value is None
-    assert any("sees with other networks" in note for note in view.notes)
 
 
 # --- commands ---------------------------------------------------------------------------------------------------------

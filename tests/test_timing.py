@@ -47,7 +47,7 @@ def test_a_busy_gpu_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_repeats_are_timed_and_give_one_video(xs: Path, tmp_path: Path) -> None:
     said = bench(
         "run", "--backbone", xs, "--methods", "none", "--no-controls", "--limit", "1", "--seeds", "0,1", "--steps", "2",
-        "--protocol", "timing", "--repeats", "2", "--metrics", "time,time_amortised", "--out", tmp_path / "run",
+        "--frames", "9", "--width", "32", "--height", "32",        "--protocol", "timing", "--repeats", "2", "--metrics", "time,time_amortised", "--out", tmp_path / "run",
     )  # fmt: skip
     assert said.code == 0, said.err
     store = Store.open(tmp_path / "run")

@@ -33,7 +33,7 @@ SIGMAS = sigma_grid(2, 3.0)
 def scores() -> dict[str, dict[str, list[float | None]]]:
     """Per toy and metric, the values of two single-object cases of 17 frames, made by the denoise loop in 2 steps.
 
-    Two cases whose texture Lucas-Kanade can follow through the VAE; ``docs/metrics.md`` says how often it cannot.
+    Two cases whose texture Lucas-Kanade can follow through the VAE; ``docs/results/metrics.md`` says how often it cannot.
     """
     backbone = Backbone(card.load("tiny"))
     text = backbone.encode_text("")

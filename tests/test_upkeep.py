@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -14,7 +13,6 @@ import pytest
 from support.cli import bench, command, spawn
 from support.elsewhere import foreign
 from support.light_runs import make_quick
-from support.places import ROOT
 from support.runs import make_run
 
 from fastvmt.errors import StoreError
@@ -118,18 +116,6 @@ def test_a_runner_of_another_machine_that_was_killed_stops_nothing_for_ever(
     assert bench("gc", root).code == 0
     assert not list(root.glob("artefacts/.making-*")) and not [p for p in (root / "leases").rglob("*") if p.is_file()]
     assert "nobody works on it" in bench("status", root).out
-
-
-def test_labels_that_look_alike_in_a_name_are_told_apart(tmp_path: Path) -> None:
-    root = make_run(
-        tmp_path / "r", cases=2, methods=("fastvmt:span=3", "fastvmt:inner=3:span=3"), videos=False, metrics=("time",),
-        missing=[("case-0000", "fastvmt:span=3", 0)],
-    )  # fmt: skip
-    config = json.loads((root / "config.json").read_text())
-    config["methods"][1]["label"] = "fastvmt-span-3"  # the slug of the first one
-    (root / "config.json").write_text(json.dumps(config))
-    found = bench("status", root, "--json").data["methods"]
-    assert {k: v["done"] for k, v in found.items()} == {"fastvmt:span=3": 1, "fastvmt-span-3": 2}
 
 
 def litter(root: Path) -> dict[str, Path]:
@@ -246,18 +232,3 @@ def test_a_check_that_breaks_is_a_finding(monkeypatch: pytest.MonkeyPatch, tmp_p
     found = list(doctor.look(tmp_path / "runs"))
     assert any(f.state == "problem" and "a driver in pieces" in f.words for f in found) and len(found) > 5
     assert any(f.what == "hub" and f.state == "ok" for f in found)
-
-
-def test_the_runner_holds_numbers_not_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the runner keeps for 2,000 jobs to do is small, and a job exists only while somebody works on it."""
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import scale
-
-    scale.write_run(tmp_path / "r", 2_000, finished=False)
-    argv = [sys.executable, str(ROOT / "benchmarks" / "scale.py"), "--part", "drive", str(tmp_path / "r")]
-    shutil.rmtree(tmp_path / "r" / "cache")
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=300, env=os.environ)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["made"] == 2_000
-    records = (tmp_path / "r" / "records.jsonl").read_text().splitlines()
-    assert len(records) == 2_000 and len({json.loads(r)["job_key"] for r in records}) == 2_000

@@ -107,14 +107,6 @@ def test_code_that_runs_is_the_pinned_commit(home: Path) -> None:
     assert files.digests((files.REPO,)) != before
 
 
-def test_dino_is_also_taken_from_torch_hubs_folder(home: Path) -> None:
-    hub = home / "th" / "hub" / "checkpoints" / "dino_vitbase16_pretrain.pth"
-    assert files.located(files.DINO) == home / "cache" / files.DINO
-    hub.parent.mkdir(parents=True)
-    hub.touch()
-    assert files.located(files.DINO) == hub
-
-
 def test_what_no_backend_can_do_is_said(home: Path) -> None:
     sentences = {
         "motion_smoothness:backend=native": "AMT-S is defined only inside",

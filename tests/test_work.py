@@ -9,14 +9,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.cli import bench, command, spawn
+from support.cli import bench, spawn, start
 from support.elsewhere import foreign, workers_of
 from support.light_runs import events, make_quick, quick, times, wait_for
 
 from fastvmt.model import Failure
 from fastvmt.runner.leases import Leases
+from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.queue import Task
-from fastvmt.runner.sharing import Share
 from fastvmt.store.folder import Store
 
 
@@ -30,7 +30,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_eight_runners_on_one_folder_do_each_job_once(tmp_path: Path, alone: str) -> None:
     run = make_quick(tmp_path / "run", 12, [quick(work=0.05)])
-    crew = [subprocess.Popen(command("work", run), stdout=subprocess.PIPE, text=True) for _ in range(7)]
+    crew = [start("work", run, stdout=subprocess.PIPE) for _ in range(7)]
     driver = bench("resume", run, "--json")
     assert [c.communicate()[0] and c.returncode for c in crew] == [0] * 7
     assert driver.code == 0 and driver.data["rows"][0]["made"] == 12
@@ -44,10 +44,10 @@ def test_eight_runners_on_one_folder_do_each_job_once(tmp_path: Path, alone: str
 def test_a_second_driver_is_refused_and_a_helper_is_not(tmp_path: Path) -> None:
     gate = tmp_path / "open"
     run = make_quick(tmp_path / "run", 2, [quick(do="wait", mark=str(gate))])
-    driver = subprocess.Popen(command("resume", run), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    driver = start("resume", run, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(lambda: events(run, "generating"))
     assert bench("resume", run).code == 2
-    helper = subprocess.Popen(command("work", run, "--json"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    helper = start("work", run, "--json", stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for(lambda: len(times(run, "generating")) == 2)  # each has one
     gate.touch()
     assert driver.wait(60) == helper.wait(60) == 0
@@ -60,7 +60,7 @@ def test_a_second_driver_is_refused_and_a_helper_is_not(tmp_path: Path) -> None:
 def test_a_killed_helper_loses_only_what_it_had_in_work(tmp_path: Path, alone: str) -> None:
     gate = tmp_path / "open"
     run = make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))])
-    helper = subprocess.Popen(command("work", run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    helper = start("work", run)
     wait_for(lambda: events(run, "generating"))
     helper.send_signal(signal.SIGKILL)
     helper.wait()
@@ -102,7 +102,7 @@ def test_a_training_that_fails_at_another_runner_is_known_with_its_reason(tmp_pa
     one, two = Store.open(run), Store.open(run)
     for store, name in ((one, "one"), (two, "two")):
         store.join(name)
-    here, there = Share(one), Share(two)
+    here, there = Neighbours(one), Neighbours(two)
     here.begin()
     there.begin()
     task = Task(one.config().jobs()[0], "prepare", prepared="p" * 32)
@@ -133,7 +133,7 @@ def test_a_runner_clears_away_one_that_fell_silent_elsewhere(tmp_path: Path, mon
     run = make_quick(tmp_path / "run", 1, [quick(do="wait", mark=str(gate))])
     foreign(run)
     (run / "leases" / f"prepare-{'b' * 32}.0").write_text("f" * 16)
-    driver = subprocess.Popen(command("resume", run), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    driver = start("resume", run)
     wait_for(lambda: not (run / "leases" / "holders" / ("f" * 16)).exists())
     gate.touch()
     assert driver.wait(60) == 0 and not [p for p in (run / "leases").rglob("*") if p.is_file()]

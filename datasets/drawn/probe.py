@@ -8,6 +8,7 @@ logits averaged over heads and for heads averaged first. The guided block of a m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,6 +39,9 @@ class Correspondence:
         """The block with the highest share over the levels up to a noise level."""
         chosen = [n for n, level in enumerate(self.levels) if level <= up_to]
         return int(self.share[form][:, chosen].mean(1).argmax())
+
+    def data(self) -> dict[str, Any]:
+        return {"levels": self.levels, "forms": self.forms, "share": self.share.tolist(), "best": self.best_block()}
 
 
 @torch.no_grad()

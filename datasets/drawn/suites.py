@@ -13,7 +13,7 @@ from fastvmt.errors import SuiteError
 from fastvmt.media.files import Frames
 from fastvmt.media.framing import fit_points
 from fastvmt.model import Case, Reference
-from fastvmt.plugins.reference_tracks import PointTracks
+from fastvmt.plugins.tracker import Tracks
 from fastvmt.suites.cases import Wanted, case_of_frames
 
 FPS = 15
@@ -42,7 +42,7 @@ class Drawn:
                 category=pair.category, fps=FPS, source=f"drawn:{self.name}/{pair.name}",
             )  # fmt: skip
 
-    def tracks(self, reference: Reference, points: int) -> PointTracks | None:
+    def tracks(self, reference: Reference, points: int) -> Tracks | None:
         """Exact tracks of one of the clips, with about so many points on each mover; None for a clip of another suite."""
         pair = find_pair(reference.source, reference.frames)
         if pair is None:
@@ -52,7 +52,7 @@ class Drawn:
         size = (reference.width, reference.height)
         placed = fit_points(known.tracks + 0.5, (scene.width, scene.height), size) - 0.5
         inside = ((placed >= -0.5) & (placed < np.array(size) - 0.5)).all(-1)
-        return PointTracks(placed, known.visible & inside, known.owner >= 0)
+        return Tracks(placed, known.visible & inside, known.owner >= 0)
 
 
 class Shapes(Drawn):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from pathlib import Path
@@ -10,19 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import Json, Runs
+from fastvmt.cli.options import Json, Runs, note, tell
 
 if TYPE_CHECKING:
     from fastvmt.reports.gate.baseline import Measured
     from fastvmt.reports.gate.tolerances import Tolerances
     from fastvmt.reports.gate.verdicts import GateResult
 
-baseline = typer.Typer(no_args_is_help=True, help="Store what a run measured, for `bench check`.")
+baseline = typer.Typer(no_args_is_help=True)
 
 
-@baseline.callback()
-def _baseline() -> None:
-    """Store what a run measured, for `bench check`."""
+@baseline.callback(help="Store what a run measured, for `bench check`.")
+def _baseline() -> None: ...  # else typer would leave out the name of the only command
 
 
 @baseline.command()
@@ -35,18 +33,18 @@ def write(
     from fastvmt.errors import StoreError
     from fastvmt.reports.gate import baseline as baselines
 
-    measured = _measured(runs)
+    measured, names = _measured(runs), ", ".join(map(str, runs))
     gaps = measured.incomplete()
     if gaps and not allow_failures:
         raise StoreError(
-            f"{_names(runs)}: {len(gaps)} videos or numbers are not there ({baselines.named(gaps)}), and a baseline with gaps "
+            f"{names}: {len(gaps)} videos or numbers are not there ({baselines.named(gaps)}), and a baseline with gaps "
             "cannot show later ones. Finish the run with `bench resume`, or give --allow-failures."
         )
     if not any(v.frames_digest for v in measured.videos):
-        raise StoreError(f"{_names(runs)}: there is no video in it, so nothing could be compared with it. Run it first.")
+        raise StoreError(f"{names}: there is no video in it, so nothing could be compared with it. Run it first.")
     baselines.write(out, measured)
     if gaps:
-        print(f"warning: stored without {len(gaps)} videos or numbers: {baselines.named(gaps)}", file=sys.stderr)
+        note(f"warning: stored without {len(gaps)} videos or numbers: {baselines.named(gaps)}")
     cases = len({v.case for v in measured.videos})
     print(
         f"{out}: {len(measured.videos)} videos of {len(measured.methods)} methods and {cases} cases, "
@@ -57,7 +55,7 @@ def write(
 def check(
     runs: Runs,
     baseline: Annotated[Path | None, typer.Option(help="Made by `bench baseline write`; without it only floors hold.")] = None,
-    tolerances: Annotated[Path | None, typer.Option(help="TOML of what may be lost; see docs/gate.md.")] = None,
+    tolerances: Annotated[Path | None, typer.Option(help="TOML of what may be lost; see docs/reference/gate.md.")] = None,
     junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
     summary: Annotated[Path | None, typer.Option(help="Write every verdict here, as Markdown.")] = None,
     comment: Annotated[Path | None, typer.Option(help="Write a pull request's comment here, as Markdown.")] = None,
@@ -99,10 +97,6 @@ def _measured(runs: list[Path]) -> Measured:
     return baselines.of(gather(runs))
 
 
-def _names(runs: list[Path]) -> str:
-    return ", ".join(map(str, runs))
-
-
 def _write(outcome: GateResult, strict: bool, wanted: dict[str, Path | None]) -> None:
     """The files asked for, and the step summary where GitHub names a file for it."""
     from fastvmt.core.atomic import write_atomic
@@ -120,18 +114,16 @@ def _write(outcome: GateResult, strict: bool, wanted: dict[str, Path | None]) ->
             with open(step, "a", encoding="utf-8") as file:
                 file.write(forms.summary(outcome, strict) + "\n")
         except OSError as error:
-            print(f"warning: GITHUB_STEP_SUMMARY {step} cannot be written ({error.strerror})", file=sys.stderr)
+            note(f"warning: GITHUB_STEP_SUMMARY {step} cannot be written ({error.strerror})")
 
 
 def _print(outcome: GateResult, strict: bool, as_json: bool, github: bool) -> None:
     from fastvmt.reports.gate import junit as forms
 
-    if as_json:
-        rows = [{k: v for k, v in vars(r).items() if k != "gains"} for r in outcome.rows]
-        facts = {"exit_code": outcome.exit_code(strict), "headline": outcome.headline(strict), "refused": outcome.refused}
-        print(json.dumps(facts | {"title": outcome.title, "rows": rows, "notes": outcome.notes}, ensure_ascii=False))
-    else:
-        print("\n".join(forms.as_lines(outcome, strict)))
+    rows = [{k: v for k, v in vars(r).items() if k != "gains"} for r in outcome.rows]
+    facts = {"exit_code": outcome.exit_code(strict), "headline": outcome.headline(strict), "refused": outcome.refused}
+    facts |= {"title": outcome.title, "rows": rows, "notes": outcome.notes}
+    tell(as_json, facts, "\n".join(forms.as_lines(outcome, strict)))
     for line in forms.github(outcome, strict) if github else ():
         # Beside JSON the commands go where they do not spoil it; GitHub reads both streams.
         print(line, file=sys.stderr if as_json else sys.stdout)
@@ -147,8 +139,5 @@ def _calibrate(run: Measured, base: Measured | None, allowed: Tolerances, as_jso
             "bench check --calibrate: there is no noise to judge by (the videos are identical, one clip alone, or nothing is "
             "comparable). Give a run made on another machine or version, or one with two or more seeds."
         )
-    if as_json:
-        rates = [vars(r) | {"rate": vars(r.rate)} for r in found.rates]
-        print(json.dumps({"rates": rates, "whole": vars(found.whole)}, ensure_ascii=False))
-    else:
-        print("\n".join(calibrate.as_lines(found)))
+    rates = [vars(r) | {"rate": vars(r.rate)} for r in found.rates]
+    tell(as_json, {"rates": rates, "whole": vars(found.whole)}, "\n".join(calibrate.as_lines(found)))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import Json, Plugin, completion, registered
+from fastvmt.cli.options import Json, Plugin, completion, load_plugins, registered, tell
 
 KINDS = ("methods", "metrics", "trackers", "suites", "archives", "backbones")
 """Whose names a shell offers."""
@@ -23,15 +22,12 @@ def list_(
     """List what is registered."""
     from fastvmt.plugins.listing import listing
 
-    _load(plugin)
+    load_plugins(plugin)
     rows = listing(kind)
-    if as_json:
-        print(json.dumps(rows, ensure_ascii=False))
-        return
-    width = max(len(r["name"]) for r in rows)
-    for row in rows:
-        origin = "" if row["origin"] == "built in" else f" [{row['origin']}]"
-        print(f"{row['name']:<{width}}  {row['summary']}{origin}")
+    width = max((len(r["name"]) for r in rows), default=0)
+    origins = ["" if r["origin"] == "built in" else f" [{r['origin']}]" for r in rows]
+    lines = [f"{r['name']:<{width}}  {r['summary']}{origin}" for r, origin in zip(rows, origins, strict=True)]
+    tell(as_json, rows, "\n".join(lines))
 
 
 def describe(
@@ -48,26 +44,13 @@ def describe(
     """Say what a name stands for: source, parameters, defaults."""
     from fastvmt.plugins.listing import describe as look_up
 
-    _load(plugin)
+    load_plugins(plugin)
     facts = look_up(name)
-    if as_json:
-        print(json.dumps(facts, default=str, ensure_ascii=False))
-        return
+    lines = []
     for key, value in facts.items():
-        if isinstance(value, dict):
-            print(f"{key}:")
-            for inner, what in value.items():
-                print(f"  {inner}:{_listed(what)}" if isinstance(what, list) else f"  {inner}: {what}")
-        else:
-            print(f"{key}: {value}")
-
-
-def _listed(items: list[Any]) -> str:
-    return "".join(f"\n    - {item}" for item in items)
-
-
-def _load(plugins: list[str] | None) -> None:
-    from fastvmt.plugins import registry
-
-    for path in plugins or ():
-        registry.load_plugin(path)
+        inner = value if isinstance(value, dict) else {}
+        lines.append(f"{key}:" if isinstance(value, dict) else f"{key}: {value}")
+        for name_of, what in inner.items():
+            listed = [f"\n    - {item}" for item in what] if isinstance(what, list) else [f" {what}"]
+            lines.append(f"  {name_of}:{''.join(listed)}")
+    tell(as_json, facts, "\n".join(lines))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -51,11 +52,28 @@ def registered(kind: str) -> list[str]:
 def typed(name: str) -> Any:
     """A setting as typer takes it."""
     option = SETTINGS[name]
-    known = option.known or ((lambda: registered(option.names)) if option.names else None)
-    return typer.Option(
-        *option.flags, help=option.help, rich_help_panel=None if option.panel == COMMON else option.panel,
-        autocompletion=completion(known) if known else None,
-    )  # fmt: skip
+    names = completion(lambda: option.known or registered(option.names)) if option.known or option.names else None
+    panel = None if option.panel == COMMON else option.panel
+    return typer.Option(*option.flags, help=option.help, rich_help_panel=panel, autocompletion=names)
+
+
+def tell(as_json: bool, facts: Any, text: Any) -> None:
+    """Print facts as one JSON object, or the text that says them."""
+    print(json.dumps(facts, default=str, ensure_ascii=False) if as_json else text)
+
+
+def note(line: object) -> None:
+    """A line beside the result."""
+    print(line, file=sys.stderr, flush=True)
+
+
+def load_plugins(paths: Iterable[str] | None) -> None:
+    """What ``--plugin`` named, where anything was."""
+    if paths:
+        from fastvmt.plugins import registry
+
+        for path in paths:
+            registry.load_plugin(path)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]

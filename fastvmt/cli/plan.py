@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import RUN, Asked, takes
+from fastvmt.cli.options import RUN, Asked, takes, tell
 from fastvmt.core.spelling import GIB, duration, gib, mib
 from fastvmt.errors import SpecError
 from fastvmt.runner.settings import WHERE
@@ -36,12 +35,9 @@ def plan(asked: Asked, device_memory: DeviceMemory = 0.0) -> None:
     where = Conditions(options.workers, int(device_memory * GIB), elsewhere=options.executor != "local")
     found, cost = api.plan(asked.request(), asked.out, where)
     folder = asked.out or found.default_folder()
-    if asked.as_json:
-        methods_data = [m.model_dump(mode="json") for m in found.config.methods]
-        fair = {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
-        print(json.dumps(cost.data() | fair | {"folder": str(folder), "methods": methods_data}))
-    else:
-        print("\n".join(as_lines(found, cost, folder)))
+    facts = cost.data() | {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
+    facts |= {"folder": folder, "methods": [m.model_dump(mode="json") for m in found.config.methods]}
+    tell(asked.as_json, facts, "\n".join(as_lines(found, cost, folder)))
     refuse_what_cannot_fit(cost, options.force)
 
 
@@ -52,14 +48,18 @@ def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:
     on_gpu = found.config.device == "cuda" or "A100" in cost.seconds_basis
     lines += _table(cost, "GPU" if on_gpu else "core" if found.config.threads == 1 else "worker")
     lines += found.notes
-    if not found.decoded:
+    if not found.listed.decoded:
         lines.append("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
     capacity = cost.memory_capacity
     beside = f" of {gib(capacity)}" if capacity else ", not held against this machine, where it does not run"
+    time = "unknown"
+    if cost.seconds is not None and cost.wall_seconds is not None:
+        many = f"{cost.workers} worker{'s' * (cost.workers > 1)}"
+        time = f"{duration(cost.seconds)} in all, {duration(cost.wall_seconds)} on {many}"
     disk = f" of {gib(cost.disk_free)} free" if cost.disk_free else ""
     return [
         *lines,
-        f"time: {_time(cost)} ({cost.seconds_basis})",
+        f"time: {time} ({cost.seconds_basis})",
         f"last time on this device: {_last(cost)}",
         f"memory: about {gib(cost.memory_bytes)} a job{beside} (estimated, GiB: {cost.memory.words()})",
         f"disk: about {mib(cost.disk_bytes)}{disk} (estimated)",
@@ -76,13 +76,6 @@ def _table(cost: Estimate, whose: str) -> list[str]:
         rows.append((label, str(left), f"{passes:g}", *time))
     widths = [max(len(r[k]) for r in rows) for k in range(5)]
     return ["  " + r[0].ljust(widths[0]) + "".join(f"  {r[k]:>{widths[k]}}" for k in range(1, 5)) for r in rows]
-
-
-def _time(cost: Estimate) -> str:
-    if cost.seconds is None or cost.wall_seconds is None:
-        return "unknown"
-    many = f"{cost.workers} workers" if cost.workers > 1 else "1 worker"
-    return f"{duration(cost.seconds)} in all, {duration(cost.wall_seconds)} on {many}"
 
 
 def _last(cost: Estimate) -> str:

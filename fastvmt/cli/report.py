@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt.cli.options import By, Json, Run
+from fastvmt.cli.options import By, Json, Run, note, tell
 from fastvmt.core.choices import one_of
 from fastvmt.runner.settings import split
 
@@ -52,12 +50,8 @@ def show(table: Table, sheet: Path | None, as_json: bool = False, by: str = "", 
     """Print a run's table, and split where that was asked for; as JSON with ``more`` facts."""
     from fastvmt.reports.tables.run_table import as_data, as_lines, split_lines
 
-    if as_json:
-        print(json.dumps(as_data(table) | (more or {}), ensure_ascii=False))
-        return
-    print(as_lines(table, sheet))
-    if by:
-        print("\n" + split_lines(table))
+    text = as_lines(table, sheet) + (f"\n\n{split_lines(table)}" if by else "")
+    tell(as_json, as_data(table) | (more or {}), text)
 
 
 def report(
@@ -77,7 +71,7 @@ def report(
 
 
 def say(line: str) -> None:
-    print(f"note: {line}", file=sys.stderr)
+    note(f"note: {line}")
 
 
 def compare(

@@ -1,8 +1,7 @@
-"""``bench run``, ``resume``, ``work`` and ``score``: make videos and numbers, and print the table."""
+"""``bench run``, ``resume``, ``work``, ``score``, ``ablate`` and ``paper``: make videos and numbers, and print a table."""
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,12 +9,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import HOW, RUN, Asked, By, Run, takes
-from fastvmt.cli.report import check_by, show
+from fastvmt.cli.options import HOW, OWN, RUN, Asked, By, Run, load_plugins, note, takes, tell
+from fastvmt.cli.report import Against, check_by, say, show
+from fastvmt.errors import SpecError
 from fastvmt.runner.settings import split
 
 if TYPE_CHECKING:
     from fastvmt.api import Result
+
+Factors = Annotated[str, typer.Option(help="Comma-separated factors; all the method declares when empty.")]
+Pairs = Annotated[str, typer.Option(help="Pairs of factors, e.g. window+reuse,window+loss.")]
+With = Annotated[str, typer.Option("--with", help="Methods to run beside it, or all.")]
+Ladder = Annotated[bool, typer.Option(help="Also run the forms from which the speed-up is decomposed.")]
+SHOWN = ("comparison", "ablation", "savings")
+"""Tables that an ablation prints; the rest is in its report."""
 
 
 @takes(*RUN)
@@ -42,10 +49,8 @@ def work(asked: Asked, folder: Run) -> None:
     from fastvmt.runner.status import go_on
 
     outcome = api.work(folder, asked.options())
-    if asked.as_json:
-        print(json.dumps({"folder": str(folder), "outcome": vars(outcome)}))
-    else:
-        print(f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: {go_on(folder)}")
+    said = f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: {go_on(folder)}"
+    tell(asked.as_json, {"folder": folder, "outcome": vars(outcome)}, said)
     if outcome.interrupted or outcome.failed:
         raise typer.Exit(130 if outcome.interrupted else 3)
 
@@ -74,9 +79,48 @@ def finish(
     else:
         print(text())
     if outcome.interrupted:
-        print(f"Interrupted; what was finished is kept. Go on with: {go_on(result.folder)}", file=sys.stderr)
+        note(f"Interrupted; what was finished is kept. Go on with: {go_on(result.folder)}")
         raise typer.Exit(130)
     if after is not None:
         after(result.folder)
     if outcome.failed:
         raise typer.Exit(3)
+
+
+@takes(*OWN)
+def ablate(
+    asked: Asked, method: Annotated[str, typer.Argument(help="Method label, e.g. fastvmt.")], factors: Factors = "",
+    pairs: Pairs = "", beside: With = "", ladder: Ladder = True, against: Against = "",
+) -> None:  # fmt: skip
+    """Run a method, then each of its factors changed alone; write the ablation tables and figures into RUN/report."""
+    _ablate(asked, method, split(factors), split(pairs), split(beside), ladder, against)
+
+
+@takes(*OWN)
+def paper(asked: Asked, against: Against = "paper") -> None:
+    """Run what the paper's tables and figures need (all methods, FastVMT's ablations), and write them beside the paper's."""
+    _ablate(asked, "fastvmt", (), (), ("all",), True, against)
+
+
+def _ablate(
+    asked: Asked, method: str, factors: tuple[str, ...], pairs: tuple[str, ...], beside: tuple[str, ...],
+    ladder: bool, against: str,
+) -> None:  # fmt: skip
+    from fastvmt import api
+    from fastvmt.runner import ablate as ablations
+
+    load_plugins(asked.words["plugins"])
+    wanted = ablations.expand(method, factors, pairs, ladder)
+    labels = tuple(dict.fromkeys([*beside, *wanted.labels]))
+    if ":" in method and any(":" not in label and label == method for label in beside):
+        raise SpecError(f"--with {method}: it is the base of the ablation already; leave it out.")
+    request = asked.request(methods=labels, optional=wanted.optional, ablates_presets=wanted.presets)
+
+    def after(folder: Path) -> None:
+        if api.probe(folder) is None:
+            say("the probe of the backbone's blocks is left out: its weights or its device are not on this machine.")
+        for path in api.report([folder], None, against=against, page=False, say=say):
+            print(path, file=sys.stderr if asked.as_json else sys.stdout)
+
+    found = api.run(request, asked.out, asked.options())
+    finish(found, asked.as_json, after=after, text=lambda: api.print_tables([found.folder], SHOWN, form="md"))

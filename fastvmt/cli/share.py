@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from fastvmt.cli.options import RUN, Asked, Json, Plugin, Runs, takes
+from fastvmt.cli.options import RUN, Asked, Json, Plugin, Runs, note, takes
 from fastvmt.cli.report import show
 
 Prefer = Annotated[
@@ -33,16 +32,13 @@ def merge(
 
     found = unite(runs, out, prefer=prefer or (), plugins=tuple(plugin or ()), copy=copy)
     table = api.table(out)
-    if as_json:
-        facts: dict[str, Any] = {
-            "folder": str(out), "merged": list(found.sources), "new": found.new, "videos": found.videos,
-            "failures": found.failures, "conflicts": {"frames": list(found.frames), "numbers": list(found.numbers)},
-        }  # fmt: skip
-        show(table, None, True, more=facts)
-    else:
-        show(table, None)
-        for line in found.lines():
-            print(line, file=sys.stderr)
+    facts: dict[str, Any] = {
+        "folder": str(out), "merged": list(found.sources), "new": found.new, "videos": found.videos,
+        "failures": found.failures, "conflicts": {"frames": list(found.frames), "numbers": list(found.numbers)},
+    }  # fmt: skip
+    show(table, None, as_json, more=facts)
+    for line in () if as_json else found.lines():
+        note(line)
     if found.undecided or found.damaged:
         raise typer.Exit(3)
 

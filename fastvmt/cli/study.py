@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import Json
+from fastvmt.cli.options import Json, note, tell
 from fastvmt.core.spelling import mib
+from fastvmt.runner.settings import split
 
 app = typer.Typer(no_args_is_help=True, help="Ask people: write a blind questionnaire, read the answers.")
 
@@ -31,27 +30,24 @@ def make(
     """Write a blind, shuffled questionnaire page with the videos of a run, and the key to its answers."""
     from fastvmt.reports.study import make as study
 
-    labels = tuple(part.strip() for part in methods.split(",") if part.strip())
-    made = study.make(run, out, study.StudyDesign(labels, cases, seed, raters), lambda line: print(line, file=sys.stderr))
+    made = study.make(run, out, study.StudyDesign(split(methods), cases, seed, raters), note)
     for warning in made.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        note(f"warning: {warning}")
     key, asked = made.key, len(made.key.questions)
-    if as_json:
-        facts = {"folder": str(made.folder), "key": str(made.key_file), "study": key.study, "bytes": made.bytes}
-        told = {"questions": asked, "methods": key.methods, "raters": key.raters, "left_out": made.left_out}
-        print(json.dumps(facts | told, ensure_ascii=False))
-        return
-    print(
-        f"{asked} question{'s' * (asked != 1)} about {len(key.methods)} methods ({', '.join(key.methods)}), {mib(made.bytes)}"
-    )
+    facts = {
+        "folder": made.folder, "key": made.key_file, "study": key.study, "bytes": made.bytes, "questions": asked,
+        "methods": key.methods, "raters": key.raters, "left_out": made.left_out,
+    }  # fmt: skip
+    about = f"{len(key.methods)} methods ({', '.join(key.methods)})"
+    lines = [f"{asked} question{'s' * (asked != 1)} about {about}, {mib(made.bytes)}"]
     if asked < cases:
-        print(f"fewer than the {cases} wished for: no more cases have a video of every method")
-    for line in _left_out(made.left_out):
-        print(line)
-    print(f"for raters: {made.folder / 'index.html'} (hand out the whole folder)")
-    print(f"for you:    {made.key_file} (says which clip is whose; keep it from raters)")
+        lines.append(f"fewer than the {cases} wished for: no more cases have a video of every method")
+    lines += _left_out(made.left_out)
+    lines.append(f"for raters: {made.folder / 'index.html'} (hand out the whole folder)")
+    lines.append(f"for you:    {made.key_file} (says which clip is whose; keep it from raters)")
     if key.raters:
-        print(f"codes, one a rater: {' '.join(key.raters)}")
+        lines.append(f"codes, one a rater: {' '.join(key.raters)}")
+    tell(as_json, facts, "\n".join(lines))
 
 
 def _left_out(cases: dict[str, str]) -> list[str]:
@@ -82,9 +78,6 @@ def import_(
     result = study_ranks.results(collected, opened)
     if out:
         study_ranks.write_csv(out, collected, opened)
-    if as_json:
-        print(json.dumps(study_ranks.as_data(result, collected, opened), ensure_ascii=False, allow_nan=False))
-        return
-    for warning in collected.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(study_ranks.as_lines(result, collected, opened))
+    for warning in () if as_json else collected.warnings:
+        note(f"warning: {warning}")
+    tell(as_json, study_ranks.as_data(result, collected, opened), study_ranks.as_lines(result, collected, opened))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import Asked, Json, takes
+from fastvmt.cli.options import Asked, Json, note, takes, tell
 
 app = typer.Typer(no_args_is_help=True, help="Make, check, show and freeze suites of clips and prompts.")
 
@@ -48,12 +47,10 @@ def check(
     habit = habits(name, root)
     wanted = Wanted(1, 1, frames or habit.frames or 1, root=root, prompts=prompts, short=habit.short or "error")
     found = tools.check(name, wanted, fast, (lambda _: None) if as_json else print)
-    if as_json:
-        print(json.dumps(vars(found), ensure_ascii=False))
-        return
-    for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    print(f"{found.clips} clips, {found.prompts} prompts, digest {found.digest[:16] or 'drawn'}: ok")
+    for warning in () if as_json else found.warnings:
+        note(f"warning: {warning}")
+    told = f"{found.clips} clips, {found.prompts} prompts, digest {found.digest[:16] or 'drawn'}: ok"
+    tell(as_json, vars(found), told)
 
 
 @app.command()
@@ -63,15 +60,12 @@ def show(name: Name, root: Root = None, prompts: Prompts = None, as_json: Json =
     from fastvmt.suites.cases import Wanted
 
     data = tools.show(name, Wanted(1, 1, 1, root=root, prompts=prompts))
-    if as_json:
-        print(json.dumps(data, ensure_ascii=False))
-        return
+    lines = []
     for clip in data["clips"]:
         frames = [f"{clip['frames']} frames"] if clip.get("frames") else []
         about = ", ".join([clip["category"], *clip.get("tags", ()), *frames])
-        print(f"{clip['id']} ({about}): {clip['caption']}")
-        for text in clip["prompts"]:
-            print(f"  - {text}")
+        lines += [f"{clip['id']} ({about}): {clip['caption']}", *(f"  - {text}" for text in clip["prompts"])]
+    tell(as_json, data, "\n".join(lines))
 
 
 @app.command()
@@ -107,4 +101,4 @@ def generate(
 
     words = asked.words | {"device": device_named(asked.words["device"])}
     wish = Wish(**words, seed=seed, targets=targets, limit=limit)
-    print(make_clips(prompts, out, wish, lambda line: print(line, file=sys.stderr)))
+    print(make_clips(prompts, out, wish, note))

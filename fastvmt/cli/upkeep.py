@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import FrameCount, Height, Json, Plugin, Run, Width
+from fastvmt.cli.options import FrameCount, Height, Json, Plugin, Run, Width, load_plugins, note, tell
 from fastvmt.core.spelling import mib
 from fastvmt.errors import SpecError
-
-if TYPE_CHECKING:
-    from fastvmt.upkeep.garbage import Waste
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would go, and how many bytes.")]
 Clips = Annotated[int | None, typer.Option(help="Drawn clips (12; with --tracker 2 of each motion).")]
@@ -33,26 +28,19 @@ def status(folder: Run, as_json: Json = False) -> None:
     from fastvmt.runner import status as standing
 
     found = standing.status(folder)
-    print(json.dumps(found.data(), ensure_ascii=False) if as_json else standing.as_lines(found))
+    tell(as_json, vars(found), standing.as_lines(found))
 
 
 def gc(folder: Folder, dry_run: DryRun = False, as_json: Json = False) -> None:
     """Remove what no run needs any more: half-made videos, quarantine, caches of finished runs, orphaned references."""
     from fastvmt.upkeep.garbage import clean
 
-    found = clean(folder, dry_run, lambda line: print(line, file=sys.stderr, flush=True))
+    found = clean(folder, dry_run, note)
     total = sum(w.bytes for w in found)
-    if as_json:
-        rows = [{"path": str(w.path), "why": w.why, "bytes": w.bytes} for w in found]
-        print(json.dumps({"dry_run": dry_run, "bytes": total, "found": rows}))
-        return
-    for one in found:
-        print(_line(one))
-    print(f"{'would free' if dry_run else 'freed'} {mib(total)} ({len(found)} paths)")
-
-
-def _line(one: Waste) -> str:
-    return f"{mib(one.bytes):>14}  {one.path}  ({one.why})"
+    rows = [{"path": w.path, "why": w.why, "bytes": w.bytes} for w in found]
+    lines = [f"{mib(w.bytes):>14}  {w.path}  ({w.why})" for w in found]
+    lines.append(f"{'would free' if dry_run else 'freed'} {mib(total)} ({len(found)} paths)")
+    tell(as_json, {"dry_run": dry_run, "bytes": total, "found": rows}, "\n".join(lines))
 
 
 def doctor(
@@ -64,10 +52,7 @@ def doctor(
     With --backbone: per block and noise level, how well queries and keys follow known motion, to choose the guided block.
     With --tracker: how well a tracker follows points whose tracks are known, and what that does to motion fidelity.
     """
-    from fastvmt.plugins import registry
-
-    for path in plugin or ():
-        registry.load_plugin(path)
+    load_plugins(plugin)
     if clips is not None and clips < 1:
         raise SpecError(f"--clips {clips}: at least 1 is needed.")
     if tapvid and not tracker:
@@ -91,11 +76,8 @@ def _machine(runs: Path, as_json: bool) -> None:
             print(finding.line(), flush=True)
     problems = sum(f.state == "problem" for f in found)
     warnings = sum(f.state == "warn" for f in found)
-    if as_json:
-        print(json.dumps({"ok": not problems, "findings": [f.data() for f in found]}, ensure_ascii=False))
-    else:
-        print("the default run can start" if not problems else "the default run cannot start", end="")
-        print(f" ({problems} problems, {warnings} warnings)")
+    said = f"the default run can{'not' * bool(problems)} start ({problems} problems, {warnings} warnings)"
+    tell(as_json, {"ok": not problems, "findings": [f.data() for f in found]}, said)
     if problems:
         raise typer.Exit(2)
 
@@ -105,26 +87,25 @@ def _probe(
     as_json: bool,
 ) -> None:  # fmt: skip
     from fastvmt.backbones import card as cards
-    from fastvmt.plugins import registry
 
     card = cards.load(backbone)
-    size = [card.defaults[k] if v is None else v for k, v in zip(("width", "height", "frames"), wanted, strict=True)]
+    names = ("width", "height", "frames")
+    width, height, frames = (card.defaults[k] if v is None else v for k, v in zip(names, wanted, strict=True))
     if tracker:
-        checked = registry.probes.get("tracker")(tracker, *size, clips=clips or 2, tapvid_file=tapvid)
-        print(json.dumps(checked.data()) if as_json else registry.probes.get("tracker-lines")(checked))
+        from fastvmt.metrics.trackers import check
+
+        checked = check.check(tracker, width, height, frames, clips=clips or 2, tapvid_file=tapvid)
+        tell(as_json, checked.data(), check.as_lines(checked))
         return
-    card.check_size(*size)
+    card.check_size(width, height, frames)
     cards.require_weights(card)
     import torch
 
     from fastvmt.backbones.device import has_cuda
     from fastvmt.backbones.wan import Backbone as Loaded
+    from fastvmt.datasets.drawn import probe
 
     device = "cuda" if has_cuda() else "cpu"
     loaded = Loaded(card, device, torch.bfloat16 if device == "cuda" else torch.float32)
-    found = registry.probes.get("correspondence")(loaded, *size, clips=clips or 12)
-    if as_json:
-        facts = {"levels": found.levels, "forms": found.forms, "share": found.share.tolist(), "best": found.best_block()}
-        print(json.dumps(facts))
-    else:
-        print(registry.probes.get("correspondence-lines")(found))
+    found = probe.correspondence(loaded, width, height, frames, clips=clips or 12)
+    tell(as_json, found.data(), probe.as_lines(found))

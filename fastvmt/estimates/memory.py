@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -139,30 +141,11 @@ def device_bytes(device: str) -> int:
         import torch
 
         return int(torch.cuda.get_device_properties(0).total_memory)
-    limits = [_number(Path(p)) for p in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")]
-    try:
-        text = Path("/proc/meminfo").read_text()
-        limits.append(int(text.split("MemTotal:")[1].split()[0]) * 1024)
-    except (OSError, IndexError, ValueError):
-        limits.append(_system_bytes())
-    return min((n for n in limits if n), default=0)
-
-
-def _number(path: Path) -> int:
-    """A limit in a file; 0 where there is none."""
-    try:
-        return int(path.read_text())
-    except (OSError, ValueError):
-        return 0
-
-
-def _system_bytes() -> int:
-    import os
-
-    try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (ValueError, OSError, AttributeError):
-        return 0
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
+        with suppress(OSError, ValueError):  # there is no such limit
+            limits.append(int(Path(path).read_text()))
+    return min(limits)
 
 
 def device_count(device: str) -> int:

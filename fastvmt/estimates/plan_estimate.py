@@ -152,10 +152,7 @@ def passes_of(config: RunConfig, card: cards.Card) -> tuple[Shape, dict[str, flo
     """What the methods know of the model, and forward passes of one video by label."""
     s = config.setting
     shape = card.shape(s.width, s.height, s.frames, s.sigmas)
-    passes = {}
-    for spec in config.methods:
-        passes[spec.label] = round(cost_of(spec, shape), 1)
-    return shape, passes
+    return shape, {spec.label: round(cost_of(spec, shape), 1) for spec in config.methods}
 
 
 def prediction_of(config: RunConfig, card: cards.Card, samples: list[Sample], elsewhere: bool = False) -> Prediction:

@@ -16,7 +16,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -158,7 +157,7 @@ def _of_run(run: Path) -> Iterator[Sample]:
         setting, threads = facts["setting"], facts["threads"]
         card = cards.load(setting["backbone"])
         each = work(card, card.shape(setting["width"], setting["height"], setting["frames"], tuple(setting["sigmas"])))
-        identities = {slug(m["label"]): digest([m["method"], m["version"], m["params"]]) for m in facts["methods"]}
+        identities = {slug(label): identity for label, identity in _identities(facts).items()}
         names = _chosen(run / layout.ARTEFACTS)
     except (OSError, ValueError, KeyError, TypeError, BenchError):
         return
@@ -241,7 +240,7 @@ def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample
     line, chosen, words = fitted[0]
     seconds, shared, measured = {}, {}, 0
     for spec in config.methods:
-        method = digest([spec.method, spec.version, spec.params])
+        method = _identity(spec.method, spec.version, spec.params)
         own_past = [m for m in same if m.method == method]
         seconds[spec.label] = round(line(works[spec.label]), 3)
         shared[spec.label] = float(median([m.shared / m.seconds for m in own_past or chosen]))
@@ -289,17 +288,19 @@ def read_note(run: Path) -> dict[str, Any] | None:
         return None
 
 
-@lru_cache(maxsize=32)
-def _methods_of(path: Path, changed: int) -> dict[str, str]:
-    facts = json.loads(path.read_text())
-    return {m["label"]: digest([m["method"], m["version"], m["params"]]) for m in facts["methods"]}
-
-
 def _expected(run: Path, seconds: dict[str, float]) -> dict[str, float]:
     """Predicted seconds by method identity."""
-    path = run / layout.CONFIG
     try:
-        labels = _methods_of(path, path.stat().st_mtime_ns)
+        identities = _identities(json.loads((run / layout.CONFIG).read_text()))
+        return {identities[k]: float(v) for k, v in seconds.items() if k in identities}
     except (OSError, ValueError, KeyError, TypeError):
         return {}
-    return {labels[k]: float(v) for k, v in seconds.items() if k in labels}
+
+
+def _identities(facts: dict[str, Any]) -> dict[str, str]:
+    """Digests of a run's methods by label, from its ``config.json``."""
+    return {m["label"]: _identity(m["method"], m["version"], m["params"]) for m in facts["methods"]}
+
+
+def _identity(method: str, version: int, params: dict[str, Any]) -> str:
+    return digest([method, version, params])

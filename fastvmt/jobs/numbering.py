@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import overload
 
 from fastvmt.core.content_address import canonical_json, job_key
 from fastvmt.model import Case, Job, MethodSpec, Setting
@@ -13,7 +12,7 @@ SHOWN = 12
 """Characters of a job's key in a folder's name."""
 
 
-class JobGrid(Sequence[Job]):
+class JobGrid:
     """Methods x cases x seeds in the order of a run: cases outermost, then seeds, then methods.
 
     Numbers are stable within a run folder, whose methods, cases and seeds are frozen. 100,000 jobs cost what their cases cost.
@@ -27,16 +26,11 @@ class JobGrid(Sequence[Job]):
     def __len__(self) -> int:
         return len(self.cases) * len(self.seeds) * len(self.methods)
 
-    @overload
-    def __getitem__(self, n: int) -> Job: ...
-    @overload
-    def __getitem__(self, n: slice) -> list[Job]: ...
-    def __getitem__(self, n: int | slice) -> Job | list[Job]:
-        if isinstance(n, slice):
-            return [self[k] for k in range(*n.indices(len(self)))]
-        if not -len(self) <= n < len(self):
-            raise IndexError(n)
-        case, seed, method = self.parts(n % len(self))
+    def __iter__(self) -> Iterator[Job]:
+        return (self[n] for n in range(len(self)))
+
+    def __getitem__(self, n: int) -> Job:
+        case, seed, method = self.parts(n)
         what = case.digest()
         key = job_key(what, self._identities[n % len(self.methods)], seed, self._shared)
         return Job(key=key, method=method, case_id=case.id, case_digest=what, seed=seed)
@@ -58,12 +52,9 @@ class JobGrid(Sequence[Job]):
     def names(self) -> Iterator[tuple[str, str]]:
         """Key of each job in order, and the name of its artefact's folder."""
         slugs = [slug(m.label) for m in self.methods]
-        keys = self.keys()
-        for case in self.cases:
-            for seed in self.seeds:
-                for label in slugs:
-                    key = next(keys)
-                    yield key, folder_name(case.id, label, seed, key)
+        for n, key in enumerate(self.keys()):
+            case, seed, _ = self.parts(n)
+            yield key, folder_name(case.id, slugs[n % len(slugs)], seed, key)
 
 
 def slug(text: str) -> str:

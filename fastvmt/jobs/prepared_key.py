@@ -20,14 +20,9 @@ def prepared_key(job: Job, case: Case, setting: Setting) -> str | None:
     cls: type[Method] = registry.methods.get(job.method.method)
     if not cls.trains():
         return None
-    return digest(
-        {
-            "format": KEY_FORMAT,
-            "method": [job.method.method, job.method.version, cls.training(job.method.params, case)],
-            "reference": case.reference.frames_digest,
-            "caption": case.caption,
-            "weights": setting.weights_digest,
-            "dtype": setting.dtype,
-            "size": [setting.width, setting.height, setting.frames],
-        }
-    )[:KEY_LENGTH]
+    facts = {
+        "format": KEY_FORMAT, "method": [job.method.method, job.method.version, cls.training(job.method.params, case)],
+        "reference": case.reference.frames_digest, "caption": case.caption, "weights": setting.weights_digest,
+        "dtype": setting.dtype, "size": [setting.width, setting.height, setting.frames],
+    }  # fmt: skip
+    return digest(facts)[:KEY_LENGTH]

@@ -56,16 +56,12 @@ def departures(methods: Sequence[MethodSpec], protocol: str) -> list[str]:
     found = []
     for spec in methods:
         cls = registry.methods.get(spec.method)
-        wanted = {} if spec.control or (protocol == AS_PUBLISHED and _named_preset(spec, cls)) else starts(cls, protocol)
+        own_preset = bool(cls.protocols.preset) and spec.preset != str(labels.usual_preset(cls))  # says how it starts
+        wanted = {} if spec.control or (protocol == AS_PUBLISHED and own_preset) else starts(cls, protocol)
         other = [f"{k}={spec.params.get(k)}" for k, v in wanted.items() if spec.params.get(k) != v]
         if other:
             found.append(f"{spec.label} does not start as the protocol ({protocol}) says: it has {', '.join(other)}.")
     return found
-
-
-def _named_preset(spec: MethodSpec, cls: type[Method]) -> bool:
-    """Whether a preset was asked for: it says itself how its authors start."""
-    return bool(cls.protocols.preset) and spec.preset != str(labels.usual_preset(cls))
 
 
 def matched(
@@ -95,7 +91,8 @@ def cost_of(spec: MethodSpec, shape: Shape, **changes: Any) -> float:
 
 
 def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:
-    work = registry.methods.get(spec.method).protocols.work
+    cls: type[Method] = registry.methods.get(spec.method)
+    work = cls.protocols.work
     if not work or work in labels.parse(spec.label)[1]:
         return spec
     before = int(spec.params[work])
@@ -107,7 +104,6 @@ def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:
             best, nearest = steps, gap
         if cost > budget + nearest:
             break
-    cls = registry.methods.get(spec.method)
     params = cls.Params.model_validate(spec.params | {work: best})
     return spec.model_copy(update={"params": params.model_dump(mode="json")})
 
@@ -115,7 +111,6 @@ def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:
 def _said(spec: MethodSpec, cost: float, budget: float) -> str:
     work = registry.methods.get(spec.method).protocols.work
     how = f"{work}={spec.params[work]}" if work else "nothing to scale"
-    if work and work in labels.parse(spec.label)[1]:
-        how += ", as typed"
+    how += ", as typed" if work and work in labels.parse(spec.label)[1] else ""
     apart = "" if abs(cost - budget) < NEAR else f", {cost - budget:+.1f}"
     return f"{spec.label} {cost:.1f} ({how}{apart})"

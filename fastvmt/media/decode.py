@@ -26,7 +26,6 @@ MAX_FPS, USUAL_FPS = 1000, Fraction(15)
 FORMATS = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,gif,avi,mpegts,mpeg,flv,asf,ogg,ivf,mp3,wav,aac,flac"
 ATTACHED_PICTURE = 1024
 """FFmpeg's flag for the cover picture of an audio file, which is no video."""
-Matrix = tuple[int, int, int, int]
 MISSING = 0.1
 """A file whose frames end this part of its stated duration early is truncated; headers that are a frame off are common."""
 
@@ -201,43 +200,24 @@ def _rgb(found: Decoded, frame: Any) -> Frames:
     return on_black(rgba)
 
 
-def display_matrix(frame: Any) -> Matrix:
-    """How a stored position (x, y) is shown: (a x + c y, b x + d y), told as a, b, c, d; the identity without a tag.
-
-    Zeros for anything but quarter turns and mirror images.
-    """
+def _upright(found: Decoded, frame: Any, picture: Frames, name: str) -> Frames:
+    """The picture turned and mirrored as the display matrix says: position (x, y) is shown at (a x + c y, b x + d y)."""
     tag = frame.side_data.get("DISPLAYMATRIX")
     if tag is None:
-        return 1, 0, 0, 1
+        return picture
     exact = np.frombuffer(bytes(tag), np.int32)[[0, 1, 3, 4]] / 65536
     a, b, c, d = (int(value) for value in np.rint(exact))
-    plain = abs(a * d - b * c) == 1 and abs(a) + abs(b) == 1 and np.abs(exact - (a, b, c, d)).max() < 0.01
-    return (a, b, c, d) if plain else (0, 0, 0, 0)
-
-
-def degrees(matrix: Matrix) -> int:
-    """Clockwise turn of a display matrix, after mirroring left to right where it mirrors.
-
-    >>> degrees((0, 1, -1, 0))
-    90
-    """
-    a, b, c, d = matrix
-    mirrored = a * d - b * c < 0
-    return round(math.degrees(math.atan2(-b if mirrored else b, -a if mirrored else a))) % 360
-
-
-def _upright(found: Decoded, frame: Any, picture: Frames, name: str) -> Frames:
-    a, b, c, d = matrix = display_matrix(frame)
-    if matrix == (1, 0, 0, 1):
-        return picture
-    if not any(matrix):
+    if abs(a * d - b * c) != 1 or abs(a) + abs(b) != 1 or np.abs(exact - (a, b, c, d)).max() >= 0.01:
         raise SuiteError(f"{name}: its rotation tag is not a multiple of 90 degrees. Encode it again without the tag.")
+    if (a, b, c, d) == (1, 0, 0, 1):
+        return picture
     if a == 0:
         picture = picture.swapaxes(0, 1)
     picture = picture[:: -1 if b + d < 0 else 1, :: -1 if a + c < 0 else 1]
     height, width = picture.shape[:2]
-    mirrored = "mirrored and " if a * d - b * c < 0 else ""
-    found.note(f"{mirrored}rotated {degrees(matrix)} degrees by metadata; reading as width {width}, height {height}")
+    sign, mirrored = (-1, "mirrored and ") if a * d - b * c < 0 else (1, "")
+    turn = round(math.degrees(math.atan2(sign * b, sign * a))) % 360
+    found.note(f"{mirrored}rotated {turn} degrees by metadata; reading as width {width}, height {height}")
     return picture
 
 

@@ -13,19 +13,28 @@ from pathlib import Path
 import av
 import numpy as np
 
-from fastvmt.errors import DamagedFile, SuiteError
-from fastvmt.media.decode import decode, degrees, display_matrix, opened, stated_fps
+from fastvmt.errors import DamagedFile
+from fastvmt.media.decode import decode
 from fastvmt.media.framing import Fit, Frames, crop_box, fit_frames, fit_masks, fit_points
-from fastvmt.media.image_folders import IMAGE_SUFFIXES, check_side, image_size, list_images, read_images
+from fastvmt.media.image_folders import IMAGE_SUFFIXES, read_images
 
 __all__ = [
-    "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "Clip", "Fit", "Frames", "Probe", "crop_box", "fit_frames", "fit_masks", "fit_points",
-    "probe", "read_clip", "read_lossless", "write_exact_mp4", "write_lossless", "write_viewable",
+    "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "Clip", "Fit", "Frames", "crop_box", "fit_frames", "fit_masks", "fit_points",
+    "list_videos", "read_clip", "read_lossless", "write_exact_mp4", "write_lossless", "write_viewable",
 ]  # fmt: skip
 
 VIDEO_SUFFIXES = (".mp4", ".mov", ".webm", ".gif", ".mkv", ".avi")
 IMAGES_FPS = Fraction(24)
 """For folders of images, which store no frames per second."""
+
+
+def list_videos(folder: Path) -> list[Path]:
+    """Video files that lie directly in a folder, sorted; hidden ones are passed over.
+
+    Raises:
+        OSError: when the folder cannot be read.
+    """
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.name[0] != "." and p.is_file())
 
 
 @dataclass
@@ -35,23 +44,6 @@ class Clip:
     frames: Frames
     fps: Fraction
     notes: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Probe:
-    """What a clip says about itself before it is decoded.
-
-    Attributes:
-        width, height: px as ``read_clip`` will give them, after rotation.
-        fps: frames a second; frames_in_header: 0 when the header does not say. Only decoding counts frames for certain.
-        rotation: clockwise degrees of the rotation tag: 0, 90, 180 or 270.
-    """
-
-    width: int
-    height: int
-    fps: Fraction
-    frames_in_header: int
-    rotation: int = 0
 
 
 def read_clip(path: Path, name: str, *, truncated: bool = False) -> Clip:
@@ -71,25 +63,6 @@ def read_clip(path: Path, name: str, *, truncated: bool = False) -> Clip:
         frames, notes = read_images(path, name)
         return Clip(frames, IMAGES_FPS, notes)
     return Clip(*decode(path, name, truncated))
-
-
-def probe(path: Path, name: str) -> Probe:
-    """Size, rate and length by the header. Of a video only the first frame is decoded: it carries the rotation tag.
-
-    Raises:
-        SuiteError: one sentence beginning with ``name``: unreadable, without video, too large.
-    """
-    if path.is_dir():
-        files = list_images(path, name)
-        return Probe(*image_size(files[0], name), IMAGES_FPS, len(files))
-    with opened(path, name) as (container, stream):
-        frame = next(container.decode(stream), None)
-        if frame is None:
-            raise SuiteError(f"{name}: decodes to 0 frames. Take it out of the suite.")
-        check_side(frame.width, frame.height, name)
-        matrix = display_matrix(frame)
-        sides = (frame.height, frame.width) if matrix[1] else (frame.width, frame.height)
-        return Probe(*sides, stated_fps(stream)[0], stream.frames, degrees(matrix))
 
 
 def write_lossless(path: Path, frames: Frames, fps: Fraction) -> None:

@@ -28,6 +28,13 @@ class Placing(NamedTuple):
     target: Box
 
 
+def _middle(width: int, height: int, part_width: float, part_height: float) -> Box:
+    """The middle part of a frame; of an extreme aspect, which would round a side to nothing, one column or row is kept."""
+    kept_width, kept_height = min(width, max(1, round(part_width))), min(height, max(1, round(part_height)))
+    left, top = (width - kept_width) // 2, (height - kept_height) // 2
+    return left, top, left + kept_width, top + kept_height
+
+
 def crop_box(width: int, height: int, to_width: int, to_height: int) -> Box:
     """The middle of a frame that has the target's aspect ratio: left, top, right, bottom in px.
 
@@ -35,11 +42,7 @@ def crop_box(width: int, height: int, to_width: int, to_height: int) -> Box:
     (11, 0, 843, 480)
     """
     scale = max(to_width / width, to_height / height)
-    # An extreme aspect would round a side to nothing; one column or row is then kept.
-    kept_width = min(width, max(1, round(to_width / scale)))
-    kept_height = min(height, max(1, round(to_height / scale)))
-    left, top = (width - kept_width) // 2, (height - kept_height) // 2
-    return left, top, left + kept_width, top + kept_height
+    return _middle(width, height, to_width / scale, to_height / scale)
 
 
 def placing(width: int, height: int, to_width: int, to_height: int, fit: Fit) -> Placing:
@@ -58,10 +61,7 @@ def placing(width: int, height: int, to_width: int, to_height: int, fit: Fit) ->
         return Placing(crop_box(width, height, to_width, to_height), target)
     if fit == "pad":
         scale = min(to_width / width, to_height / height)
-        inner_width = min(to_width, max(1, round(width * scale)))
-        inner_height = min(to_height, max(1, round(height * scale)))
-        left, top = (to_width - inner_width) // 2, (to_height - inner_height) // 2
-        return Placing(whole, (left, top, left + inner_width, top + inner_height))
+        return Placing(whole, _middle(to_width, to_height, width * scale, height * scale))
     raise SpecError(f"fit '{fit}' unknown: {', '.join(get_args(Fit))}.")
 
 
@@ -74,9 +74,9 @@ def fit_frames(frames: Frames, width: int, height: int, fit: Fit = "crop") -> Fr
     source, target = placing(from_width, from_height, width, height, fit)
     if (from_width, from_height) == (width, height):
         return frames
-    across, down = width / from_width, height / from_height
-    larger = min(across, down) if fit == "pad" else max(across, down)
-    how = Image.Resampling.BOX if larger < 1 else Image.Resampling.LANCZOS
+    scales = width / from_width, height / from_height
+    shrinks = (min(scales) if fit == "pad" else max(scales)) < 1
+    how = Image.Resampling.BOX if shrinks else Image.Resampling.LANCZOS
     left, top, right, bottom = target
     fitted = np.zeros((count, height, width, 3), np.uint8)
     for number, frame in enumerate(frames):

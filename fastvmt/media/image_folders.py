@@ -47,19 +47,6 @@ def read_images(path: Path, name: str) -> tuple[Frames, list[str]]:
     return frames, [f"{count} of {len(files)} images: {kind}" for kind, count in kinds.items()]
 
 
-def image_size(file: Path, name: str) -> tuple[int, int]:
-    """Width and height of an upright image, px, without decoding its pixels where the format allows."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        try:
-            with Image.open(file) as image:
-                width, height = image.size
-                check_side(width, height, f"{name}/{file.name}")
-                return (height, width) if image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8) else (width, height)
-        except (*BROKEN, Image.DecompressionBombError) as error:
-            raise SuiteError(f"{name}/{file.name}: {_why(error, file)}") from None
-
-
 def check_side(width: int, height: int, name: str) -> None:
     """Raises:
     SuiteError: when a side is longer than any clip this benchmark is for.
@@ -196,7 +183,7 @@ def _why(error: BaseException, file: Path) -> str:
 
 def _mixed_sizes(files: list[Path], name: str) -> str:
     """The sentence about the first image that is not of the most common size."""
-    sizes = [image_size(file, name) for file in files]
+    sizes = [_read_image(file, name)[0].shape[1::-1] for file in files]
     (usual, _), *_ = Counter(sizes).most_common(1)
     odd = next(number for number, size in enumerate(sizes) if size != usual)
     (width, height), count = sizes[odd], sum(size != usual for size in sizes)

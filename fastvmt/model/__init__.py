@@ -4,24 +4,11 @@ All are frozen and refuse unknown keys, so that a file of another version is nam
 Sizes are pixels, times are seconds, digests are hex SHA-256.
 """
 
-from fastvmt.model.artefact import Artefact, FileInfo
-from fastvmt.model.case import CATEGORIES, Case, Reference, Suite
-from fastvmt.model.frozen import IMPORTED, Frozen
+from fastvmt.model.artefact import Artefact, Failure, FileInfo, MetricRecord
+from fastvmt.model.case import CATEGORIES, IMPORTED, Case, Frozen, Reference, Suite
 from fastvmt.model.job import Job, MethodSpec, Setting
-from fastvmt.model.record import Failure, MetricRecord
 
 __all__ = [
-    "CATEGORIES",
-    "IMPORTED",
-    "Artefact",
-    "Case",
-    "Failure",
-    "FileInfo",
-    "Frozen",
-    "Job",
-    "MethodSpec",
-    "MetricRecord",
-    "Reference",
-    "Setting",
-    "Suite",
-]
+    "CATEGORIES", "IMPORTED", "Artefact", "Case", "Failure", "FileInfo", "Frozen", "Job", "MethodSpec", "MetricRecord",
+    "Reference", "Setting", "Suite",
+]  # fmt: skip

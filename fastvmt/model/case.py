@@ -1,15 +1,22 @@
-"""Which clip, which prompt: Reference, Case, Suite."""
+"""What all nouns have in common; which clip, which prompt: Reference, Case, Suite."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from fastvmt.core.content_address import digest
-from fastvmt.model.frozen import Frozen
 
+IMPORTED = "imported"
+"""Id of the method whose videos somebody else made, first part of its labels, and ``reused_from`` of its artefacts."""
 CATEGORIES = ("camera", "single_object", "multiple_objects", "complex_human_motion", "complex", "uncategorised")
+
+
+class Frozen(BaseModel):
+    """Base of the vocabulary: immutable, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Reference(Frozen):

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fastvmt.core.content_address import canonical_json, job_key
-from fastvmt.model.case import Case
-from fastvmt.model.frozen import IMPORTED, Frozen
+from fastvmt.model.case import IMPORTED, Case, Frozen
 
 
 class MethodSpec(Frozen):

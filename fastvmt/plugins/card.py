@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
+from fastvmt.core.validation import first_problem
 from fastvmt.errors import SpecError
 from fastvmt.model import Frozen
 from fastvmt.plugins.method import Method
@@ -81,5 +82,4 @@ def card_of(cls: type[Method]) -> MethodCard | None:
     try:
         return MethodCard.model_validate(raw)
     except ValidationError as error:
-        first = error.errors()[0]
-        raise SpecError(f"{where}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+        raise SpecError(f"{where}: {first_problem(error)}.") from None

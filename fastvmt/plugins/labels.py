@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import ValidationError
@@ -61,30 +62,31 @@ def resolve(
     card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1) | dict(starts or {})
     if (preset := cls.protocols.preset) and changes.get(preset, usual_preset(cls)) != usual_preset(cls):
         card = {}
-    try:
+    with in_words(f"Method '{label}'"):
         params = cls.resolve(cls.Params.model_validate(card | changes), shape)
+    return MethodSpec(
+        label=label.strip(), method=cls.id, version=cls.version, params=params.model_dump(mode="json"),
+        preset=str(getattr(params, preset)) if preset else "", control=cls.role == "control",
+    )  # fmt: skip
+
+
+@contextmanager
+def in_words(whose: str) -> Iterator[None]:
+    """
+    Raises:
+        SpecError: in place of what pydantic says of a parameter.
+    """
+    try:
+        yield
     except ValidationError as error:
         first = error.errors()[0]
-        place = ".".join(str(p) for p in first["loc"]) or "parameters"
-        raise SpecError(f"Method '{label}': {place}: {first['msg']} (found {first['input']!r}).") from error
-    return MethodSpec(
-        label=label.strip(),
-        method=cls.id,
-        version=cls.version,
-        params=params.model_dump(mode="json"),
-        preset=str(getattr(params, preset)) if preset else "",
-        control=cls.role == "control",
-    )
+        place = ".".join(map(str, first["loc"])) or "parameters"
+        raise SpecError(f"{whose}: {place}: {first['msg']} (found {first['input']!r}).") from error
 
 
 def usual_preset(cls: type[Method]) -> Any:
     """The preset that a method has unless another is named; None where it has no presets."""
     return cls.Params.model_fields[cls.protocols.preset].default if cls.protocols.preset else None
-
-
-def comparable() -> list[str]:
-    """What ``--methods all`` stands for: every registered method, without controls, toys and what was made elsewhere."""
-    return [n for n in registry.methods.names() if registry.methods.get(n).role in ("method", "baseline")]
 
 
 def tuned(method: str, table: Mapping[str, Any], steps: int) -> dict[str, Any]:

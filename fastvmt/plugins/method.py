@@ -101,16 +101,6 @@ class Study:
     floor_when: Changes = field(default_factory=dict)
 
 
-SPELT_NOW = {
-    "control": 'role = "control"', "toy": 'role = "toy"', "trains": "nothing: a method that defines prepare trains",
-    "sampling_only": "a classmethod training(params, case) that leaves those parameters out",
-    "preset_of": "protocols = Protocols(preset=...)", "starts": "protocols = Protocols(starts=...)",
-    "work": "protocols = Protocols(work=...)", "ablations": "study = Study(ablations=...)",
-    "ladder": "study = Study(ladder=...)", "floor_when": "study = Study(floor_when=...)",
-}  # fmt: skip
-"""What class attributes of methods were called, and what says the same today."""
-
-
 class Method:
     """Base of all methods; every default is "no transfer".
 
@@ -140,11 +130,8 @@ class Method:
     def __init_subclass__(cls) -> None:
         """
         Raises:
-            SpecError: for a class attribute by a name that it no longer has, with what says the same today.
+            SpecError: for an unknown role.
         """
-        for name in SPELT_NOW.keys() & vars(cls).keys():
-            if not callable(getattr(cls, name)):
-                raise SpecError(f"{cls.__name__}.{name} is now written otherwise: {SPELT_NOW[name]}.")
         if cls.role not in get_args(Role):
             raise SpecError(f"{cls.__name__}.role is '{cls.role}'; it is one of {', '.join(get_args(Role))}.")
 

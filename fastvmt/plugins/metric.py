@@ -50,7 +50,7 @@ class Metric:
     parameter changed, and that label is the column of the table. Making one must be cheap: whatever it loads, it loads at
     the first ``score``.
 
-    Class attributes:
+    Attributes:
         Params: pydantic model of what can be chosen (tracker, weights ...); every field has a default.
         id, version: name of the formula; raise the version when the same input gives another number.
         direction: ``up`` (higher is better), ``down`` or ``none``.

@@ -6,11 +6,10 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
-from pydantic import ValidationError
-
 from fastvmt.core.choices import hint
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.plugins import registry
+from fastvmt.plugins.labels import in_words
 from fastvmt.plugins.metric import Metric
 
 Labels = tuple[str, ...]
@@ -34,15 +33,10 @@ def build(label: str) -> Metric:
     name, changes = _parts(label)
     cls: type[Metric] = registry.metrics.get(name)
     fields = cls.Params.model_fields
-    for key in changes:
-        if key not in fields:
-            raise SpecError(f"Metric '{name}' has no parameter '{key}'. {hint(key, fields)}")
-    try:
+    if unknown := next((key for key in changes if key not in fields), None):
+        raise SpecError(f"Metric '{name}' has no parameter '{unknown}'. {hint(unknown, fields)}")
+    with in_words(f"Metric '{label}'"):
         return cls(cls.Params.model_validate(changes))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(p) for p in first["loc"]) or "parameters"
-        raise SpecError(f"Metric '{label}': {place}: {first['msg']} (found {first['input']!r}).") from error
 
 
 def expand(pattern: str) -> Labels:

@@ -7,12 +7,12 @@ breaks nothing else; nobody can take over a built-in name.
 from __future__ import annotations
 
 import hashlib
-import importlib
 import importlib.util
+import pkgutil
 import sys
 import traceback
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -20,87 +20,66 @@ from typing import Any
 from fastvmt.core.choices import hint
 from fastvmt.errors import SpecError
 
-BUILTIN: dict[str, dict[str, str]] = {
+_PLACES: dict[str, dict[str, dict[str, str]]] = {
     "methods": {
-        "none": "fastvmt.methods.controls:NoTransfer",
-        "sdedit": "fastvmt.methods.controls:SDEdit",
-        "ditflow": "fastvmt.methods.ditflow:DiTFlow",
-        "fastvmt": "fastvmt.methods.fastvmt:FastVMT",
-        "moft": "fastvmt.methods.moft:MOFT",
-        "motionclone": "fastvmt.methods.motionclone:MotionClone",
-        "smm": "fastvmt.methods.smm:SMM",
-        "motion_inversion": "fastvmt.methods.motion_inversion:MotionInversion",
-        "motion_director": "fastvmt.methods.motion_director:MotionDirector",
-        "det": "fastvmt.methods.det:DeT",
-        "imported": "fastvmt.methods.imported:Imported",
-        "oracle": "fastvmt.methods.toys:Oracle",
-        "copy": "fastvmt.methods.toys:Copy",
-        "shuffled": "fastvmt.methods.toys:Shuffled",
-        "frozen": "fastvmt.methods.toys:Frozen",
+        "methods.controls": {"none": "NoTransfer", "sdedit": "SDEdit"},
+        "methods.ditflow": {"ditflow": "DiTFlow"},
+        "methods.fastvmt": {"fastvmt": "FastVMT"},
+        "methods.moft": {"moft": "MOFT"},
+        "methods.motionclone": {"motionclone": "MotionClone"},
+        "methods.smm": {"smm": "SMM"},
+        "methods.motion_inversion": {"motion_inversion": "MotionInversion"},
+        "methods.motion_director": {"motion_director": "MotionDirector"},
+        "methods.det": {"det": "DeT"},
+        "methods.imported": {"imported": "Imported"},
+        "methods.toys": {"oracle": "Oracle", "copy": "Copy", "shuffled": "Shuffled", "frozen": "Frozen"},
     },
     "metrics": {
-        "motion_fidelity": "fastvmt.metrics.motion.fidelity:MotionFidelity",
-        "motion_fidelity@smm-script": "fastvmt.metrics.motion.fidelity:MotionFidelityScript",
-        "motion_fidelity@det-hybrid": "fastvmt.metrics.motion.det_hybrid:MotionFidelityDeT",
-        "motion_fidelity_backward": "fastvmt.metrics.motion.fidelity:MotionFidelityBackward",
-        "motion_fidelity_both": "fastvmt.metrics.motion.fidelity:MotionFidelityBoth",
-        "motion_fidelity_local": "fastvmt.metrics.motion.fidelity:MotionFidelityLocal",
-        "motion_fidelity_moving": "fastvmt.metrics.motion.fidelity:MotionFidelityMoving",
-        "motion_fidelity_wrong": "fastvmt.metrics.motion.fidelity:MotionFidelityWrong",
-        "motion_fidelity_moving_wrong": "fastvmt.metrics.motion.fidelity:MotionFidelityMovingWrong",
-        "motion_fidelity_frozen": "fastvmt.metrics.motion.fidelity:MotionFidelityFrozen",
-        "vbench:subject_consistency": "fastvmt.metrics.vbench.dimensions:SubjectConsistency",
-        "vbench:background_consistency": "fastvmt.metrics.vbench.dimensions:BackgroundConsistency",
-        "vbench:motion_smoothness": "fastvmt.metrics.vbench.dimensions:MotionSmoothness",
-        "vbench:dynamic_degree": "fastvmt.metrics.vbench.dimensions:DynamicDegree",
-        "vbench:aesthetic_quality": "fastvmt.metrics.vbench.dimensions:AestheticQuality",
-        "vbench:imaging_quality": "fastvmt.metrics.vbench.dimensions:ImagingQuality",
-        "vbench:temporal_flickering": "fastvmt.metrics.vbench.dimensions:TemporalFlickering",
-        "text_similarity": "fastvmt.metrics.text.clip:TextSimilarity",
-        "temporal_consistency": "fastvmt.metrics.text.clip:TemporalConsistency",
-        "trajectory": "fastvmt.metrics.motion.trajectory:Trajectory",
-        "trajectory_wrong": "fastvmt.metrics.motion.trajectory:TrajectoryWrong",
-        "subject_colour": "fastvmt.metrics.looks:SubjectColour",
-        "subject_shape": "fastvmt.metrics.looks:SubjectShape",
-        "ground_colour": "fastvmt.metrics.looks:GroundColour",
-        "ground_pattern": "fastvmt.metrics.looks:GroundPattern",
-        "outline": "fastvmt.metrics.looks:Outline",
-        "time": "fastvmt.metrics.cost:Time",
-        "forwards": "fastvmt.metrics.cost:Forwards",
-        "time_amortised": "fastvmt.metrics.cost:TimeAmortised",
-        "peak_memory": "fastvmt.metrics.cost:PeakMemory",
-        "peak_reserved": "fastvmt.metrics.cost:PeakReserved",
-        "energy": "fastvmt.metrics.cost:Energy",
+        "metrics.motion.fidelity": {
+            "motion_fidelity": "MotionFidelity", "motion_fidelity@smm-script": "MotionFidelityScript",
+            "motion_fidelity_backward": "MotionFidelityBackward", "motion_fidelity_both": "MotionFidelityBoth",
+            "motion_fidelity_local": "MotionFidelityLocal", "motion_fidelity_moving": "MotionFidelityMoving",
+            "motion_fidelity_wrong": "MotionFidelityWrong", "motion_fidelity_moving_wrong": "MotionFidelityMovingWrong",
+            "motion_fidelity_frozen": "MotionFidelityFrozen",
+        },
+        "metrics.motion.det_hybrid": {"motion_fidelity@det-hybrid": "MotionFidelityDeT"},
+        "metrics.vbench.dimensions": {
+            "vbench:subject_consistency": "SubjectConsistency", "vbench:background_consistency": "BackgroundConsistency",
+            "vbench:motion_smoothness": "MotionSmoothness", "vbench:dynamic_degree": "DynamicDegree",
+            "vbench:aesthetic_quality": "AestheticQuality", "vbench:imaging_quality": "ImagingQuality",
+            "vbench:temporal_flickering": "TemporalFlickering",
+        },
+        "metrics.text.clip": {"text_similarity": "TextSimilarity", "temporal_consistency": "TemporalConsistency"},
+        "metrics.motion.trajectory": {"trajectory": "Trajectory", "trajectory_wrong": "TrajectoryWrong"},
+        "metrics.looks": {
+            "subject_colour": "SubjectColour", "subject_shape": "SubjectShape", "ground_colour": "GroundColour",
+            "ground_pattern": "GroundPattern", "outline": "Outline",
+        },
+        "metrics.cost": {
+            "time": "Time", "forwards": "Forwards", "time_amortised": "TimeAmortised", "peak_memory": "PeakMemory",
+            "peak_reserved": "PeakReserved", "energy": "Energy",
+        },
     },
     "trackers": {
-        "lk": "fastvmt.metrics.trackers.lk:LK",
-        "cotracker3": "fastvmt.metrics.trackers.cotracker:CoTracker3",
-        "cotracker2": "fastvmt.metrics.trackers.cotracker:CoTracker2",
+        "metrics.trackers.lk": {"lk": "LK"},
+        "metrics.trackers.cotracker": {"cotracker3": "CoTracker3", "cotracker2": "CoTracker2"},
     },
-    "probes": {
-        "correspondence": "fastvmt.datasets.drawn.probe:correspondence",
-        "correspondence-lines": "fastvmt.datasets.drawn.probe:as_lines",
-        "tracker": "fastvmt.metrics.trackers.check:check",
-        "tracker-lines": "fastvmt.metrics.trackers.check:as_lines",
-    },
-    "environments": {
-        "vbench": "fastvmt.metrics.vbench.files:RECIPE",
-    },
+    "environments": {"metrics.vbench.files": {"vbench": "RECIPE"}},
     "suites": {
-        "shapes": "fastvmt.datasets.drawn.suites:Shapes",
-        "shapes-64": "fastvmt.datasets.drawn.suites:Shapes64",
-        "davis2016-50": "fastvmt.datasets.davis:Davis2016",
-        "davis2017-90": "fastvmt.datasets.davis:Davis2017",
-        "ditflow-50": "fastvmt.datasets.davis:DiTFlow50",
-        "mtbench": "fastvmt.datasets.mtbench:MTBench",
-        "generated": "fastvmt.datasets.generated:Generated",
-        "folder": "fastvmt.datasets.folder:Folder",
-        "tapvid-davis": "fastvmt.datasets.tapvid_davis:TapVidDavis",
+        "datasets.drawn.suites": {"shapes": "Shapes", "shapes-64": "Shapes64"},
+        "datasets.davis": {"davis2016-50": "Davis2016", "davis2017-90": "Davis2017", "ditflow-50": "DiTFlow50"},
+        "datasets.mtbench": {"mtbench": "MTBench"},
+        "datasets.generated": {"generated": "Generated"},
+        "datasets.folder": {"folder": "Folder"},
+        "datasets.tapvid_davis": {"tapvid-davis": "TapVidDavis"},
     },
-    "archives": {
-        "davis2017": "fastvmt.datasets.archives:DAVIS2017",
-    },
+    "archives": {"datasets.archives": {"davis2017": "DAVIS2017"}},
+}  # fmt: skip
+BUILTIN = {
+    kind: {name: f"fastvmt.{module}:{what}" for module, names in modules.items() for name, what in names.items()}
+    for kind, modules in _PLACES.items()
 }
+"""Our own plug-ins by kind and name: where each is imported from."""
 
 
 @dataclass(frozen=True)
@@ -130,17 +109,10 @@ class Registry:
             self._entries[name] = Entry(name, "built in", target)
         for point in sorted(entry_points(group=f"fastvmt.{self.kind}"), key=lambda p: p.name):
             owner = point.dist.name if point.dist else "an installed package"
-            if owner == "fastvmt-bench":
-                continue
-            self._add(Entry(point.name, owner, point.value))
-
-    def _add(self, entry: Entry) -> None:
-        taken = self._entries.get(entry.name)
-        if taken and (taken.origin, taken.target) != (entry.origin, entry.target):
-            cause = f"the name is taken by {taken.origin}"
-            self._entries[f"{entry.name} ({entry.origin})"] = Entry(entry.name, entry.origin, entry.target, cause)
-            return
-        self._entries[entry.name] = entry
+            entry = Entry(point.name, owner, point.value)
+            if (taken := self._entries.setdefault(entry.name, entry)) != entry:
+                cause = f"the name is taken by {taken.origin}"
+                self._entries[f"{entry.name} ({owner})"] = replace(entry, cause=cause)
 
     def add_object(self, name: str, value: Any, origin: str) -> None:
         """Register a loaded object, as ``--plugin FILE`` does.
@@ -169,7 +141,7 @@ class Registry:
                 try:
                     self.get(entry.name)
                 except SpecError as error:
-                    entry = Entry(entry.name, entry.origin, entry.target, str(error))
+                    entry = replace(entry, cause=str(error))
             yield entry
 
     def names(self) -> list[str]:
@@ -190,9 +162,8 @@ class Registry:
         if entry is None:
             near = hint(name, self.names(), no_list=True)
             raise SpecError(f"No {self.kind[:-1]} is called '{name}'.{near and ' '}{near} `bench list {self.kind}` shows all.")
-        module, _, attribute = entry.target.partition(":")
         try:
-            value = getattr(importlib.import_module(module), attribute)
+            value = pkgutil.resolve_name(entry.target)
         except (Exception, SystemExit) as error:
             raise SpecError(
                 f"The {self.kind[:-1]} '{name}' of {entry.origin} cannot be loaded: {type(error).__name__}: {error}."
@@ -205,7 +176,6 @@ methods = Registry("methods")
 metrics = Registry("metrics")
 suites = Registry("suites")
 trackers = Registry("trackers")
-probes = Registry("probes")
 environments = Registry("environments")
 archives = Registry("archives")
 

@@ -26,14 +26,12 @@ class Spent(Frozen):
     peak_reserved_bytes: int = 0
 
     def plus(self, other: Spent) -> Spent:
-        energies = (self.energy_joules, other.energy_joules)
+        a, b = self.energy_joules, other.energy_joules
+        peaks = {k: max(getattr(self, k), getattr(other, k)) for k in ("peak_memory_bytes", "peak_reserved_bytes")}
         return Spent(
-            seconds=self.seconds + other.seconds,
-            forward_equivalents=self.forward_equivalents + other.forward_equivalents,
-            energy_joules=None if None in energies else sum(e for e in energies if e is not None),
-            peak_memory_bytes=max(self.peak_memory_bytes, other.peak_memory_bytes),
-            peak_reserved_bytes=max(self.peak_reserved_bytes, other.peak_reserved_bytes),
-        )
+            seconds=self.seconds + other.seconds, forward_equivalents=self.forward_equivalents + other.forward_equivalents,
+            energy_joules=None if a is None or b is None else a + b, **peaks,
+        )  # fmt: skip
 
 
 @dataclass

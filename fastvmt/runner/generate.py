@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
+import functools
 import json
-import secrets
 import statistics
 import time
 from collections.abc import Callable
@@ -14,8 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from fastvmt.artefacts.code_state import code_digest
@@ -36,9 +33,10 @@ from fastvmt.plugins import registry
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
 from fastvmt.plugins.workspace import Checkpoint, Spent, Workspace
+from fastvmt.runner.tensor_cache import TensorCache
 from fastvmt.store.artefact_files import file_info
 from fastvmt.store.folder import Store
-from fastvmt.store.layout import FRAMES, VIDEO
+from fastvmt.store.layout import CACHE, FRAMES, VIDEO
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -56,10 +54,6 @@ class Take:
         return sum(self.stages.seconds.values())
 
 
-KEPT = 32
-"""Embeddings and reference latents a worker holds; cases come one after another, so that a few are enough."""
-
-
 class Generator:
     """A loaded backbone and what it makes. One per worker process."""
 
@@ -71,13 +65,14 @@ class Generator:
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.device = torch.device(config.device)
-        self.stages = Stages(synchronise=self._synchronise)
-        with self.stages("load"):
+        stages = Stages(synchronise=self._synchronise)
+        with stages("load"):
             self.card = cards.load(config.setting.backbone)
             self.backbone = Backbone(self.card, config.device, DTYPES[config.setting.dtype], config.offload)
             self._warm_up()
-        self.load_seconds = self.stages.seconds["load"]
-        self.memory: dict[str, Tensor] = {}
+        self.load_seconds = stages.seconds["load"]
+        setting = config.setting
+        self.cache = TensorCache(store.root / CACHE, (setting.weights_digest, setting.dtype), self.device, self._synchronise)
         self.warm: set[str] = set()
 
     def _synchronise(self) -> None:
@@ -96,46 +91,15 @@ class Generator:
 
     # --- what is shared between jobs --------------------------------------------------------------------------------
 
-    def _shared(self, name: str, make: Callable[[], Tensor], stage: str, stages: Stages) -> Tensor:
-        """A tensor computed once per run and kept on disk.
-
-        Its seconds are stored beside it and charged to every job that uses it, so that a job's time does not depend
-        on which job came first.
-        """
-        key = digest([self.config.setting.weights_digest, self.config.setting.dtype, name])[:24]
-        path = self.store.root / "cache" / f"{key}.safetensors"
-        charge_key = f"{key}|seconds"
-        if key not in self.memory and (kept := _kept(path)):
-            self.memory[key], self.memory[charge_key] = kept[0].to(self.device), torch.tensor(kept[1])
-        if key not in self.memory:
-            clock = Stages(synchronise=self._synchronise)
-            with stages("shared"), clock(stage):
-                value = make()
-            stages.seconds.pop("shared", None)
-            self.memory[key], self.memory[charge_key] = value, torch.tensor(clock.seconds[stage])
-            partial = path.with_suffix(f".{secrets.token_hex(4)}.part")
-            whole = value.cpu().contiguous()
-            seconds = str(clock.seconds[stage])
-            save_file({"x": whole}, partial, {"seconds": seconds, "sha256": _sha256(whole, seconds)})
-            partial.replace(path)
-        wanted, charge = self.memory.pop(key), self.memory.pop(charge_key)
-        self.memory |= {key: wanted, charge_key: charge}  # used last, at the end
-        for old in list(self.memory)[: -2 * KEPT]:
-            del self.memory[old]
-        stages.seconds[stage] = stages.seconds.get(stage, 0.0) + float(charge)
-        return wanted
-
     def _text(self, prompt: str, stages: Stages) -> Tensor:
-        return self._shared(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
+        return self.cache.get(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
 
     def _frames(self, case: Case) -> Frames:
         return self.store.reference(case.reference.frames_digest)
 
     def _reference(self, case: Case, stages: Stages) -> Tensor:
-        def make() -> Tensor:
-            return self.backbone.encode_video(self._frames(case))
-
-        return self._shared(f"reference:{case.reference.frames_digest}", make, "encode", stages)
+        name = f"reference:{case.reference.frames_digest}"
+        return self.cache.get(name, lambda: self.backbone.encode_video(self._frames(case)), "encode", stages)
 
     def _noise(self, case: Case, seed: int) -> Tensor:
         """The same tensor for every method of a case and seed, drawn on the CPU so that devices agree."""
@@ -169,22 +133,7 @@ class Generator:
         reference = self._reference(case, stages)  # charged to every job by itself, as texts are
         texts = {name: self._text(prompt, stages) for name, prompt in (("null", ""), ("caption", case.caption))}
         ctx = Context(self.backbone, self.config.setting.sigmas, torch.zeros_like(reference), lambda: reference, texts, stages)
-        self._reset_peaks()
-        self.backbone.forward_equivalents = 0.0
-        since, energy = time.perf_counter(), energy_joules(self.config.device)
-
-        def spent() -> Spent:
-            self._synchronise()
-            used = energy_joules(self.config.device)
-            return Spent(
-                seconds=round(time.perf_counter() - since, 6),
-                forward_equivalents=round(self.backbone.forward_equivalents, 6),
-                energy_joules=None if energy is None or used is None else used - energy,
-                peak_memory_bytes=self._peak_memory(),
-                peak_reserved_bytes=self._peak_reserved(),
-            )
-
-        checkpoint = Checkpoint(place, spent)
+        checkpoint = Checkpoint(place, self._measure())
         workspace = Workspace(case.reference, lambda: self._frames(case), tick, checkpoint, ctx.log)
         with torch.random.fork_rng(), stages("train"):
             torch.manual_seed(int(key[:15], 16))
@@ -214,10 +163,11 @@ class Generator:
         if self.config.repeats and job.method.label not in self.warm:
             self.warm.add(job.method.label)
             warm_up = self._sample(job, prepared, tick, enter).seconds
-        self._reset_peaks()
-        energy = energy_joules(self.config.device)
+        spent = self._measure()
         takes = [self._sample(job, prepared, tick, enter) for _ in range(max(1, self.config.repeats))]
-        used = energy_joules(self.config.device)
+        whole = spent(len(takes))
+        if prepared:
+            whole = prepared.meta.spent.plus(whole)
         take = takes[-1]
         if any(frames_digest(t.frames) != frames_digest(take.frames) for t in takes):
             take.ctx.log["repeats_differ"] = True  # the same job gave other pixels: said under the table
@@ -226,12 +176,13 @@ class Generator:
         cost = {
             "repeats": tuple(round(t.seconds, 6) for t in takes) if self.config.repeats else (),
             "warm_up_seconds": round(warm_up, 6),
-            "energy_joules": _energy(energy, used, len(takes), prepared),
+            "energy_joules": whole.energy_joules,
+            "peak_memory_bytes": whole.peak_memory_bytes,
+            "peak_reserved_bytes": whole.peak_reserved_bytes,
             "busy": busy,
             "forward_formula": round(cost_of(job.method, self._shape()), 3),
             "shared_by": self._sharing(job),
         }
-        cost |= self._peaks(prepared)
         return self._write(job, take, cost)
 
     def _shape(self) -> Shape:
@@ -243,11 +194,27 @@ class Generator:
         own = self.cases[job.case_id].reference.frames_digest
         return sum(c.reference.frames_digest == own for c in self.cases.values()) * len(self.config.seeds)
 
-    def _reset_peaks(self) -> None:
-        if self.device.type == "cuda":
+    def _measure(self) -> Callable[..., Spent]:
+        """Begin to measure; the function returned says what was spent since, by each of so many equal takes."""
+        if cuda := self.device.type == "cuda":
             torch.cuda.empty_cache()  # what an earlier job left cached is not this one's
             torch.cuda.reset_peak_memory_stats(self.device)
         reset_peak()
+        self.backbone.forward_equivalents = 0.0
+        since, energy = time.perf_counter(), energy_joules(self.config.device)
+
+        def spent(takes: int = 1) -> Spent:
+            self._synchronise()
+            used = energy_joules(self.config.device)
+            return Spent(
+                seconds=round((time.perf_counter() - since) / takes, 6),
+                forward_equivalents=round(self.backbone.forward_equivalents, 6),
+                energy_joules=None if energy is None or used is None else (used - energy) / takes,
+                peak_memory_bytes=torch.cuda.max_memory_allocated(self.device) if cuda else peak_process_bytes(),
+                peak_reserved_bytes=torch.cuda.max_memory_reserved(self.device) if cuda else 0,
+            )
+
+        return spent
 
     def _sample(
         self, job: Job, prepared: Prepared | None, tick: Callable[[int, int], None], enter: Callable[[str], None]
@@ -265,7 +232,7 @@ class Generator:
         }
         ctx = Context(
             backbone=self.backbone, sigmas=setting.sigmas, noise=self._noise(case, job.seed),
-            reference=_once(lambda: self._reference(case, stages)), texts=texts, stages=stages,
+            reference=functools.cache(lambda: self._reference(case, stages)), texts=texts, stages=stages,
         )  # fmt: skip
         if prepared is not None:
             self._charge(prepared, ctx)
@@ -288,14 +255,6 @@ class Generator:
         self.backbone.forward_equivalents += spent.forward_equivalents
         facts = {"key": prepared.meta.key, "device": prepared.meta.device, "seconds": spent.seconds}
         ctx.log["prepared"] = facts | prepared.meta.log
-
-    def _peaks(self, prepared: Prepared | None) -> dict[str, int]:
-        """Of sampling and training, whichever is larger."""
-        trained = prepared.meta.spent if prepared else Spent()
-        return {
-            "peak_memory_bytes": max(self._peak_memory(), trained.peak_memory_bytes),
-            "peak_reserved_bytes": max(self._peak_reserved(), trained.peak_reserved_bytes),
-        }
 
     def _write(self, job: Job, take: Take, cost: dict[str, Any]) -> Artefact:
         case, setting, frames, stages = self.cases[job.case_id], self.config.setting, take.frames, take.stages
@@ -328,53 +287,10 @@ class Generator:
         self.store.publish(folder, job, artefact)
         return artefact
 
-    def _peak_memory(self) -> int:
-        if self.device.type == "cuda":
-            return int(torch.cuda.max_memory_allocated(self.device))
-        return peak_process_bytes()
-
-    def _peak_reserved(self) -> int:
-        return int(torch.cuda.max_memory_reserved(self.device)) if self.device.type == "cuda" else 0
-
     def _device_name(self) -> str:
         return torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else cpu_name()
 
 
 def _plain(log: dict[str, Any]) -> dict[str, Any]:
     """As JSON can hold it."""
-    plain: dict[str, Any] = json.loads(json.dumps(log, default=str))
-    return plain
-
-
-def _energy(before: float | None, after: float | None, takes: int, prepared: Prepared | None) -> float | None:
-    """Joules of one video with its whole training, where both were measured."""
-    trained = prepared.meta.spent.energy_joules if prepared else 0.0
-    return None if before is None or after is None or trained is None else (after - before) / takes + trained
-
-
-def _kept(path: Path) -> tuple[Tensor, float] | None:
-    """A tensor from the disk and the seconds it took; None when it is not there, or not what was written."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensor, facts = file.get_tensor("x"), file.metadata() or {}
-        return (tensor, float(facts["seconds"])) if facts["sha256"] == _sha256(tensor, facts["seconds"]) else None
-    except (OSError, SafetensorError, KeyError, ValueError):
-        return None
-
-
-def _sha256(tensor: Tensor, seconds: str) -> str:
-    hasher = hashlib.sha256(f"{tuple(tensor.shape)} {tensor.dtype} {seconds}".encode())
-    hasher.update(tensor.contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return hasher.hexdigest()
-
-
-def _once(make: Callable[[], Tensor]) -> Callable[[], Tensor]:
-    """Call ``make`` at most once: its seconds are charged once per job."""
-    kept: list[Tensor] = []
-
-    def get() -> Tensor:
-        if not kept:
-            kept.append(make())
-        return kept[0]
-
-    return get
+    return dict(json.loads(json.dumps(log, default=str)))

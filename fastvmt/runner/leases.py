@@ -5,11 +5,11 @@
     leases/KEY.failed      the job, or preparation, failed since the run was last started
     leases/holders/TOKEN   a runner: machine, process, and a counter that it raises every ``BEAT`` seconds
 
-A claim is made by O_EXCL, which one runner wins. No clock of another machine is ever read, nor a file's time: an observer notes
-when, by its own monotonic clock, it last saw a holder's counter change. After ``silence`` seconds without a change the claim
-may be taken over. A holder on the same machine whose process is gone is known to be dead at once. A claim that is torn, forged
-or whose holder is unknown has no counter, and so goes the same way. Whoever has seen a holder silent for so long removes its
-card; one that was only held up writes it anew with its next beat.
+A claim is a file that is made exclusively, so one runner wins it. Other runners watch its holder's counter. Each reads its own
+monotonic clock alone, no other machine's and no file's time. When the counter has stood still for ``silence`` seconds, another
+runner may take the claim over and remove the holder's card. A holder that was only held up writes its card anew with its next
+beat. A holder of the same machine whose process is gone is dead at once. A claim that is torn or forged has no counter, so it
+is taken over in the same way.
 
 Leases keep work from being done twice. Results do not depend on them: equal keys hold equal content, whoever makes it.
 """
@@ -28,7 +28,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from fastvmt.core.atomic import write_all
 from fastvmt.store.layout import HOLDERS, LEASES
 
 BEAT = 5.0
@@ -132,13 +131,10 @@ class Leases:
 
     def _create(self, key: str, number: int) -> bool:
         try:
-            handle = os.open(self._path(key, number), os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            with open(self._path(key, number), "x") as file:
+                file.write(self.token)
         except FileExistsError:
             return False
-        try:
-            write_all(handle, self.token.encode())
-        finally:
-            os.close(handle)
         return True
 
     def _read(self, key: str, number: int) -> str | None:

@@ -1,6 +1,6 @@
 """The runner: hands tasks to workers, turns whatever happens to them into records. No torch here.
 
-It need not be alone: every job is claimed before it is done, and what other runners report is heeded (``sharing``).
+It need not be alone: every job is claimed before it is done, and what other runners report is heeded (``neighbours``).
 The one that holds the run folder's lock is the driver; the others joined with ``bench work``.
 """
 
@@ -19,10 +19,10 @@ from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
+from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.queue import Task, Tasks
 from fastvmt.runner.settings import Options, Outcome
-from fastvmt.runner.sharing import Share
 from fastvmt.store.folder import Store
 
 LOAD_SECONDS = 1800.0
@@ -56,7 +56,7 @@ class Runner:
     def __init__(self, store: Store, config: RunConfig, options: Options, executor: Executor | None = None) -> None:
         self.store, self.config, self.options = store, config, options
         self.inbox: Inbox = queue.Queue()
-        self.share = Share(store)
+        self.share = Neighbours(store)
         self.executor = executor or executor_for(store, config, options)
         self.tasks: Tasks
         self.workers: dict[Hand, _Worker] = {}
@@ -140,10 +140,10 @@ class Runner:
         self.workers[worker.hand] = worker
 
     def _next(self, worker: _Worker, then: Callable[[], None] = lambda: None) -> None:
-        """The next task for a free worker, or its leave; or it waits, since there is still something nobody can do yet.
+        """Give a free worker its next task. It waits where a task is left that nobody can do yet, and leaves where none is.
 
         Args:
-            then: what follows from the last one, once it is given back.
+            then: called once the worker's last task is given back.
         """
         self._free(worker)
         then()

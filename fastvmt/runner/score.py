@@ -22,8 +22,7 @@ from fastvmt.store.layout import FRAMES
 
 def wanted_metrics(names: list[str] | tuple[str, ...], case: Case, artefact: Artefact) -> list[Metric]:
     """The metrics that apply: not those without meaning for the case, no timing of an artefact made elsewhere."""
-    metrics = [build(n) for n in names]
-    return [m for m in metrics if m.applies(case) and not (m.timing and artefact.reused_from)]
+    return [m for m in map(build, names) if m.applies(case) and not (m.timing and artefact.reused_from)]
 
 
 def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> Iterator[MetricRecord]:
@@ -37,9 +36,8 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
         why = store.warnings[-1] if store.warnings else "there is none"
         raise JobError(f"there is no video to score: {why} Give the same command again.")
     case = next(c for c in config.suite.cases if c.id == job.case_id)
-    metrics = wanted_metrics(names, case, artefact)
     scored: Scored | None = None
-    for metric in metrics:
+    for metric in wanted_metrics(names, case, artefact):
         if not metric.timing and scored is None:
             generated = read_lossless(store.folder(job) / FRAMES)
             if frames_digest(generated) != artefact.frames_digest:
@@ -65,8 +63,13 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
     key = record_key(canonical_json(identity), metric.timing, artefact, case.reference.frames_digest).hex()
     status: Literal["ok", "undefined", "failed"]
     try:
-        found = _finite(metric.score(subject))
-        details = json.loads(json.dumps(found.details, default=_plain))
+        found = metric.score(subject)
+        if found.value is not None and not math.isfinite(found.value):
+            raise ArithmeticError(
+                f"the metric returned {found.value}"
+            )  # NaN is no "undefined", whose reason a metric has to give
+        plain = lambda v: v.tolist() if hasattr(v, "tolist") else str(v)  # noqa: E731 - arrays and their numbers; the rest as text
+        details = json.loads(json.dumps(found.details, default=plain))
         value, status = found.value, "undefined" if found.value is None else "ok"
     except Exception as error:  # noqa: BLE001 - one metric's failure on one clip is a record, not the end of the run
         value, status, details = None, "failed", {"cause": f"{type(error).__name__}: {error}"}
@@ -75,21 +78,6 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
         key=key, job_key=job.key, metric=metric.label, identity=identity, status=status,
         value=value, details=details, device=device, software=software,
     )  # fmt: skip
-
-
-def _plain(value: Any) -> Any:
-    """What JSON cannot hold: arrays and their numbers as lists and numbers, the rest as text."""
-    return value.tolist() if hasattr(value, "tolist") else str(value)
-
-
-def _finite(value: Value) -> Value:
-    """
-    Raises:
-        ArithmeticError: for a number that no mean can stand on: NaN is no "undefined", whose reason a metric has to give.
-    """
-    if value.value is not None and not math.isfinite(value.value):
-        raise ArithmeticError(f"the metric returned {value.value}")
-    return value
 
 
 def score_clip(

@@ -1,13 +1,13 @@
 """What can be asked of a run: an option is one field, with its default, its help, its panel, and the values it takes.
 
-From these fields come the options of the command line, ``Request`` and ``Options``, the checks of their values, a JSON schema,
-and the reference in the docs. A new option is one more field here. Nothing heavy is imported.
+From these fields come the options of the command line and with them the reference in the docs, ``Request`` and ``Options``,
+the checks of their values, and a JSON schema. A new option is one more field here. Nothing heavy is imported.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
@@ -31,7 +31,7 @@ class Option:
     Attributes:
         help: one sentence.
         panel: one of ``PANELS``.
-        known: the only values it takes, where they are few; a call, because some stand in modules that are slow to import.
+        known: the only values it takes, where they are few.
         names: kind of plug-in whose names complete it in a shell: ``methods``, ``metrics``, ``suites`` or ``backbones``.
         valid, needs: whether a value can be, and the sentence when it cannot.
         counted: typed from 1; 0 is Python's word for the default.
@@ -43,7 +43,7 @@ class Option:
 
     help: str
     panel: str
-    known: Callable[[], Iterable[str]] | None = None
+    known: tuple[str, ...] = ()
     names: str = ""
     valid: Callable[[Any], bool] = lambda value: True
     needs: str = "at least 1 is needed."
@@ -64,20 +64,11 @@ class Option:
             shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
             raise SpecError(f"{self.flags[0]} {shown}: {self.needs}")
         if self.known:
-            one_of(self.flags[0], value, self.known())
+            one_of(self.flags[0], value, self.known)
 
 
 def _setting(default: Any, panel: str, help: str, **more: Any) -> Any:
     return field(default=default, metadata={"option": more | {"panel": panel, "help": help}})
-
-
-def _words(name: str) -> tuple[str, ...]:
-    """The words that an option takes, from the modules that act on them, which are slow to import."""
-    from fastvmt.jobs.protocol import PROTOCOLS
-    from fastvmt.media.framing import Fit
-    from fastvmt.suites.cases import Short
-
-    return {"fit": get_args(Fit), "short_clips": get_args(Short), "protocol": PROTOCOLS}[name]
 
 
 class _Checked:
@@ -137,13 +128,10 @@ class Request(_Checked):
     root: str | None = _setting(None, WHAT, "Your copy of a registered dataset, e.g. DAVIS.", flags=("--root", "--davis-root"))
     prompts: str | None = _setting(None, WHAT, "Your own prompt file for a registered dataset.")
     short_clips: str | None = _setting(
-        None,
-        WHAT,
-        "Clips with too few frames: error, skip, or trim to their largest 4k+1.",
-        known=lambda: _words("short_clips"),
+        None, WHAT, "Clips with too few frames: error, skip, or trim to their largest 4k+1.", known=("error", "skip", "trim")
     )
     fit: str = _setting(
-        "crop", WHAT, "How a clip is brought to size: crop (middle), stretch, or pad.", known=lambda: _words("fit")
+        "crop", WHAT, "How a clip is brought to size: crop (middle), stretch, or pad.", known=("crop", "stretch", "pad")
     )
     allow_truncated: bool = _setting(False, WHAT, "Keep what damaged clips still give.", flags=("--allow-truncated",))
     allow_upscale: bool = _setting(False, WHAT, "Enlarge clips that are smaller than the video.", flags=("--allow-upscale",))
@@ -155,13 +143,13 @@ class Request(_Checked):
     shift: float | None = _setting(None, MODEL, "Shift of the noise grid.")
     strength: float = _setting(1.0, MODEL, "Start the grid lower, keeping all steps (released FastVMT code).")
     solver: str = _setting(
-        "euler", MODEL, "euler.", known=lambda: ("euler",), valid=lambda name: name not in MULTISTEP,
+        "euler", MODEL, "euler.", known=("euler",), valid=lambda name: name not in MULTISTEP,
         needs="multistep solvers rebuild the current sample from their own history and so discard what a method writes into "
         "the latent between steps (UniPC keeps 6 % of an edit); every method runs on euler.",
     )  # fmt: skip
-    device: str = _setting("auto", WHERE, "auto, cpu or cuda.", known=lambda: ("auto", "cpu", "cuda"))
+    device: str = _setting("auto", WHERE, "auto, cpu or cuda.", known=("auto", "cpu", "cuda"))
     dtype: str = _setting(
-        "auto", MODEL, "auto, float32, bfloat16 or float16.", known=lambda: ("auto", "float32", "bfloat16", "float16")
+        "auto", MODEL, "auto, float32, bfloat16 or float16.", known=("auto", "float32", "bfloat16", "float16")
     )
     threads: int = _setting(
         0, SPEED, "CPU threads of each worker; 0 for all cores.", valid=lambda n: n >= 0,
@@ -171,7 +159,7 @@ class Request(_Checked):
     protocol: str = _setting(
         "matched-start", WHAT,
         "matched-start (all from the same noise), as-published, or matched-budget; and, by itself or behind a comma, timing: "
-        "one worker, a discarded video, then --repeats timed ones.", known=lambda: _words("protocol"),
+        "one worker, a discarded video, then --repeats timed ones.", known=("matched-start", "as-published", _BUDGET),
     )  # fmt: skip
     budget: float | None = _setting(
         None, WHAT, "Forward-equivalents of a video under matched-budget; by default the cheapest method's.",
@@ -218,9 +206,7 @@ class Options(_Checked):
     force: bool = _setting(False, WHERE, "Begin even where the plan says that memory or disk will not do.", flags=("--force",))
     verify: bool = _setting(False, WHERE, "First compare the SHA-256 of every file that is there.", flags=("--verify",))
     style: str = "plain"
-    executor: str = _setting(
-        "local", WHERE, "local, ray or slurm: where the workers are.", known=lambda: ("local", "ray", "slurm")
-    )
+    executor: str = _setting("local", WHERE, "local, ray or slurm: where the workers are.", known=("local", "ray", "slurm"))
     address: str = _setting("", WHERE, "With --executor ray: auto, or host:port of a cluster; without it one starts here.")
     slurm: tuple[tuple[str, str], ...] = _setting(
         (), WHERE, "With --executor slurm: KEY=VALUE for sbatch, e.g. partition=gpu; may be repeated.", kind=list[str] | None
@@ -251,12 +237,8 @@ class Outcome:
 @cache
 def options_of(*models: Any) -> tuple[Option, ...]:
     """The options of ``Request``, ``Options`` or both, in the order of their fields."""
-    return tuple(_option(f, hint) for model in models for f, hint in _fields(model) if "option" in f.metadata)
-
-
-def _fields(model: Any) -> Iterator[tuple[Field[Any], Any]]:
-    hints = get_type_hints(model)
-    return ((f, hints[f.name]) for f in fields(model))
+    hinted = [(f, hints[f.name]) for model in models for hints in [get_type_hints(model)] for f in fields(model)]
+    return tuple(_option(f, hint) for f, hint in hinted if "option" in f.metadata)
 
 
 def _option(f: Field[Any], hint: Any) -> Option:
@@ -319,19 +301,5 @@ def schema() -> dict[str, Any]:
             if (entry := part["properties"].get(option.name)) is not None:
                 entry["description"] = option.help
                 if option.known and part is not parts["config"]:
-                    entry["enum"] = [*option.known(), *([None] if option.default is None else [])]
+                    entry["enum"] = [*option.known, *([None] if option.default is None else [])]
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "type": "object", "properties": parts}
-
-
-def as_markdown() -> str:
-    """Every setting by panel: how it is typed, its name and default in Python, and what it is. For the docs."""
-    lines: list[str] = []
-    for panel in PANELS:
-        rows = [option for option in options_of(Request, Options) if option.panel == panel]
-        lines += [f"## {panel}", "", "| option | in Python | default | what |", "|---|---|---|---|"] if rows else []
-        for o in rows:
-            model = "Request" if o.name in Request.__dataclass_fields__ else "Options"
-            help = o.help.replace("|", "\\|").replace("*", "\\*")
-            lines.append(f"| `{'`, `'.join(o.flags)}` | `{model}.{o.name}` | `{o.default!r}` | {help} |")
-        lines += [""] if rows else []
-    return "\n".join(lines)

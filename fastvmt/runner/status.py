@@ -6,37 +6,23 @@ import fcntl
 import json
 import os
 import shlex
+from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from fastvmt.core.spelling import duration
 from fastvmt.estimates import seconds
 from fastvmt.jobs.numbering import beginning, key_in, label_in, slug
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.leases import Leases
 from fastvmt.store import layout
 from fastvmt.store.folder import Store
 
+STATES = ("done", "failed", "missing")
 TAIL = 1 << 18
 """Bytes of the event log that are read from its end, for the seconds of the last videos."""
-
-
-@dataclass
-class OfMethod:
-    """Videos of one method."""
-
-    done: int = 0
-    failed: int = 0
-    missing: int = 0
-
-
-@dataclass
-class Running:
-    """What a runner works on: a job's key, or ``prepare-KEY`` for a preparation; and whose it is."""
-
-    key: str
-    by: str
 
 
 @dataclass
@@ -45,7 +31,8 @@ class Status:
 
     Attributes:
         done, failed, missing: videos; a failed one is tried again by the next ``bench resume``.
-        running: what is worked on now, by the claims of runners that are not known to be dead.
+        running: what is worked on now, by the claims of runners that are not known to be dead: ``key`` of a job, or
+            ``prepare-KEY`` for a preparation, and ``by`` whom.
         holder: who holds the folder, "" for nobody; ``runners``: who works on it, the holder among them.
         elsewhere: those of ``runners`` that are on other machines: one look from here cannot tell whether they still live.
         records: lines in the record log.
@@ -57,17 +44,15 @@ class Status:
     done: int = 0
     failed: int = 0
     missing: int = 0
-    running: list[Running] = field(default_factory=list)
+    running: list[dict[str, str]] = field(default_factory=list)
     holder: str = ""
     runners: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
     records: int = 0
     seconds_left: float | None = None
-    methods: dict[str, OfMethod] = field(default_factory=dict)
+    methods: dict[str, dict[str, int]] = field(default_factory=dict)
+    """``done``, ``failed`` and ``missing`` videos of each."""
     warnings: list[str] = field(default_factory=list)
-
-    def data(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def status(folder: Path) -> Status:
@@ -77,17 +62,14 @@ def status(folder: Path) -> Status:
         StoreError: when it is none.
     """
     store = Store.open(folder)
-    facts = light_config(store)
-    labels = [str(m["label"]) for m in facts["methods"]]
-    planned = len(facts["suite"]["cases"]) * len(facts["seeds"])
-    found = Status(str(folder), planned * len(labels), methods={label: OfMethod() for label in labels})
-    keys = _count_made(store, labels, found)
-    _count_failed(store, keys, found)
+    config = store.config()
+    planned, labels = len(config.suite.cases) * len(config.seeds), [m.label for m in config.methods]
+    found = Status(str(folder), planned * len(labels), methods={k: dict.fromkeys(STATES, 0) for k in labels})
+    made = _count_made(store, config, found)
+    _count(config, found, "failed", {beginning(key) for key in store.failures()} - made)
     for method in found.methods.values():
-        method.missing = planned - method.done - method.failed
-    found.done, found.failed, found.missing = (
-        sum(getattr(m, name) for m in found.methods.values()) for name in ("done", "failed", "missing")
-    )
+        method["missing"] = planned - method["done"] - method["failed"]
+    found.done, found.failed, found.missing = (sum(m[state] for m in found.methods.values()) for state in STATES)
     found.holder = holder(folder)
     alive = runners(folder)
     found.runners, found.running = list(alive.values()), _running(folder, alive)
@@ -100,58 +82,27 @@ def status(folder: Path) -> Status:
     return found
 
 
-def light_config(store: Store) -> dict[str, Any]:
-    """``config.json`` as plain data; what is wrong with it is said by the full reader.
-
-    Raises:
-        StoreError: when it cannot be read as a run.
-    """
-    try:
-        facts = json.loads((store.root / layout.CONFIG).read_text())
-        if {"suite", "methods", "seeds", "setting"} <= facts.keys() and facts["format"] == 1:
-            return dict(facts)
-    except (OSError, ValueError, KeyError, AttributeError):
-        pass
-    return store.config().model_dump(mode="json")
-
-
-def _count_made(store: Store, labels: list[str], found: Status) -> set[str]:
+def _count_made(store: Store, config: RunConfig, found: Status) -> set[str]:
     """Count videos by the label in their folders' names; returns the beginnings of their keys."""
-    slugs: dict[str, str] = {}
-    for label in labels:
-        slugs.setdefault(slug(label), label)
     place = store.root / layout.ARTEFACTS
-    if not place.is_dir():
-        return set()
-    if len(slugs) < len(labels):  # two labels look alike in a name: only the keys can tell them apart
-        return _count_by_key(store, found)
-    keys, done = set(), dict.fromkeys(slugs, 0)
-    for name in os.listdir(place):  # noqa: PTH208 - 100,000 names: a Path costs more than all the rest
-        of = label_in(name)
-        if of in done:
-            done[of] += 1
-            keys.add(key_in(name))
-    for name, n in done.items():
-        found.methods[slugs[name]].done = n
-    return keys
+    listed = os.listdir(place) if place.is_dir() else []  # noqa: PTH208 - 100,000: a Path costs more than all the rest
+    names = [name for name in listed if not name.startswith(".")]
+    labels = {slug(label): label for label in found.methods}
+    if len(labels) < len(found.methods):  # two labels look alike in a name: only the keys can tell them apart
+        keys = {key_in(name) for name in names if label_in(name) is not None}
+        _count(config, found, "done", keys)
+        return keys
+    there = [name for name in names if label_in(name) in labels]
+    for label, n in Counter(map(label_in, there)).items():
+        found.methods[labels[label or ""]]["done"] = n
+    return set(map(key_in, there))
 
 
-def _count_by_key(store: Store, found: Status) -> set[str]:
+def _count(config: RunConfig, found: Status, state: str, keys: set[str]) -> None:
+    """Count the jobs whose keys begin so."""
     labels = list(found.methods)
-    there = {key_in(entry.name) for entry in os.scandir(store.root / layout.ARTEFACTS) if not entry.name.startswith(".")}
-    for n, key in enumerate(store.config().grid().keys()):
-        found.methods[labels[n % len(labels)]].done += beginning(key) in there
-    return there
-
-
-def _count_failed(store: Store, made: set[str], found: Status) -> None:
-    """Failures of jobs that still have no video."""
-    failed = {key for key in store.failures() if beginning(key) not in made}
-    if not failed:
-        return
-    labels = list(found.methods)
-    for n, key in enumerate(store.config().grid().keys()):
-        found.methods[labels[n % len(labels)]].failed += key in failed
+    for n, key in enumerate(config.grid().keys()) if keys else ():
+        found.methods[labels[n % len(labels)]][state] += beginning(key) in keys
 
 
 def holder(folder: Path) -> str:
@@ -217,7 +168,7 @@ def unheard(found: Status) -> str:
     return f"at work, or gone without a word: {', '.join(found.elsewhere)} (on other machines, not heard from here)"
 
 
-def _running(folder: Path, alive: dict[str, str]) -> list[Running]:
+def _running(folder: Path, alive: dict[str, str]) -> list[dict[str, str]]:
     """Claims of these runners."""
     found = []
     for path in sorted((folder / layout.LEASES).glob("*.[0-9]*")) if alive else ():
@@ -227,7 +178,7 @@ def _running(folder: Path, alive: dict[str, str]) -> list[Running]:
             continue  # given back this moment
         key = path.name.rpartition(".")[0]
         if token in alive and not key.startswith("device-"):
-            found.append(Running(key, alive[token]))
+            found.append({"key": key, "by": alive[token]})
     return found
 
 
@@ -248,7 +199,7 @@ def _left(folder: Path, events: list[dict[str, Any]], found: Status) -> float | 
     note = seconds.read_note(folder)
     each = {k: float(v) for k, v in note["seconds"].items()} if note else {}
     if all(label in each for label in found.methods):
-        left = sum(each[label] * (m.missing + m.failed) for label, m in found.methods.items())
+        left = sum(each[label] * (m["missing"] + m["failed"]) for label, m in found.methods.items())
     elif took:
         left = sum(took) / len(took) * (found.missing + found.failed)
     else:
@@ -263,7 +214,7 @@ def as_lines(found: Status) -> str:
              f"{found.records} record lines"]  # fmt: skip
     width = max(len(label) for label in found.methods)
     lines += [f"  {'method':<{width}}  {'done':>7}  {'failed':>7}  {'missing':>7}"]
-    lines += [f"  {k:<{width}}  {m.done:>7}  {m.failed:>7}  {m.missing:>7}" for k, m in found.methods.items()]
+    lines += [f"  {k:<{width}}  " + "  ".join(f"{m[state]:>7}" for state in STATES) for k, m in found.methods.items()]
     here = [who for who in found.runners if who not in found.elsewhere]
     jobs = f"{len(found.running)} jobs in work"
     if here or found.holder:

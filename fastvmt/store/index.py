@@ -127,7 +127,7 @@ def _numbered(path: Path) -> Iterator[tuple[int, Row]]:
 
 
 def note(root: Path, folder: Path, artefact: Artefact) -> None:
-    """Add a video that was just made to the index. Whatever goes wrong costs a later look its speed, nothing else."""
+    """Add a video that was just made to the index. A failure is passed over: the next look reads its ``meta.json`` instead."""
     with suppress(OSError):
         append_line(root / INDEX, "\t".join((APPENDED, *row_of(str(folder), artefact))))
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.core.file_digests import sha256_of
@@ -23,6 +24,7 @@ from fastvmt.media.files import Fit, Frames, fit_frames, read_clip
 from fastvmt.model import Case, Reference
 
 Short = Literal["error", "skip", "trim"]
+Looked = TypeVar("Looked", Frames, None)
 MIN_KEPT = 0.5
 """A crop that keeps less of the frame than this is refused: it is no longer the same clip."""
 
@@ -97,6 +99,19 @@ class Problems:
 
     found: list[str] = field(default_factory=list)
 
+    def add(self, sentence: str) -> None:
+        self.found.append(sentence)
+
+    @contextmanager
+    def caught(self, before: str = "") -> Iterator[None]:
+        """A SuiteError or OSError raised within is a problem, whose sentence begins with ``before``."""
+        try:
+            yield
+        except SuiteError as error:
+            self.add(f"{before}{error}")
+        except OSError as error:
+            self.add(f"{before}'{error.filename}' cannot be read ({error.strerror}). Change its permissions.")
+
     def raise_if_any(self) -> None:
         if self.found:
             raise SuiteError("\n".join(dict.fromkeys(self.found)))
@@ -113,27 +128,30 @@ def load(
     Raises:
         SuiteError: after the last clip, all problems in one message, a line each; nothing is yielded after a problem.
     """
+    return _cases(entries, wanted, problems, skipped, _reference)
+
+
+def _cases(
+    entries: Iterable[ClipEntry], wanted: Wanted, problems: Problems | None, skipped: list[str] | None,
+    look: Callable[[ClipEntry, Wanted], tuple[Looked, Reference]],
+) -> Iterator[tuple[Case, Looked]]:  # fmt: skip
     problems, skipped = problems or Problems(), [] if skipped is None else skipped
     for entry in entries:
         try:
-            frames, reference = _reference(entry, wanted)
+            frames, reference = look(entry, wanted)
         except _TooShort as error:
             (skipped if wanted.short == "skip" else problems.found).append(str(error))
             continue
         except SuiteError as error:
-            problems.found.append(str(error))
+            problems.add(str(error))
             continue
-        if not problems.found:
-            for target in entry.targets:
-                yield case_of(entry, target, reference), frames
+        for target in entry.targets if not problems.found else ():
+            case = Case(
+                id=f"{entry.id}--{target.id}", category=entry.category, prompt=target.text, caption=entry.caption,
+                negative=target.negative, reference=reference,
+            )  # fmt: skip
+            yield case, frames
     problems.raise_if_any()
-
-
-def case_of(entry: ClipEntry, target: Target, reference: Reference) -> Case:
-    return Case(
-        id=f"{entry.id}--{target.id}", category=entry.category, prompt=target.text, caption=entry.caption,
-        negative=target.negative, reference=reference,
-    )  # fmt: skip
 
 
 def case_of_frames(
@@ -148,12 +166,18 @@ def case_of_frames(
         prompt: what the generated video shows; caption: what the clip shows.
         source: where the clip comes from, for people; the id when left out.
     """
-    fitted = fit_frames(frames, wanted.width, wanted.height, wanted.fit)
-    reference = Reference(
-        frames_digest=frames_digest(fitted), width=wanted.width, height=wanted.height, frames=len(fitted), fps_num=fps,
-        source=source or id, fit=wanted.fit,
-    )  # fmt: skip
+    fitted, reference = _fitted(frames, wanted, Fraction(fps), source or id)
     return Case(id=id, category=category, prompt=prompt, caption=caption, reference=reference), fitted
+
+
+def _fitted(frames: Frames, wanted: Wanted, fps: Fraction, source: str, notes: Iterable[str] = ()) -> tuple[Frames, Reference]:
+    fitted = fit_frames(frames, wanted.width, wanted.height, wanted.fit)
+    if fitted.base is not None:  # a view would keep the whole clip in memory
+        fitted = fitted.copy()
+    return fitted, Reference(
+        frames_digest=frames_digest(fitted), width=wanted.width, height=wanted.height, frames=len(fitted),
+        fps_num=fps.numerator, fps_den=fps.denominator, source=source, fit=wanted.fit, notes=tuple(notes),
+    )  # fmt: skip
 
 
 def undecoded(
@@ -164,23 +188,20 @@ def undecoded(
     Raises:
         SuiteError: after the last clip, for clips that are not there or known to be too short.
     """
-    problems, skipped = problems or Problems(), [] if skipped is None else skipped
-    for entry in entries:
-        if not entry.path.exists():
-            problems.found.append(_absent(entry))
-            continue
-        count = wanted.frames if entry.frames is None else length(entry, wanted, entry.frames)
-        if count is None:
-            (skipped if wanted.short == "skip" else problems.found).append(too_short(entry, wanted, entry.frames or 0))
-            continue
-        recipe = [entry.sha256 or str(entry.path), entry.start, entry.stride, wanted.stride, wanted.fit]
-        reference = Reference(
-            frames_digest=digest([recipe, wanted.width, wanted.height, count]), width=wanted.width, height=wanted.height,
-            frames=count, source=entry.name, fit=wanted.fit,
-        )  # fmt: skip
-        for target in entry.targets:
-            yield case_of(entry, target, reference)
-    problems.raise_if_any()
+    return (case for case, _ in _cases(entries, wanted, problems, skipped, _listed))
+
+
+def _listed(entry: ClipEntry, wanted: Wanted) -> tuple[None, Reference]:
+    if not entry.path.exists():
+        raise SuiteError(_absent(entry))
+    count = wanted.frames if entry.frames is None else length(entry, wanted, entry.frames)
+    if count is None:
+        raise _TooShort(too_short(entry, wanted, entry.frames or 0))
+    recipe = [entry.sha256 or str(entry.path), entry.start, entry.stride, wanted.stride, wanted.fit]
+    return None, Reference(
+        frames_digest=digest([recipe, wanted.width, wanted.height, count]), width=wanted.width, height=wanted.height,
+        frames=count, source=entry.name, fit=wanted.fit,
+    )  # fmt: skip
 
 
 class _TooShort(SuiteError):
@@ -217,13 +238,9 @@ def check_recorded(entry: ClipEntry) -> None:
         raise SuiteError(_absent(entry))
     if not (entry.path.is_file() or entry.path.is_dir()):  # a pipe would be waited for
         raise SuiteError(f"{entry.name}: neither a regular file nor a folder. Take it out of the suite.")
-    try:
-        found = content_sha256(entry.path) if entry.sha256 else None
-    except OSError as error:
-        raise SuiteError(f"{entry.name}: cannot be read ({(error.strerror or 'unknown reason').lower()}).") from None
-    if entry.sha256 and found != entry.sha256:
+    if entry.sha256 and (found := content_of(entry)) != entry.sha256:
         raise SuiteError(
-            f"{entry.name}: sha256 is {str(found)[:8]}..., the suite says {entry.sha256[:8]}...: the clip changed since it was "
+            f"{entry.name}: sha256 is {found[:8]}..., the suite says {entry.sha256[:8]}...: the clip changed since it was "
             "recorded. Bring the old one back, or record it anew with `bench suite make --force`."
         )
 
@@ -240,15 +257,7 @@ def _reference(entry: ClipEntry, wanted: Wanted) -> tuple[Frames, Reference]:
         notes.append(f"{there} frames: trimmed to {count}")
     frames = clip.frames[entry.start : entry.start + (count - 1) * step + 1 : step]
     _check_fit(entry, wanted, frames)
-    fps = (entry.fps or clip.fps) / step
-    fitted = fit_frames(frames, wanted.width, wanted.height, wanted.fit)
-    if fitted.base is not None:  # a view would keep the whole clip in memory
-        fitted = fitted.copy()
-    reference = Reference(
-        frames_digest=frames_digest(fitted), width=wanted.width, height=wanted.height, frames=count,
-        fps_num=fps.numerator, fps_den=fps.denominator, source=entry.name, fit=wanted.fit, notes=tuple(notes),
-    )  # fmt: skip
-    return fitted, reference
+    return _fitted(frames, wanted, (entry.fps or clip.fps) / step, entry.name, notes)
 
 
 def too_short(entry: ClipEntry, wanted: Wanted, there: int) -> str:
@@ -277,6 +286,14 @@ def _check_fit(entry: ClipEntry, wanted: Wanted, frames: Any) -> None:
     kept = wanted.width * wanted.height / (width * height * scale * scale)
     if wanted.fit == "crop" and kept < MIN_KEPT:
         raise SuiteError(f"{entry.name}: a crop would keep {kept:.0%} of the frame. Pass --fit pad or --fit stretch.")
+
+
+def content_of(entry: ClipEntry) -> str:
+    """A clip's ``content_sha256``; one that cannot be read is told by its name, as a SuiteError."""
+    try:
+        return content_sha256(entry.path)
+    except OSError as error:
+        raise SuiteError(f"{entry.name}: cannot be read ({(error.strerror or 'unknown reason').lower()}).") from None
 
 
 def content_sha256(path: Path) -> str:

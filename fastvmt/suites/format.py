@@ -13,6 +13,7 @@ import json
 import tomllib
 import unicodedata
 from collections.abc import Iterable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal
@@ -21,9 +22,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SuiteError
-from fastvmt.model import CATEGORIES
 from fastvmt.suites.cases import ClipEntry, Problems, Target, inside
-from fastvmt.suites.prompts import read_jsonl, read_text, unusable
+from fastvmt.suites.rows import Category, Model, Prompt, Text, checked, faults, read_jsonl, read_text
 
 SCHEMA = "vmt-suite/1"
 HEADERS = ("suite.toml", "suite.json")
@@ -66,24 +66,10 @@ class ClipRow(_Open):
     frames: int | None = Field(None, ge=1, description="decoded frames")
     start: int = Field(0, ge=0, description="first frame taken")
     stride: int = Field(1, ge=1)
-    category: str = "uncategorised"
-    caption: str = ""
+    category: Category = "uncategorised"
+    caption: Text = ""
     licence: str = ""
     source: str = ""
-
-    @field_validator("category")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        if value not in CATEGORIES:
-            raise ValueError(f"category '{value}' unknown: {', '.join(CATEGORIES)}")
-        return value
-
-    @field_validator("caption")
-    @classmethod
-    def _readable(cls, value: str) -> str:
-        if why := unusable(value):
-            raise ValueError(f"caption {why}")
-        return value
 
     @field_validator("fps")
     @classmethod
@@ -98,25 +84,9 @@ class PromptRow(_Open):
 
     clip: str
     id: str = Field(pattern=ID)
-    text: str
+    text: Prompt
     kind: Kind = "free"
-    negative: str | None = None
-
-    @field_validator("text")
-    @classmethod
-    def _usable(cls, value: str) -> str:
-        if not value.strip():
-            raise ValueError("text must be a non-empty string")
-        if why := unusable(value):
-            raise ValueError(f"text {why}")
-        return value
-
-    @field_validator("negative")
-    @classmethod
-    def _readable(cls, value: str | None) -> str | None:
-        if why := unusable(value or ""):
-            raise ValueError(f"negative {why}")
-        return value
+    negative: Text | None = None
 
 
 def is_suite(path: Path) -> bool:
@@ -153,46 +123,31 @@ def read_header(path: Path) -> tuple[Header, Path]:
     try:
         return Header.model_validate(raw), file
     except ValidationError as error:
-        raise SuiteError(f"{file.name}: {explain(error)}.") from None
-
-
-def explain(error: ValidationError) -> str:
-    """The first thing a model refused, in a few words."""
-    first = error.errors()[0]
-    key = ".".join(str(p) for p in first["loc"])
-    said = str(first["msg"]).removeprefix("Value error, ")
-    if first["type"] == "string_pattern_mismatch" and key == "id":
-        said = f"{first['input']!r} is no id: lower-case letters, digits, '.', '_' and '-', at most 64"
-    return f"{key}: {said}" if key and not said.startswith(key) else said
+        raise SuiteError(f"{file.name}: {faults(error, Header)[0]}.") from None
 
 
 def read_tables(folder: Path, problems: Problems) -> tuple[list[ClipRow], list[PromptRow]]:
     """Rows of both tables; what is wrong in them goes to ``problems``."""
-    clips = _rows(folder / "clips.jsonl", ClipRow, problems)
-    prompts = _rows(folder / "prompts.jsonl", PromptRow, problems)
+    clips = _checked(folder / "clips.jsonl", ClipRow, problems)
+    prompts = _checked(folder / "prompts.jsonl", PromptRow, problems)
     _unique(((place, c.id) for place, c in clips), "clips.jsonl", "id", problems)
     _unique(((place, f"{p.clip}/{p.id}") for place, p in prompts), "prompts.jsonl", "id", problems)
     known, counted = {c.id for _, c in clips}, {p.clip for _, p in prompts}
     for clip in sorted(counted - known):
         count = sum(p.clip == clip for _, p in prompts)
-        problems.found.append(f"prompts.jsonl: {count} prompts for '{clip}', which is not in clips.jsonl.")
+        problems.add(f"prompts.jsonl: {count} prompts for '{clip}', which is not in clips.jsonl.")
     for _, row in clips:
         if row.id not in counted:
-            problems.found.append(f"clips.jsonl: clip '{row.id}' has no prompt in prompts.jsonl.")
+            problems.add(f"clips.jsonl: clip '{row.id}' has no prompt in prompts.jsonl.")
     return [c for _, c in clips], [p for _, p in prompts]
 
 
-def _rows(path: Path, kind: type[Any], problems: Problems) -> list[tuple[str, Any]]:
+def _checked(path: Path, kind: type[Model], problems: Problems) -> list[tuple[str, Model]]:
     if not path.is_file():
-        problems.found.append(f"{path.name} is missing in '{path.parent}'. `bench suite make` writes it.")
+        problems.add(f"{path.name} is missing in '{path.parent}'. `bench suite make` writes it.")
         return []
-    good = []
-    for place, value in read_jsonl(path, problems):
-        try:
-            good.append((place, kind.model_validate(value)))
-        except ValidationError as error:
-            problems.found.append(f"{path.name} {place}: {explain(error)}.")
-    return good
+    rows = [(place, checked(kind, row, f"{path.name} {place}", problems)) for place, row in read_jsonl(path, problems)]
+    return [(place, row) for place, row in rows if row is not None]
 
 
 def _unique(rows: Iterable[tuple[str, str]], file: str, key: str, problems: Problems) -> None:
@@ -201,7 +156,7 @@ def _unique(rows: Iterable[tuple[str, str]], file: str, key: str, problems: Prob
         folded = unicodedata.normalize("NFC", value).casefold()
         if folded in seen:
             before_place, before = seen[folded]
-            problems.found.append(f"{file}: {key} '{value}' on {place} repeats '{before}' from {before_place}.")
+            problems.add(f"{file}: {key} '{value}' on {place} repeats '{before}' from {before_place}.")
         seen.setdefault(folded, (place, value))
 
 
@@ -214,33 +169,18 @@ def read_suite(path: Path, problems: Problems) -> list[ClipEntry]:
     header, file = read_header(path)
     clips, prompts = read_tables(file.parent, problems)
     if header.frozen and not problems.found and tables_digest(clips, prompts) != header.frozen:
-        problems.found.append(f"{file.name}: clips.jsonl or prompts.jsonl changed since it was frozen. Freeze again, or undo.")
+        problems.add(f"{file.name}: clips.jsonl or prompts.jsonl changed since it was frozen. Freeze again, or undo.")
     by_clip: dict[str, list[Target]] = {}
     for p in prompts:
         by_clip.setdefault(p.clip, []).append(Target(p.id, p.text, p.kind, p.negative))
     entries = []
     for c in clips:
-        try:
+        with problems.caught(f"clips.jsonl, clip '{c.id}': "):
             where = inside(file.parent, c.path)
-        except SuiteError as error:
-            problems.found.append(f"clips.jsonl, clip '{c.id}': {error}")
-            continue
-        entries.append(
-            ClipEntry(
-                id=c.id,
-                name=c.id,
-                path=where,
-                targets=tuple(by_clip.get(c.id, ())),
-                caption=c.caption,
-                category=c.category,
-                licence=c.licence or header.licence,
-                start=c.start,
-                stride=c.stride,
-                frames=c.frames,
-                sha256=c.sha256,
-                fps=Fraction(c.fps.num, c.fps.den) if c.fps and where.is_dir() else None,
-            )
-        )
+            rate = Fraction(c.fps.num, c.fps.den) if c.fps and where.is_dir() else None
+            said = c.model_dump(include={"id", "caption", "category", "start", "stride", "frames", "sha256"})
+            entry = ClipEntry(name=c.id, path=where, targets=tuple(by_clip.get(c.id, ())), fps=rate, **said)
+            entries.append(replace(entry, licence=c.licence or header.licence))
     return entries
 
 

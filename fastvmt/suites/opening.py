@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from fastvmt.errors import SpecError, SuiteError
 from fastvmt.media.files import Frames
@@ -15,48 +14,22 @@ from fastvmt.model import Case
 from fastvmt.plugins import registry
 from fastvmt.suites.cases import ClipEntry, Problems, Short, Target, Wanted, inside, load, undecoded
 from fastvmt.suites.format import is_suite, read_header, read_suite
-from fastvmt.suites.prompts import Row, read_rows
+from fastvmt.suites.prompts import PromptedClip, read_prompted
 
-__all__ = [
-    "Drawing",
-    "Listing",
-    "Pointing",
-    "Wanted",
-    "entries_from_rows",
-    "entries_of",
-    "habits",
-    "list_suite",
-    "open_suite",
-]
+__all__ = ["SuiteSource", "Wanted", "entries_from_rows", "entries_of", "habits", "list_suite", "open_suite"]
 
 
-class Drawing(Protocol):
-    """A registered suite that makes its clips itself (``fastvmt.suites`` entry points name a class without arguments)."""
+class SuiteSource(Protocol):
+    """A registered suite: ``fastvmt.suites`` entry points name a class without arguments that has one of these methods."""
 
     def cases(self, wanted: Wanted) -> Iterator[tuple[Case, Frames]]:
-        """Cases with their reference frames, uint8 (T, H, W, 3), in a fixed order."""
-
-
-class Listing(Protocol):
-    """A registered suite of files: it names clips and prompts, and opens none."""
+        """It makes its clips itself: cases with their reference frames, uint8 (T, H, W, 3), in a fixed order."""
 
     def entries(self, wanted: Wanted) -> list[ClipEntry]:
-        """Clips in a fixed order.
-
-        Raises:
-            SuiteError: all problems in one message, a line each.
-        """
-
-
-class Pointing(Protocol):
-    """A registered suite that stands for a folder of the user's."""
+        """It lists clips, in a fixed order, and opens none; SuiteError with all problems, a line each."""
 
     def path(self, root: Path | None) -> Path:
-        """The folder.
-
-        Raises:
-            SuiteError: when none was named or it is not there.
-        """
+        """It stands for a folder of the user's; SuiteError when none was named or it is not there."""
 
 
 def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[list[ClipEntry], Problems] | None:
@@ -67,13 +40,10 @@ def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[li
         SuiteError: when nothing can be listed at all.
     """
     problems = Problems()
-    if name in registry.suites.names():
-        source = registry.suites.get(name)()
-        if not hasattr(source, "path"):
-            return (source.entries(wanted), problems) if hasattr(source, "entries") else None
-        path = source.path(wanted.root)
-    else:
-        path = Path(name)
+    source = _registered(name)
+    if source and not hasattr(source, "path"):
+        return (source().entries(wanted), problems) if hasattr(source, "entries") else None
+    path = source().path(wanted.root) if source else Path(name)
     if not path.exists():
         try:
             registry.suites.get(name)
@@ -82,6 +52,11 @@ def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[li
     if is_suite(path):
         return read_suite(path, problems), problems
     return _path_entries(path, prompt, problems), problems
+
+
+def _registered(name: str) -> Any:
+    """The class of a registered suite."""
+    return registry.suites.get(name) if name in registry.suites.names() else None
 
 
 def open_suite(
@@ -98,7 +73,7 @@ def open_suite(
     """
     found = entries_of(name, wanted, prompt)
     if found is None:
-        source: Drawing = registry.suites.get(name)()
+        source: SuiteSource = _registered(name)()
         return source.cases(wanted)
     return load(found[0], wanted, found[1], skipped)
 
@@ -117,15 +92,11 @@ def habits(name: str, root: Path | None = None) -> Habits:
     Args:
         root: as in ``Wanted``; where the suite stands for a folder, that one.
     """
-    path = Path(name)
-    if name in registry.suites.names():
-        source = registry.suites.get(name)
-        if not hasattr(source, "path"):
-            return Habits(getattr(source, "frames", None), getattr(source, "short", None))
-        if root is None:
-            return Habits()
-        path = root
-    return Habits(read_header(path)[0].frames) if path.exists() and is_suite(path) else Habits()
+    source = _registered(name)
+    if source and not hasattr(source, "path"):
+        return Habits(getattr(source, "frames", None), getattr(source, "short", None))
+    path = root if source else Path(name)
+    return Habits(read_header(path)[0].frames) if path and path.exists() and is_suite(path) else Habits()
 
 
 def list_suite(
@@ -140,62 +111,42 @@ def list_suite(
         SuiteError, SpecError: as ``open_suite``, for what can be seen.
     """
     found = entries_of(name, wanted, prompt)
-    if found is None or len(found[0]) <= most:
-        return iter(open_suite(name, wanted, prompt, skipped)), True
+    if found is None:
+        return iter(open_suite(name, wanted)), True
+    if len(found[0]) <= most:
+        return load(found[0], wanted, found[1], skipped), True
     return ((case, None) for case in undecoded(found[0], wanted, found[1], skipped)), False
 
 
 def _path_entries(path: Path, prompt: str | None, problems: Problems) -> list[ClipEntry]:
     if path.is_file() and path.suffix not in (".toml", ".json"):
-        rows, root = [Row(clip=path.name, prompt=prompt or "-")], path.parent
+        rows, root = [PromptedClip(clip=path.name, prompt=prompt or "-")], path.parent
         if not prompt:
-            problems.found.append(f"{path.name}: a single clip needs --prompt TEXT.")
+            problems.add(f"{path.name}: a single clip needs --prompt TEXT.")
     else:
         root = path if path.is_dir() else path.parent
         try:
-            rows = read_rows(path, prompt, problems)
+            rows = read_prompted(path, prompt, problems)
         except OSError as error:
             why = (error.strerror or "unknown reason").lower()
             raise SuiteError(f"Suite '{path}': '{error.filename}' cannot be read ({why}).") from None
     return entries_from_rows(root, rows, problems)
 
 
-def entries_from_rows(root: Path, rows: list[Row], problems: Problems) -> list[ClipEntry]:
+def entries_from_rows(root: Path, rows: list[PromptedClip], problems: Problems) -> list[ClipEntry]:
     """Rows of a prompt file as clips with their targets; what leaves the folder becomes a problem."""
     numbers: dict[str, int] = {}
     entries = []
-    for _, group in itertools.groupby(_together(rows), key=_clip_of):
-        same = list(group)
-        first = same[0]
+    by_clip: dict[tuple[Any, ...], list[PromptedClip]] = {}
+    for row in rows:
+        by_clip.setdefault((row.clip, row.start, row.caption, row.category), []).append(row)
+    for first, *others in by_clip.values():
         stem = re.sub(r"[^a-z0-9._-]+", "-", Path(first.clip).stem.lower()).strip("-._")[:64].strip("-._") or "clip"
         targets = []
-        for row in same:
+        for row in (first, *others):
             numbers[stem] = numbers.get(stem, 0) + 1
             targets.append(Target(str(numbers[stem]), row.prompt, negative=row.negative))
-        try:
-            entries.append(
-                ClipEntry(
-                    id=stem,
-                    name=first.clip,
-                    path=inside(root, first.clip),
-                    targets=tuple(targets),
-                    caption=first.caption,
-                    category=first.category,
-                    start=first.start,
-                    sha256=first.sha256,
-                    frames=first.frames,
-                )
-            )
-        except SuiteError as error:
-            problems.found.append(str(error))
+        said = first.model_dump(include={"caption", "category", "start", "sha256", "frames"})
+        with problems.caught():
+            entries.append(ClipEntry(stem, first.clip, inside(root, first.clip), tuple(targets), **said))
     return entries
-
-
-def _clip_of(row: Row) -> tuple[str, int, str, str]:
-    return (row.clip, row.start, row.caption, row.category)
-
-
-def _together(rows: list[Row]) -> list[Row]:
-    """Rows of one clip side by side, clips in the order in which they first come."""
-    order = {key: n for n, key in enumerate(dict.fromkeys(_clip_of(r) for r in rows))}
-    return sorted(rows, key=lambda r: order[_clip_of(r)])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import Clip, Frames, read_clip
-from fastvmt.suites.cases import ClipEntry, Problems, Wanted, check_recorded, content_sha256, length, too_short
+from fastvmt.suites.cases import ClipEntry, Problems, Wanted, check_recorded, content_of, length, too_short
 from fastvmt.suites.format import (
     HEADERS,
     SCHEMA,
@@ -31,7 +32,8 @@ from fastvmt.suites.format import (
     tables_digest,
 )
 from fastvmt.suites.opening import entries_from_rows, entries_of, open_suite
-from fastvmt.suites.prompts import Row, plain_prompts, read_rows, read_text
+from fastvmt.suites.prompts import PromptedClip, plain_prompts, read_prompted
+from fastvmt.suites.rows import read_text
 
 ANY_SIZE = Wanted(width=1, height=1, frames=1)
 STILL_LEVELS, CUT_LEVELS, CUT_TIMES = 1.0, 40.0, 6.0
@@ -75,21 +77,17 @@ def check(name: str, wanted: Wanted = ANY_SIZE, fast: bool = False, tell: Callab
     checked = Checked(len(entries), sum(len(e.targets) for e in entries), "")
     by_content: dict[str, str] = {}
     for entry in entries:
-        try:
+        with problems.caught():
             line = _check_clip(entry, wanted, fast, checked.warnings)
-            content = content_sha256(entry.path)
-        except (SuiteError, OSError) as error:
-            why = f"{entry.name}: cannot be read ({(getattr(error, 'strerror', None) or 'unknown reason').lower()})."
-            problems.found.append(str(error) if isinstance(error, SuiteError) else why)
-            continue
-        contents.append(replace(entry, sha256=content))
-        same = by_content.setdefault(content, entry.name)
-        if same != entry.name:
-            checked.warnings.append(f"{same} and {entry.name} are the same clip (sha256 {content[:8]}...).")
-        checked.lines.append(line)
-        tell(line)
+            content = content_of(entry)
+            contents.append(replace(entry, sha256=content))
+            same = by_content.setdefault(content, entry.name)
+            if same != entry.name:
+                checked.warnings.append(f"{same} and {entry.name} are the same clip (sha256 {content[:8]}...).")
+            checked.lines.append(line)
+            tell(line)
     if not entries:
-        problems.found.append(f"Suite '{name}' has no clips.")
+        problems.add(f"Suite '{name}' has no clips.")
     problems.raise_if_any()
     checked.digest = entries_digest(contents)
     return checked
@@ -156,8 +154,13 @@ def remarks(frames: Frames) -> list[str]:
 
 
 def make(
-    folder: Path, title: str = "", licence: str = "", source: str = "", force: bool = False, rows: list[Row] | None = None
-) -> Path:
+    folder: Path,
+    title: str = "",
+    licence: str = "",
+    source: str = "",
+    force: bool = False,
+    rows: list[PromptedClip] | None = None,
+) -> Path:  # fmt: skip
     """Write ``suite.toml``, ``clips.jsonl`` and ``prompts.jsonl`` for a folder of clips and prompts, by decoding every clip.
 
     A folder that is a suite already is read anew from its plain prompt files, or, without any, from the suite itself. Its
@@ -177,24 +180,17 @@ def make(
         raise SuiteError(f"{folder / old[0]} is there already. Use --force to write it anew.")
     before, header_path = read_header(folder) if is_suite(folder) else (None, folder / "suite.toml")
     entries, problems = _listed(folder, rows)
-    if before:  # a clip that only has the header's licence follows it
-        entries = [replace(e, licence="") if e.licence == before.licence else e for e in entries]
-    of_clips = licence or (before.licence if before else "")
+    before_licence = before.licence if before else ""
     clips, prompts, used = [], [], set[str]()
     for entry in entries:
-        try:
+        with problems.caught():
             clip = read_clip(entry.path, entry.name)
-        except SuiteError as error:
-            problems.found.append(str(error))
-            continue
-        if problems.found:  # told below; what is wrong makes no row
-            continue
-        name = _free(entry.id, used)
-        clips.append(_clip_row(folder, entry, name, clip, of_clips))
-        prompts += [
-            PromptRow(clip=name, id=t.id, text=t.text, kind=t.kind, negative=t.negative)  # type: ignore[arg-type]
-            for t in entry.targets
-        ]
+            if problems.found:  # told below; what is wrong makes no row
+                continue
+            name = _free(entry.id, used)
+            own = entry.licence if entry.licence != before_licence else ""  # what only follows the header goes on to
+            clips.append(_clip_row(folder, entry, name, clip, own or licence or before_licence))
+            prompts += [PromptRow.model_validate({"clip": name, **asdict(target)}) for target in entry.targets]
     problems.raise_if_any()
     given = {k: v for k, v in (("title", title), ("licence", licence), ("source", source)) if v}
     if before:
@@ -208,34 +204,31 @@ def make(
     return header_path
 
 
-def _listed(folder: Path, rows: list[Row] | None) -> tuple[list[ClipEntry], Problems]:
+def _listed(folder: Path, rows: list[PromptedClip] | None) -> tuple[list[ClipEntry], Problems]:
     problems = Problems()
-    if rows is None and is_suite(folder) and plain_prompts(folder):
-        rows = read_rows(folder, None, problems, plain=True)
+    if rows is None and (plain_prompts(folder) or not is_suite(folder)):
+        rows = []
+        with problems.caught():
+            rows = read_prompted(folder, None, problems, plain=is_suite(folder))
     if rows is not None:
         return entries_from_rows(folder, rows, problems), problems
-    if is_suite(folder):  # its digests are about to be written anew: they must not be compared
-        return [replace(e, sha256=None, frames=None) for e in read_suite(folder, problems)], problems
-    found = entries_of(str(folder.resolve()), ANY_SIZE)  # whole, because a folder may be called as a registered suite is
-    assert found is not None  # a path is always listed
-    return found
+    # Its digests are about to be written anew: they must not be compared.
+    return [replace(e, sha256=None, frames=None) for e in read_suite(folder, problems)], problems
 
 
 def _free(name: str, used: set[str]) -> str:
-    candidate, n = name, 1
-    while candidate in used:
-        n += 1
-        candidate = f"{name[:58]}-{n}"
-    used.add(candidate)
-    return candidate
+    others = (f"{name[:58]}-{n}" for n in itertools.count(2))
+    free = next(candidate for candidate in itertools.chain([name], others) if candidate not in used)
+    used.add(free)
+    return free
 
 
 def _clip_row(folder: Path, entry: ClipEntry, name: str, clip: Clip, licence: str) -> ClipRow:
     return ClipRow(
-        id=name, path=entry.path.relative_to(folder.resolve()).as_posix(), sha256=content_sha256(entry.path),
+        id=name, path=entry.path.relative_to(folder.resolve()).as_posix(), sha256=content_of(entry),
         width=clip.frames.shape[2], height=clip.frames.shape[1], fps=Rate(num=clip.fps.numerator, den=clip.fps.denominator),
         frames=len(clip.frames), start=entry.start, stride=entry.stride, category=entry.category, caption=entry.caption,
-        licence=entry.licence or licence,
+        licence=licence,
     )  # fmt: skip
 
 
@@ -306,20 +299,15 @@ def show(name: str, wanted: Wanted = ANY_SIZE) -> dict[str, Any]:
     """
     found = entries_of(name, wanted)
     if found is None:
-        drawn: list[dict[str, Any]] = [
-            {"id": c.id, "category": c.category, "caption": c.caption, "prompts": [c.prompt]}
-            for c, _ in open_suite(name, Wanted(64, 64, 33))
-        ]
-        return {"suite": name, "clips": drawn}
+        cases = (case for case, _ in open_suite(name, Wanted(64, 64, 33)))
+        return {
+            "suite": name,
+            "clips": [c.model_dump(include={"id", "category", "caption"}) | {"prompts": [c.prompt]} for c in cases],
+        }
     entries, problems = found
     problems.raise_if_any()
-    rows: list[dict[str, Any]] = [
-        {
-            "id": e.id, "category": e.category, "caption": e.caption, "frames": e.frames, "start": e.start, "stride": e.stride,
-            "licence": e.licence, "tags": list(e.tags), "prompts": [t.text for t in e.targets],
-        }
-        for e in entries
-    ]  # fmt: skip
+    keys = ("id", "category", "caption", "frames", "start", "stride", "licence")
+    rows = [{k: getattr(e, k) for k in keys} | {"tags": list(e.tags), "prompts": [t.text for t in e.targets]} for e in entries]
     return {"suite": name, "digest": entries_digest(entries), "clips": rows}
 
 

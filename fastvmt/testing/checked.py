@@ -7,7 +7,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fastvmt.errors import SuiteError
+
 T = TypeVar("T")
+
+
+class DoesNotApply(Exception):
+    """Raised by a check that has nothing to check, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -30,14 +36,40 @@ class Checked:
         return "\n".join([*lines, *(f"  does not apply: {', '.join(names)} ({reason})" for reason, names in why.items())])
 
 
-def all_of(name: str, checks: Iterable[Callable[[T], str]], trial: T) -> Checked:
-    """Make every check: each returns "" where it holds, or why it does not apply.
+def all_of(name: str, checks: Iterable[Callable[[T], str | None]], trial: T) -> Checked:
+    """Make every check; one that does not apply returns why, or raises ``DoesNotApply``.
 
     Raises:
         AssertionError: by the first that does not hold.
     """
-    found = {check.__name__: check(trial) for check in checks}
+    found = {}
+    for check in checks:
+        try:
+            found[check.__name__] = check(trial) or ""
+        except DoesNotApply as error:
+            found[check.__name__] = str(error)
+        except SuiteError as error:
+            found[check.__name__] = f"its data are not here: {error}"
     return Checked(name, tuple(k for k, why in found.items() if not why), {k: why for k, why in found.items() if why})
+
+
+def returned(name: str, hook: str, found: Any, holds: bool, wanted: str) -> None:
+    """
+    Raises:
+        AssertionError: unless what a hook returned ``holds``.
+    """
+    assert holds, f"{name}: {hook} returned {shown(found)}, expected {wanted}"
+
+
+def need_steady(name: str, first: Any, again: Any, *keys: str) -> None:
+    """
+    Raises:
+        AssertionError: for an identity that is no plain data, lacks one of the keys, or is another the second time.
+    """
+    returned(name, "identity", first, isinstance(first, dict) and bool(first), "a dictionary that is not empty")
+    lacks = sorted(set(keys) - first.keys())
+    returned(name, "identity", first, not lacks, f"{' and '.join(lacks)} in it")
+    assert plain(first) == plain(again), f"{name}: identity returned {shown(again)} the second time, expected {shown(first)}"
 
 
 def shown(value: Any) -> str:

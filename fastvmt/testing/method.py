@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -23,7 +24,7 @@ from fastvmt.denoise import denoise
 from fastvmt.model import Reference
 from fastvmt.plugins.method import Context, Method, Shape
 from fastvmt.plugins.workspace import Workspace
-from fastvmt.testing.checked import Checked, all_of, shown
+from fastvmt.testing.checked import Checked, all_of, returned
 from fastvmt.testing.wan import SIZE, make_context, random_wan
 
 GUIDANCE = 3.0
@@ -97,12 +98,9 @@ def small(cls: type[Method], changes: Mapping[str, Any] | None = None) -> dict[s
 
 def hooks_return_what_the_loop_takes(trial: Trial) -> str:
     """Each hook in the loop's order, for the first step that is taken."""
-    ctx, method = trial.context(), trial.method()
+    ctx, method, need = trial.context(), trial.method(), partial(returned, trial.cls.id)
     shape, steps = tuple(ctx.noise.shape), trial.steps
     latent = f"a floating-point tensor of the latent's shape {shape}"
-
-    def need(hook: str, found: Any, holds: bool, wanted: str) -> None:
-        assert holds, f"{trial.cls.id}: {hook} returned {shown(found)}, expected {wanted}"
 
     def is_latent(x: Any) -> bool:
         return isinstance(x, Tensor) and tuple(x.shape) == shape and x.is_floating_point()
@@ -157,11 +155,16 @@ def the_reference_has_the_lowest_loss(trial: Trial) -> str:
 
 def the_gradient_is_sound(trial: Trial) -> str:
     """Finite, not zero, and the same with checkpointing and when the model runs to its end."""
-    found = {}
-    for name, how in (("plain", _plain), ("checkpointed", _checkpointed), ("whole", _whole)):
+    found, taps = {}, trial.backbone.taps
+    ways: dict[str, AbstractContextManager[Any]] = {
+        "plain": nullcontext(),
+        "checkpointed": mock.patch.object(backbones, "free_bytes", lambda device: 0),
+        "whole": mock.patch.object(trial.backbone, "taps", lambda *a, **k: taps(*a, **k | {"early": False})),
+    }
+    for name, way in ways.items():
         ctx = trial.context()
         method = trial.fitted(ctx)
-        with how(trial.backbone), torch.enable_grad():
+        with way, torch.enable_grad():
             x = (0.7 * ctx.noise + 0.3 * ctx.reference()).requires_grad_(True)
             loss = method.loss(ctx, 1, x)
             if loss is None:
@@ -267,24 +270,6 @@ def check_method(cls: type[Method], folder: Path | None = None, **changes: Any) 
 def _value(loss: Tensor | None) -> Tensor:
     assert loss is not None, "a method with a mirror has a loss"
     return loss
-
-
-@contextmanager
-def _plain(backbone: Backbone) -> Iterator[None]:
-    yield
-
-
-@contextmanager
-def _checkpointed(backbone: Backbone) -> Iterator[None]:
-    with mock.patch.object(backbones, "free_bytes", lambda device: 0):
-        yield
-
-
-@contextmanager
-def _whole(backbone: Backbone) -> Iterator[None]:
-    plain = backbone.taps
-    with mock.patch.object(backbone, "taps", lambda *a, **k: plain(*a, **{**k, "early": False})):
-        yield
 
 
 def _state(model: Any) -> list[Any]:

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fastvmt.core.content_address import frames_digest
-from fastvmt.errors import SuiteError
 from fastvmt.media.files import Frames
 from fastvmt.model import Case
 from fastvmt.suites.cases import ClipEntry, Wanted, load
-from fastvmt.testing.checked import Checked, all_of, shown
+from fastvmt.testing.checked import Checked, DoesNotApply, all_of, returned
 
 CLIP_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 OPENED = 4
@@ -36,80 +35,64 @@ class Trial:
         found: list[ClipEntry] = self.cls().entries(self.wanted)
         return found
 
-    def cases(self) -> Iterator[tuple[Case, Frames]]:
+    def cases(self) -> list[tuple[Case, Frames]]:
         """The first cases, whichever way the suite gives them."""
+        if hasattr(self.cls, "path"):
+            raise DoesNotApply("it stands for a folder of the user's")
         source = self.cls()
         given = source.cases(self.wanted) if hasattr(source, "cases") else load(self.entries()[:OPENED], self.wanted)
-        return itertools.islice(given, OPENED)
+        return list(itertools.islice(given, OPENED))
 
 
-def it_has_one_way_to_give_clips(trial: Trial) -> str:
+def it_has_one_way_to_give_clips(trial: Trial) -> None:
     """``cases`` for clips it makes itself, ``entries`` for files, ``path`` for a folder of the user's."""
     ways = [way for way in ("cases", "entries", "path") if callable(getattr(trial.cls, way, None))]
     assert len(ways) == 1, f"{trial.name}: it defines {' and '.join(ways) or 'none'} of cases, entries and path, expected one"
-    return ""
 
 
-def entries_name_clips_and_prompts(trial: Trial) -> str:
+def entries_name_clips_and_prompts(trial: Trial) -> None:
     """Every clip has an id of its own, and at least one target prompt."""
     if not hasattr(trial.cls, "entries"):
-        return "it has no entries"
-    try:
-        found = trial.entries()
-    except SuiteError as error:
-        return f"its data are not here: {error}"
+        raise DoesNotApply("it has no entries")
+    found = trial.entries()
     good = isinstance(found, list) and bool(found) and all(isinstance(entry, ClipEntry) for entry in found)
-    assert good, f"{trial.name}: entries returned {shown(found)}, expected a list of ClipEntry"
+    returned(trial.name, "entries", found, good, "a list of ClipEntry")
     ids = [entry.id for entry in found]
     odd = next((i for i in ids if ids.count(i) > 1 or not CLIP_ID.fullmatch(i)), None)
     assert odd is None, f"{trial.name}: entries returned the id {odd!r}, expected ids like {CLIP_ID.pattern}, each once"
     for entry in found:
         texts = [target.text.strip() for target in entry.targets]
         assert texts and all(texts), f"{trial.name}: entries returned '{entry.id}' with targets {texts}, expected prompts"
-    return ""
 
 
-def cases_hold_what_was_wanted(trial: Trial) -> str:
+def cases_hold_what_was_wanted(trial: Trial) -> None:
     """Frames of the wanted size and number, a reference that describes them, and a prompt."""
-    try:
-        found = _cases(trial)
-    except SuiteError as error:
-        return f"its data are not here: {error}"
-    if found is None:
-        return "it stands for a folder of the user's"
-    assert found, f"{trial.name}: it gives no case, expected at least one"
-    wanted = trial.wanted
+    found, wanted = trial.cases(), trial.wanted
+    returned(trial.name, "cases", found, bool(found), "at least one case")
     shape = (wanted.frames, wanted.height, wanted.width, 3)
     for pair in found:
-        good = isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], Case)
-        assert good, f"{trial.name}: cases returned {shown(pair)}, expected (Case, frames)"
+        returned(
+            trial.name,
+            "cases",
+            pair,
+            isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], Case),
+            "(Case, frames)",
+        )
         case, frames = pair
         fits = isinstance(frames, np.ndarray) and frames.dtype == np.uint8 and frames.shape == shape
-        assert fits, f"{trial.name}: cases returned {shown(frames)} for '{case.id}', expected uint8 of shape {shape}"
+        returned(f"{trial.name}: '{case.id}'", "cases", frames, fits, f"uint8 of shape {shape}")
         said = case.reference
         same = (said.frames, said.height, said.width) == shape[:3] and said.frames_digest == frames_digest(frames)
-        assert same, f"{trial.name}: cases returned {shown(said)}, expected the size and digest of its frames (case_of_frames)"
+        returned(trial.name, "cases", said, same, "the size and digest of its frames (case_of_frames)")
         assert case.prompt.strip(), f"{trial.name}: cases returned '{case.id}' with prompt {case.prompt!r}, expected words"
     ids = [case.id for case, _ in found]
     assert len(set(ids)) == len(ids), f"{trial.name}: cases returned the ids {ids}, expected each once"
-    return ""
 
 
-def cases_repeat(trial: Trial) -> str:
+def cases_repeat(trial: Trial) -> None:
     """The same cases in the same order, with the same frames: a run is resumed by them."""
-    try:
-        first, again = _cases(trial), _cases(trial)
-    except SuiteError as error:
-        return f"its data are not here: {error}"
-    if first is None or again is None:
-        return "it stands for a folder of the user's"
-    same = [case for case, _ in first] == [case for case, _ in again]
+    same = [case for case, _ in trial.cases()] == [case for case, _ in trial.cases()]
     assert same, f"{trial.name}: cases returned other cases or frames the second time, expected the same"
-    return ""
-
-
-def _cases(trial: Trial) -> list[tuple[Case, Frames]] | None:
-    return None if hasattr(trial.cls, "path") else list(trial.cases())
 
 
 CHECKS = (it_has_one_way_to_give_clips, entries_name_clips_and_prompts, cases_hold_what_was_wanted, cases_repeat)

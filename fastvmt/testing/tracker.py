@@ -7,7 +7,7 @@ import numpy as np
 
 from fastvmt.media.files import Frames
 from fastvmt.plugins.tracker import F64, Tracker, Tracks
-from fastvmt.testing.checked import Checked, all_of, plain, shown
+from fastvmt.testing.checked import Checked, DoesNotApply, all_of, need_steady, returned, shown
 
 COUNT, HEIGHT, WIDTH = 9, 64, 96
 PAN = (2, 1)
@@ -29,69 +29,55 @@ def queries() -> F64:
     return np.array([(x, y) for y in (24.0, 36.0, 48.0) for x in (30.0, 46.0, 62.0, 78.0)])
 
 
-def it_says_what_it_is(cls: type[Tracker]) -> str:
+def it_says_what_it_is(cls: type[Tracker]) -> None:
     """A name, and an identity of plain data that is the same each time: it stands in every record made with it."""
     assert cls.id, f"{cls.__name__}: id is {shown(cls.id)}, expected a name"
-    if why := cls().missing():
-        return why
-    first, again = cls().identity(), cls().identity()
-    assert isinstance(first, dict) and first, (
-        f"{cls.id}: identity returned {shown(first)}, expected a dictionary that is not empty"
-    )
-    said = f"{cls.id}: identity returned {shown(again)} the second time, expected {shown(first)}"
-    assert plain(first) == plain(again), said
-    return ""
+    need_steady(cls.id, _made(cls).identity(), cls().identity())
 
 
-def tracks_have_the_frames_shape(cls: type[Tracker]) -> str:
+def tracks_have_the_frames_shape(cls: type[Tracker]) -> None:
     """Points (N, T, 2) and visibility (N, T), on the tracker's own grid."""
-    if why := cls().missing():
-        return why
-    _whole(cls, cls().track(panned()), None)
-    return ""
+    _whole(cls, _made(cls).track(panned()), None)
 
 
-def queries_are_answered_in_order(cls: type[Tracker]) -> str:
+def queries_are_answered_in_order(cls: type[Tracker]) -> None:
     """One track for each query, which begins where it was asked for."""
-    if why := cls().missing():
-        return why
     asked = queries()
-    found = cls().track(panned(), asked)
+    found = _made(cls).track(panned(), asked)
     _whole(cls, found, len(asked))
     apart = float(np.abs(found.points[:, 0] - asked).max())
     assert apart <= 1, f"{cls.id}: track returned points {apart:.1f} px from their queries in frame 0, expected them there"
-    return ""
 
 
-def a_still_clip_and_a_pan_are_followed(cls: type[Tracker]) -> str:
+def a_still_clip_and_a_pan_are_followed(cls: type[Tracker]) -> None:
     """By half of the visible points, within ``FOLLOWS_PX``; (x, y) and not (row, column)."""
-    if why := cls().missing():
-        return why
     for step in ((0, 0), PAN):
-        found = cls().track(panned(step), queries())
+        found = _made(cls).track(panned(step), queries())
         seen = found.visible[:, -1]
         assert seen.any(), f"{cls.id}: track returned no visible point in the last frame of a clip that loses none"
         true = queries() - (COUNT - 1) * np.array(step)
         error = float(np.median(np.linalg.norm(found.points[:, -1] - true, axis=-1)[seen]))
         said = f"{cls.id}: track returned points {error:.1f} px from their true places after a pan of {step} px a frame"
         assert error <= FOLLOWS_PX, f"{said}, expected at most {FOLLOWS_PX:g} for half of them"
-    return ""
 
 
-def tracks_repeat_and_frames_stay(cls: type[Tracker]) -> str:
+def tracks_repeat_and_frames_stay(cls: type[Tracker]) -> None:
     """The same tracks from the same frames, which are left as they are."""
-    if why := cls().missing():
-        return why
     frames = panned()
-    first, again = cls().track(frames, queries()), cls().track(frames, queries())
+    first, again = _made(cls).track(frames, queries()), cls().track(frames, queries())
     same = np.array_equal(first.points, again.points) and np.array_equal(first.visible, again.visible)
     assert same, f"{cls.id}: track returned other tracks the second time, expected the same"
     assert np.array_equal(frames, panned()), f"{cls.id}: track changed the frames it was given, expected them as they were"
-    return ""
+
+
+def _made(cls: type[Tracker]) -> Tracker:
+    if why := cls().missing():
+        raise DoesNotApply(why)
+    return cls()
 
 
 def _whole(cls: type[Tracker], found: Tracks, count: int | None) -> None:
-    assert isinstance(found, Tracks), f"{cls.id}: track returned {shown(found)}, expected Tracks"
+    returned(cls.id, "track", found, isinstance(found, Tracks), "Tracks")
     points, visible = np.asarray(found.points), np.asarray(found.visible)
     n = len(points) if count is None else count
     good = n > 0 and points.shape == (n, COUNT, 2) and points.dtype.kind == "f" and bool(np.isfinite(points).all())

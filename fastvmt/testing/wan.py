@@ -69,13 +69,7 @@ def _tokenizer() -> Any:
 def make_context(backbone: Backbone, steps: int = 4, seed: int = 0) -> Context:
     """A job's context without a job: drawn noise, a reference of noise, four texts."""
     generator = torch.Generator().manual_seed(seed)
-    shape = backbone.card.latent_shape(**SIZE)
-    reference = torch.randn(shape, generator=generator)
-    texts = {
-        "target": backbone.encode_text(TARGET),
-        "negative": backbone.encode_text(""),
-        "null": backbone.encode_text(""),
-        "caption": backbone.encode_text(CAPTION),
-    }
-    noise = torch.randn(shape, generator=generator)
+    reference, noise = (torch.randn(backbone.card.latent_shape(**SIZE), generator=generator) for _ in range(2))
+    said = {"target": TARGET, "negative": "", "null": "", "caption": CAPTION}
+    texts = {name: backbone.encode_text(text) for name, text in said.items()}
     return Context(backbone, sigma_grid(steps, 3.0), noise, lambda: reference, texts, Stages())

@@ -1,1 +1,1 @@
-"""The mathematics that several methods share: motion flow, latent updates, training, inversion, injection."""
+"""The mathematics that several methods share: motion flow, latent updates, training, inversion."""

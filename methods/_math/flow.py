@@ -10,7 +10,7 @@ Source: FastVMT (arXiv 2602.05551) sections 3.2, 3.3, B.1, B.4; DiTFlow (CVPR 20
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -36,35 +36,41 @@ def _wide(x: Tensor) -> torch.dtype:
     return torch.promote_types(x.dtype, torch.float32)
 
 
-class _Expectation(torch.autograd.Function):
-    """``soft_expectation`` in one piece: of all that lies between, the backward pass keeps the weights alone."""
+@cache
+def _expectation() -> Any:
+    """The autograd function of ``soft_expectation``, made when it is first used: planning needs no torch."""
 
-    @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, q: Tensor, k: Tensor, values: Tensor, scale: float, bias: Tensor | None, index: Tensor | None
-    ) -> Tensor:
-        logits = torch.bmm(q.flatten(1, 2), k.mT).unflatten(1, q.shape[1:3])
-        if index is not None:
-            logits = logits.gather(3, index[:, :, None].expand(-1, -1, q.shape[2], -1))
-        logits = logits.to(_wide(logits)).mul_(scale)
-        if bias is not None:
-            logits += bias[:, :, None]
-        weights = logits.softmax(-1)
-        out = weights @ values
-        ctx.save_for_backward(q, k, values, weights, out, index)
-        ctx.scale = scale
-        return out
+    class Expectation(torch.autograd.Function):
+        """``soft_expectation`` in one piece: of all that lies between, the backward pass keeps the weights alone."""
 
-    @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-    def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:  # type: ignore[override]
-        q, k, values, weights, out, index = ctx.saved_tensors
-        slope = (g @ values.mT).sub_((g * out).sum(-1, keepdim=True)).mul_(weights).mul_(ctx.scale)
-        if index is not None:
-            whole = slope.new_zeros(*slope.shape[:3], k.shape[1])
-            slope = whole.scatter_(3, index[:, :, None].expand(slope.shape), slope)
-        slope = slope.flatten(1, 2).to(q.dtype)
-        return (slope @ k).view(q.shape), slope.mT @ q.flatten(1, 2), None, None, None, None
+        @staticmethod
+        def forward(  # type: ignore[override]
+            ctx: Any, q: Tensor, k: Tensor, values: Tensor, scale: float, bias: Tensor | None, index: Tensor | None
+        ) -> Tensor:
+            logits = torch.bmm(q.flatten(1, 2), k.mT).unflatten(1, q.shape[1:3])
+            if index is not None:
+                logits = logits.gather(3, index[:, :, None].expand(-1, -1, q.shape[2], -1))
+            logits = logits.to(_wide(logits)).mul_(scale)
+            if bias is not None:
+                logits += bias[:, :, None]
+            weights = logits.softmax(-1)
+            out = weights @ values
+            ctx.save_for_backward(q, k, values, weights, out, index)
+            ctx.scale = scale
+            return out
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+        def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:  # type: ignore[override]
+            q, k, values, weights, out, index = ctx.saved_tensors
+            slope = (g @ values.mT).sub_((g * out).sum(-1, keepdim=True)).mul_(weights).mul_(ctx.scale)
+            if index is not None:
+                whole = slope.new_zeros(*slope.shape[:3], k.shape[1])
+                slope = whole.scatter_(3, index[:, :, None].expand(slope.shape), slope)
+            slope = slope.flatten(1, 2).to(q.dtype)
+            return (slope @ k).view(q.shape), slope.mT @ q.flatten(1, 2), None, None, None, None
+
+    return Expectation
 
 
 def soft_expectation(
@@ -83,7 +89,7 @@ def soft_expectation(
     Returns:
         (B, G, n, c), in float32 or better: weights of half precision would round positions to a token or more.
     """
-    found: Tensor = _Expectation.apply(q, k, values.to(_wide(q)), scale, bias, index)  # type: ignore[no-untyped-call]
+    found: Tensor = _expectation().apply(q, k, values.to(_wide(q)), scale, bias, index)
     return found
 
 
@@ -140,15 +146,13 @@ def hard_flow(q: Tensor, k: Tensor, targets: Tensor, grid: tuple[int, int], firs
 class Windows:
     """A window of ``rows`` x ``columns`` tokens per pair and tile, whole inside the frame.
 
-    ``top`` and ``left`` have shape (pairs, P), int64: first row and column. ``centres`` (pairs, P, 2) is what placed them,
-    before they were shifted into the frame; None for windows over the whole frame.
+    ``top`` and ``left`` have shape (pairs, P), int64: first row and column.
     """
 
     top: Tensor
     left: Tensor
     rows: int
     columns: int
-    centres: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -214,38 +218,7 @@ def windows_at(centres: Tensor, grid: tuple[int, int], side: int) -> Windows:
     corner = torch.round(centres).long()
     top = (corner[..., 0] - rows // 2).clamp(0, grid[0] - rows)
     left = (corner[..., 1] - columns // 2).clamp(0, grid[1] - columns)
-    return Windows(top, left, rows, columns, centres)
-
-
-def window_facts(windows: list[Windows], tiles: Tiles, others: list[Windows] | None = None) -> dict[str, float]:
-    """What tells whether windows followed the content, over all pairs and tiles; {} for windows over the whole frame.
-
-    ``spread``: root mean square distance of a pair's centres from their mean, over the same of the tiles themselves (0: all
-    windows in one place, as soft centres of flat attention are; about 1: as far apart as the tiles). ``clamped``: share of
-    windows that the frame's edge shifted. ``apart``, given ``others``: mean distance in tokens to their centres.
-    """
-    own = torch.cat([w.centres for w in windows if w.centres is not None] or [torch.zeros(0, tiles.number, 2)])
-    if not len(own):
-        return {}
-    place = positions(*tiles.grid, str(own.device))[tiles.representative(own.device)]
-    unspread = (place - place.mean(0)).square().sum(-1).mean()
-    spread = (own - own.mean(1, keepdim=True)).square().sum(-1).mean()
-    facts = [(spread / unspread.clamp(min=1e-9)).sqrt(), torch.cat([_shifted(w, tiles.grid) for w in windows]).float().mean()]
-    if others is not None:
-        facts.append((own - torch.cat([w.centres for w in others if w.centres is not None])).square().sum(-1).sqrt().mean())
-    values: list[float] = torch.stack(facts).tolist()
-    return dict(zip(("spread", "clamped", "apart"), (round(v, 4) for v in values), strict=False))
-
-
-def _shifted(windows: Windows, grid: tuple[int, int]) -> Tensor:
-    """(pairs, P) true where the edge moved a window; a side that spans the frame has nowhere to go and does not count."""
-    moved = torch.zeros_like(windows.top, dtype=torch.bool)
-    if windows.centres is not None:
-        corner = torch.round(windows.centres).long()
-        for axis, (first, side) in enumerate(((windows.top, windows.rows), (windows.left, windows.columns))):
-            if side < grid[axis]:
-                moved |= corner[..., axis] - side // 2 != first
-    return moved
+    return Windows(top, left, rows, columns)
 
 
 def windowed_flow(q: Tensor, k: Tensor, windows: Windows, tiles: Tiles, scale: float) -> Tensor:

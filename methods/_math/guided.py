@@ -11,14 +11,14 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+import torch
 from pydantic import Field
 
 from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.errors import SpecError
-from fastvmt.methods._math.injection import reference_attended, step_cost
 from fastvmt.methods._math.updater import LatentUpdate, StepLog
 from fastvmt.methods.controls import noised_start, start_index
-from fastvmt.plugins.method import Context, Method, Params, Protocols, Shape
+from fastvmt.plugins.method import TAP_SHARE, Context, Method, Params, Protocols, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -180,13 +180,27 @@ class AdamMethod(GuidedMethod):
         return LatentUpdate(self.params.inner, 1, rate, rate, 1, weight_decay=0.0, decoupled=False)
 
 
+KEY, VALUE = "blocks.0.attn1.norm_k", "blocks.0.attn1.to_v"
+
+
 class InjectingMethod(AdamMethod):
-    """Base of methods that DiTFlow's authors run with the reference's keys and values in block 0 (parameter ``inject``)."""
+    """Base of methods that DiTFlow's authors run with the reference's keys and values in block 0 (parameter ``inject``).
+
+    During a guided step block 0 attends to the reference, noised to the step's level with the run's own noise, instead of to
+    itself: in both sampling passes and in the guidance passes alike. It is a switch, because it can carry more than motion.
+    """
 
     @classmethod
     def injection_cost(cls, params: Any, shape: Shape) -> float:
-        return len(cls.guided_steps(params, shape)) * step_cost(shape) if params.inject else 0.0
+        """Of a step: the part of block 0 that runs before its keys exist."""
+        return len(cls.guided_steps(params, shape)) * (TAP_SHARE / shape.blocks) if params.inject else 0.0
 
     def scope(self, ctx: Context, i: int) -> AbstractContextManager[Any]:
-        inject = self.params.inject and i in self.window(ctx.sigmas)
-        return reference_attended(ctx, i) if inject else nullcontext()
+        """Keys are taken before rotary embedding, which depends on the position alone and is applied to them afterwards."""
+        if not (self.params.inject and i in self.window(ctx.sigmas)):
+            return nullcontext()
+        level = ctx.sigmas[i]
+        with ctx.stages("guidance"), torch.no_grad():
+            taps = ctx.backbone.taps(self._noised(ctx, level), level, ctx.texts["target"], ("v@0", "k@0"), rope=False)
+        key, value = taps["k@0"].flatten(2), taps["v@0"]
+        return ctx.backbone.hooked((KEY, lambda *_: key), (VALUE, lambda *_: value))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from fastvmt.methods._math.inversion import inverted
-from fastvmt.methods._math.trainer import Group, Objective, Optimiser, Trainer
+from fastvmt.methods._math.trainer import Objective, Trainer
 from fastvmt.plugins.method import GRADIENT_COST, Context, Method, Params, Protocols, Shape
 
 if TYPE_CHECKING:
@@ -51,10 +51,9 @@ class TrainedMethod(Method):
     def train(
         self, groups: Mapping[str, Mapping[str, Tensor]], clean: Tensor, workspace: Workspace, objective: Objective, **how: Any
     ) -> None:
-        """Fit weights, by group and name, as the parameters say; ``how`` is more of ``Optimiser``."""
-        p, optimiser = self.params, Optimiser(self.params.lr, self.params.weight_decay, **how)
-        trained = {name: Group(weights, optimiser) for name, weights in groups.items()}
-        Trainer(trained, p.steps, p.train_shift, p.train_seed).run(clean, workspace, objective)
+        """Fit weights, by group and name, as the parameters say; ``how`` is more of ``Trainer``."""
+        p, how = self.params, {"lr": self.params.lr, "weight_decay": self.params.weight_decay, **how}
+        Trainer(groups, p.steps, p.train_shift, p.train_seed, **how).run(clean, workspace, objective)
 
     @classmethod
     def training_cost(cls, params: Any, shape: Shape) -> float:

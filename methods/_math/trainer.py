@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,24 +23,6 @@ if TYPE_CHECKING:
 
 CHECKPOINTS = 10
 """Checkpoints of one training, evenly spread."""
-
-
-@dataclass(frozen=True)
-class Optimiser:
-    """AdamW at a constant rate; ``clip`` bounds the norm of a group's gradient."""
-
-    lr: float
-    weight_decay: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.999)
-    clip: float | None = None
-
-
-@dataclass(frozen=True)
-class Group:
-    """Weights that are trained together, by name, and how."""
-
-    weights: Mapping[str, Tensor]
-    optimiser: Optimiser
 
 
 @dataclass(frozen=True)
@@ -74,32 +56,27 @@ Objective = Callable[[Draw], Iterator[tuple[str, "Tensor"]]]
 """Yields (group, loss); the group is stepped before the objective goes on."""
 
 
-@dataclass
 class Trainer:
-    """Trains groups of weights for a number of steps.
+    """Trains groups of weights with AdamW at a constant rate.
 
-    Attributes:
-        groups: by name; the loss that an objective yields under a name moves that group alone.
+    Args:
+        groups: weights by name, by group; the loss that an objective yields under a group's name moves that group alone.
         steps: how many.
         shift: of the noise levels.
         seed: of every draw.
+        clip: bounds the norm of a group's gradient.
+        adamw: its ``lr``, ``weight_decay`` and ``betas``.
     """
 
-    groups: Mapping[str, Group]
-    steps: int
-    shift: float
-    seed: int
-    losses: dict[str, list[float]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self._optimisers = {}
-        for name, group in self.groups.items():
-            spec = group.optimiser
-            for weight in group.weights.values():
-                weight.requires_grad_(True)
-            self._optimisers[name] = torch.optim.AdamW(
-                list(group.weights.values()), lr=spec.lr, betas=spec.betas, weight_decay=spec.weight_decay
-            )
+    def __init__(
+        self, groups: Mapping[str, Mapping[str, Tensor]], steps: int, shift: float, seed: int, clip: float | None = None,
+        **adamw: Any,
+    ) -> None:  # fmt: skip
+        self.groups, self.steps, self.shift, self.seed, self.clip = groups, steps, shift, seed, clip
+        self.losses: dict[str, list[float]] = {}
+        for _, _, weight in self._weights():
+            weight.requires_grad_(True)
+        self._optimisers = {name: torch.optim.AdamW(list(group.values()), **adamw) for name, group in groups.items()}
 
     def run(self, clean: Tensor, workspace: Workspace, objective: Objective) -> None:
         """Train the groups' weights in place, from the workspace's checkpoint where there is one.
@@ -132,13 +109,12 @@ class Trainer:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise NonFinite(f"the training loss of '{name}' is {value} at step {step} of {self.steps}; try a smaller lr")
-        weights = list(self.groups[name].weights.values())
+        weights = list(self.groups[name].values())
         gradients = torch.autograd.grad(loss, weights, allow_unused=True)  # of this group alone, whatever else has a part in it
         for weight, gradient in zip(weights, gradients, strict=True):
             weight.grad = torch.zeros_like(weight) if gradient is None else gradient
-        clip = self.groups[name].optimiser.clip
-        if clip is not None:
-            torch.nn.utils.clip_grad_norm_(weights, clip)
+        if self.clip is not None:
+            torch.nn.utils.clip_grad_norm_(weights, self.clip)
         self._optimisers[name].step()
         self._optimisers[name].zero_grad(set_to_none=True)
         self.losses.setdefault(name, []).append(round(value, 6))
@@ -176,7 +152,7 @@ class Trainer:
 
     def _weights(self) -> Iterator[tuple[str, str, Tensor]]:
         for group, members in self.groups.items():
-            for name, weight in members.weights.items():
+            for name, weight in members.items():
                 yield group, name, weight
 
 

@@ -217,7 +217,7 @@ class MotionFidelityMoving(MotionFidelity):
     """Only steps that move and are visible in both count, and a pair needs half of them; undefined when nothing moves.
 
     The headline cannot tell a small object's path from its reverse over a static ground; this can, as long as what counts
-    as moving lies above the jitter that a VAE gives to still points (``moving_px``; see docs/metrics.md).
+    as moving lies above the jitter that a VAE gives to still points (``moving_px``; see docs/results/metrics.md).
 
     >>> from fastvmt import score_clip
     >>> from fastvmt.datasets.drawn.suites import clip

@@ -53,13 +53,13 @@ class _Steps:
     usable: NDArray[np.bool_]  # (n, T-1) moving, and visible at both ends where visibility counts
 
 
-def _steps(points: Floats, visible: NDArray[np.bool_] | None, tau: float, dtype: type[np.floating[Any]]) -> _Steps:
-    """Lengths are taken in float64 whatever ``dtype`` is: differences of large coordinates lose digits in float32."""
+def _steps(points: Floats, visible: NDArray[np.bool_] | None, tau: float) -> _Steps:
+    """In float64 whatever the points are: differences of large coordinates lose digits in float32."""
     x, y = (np.diff(points[..., k].astype(np.float64, order="C"), axis=1) for k in (0, 1))
     length = np.sqrt(x * x + y * y)
     moving = length > tau
     usable = moving if visible is None else moving & visible[:, 1:] & visible[:, :-1]
-    unit = np.empty((*x.shape, 2), dtype)
+    unit = np.empty((*x.shape, 2))
     length[~moving] = 1.0
     for k, part in enumerate((x, y)):  # coordinate by coordinate: a last axis of 2 is numpy's slowest case
         part /= length
@@ -71,7 +71,7 @@ def _steps(points: Floats, visible: NDArray[np.bool_] | None, tau: float, dtype:
 
 def _blocks(
     generated: Floats, reference: Floats, policy: Policy, tau: float, visible: Visible, radius: float | None,
-    dtype: type[np.floating[Any]], undefined: float,
+    undefined: float,
 ) -> Iterator[tuple[slice, Floats]]:  # fmt: skip
     """Correlations of ``BLOCK`` generated tracklets at a time with all reference tracklets, times ``_divisor``: rows and
     (rows, m).
@@ -82,17 +82,17 @@ def _blocks(
     masked, count = policy in ("mask", "mask50"), _common_steps(generated, reference)
     frames = count + 1
     seen = [v[:, :frames] if masked and v is not None else None for v in visible]
-    g, r = (_steps(p[:, :frames], v, tau, dtype) for p, v in zip((generated, reference), seen, strict=True))
-    kept = np.empty((min(BLOCK, len(generated)), len(reference)), dtype)
+    g, r = (_steps(p[:, :frames], v, tau) for p, v in zip((generated, reference), seen, strict=True))
+    kept = np.empty((min(BLOCK, len(generated)), len(reference)))
     for first in range(0, len(generated), BLOCK):
         rows = slice(first, first + BLOCK)
         block = np.matmul(g.unit[rows], r.unit.T, out=kept[: len(generated) - first])
         if masked:
-            shared = g.usable[rows].astype(dtype) @ r.usable.T.astype(dtype)
+            shared = g.usable[rows].astype(np.float64) @ r.usable.T.astype(np.float64)
             block /= np.maximum(shared, 1)
             block[shared < (1 if policy == "mask" else -(-count // 2))] = undefined
         elif policy == "match":
-            block += (~g.moving[rows]).astype(dtype) @ (~r.moving).T.astype(dtype)
+            block += (~g.moving[rows]).astype(np.float64) @ (~r.moving).T.astype(np.float64)
         if policy == "nan":
             block[(g.moving[rows].min(1) == 0)[:, None] | (r.moving.min(1) == 0)] = np.nan
         if radius is not None:
@@ -115,7 +115,7 @@ def _divisor(generated: Floats, reference: Floats, policy: Policy) -> int:
 
 def correlation_rows(
     generated: Floats, reference: Floats, policy: Policy = "zero", tau: float = 0.0, visible: Visible = UNSEEN,
-    radius: float | None = None, dtype: type[np.floating[Any]] = np.float64,
+    radius: float | None = None,
 ) -> Floats:  # fmt: skip
     """Correlation of every generated with every reference tracklet.
 
@@ -125,7 +125,6 @@ def correlation_rows(
         tau: steps not longer than this (px) are static.
         visible: (n, T) and (m, T') booleans, used by the mask policies only.
         radius: pairs whose first points are farther apart (px) are undefined.
-        dtype: of the matrix product: float64, or float32 (half the memory; correlations differ by less than 2e-6).
 
     Returns:
         (n, m); NaN where undefined (or, with policy ``nan``, where a step is static).
@@ -133,8 +132,8 @@ def correlation_rows(
     Raises:
         ValueError: when a set is empty or shorter than 2 frames.
     """
-    out = np.empty((len(generated), len(reference)), dtype)
-    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, dtype, np.nan):
+    out = np.empty((len(generated), len(reference)))
+    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, np.nan):
         out[rows] = block
     out /= _divisor(generated, reference, policy)
     return out
@@ -142,7 +141,7 @@ def correlation_rows(
 
 def fidelity(
     generated: Floats, reference: Floats, policy: Policy = "zero", tau: float = 0.0, visible: Visible = UNSEEN,
-    radius: float | None = None, dtype: type[np.floating[Any]] = np.float64,
+    radius: float | None = None,
 ) -> Fidelity:  # fmt: skip
     """Forward and backward motion fidelity; arguments as ``correlation_rows``, of which one block is held at a time.
 
@@ -155,7 +154,7 @@ def fidelity(
     (1.0, -1.0)
     """
     of_rows, of_columns = np.empty(len(generated)), np.full(len(reference), -np.inf)
-    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, dtype, -np.inf):
+    for rows, block in _blocks(generated, reference, policy, tau, visible, radius, -np.inf):
         of_rows[rows] = block.max(1)
         np.maximum(of_columns, block.max(0), out=of_columns)
     divisor = _divisor(generated, reference, policy)  # dividing the maxima is dividing what they were taken from

@@ -82,11 +82,8 @@ class Clip:
 
     @property
     def from_openai(self) -> bool:
-        """Do tag, file name, metadata or format say that OpenAI trained these weights?"""
-        if self.weights is None:
-            return self.spec.endswith("/openai")
-        said = f"{self.spec.rpartition('/')[2]} {self.weights.name} {_metadata(self.weights)}"
-        return "openai" in said.lower() or self.torchscript
+        """Do tag, file name or format say that OpenAI trained these weights?"""
+        return "openai" in self.spec.rpartition("/")[2].lower() or self.torchscript
 
 
 def read(spec: str) -> Clip:
@@ -160,19 +157,6 @@ def _folder(spec: str, folder: Path) -> Clip:
     weights = next((folder / n for n in FOLDER_WEIGHTS if (folder / n).is_file()), None)
     absent = f"{folder} holds no {WEIGHTS[0]}; put the weights there."
     return Clip(spec, name, config, PREPROCESS | own | {"size": size}, weights, absent)
-
-
-def _metadata(path: Path) -> str:
-    """What a safetensors file says about itself in its header."""
-    if path.suffix != ".safetensors":
-        return ""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "np") as file:
-            return json.dumps(file.metadata() or {})
-    except (SafetensorError, OSError):
-        return ""
 
 
 def _hub_file(repo: str) -> Path | None:

@@ -13,7 +13,7 @@ from the true ones, at the same points.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from fastvmt.datasets.drawn.redraw import backwards, redraw
 from fastvmt.datasets.drawn.scene import Scene, draw
 from fastvmt.datasets.drawn.shapes import make_scene, stream, truth
 from fastvmt.errors import MissingWeights, SpecError
-from fastvmt.media.files import Frames, fit_frames
+from fastvmt.media.files import fit_frames
 from fastvmt.metrics.motion.fidelity import MotionFidelity, MotionFidelityBoth, MotionFidelityLocal, MotionFidelityMoving
 from fastvmt.metrics.trackers import tapvid
 from fastvmt.plugins import tracker as trackers
@@ -47,35 +47,26 @@ LEAST_SIDE = 8
 """Px; smaller drawn clips lose their subjects."""
 
 
-@dataclass
-class PointErrors:
-    """Points and frames of one row: error px at 256, truly visible, told visible; each (k,)."""
+Judged = list[tuple[F64, NDArray[np.bool_], NDArray[np.bool_]]]
+"""Points and frames of one row: error px at 256, truly visible, told visible; parts of one shape each."""
 
-    error: list[F64] = field(default_factory=list)
-    visible: list[NDArray[np.bool_]] = field(default_factory=list)
-    told: list[NDArray[np.bool_]] = field(default_factory=list)
 
-    def add(self, error: F64, visible: NDArray[np.bool_], told: NDArray[np.bool_]) -> None:
-        self.error.append(error.ravel())
-        self.visible.append(visible.ravel())
-        self.told.append(told.ravel())
-
-    def accuracy(self) -> dict[str, float | int | None]:
-        """The row's numbers; None where nothing is visible."""
-        error, visible, told = np.concatenate(self.error), np.concatenate(self.visible), np.concatenate(self.told)
-        if not visible.any():
-            return {"judged": 0}
-        seen, within, jaccard = error[visible], {}, []
-        for d in THRESHOLDS:
-            close = error < d
-            within[f"within_{d}"] = float((seen < d).mean())
-            wrong = told & ~(visible & close)
-            jaccard.append(float((close & visible & told).sum() / (visible.sum() + wrong.sum())))
-        return {
-            "judged": int(visible.sum()), "median_px": float(np.median(seen)), "mean_px": float(seen.mean()), **within,
-            "delta": float(np.mean(list(within.values()))), "visibility": float((visible == told).mean()),
-            "jaccard": float(np.mean(jaccard)),
-        }  # fmt: skip
+def accuracy(judged: Judged) -> dict[str, float | int | None]:
+    """The row's numbers; ``judged`` alone where nothing is visible."""
+    error, visible, told = (np.concatenate([part.ravel() for part in parts]) for parts in zip(*judged, strict=True))
+    if not visible.any():
+        return {"judged": 0}
+    seen, within, jaccard = error[visible], {}, []
+    for d in THRESHOLDS:
+        close = error < d
+        within[f"within_{d}"] = float((seen < d).mean())
+        wrong = told & ~(visible & close)
+        jaccard.append(float((close & visible & told).sum() / (visible.sum() + wrong.sum())))
+    return {
+        "judged": int(visible.sum()), "median_px": float(np.median(seen)), "mean_px": float(seen.mean()), **within,
+        "delta": float(np.mean(list(within.values()))), "visibility": float((visible == told).mean()),
+        "jaccard": float(np.mean(jaccard)),
+    }  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -119,17 +110,16 @@ def check(
         raise SpecError(
             f"--width {width} --height {height}: less than half of the square clips would be kept; use sides of at most 2 to 1."
         )
-    rows: dict[str, PointErrors] = {}
+    rows: dict[str, Judged] = {k: [] for k in (*KINDS, "on subjects", "on the ground")}
     for kind, number in ((k, n) for k in KINDS for n in range(clips)):
         scene = _scene(kind, FIRST_CLIP + number, frames)
         known, owner = true_tracks(scene, width, height)
         found = tracker.track(fit_frames(draw(scene), width, height), known.points[:, 0])
         for row, part in ((kind, slice(None)), ("on subjects", owner >= 0), ("on the ground", owner < 0)):
-            _judge(rows.setdefault(row, PointErrors()), found, known, part, (width, height))
-    every = PointErrors(*([a for k in KINDS for a in getattr(rows[k], part)] for part in ("error", "visible", "told")))
-    order = {k: rows[k] for k in (*KINDS, "on subjects", "on the ground")} | {"all": every}
+            rows[row] += _judge(found, known, part, (width, height))
+    rows["all"] = [part for kind in KINDS for part in rows[kind]]
     pairs = [_pair(tracker, kind, reverse, (width, height), frames) for kind in PAIRED for reverse in (False, True)]
-    return TrackerCheck(tracker.identity(), (frames, height, width), {k: v.accuracy() for k, v in order.items()}, pairs)
+    return TrackerCheck(tracker.identity(), (frames, height, width), {k: accuracy(v) for k, v in rows.items()}, pairs)
 
 
 def _scene(kind: str, number: int, frames: int) -> Scene:
@@ -149,9 +139,9 @@ def true_tracks(scene: Scene, width: int, height: int) -> tuple[Tracks, NDArray[
     return Tracks(points[first], visible[first]), known.owner[first]
 
 
-def _judge(row: PointErrors, found: Tracks, known: Tracks, part: Any, size: tuple[int, int]) -> None:
+def _judge(found: Tracks, known: Tracks, part: Any, size: tuple[int, int]) -> Judged:
     apart = (found.points[part, 1:] - known.points[part, 1:]) * tapvid.SIDE / np.array(size)
-    row.add(np.sqrt((apart * apart).sum(-1)), known.visible[part, 1:], found.visible[part, 1:])
+    return [(np.sqrt((apart * apart).sum(-1)), known.visible[part, 1:], found.visible[part, 1:])]
 
 
 def _pair(tracker: Tracker, kind: str, reverse: bool, size: tuple[int, int], frames: int) -> dict[str, Any]:
@@ -171,35 +161,31 @@ def _pair(tracker: Tracker, kind: str, reverse: bool, size: tuple[int, int], fra
 
 
 def _on_tapvid(tracker: Tracker, path: Path) -> TrackerCheck:
-    rows = {}
-    frames = 0
+    side, found, frames = tapvid.SIDE, {}, 0
     for name, clip in tapvid.read(path).items():
         first = clip.visible[:, 0]
         known = Tracks(clip.tracks[first], clip.visible[first])
-        rows[name] = PointErrors()
-        _judge(rows[name], _tracked(tracker, clip.frames, known), known, slice(None), (tapvid.SIDE, tapvid.SIDE))
+        tracks = tracker.track(clip.frames, known.points[:, 0]) if first.any() else known
+        found[name] = accuracy(_judge(tracks, known, slice(None), (side, side)))
         frames = max(frames, len(clip.frames))
-    found = {k: v.accuracy() for k, v in rows.items()}
     used = [v for v in found.values() if v["judged"]]
     if used:
         found["mean of clips"] = {k: float(np.mean([v[k] for v in used])) for k in used[0]}  # type: ignore[misc]
-    return TrackerCheck(tracker.identity(), (frames, tapvid.SIDE, tapvid.SIDE), found, [])
-
-
-def _tracked(tracker: Tracker, frames: Frames, known: Tracks) -> Tracks:
-    return tracker.track(frames, known.points[:, 0]) if len(known.points) else known
+    return TrackerCheck(tracker.identity(), (frames, side, side), found, [])
 
 
 def as_lines(found: TrackerCheck) -> str:
     """The tables as Markdown."""
     frames, height, width = found.size
     settings = ", ".join(f"{k} {v}" for k, v in found.identity.items())
-    heads = ["points", "median px", "mean px", *(f"within {d} px" for d in SHOWN), "delta", "visibility", "jaccard"]
-    keys = ["judged", "median_px", "mean_px", *(f"within_{d}" for d in SHOWN), "delta", "visibility", "jaccard"]
+    columns = {
+        "points": "judged", "median px": "median_px", "mean px": "mean_px", **{f"within {d} px": f"within_{d}" for d in SHOWN},
+        "delta": "delta", "visibility": "visibility", "jaccard": "jaccard",
+    }  # fmt: skip
     lines = [f"{settings}; clips of {frames} frames, {width} x {height} px; errors in px of 256 x 256", ""]
-    lines += [f"| points of | {' | '.join(heads)} |", "|---" * (len(heads) + 1) + "|"]
+    lines += [f"| points of | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
     for name, row in found.rows.items():
-        lines.append(f"| {name} | {' | '.join(_number(row.get(k)) for k in keys)} |")
+        lines.append(f"| {name} | {' | '.join(_number(row.get(k)) for k in columns.values())} |")
     if found.pairs:
         lines += ["", "motion fidelity from the tracker's tracks / from the true ones:"]
         lines += [f"| pair | {' | '.join(f.id for f in FORMS)} |", "|---" * (len(FORMS) + 1) + "|"]

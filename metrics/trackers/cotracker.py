@@ -181,18 +181,13 @@ def code_digest(folder: Path) -> str:
     return code_sha256(folder, files)
 
 
-def _hub() -> Path:
-    """Where ``torch.hub`` keeps things, without importing torch."""
-    return torch_home() / "hub"
-
-
 def _checkout() -> Path:
     given = os.environ.get(VARIABLE)
-    return Path(given).expanduser() if given else _hub() / f"{REPOSITORY.replace('/', '_')}_{COMMIT}"
+    return Path(given).expanduser() if given else torch_home() / "hub" / f"{REPOSITORY.replace('/', '_')}_{COMMIT}"
 
 
 def _checkpoint(file: str) -> Path:
-    usual, beside = _hub() / "checkpoints" / file, _checkout() / "checkpoints" / file
+    usual, beside = torch_home() / "hub" / "checkpoints" / file, _checkout() / "checkpoints" / file
     return beside if beside.is_file() and not usual.is_file() else usual
 
 

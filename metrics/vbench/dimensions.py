@@ -13,14 +13,13 @@ from typing import Any, ClassVar, Literal, Protocol, cast
 
 from pydantic import Field
 
+from fastvmt.errors import MissingWeights
+from fastvmt.metrics.vbench.files import FPS
 from fastvmt.plugins.method import Params as BaseParams
 from fastvmt.plugins.metric import Metric, Scored, Value
 
 Backend = Literal["package", "native", "tiny-shapes"]
 MODULES = {"package": "package", "native": "native", "tiny-shapes": "tiny"}
-FPS = 16
-"""The rate every clip is taken to have, whatever its file says. It decides only which frames dynamic degree looks at (VBench
-takes about eight a second): 16 is what Wan makes, so every second frame, as VBench does with the papers' videos at 15 or 16."""
 
 
 class BackendModule(Protocol):
@@ -43,7 +42,8 @@ class FlickerParams(VBenchParams):
 class Dimension(Metric):
     """Base: one dimension of VBench. ``least`` frames make it defined.
 
-    Raises (in ``score``): JobError, when the worker process of the package fails; it becomes a failed record.
+    Raises (in ``score``): MissingWeights, when environment or weights are not there (any more); JobError, when the worker
+    process of the package fails. Both become a failed record.
     """
 
     source = "VBench 0.1.5 (Huang et al., CVPR 2024)"
@@ -70,6 +70,9 @@ class Dimension(Metric):
     def score(self, scored: Scored) -> Value:
         if len(scored.generated) < self.least:
             return Value(None, {"why": f"fewer than {self.least} frames"})
+        sentence = self.missing()
+        if sentence:
+            raise MissingWeights(sentence)
         return self._module().score(self.name, scored, self.params.device)
 
 

@@ -17,6 +17,9 @@ from fastvmt.core.file_digests import code_sha256, sha256_of
 from fastvmt.plugins.environments import Recipe, find
 
 VERSION = "0.1.5"
+FPS = 16
+"""The rate every clip is taken to have, whatever its file says. It decides only which frames dynamic degree looks at (VBench
+takes about eight a second): 16 is what Wan makes, so every second frame, as VBench does with the papers' videos at 15 or 16."""
 RECIPE = Recipe(
     name="vbench",
     python="3.11",

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.errors import MissingWeights
 from fastvmt.media.files import Frames
 from fastvmt.metrics import formulas
 from fastvmt.metrics.vbench import files
@@ -52,14 +51,7 @@ def identity(name: str, device: str) -> dict[str, Any]:
 
 
 def score(name: str, scored: Scored, device: str) -> Value:
-    """One number, with models loaded once per process.
-
-    Raises:
-        MissingWeights: when a weight file is not there (any more).
-    """
-    sentence = missing(name)
-    if sentence:
-        raise MissingWeights(sentence)
+    """One number, with models loaded once per process."""
     frames = scored.generated
     if name == "temporal_flickering":
         return Value(formulas.temporal_flickering(frames))

@@ -22,7 +22,7 @@ from typing import Any
 
 from fastvmt.core.caches import torch_home
 from fastvmt.core.content_address import frames_digest
-from fastvmt.errors import JobError, MissingWeights
+from fastvmt.errors import JobError
 from fastvmt.media.files import Frames, write_exact_mp4
 from fastvmt.metrics.vbench import files
 from fastvmt.plugins.environments import find, require
@@ -41,14 +41,12 @@ def missing(name: str) -> str:
 
 def identity(name: str, device: str) -> dict[str, Any]:
     """The package, what it runs on, its weights by SHA-256, and how clips reach it."""
-    from fastvmt.metrics.vbench.dimensions import FPS
-
     environment = find(files.RECIPE.name)
     packages = environment.packages if environment else {}
     versions = {
         p: packages.get(p, "absent") for p in ("vbench", "torch", "torchvision", "pyiqa", "timm", "openai-clip", "numpy")
     }
-    clip = {"codec": "libx264rgb qp 0 mp4", "fps": FPS}
+    clip = {"codec": "libx264rgb qp 0 mp4", "fps": files.FPS}
     return {"packages": versions, "device": device, "clip": clip, "weights": files.digests(files.NEEDED[name])}
 
 
@@ -56,12 +54,8 @@ def score(name: str, scored: Scored, device: str) -> Value:
     """One number from the worker.
 
     Raises:
-        MissingWeights: when the environment or a weight file is not there (any more).
         JobError: one sentence, when the worker died twice, took too long, or VBench itself failed.
     """
-    sentence = missing(name)
-    if sentence:
-        raise MissingWeights(sentence)
     paths = {n: str(files.located(n)) for n in files.NEEDED[name]}
     reply = worker().ask(name, scored.generated, device, paths)
     return Value(float(reply["value"]))
@@ -118,14 +112,12 @@ class Worker:
 
     def _clip(self, frames: Frames) -> dict[str, str]:
         """The clip as a file, written once per clip; only the latest is kept."""
-        from fastvmt.metrics.vbench.dimensions import FPS
-
         mark = frames_digest(frames)
         path = self.folder / f"{mark[:16]}.mp4"
         if not path.exists():
             for old in self.folder.glob("*.mp4"):
                 old.unlink()
-            write_exact_mp4(path, frames, Fraction(FPS))
+            write_exact_mp4(path, frames, Fraction(files.FPS))
         return {"video": str(path), "frames": mark}
 
     def _send(self, process: subprocess.Popen[bytes], request: dict[str, Any]) -> bool:

@@ -14,8 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.metrics import formulas
+from fastvmt.metrics.text import clip
 from fastvmt.metrics.text.clip_weights import TINY
 from fastvmt.metrics.text.clip_weights import missing as clip_missing
+from fastvmt.metrics.vbench.files import FPS
 from fastvmt.metrics.vbench.native import moves
 from fastvmt.plugins.metric import Scored, Value
 
@@ -36,13 +38,9 @@ def missing(name: str) -> str:
 def identity(name: str, device: str) -> dict[str, Any]:
     """What stands in for VBench's network; ``device`` is not used, the embedded CLIP runs where all of ours do."""
     if name in CONSISTENCY:
-        from fastvmt.metrics.text import clip
-
         found = {} if clip_missing(TINY) else clip.weights_identity(TINY)
         return {"features": "embedded CLIP tiny-shapes, not VBench's", **found, "device": clip.device()}
     if name == "dynamic_degree":
-        from fastvmt.metrics.vbench.dimensions import FPS
-
         flow = {"opencv": cv2.__version__, "preset": "medium", "short_side": SHORT_SIDE}
         return {"features": "OpenCV's DIS flow, not RAFT", **flow, "fps": FPS}
     return {"features": "blend of two frames, not AMT-S" if name == "motion_smoothness" else "pixels"}
@@ -52,12 +50,8 @@ def score(name: str, scored: Scored, device: str) -> Value:
     """One number; undefined where the formula is."""
     frames = scored.generated
     if name in CONSISTENCY:
-        from fastvmt.metrics.text import clip
-
         return Value(formulas.vbench_consistency(clip.image_features(scored, TINY)))
     if name == "dynamic_degree":
-        from fastvmt.metrics.vbench.dimensions import FPS
-
         found = moves(np.stack([enlarged(f) for f in frames]), FPS, dis_flow)
         return Value(None if found is None else float(found))
     if name == "motion_smoothness":

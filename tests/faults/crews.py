@@ -14,20 +14,20 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from support.cli import command
+from support import cli
 from support.elsewhere import OWN, Nodes
 from support.light_runs import events, make_light
 
 from faults.fault import Figure, Impossible, fault, in_pairs, tests
 from faults.kills import DRAWS, Kills, has_ended, made_keys, same_as, strike, until
-from faults.runs import PATIENCE, Undisturbed, argv, go_on, made_twice, reached, table_of, undisturbed
+from faults.runs import PATIENCE, Undisturbed, go_on, made_twice, reached, start, table_of, undisturbed
 
 CASES = 4
 
 
 def _helper(folder: Path) -> subprocess.Popen[str]:
     with open(folder.parent / "said", "a") as said:
-        return subprocess.Popen(command("work", folder), stdout=subprocess.DEVNULL, stderr=said, text=True)
+        return cli.start("work", folder, stderr=said)
 
 
 @fault("8 runners on one folder, each job done once", promise=1, sample=0, whole=12)
@@ -124,10 +124,7 @@ def _cluster(place: Path) -> Iterator[Nodes]:
 
 
 def _on_ray(folder: Path, address: str) -> subprocess.Popen[str]:
-    with open(folder.parent / "said", "a") as said:
-        return subprocess.Popen(
-            [*argv(folder), "--executor", "ray", "--address", address], stdout=subprocess.DEVNULL, stderr=said, env=os.environ | OWN, text=True
-        )  # fmt: skip
+    return start(folder, "--executor", "ray", "--address", address, env=os.environ | OWN)
 
 
 @fault("a Ray node killed at a random moment: its job moves to another", promise=1, sample=1, whole=5)

@@ -209,21 +209,20 @@ def cut_meta(n: int, place: Path) -> Figure:
 
 @fault("one bit flipped in a cached tensor: computed again, never used", promise=2, sample=20, whole=300)
 def cached_tensors(n: int, place: Path) -> Figure:
-    """The real cache of embeddings and latents, asked by a generator that has nothing in memory."""
+    """The real cache of embeddings and latents, asked anew."""
     import torch
 
     from fastvmt.core.stages import Stages
-    from fastvmt.runner.generate import Generator
+    from fastvmt.runner.tensor_cache import TensorCache
 
     folder, figure, rng = shutil.copytree(undisturbed(1).folder, place / "run"), Figure(), random.Random(12)
     value = torch.randn(1, 6, 16, generator=torch.Generator().manual_seed(0))
 
     def ask() -> tuple[bool, bool]:
         """Whether the right tensor came, and whether it was computed for that."""
-        asked, made = Generator.__new__(Generator), []
-        asked.store, asked.memory, asked.device = Store.open(folder), {}, torch.device("cpu")
-        asked.config = asked.store.config()
-        found = asked._shared("text:a", lambda: made.append(1) or value.clone(), "text", Stages())  # type: ignore[func-returns-value]
+        made: list[int] = []
+        cache = TensorCache(folder / "cache", ("weights", "float32"), torch.device("cpu"))
+        found = cache.get("text:a", lambda: made.append(1) or value.clone(), "text", Stages())  # type: ignore[func-returns-value]
         return bool(torch.equal(found, value)), bool(made)
 
     first, second = ask(), ask()

@@ -50,7 +50,7 @@ class Impossible(Exception):
 
 @dataclass(frozen=True)
 class Fault:
-    """One line of the list. ``promise``: its number in docs/promises.md."""
+    """One line of the list. ``promise``: its number in docs/explanation/promises.md."""
 
     title: str
     promise: int

@@ -6,14 +6,13 @@ import contextlib
 import random
 import signal
 import subprocess
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from support.light_runs import alive, children, events, finished, make_light
+from support.light_runs import alive, children, comes, events, finished, make_light
 
 from faults.fault import Figure, fault, in_pairs
 from faults.runs import (
@@ -127,7 +126,7 @@ def until(
     runners: Sequence[subprocess.Popen[str]], folder: Path, moment: int, ready: Callable[[], bool] = lambda: True
 ) -> bool:
     """Wait until a run is at this step, and ready; or no runner is left."""
-    return wait_for(
+    return comes(
         lambda: all(r.poll() is not None for r in runners) or (reached(events(folder)) >= moment and ready()),
     )
 
@@ -165,16 +164,6 @@ def same_as(base: Undisturbed, folder: Path) -> str:
     if left := list((folder / "artefacts").glob(".making-*")):
         return f"{len(left)} half-made folders left"
     return ""
-
-
-def wait_for(found: Callable[[], bool], seconds: float = PATIENCE) -> bool:
-    """Look until it is so; false when it never was."""
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        if found():
-            return True
-        time.sleep(0.01)
-    return False
 
 
 def _by_stage(who: str, n: int, place: Path) -> Figure:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from support.light_runs import alive, children, events, finished, make_light
+from support.light_runs import alive, children, comes, events, finished, make_light
 
 from fastvmt.plugins import registry
 from fastvmt.store.folder import Store
@@ -77,10 +77,10 @@ def _hangs(place: Path, at: int, times: Times) -> str:
     place.mkdir()
     folder = make_light(place / "run", cases=1, methods=(f"light:do=hang:at={at}", "light"))
     process = start(folder, "--timeout", f"{HANG_LIMIT:g}")
-    if not _until(lambda: len(_in_folder(folder)) >= 2 or process.poll() is not None):
+    if not comes(lambda: len(_in_folder(folder)) >= 2 or process.poll() is not None):
         return "the grandchild never came"
     began, hung, workers = time.monotonic(), _in_folder(folder), children(process.pid)
-    over = _until(
+    over = comes(
         lambda: (
             not any(map(alive, hung))
             and not any(Path(f"/proc/{pid}").exists() for pid in workers)  # nor as a zombie
@@ -119,22 +119,16 @@ def _orphans(place: Path) -> str:
     folder = make_light(place / "run", cases=1, methods=("light:do=hang", "light:do=hang:at=2"))
     process = start(folder, "--workers", "2")
     try:
-        if not _until(lambda: len(_in_folder(folder)) >= 4 or process.poll() is not None):
+        if not comes(lambda: len(_in_folder(folder)) >= 4 or process.poll() is not None):
             return "the grandchildren never came"
     finally:
         process.kill()
         process.wait()
-    if _until(lambda: not _in_folder(folder), 10):
+    if comes(lambda: not _in_folder(folder), 10):
         return ""
     for pid in _in_folder(folder):
         os.kill(pid, 9)
     return "processes were left"
-
-
-def _until(found: Callable[[], bool], seconds: float = 60.0) -> bool:
-    from faults.kills import wait_for
-
-    return wait_for(found, seconds)
 
 
 @fault("a real device runs out of memory", promise=5, sample=0, whole=1)

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 
 from support.cli import Said, command
-from support.light_runs import PLUGIN, alive, children, events, finished, make_light
+from support.light_runs import PLUGIN, alive, children, comes, events, finished, make_light
 
 from fastvmt.store.folder import Store
 from faults.fault import Figure, Times, fault, in_pairs
-from faults.kills import DRAWS, same_as, until, wait_for
+from faults.kills import DRAWS, same_as, until
 from faults.runs import PATIENCE, Undisturbed, go_on, made_twice, reached, start, table_of, undisturbed
 
 
@@ -105,7 +105,7 @@ METRICS = {"unused-clock": Unused}
 def _one_clock(place: Path, plugin: Path, base: Undisturbed) -> str:
     folder = make_light(place / "run", cases=2, plugins=[plugin])
     process = start(folder)
-    wait_for(lambda: len(events(folder)) >= 4 or process.poll() is not None)
+    comes(lambda: len(events(folder)) >= 4 or process.poll() is not None)
     process.kill()
     process.wait()
     before = {p: p.read_bytes() for p in (folder / "artefacts").glob("[!.]*/*")}
@@ -173,7 +173,7 @@ def _one_interrupt(place: Path, moment: int, times: int, base: Undisturbed, cloc
     if times == 1 and noted != flying:
         return f"{len(flying)} jobs in flight, {len(noted)} recorded as cancelled"
     cancelled += noted
-    if not wait_for(lambda: not any(map(alive, workers)), 10):
+    if not comes(lambda: not any(map(alive, workers)), 10):
         return "a worker was left"
     return same_as(base, folder)
 

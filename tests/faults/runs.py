@@ -15,7 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from support.cli import Said, command
+from support import cli
+from support.cli import Said, spawn
 from support.light_runs import events, make_light
 
 STAB = Path(__file__).with_name("stab.py")
@@ -24,26 +25,23 @@ PATIENCE = 120.0
 """Seconds after which a process that should have ended is a fault of its own."""
 
 
-def argv(folder: Path, *more: str) -> list[str]:
-    return command("resume", folder, "--no-reuse", "--json", *more)
+RESUME = ("--no-reuse", "--json")
 
 
 def start(folder: Path, *more: str, **how: Any) -> subprocess.Popen[str]:
-    """``bench resume`` in a session of its own, with what it says on stderr kept in ``FOLDER/../said``."""
+    """``bench resume`` in a process of its own, with what it says on stderr kept in ``FOLDER/../said``."""
     with open(folder.parent / "said", "a") as said:
-        return subprocess.Popen(argv(folder, *more), stdout=subprocess.DEVNULL, stderr=said, text=True, **how)
+        return cli.start("resume", folder, *RESUME, *more, stderr=said, **how)
 
 
 def go_on(folder: Path, *more: str, fault: str = "", **how: Any) -> Said:
-    """``bench resume`` to its end; what it says must be no traceback.
+    """``bench resume`` to its end.
 
     Args:
         fault: see ``stab``; the run folder needs that plug-in.
     """
-    env = os.environ | ({VARIABLE: f"{fault}:{folder.resolve()}"} if fault else {})
-    done = subprocess.run(argv(folder, *more), capture_output=True, text=True, env=env, timeout=PATIENCE, **how)
-    assert "Traceback" not in done.stderr, done.stderr
-    return Said(done.returncode, done.stdout, done.stderr)
+    env = {VARIABLE: f"{fault}:{folder.resolve()}"} if fault else {}
+    return spawn("resume", folder, *RESUME, *more, env=env, timeout=PATIENCE, **how)
 
 
 @cache

@@ -165,7 +165,7 @@ def changed_weights(n: int, place: Path) -> Figure:
     from fastvmt.backbones import card as cards
 
     figure, rng = Figure(), random.Random(11)
-    folder = shutil.copytree(ROOT / "fastvmt" / "tiny" / "weights", place / "weights")
+    folder = shutil.copytree(ROOT / "fastvmt" / "backbones" / "tiny" / "weights", place / "weights")
     files = sorted(p for p in folder.rglob("*") if p.suffix in (".safetensors", ".json") and p.is_file())
     before = cards.weights_digest(cards.load(str(folder)))
     for i in range(n):
@@ -220,4 +220,4 @@ tests("metric_raises", "a metric that fails on some clips, undefined numbers, mi
 tests("gate_errors", "the gate's own error rates, and nothing to compare", 5,
       ["tests/test_gate_rule.py", "tests/test_gate.py"])  # fmt: skip
 tests("datasets_beside", "Hugging Face datasets beside our wheel, installed and removed", 6,
-      ["tests/test_layout.py::test_7_installing_and_removing_our_wheel_leaves_hugging_face_datasets_whole"])  # fmt: skip
+      ["tests/test_package.py::test_installing_and_removing_our_wheel_leaves_hugging_face_datasets_whole"])  # fmt: skip

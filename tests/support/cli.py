@@ -38,14 +38,13 @@ def command(*args: str | Path) -> list[str]:
 
 def start(*args: str | Path, **how: Any) -> subprocess.Popen[str]:
     """The command in a process of its own; what it says is dropped unless ``how`` keeps it."""
-    return subprocess.Popen(
-        command(*args), text=True, **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": dict(os.environ)} | how
-    )
+    return subprocess.Popen(command(*args), text=True, **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | how)
 
 
-def spawn(*args: str | Path, cwd: Path | None = None, env: dict[str, str] | None = None) -> Said:
-    """The command in a process of its own, to its end: for tests of what a process does."""
-    done = subprocess.run(command(*args), capture_output=True, text=True, cwd=cwd, env=os.environ | (env or {}), timeout=300)
+def spawn(*args: str | Path, env: dict[str, str] | None = None, **how: Any) -> Said:
+    """The command in a process of its own, to its end: for tests of what a process does. ``env`` is added to this one's."""
+    how = {"timeout": 300} | how
+    done = subprocess.run(command(*args), capture_output=True, text=True, env=os.environ | (env or {}), **how)
     assert "Traceback" not in done.stderr, done.stderr
     return Said(done.returncode, done.stdout, done.stderr)
 

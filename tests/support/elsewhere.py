@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.runner.leases import _identity
-from support.cli import Said, command
+from support.cli import Said, start
 from support.places import SUPPORT
 
 OWN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32), "RAY_USAGE_STATS_ENABLED": "0",
@@ -51,8 +51,8 @@ class Nodes:
 
 
 def resume(run: Path, *more: str) -> subprocess.Popen[str]:
-    argv = command("resume", run, "--no-reuse", "--json", *more)
-    return subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | OWN)
+    kept = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "env": os.environ | OWN}
+    return start("resume", run, "--no-reuse", "--json", *more, **kept)
 
 
 def said(process: subprocess.Popen[str]) -> Said:

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -20,73 +20,26 @@ from fastvmt.plugins import labels
 from fastvmt.plugins.method import Context, Method, Params
 
 
-class WhereParams(Params):
-    mark: str = ""
-    """A file: behave only while it does not exist, after creating it."""
-
-
 class Toy(Method):
-    Params: ClassVar[type[Params]] = WhereParams
-
     def adjust(self, ctx: Context, i: int, x: Tensor) -> Tensor:
-        mark = self.params.mark
-        if mark and Path(mark).exists():
-            return x
-        if mark:
-            Path(mark).touch()
-        return self.misbehave(x)
-
-    def misbehave(self, x: Tensor) -> Tensor:
-        raise NotImplementedError
+        return TOYS[self.id](x)  # type: ignore[no-any-return]
 
 
-class Raises(Toy):
-    id = "raises"
-
-    def misbehave(self, x: Tensor) -> Tensor:
-        raise RuntimeError("a toy's own error")
+def raises(error: Exception) -> Any:
+    raise error
 
 
-class Aborts(Toy):
-    id = "aborts"
-
-    def misbehave(self, x: Tensor) -> Tensor:
-        os.kill(os.getpid(), signal.SIGSEGV)
-        return x
+def hangs() -> None:
+    """Leave a grandchild that holds the pipes, and sleep."""
+    subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+    time.sleep(600)
 
 
-class Hangs(Toy):
-    """Leaves a grandchild that holds the pipes, and sleeps."""
-
-    id = "hangs"
-
-    def misbehave(self, x: Tensor) -> Tensor:
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
-        time.sleep(600)
-        return x
-
-
-class GivesNaN(Toy):
-    id = "gives-nan"
-
-    def misbehave(self, x: Tensor) -> Tensor:
-        return x * float("nan")
-
-
-class WrongShape(Toy):
-    id = "wrong-shape"
-
-    def misbehave(self, x: Tensor) -> Tensor:
-        return x[:, :, 1:]
-
-
-class OutOfMemory(Toy):
-    id = "out-of-memory"
-
-    def misbehave(self, x: Tensor) -> Tensor:
-        raise torch.OutOfMemoryError("CUDA out of memory (a toy)")
-
-
+TOYS: dict[str, Callable[[Tensor], Any]] = {
+    "raises": lambda x: raises(RuntimeError("a toy's own error")), "aborts": lambda x: os.kill(os.getpid(), signal.SIGSEGV),
+    "hangs": lambda x: hangs(), "gives-nan": lambda x: x * float("nan"), "wrong-shape": lambda x: x[:, :, 1:],
+    "out-of-memory": lambda x: raises(torch.OutOfMemoryError("CUDA out of memory (a toy)")),
+}  # fmt: skip
 TUNED = labels.tuned("fastvmt", card.load("tiny").methods["fastvmt"], 4)
 
 
@@ -124,4 +77,4 @@ class Broken(FastVMT):
         return x
 
 
-METHODS = {m.id: m for m in (Raises, Aborts, Hangs, GivesNaN, WrongShape, OutOfMemory, Slow, Broken)}
+METHODS = {m.id: m for m in (*(type(name, (Toy,), {"id": name}) for name in TOYS), Slow, Broken)}

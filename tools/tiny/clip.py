@@ -2,7 +2,7 @@
 
 A small open_clip model on single frames of drawn clips and their captions. Training resumes where it stopped;
 ``--to FOLDER`` writes the averaged weights as an open_clip ``local-dir``; ``--check`` prints how often the folder
-``--to`` finds the caption of held-out clips, and what it confuses.
+``--to`` finds the caption of held-out clips.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def train(folder: Path, minutes: float) -> CLIP:
         image, text, scale = model(frames, tokenizer(captions))
         loss.captions = captions
         position += BATCH
-        progress.update(loss(image, text, scale), time.time() - began, position, scale=round(float(scale.detach()), 2))
+        progress.update(loss(image, text, scale), began, position, scale=round(float(scale.detach()), 2))
         with torch.no_grad():
             model.logit_scale.clamp_(max=LARGEST_LOGIT_SCALE)
     progress.finish(position)
@@ -139,7 +139,7 @@ def main() -> None:
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     if args.check:
-        from .checks.clip import check
+        from .clip_check import check
 
         for row in check(args.to):
             print(json.dumps(row))

@@ -6,13 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
-import numpy as np
 import torch
 from diffusers import AutoencoderKLWan, WanPipeline
-from safetensors.torch import load_file, save_file
 
 from .data import FULL_FRAMES, draw_batch
-from .latents import Code, LinearEncoder, new_vae
+from .latents import CODE_FILE, Code, LinearEncoder, new_vae
 from .parts import new_scheduler, new_text_encoder, new_tokenizer, new_transformer
 from .vae import reconstruction_psnr
 
@@ -47,7 +45,7 @@ def export(out: Path, code: Code, to: Path) -> None:
     for part in ("vae", "text_encoder", "tokenizer", "transformer", "scheduler"):
         shutil.rmtree(to / part, ignore_errors=True)
     pipe.save_pretrained(to, safe_serialization=True)
-    save_file({k: torch.from_numpy(v) for k, v in code.__dict__.items()}, to / "code.safetensors")
+    code.save(to)
     for config in to.rglob("*.json"):  # no machine's paths in shipped files
         facts = json.loads(config.read_text())
         if isinstance(facts, dict) and facts.pop("_name_or_path", None) is not None:
@@ -63,7 +61,7 @@ def unpack(folder: Path, out: Path) -> None:
     for stage in ("vae", "flow"):
         if (out / f"{stage}.pt").exists():
             raise FileExistsError(f"{out}/{stage}.pt is there already; leave --warm out, or give another --out")
-    np.savez(out / "code.npz", **read_code(folder).__dict__)
+    shutil.copy(folder / CODE_FILE, out)
     pipe = WanPipeline.from_pretrained(folder, dtype=torch.float32)
     decoder = torch.nn.ModuleList([pipe.vae.decoder, pipe.vae.post_quant_conv])
     model = torch.nn.ModuleDict({"text": pipe.text_encoder, "transformer": pipe.transformer})
@@ -71,13 +69,8 @@ def unpack(folder: Path, out: Path) -> None:
         torch.save({"warm": module.state_dict()}, out / f"{stage}.warm.pt")
 
 
-def read_code(folder: Path) -> Code:
-    """The encoder's code as shipped beside the weights."""
-    return Code(**{k: v.numpy() for k, v in load_file(folder / "code.safetensors").items()})
-
-
 def measure(folder: Path, clips: int = 24) -> dict[str, float]:
     """PSNR in dB of a pipeline folder's VAE on held-out 33-frame clips: all, moving pixels, last 8 frames."""
     vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae")
     video, _ = draw_batch(0, clips, FULL_FRAMES, "heldout")
-    return reconstruction_psnr(vae, LinearEncoder(read_code(folder)), video)
+    return reconstruction_psnr(vae, LinearEncoder(Code.load(folder)), video)

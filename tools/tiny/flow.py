@@ -2,18 +2,16 @@
 
 Target velocity = noise - latent, timestep = 1000 sigma, as Wan. Sigma is logit-normal, shifted by 3 for clips and 2 for
 single frames. One caption in ten is empty. From nothing: 1, then 5, then 9 latent frames; warm:
-9 and, every third step until near the end, single frames (``focus``: every second step, or none).
+9 and, every third step until near the end, single frames (``match``: every second step to the end).
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 import time
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from diffusers.models.transformers.transformer_wan import WanAttnProcessor
 from torch import Tensor, nn
 
@@ -51,12 +49,11 @@ def draw_sigma(count: int, shift: float, generator: torch.Generator) -> Tensor:
     return shift * u / (1 + (shift - 1) * u)
 
 
-def stage_of(share: float, warm: bool, step: int, focus: str = "") -> tuple[int, int]:
+def stage_of(share: float, warm: bool, step: int, match: bool = False) -> tuple[int, int]:
     """(frames, clips a batch over all processes) by share of the training time."""
     if warm:  # single frames, which show eight times as many subjects in the time, in turn with whole clips
-        every = 2 if focus in ("frames", "match") else 3
-        last = share >= 0.85 and focus != "match"
-        return (1, 64) if focus != "clips" and step % every == every - 1 and not last else (33, 8)
+        every = 2 if match else 3
+        return (1, 64) if step % every == every - 1 and (match or share < 0.85) else (33, 8)
     if share < 0.10:
         return 1, 64
     if share < 0.25:
@@ -81,42 +78,30 @@ def _optimisers(model: Any, rank: int = 0, world: int = 1) -> list[torch.optim.O
     return [muon, torch.optim.AdamW(rest, lr=1.0, betas=(0.9, 0.98), weight_decay=0.0)]
 
 
-def train_flow(run: Run, encode: LinearEncoder, hours: float, focus: str = "") -> None:
+def train_flow(run: Run, encode: LinearEncoder, hours: float, match: bool = False) -> None:
     """Train until ``hours`` are used; with ``run.world`` > 1, gradients are averaged over the processes.
 
-    ``focus`` is for a short last run: hard shapes more often and a lower rate. ``frames``: half of the steps on single frames,
-    and more of the high noise levels where shapes are decided; ``clips``: whole clips alone. ``match`` is for a long one: as
-    ``frames``, and the last block's queries and keys are taught where things go (``correspond.py``).
+    ``match`` is for a last long run: half of the steps on single frames with hard shapes more often and more of the high noise
+    levels where shapes are decided, and the last block's queries and keys are taught where things go (``correspond.py``).
     """
     torch.manual_seed(0)
     trained = Trained(encode)
-    model, high = trained.model, focus in ("frames", "match")
-    rate = 1.2e-3 if focus in ("frames", "clips") else 2e-3
-    progress = Progress(run, "flow", model, _optimisers(model, run.rank, run.world), hours, rate, 0.997)
+    model = trained.model
+    progress = Progress(run, "flow", model, _optimisers(model, run.rank, run.world), hours, 2e-3, 0.997)
     number = progress.restore()
     if progress.warm and not number:
         number = first_clip(model)
     while progress.share < 1:
         began = time.time()
-        frames, batch = stage_of(progress.share, progress.warm, progress.step, focus)
+        frames, batch = stage_of(progress.share, progress.warm, progress.step, match)
         share = batch // run.world
-        scenes = draw_scenes(number + run.rank * share, share, frames, favour=bool(focus))
+        scenes = draw_scenes(number + run.rank * share, share, frames, favour=match)
         number += batch
         generator = torch.Generator().manual_seed(progress.step * 64 + run.rank)
-        shift = 3.0 + (focus == "frames") if frames > 1 else 2.0 + high
-        match = focus == "match" and frames > 1
-        loss = trained.loss(scenes, generator, shift, targets(scenes) if match else None)
-        for optimiser in progress.optimisers:
-            optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        if run.world > 1:
-            _average_gradients(model, run.world)
+        shift = 3.0 if frames > 1 or match else 2.0
+        loss = trained.loss(scenes, generator, shift, targets(scenes) if match and frames > 1 else None)
         apart = {} if trained.matched is None else {"correspondence": round(trained.matched, 4)}
-        progress.step_only(float(loss.detach()), began, number, frames=frames, **apart)
-        if run.world > 1:  # every process must leave the loop at the same step
-            clock = torch.tensor(progress.seconds, dtype=torch.float64)
-            dist.broadcast(clock, 0)
-            progress.seconds = float(clock)
+        progress.update(loss, began, number, frames=frames, **apart)
     progress.finish(number)
 
 
@@ -182,16 +167,3 @@ def believed_subject(encode: LinearEncoder, clean: Tensor) -> Tensor:
     """
     bright = ((encode.brightness(clean) - GROUND_BELOW) / (SUBJECT_ABOVE - GROUND_BELOW)).clamp(0, 1)
     return nn.functional.max_pool2d(bright, 3, stride=1, padding=1)
-
-
-def _average_gradients(model: nn.Module, world: int) -> None:
-    parameters = [p for p in model.parameters() if p.grad is not None]
-    flat = torch.cat([p.grad.view(-1) for p in parameters])  # type: ignore[union-attr]
-    dist.all_reduce(flat)
-    flat /= world
-    offset = 0
-    for p in parameters:
-        p.grad.copy_(flat[offset : offset + p.numel()].view_as(p))  # type: ignore[union-attr]
-        offset += p.numel()
-    if not math.isfinite(float(flat.sum())):
-        raise FloatingPointError("a gradient is not finite; lower the learning rate or resume from the last checkpoint")

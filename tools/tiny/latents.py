@@ -13,16 +13,19 @@ latent's standard deviation, which a test checks.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from diffusers import AutoencoderKLWan
 from numpy.typing import NDArray
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 Z, ENCODER_DIM, LOW, HIGH = 24, 96, 40, 24
 FIRST_FREE = 27  # slots 0..23 hold stage one, 24..26 RGB; stage two must not share them with the average shortcut
 OFFSET, GAIN = 100.0, 12.0
+CODE_FILE = "code.safetensors"
 
 VAE_CONFIG: dict[str, object] = {
     "base_dim": ENCODER_DIM,
@@ -60,6 +63,14 @@ class Code:
         """(192, Z): raw latent = cells(video) @ matrix."""
         eye = np.eye(192)
         return _slow_and_fast(_halves(eye), self.half, self.fast) @ self.mix.T
+
+    def save(self, folder: Path) -> None:
+        save_file({k: torch.from_numpy(v) for k, v in self.__dict__.items()}, folder / CODE_FILE)
+
+    @classmethod
+    def load(cls, folder: Path) -> Code:
+        """From a training folder, or from beside the weights of a pipeline folder."""
+        return cls(**{k: v.numpy() for k, v in load_file(folder / CODE_FILE).items()})
 
 
 def cells(video: Tensor) -> Tensor:

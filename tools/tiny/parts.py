@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler, WanTransformer3DModel
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -83,8 +81,3 @@ def embed(
     batch = tokenizer(captions, padding="max_length", max_length=TEXT_LENGTH, truncation=True, return_tensors="pt")
     hidden = encoder(batch.input_ids, batch.attention_mask).last_hidden_state
     return hidden * batch.attention_mask.unsqueeze(-1), batch.attention_mask.sum(1)
-
-
-def folder() -> Path:
-    """Where the shipped weights lie."""
-    return Path(__file__).resolve().parents[2] / "fastvmt" / "backbones" / "tiny" / "weights"

@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw
 
 from fastvmt.backbones import card as cards
-from fastvmt.backbones.noise_levels import sigma_grid
-from fastvmt.backbones.wan import Backbone
-from fastvmt.core.stages import Stages
 from fastvmt.datasets.drawn.shapes import random_scene, stream
-from fastvmt.denoise import denoise
-from fastvmt.plugins.method import Context, Method, Params
+from fastvmt.runner.generate_suite import Sampler
 
 SIDE, SHOWN = 96, 9
 
@@ -44,18 +38,12 @@ def loss_curve(out: Path) -> Path:
 def sample_sheet(out: Path, folder: Path | None, count: int = 8) -> Path:
     """``samples.png``: clips for held-out captions without any transfer, a row each."""
     card = cards.load(str(folder) if folder else "tiny")
-    backbone = Backbone(card)
-    sigmas = sigma_grid(card.defaults["steps"], card.defaults["shift"])
-    shape = card.latent_shape(card.defaults["width"], card.defaults["height"], card.defaults["frames"])
-    empty = backbone.encode_text("")
+    sampler = Sampler(card, card.defaults | {"seed": 0})
     sheet = Image.new("RGB", (SHOWN * (SIDE + 4), count * (SIDE + 20)), "white")
     draw = ImageDraw.Draw(sheet)
     for row in range(count):
         caption = random_scene(stream("heldout", 500 + row), 2).caption()
-        noise = torch.randn(shape, generator=torch.Generator().manual_seed(row))
-        texts = {"target": backbone.encode_text(caption), "negative": empty}
-        ctx = Context(backbone, sigmas, noise, partial(torch.zeros_like, noise), texts, Stages())
-        frames = backbone.decode(denoise(Method(Params()), ctx, card.defaults["guidance"]))
+        frames = sampler.frames(caption)
         draw.text((4, row * (SIDE + 20) + 3), caption, fill="black")
         for column, index in enumerate(np.linspace(0, len(frames) - 1, SHOWN).round().astype(int)):
             tile = Image.fromarray(frames[index]).resize((SIDE, SIDE), Image.Resampling.NEAREST)

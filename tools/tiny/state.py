@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
 
@@ -61,15 +63,13 @@ class Progress:
         tail = 1.0 if self.share < 0.55 else max(0.03, 1 - 0.97 * (self.share - 0.55) / 0.45)
         return self.base_lr * warm * tail
 
-    def update(self, loss: Tensor, drawing_seconds: float, position: int, **extra: object) -> None:
-        """One optimiser step on ``loss``; logs every 20 s and saves every 3 minutes."""
-        began = time.time() - drawing_seconds
+    def update(self, loss: Tensor, began: float, position: int, **extra: object) -> None:
+        """One optimiser step on ``loss``, whose batch was begun at ``began``; logs every 20 s and saves every 3 minutes."""
         for optimiser in self.optimisers:
             optimiser.zero_grad(set_to_none=True)
         loss.backward()
-        self.step_only(float(loss.detach()), began, position, **extra)
-
-    def step_only(self, loss: float, began: float, position: int, **extra: object) -> None:
+        if self.run.world > 1:
+            _average_gradients(self.module, self.run.world)
         nn.utils.clip_grad_norm_(self.module.parameters(), 1.0)
         for optimiser, scales in zip(self.optimisers, self.scales, strict=True):
             for group, scale in zip(optimiser.param_groups, scales, strict=True):
@@ -80,7 +80,7 @@ class Progress:
         with torch.no_grad():
             for key, value in self.module.state_dict().items():
                 self.average[key].lerp_(value, 1 - keep)
-        self._losses.append(loss)
+        self._losses.append(float(loss.detach()))
         self.seconds += time.time() - began
         if time.time() - self._shown > 20:
             mean = sum(self._losses) / len(self._losses)
@@ -97,6 +97,10 @@ class Progress:
         if time.time() - self._saved > 180:
             self.save(position)
             self._saved = time.time()
+        if self.run.world > 1:  # every process must leave the loop at the same step
+            clock = torch.tensor(self.seconds, dtype=torch.float64)
+            dist.broadcast(clock, 0)
+            self.seconds = float(clock)
 
     def _path(self) -> Path:
         return self.run.folder / f"{self.stage}.pt"
@@ -136,3 +140,16 @@ class Progress:
     def finish(self, position: int) -> None:
         self.save(position)
         self.module.load_state_dict(self.average)
+
+
+def _average_gradients(model: nn.Module, world: int) -> None:
+    parameters = [p for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([p.grad.view(-1) for p in parameters])  # type: ignore[union-attr]
+    dist.all_reduce(flat)
+    flat /= world
+    offset = 0
+    for p in parameters:
+        p.grad.copy_(flat[offset : offset + p.numel()].view_as(p))  # type: ignore[union-attr]
+        offset += p.numel()
+    if not math.isfinite(float(flat.sum())):
+        raise FloatingPointError("a gradient is not finite; lower the learning rate or resume from the last checkpoint")

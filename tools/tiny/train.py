@@ -12,36 +12,31 @@ import argparse
 import os
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from torch.multiprocessing.spawn import spawn
 
 from .data import draw_batch
-from .latents import Code, LinearEncoder, fit, new_vae
+from .latents import CODE_FILE, Code, LinearEncoder, fit, new_vae
 from .state import Run
 
 FIT_CLIPS = 400
 
 
 def load_code(folder: Path) -> Code:
-    path = folder / "code.npz"
-    if not path.exists():
-        video, _ = draw_batch(10**6, FIT_CLIPS, 33)
-        code = fit(video)
-        np.savez(path, **code.__dict__)
-    with np.load(path) as z:
-        return Code(**{k: z[k] for k in z.files})
+    if not (folder / CODE_FILE).exists():
+        fit(draw_batch(10**6, FIT_CLIPS, 33)[0]).save(folder)
+    return Code.load(folder)
 
 
-def _flow_process(rank: int, folder: str, hours: float, world: int, threads: int, port: int, focus: str) -> None:
+def _flow_process(rank: int, folder: str, hours: float, world: int, threads: int, port: int, match: bool) -> None:
     torch.set_num_threads(threads)
     if world > 1:
         os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
         dist.init_process_group("gloo", rank=rank, world_size=world)
     from .flow import train_flow
 
-    train_flow(Run(Path(folder), rank, world), LinearEncoder(load_code(Path(folder))), hours, focus)
+    train_flow(Run(Path(folder), rank, world), LinearEncoder(load_code(Path(folder))), hours, match)
 
 
 def main() -> None:
@@ -55,7 +50,7 @@ def main() -> None:
     parser.add_argument("--to", type=Path, help="export, picture: the pipeline folder to write or show")
     parser.add_argument("--warm", type=Path, help="start from the weights of a pipeline folder (code, vae and flow)")
     parser.add_argument("--clips", type=int, default=24, help="psnr: so many held-out clips")
-    parser.add_argument("--focus", choices=("frames", "clips", "match"), default="", help="flow: a last run on hard shapes")
+    parser.add_argument("--focus", choices=("match",), help="flow: a last run on hard shapes and on where things go")
     args = parser.parse_args()
     args.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(args.threads)
@@ -75,7 +70,7 @@ def main() -> None:
         torch.manual_seed(0)
         train_decoder(Run(args.out), new_vae(code), LinearEncoder(code), args.hours)
     elif args.stage == "flow":
-        options = (str(args.out), args.hours, args.processes, args.threads, args.port, args.focus)
+        options = (str(args.out), args.hours, args.processes, args.threads, args.port, args.focus == "match")
         if args.processes > 1:
             spawn(_flow_process, options, nprocs=args.processes)
         else:

@@ -117,5 +117,5 @@ def train_decoder(run: Run, vae: AutoencoderKLWan, encode: LinearEncoder, hours:
         weight[:, 1:] += MOVING_WEIGHT * moving_pixels(video)
         error = out.float().permute(0, 2, 3, 4, 1) - video
         loss = ((error.abs() + SQUARE_WEIGHT * error.square()).mean(-1) * weight).mean()
-        progress.update(loss, time.time() - start, clip_number)
+        progress.update(loss, start, clip_number)
     progress.finish(clip_number)

@@ -8,24 +8,23 @@ from pathlib import Path
 
 from fastvmt.core.choices import hint
 from fastvmt.core.spelling import mib, shown
-from fastvmt.errors import SuiteError
 from fastvmt.media.files import VIDEO_SUFFIXES
 from fastvmt.model import Case
-from fastvmt.suites.cases import inside
+from fastvmt.suites.cases import Problems, inside
 
-Found = dict[tuple[str, int], Path]
+VideoFiles = dict[tuple[str, int], Path]
 """Case id and seed to a video file or a folder of images."""
 LARGEST_CSV = 64 << 20
 HEADS = {"case", "seed", "file"}
 
 
-def match(videos: Path, cases: Sequence[Case], seeds: Sequence[int], problems: list[str]) -> Found:
+def match(videos: Path, cases: Sequence[Case], seeds: Sequence[int], problems: list[str]) -> VideoFiles:
     """Files of a folder, or those that a CSV file names.
 
     Args:
         problems: takes a sentence for every file without a case, and every one that is there twice.
     """
-    found: Found = {}
+    found: VideoFiles = {}
     wanted = {c.id: c for c in cases}
     if not videos.exists():
         problems.append(f"{videos}: there is no such folder or CSV file.")
@@ -53,17 +52,14 @@ def _named(
     for path in sorted(folder.iterdir()):
         if path.name.startswith(".") or not (path.is_dir() or path.suffix.lower() in VIDEO_SUFFIXES or path.is_symlink()):
             continue
-        try:
+        with Problems(problems).caught():
             inside(folder, path.name)
-        except SuiteError as error:
-            problems.append(str(error))
-            continue
-        name = path.name if path.is_dir() else path.stem
-        case, mark, number = name.rpartition("--s")
-        if name not in wanted and mark and number.isdecimal() and len(number) < 10:
-            yield shown(path.name, 120), case, int(number), path
-        else:
-            yield shown(path.name, 120), name, None, path
+            name = path.name if path.is_dir() else path.stem
+            case, mark, number = name.rpartition("--s")
+            if name not in wanted and mark and number.isdecimal() and len(number) < 10:
+                yield shown(path.name, 120), case, int(number), path
+            else:
+                yield shown(path.name, 120), name, None, path
 
 
 def _listed(file: Path, problems: list[str]) -> Iterator[tuple[str, str, int | None, Path]]:
@@ -85,9 +81,6 @@ def _listed(file: Path, problems: list[str]) -> Iterator[tuple[str, str, int | N
         if seed and not (seed.isdecimal() and len(seed) < 10):
             problems.append(f"{where}: seed '{shown(seed)}' is no number.")
             continue
-        try:
+        with Problems(problems).caught(f"{where}: "):
             path = inside(file.resolve().parent, (row["file"] or "").strip())
-        except SuiteError as error:
-            problems.append(f"{where}: {error}")
-            continue
-        yield where, (row["case"] or "").strip(), int(seed) if seed else None, path
+            yield where, (row["case"] or "").strip(), int(seed) if seed else None, path

@@ -15,7 +15,7 @@ from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.errors import SpecError, StoreError, SuiteError
 from fastvmt.exchange.imports.claims import differences, read_claims, worded
 from fastvmt.exchange.imports.frames import Policy, Read, read
-from fastvmt.exchange.imports.matching import Found, match
+from fastvmt.exchange.imports.matching import VideoFiles, match
 from fastvmt.jobs.numbering import JobGrid
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import write_lossless, write_viewable
@@ -112,7 +112,7 @@ def _refuse_other_import(store: Store, spec: MethodSpec) -> None:
 # --- looking ------------------------------------------------------------------------------------------------------------
 
 
-def _looked_through(videos: Path, claim: Claim, config: RunConfig) -> tuple[MethodSpec, Found, _Seen]:
+def _looked_through(videos: Path, claim: Claim, config: RunConfig) -> tuple[MethodSpec, VideoFiles, _Seen]:
     """Every file opened once.
 
     Raises:
@@ -146,7 +146,7 @@ def _looked_through(videos: Path, claim: Claim, config: RunConfig) -> tuple[Meth
     return MethodSpec(label=label, method=IMPORTED, version=1, params=params), found, seen
 
 
-def _look(found: Found, config: RunConfig, policy: Policy, problems: list[str]) -> _Seen:
+def _look(found: VideoFiles, config: RunConfig, policy: Policy, problems: list[str]) -> _Seen:
     seen = _Seen({}, {}, Counter(), Counter())
     cases = {c.id: c for c in config.suite.cases}
     for at, path in found.items():
@@ -168,7 +168,7 @@ def _read(path: Path, case: Case, config: RunConfig, policy: Policy) -> Read:
     return read(path, path.name, config.setting.width, config.setting.height, case.reference.frames, policy)
 
 
-def _notes(claim: Claim, spec: MethodSpec, config: RunConfig, found: Found, seen: _Seen) -> list[str]:
+def _notes(claim: Claim, spec: MethodSpec, config: RunConfig, found: VideoFiles, seen: _Seen) -> list[str]:
     """What every table with this line has to say under it."""
     p, label = spec.params, spec.label
     origin = f" (from {p['source']})" if p["source"] else ""
@@ -195,7 +195,7 @@ def _notes(claim: Claim, spec: MethodSpec, config: RunConfig, found: Found, seen
 # --- writing ------------------------------------------------------------------------------------------------------------
 
 
-def _publish(store: Store, config: RunConfig, spec: MethodSpec, found: Found, seen: _Seen, policy: Policy) -> None:
+def _publish(store: Store, config: RunConfig, spec: MethodSpec, found: VideoFiles, seen: _Seen, policy: Policy) -> None:
     """Videos that are not there yet, and a failure for every job without one."""
     failed = store.failures()
     cases = {c.id: c for c in config.suite.cases}

@@ -106,8 +106,8 @@ def _about(job: Job) -> dict[str, Any]:
 
 
 def _failures(job: Job, sources: Sequence[Source], found: Choice) -> list[Failure]:
-    conflict = next((c for c in found.frames[-1:] if c["job"] == job.key), None)
-    if conflict:
+    conflict = found.frames[-1] if found.frames else None
+    if conflict and conflict["job"] == job.key:
         said = ", ".join(f"{name} {made[:12]}" for name, made in conflict["runs"].items())
         message = f"made with other frames in several runs ({said}); merge again with --prefer RUN to use one of them"
         return [Failure(job_key=job.key, kind=CONFLICT, stage="merge", message=message)]

@@ -44,7 +44,10 @@ def begin(out: Path, plan: dict[str, Any]) -> Store | None:
     Raises:
         StoreError: when it holds anything else, or another process is at it.
     """
-    before = _plan_before(out)
+    try:
+        before = json.loads((out / PLAN).read_bytes())
+    except (OSError, ValueError):
+        before = None
     if layout.is_run(out):
         if before == plan:
             return None
@@ -58,13 +61,6 @@ def begin(out: Path, plan: dict[str, Any]) -> Store | None:
     write_atomic(out / PLAN, json.dumps(plan, indent=1, ensure_ascii=False) + "\n")
     store.clear_unfinished()
     return store
-
-
-def _plan_before(out: Path) -> Any:
-    try:
-        return json.loads((out / PLAN).read_bytes())
-    except (OSError, ValueError):
-        return None
 
 
 def fill(store: Store, choice: Choice, config: RunConfig, sources: Sequence[Source], copy: bool) -> RunConfig | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,7 +48,7 @@ class Merged:
         what = (
             f"{self.videos} videos of {', '.join(self.sources)}" if self.new else "nothing to do: these runs are merged there"
         )
-        return [f"{self.folder}: {what}", *map(_frames_line, self.frames), *map(_numbers_line, self.numbers)]
+        return [f"{self.folder}: {what}", *map(_conflict, (*self.frames, *self.numbers))]
 
 
 def merge(
@@ -87,16 +88,15 @@ def merge(
     )  # fmt: skip
 
 
-def _frames_line(c: dict[str, Any]) -> str:
-    made = ", ".join(f"{name} {frames[:12]}" for name, frames in c["runs"].items())
-    end = f"{c['used']} is used" if c["used"] else "no value until --prefer names one"
-    return f"conflict: {c['case']} {shown(c['method'])} seed {c['seed']}: other frames in {made}; {end}"
-
-
-def _numbers_line(c: dict[str, Any]) -> str:
-    values = ", ".join(f"{name} {value}" for name, value in c["runs"].items())
-    end = f"{c['used']} is used" if c["used"] else "left out"
-    return f"conflict: {c['case']} {shown(c['method'])} seed {c['seed']}: {shown(c['metric'])} is {values}; {end}"
+def _conflict(c: dict[str, Any]) -> str:
+    if metric := c.get("metric"):
+        said = ", ".join(f"{name} {value}" for name, value in c["runs"].items())
+        what, otherwise = f"{shown(metric)} is {said}", "left out"
+    else:
+        said = ", ".join(f"{name} {frames[:12]}" for name, frames in c["runs"].items())
+        what, otherwise = f"other frames in {said}", "no value until --prefer names one"
+    end = f"{c['used']} is used" if c["used"] else otherwise
+    return f"conflict: {c['case']} {shown(c['method'])} seed {c['seed']}: {what}; {end}"
 
 
 def read_all(runs: Sequence[Path], out: Path) -> list[Source]:
@@ -113,15 +113,10 @@ def read_all(runs: Sequence[Path], out: Path) -> list[Source]:
             raise SpecError(f"--out {out} lies in {folder.name}, which is to be merged. Give a folder beside it.")
     sources = [read_source(folder.name, folder) for folder in folders]
     sources.sort(key=lambda s: (s.name, s.digest))
-    taken: dict[str, int] = {}
-    for source in sources:
-        taken[source.name] = taken.get(source.name, 0) + 1
-    again: dict[str, int] = {}
-    for source in sources:
-        plain = source.name
-        if taken[plain] > 1:
-            again[plain] = again.get(plain, 0) + 1
-            source.name = f"{plain}#{again[plain]}"
+    for plain, group in itertools.groupby(sources, key=lambda s: s.root.name):
+        alike = list(group)
+        for number, source in enumerate(alike, start=1) if len(alike) > 1 else ():
+            source.name = f"{plain}#{number}"
             source.notes = [n.replace(plain, source.name, 1) for n in source.notes]
     return sources
 

@@ -103,18 +103,17 @@ def _text(case: Case) -> str:
 
 
 def _methods(sources: Sequence[Source]) -> tuple[tuple[MethodSpec, ...], list[str]]:
-    kept: dict[str, MethodSpec] = {}
-    origin: dict[str, str] = {}
+    first: dict[str, tuple[MethodSpec, str]] = {}
     for source in sources:
         for spec in source.config.methods:
-            before = kept.setdefault(spec.label, spec)
-            origin.setdefault(spec.label, source.name)
+            before, origin = first.setdefault(spec.label, (spec, source.name))
             if before.identity() != spec.identity():
                 names = ", ".join(_differing(before, spec))
                 raise NotComparable(
-                    f"'{shown(spec.label)}' differs between {origin[spec.label]} and {source.name} ({names}); their numbers "
+                    f"'{shown(spec.label)}' differs between {origin} and {source.name} ({names}); their numbers "
                     "must not share a line. Write the parameters out in the label, or merge the runs apart."
                 )
+    kept = {label: spec for label, (spec, _) in first.items()}
     same: dict[str, list[str]] = {}
     for label, spec in kept.items():
         same.setdefault(digest(spec.identity()), []).append(label)

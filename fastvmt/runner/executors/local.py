@@ -84,32 +84,28 @@ class Child:
             except ValueError:
                 continue  # a library wrote to the pipe; the worker's log has what matters
         self.process.stdout.close()
-        self._take({"report": "gone"} | self.ending())
-
-    def ending(self) -> dict[str, Any]:
-        """How the process ended; waits for it."""
         code = self.process.wait()
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return {"how": how, "clean": code >= 0, "log": tail(self.log)}
+        self._take({"report": "gone", "how": how, "clean": code >= 0, "log": tail(self.log)})
 
-    def write(self, line: bytes) -> None:
+    def give(self, line: bytes) -> None:
         assert self.process.stdin
         with contextlib.suppress(BrokenPipeError, ValueError):  # its reader reports it gone
             self.process.stdin.write(line)
             self.process.stdin.flush()
 
-    def close(self) -> None:
-        """Close its input, at which a worker ends by itself."""
+    def let_go(self) -> None:
+        """Close its input, at which a worker ends by itself, and wait."""
         assert self.process.stdin
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
+        self.process.wait()
 
     def kill(self) -> None:
         """End the whole process group, so that no grandchild keeps anything open."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.close()
-        self.process.wait()
+        self.let_go()
 
 
 def tail(log: Path) -> str:
@@ -122,29 +118,14 @@ def tail(log: Path) -> str:
         return ""
 
 
-class LocalHand(Hand):
-    """A child of this process."""
+class LocalHand(Child, Hand):
+    """A child of this process; ``gpu`` is the only one it sees, None for all."""
 
     def __init__(
-        self, number: int, child: Callable[[Callable[[dict[str, Any]], None]], Child], inbox: Inbox, gpu: str | None = None
+        self, number: int, inbox: Inbox, gpu: str | None, root: Path, name: str, holder: str, more: dict[str, str]
     ) -> None:
-        self.number = number
-        self.gpu = gpu
-        self._child = child(lambda report: inbox.put((self, report)))
-
-    @property
-    def lives(self) -> bool:
-        return self._child.process.poll() is None
-
-    def give(self, line: bytes) -> None:
-        self._child.write(line)
-
-    def let_go(self) -> None:
-        self._child.close()
-        self._child.process.wait()
-
-    def kill(self) -> None:
-        self._child.kill()
+        self.number, self.gpu = number, gpu
+        super().__init__(root, name, holder, more, lambda report: inbox.put((self, report)))
 
 
 class LocalExecutor:
@@ -157,14 +138,11 @@ class LocalExecutor:
         self._hands: list[LocalHand] = []
 
     def start(self, number: int, inbox: Inbox) -> Hand:
-        self._hands = [h for h in self._hands if h.lives]
-        gpu = None
-        if self.gpus:
-            gpu = min(self.gpus, key=lambda g: sum(h.gpu == g for h in self._hands))
+        self._hands = [h for h in self._hands if h.process.poll() is None]
+        gpu = min(self.gpus, key=lambda g: sum(h.gpu == g for h in self._hands), default=None)
         more = worker_environment(self.config.threads, self.slots > 1, gpu)
         name = f"{self.store.writer}-{number}".lstrip("-")
-        root, holder = self.store.root, self.store.holder
-        self._hands.append(LocalHand(number, lambda take: Child(root, name, holder, more, take), inbox, gpu))
+        self._hands.append(LocalHand(number, inbox, gpu, self.store.root, name, self.store.holder, more))
         return self._hands[-1]
 
     def close(self) -> None:

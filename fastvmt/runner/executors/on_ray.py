@@ -30,8 +30,6 @@ OBJECT_STORE = 80 << 20
 """Bytes of shared memory for a cluster of our own, about the least that Ray takes: nothing is kept there."""
 PATIENCE = 5.0
 """Seconds an actor has to end its child before it is killed itself."""
-
-
 QUIET = 10.0
 """Seconds after which a worker that has no place in the cluster says so: others may hold it for hours."""
 
@@ -56,7 +54,7 @@ class Slot:
 
     def give(self, line: bytes) -> None:
         if self._child:
-            self._child.write(line)
+            self._child.give(line)
 
     def reports(self) -> list[dict[str, Any]]:
         """What came since, at once when there is something; else after a second, nothing."""
@@ -68,11 +66,8 @@ class Slot:
         return found
 
     def end(self, kill: bool) -> None:
-        if self._child and kill:
-            self._child.kill()
-        elif self._child:
-            self._child.close()
-            self._child.process.wait()
+        if self._child:
+            self._child.kill() if kill else self._child.let_go()
 
 
 class RayHand(Hand):
@@ -139,9 +134,7 @@ class RayExecutor:
         self.gpu = config.device.startswith("cuda")
         self.needs = {"GPU": 1, "CPU": 1} if self.gpu else {"CPU": config.threads}
         self._aside = contextlib.ExitStack()
-        self._aside.enter_context(
-            contextlib.redirect_stdout(sys.stderr)
-        )  # where Ray says what it says; stdout is for the table
+        self._aside.enter_context(contextlib.redirect_stdout(sys.stderr))  # Ray speaks there; stdout is for the table
         try:
             self._connect(options)
             there = self._room()
@@ -166,24 +159,20 @@ class RayExecutor:
         self._ours = not ray.is_initialized()
         if not self._ours:
             return
-        if options.address:
-            try:
-                ray.init(address=options.address, **quiet)
-            except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-                why = str(error).strip().splitlines()[0]
+        slots = options.workers or (len(visible_gpus()) if self.gpu else 1)
+        own: dict[str, Any] = {
+            "address": "local", "num_cpus": max(1, slots * self.config.threads), "include_dashboard": False,
+            "object_store_memory": OBJECT_STORE, "_node_ip_address": "127.0.0.1",
+        }  # fmt: skip
+        try:
+            ray.init(**({"address": options.address} if options.address else own), **quiet)
+        except Exception as error:  # noqa: BLE001 - Ray raises many classes here, bare Exception among them
+            why = (str(error).strip() or type(error).__name__).splitlines()[0]
+            if options.address:
                 raise SpecError(
                     f"--address {options.address}: no Ray cluster can be reached there ({why}). Start one with "
                     "`ray start --head`, or leave --address out to have one started here."
                 ) from None
-            return
-        slots = options.workers or (len(visible_gpus()) if self.gpu else 1)
-        try:
-            ray.init(
-                address="local", num_cpus=max(1, slots * self.config.threads), include_dashboard=False,
-                object_store_memory=OBJECT_STORE, _node_ip_address="127.0.0.1", **quiet,
-            )  # fmt: skip
-        except Exception as error:  # noqa: BLE001 - Ray raises many classes here, bare Exception among them
-            why = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise SpecError(
                 f"--executor ray: a Ray cluster could not be started on this machine ({why}). Free memory and /dev/shm and try "
                 "again, give --address of one that runs, or use --executor local."
@@ -201,17 +190,14 @@ class RayExecutor:
         if found := room(nodes, self.needs):
             return found
         self._leave()
-        raise SpecError(self._too_small(nodes))
-
-    def _too_small(self, nodes: list[dict[str, float]]) -> str:
         gpus, cores = (int(max((n.get(kind, 0) for n in nodes), default=0)) for kind in ("GPU", "CPU"))
         if self.gpu:
             which = "no node of the cluster has a GPU" if not gpus else "no node of the cluster with a GPU has a core to give"
-            return (
+            raise SpecError(
                 f"--executor ray: a worker needs a GPU and a CPU core, and {which}. Give --address of a cluster with GPUs, or "
                 "the `bench run` command with --device cpu."
             )
-        return (
+        raise SpecError(
             f"--executor ray: a worker needs {self.config.threads} CPU cores (--threads) on one node, and the largest of the "
             f"cluster's {len(nodes)} nodes has {cores}. Give the `bench run` command with --threads {max(1, cores)} or fewer."
         )

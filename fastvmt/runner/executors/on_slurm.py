@@ -23,10 +23,11 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
+from fastvmt.runner.executors.local import tail
 from fastvmt.runner.leases import Leases
+from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.settings import Options, Outcome
-from fastvmt.runner.sharing import Share
 from fastvmt.runner.status import go_on
 from fastvmt.store.folder import Store
 
@@ -35,10 +36,8 @@ MINUTES = 240
 TIMEOUTS = 100
 """So often a task may come back after its wall time."""
 POLL = 1.0
-GENERAL = {"mem_gb": "mem_gb", "name": "name", "cpus_per_task": "cpus_per_task", "gpus_per_node": "gpus_per_node"}
+GENERAL = ("mem_gb", "name", "cpus_per_task", "gpus_per_node")
 """Keys that mean the same to every submitit executor."""
-
-
 GPUS = ("gres", "gpus_per_node", "gpus_per_task", "num_gpus")
 """Keys that ask for GPUs."""
 
@@ -68,12 +67,14 @@ class Crew:
     """The driver of a run whose runners are SLURM tasks; each of them calls ``work``."""
 
     def __init__(self, store: Store, config: RunConfig, options: Options, work: Callable[[Path, Options], Outcome]) -> None:
-        self.store, self.config, self.options, self.work = store, config, options, work
+        self.store, self.config, self.options = store, config, options
+        self._join = Join(work, str(store.root.resolve()), options.timeout, options.fail_fast)
+        self._list = store.root / "slurm" / "submitted.json"
         given = dict(options.slurm)
         self.cluster = given.pop("cluster", "slurm")
         self.size = options.workers or 1
         self.executor = self._executor(given)
-        self.share = Share(store)
+        self.share = Neighbours(store)
         self.left: dict[str, Job] = {}
         self.made = self.failed = 0
         self._told: set[str] = set()
@@ -82,11 +83,9 @@ class Crew:
         import submitit
 
         one_of("--slurm", f"cluster={self.cluster}", ("cluster=slurm", "cluster=local", "cluster=debug"))
-        parameters = self._parameters(given)
+        parameters, place = self._parameters(given), self.store.root.resolve() / "slurm"
         try:
-            executor = submitit.AutoExecutor(
-                self.store.root.resolve() / "slurm", cluster=self.cluster, slurm_max_num_timeout=TIMEOUTS
-            )
+            executor = submitit.AutoExecutor(place, cluster=self.cluster, slurm_max_num_timeout=TIMEOUTS)
             executor.update_parameters(**parameters)
         except (RuntimeError, ValueError, TypeError, NameError) as error:
             why = str(error).splitlines()[0]
@@ -110,14 +109,12 @@ class Crew:
         for key, text in given.items():
             value: Any = int(text) if text.isdecimal() else text
             if key in GENERAL:
-                found[GENERAL[key]] = value
+                found[key] = value
             elif key in known:
                 found[f"slurm_{key}"] = [text] if key in ("setup", "teardown", "srun_args") else value
             else:
                 other[key.replace("_", "-")] = value
-        if other:
-            found["slurm_additional_parameters"] = other
-        return found
+        return found | ({"slurm_additional_parameters": other} if other else {})
 
     def run(self) -> Outcome:
         """Submit, wait, and say what came of it."""
@@ -149,9 +146,9 @@ class Crew:
 
     def _round(self) -> bool:
         """One array of tasks, to its end. Whether another one is needed: work is left, and this one did some."""
-        before = len(self.left)
         if self.cluster == "debug":
             return self._do_here()
+        before = len(self.left)
         tasks = self._submitted() or self._submit()
         names = sorted({t.job_id.partition("_")[0] for t in tasks})
         where = f"{len(tasks)} tasks are with {self.cluster} ({', '.join(names)}); their logs: {self.store.root}/slurm"
@@ -180,31 +177,21 @@ class Crew:
         return bool(self.left) and not self._stopped
 
     @property
-    def _join(self) -> Join:
-        return Join(self.work, str(self.store.root.resolve()), self.options.timeout, self.options.fail_fast)
-
-    @property
     def _stopped(self) -> bool:
         """Tasks end by themselves after the job they have in work; those that are queued, as soon as they begin."""
         return self.options.fail_fast and self.failed > 0
 
     def _submit(self) -> list[Any]:
-        tasks: list[Any]
-        tasks_left = min(self.size, len(self.left))
         environ = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith("SLURM_")}  # we may be in a task ourselves
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
-                tasks = self.executor.map_array(self._join, range(tasks_left))
+                tasks: list[Any] = list(self.executor.map_array(self._join, range(min(self.size, len(self.left)))))
         finally:
             os.environ.update(environ)
         if self.cluster == "slurm":
             write_atomic(self._list, json.dumps([t.job_id for t in tasks]))
-        return list(tasks)
-
-    @property
-    def _list(self) -> Path:
-        return self.store.root / "slurm" / "submitted.json"
+        return tasks
 
     def _submitted(self) -> list[Any]:
         """Tasks of an earlier driver that are still queued or at work."""
@@ -244,8 +231,6 @@ class Crew:
             del self.left[key]
 
     def _last_words(self, tasks: list[Any]) -> str:
-        from fastvmt.runner.executors.local import tail
-
         words = [tail(Path(t.paths.stderr)).strip() or tail(Path(t.paths.stdout)).strip() for t in tasks]
         return next((w.splitlines()[-1] for w in words if w), "no output")
 
@@ -275,10 +260,8 @@ def minutes(text: str) -> int:
         parts = [int(p) for p in rest.split(":")]
         if len(parts) > 3 or min(parts) < 0:
             raise ValueError
-        if dash:
-            d, (h, m, s) = int(days), (*parts, 0, 0)[:3]
-        else:
-            d, (h, m, s) = 0, ((0, *parts, 0)[:3] if len(parts) < 3 else parts)
+        h, m, s = (*parts, 0, 0)[:3] if dash or len(parts) == 3 else (0, *parts, 0)[:3]
+        d = int(days) if dash else 0
     except ValueError:
         raise SpecError(f"--slurm time={text}: minutes, H:M:S or D-H:M:S are needed.") from None
     return max(1, -(-(((d * 24 + h) * 60 + m) * 60 + s) // 60))

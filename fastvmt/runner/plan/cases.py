@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fastvmt.errors import SpecError
@@ -50,7 +51,6 @@ def cases_of(request: Request, wanted: Wanted, decode: bool = True) -> Listed:
     Raises:
         UserError: with every problem of the suite, a line each.
     """
-    again = lambda: open_suite(request.suite, wanted, request.prompt)  # noqa: E731
     skipped: list[str] = []
     most = sys.maxsize if decode else OPENED_BY_PLAN
     source, decoded = list_suite(request.suite, wanted, request.prompt, skipped, most)
@@ -71,6 +71,7 @@ def cases_of(request: Request, wanted: Wanted, decode: bool = True) -> Listed:
     if not cases:
         raise SpecError(f"{request.suite}: no clip is left ({'; '.join(skipped) or 'it names none'}).")
     notes = tuple(f"left out: {s.split('. Use')[0]}" for s in skipped)
+    again = partial(open_suite, request.suite, wanted, request.prompt)
     return Listed(Suite(name=_suite_name(request), cases=tuple(cases)), again, kept, decoded, notes)
 
 

@@ -8,6 +8,7 @@ from fastvmt.errors import SpecError
 from fastvmt.jobs import protocol
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import labels as specs
+from fastvmt.plugins import registry
 from fastvmt.plugins.method import Shape
 from fastvmt.runner.settings import Request
 
@@ -48,8 +49,9 @@ def _labels(request: Request) -> list[str]:
     labels = [label for label in dict.fromkeys(m.strip() for m in request.methods) if label]
     if not labels:
         raise SpecError("--methods is empty; `bench list methods` shows what there is.")
-    if "all" in labels:
-        labels = list(dict.fromkeys(n for label in labels for n in (specs.comparable() if label == "all" else [label])))
+    if "all" in labels:  # without controls, toys and what was made elsewhere
+        all_ = [name for name in registry.methods.names() if registry.methods.get(name).role in ("method", "baseline")]
+        labels = list(dict.fromkeys(name for label in labels for name in (all_ if label == "all" else [label])))
     return [c for c in CONTROLS if request.controls and c not in labels] + labels
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -17,9 +16,9 @@ from fastvmt.errors import SpecError
 from fastvmt.jobs.numbering import slug
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Fit, Frames, write_lossless
-from fastvmt.model import Case, Setting
+from fastvmt.model import Setting
 from fastvmt.plugins import metric_labels, registry
-from fastvmt.runner.plan.cases import cases_of
+from fastvmt.runner.plan.cases import Listed, cases_of
 from fastvmt.runner.plan.methods import chosen_methods
 from fastvmt.runner.settings import Request
 from fastvmt.store.folder import Store
@@ -32,18 +31,14 @@ class Plan:
     """A resolved run.
 
     Attributes:
-        references: decodes the clips once more, for those that ``frames`` has no room for.
-        frames: references by frames digest, the first ``KEPT_BYTES`` of them, until they are stored.
-        notes: clips that are left out.
-        decoded: false when clips were only listed (``bench plan`` of a large suite): digests and keys are not a run's.
+        listed: its cases; those of a large suite that ``bench plan`` only listed have digests and keys that are not a run's.
+        notes: clips and methods that are left out.
     """
 
     config: RunConfig
     card: cards.Card
-    references: Callable[[], Iterator[tuple[Case, Frames]]] = field(repr=False, default=lambda: iter(()))
-    frames: dict[str, Frames] = field(repr=False, default_factory=dict)
-    decoded: bool = True
-    notes: tuple[str, ...] = ()
+    listed: Listed = field(repr=False)
+    notes: tuple[str, ...]
 
     def default_folder(self) -> Path:
         """``runs/<suite>-<backbone>-<digest>``: the same request gives the same folder, which is how it resumes."""
@@ -68,9 +63,9 @@ class Plan:
             partial.replace(path)
             missing.discard(key)
 
-        for key in sorted(missing & self.frames.keys()):
-            keep(key, self.frames[key])
-        for case, frames in self.references() if missing else ():
+        for key in sorted(missing & self.listed.frames.keys()):
+            keep(key, self.listed.frames[key])
+        for case, frames in self.listed.again() if missing else ():
             if case.reference.frames_digest in missing:
                 keep(case.reference.frames_digest, frames)
             if not missing:
@@ -118,7 +113,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
         notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
     )  # fmt: skip
-    return Plan(config, card, found.again, found.frames, found.decoded, (*found.notes, *dropped))
+    return Plan(config, card, found, (*found.notes, *dropped))
 
 
 def _or(value: Any, default: Any) -> Any:
