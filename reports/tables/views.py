@@ -7,20 +7,22 @@ note says so. The unit of analysis is the reference clip: prompts and seeds of o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fastvmt.plugins import registry
-from fastvmt.reports.statistics import mean_intervals, paired_ratio
+from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
 from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
 from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
 SPEED_UP = "speed_up"
 RATIOS = "paired geometric mean of ratios [95 % interval over reference clips]"
@@ -124,8 +126,10 @@ def _column(
     total = max((expected[label] for label in labels), default=0)
     share = (len(common), total) if there and len(common) < total else None
     clips = common.groupby(level="reference", sort=False, observed=True).mean() if len(common) else common
-    intervals = dict(zip(clips.columns, mean_intervals(clips.to_numpy(float)), strict=True)) if len(clips) else {}
-    tied = _tied(clips, [label for label in there if label in ranked], column.direction)
+    keep = partial(_kept, tidy, column.key, len(common) == len(tidy.wide(column.key)))
+    columns = {str(k): clips[k].to_numpy(float) for k in clips}
+    intervals = dict(zip(columns, keep(columns), strict=True)) if len(clips) else {}
+    tied = _tied(keep, clips, [label for label in there if label in ranked], column.direction)
     found = []
     for label in labels:
         interval = intervals.get(label)
@@ -151,14 +155,31 @@ def _why(rows: pd.DataFrame) -> str:
     return "–"
 
 
-def _tied(clips: pd.DataFrame, ranked: Sequence[str], direction: str) -> set[str]:
+def _kept(tidy: Tidy, metric: str, whole: bool, wanted: Mapping[Any, NDArray[np.float64]]) -> list[Interval]:
+    """Intervals of one metric, kept between the views of a run, so that a line has the same digits in all of them."""
+    # A subset of the cases has numbers of its own.
+    found: dict[Any, Interval] = tidy.__dict__.setdefault("_intervals", {}) if whole else {}
+    new = {k: v for k, v in wanted.items() if (metric, k) not in found}
+    if new:
+        made = mean_intervals(np.stack(list(new.values()), axis=1))
+        found.update(((metric, k), interval) for k, interval in zip(new, made, strict=True))
+    return [found[metric, k] for k in wanted]
+
+
+def _tied(
+    keep: Callable[[Mapping[Any, NDArray[np.float64]]], list[Interval]],
+    clips: pd.DataFrame,
+    ranked: Sequence[str],
+    direction: str,
+) -> set[str]:
     """Labels whose paired difference to the best has an interval that holds 0."""
     if direction == "none" or len(ranked) < 2 or len(clips) < 2:
         return set()
     means = clips[list(ranked)].mean()
     best = str(means.idxmax() if direction == "up" else means.idxmin())
     others = [label for label in ranked if label != best]
-    gaps = mean_intervals(clips[others].to_numpy(float) - clips[[best]].to_numpy(float))
+    top = clips[best].to_numpy(float)
+    gaps = keep({(best, k): clips[k].to_numpy(float) - top for k in others})
     return {label for label, gap in zip(others, gaps, strict=True) if gap.low <= 0 <= gap.high}
 
 
