@@ -3,7 +3,7 @@
 A pixel belongs to the palette colour it is nearest to, over all tones that the drawn suites use; nothing is told about
 the prompt before the verdict. The shape is the template (6 shapes, turned and scaled to the mask's area) with the
 largest overlap. Nine frames are judged and vote. On drawn clips themselves every verdict is right and `outline` is its
-own ceiling (``tests/test_looks.py``).
+own ceiling (``tests/metrics/test_looks.py``).
 """
 
 from __future__ import annotations

@@ -193,18 +193,18 @@ def _ending(call: Callable[[], Any]) -> str:
 
 
 tests("manifests", "hostile and broken suites, manifests, prompts and file names", 6,
-      ["tests/test_suite_format.py", "tests/test_suite_bad_inputs.py"])  # fmt: skip
-tests("archives", "hostile and damaged archives", 6, ["tests/test_data_sets_hostile.py"])
+      ["tests/suites/test_format.py", "tests/suites/test_bad_inputs.py"])  # fmt: skip
+tests("archives", "hostile and damaged archives", 6, ["tests/suites/test_data_sets_hostile.py"])
 tests("downloads", "downloads cut, refused, changed, wrong, without end, twice at once, killed", 6,
-      ["tests/test_data_sets.py"])  # fmt: skip
+      ["tests/suites/test_data_sets.py"])  # fmt: skip
 tests("pages", "200 payloads in prompts, ids and errors of a report, as text and in a browser", 6,
-      ["tests/test_page_browser.py::test_two_hundred_payloads_execute_nothing", "tests/test_page_hostile.py"])  # fmt: skip
-tests("texts", "hostile text in every form of a table", 6, ["tests/test_render_hostile.py"])
+      ["tests/reports/page/test_browser.py::test_two_hundred_payloads_execute_nothing", "tests/reports/page/test_hostile.py"])  # fmt: skip
+tests("texts", "hostile text in every form of a table", 6, ["tests/reports/tables/test_render_hostile.py"])
 tests("foreign_runs", "hostile and damaged run folders, merged", 6,
-      ["tests/test_merge.py::test_a_hostile_run_is_refused_in_one_sentence",
-       "tests/test_merge.py::test_paths_pickles_and_plug_ins_of_a_hostile_run_do_no_harm",
-       "tests/test_merge.py::test_a_file_that_is_not_what_it_was_is_a_failure_and_not_a_video",
-       "tests/test_merge.py::test_kill_9_in_the_middle_goes_on_to_the_same_bytes"])  # fmt: skip
+      ["tests/exchange/test_merge.py::test_a_hostile_run_is_refused_in_one_sentence",
+       "tests/exchange/test_merge.py::test_paths_pickles_and_plug_ins_of_a_hostile_run_do_no_harm",
+       "tests/exchange/test_merge.py::test_a_file_that_is_not_what_it_was_is_a_failure_and_not_a_video",
+       "tests/exchange/test_merge.py::test_kill_9_in_the_middle_goes_on_to_the_same_bytes"])  # fmt: skip
 tests("foreign_code", "code of others: only the pinned commit, only after it was made or fetched by hand", 6,
-      ["tests/test_cotracker.py::test_the_hubs_folder_is_run_only_when_it_is_the_pinned_commit",
-       "tests/test_cotracker.py::test_a_damaged_checkpoint_and_foreign_code_get_a_sentence", "tests/test_environments.py"])  # fmt: skip
+      ["tests/metrics/trackers/test_cotracker.py::test_the_hubs_folder_is_run_only_when_it_is_the_pinned_commit",
+       "tests/metrics/trackers/test_cotracker.py::test_a_damaged_checkpoint_and_foreign_code_get_a_sentence", "tests/plugins/test_environments.py"])  # fmt: skip

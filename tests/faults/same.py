@@ -180,9 +180,9 @@ def changed_weights(n: int, place: Path) -> Figure:
 
 
 tests("interrupted_tiny", "with a real backbone: 25 kills, each class of failure, Ctrl-C", 1,
-      ["tests/test_run.py::test_kill_9_at_random_moments_resumes_to_the_same_table",
-       "tests/test_run.py::test_whatever_a_method_does_becomes_a_record_and_the_run_goes_on",
-       "tests/test_run.py::test_ctrl_c_keeps_what_is_done_and_exits_130"])  # fmt: skip
+      ["tests/runner/test_run.py::test_kill_9_at_random_moments_resumes_to_the_same_table",
+       "tests/runner/test_run.py::test_whatever_a_method_does_becomes_a_record_and_the_run_goes_on",
+       "tests/runner/test_run.py::test_ctrl_c_keeps_what_is_done_and_exits_130"])  # fmt: skip
 
 
 @fault("every number of a table followed back to its video, job, case, weights and device", promise=4, sample=1, whole=1)
@@ -210,14 +210,14 @@ def traced(n: int, place: Path) -> Figure:
 
 
 tests("trace", "several runs gathered: each row with its run, device and identity, what differs refused", 4,
-      ["tests/test_tables.py::test_the_frame_is_long_and_whole", "tests/test_tables.py::test_records_of_two_backends_are_refused",
-       "tests/test_tables.py::test_runs_are_gathered_only_where_they_may_share_a_table"])  # fmt: skip
+      ["tests/reports/tables/test_views.py::test_the_frame_is_long_and_whole", "tests/reports/tables/test_views.py::test_records_of_two_backends_are_refused",
+       "tests/reports/tables/test_views.py::test_runs_are_gathered_only_where_they_may_share_a_table"])  # fmt: skip
 tests("metric_raises", "a metric that fails on some clips, undefined numbers, missing videos: n in every cell", 5,
-      ["tests/test_tables.py::test_a_comparison_is_over_what_every_method_has",
-       "tests/test_tables.py::test_a_method_without_a_value_stays_visible_and_spoils_nothing",
-       "tests/test_tables.py::test_a_job_that_failed_in_one_run_and_was_made_in_another_counts_once",
-       "tests/test_run.py::test_a_metric_that_fails_on_some_clips_shows_n"])  # fmt: skip
+      ["tests/reports/tables/test_views.py::test_a_comparison_is_over_what_every_method_has",
+       "tests/reports/tables/test_views.py::test_a_method_without_a_value_stays_visible_and_spoils_nothing",
+       "tests/reports/tables/test_views.py::test_a_job_that_failed_in_one_run_and_was_made_in_another_counts_once",
+       "tests/runner/test_run.py::test_a_metric_that_fails_on_some_clips_shows_n"])  # fmt: skip
 tests("gate_errors", "the gate's own error rates, and nothing to compare", 5,
-      ["tests/test_gate_rule.py", "tests/test_gate.py"])  # fmt: skip
+      ["tests/reports/gate/test_rule.py", "tests/reports/gate/test_check.py"])  # fmt: skip
 tests("datasets_beside", "Hugging Face datasets beside our wheel, installed and removed", 6,
       ["tests/test_package.py::test_installing_and_removing_our_wheel_leaves_hugging_face_datasets_whole"])  # fmt: skip

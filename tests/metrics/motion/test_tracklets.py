@@ -1,4 +1,4 @@
-"""Properties of motion fidelity that hold for any tracklets, all policies; fixed values stand in ``test_numbers.py``."""
+"""Properties of motion fidelity that hold for any tracklets, all policies; fixed values stand in ``tests/metrics/motion/test_numbers.py``."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ from fastvmt.reports.tables.run_table import as_data
 from fastvmt.reports.tidy import gather
 from fastvmt.runner.runner import Options
 
-DATA = Path(__file__).parent / "data"
+DATA = ROOT / "tests" / "data"
 ADDED = "ground_colour"
 QUIET = Options(style="none")
 
