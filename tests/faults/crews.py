@@ -178,5 +178,7 @@ def _driver(place: Path, rng: random.Random, pair: Nodes, base: Undisturbed, par
     return same_as(base, folder)
 
 
-tests("leases", "stale, torn and forged leases, other boots and hosts, clocks that step back", 1, ["tests/runner/test_leases.py"])
+tests(
+    "leases", "stale, torn and forged leases, other boots and hosts, clocks that step back", 1, ["tests/runner/test_leases.py"]
+)
 tests("crews", "runners that join, leave, die and fail on one folder", 1, ["tests/runner/test_work.py"])

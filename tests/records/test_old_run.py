@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.places import ROOT
 
 from fastvmt import api
 from fastvmt.exchange.merge.merge import merge
@@ -21,7 +22,7 @@ from fastvmt.reports.gate.check import check
 from fastvmt.reports.gate.tolerances import Tolerances
 from fastvmt.reports.tables.run_table import as_data
 from fastvmt.reports.tidy import gather
-from fastvmt.runner.runner import Options
+from fastvmt.runner.settings import Options
 
 DATA = ROOT / "tests" / "data"
 ADDED = "ground_colour"
