@@ -4,59 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import av
 import numpy as np
 import pytest
 from PIL import Image
-from support.cli import refusal
-from support.places import lacking
+from support.clips import corner, make, noise, refused
 
 from fastvmt.errors import SuiteError
 from fastvmt.media import decode, image_folders
 from fastvmt.media.files import read_clip
-
-RATE = Fraction(1, 30)
-Stamp = Callable[[int], int]
-
-
-def noise(count: int, width: int = 64, height: int = 48) -> Any:
-    return np.random.default_rng(0).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
-
-
-def make(
-    path: Path, frames: Any, codec: str = "libx264", pixels: str = "yuv444p", tick: Fraction = RATE,
-    stamp: Stamp = lambda n: n, given: str = "rgb24", container: dict[str, str] | None = None, **settings: Any,
-) -> Path:  # fmt: skip
-    options = {"preset": "ultrafast", "qp": "0"} if codec.startswith("libx264") else {}
-    rotation = settings.pop("rotation", None)
-    with av.open(str(path), "w", options=container or {}) as out:
-        stream = out.add_stream(codec, rate=30, options=options)
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt, stream.codec_context.time_base = pixels, tick
-        for key, value in settings.items():
-            setattr(stream.codec_context, key, value)
-        if rotation is not None:
-            if not hasattr(stream, "set_display_rotation"):
-                lacking("a PyAV that writes rotation tags", "uv pip install -U av")
-            stream.set_display_rotation(*rotation)
-        for number, picture in enumerate(frames):
-            frame = av.VideoFrame.from_ndarray(picture, format=given).reformat(format=pixels)
-            frame.pts, frame.time_base = stamp(number), tick
-            out.mux(stream.encode(frame))
-        out.mux(stream.encode(None))
-    return path
-
-
-def refused(path: Path, **how: Any) -> str:
-    said = refusal(lambda: read_clip(path, "x", **how))
-    assert "\n" not in said and said.startswith("x") and str(path.parent) not in said
-    return said
-
 
 # --- video files -------------------------------------------------------------------------------------------------------
 
@@ -108,12 +67,6 @@ def test_gif(tmp_path: Path) -> None:
     clip = read_clip(tmp_path / "a.gif", "x")
     assert [tuple(f[0, 0]) for f in clip.frames] == [(n * 40, 10, 250) for n in range(4)]
     assert clip.fps == Fraction(25, 2) and clip.notes == []
-
-
-def corner(frames: Any) -> Any:
-    """A picture whose four quarters differ, so that every turn and mirror image is seen."""
-    frames[:, :24, :32], frames[:, :24, 32:], frames[:, 24:, :32], frames[:, 24:, 32:] = 0, 80, 160, 240
-    return frames
 
 
 @pytest.mark.parametrize(("turn", "clockwise"), [(-90, 90), (180, 180), (90, 270)])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_video import noise
+from support.clips import noise
 
 from fastvmt.errors import SpecError
 from fastvmt.media.files import crop_box, fit_frames, fit_masks, fit_points

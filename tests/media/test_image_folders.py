@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from test_video import corner, noise, refused
+from support.clips import corner, noise, refused
 
 from fastvmt.media import image_folders
 from fastvmt.media.files import read_clip

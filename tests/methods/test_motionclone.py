@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from test_methods import WAN_1B, shape_of
 
+from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.errors import SpecError
 from fastvmt.methods import motionclone
@@ -18,7 +18,7 @@ from fastvmt.plugins.method import Context, Shape
 
 def made(ctx: Context, **changes: Any) -> MotionClone:
     params = MotionCloneParams(**({"block": 1, "guided": "steps:0-2"} | changes))
-    return MotionClone(MotionClone.resolve(params, shape_of(ctx)))
+    return MotionClone(MotionClone.resolve(params, ctx.backbone.card.shape(32, 32, 17, ctx.sigmas)))
 
 
 def looped(q: torch.Tensor, k: torch.Tensor, masked: bool) -> torch.Tensor:
@@ -144,7 +144,7 @@ def test_the_last_step_is_never_guided(context: Context) -> None:
 
 
 def test_values_on_wan_1b() -> None:
-    shape = WAN_1B.shape(832, 480, 81, sigma_grid(50, 3.0))
+    shape = card.load("wan2.1-1.3b").shape(832, 480, 81, sigma_grid(50, 3.0))
     p = MotionClone.resolve(MotionCloneParams(), shape)
     assert (p.block, p.guided, p.ref_sigma, p.ramp, p.diagonal) == (14, "steps:0-23", 0.61, 0.1, "auto")
     camera = MotionClone.resolve(MotionCloneParams(**MotionClone.variants["camera"]), shape)

@@ -11,8 +11,8 @@ from typing import Literal
 import numpy as np
 import pytest
 from support.cli import refusal
-from test_video import make as encode
-from test_video import noise
+from support.clips import make as encode
+from support.clips import noise
 
 from fastvmt.errors import SuiteError, UserError
 from fastvmt.suites.cases import Wanted

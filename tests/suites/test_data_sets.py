@@ -15,15 +15,15 @@ import subprocess
 import sys
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.cli import refused_in_a_line
 
-from fastvmt.errors import UserError
 from fastvmt.suites import data_sets
 from fastvmt.suites.data_sets import MANIFEST, Archive, fetch, find
 
@@ -118,14 +118,6 @@ def get(host: Host, to: Path) -> Path:
     return fetch(archive_of(host.data, host.url), to)
 
 
-def refused(call: Callable[[], Any]) -> str:
-    """The sentence, which is one line and no traceback."""
-    with pytest.raises(UserError) as caught:
-        call()
-    assert caught.value.__cause__ is None and "\n" not in str(caught.value)
-    return str(caught.value)
-
-
 def check_complete(folder: Path, data: bytes) -> None:
     manifest = json.loads((folder / MANIFEST).read_text())
     assert manifest["sha256"] == hashlib.sha256(data).hexdigest() and manifest["bytes"] == len(data)
@@ -174,7 +166,7 @@ def test_a_host_without_ranges_starts_anew_and_one_without_end_is_cut_off(host: 
 def test_bytes_of_two_versions_are_not_taken_for_the_file_and_the_next_call_gets_it(host: Host, tmp_path: Path) -> None:
     mixed = bytes(reversed(host.data))
     host.answers = [Answer(cut=100_000, data=mixed)]
-    said = refused(lambda: get(host, tmp_path))
+    said = refused_in_a_line(lambda: get(host, tmp_path))
     assert hashlib.sha256(host.data).hexdigest() in said and "small-480p.zip" in said and "was removed" in said
     assert find(archive_of(host.data), tmp_path) is None
     check_complete(get(host, tmp_path), host.data)
@@ -188,7 +180,7 @@ def test_tries_are_bounded_their_pauses_double_and_what_came_is_kept(
     monkeypatch.setattr(data_sets, "PAUSE", 1.0)
     monkeypatch.setattr(data_sets.time, "sleep", pauses.append)
     host.answers, host.otherwise = [Answer(cut=200_000)], Answer(status=503)
-    said = refused(lambda: get(host, tmp_path))
+    said = refused_in_a_line(lambda: get(host, tmp_path))
     assert pauses == [1, 2, 4, 8] and len(host.asked) == 5
     assert "5 tries in a row at" in said and "(HTTP 503)" in said and "goes on from there" in said
     assert find(archive_of(host.data), tmp_path) is None
@@ -200,7 +192,7 @@ def test_tries_are_bounded_their_pauses_double_and_what_came_is_kept(
 @pytest.mark.parametrize("answer", [Answer(status=404), Answer(data=b"<html>please log in</html>")])
 def test_what_another_try_does_not_mend_is_told_at_once(host: Host, tmp_path: Path, answer: Answer) -> None:
     host.otherwise = answer
-    said = refused(lambda: get(host, tmp_path))
+    said = refused_in_a_line(lambda: get(host, tmp_path))
     assert len(host.asked) == 1 and host.url in said and "--from FILE" in said
     assert ("answers HTTP 404" if answer.status == 404 else f"offers 26 bytes, expected {len(host.data):,}") in said
 
@@ -209,7 +201,7 @@ def test_a_closed_port_is_told_with_its_host_and_the_way_round(host: Host, tmp_p
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody else gets it either
         archive = archive_of(b"x", f"http://127.0.0.1:{taken.getsockname()[1]}/x.zip")
-        said = refused(lambda: fetch(archive, tmp_path))
+        said = refused_in_a_line(lambda: fetch(archive, tmp_path))
     assert said.startswith("127.0.0.1:") and "(Connection refused)" in said
     assert archive.url in said and "--from FILE" in said
 
@@ -222,20 +214,20 @@ def test_a_disk_that_refuses_is_told(host: Host, tmp_path: Path, monkeypatch: py
         return open(path, mode)
 
     monkeypatch.setattr(data_sets, "open", full, raising=False)
-    said = refused(lambda: get(host, tmp_path))
+    said = refused_in_a_line(lambda: get(host, tmp_path))
     assert str(tmp_path) in said and ("no room left" if code == errno.ENOSPC else "Permission denied") in said
 
 
 def test_too_little_room_is_told_before_a_byte_comes(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("fastvmt.suites.data_sets.shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
-    assert f"has 1,000 bytes free, {len(host.data):,} needed to download" in refused(lambda: get(host, tmp_path))
+    assert f"has 1,000 bytes free, {len(host.data):,} needed to download" in refused_in_a_line(lambda: get(host, tmp_path))
     assert not host.asked
 
 
 def test_two_at_once_do_not_write_into_each_other(host: Host, tmp_path: Path) -> None:
     with open(tmp_path / ".small.lock", "w") as held:
         fcntl.flock(held, fcntl.LOCK_SH)
-        assert "Another `bench fetch small` is at work" in refused(lambda: get(host, tmp_path))
+        assert "Another `bench fetch small` is at work" in refused_in_a_line(lambda: get(host, tmp_path))
     check_complete(get(host, tmp_path), host.data)
 
 
@@ -306,7 +298,7 @@ def test_from_a_file_needs_no_network_and_leaves_the_file(tmp_path: Path) -> Non
     wrong = bytes([data[0] ^ 1]) + data[1:]
     for content in (data[:100_000], wrong):
         file.write_bytes(content)
-        said = refused(lambda: fetch(archive, tmp_path / "to", file))
+        said = refused_in_a_line(lambda: fetch(archive, tmp_path / "to", file))
         assert said.startswith(f"my copy.zip: {len(content):,} bytes") and archive.url in said
         assert all(hashlib.sha256(d).hexdigest() in said for d in (content, data)) and file.read_bytes() == content
         assert not (tmp_path / "to").exists()
@@ -321,14 +313,14 @@ def test_a_folder_that_is_not_ours_or_not_what_it_was_is_told_and_never_touched(
     file.write_bytes(data)
     (tmp_path / "a" / "small").mkdir(parents=True)
     (tmp_path / "a" / "small" / "mine.txt").write_text("keep")
-    assert "not made by `bench fetch`" in refused(lambda: fetch(archive, tmp_path / "a", file))
+    assert "not made by `bench fetch`" in refused_in_a_line(lambda: fetch(archive, tmp_path / "a", file))
     assert (tmp_path / "a" / "small" / "mine.txt").read_text() == "keep"
     folder = fetch(archive, tmp_path, file)
-    assert "holds another version" in refused(lambda: find(replace(archive, sha256="0" * 64), tmp_path))
+    assert "holds another version" in refused_in_a_line(lambda: find(replace(archive, sha256="0" * 64), tmp_path))
     (folder / "D" / "Frames").rename(folder / "D" / "frames-elsewhere")
-    assert "has no D/Frames any more" in refused(lambda: find(archive, tmp_path))
+    assert "has no D/Frames any more" in refused_in_a_line(lambda: find(archive, tmp_path))
     (folder / MANIFEST).write_text("{")
-    assert "cannot be read" in refused(lambda: find(archive, tmp_path))
+    assert "cannot be read" in refused_in_a_line(lambda: find(archive, tmp_path))
 
 
 @pytest.mark.parametrize("names", [["E/x.txt"], ["D/Frames/x", MANIFEST]])
@@ -337,5 +329,5 @@ def test_an_archive_without_its_folder_or_with_a_manifest_of_its_own_is_not_comp
         for name in names:
             made.writestr(name, b"{}")
     archive = archive_of((tmp_path / "s.zip").read_bytes())
-    assert "not the data it should be" in refused(lambda: fetch(archive, tmp_path / "to", tmp_path / "s.zip"))
+    assert "not the data it should be" in refused_in_a_line(lambda: fetch(archive, tmp_path / "to", tmp_path / "s.zip"))
     assert not (tmp_path / "to" / "small").exists()

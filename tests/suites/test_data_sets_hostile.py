@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_data_sets import refused
+from support.cli import refused_in_a_line
 
 from fastvmt.errors import UserError
 from fastvmt.suites import data_sets
@@ -46,7 +46,7 @@ HOSTILE = [
 def test_a_hostile_name_refuses_the_whole_archive(tmp_path: Path, name: str) -> None:
     into = tmp_path / "in" / "to"
     into.mkdir(parents=True)
-    said = refused(lambda: open_up(zip_of([("good.txt", b"x"), (name, b"x")]), into))
+    said = refused_in_a_line(lambda: open_up(zip_of([("good.txt", b"x"), (name, b"x")]), into))
     assert repr(name[:200]) in said and "nothing of the archive was kept" in said
     assert [p for p in tmp_path.rglob("*") if p.is_file()] == []  # names are judged before the first is written
 
@@ -92,7 +92,7 @@ def test_a_damaged_archive_ends_in_a_sentence(flips: list[tuple[float, int]]) ->
 
 @pytest.mark.parametrize("kind", [stat.S_IFLNK, stat.S_IFIFO, stat.S_IFCHR, stat.S_IFSOCK])
 def test_links_and_devices_are_refused(tmp_path: Path, kind: int) -> None:
-    assert "is a link, a device" in refused(lambda: open_up(zip_of([("d", b"/etc")], kind | 0o777), tmp_path))
+    assert "is a link, a device" in refused_in_a_line(lambda: open_up(zip_of([("d", b"/etc")], kind | 0o777), tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -103,13 +103,13 @@ def test_rights_of_an_archive_are_not_taken_over(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("names", [["a", "a"], ["a", "a/b"], ["a/b", "a"]])
 def test_a_name_that_is_there_twice_is_refused(tmp_path: Path, names: list[str]) -> None:
-    assert "the archive is damaged" in refused(lambda: open_up(zip_of([(n, b"x") for n in names]), tmp_path))
+    assert "the archive is damaged" in refused_in_a_line(lambda: open_up(zip_of([(n, b"x") for n in names]), tmp_path))
 
 
 def test_a_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> None:
     zeros = [("zeros", bytes(20_000_000))]
-    assert "to 20,000,000, more than 200 times" in refused(lambda: open_up(zip_of(zeros), tmp_path))
-    assert "packed in a way" in refused(lambda: open_up(zip_of(zeros, method=zipfile.ZIP_LZMA), tmp_path))
+    assert "to 20,000,000, more than 200 times" in refused_in_a_line(lambda: open_up(zip_of(zeros), tmp_path))
+    assert "packed in a way" in refused_in_a_line(lambda: open_up(zip_of(zeros, method=zipfile.ZIP_LZMA), tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -117,7 +117,7 @@ def test_a_bomb_is_refused_before_it_unpacks(tmp_path: Path) -> None:
 def test_limits_hold_for_the_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: str, most: int) -> None:
     monkeypatch.setattr(data_sets, limit, most)
     data = zip_of([(f"{n}.txt", b"0123456789") for n in range(10)])
-    assert "This is not the data it should be" in refused(lambda: open_up(data, tmp_path))
+    assert "This is not the data it should be" in refused_in_a_line(lambda: open_up(data, tmp_path))
     assert not list(tmp_path.iterdir())
 
 
@@ -131,7 +131,7 @@ def test_entries_that_share_their_bytes_are_refused(tmp_path: Path) -> None:
             other.header_offset, other.CRC, other.file_size = first.header_offset, first.CRC, first.file_size
             other.compress_size = first.compress_size
             archive.filelist.append(other)
-    assert "overlap" in refused(lambda: open_up(raw.getvalue(), tmp_path))
+    assert "overlap" in refused_in_a_line(lambda: open_up(raw.getvalue(), tmp_path))
 
 
 @pytest.mark.parametrize("change", [-40, 40])
@@ -140,10 +140,10 @@ def test_a_size_that_lies_is_seen_while_reading(tmp_path: Path, change: int) -> 
     data = bytearray(zip_of([("a.txt", b"some words " * 9)]))
     entry = data.index(b"PK\x01\x02")
     data[entry + 24 : entry + 28] = (99 + change).to_bytes(4, "little")
-    assert "damaged" in refused(lambda: open_up(bytes(data), tmp_path))
+    assert "damaged" in refused_in_a_line(lambda: open_up(bytes(data), tmp_path))
     assert all(p.stat().st_size <= 99 for p in tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("data", [b"<html>", b"", b"x" * 2000])
 def test_what_is_no_zip_is_told(tmp_path: Path, data: bytes) -> None:
-    assert "no zip" in refused(lambda: open_up(data, tmp_path))
+    assert "no zip" in refused_in_a_line(lambda: open_up(data, tmp_path))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.cli import bench, refusal
-from test_suites import clip
+from support.clips import clip
 
 import fastvmt
 from fastvmt.errors import SuiteError

@@ -8,16 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.cli import refusal
+from support.clips import clip
 
-from fastvmt.media.files import read_lossless, write_lossless, write_viewable
+from fastvmt.media.files import read_lossless, write_lossless
 from fastvmt.suites.opening import Wanted, open_suite
 
 WANTED = Wanted(32, 32, 17)
-
-
-def clip(path: Path, frames: int = 20, width: int = 48, height: int = 40, seed: int = 0) -> Path:
-    write_viewable(path, np.random.default_rng(seed).integers(0, 256, (frames, height, width, 3), dtype=np.uint8), Fraction(15))
-    return path
 
 
 @pytest.fixture

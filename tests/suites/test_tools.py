@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from support.cli import bench
-from test_suites import clip
+from support.clips import clip
 
 from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import SuiteError

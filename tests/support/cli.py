@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from fastvmt.errors import SuiteError
+from fastvmt.errors import SuiteError, UserError
 from fastvmt.plugins import registry
 from fastvmt.plugins.environments import MARKER
 from support.places import SUPPORT
@@ -91,3 +91,11 @@ def make_fake_environment(folder: Path) -> None:
     python.chmod(0o755)
     facts = {"packages": {"vbench": "0.1.5", "torch": "1"}, "size_bytes": 7, "seconds": 1.0}
     (folder / MARKER).write_text(json.dumps(facts))
+
+
+def refused_in_a_line(call: Callable[[], Any]) -> str:
+    """The sentence, which is one line and no traceback."""
+    with pytest.raises(UserError) as caught:
+        call()
+    assert caught.value.__cause__ is None and "\n" not in str(caught.value)
+    return str(caught.value)

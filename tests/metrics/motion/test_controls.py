@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
+from support.clips import scored
 
 from fastvmt.datasets.drawn.motion import camera_path
 from fastvmt.datasets.drawn.scene import Scene, draw
@@ -18,15 +17,6 @@ from fastvmt.metrics.motion.fidelity import (
     MotionFidelityMovingWrong,
     MotionFidelityWrong,
 )
-from fastvmt.plugins.metric import Scored
-
-
-def scored(generated: Frames, reference: Frames, wrong: Frames | None = None) -> Scored:
-    case = SimpleNamespace(reference=SimpleNamespace(frames_digest=str(hash(reference.tobytes()))))
-    found = Scored(generated, reference, case, SimpleNamespace(), SimpleNamespace())  # type: ignore[arg-type]
-    if wrong is not None:
-        found.wrong_reference = lambda: (str(hash(wrong.tobytes())), wrong)
-    return found
 
 
 def zoom(name: str) -> Frames:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from test_controls import scored
+from support.clips import scored
 
 from fastvmt.datasets.drawn.scene import draw
 from fastvmt.datasets.drawn.shapes import make_scene, stream
