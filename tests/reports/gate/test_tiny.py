@@ -83,7 +83,7 @@ def test_the_stored_baseline_and_the_example_are_of_this_run() -> None:
     stored = baseline.read(STORED)
     assert STORED.stat().st_size < 200_000 and list(stored.methods) == ["fastvmt", "ditflow", "none"]
     assert not stored.incomplete() and len(stored.videos) == 9
-    example = (ROOT / "docs" / "examples" / "github-actions.yml").read_text().replace("\\\n", " ")
+    example = (ROOT / "docs" / "reference" / "github-actions.yml").read_text().replace("\\\n", " ")
     line = next(line for line in example.splitlines() if "bench run" in line)
     words = dict(pairwise(line.split()))
     assert all(words.get(a) == b for a, b in pairwise(RUN) if a.startswith("--") and not b.startswith("--"))
