@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -27,12 +28,13 @@ from fastvmt.store.folder import Store
 
 @pytest.mark.slow
 def test_the_same_table_from_every_executor(xs: Path, tmp_path: Path) -> None:
-    """Real videos of the random Wan: one worker here, two in a Ray cluster of our own, one as a task."""
+    """Real videos of the random Wan: one worker here, two in a Ray cluster of our own as README starts it, one as a task."""
+    uv = ["uv", "run", "--no-sync"] if shutil.which("uv") else []
     argv = ["run", "--backbone", str(xs), "--suite", "shapes", "--limit", "2", "--methods", "fastvmt", "--no-controls", "--threads", "1",
             "--metrics", "motion_fidelity", "--no-reuse", "--json"]  # fmt: skip
     here = spawn(*argv, "--out", tmp_path / "local")
     for out in (tmp_path / "ray", tmp_path / "again"):  # Ray gives a node 30 s to start, which a busy machine may not
-        ray = spawn(*argv, "--out", out, "--executor", "ray", "--workers", "2")
+        ray = spawn(*argv, "--out", out, "--executor", "ray", "--workers", "2", under=uv)
         if ray.code != 2 or "could not be started" not in ray.err:
             break
     slurm = spawn(*argv, "--out", tmp_path / "slurm", "--executor", "slurm", "--slurm", "cluster=debug")

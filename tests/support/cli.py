@@ -8,7 +8,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,13 @@ def start(*args: str | Path, **how: Any) -> subprocess.Popen[str]:
     return subprocess.Popen(command(*args), text=True, **{"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL} | how)
 
 
-def spawn(*args: str | Path, env: dict[str, str] | None = None, **how: Any) -> Said:
-    """The command in a process of its own, to its end: for tests of what a process does. ``env`` is added to this one's."""
+def spawn(*args: str | Path, env: dict[str, str] | None = None, under: Sequence[str] = (), **how: Any) -> Said:
+    """The command in a process of its own, to its end: for tests of what a process does.
+
+    ``env`` is added to this process's; ``under`` is the launcher before it, `uv run` for one.
+    """
     how = {"timeout": 300} | how
-    done = subprocess.run(command(*args), capture_output=True, text=True, env=os.environ | (env or {}), **how)
+    done = subprocess.run([*under, *command(*args)], capture_output=True, text=True, env=os.environ | (env or {}), **how)
     assert "Traceback" not in done.stderr, done.stderr
     return Said(done.returncode, done.stdout, done.stderr)
 

@@ -148,6 +148,8 @@ class RayExecutor:
     def _connect(self, options: Options) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        # else, under `uv run`, Ray copies the working directory to every node and builds an environment in it
+        os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
         if options.address.partition(":")[0] in ("", "127.0.0.1", "localhost"):  # else Ray puts the network's address for it
             os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
         if not options.address:  # a cluster of our own is for nobody else
