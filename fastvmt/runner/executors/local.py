@@ -15,11 +15,16 @@ from typing import Any
 
 from fastvmt.backbones import card as cards
 from fastvmt.backbones import device
+from fastvmt.core.children import python_environment
 from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.executors import Hand, Inbox
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import WORKERS
+
+NOWHERE = os.path.abspath(os.sep)  # noqa: PTH100
+"""Where workers run: a folder that no stranger writes to, as he may to a run folder. Libraries read settings, weights and shared
+objects from the folder they run in."""
 
 
 def require_device(config: RunConfig, root: Path, why: str = "") -> None:
@@ -45,7 +50,7 @@ def worker_environment(threads: int, crowded: bool, gpu: str | None = None) -> d
             ruinous when several share them.
         gpu: the only one it shall see; None leaves that as it is.
     """
-    found = {"PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    found = {"OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
     if crowded:
         found["OMP_WAIT_POLICY"] = "PASSIVE"
     if gpu is not None:
@@ -63,7 +68,7 @@ class Child:
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "fastvmt.runner.worker", str(root.resolve()), holder],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=os.environ | more, cwd=root,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=python_environment() | more, cwd=NOWHERE,
                 start_new_session=True,
             )  # fmt: skip
         self._take = take

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import time
 import warnings
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.children import python_environment
 from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.jobs.run_config import RunConfig
@@ -70,6 +72,9 @@ class Crew:
         self.store, self.config, self.options = store, config, options
         self._join = Join(work, str(store.root.resolve()), options.timeout, options.fail_fast)
         self._list = store.root / "slurm" / "submitted.json"
+        # A folder of a name that nobody can know: tasks unpickle what lies there under their number, and would take what came
+        # with the run folder for it.
+        self._place = store.root.resolve() / "slurm" / f"tasks-{secrets.token_hex(8)}"
         given = dict(options.slurm)
         self.cluster = given.pop("cluster", "slurm")
         self.size = options.workers or 1
@@ -83,9 +88,9 @@ class Crew:
         import submitit
 
         one_of("--slurm", f"cluster={self.cluster}", ("cluster=slurm", "cluster=local", "cluster=debug"))
-        parameters, place = self._parameters(given), self.store.root.resolve() / "slurm"
+        parameters = self._parameters(given)
         try:
-            executor = submitit.AutoExecutor(place, cluster=self.cluster, slurm_max_num_timeout=TIMEOUTS)
+            executor = submitit.AutoExecutor(self._place, cluster=self.cluster, slurm_max_num_timeout=TIMEOUTS)
             executor.update_parameters(**parameters)
         except (RuntimeError, ValueError, TypeError, NameError) as error:
             why = str(error).splitlines()[0]
@@ -105,13 +110,15 @@ class Crew:
             if not set(GPUS) & set(given):
                 found["gpus_per_node"] = 1
             found["cpus_per_task"] *= gpus_of(given)  # a worker for each of them
+        found["slurm_setup"] = ["export PYTHONSAFEPATH=1"]  # also where --slurm export=NONE passes none of our environment on
         other = {}
         for key, text in given.items():
             value: Any = int(text) if text.isdecimal() else text
             if key in GENERAL:
                 found[key] = value
             elif key in known:
-                found[f"slurm_{key}"] = [text] if key in ("setup", "teardown", "srun_args") else value
+                several = key in ("setup", "teardown", "srun_args")
+                found[f"slurm_{key}"] = [*found.get(f"slurm_{key}", []), text] if several else value
             else:
                 other[key.replace("_", "-")] = value
         return found | ({"slurm_additional_parameters": other} if other else {})
@@ -182,15 +189,19 @@ class Crew:
         return self.options.fail_fast and self.failed > 0
 
     def _submit(self) -> list[Any]:
-        environ = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith("SLURM_")}  # we may be in a task ourselves
+        ours = dict(os.environ)
+        safe = {k: v for k, v in python_environment().items() if not k.startswith("SLURM_")}  # we may be in a task ourselves
         try:
+            os.environ.clear()
+            os.environ.update(safe)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 tasks: list[Any] = list(self.executor.map_array(self._join, range(min(self.size, len(self.left)))))
         finally:
-            os.environ.update(environ)
+            os.environ.clear()
+            os.environ.update(ours)
         if self.cluster == "slurm":
-            write_atomic(self._list, json.dumps([t.job_id for t in tasks]))
+            write_atomic(self._list, json.dumps([f"{self._place.name}/{t.job_id}" for t in tasks]))
         return tasks
 
     def _submitted(self) -> list[Any]:
@@ -199,11 +210,13 @@ class Crew:
             return []
         import submitit
 
-        ids = json.loads(self._list.read_text())
-        tasks: list[Any] = [submitit.SlurmJob(self._list.parent, str(i)) for i in ids]
-        alive = [t for t in tasks if not t.done(force_check=True)]  # asks sacct, which may take long, or be stopped with Ctrl-C
-        write_atomic(self._list, json.dumps([t.job_id for t in alive]))
-        return alive
+        names = [str(name) for name in json.loads(self._list.read_text())]
+        places = [self._list.parent / name for name in names]
+        tasks: list[Any] = [submitit.SlurmJob(place.parent, place.name) for place in places]
+        # asks sacct, which may take long, or be stopped with Ctrl-C
+        alive = {name: t for name, t in zip(names, tasks, strict=True) if not t.done(force_check=True)}
+        write_atomic(self._list, json.dumps([*alive]))
+        return [*alive.values()]
 
     def _wait(self, tasks: list[Any]) -> None:
         while self.left and not self._stopped:
