@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastvmt.artefacts.code_state import code_digest
+from fastvmt.artefacts.code_state import method_code
 from fastvmt.artefacts.prepared_weights import Meta, Prepared, Shelf
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import energy_joules, others
@@ -29,7 +29,6 @@ from fastvmt.jobs.protocol import cost_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.model import Artefact, Case, Job
-from fastvmt.plugins import registry
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
 from fastvmt.plugins.workspace import Checkpoint, Spent, Workspace
@@ -282,7 +281,7 @@ class Generator:
                 [job.key, device, self.config.threads, versions, *([self.config.repeats] if self.config.repeats else [])]
             ),
             **cost,
-            log=_plain(take.ctx.log) | {"code": code_digest(registry.methods.get(job.method.method))},
+            log=_plain(take.ctx.log) | {"code": method_code(job.method.method, job.method.params)},
         )
         self.store.publish(folder, job, artefact)
         return artefact

@@ -1,6 +1,7 @@
 """A run folder: readable by a person, safe to kill, written by one process at a time.
 
     config.json          what the run is, frozen
+    traits.json          what tables need of its plug-ins, whose code they do not
     events.jsonl         what happened, one line each (written by the runner alone)
     records.jsonl        metric records (runner alone)
     failures.jsonl       failures (runner alone)
@@ -36,6 +37,7 @@ from fastvmt.errors import DamagedFile, JobError, StoreError
 from fastvmt.jobs.numbering import folder_name, slug
 from fastvmt.jobs.run_config import RUN_FORMAT, RunConfig, with_imported
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.plugins.traits import Traits
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import artefact_of, file_info
 from fastvmt.store.checked_lines import rows, with_check
@@ -126,6 +128,22 @@ class Store:
         except ValidationError as error:
             first = error.errors()[0]
             raise StoreError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+
+    def traits(self) -> Traits:
+        """What the run says of its plug-ins; nothing where it is of before, or what it says is damaged."""
+        path = self.root / layout.TRAITS
+        try:
+            return Traits.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return Traits()
+        except (OSError, ValueError) as error:
+            why = f"{path.name}: damaged ({str(error).splitlines()[0]}); what its plug-ins say of themselves is not known."
+            self.warnings += [why] if why not in self.warnings else []
+            return Traits()
+
+    def keep_traits(self, traits: Traits) -> None:
+        """Only for the holder of the lock."""
+        write_atomic(self.root / layout.TRAITS, traits.model_dump_json(indent=1))
 
     def lock(self) -> None:
         """Hold the folder until ``unlock`` or the process's end, however it ends; held already, it stays so.

@@ -10,7 +10,6 @@ from fastvmt.core.content_address import digest
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Case, Job, MethodSpec, MetricRecord
-from fastvmt.plugins import metric_labels
 from fastvmt.plugins.metric import Metric
 from fastvmt.records.identity import Identities, differing
 from fastvmt.reports.tidy.frame import COLUMNS, FORMULA, STAGE, WORK, Count
@@ -75,7 +74,7 @@ class Rows:
                 )
         cases = {c.id: c for c in config.suite.cases}
         wanted = list(dict.fromkeys([*config.metrics, *(m for r in records.values() for m in r)]))
-        metrics = {name: metric_labels.build(name) for name in wanted}
+        metrics = {name: self.known.metric(name) for name in wanted}
         for job in jobs:
             artefact = artefacts.get(job.key)
             if self._seen(job, artefact, store):

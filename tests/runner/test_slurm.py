@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,6 +15,7 @@ from support.light_runs import alive, events, make_quick, quick, times, wait_for
 from support.places import SUPPORT
 
 from fastvmt.errors import SpecError
+from fastvmt.plugins import trust
 from fastvmt.runner.executors.on_slurm import Crew, Join, minutes
 from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options
@@ -55,6 +57,7 @@ def test_tasks_that_only_die_are_an_error_with_their_last_words(tmp_path: Path) 
     run = make_quick(tmp_path / "run", 1)
     config = Store.open(run).config()
     (run / "config.json").write_text(config.model_copy(update={"plugins": (*config.plugins, str(plugin))}).model_dump_json())
+    trust.remember(plugin, sha256(plugin.read_bytes()).hexdigest())
     outcome = said(resume(run, "--executor", "slurm", "--slurm", "cluster=local"))
     assert outcome.code == 2 and "1 jobs left and none done: " in outcome.err
     assert "no luck today" in "".join(p.read_text() for p in (run / "slurm").rglob("*.err"))

@@ -208,7 +208,7 @@ class RayExecutor:
     def start(self, number: int, inbox: Inbox) -> Hand:
         import ray
 
-        more = worker_environment(self.config.threads, self.slots > 1)
+        more = worker_environment(self.config, self.slots > 1)
         name = f"{self.store.writer}-{number}".lstrip("-")
         root = str(self.store.root.resolve())
         needs: dict[str, Any] = {f"num_{k.lower()}s": n for k, n in self.needs.items()}

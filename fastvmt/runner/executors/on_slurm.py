@@ -25,6 +25,7 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
+from fastvmt.runner.code import handed, load_handed
 from fastvmt.runner.executors.local import tail
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.neighbours import Neighbours
@@ -46,14 +47,17 @@ GPUS = ("gres", "gpus_per_node", "gpus_per_task", "num_gpus")
 
 @dataclass(frozen=True)
 class Join:
-    """What a task does; all that submitit carries to it: a folder, and by name the function that helps with it."""
+    """What a task does; all that submitit carries to it: a folder, by name the function that helps with it, and whose code it
+    may load: plug-in files with their digests."""
 
     work: Callable[[Path, Options], Outcome]
     root: str
     timeout: float
     fail_fast: bool = False
+    plugins: tuple[tuple[str, str], ...] = ()
 
     def __call__(self, number: int) -> dict[str, Any]:
+        load_handed(self.plugins)
         if self.fail_fast and Leases(Path(self.root)).failed():  # while it was queued
             return {}
         return vars(self.work(Path(self.root), Options(timeout=self.timeout, fail_fast=self.fail_fast)))
@@ -70,7 +74,7 @@ class Crew:
 
     def __init__(self, store: Store, config: RunConfig, options: Options, work: Callable[[Path, Options], Outcome]) -> None:
         self.store, self.config, self.options = store, config, options
-        self._join = Join(work, str(store.root.resolve()), options.timeout, options.fail_fast)
+        self._join = Join(work, str(store.root.resolve()), options.timeout, options.fail_fast, tuple(handed(config.plugins)))
         self._list = store.root / "slurm" / "submitted.json"
         # A folder of a name that nobody can know: tasks unpickle what lies there under their number, and would take what came
         # with the run folder for it.
