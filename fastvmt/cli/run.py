@@ -55,7 +55,7 @@ def work(asked: Asked, folder: Run) -> None:
         raise typer.Exit(130 if outcome.interrupted else 3)
 
 
-@takes("metrics", "workers", "plugins", "as_json")
+@takes("metrics", "workers", "plugins", "keep_old", "as_json")
 def score(
     asked: Asked, folder: Run,
     again: Annotated[bool, typer.Option("--again", help="Compute even what is already recorded.")] = False,

@@ -44,8 +44,8 @@ def merge(
 
 
 WITHOUT = (
-    "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "solver", "executor", "address",
-    "slurm", "wait",
+    "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "keep_old", "solver", "executor",
+    "address", "slurm", "wait",
 )  # fmt: skip
 """Options of ``bench run`` that an import has no use for."""
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastvmt.artefacts.code_state import edited_metric, other_code
 from fastvmt.core.content_address import canonical_json
 from fastvmt.core.version import __version__
 from fastvmt.jobs.numbering import JobGrid, beginning, key_in
@@ -45,10 +47,12 @@ class Scan:
     Attributes:
         grid: all jobs.
         to_do: job numbers in order with the metrics to score; None: the video itself is missing, and may be made here.
+        stale: how many videos of each method, and numbers of each metric, were made by another state of their code.
     """
 
     grid: JobGrid
     to_do: list[ToDo] = field(default_factory=list)
+    stale: Counter[str] = field(default_factory=Counter)
 
     @property
     def found(self) -> int:
@@ -66,7 +70,7 @@ class Scan:
 
 def scan(
     store: Store, config: RunConfig, wanted: Sequence[str] = (), *, again: bool = False, verify: bool = False,
-    adopt: bool = False,
+    adopt: bool = False, codes: Sequence[str] = (), keep_old: bool = False,
 ) -> Scan:  # fmt: skip
     """Compare a run folder with its run.
 
@@ -75,10 +79,14 @@ def scan(
         again: count every record as missing.
         verify: compare SHA-256 of every file.
         adopt: take missing videos over from run folders beside this one.
+        codes: for each method the state of its code, "" where that is no matter. Videos of another state are set aside, and
+            missing.
+        keep_old: count them, and numbers of another state of a metric's code, but let them be.
     """
     found = Scan(config.grid())
+    codes = codes or [""] * len(config.methods)
     look = _Look(store, found.grid, verify)
-    records = _Records(store, wanted, again)
+    records = _Records(store, wanted, again, codes, keep_old)
     stamp = records.stamp()
     per_case, disputed = len(config.seeds) * len(config.methods), store.disputed()
     ours = [not m.imported for m in config.methods]
@@ -88,10 +96,15 @@ def scan(
         index.begin(stamp if not store.warnings else "")
         for n, (key, name) in enumerate(found.grid.names()):
             known = index.row(n, key)
-            row = look.row(n, name, known)
+            row, code = look.row(n, name, known), codes[n % len(codes)]
+            if code and row is not None and not (row is known and index.complete) and look.is_other(name, code):
+                found.stale[config.methods[n % len(codes)].label] += 1
+                if not keep_old:
+                    store.set_aside(store.root / ARTEFACTS / name)
+                    row = None
             may = ours[n % len(ours)] and key not in disputed  # what nothing here may make has its failure recorded
             if row is None and may and adopt:
-                row = look.adopted(n, key)
+                row = look.adopted(n, key, code)
             if row is None:
                 if may:
                     found.to_do.append((n, None))
@@ -100,6 +113,7 @@ def scan(
             index.write(n, row, not missing)
             if missing:
                 found.to_do.append((n, missing))
+    found.stale.update(records.stale)
     return found
 
 
@@ -137,12 +151,18 @@ class _Look:
         artefact = self.store.artefact(self.grid[n], self.verify)
         return row_of(folder, artefact) if artefact else None
 
-    def adopted(self, n: int, key: str) -> Row | None:
+    def is_other(self, name: str, code: str) -> bool:
+        """Whether a video was made by another state of its method's code."""
+        with open(f"{self.place}/{name}/{META}", "rb") as file:
+            return other_code(Artefact.model_validate_json(file.read()).log.get("code"), code)
+
+    def adopted(self, n: int, key: str, code: str) -> Row | None:
         """The same video from a run folder beside this one."""
         if self._beside is None:
             self._beside = _names_beside(self.store.root, self.grid)
         folders = self._beside.get(beginning(key))
-        artefact = self.store.adopt(self.grid[n], map(Path, folders)) if folders else None
+        fits = lambda found: not other_code(found.log.get("code"), code)  # noqa: E731
+        artefact = self.store.adopt(self.grid[n], map(Path, folders), fits) if folders else None
         return row_of(str(self.store.folder(self.grid[n])), artefact) if artefact else None
 
 
@@ -164,10 +184,12 @@ def _whole(folder: str, key: str) -> Row:
 class _Records:
     """Which numbers there are, by their keys; a metric's identity is written out once."""
 
-    def __init__(self, store: Store, wanted: Sequence[str], again: bool) -> None:
-        self.store, self.again = store, again
+    def __init__(self, store: Store, wanted: Sequence[str], again: bool, codes: Sequence[str], keep_old: bool) -> None:
+        self.store, self.again, self.codes, self.keep_old = store, again, codes, keep_old
+        self.stale: Counter[str] = Counter()
         self.metrics = [build(label) for label in wanted]
         self.identities = [canonical_json(m.identity()) for m in self.metrics]
+        self.edited = {m.label: code for m in self.metrics if (code := edited_metric(m))}
         self.current: set[bytes] | None = None
         self.sizes: dict[Path, int] = {}
         self._case: Case | None = None
@@ -179,6 +201,7 @@ class _Records:
         if self.again:
             return ""
         facts: list[object] = [__version__, self.identities]
+        facts += [[self.codes, self.edited, self.keep_old]] if any(self.codes) or self.edited else []
         for path in self.store.logs(RECORDS):
             with suppress(FileNotFoundError), open(path, "rb") as file:
                 facts.append([path.name, file_digest(file, "sha256").hexdigest()])
@@ -188,7 +211,10 @@ class _Records:
     def read(self) -> set[bytes]:
         """Keys of what is there, read once, and no further than the stamp did: others may be writing."""
         if self.current is None:
-            self.current = _current(self.store, self.sizes) if self.metrics and not self.again else set()
+            others: dict[bytes, str] = {}
+            self.current = _current(self.store, self.sizes, self.edited, others) if self.metrics and not self.again else set()
+            self.stale.update(others.values())
+            self.current |= others.keys() if self.keep_old else set()
         return self.current
 
     def missing(self, case: Case, row: Row) -> tuple[str, ...]:
@@ -205,15 +231,22 @@ class _Records:
         return self._same.setdefault(lacks, lacks)
 
 
-def _current(store: Store, sizes: Mapping[Path, int]) -> set[bytes]:
+def _current(store: Store, sizes: Mapping[Path, int], edited: Mapping[str, str], others: dict[bytes, str]) -> set[bytes]:
     """Keys of records that hold a number or say why there is none, as ``Store.records`` would have them: the last line of a
-    key decides, a failed one of another writer nothing."""
+    key decides, a failed one of another writer nothing.
+
+    Args:
+        edited: the state of the code of metrics where that matters; a number of another one goes into ``others``.
+    """
     good: set[bytes] = set()
     for path, size in sizes.items():
         mine: set[bytes] = set()
         for record in store.each_record(path, size):
             key = bytes.fromhex(record.key) if _HEX.fullmatch(record.key) else record.key.encode()
-            (mine.discard if record.status == "failed" else mine.add)(key)
+            others.pop(key, None)
+            if record.status != "failed" and other_code(record.code, edited.get(record.metric, "")):
+                others[key] = record.metric
+            (mine.discard if record.status == "failed" or key in others else mine.add)(key)
         good |= mine
     return good
 

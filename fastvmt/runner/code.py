@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from fastvmt.artefacts.code_state import edited_method, edited_metric
+from fastvmt.artefacts.code_state import edited_method, edited_metric, other_code
 from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import RunConfig
@@ -25,6 +25,7 @@ from fastvmt.plugins.labels import in_words
 from fastvmt.plugins.metric_labels import build, name_of
 from fastvmt.plugins.registry import BUILTIN, PluginFile
 from fastvmt.plugins.traits import MethodTraits, MetricTraits, Traits
+from fastvmt.records.missing import Scan
 from fastvmt.store.folder import Store
 
 VARIABLE = "FASTVMT_PLUGINS"
@@ -170,6 +171,33 @@ def traits_of(config: RunConfig, metrics: Sequence[str]) -> Traits:
 
 def _registered(kind: str) -> set[str]:
     return set(getattr(registry, kind).names()) - BUILTIN[kind].keys()
+
+
+def states(config: RunConfig) -> list[str]:
+    """For each method of a run the state of its code, "" where no file of the user's takes part in it."""
+    return [edited_method(m.method, m.params) for m in config.methods]
+
+
+def said_of_stale(there: Scan, keep_old: bool) -> list[str]:
+    """A sentence for each method and metric whose code has changed since it was used."""
+    done = "are kept (--keep-old)" if keep_old else "are made again (--keep-old keeps them; old videos lie in quarantine/)"
+    return [f"{label}: its code has changed since; {n} of its results {done}." for label, n in sorted(there.stale.items())]
+
+
+def refuse_other_code(store: Store, config: RunConfig) -> None:
+    """Before helping with a run that somebody else has started.
+
+    Raises:
+        SpecError: when the code of a method or metric is in another state here.
+    """
+    theirs, ours = store.traits(), traits_of(config, config.metrics)
+    for whose, was, now in (("method", theirs.methods, ours.methods), ("metric", theirs.metrics, ours.metrics)):
+        for name, found in now.items():
+            if name in was and other_code(was[name].code, found.code):
+                raise SpecError(
+                    f"{store.root}: the code of the {whose} '{name}' is in another state here than where the run was started. "
+                    "Give the same file with --plugin FILE, or start the run again with yours."
+                )
 
 
 def _method(id: str, params: dict[str, Any]) -> MethodTraits:

@@ -17,7 +17,7 @@ from fastvmt.jobs.prepared_key import prepared_key
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.records.missing import scan
-from fastvmt.runner import executors
+from fastvmt.runner import code, executors
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
 from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
@@ -78,14 +78,16 @@ class Runner:
         try:
             self.share.begin()
             adopt = generate and self.options.reuse and not self.config.repeats
-            there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt)
+            codes = code.states(self.config) if generate and not self.store.writer else ()
+            there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt, codes=codes,
+                         keep_old=self.options.keep_old)  # fmt: skip
             to_do, found = there.only(generate), there.found
             if (to_make := sum(metrics is None for _, metrics in to_do)) and self.options.executor == "local":
                 local.require_device(self.config, self.store.root, f" with {to_make} videos to make")
             self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
             self.progress = Progress(len(there.grid), found, self.options.style)
-            for warning in self.store.warnings:
-                self.progress.event("note", warning)
+            for warning in (*self.store.warnings, *code.said_of_stale(there, self.options.keep_old)):
+                self.progress.event("note", warning, text=warning)
             how = {"how": executors.words(self.options)} if generate else {}
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time(), **how)
             self._loop()

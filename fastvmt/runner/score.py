@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
+from fastvmt.artefacts.code_state import edited_metric
 from fastvmt.core.content_address import canonical_json, frames_digest
 from fastvmt.errors import JobError, MissingWeights, SpecError
 from fastvmt.jobs.run_config import RunConfig
@@ -76,7 +77,7 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
     device, software = machine(artefact) if metric.timing else (None, None)
     return MetricRecord(
         key=key, job_key=job.key, metric=metric.label, identity=identity, status=status,
-        value=value, details=details, device=device, software=software,
+        value=value, details=details, device=device, software=software, code=edited_metric(metric) or None,
     )  # fmt: skip
 
 

@@ -205,6 +205,9 @@ class Options(_Checked):
     reuse: bool = _setting(True, SPEED, "Take the same videos over from run folders beside this one (without their seconds).")
     force: bool = _setting(False, WHERE, "Begin even where the plan says that memory or disk will not do.", flags=("--force",))
     verify: bool = _setting(False, WHERE, "First compare the SHA-256 of every file that is there.", flags=("--verify",))
+    keep_old: bool = _setting(
+        False, WHAT, "Keep videos and numbers that were made before the code of a --plugin file changed.", flags=("--keep-old",)
+    )  # fmt: skip
     style: str = "plain"
     executor: str = _setting("local", WHERE, "local, ray or slurm: where the workers are.", known=("local", "ray", "slurm"))
     address: str = _setting("", WHERE, "With --executor ray: auto, or host:port of a cluster; without it one starts here.")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.runner.code import open_run
+from fastvmt.runner.code import open_run, refuse_other_code
 from fastvmt.runner.executors import check
 from fastvmt.runner.executors.local import require_device
 from fastvmt.runner.runner import Runner
@@ -28,10 +28,12 @@ def work(folder: Path, options: Options | None = None, plugins: Sequence[str] = 
         plugins: files of the run's plug-ins, where this machine does not trust those that it names.
 
     Raises:
-        UserError: when the folder is no run, or its weights or its kind of device are not on this machine.
+        UserError: when the folder is no run, a plug-in of it is in another state here, or its weights or its kind of device are
+            not on this machine.
     """
     store, config = open_run(folder, plugins)
     require_device(config, folder)  # else it would record one failure after another
+    refuse_other_code(store, config)
     options = options or Options()
     require_fit(options, config)
     runner = Runner(store, config, replace(options, reuse=False))  # what can be taken over from other runs, the driver took

@@ -240,7 +240,9 @@ class Store:
             return None
         return artefact
 
-    def adopt(self, job: Job, folders: Iterable[Path]) -> Artefact | None:
+    def adopt(
+        self, job: Job, folders: Iterable[Path], fits: Callable[[Artefact], bool] = lambda found: True
+    ) -> Artefact | None:
         """Take over the same job's video from one of these artefacts of other runs, every file verified; or None.
 
         The copy says where it came from, and no seconds are ever reported for it.
@@ -248,7 +250,11 @@ class Store:
         for folder in folders:
             try:
                 found = artefact_of(folder, job)  # a neighbour may be a stranger's: its files' names are only names
-                if found is None or any(file_info(folder / name) != info for name, info in found.files.items()):
+                if (
+                    found is None
+                    or not fits(found)
+                    or any(file_info(folder / name) != info for name, info in found.files.items())
+                ):
                     continue
             except (OSError, ValueError):
                 continue
@@ -262,11 +268,15 @@ class Store:
 
     def quarantine(self, folder: Path, why: Exception) -> None:
         """Move a damaged folder to ``quarantine/`` and say so."""
+        self.set_aside(folder)
+        reason = str(why).splitlines()[0]
+        self.warnings.append(f"{folder.name}: damaged ({reason}); moved to quarantine, will be made again.")
+
+    def set_aside(self, folder: Path) -> None:
+        """Move what counts no more to ``quarantine/``."""
         place = self.root / layout.QUARANTINE
         place.mkdir(exist_ok=True)
         shutil.move(folder, place / f"{folder.name}-{secrets.token_hex(3)}")
-        reason = str(why).splitlines()[0]
-        self.warnings.append(f"{folder.name}: damaged ({reason}); moved to quarantine, will be made again.")
 
     def disputed(self) -> frozenset[str]:
         """Keys of jobs that merged runs have other frames for: a third video would choose between them silently."""

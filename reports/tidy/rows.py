@@ -56,6 +56,7 @@ class Rows:
         """A run's rows; ``jobs`` are without those whose video only another run has."""
         failures = store.failures()
         records: dict[str, dict[str, MetricRecord]] = {}
+        codes: dict[str, set[str]] = {}
         aside, said = timed_aside(artefacts)
         self.notes += said
         clips = {c.id: c.reference.frames_digest for c in config.suite.cases}
@@ -64,6 +65,7 @@ class Rows:
             if record.job_key in aside and self.known.timing(record.metric):
                 continue
             self._check(record)
+            codes.setdefault(record.metric, set()).update([record.code] if record.code else [])
             records.setdefault(record.job_key, {})[record.metric] = record
         for spec in config.methods:
             known = self.methods.setdefault(spec.label, spec)
@@ -89,6 +91,11 @@ class Rows:
             why = aside.get(job.key, "") or why_untimed(artefact)
             self._add_job(store, job, cases[job.case_id], artefact, records.get(job.key, {}), metrics, state, why)
         self.notes += notes_of(store, config, jobs, artefacts)
+        self.notes += [
+            f"{name}: its numbers were computed by {len(found)} states of its code; `bench score` computes them again."
+            for name, found in codes.items()
+            if len(found) > 1
+        ]
 
     def _check(self, record: MetricRecord) -> None:
         whole = self.known.whole(record)

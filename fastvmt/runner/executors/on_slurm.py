@@ -25,7 +25,7 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
-from fastvmt.runner.code import handed, load_handed
+from fastvmt.runner.code import handed, load_handed, said_of_stale, states
 from fastvmt.runner.executors.local import tail
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.neighbours import Neighbours
@@ -135,12 +135,13 @@ class Crew:
         try:
             wanted = list(self.config.metrics)
             adopt = self.options.reuse and not self.config.repeats
-            there = scan(self.store, self.config, wanted, verify=self.options.verify, adopt=adopt)
+            there = scan(self.store, self.config, wanted, verify=self.options.verify, adopt=adopt, codes=states(self.config),
+                         keep_old=self.options.keep_old)  # fmt: skip
             self.left = {job.key: job for job, _ in there.jobs(there.to_do)}
             found = there.found
             self.progress = Progress(len(there.grid), found, self.options.style)
-            for warning in self.store.warnings:
-                self.progress.event("note", warning)
+            for warning in (*self.store.warnings, *said_of_stale(there, self.options.keep_old)):
+                self.progress.event("note", warning, text=warning)
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.size,
                              how=executors.words(self.options), time=time.time())  # fmt: skip
             while self.left and self._round():
