@@ -112,7 +112,7 @@ def load(name: str) -> Card:
     card_file = CARDS / f"{name}.toml"
     if name == "tiny":
         return _from_folder(name, TINY, {})
-    if card_file.is_file():
+    if name in known():  # and no other file that a name could lead to
         facts = tomllib.loads(card_file.read_text())
         folder = hub_folder(facts["hub"])
         if folder is not None:

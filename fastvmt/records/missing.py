@@ -22,7 +22,7 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastvmt.artefacts.code_state import edited_metric, other_code
+from fastvmt.artefacts.code_state import edited_method, edited_metric, other_code
 from fastvmt.core.content_address import canonical_json
 from fastvmt.core.version import __version__
 from fastvmt.jobs.numbering import JobGrid, beginning, key_in
@@ -97,7 +97,8 @@ def scan(
         for n, (key, name) in enumerate(found.grid.names()):
             known = index.row(n, key)
             row, code = look.row(n, name, known), codes[n % len(codes)]
-            if code and row is not None and not (row is known and index.complete) and look.is_other(name, code):
+            looked = row is None or (row is known and index.complete)  # under these states of the code, the stamp says
+            if code and not looked and _made_by_other(f"{look.place}/{name}", code):
                 found.stale[config.methods[n % len(codes)].label] += 1
                 if not keep_old:
                     store.set_aside(store.root / ARTEFACTS / name)
@@ -118,15 +119,23 @@ def scan(
 
 
 def made_by_label(store: Store, config: RunConfig) -> dict[str, int]:
-    """Videos that are there by method label, by the names of their folders alone."""
+    """Videos that are there by method label, by the names of their folders; without those of code that was edited since."""
     place = store.root / ARTEFACTS
     names = {entry.name for entry in os.scandir(place)} if place.is_dir() else set()
-    labels = [m.label for m in config.methods]
+    labels, codes = [m.label for m in config.methods], [edited_method(m.method, m.params) for m in config.methods]
     found = dict.fromkeys(labels, 0)
     for n, (_, name) in enumerate(config.grid().names() if names else ()):
-        if name in names:
+        code = codes[n % len(labels)]
+        if name in names and not (code and _made_by_other(f"{place}/{name}", code)):
             found[labels[n % len(labels)]] += 1
     return found
+
+
+def _made_by_other(folder: str, code: str) -> bool:
+    """Whether a video was made by another state of its method's code."""
+    with suppress(OSError, ValueError):  # what is damaged is named by those who use it
+        return other_code(Artefact.model_validate_json(Path(folder, META).read_bytes()).log.get("code"), code)
+    return False
 
 
 class _Look:
@@ -150,11 +159,6 @@ class _Look:
                 return _whole(folder, self.grid[n].key)
         artefact = self.store.artefact(self.grid[n], self.verify)
         return row_of(folder, artefact) if artefact else None
-
-    def is_other(self, name: str, code: str) -> bool:
-        """Whether a video was made by another state of its method's code."""
-        with open(f"{self.place}/{name}/{META}", "rb") as file:
-            return other_code(Artefact.model_validate_json(file.read()).log.get("code"), code)
 
     def adopted(self, n: int, key: str, code: str) -> Row | None:
         """The same video from a run folder beside this one."""
@@ -198,10 +202,10 @@ class _Records:
 
     def stamp(self) -> str:
         """What besides the videos decides which records are missing: the logs' bytes, what is wanted. "" fits nothing."""
-        if self.again:
+        if self.again or self.keep_old:
             return ""
         facts: list[object] = [__version__, self.identities]
-        facts += [[self.codes, self.edited, self.keep_old]] if any(self.codes) or self.edited else []
+        facts += [[self.codes, self.edited]] if any(self.codes) or self.edited else []
         for path in self.store.logs(RECORDS):
             with suppress(FileNotFoundError), open(path, "rb") as file:
                 facts.append([path.name, file_digest(file, "sha256").hexdigest()])

@@ -77,17 +77,17 @@ def _load_named(root: Path, named: str, was: PluginFile | None, used: Sequence[P
         here = registry.loaded(file)
         if here and was and (here.sha256 == was.sha256 or set(was.names) <= set(here.names)):
             return file, ""
-    place, typed = Path(named), f"--plugin {shlex.quote(shown(named, MOST_SHOWN))}"
+    place, words = Path(named), shown(named, MOST_SHOWN)
     if not place.is_absolute() or not (sha256 := _digest(place)):
-        return None, f"{root} was made with the plug-in of {typed}, which is not there. Give its file with --plugin FILE."
+        return None, f"{root} was made with the plug-in {words}, which is not there. Give its file with --plugin FILE."
     place = place.resolve()
     if _is_loaded(place, sha256):
         return place, ""
     trusted = trust.place_of(sha256, place)
     if trusted is None:
         return None, (
-            f"{root} names the plug-in of {typed} (SHA-256 {sha256}), which you have never given in this state, and what a run "
-            "folder names is not run: look at the file, and give that option with this command if you trust it."
+            f"{root} names the plug-in {words} (SHA-256 {sha256}), which you have never given in this state, and what a run "
+            f"folder names is not run: look at the file, and add --plugin {shlex.quote(words)} to this command if you trust it."
         )
     registry.load_plugin(str(trusted), sha256)
     return trusted, ""
