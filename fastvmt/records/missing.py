@@ -202,7 +202,7 @@ class _Records:
 
     def stamp(self) -> str:
         """What besides the videos decides which records are missing: the logs' bytes, what is wanted. "" fits nothing."""
-        if self.again or self.keep_old:
+        if self.again:
             return ""
         facts: list[object] = [__version__, self.identities]
         facts += [[self.codes, self.edited]] if any(self.codes) or self.edited else []
@@ -210,7 +210,7 @@ class _Records:
             with suppress(FileNotFoundError), open(path, "rb") as file:
                 facts.append([path.name, file_digest(file, "sha256").hexdigest()])
                 self.sizes[path] = file.tell()
-        return sha256(canonical_json(facts).encode()).hexdigest()
+        return "" if self.keep_old else sha256(canonical_json(facts).encode()).hexdigest()  # what is kept is said each time
 
     def read(self) -> set[bytes]:
         """Keys of what is there, read once, and no further than the stamp did: others may be writing."""
