@@ -98,6 +98,9 @@ def test_trust_does_not_extend_to_a_copy_with_another_file_beside_it(tmp_path: P
     assert bench("list", "methods", "--plugin", mine).code == 0
     assert bench("score", run, "--metrics", "bad").code == 0  # nothing to score, and its code is here
     assert not ran.exists()
+    mine.write_text("raise SystemExit")  # edited: what he gave is nowhere any more
+    said = bench("score", run, "--metrics", "bad")
+    assert said.code == 2 and str(file) in said.err and not ran.exists()
 
 
 # --- what the user gave ---------------------------------------------------------------------------------------------------
