@@ -69,7 +69,9 @@ def open_run(
         refused += [problem] if problem else []
     if lacking := _lacking(methods, labels):
         raise SpecError("\n".join(refused) or f"{store.root}: {lacking} Give its file with --plugin FILE.")
-    return store, config.model_copy(update={"plugins": tuple(map(str, used))})
+    own = [registry.file_of("methods", id) for id in methods] + [registry.file_of("metrics", name_of(m)) for m in labels]
+    files = dict.fromkeys([*map(str, used), *filter(None, own)])  # what this process was given before, too
+    return store, config.model_copy(update={"plugins": tuple(files)})
 
 
 def _load_named(root: Path, named: str, was: PluginFile | None, used: Sequence[Path]) -> tuple[Path | None, str]:

@@ -147,6 +147,14 @@ def test_the_same_file_in_another_place_stands_for_it(tmp_path: Path) -> None:
     told(bench("resume", run, "--plugin", there, "--json"))
 
 
+def test_workers_get_what_this_process_was_given_before(tmp_path: Path) -> None:
+    """In a notebook, of a run that names no file: a merged one, say."""
+    run, file = made_with(tmp_path)
+    with same_plugins():
+        registry.load_plugin(str(file))
+        assert told(bench("resume", run, "--json"))["outcome"]["made"] == 1
+
+
 def test_a_worker_runs_what_its_runner_has_read(tmp_path: Path) -> None:
     """A file that changes while a run goes on runs nowhere."""
     file = made_with(tmp_path)[1]
