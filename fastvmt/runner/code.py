@@ -108,7 +108,7 @@ def _digest(file: Path) -> str:
         about = file.stat()
         plain = stat.S_ISREG(about.st_mode) and about.st_size <= LARGEST
         return hashlib.sha256(file.read_bytes()).hexdigest() if plain else ""
-    except OSError:
+    except (OSError, ValueError):  # a name that no file can have
         return ""
 
 

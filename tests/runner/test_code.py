@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from hashlib import sha256
 from pathlib import Path
@@ -71,6 +72,16 @@ def test_what_a_run_folder_names_is_not_run_by_whoever_goes_on_with_it(named: st
         assert said.code == 2 and "--plugin" in said.err and len(said.err.splitlines()) == 1
         assert not Path(named.format(tmp_path)).is_absolute() or sha256(file.read_bytes()).hexdigest() in said.err
     assert not ran.exists() and not list(tmp_path.rglob("__pycache__"))
+
+
+@pytest.mark.parametrize("named", ["/\0x.py", "", "/", "/dev/zero", "{}/pipe", "/" + "x" * 5000, "{}/loop", "/\x1b[31m\n.py"])
+def test_odd_names_of_plug_ins_are_one_sentence(named: str, tmp_path: Path) -> None:
+    run, _, ran = hostile(tmp_path, named, "share/evil.py")
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "loop").symlink_to("loop")
+    said = bench("score", run, "--metrics", "bad")
+    assert said.code == 2 and len(said.err) < 1000 and len(said.err.splitlines()) == 1 and "\x1b" not in said.err
+    assert bench("table", run).code == 0 and not ran.exists()
 
 
 @pytest.mark.parametrize("words", READ, ids=" ".join)
