@@ -45,7 +45,7 @@ def merge(
 
 WITHOUT = (
     "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "solver", "executor", "address",
-    "slurm", "wait",
+    "slurm", "wait", "remake",
 )  # fmt: skip
 """Options of ``bench run`` that an import has no use for."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fastvmt.jobs.numbering import JobGrid
-from fastvmt.model import IMPORTED, Frozen, Job, MethodSpec, Setting, Suite
+from fastvmt.model import Frozen, Job, MethodSpec, Setting, Suite
 
 RUN_FORMAT = 1
 
@@ -37,12 +37,3 @@ class RunConfig(Frozen):
     def jobs(self) -> list[Job]:
         """All jobs: cases outermost, so that the first rows of a table are complete early."""
         return list(self.grid())
-
-
-def with_imported(config: RunConfig, before: RunConfig) -> RunConfig:
-    """A configuration with the methods that ``bench import --into`` brought into its folder: they stay there."""
-    imported = tuple(m for m in before.methods if m.imported and m not in config.methods)
-    if not imported:
-        return config
-    notes = tuple(n for n in before.notes if n.startswith(f"{IMPORTED}:") and n not in config.notes)
-    return config.model_copy(update={"methods": (*config.methods, *imported), "notes": (*config.notes, *notes)})

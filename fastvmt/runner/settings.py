@@ -14,6 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError
+from fastvmt.jobs.part import Part
 
 COMMON, WHAT, MODEL, WHERE, SPEED, OUTPUT = "Common", "What to run", "Model and size", "Where", "Speed", "Output"
 PANELS = (COMMON, WHAT, MODEL, WHERE, SPEED, OUTPUT)
@@ -115,6 +116,9 @@ class Request(_Checked):
     )
     controls: bool = _setting(True, WHAT, "Add the rows no transfer and SDEdit.")
     prompt: str | None = _setting(None, WHAT, "Target prompt for every clip of a folder, or for one clip.")
+    cases: tuple[str, ...] = _setting(
+        (), WHAT, "Only these cases: comma-separated ids or patterns, e.g. bus--1,car*; empty for all."
+    )
     limit: int = _setting(
         0, WHAT, "Only the first so many cases; 0 for all.", valid=lambda n: n >= 0, needs="0 or more are needed."
     )
@@ -186,6 +190,8 @@ class Options(_Checked):
     Attributes:
         workers: 0 for one a GPU, or one.
         reuse: the seconds of videos that are taken over are not reported.
+        remake: each video is replaced when its new one is there, and scored again.
+        part: what is made where it is missing; None for all of the run.
         style: of the progress: ``plain``, ``live``, ``json`` or ``none``.
         address: "" starts a Ray cluster here.
         wait: False to leave when SLURM has the tasks.
@@ -205,7 +211,11 @@ class Options(_Checked):
     reuse: bool = _setting(True, SPEED, "Take the same videos over from run folders beside this one (without their seconds).")
     force: bool = _setting(False, WHERE, "Begin even where the plan says that memory or disk will not do.", flags=("--force",))
     verify: bool = _setting(False, WHERE, "First compare the SHA-256 of every file that is there.", flags=("--verify",))
+    remake: tuple[str, ...] = _setting(
+        (), WHERE, "Comma-separated labels whose videos are made again, although they are there."
+    )
     style: str = "plain"
+    part: Part | None = None
     executor: str = _setting("local", WHERE, "local, ray or slurm: where the workers are.", known=("local", "ray", "slurm"))
     address: str = _setting("", WHERE, "With --executor ray: auto, or host:port of a cluster; without it one starts here.")
     slurm: tuple[tuple[str, str], ...] = _setting(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastvmt.errors import SpecError, StoreError
+from fastvmt.jobs.numbering import label_in
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.status import holder, runners
@@ -99,6 +100,8 @@ def waste(store: Store, config: RunConfig) -> Iterator[Waste]:
     for name in sorted(there):
         if name.startswith(layout.MAKING):
             yield _one(artefacts / name, "a video that was never finished")
+        elif name not in wanted and label_in(name) is not None:
+            yield _one(artefacts / name, "a video of another version of its method")
     for path in _inside(root / layout.QUARANTINE):
         yield _one(path, "damaged, moved to quarantine")
     for place in (root, root / layout.REFERENCES, root / layout.CACHE):

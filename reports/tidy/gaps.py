@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Job, MethodSpec
 from fastvmt.records.identity import machine
-from fastvmt.store.folder import Store
+from fastvmt.store.folder import TO_MAKE, Store
 
 IMPORTED_WHY = "imported: made elsewhere, not timed here"
 TAKEN_OVER_WHY = "the video was taken over from another run"
@@ -73,8 +73,10 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
         notes.append(f"{len(busy)} of {len(made)} videos were made on a busy machine ({busy[0]}); do not trust their seconds.")
     if differ := sum(bool(a.log.get("repeats_differ")) for a in made):
         notes.append(f"{differ} videos came out different when made again; this device is not deterministic here.")
-    failures = store.failures()
+    failures, marked = store.failures(), store.marked()
     for spec in config.methods:
+        if again := sum(j.method is spec and j.key in artefacts and marked.get(j.key) == TO_MAKE for j in jobs if marked):
+            notes.append(f"{spec.label}: {again} videos are still to be made again (--remake); those of before stand here.")
         codes = {a.log.get("code") for j in jobs if j.method is spec and (a := artefacts.get(j.key)) and not a.imported}
         if len(codes - {None, ""}) > 1:
             notes.append(

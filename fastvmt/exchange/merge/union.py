@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable, SpecError
+from fastvmt.jobs.growth import case_difference, method_differences
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Case, MethodSpec, Suite
 from fastvmt.plugins import metric_labels, registry
@@ -78,16 +79,10 @@ def _refuse_other_protocol(a: Source, b: Source) -> None:
     for case in other.suite.cases:
         before = known.get(case.id)
         if before and (before.digest(), before.category) != (case.digest(), case.category):
-            what = _case_difference(before, case)
+            what = case_difference(before, case) or f"category ({before.category} and {case.category})"
             raise NotComparable(
                 f"case '{case.id}' differs between {a.name} and {b.name} in its {what}; they are runs of different suites."
             )
-
-
-def _case_difference(a: Case, b: Case) -> str:
-    if a.reference.frames_digest != b.reference.frames_digest:
-        return f"reference (frames {a.reference.frames_digest[:8]} and {b.reference.frames_digest[:8]})"
-    return next(k for k in ("prompt", "caption", "negative", "category") if getattr(a, k) != getattr(b, k))
 
 
 def _cases(sources: Sequence[Source]) -> tuple[Case, ...]:
@@ -108,7 +103,7 @@ def _methods(sources: Sequence[Source]) -> tuple[tuple[MethodSpec, ...], list[st
         for spec in source.config.methods:
             before, origin = first.setdefault(spec.label, (spec, source.name))
             if before.identity() != spec.identity():
-                names = ", ".join(_differing(before, spec))
+                names = ", ".join(method_differences(before, spec))
                 raise NotComparable(
                     f"'{shown(spec.label)}' differs between {origin} and {source.name} ({names}); their numbers "
                     "must not share a line. Write the parameters out in the label, or merge the runs apart."
@@ -128,14 +123,6 @@ def _methods(sources: Sequence[Source]) -> tuple[tuple[MethodSpec, ...], list[st
     lists = [list(dict.fromkeys(renamed.get(m.label, m.label) for m in s.config.methods)) for s in sources]
     order = in_order(lists, lambda label: (not kept[label].control, label))
     return tuple(kept[label] for label in order), notes
-
-
-def _differing(a: MethodSpec, b: MethodSpec) -> Iterable[str]:
-    if a.version != b.version:
-        yield f"version {a.version} and {b.version}"
-    for name in sorted(a.params.keys() | b.params.keys()):
-        if a.params.get(name) != b.params.get(name):
-            yield f"{shown(name)} {shown(a.params.get(name))} and {shown(b.params.get(name))}"
 
 
 def _refuse_unknown(sources: Sequence[Source], methods: Iterable[MethodSpec], metrics: Iterable[str]) -> None:

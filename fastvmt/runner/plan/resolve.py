@@ -21,6 +21,7 @@ from fastvmt.plugins import metric_labels, registry
 from fastvmt.runner.plan.cases import Listed, cases_of
 from fastvmt.runner.plan.methods import chosen_methods
 from fastvmt.runner.settings import Request
+from fastvmt.store import layout
 from fastvmt.store.folder import Store
 from fastvmt.suites.cases import Short, Wanted
 from fastvmt.suites.opening import habits
@@ -52,7 +53,8 @@ class Plan:
 
     def open_store(self, out: Path | None, hold: bool = False) -> Store:
         """Create or reopen the run folder and store the references; ``hold`` locks it first and leaves it locked."""
-        store = Store.create(out or self.default_folder(), self.config, hold)
+        folder = out or self.default_folder()
+        store = Store.create(folder, _with_plugins_of(folder, self.config), hold)
         wanted = {c.reference.frames_digest for c in self.config.suite.cases}
         missing = {key for key in wanted if not store.reference_path(key).exists()}
 
@@ -98,7 +100,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     found = cases_of(request, Wanted(
         width, height, frames, request.stride, root=_path(request.root), prompts=_path(request.prompts),
         short=cast(Short, _or(request.short_clips, _or(habit.short, "error"))), fit=cast(Fit, request.fit),
-        truncated=request.allow_truncated, upscale=request.allow_upscale,
+        truncated=request.allow_truncated, upscale=request.allow_upscale, cases=request.cases,
     ), decode)  # fmt: skip
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
     setting = Setting(
@@ -114,6 +116,22 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
     )  # fmt: skip
     return Plan(config, card, found, (*found.notes, *dropped))
+
+
+def _with_plugins_of(folder: Path, config: RunConfig) -> RunConfig:
+    """The configuration with the plug-ins of the run that it is added to, where that run needs more than were given."""
+    if not layout.is_run(folder):
+        return config
+    before = Store(folder).config()
+    try:
+        for spec in before.methods:
+            registry.methods.get(spec.method)
+        for label in before.metrics:
+            metric_labels.build(label)
+    except SpecError:
+        registry.load_own_plugins(folder, before.plugins)
+        return config.model_copy(update={"plugins": tuple(dict.fromkeys([*before.plugins, *config.plugins]))})
+    return config
 
 
 def _or(value: Any, default: Any) -> Any:
