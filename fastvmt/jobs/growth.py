@@ -38,9 +38,12 @@ def grown(before: RunConfig, new: RunConfig, made: bool) -> tuple[RunConfig, lis
     scored = {f"{label} is not scored" for label in new.metrics}
     notes = [n for n in before.notes if n.partition(":")[0] not in scored]  # what was missing then is there now
     suite = Suite(name=before.suite.name, cases=_cases(before.suite, new.suite))
+    whole = "cases" not in before.asked or "cases" not in new.asked
+    asked = {k: v for k, v in (new.asked or before.asked).items() if k != "cases" or not whole}
     return new.model_copy(update={
         "suite": suite, "methods": methods, "seeds": _each(before.seeds, new.seeds), "notes": _each(notes, new.notes),
         "metrics": _each(before.metrics, new.metrics), "merged": before.merged, "ablates_presets": ablates,
+        "asked": asked,
     }), problems  # fmt: skip
 
 

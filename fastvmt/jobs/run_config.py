@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastvmt.jobs.numbering import JobGrid
 from fastvmt.model import Frozen, Job, MethodSpec, Setting, Suite
 
@@ -27,6 +29,9 @@ class RunConfig(Frozen):
     """Several presets of one method are wanted side by side (``bench ablate``); else they must not share a table."""
     notes: tuple[str, ...] = ()
     """Under every table of the run."""
+    asked: dict[str, Any] = {}
+    """How the last `bench run` of it opened suite and noise grid, by fields of its request, for a report to print; ``cases``
+    where it is not the whole suite. Empty in runs older than this field."""
     merged: tuple[str, ...] = ()
     """Names of the runs that ``bench merge`` made this one of."""
 

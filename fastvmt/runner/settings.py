@@ -7,6 +7,7 @@ the checks of their values, and a JSON schema. A new option is one more field he
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
@@ -93,6 +94,7 @@ class Request(_Checked):
         threads: the same for any number of workers, because the order of sums depends on it.
         optional: labels that are left out, and said, where this backbone makes them equal to another one or refuses them.
         ablates_presets: presets of one method are wanted side by side.
+        command: which chooses the methods: ``run``, or ``ablate`` with its method and factors.
 
     Raises:
         SpecError: for a value that cannot be. What depends on suite and backbone is found by ``fastvmt.runner.plan.resolve``.
@@ -176,6 +178,7 @@ class Request(_Checked):
     )
     optional: frozenset[str] = frozenset()
     ablates_presets: bool = False
+    command: tuple[str, ...] = ("run",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -295,6 +298,27 @@ def from_words(model: type, words: Mapping[str, Any]) -> dict[str, Any]:
             found[option.name] = option.read(word)
             if option.counted:
                 option.check(word, least=1)
+    return found
+
+
+def words_of(model: type, values: Mapping[str, Any]) -> list[str]:
+    """Fields as they are typed, an option each; what ``from_words`` reads.
+
+    >>> words_of(Request, {"seeds": (0, 1), "controls": False, "prompt": "a bus", "plugins": ("a.py", "b.py")})
+    ['--seeds 0,1', '--no-controls', "--prompt 'a bus'", '--plugin a.py --plugin b.py']
+    """
+    found = []
+    for option in options_of(model):
+        value = values.get(option.name)
+        if value in (None, "", ()) or (value is option.default and isinstance(value, bool)):
+            continue
+        on, _, off = option.flags[0].partition("/")
+        if isinstance(value, bool):
+            found.append(on if value else off)
+        elif isinstance(value, list | tuple) and option.kind is not str:
+            found.append(" ".join(f"{on} {shlex.quote(str(one))}" for one in value))
+        else:
+            found.append(f"{on} {shlex.quote(','.join(map(str, value)) if isinstance(value, list | tuple) else str(value))}")
     return found
 
 

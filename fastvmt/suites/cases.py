@@ -327,7 +327,7 @@ def inside(root: Path, relative: str) -> Path:
         raise SuiteError(f"clip path {relative!r} is not relative to the suite folder.")
     try:
         path = (root / relative).resolve(strict=False)
-        leaves = not path.is_relative_to(_real(str(root)))
+        leaves = not path.is_relative_to(_real(str(root.absolute())))
     except (OSError, RuntimeError, ValueError) as error:
         raise SuiteError(f"clip path {relative!r} cannot be followed ({type(error).__name__}).") from None
     if leaves or ".." in re.split(r"[/\\]", relative):

@@ -113,6 +113,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     config = RunConfig(
         suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
+        asked=_asked(request),
         notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
     )  # fmt: skip
     return Plan(config, card, found, (*found.notes, *dropped))
@@ -132,6 +133,19 @@ def _with_plugins_of(folder: Path, config: RunConfig) -> RunConfig:
         registry.load_own_plugins(folder, before.plugins)
         return config.model_copy(update={"plugins": tuple(dict.fromkeys([*before.plugins, *config.plugins]))})
     return config
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    """What a configuration does not say itself of the request that it came from, as JSON holds it."""
+    names = ("root", "prompts", "prompt", "stride", "short_clips", "fit", "allow_truncated", "allow_upscale", "shift",
+             "strength", "command")  # fmt: skip
+    default = Request()
+    found = {"suite": request.suite} | {k: v for k in names if (v := getattr(request, k)) != getattr(default, k)}
+    paths = {"root", "prompts"} if request.suite in registry.suites.names() else {"suite", "root", "prompts"}
+    found |= {name: str(Path(found[name]).resolve()) for name in paths & found.keys()}
+    if request.cases or request.limit:
+        found["cases"] = True
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
 
 
 def _or(value: Any, default: Any) -> Any:
