@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note
 from fastvmt.jobs.growth import part_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.listing import describe
+from fastvmt.records.verified import Verified
 from fastvmt.runner.plan import Plan, resolve
 from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options, Outcome, Request
@@ -89,8 +91,15 @@ def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None
 
     store, config = open_run(folder)
     chosen, missing = metric_labels.choose(metrics, config.metrics)
+    before, log = store.records() if again else {}, store.log(layout.RECORDS)
+    lines = sum(1 for _ in store.each_record(log)) if again else 0
     result = _go(store, config, options or Options(), generate=False, metrics=chosen, rescore=again)
     result.table.notes += missing
+    if again:
+        verified = Verified()
+        for record in islice(store.each_record(log), lines, None):
+            verified.compare(before.get(record.key), record)
+        result.table.notes.append(f"{verified.words()}.")
     return result
 
 

@@ -28,6 +28,7 @@ from fastvmt.jobs.part import Part
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins.metric_labels import build
 from fastvmt.records.identity import record_key
+from fastvmt.records.verified import Verified
 from fastvmt.store.folder import TO_MAKE, TO_SCORE
 from fastvmt.store.index import INDEX, Index, Row, row_of, unchanged
 from fastvmt.store.layout import ARTEFACTS, META, RECORDS
@@ -48,13 +49,11 @@ class Scan:
         grid: all jobs.
         to_do: job numbers in order with the metrics to score; None: the video itself is to be made here.
         found: videos that are there and stay as they are.
-        damaged: videos that were not what had been stored.
     """
 
     grid: JobGrid
     to_do: list[ToDo] = field(default_factory=list)
     found: int = 0
-    damaged: int = 0
 
     @property
     def total(self) -> int:
@@ -94,6 +93,7 @@ def scan(
     records = _Records(store, wanted, again)
     stamp = records.stamp()
     per_case, disputed = len(config.seeds) * len(config.methods), store.disputed()
+    looked = damaged = 0
     ours, marked = [not m.imported for m in config.methods], store.marked() if remake else {}
     with Index(store.root / INDEX, stamp) as index:
         if not index.same:
@@ -102,7 +102,8 @@ def scan(
         for n, (key, name) in enumerate(found.grid.names()):
             known = index.row(n, key)
             row = look.row(n, name, known)
-            found.damaged += row is None and name in look.names
+            looked += name in look.names
+            damaged += row is None and name in look.names
             may = ours[n % len(ours)] and key not in disputed  # what nothing here may make has its failure recorded
             may = may and (part is None or found.meant(n, part))
             left = marked.get(key)
@@ -122,6 +123,8 @@ def scan(
             index.write(n, row, not missing)
             if missing:
                 found.to_do.append((n, missing))
+    if verify:
+        store.news.append(f"{Verified(looked, looked - damaged).words()}.")
     return found
 
 
