@@ -68,7 +68,7 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     plan = resolve(request, elsewhere=gpus)
     require_fit(options, plan.config)
     require_weights(plan.card)
-    where = Conditions(options.workers, elsewhere=options.executor != "local")
+    where = Conditions(options.workers, elsewhere=options.executor != "local", remake=options.remake)
     refuse_what_cannot_fit(estimate(plan.config, plan.card, out or plan.default_folder(), where), options.force)
     store = plan.open_store(out, hold=True)
     config = store.config()  # with all that the folder had before
@@ -215,9 +215,15 @@ def plan(request: Request, out: Path | None = None, where: Conditions | None = N
 
     Args:
         where: workers, and a device other than this machine's.
+
+    Raises:
+        UserError: as ``run`` does, for anything wrong with the request or that the folder's run forbids.
     """
     plan = resolve(request, decode=False, elsewhere=bool(where and where.device_bytes))
-    return plan, estimate(plan.config, plan.card, out or plan.default_folder(), where)
+    folder = out or plan.default_folder()
+    if layout.is_run(folder) and plan.listed.decoded:
+        Store(folder).grown(plan.config)
+    return plan, estimate(plan.config, plan.card, folder, where)
 
 
 def import_videos(

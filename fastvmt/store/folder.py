@@ -85,20 +85,32 @@ class Store:
         if hold:
             store.lock()
         if layout.is_run(root):
-            config = store._grown(config)
+            config = store._grow(config)
         write_atomic(root / layout.CONFIG, config.model_dump_json(indent=1))
         return store
 
-    def _grown(self, new: RunConfig) -> RunConfig:
-        """The folder's configuration with what a command adds to it, and in ``news`` what of it does not stay as it is."""
-        before, names = self.config(), {p.name for p in (self.root / layout.ARTEFACTS).glob("[!.]*")}
-        config, differing = grown(before, new, any(not (label_in(n) or "").startswith(IMPORTED) for n in names))
+    def grown(self, new: RunConfig) -> RunConfig:
+        """The folder's configuration with what a command adds to it; nothing is written.
+
+        Raises:
+            StoreError, NotComparable: as ``create`` does.
+        """
+        made = any(not (label_in(n) or "").startswith(IMPORTED) for n in self._names())
+        config, differing = grown(self.config(), new, made)
         if differing:
             raise StoreError(
                 f"{self.root} holds another run ({'; '.join(differing)}: its own value first). Give the same, or another "
                 "--out, or leave --out out."
             )
-        for old, now in other_versions(before, new):
+        return config
+
+    def _names(self) -> set[str]:
+        return {p.name for p in (self.root / layout.ARTEFACTS).glob("[!.]*")}
+
+    def _grow(self, new: RunConfig) -> RunConfig:
+        """The same, and in ``news`` what of the folder does not stay as it is."""
+        before, config, names = self.config(), self.grown(new), self._names()
+        for old, now in other_versions(before, config):
             old_names = JobGrid([old], before.suite.cases, before.seeds, before.setting).names()
             count = len({name for _, name in old_names} & names)
             again = f", {count} videos will be made again (`bench gc` removes the old ones)" if count else ""

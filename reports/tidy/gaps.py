@@ -85,6 +85,13 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
             )
         kinds = [failures[j.key].kind for j in jobs if j.method is spec and j.key not in artefacts and j.key in failures]
         notes += [f"{spec.label}: {kinds.count(k)} failed ({k}); see failures.jsonl." for k in sorted(set(kinds))]
+    shared: dict[tuple[str, str], set[int]] = {}
+    clips = {c.id: c.reference.frames_digest for c in config.suite.cases}
+    for j in jobs if "time_amortised" in config.metrics else ():
+        if (a := artefacts.get(j.key)) and not a.reused_from:
+            shared.setdefault((j.method.label, clips[j.case_id]), set()).add(a.shared_by)
+    if any(len(numbers) > 1 for numbers in shared.values()):
+        notes.append("time_amortised: the run has grown, and videos made before share a reference's preparation among fewer.")
     return [*notes, *config.notes]
 
 

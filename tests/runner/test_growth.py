@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.cli import Said, bench
-from support.light_runs import PLUGIN, events, make_quick, quick, times
+from support.cli import Said, bench, start
+from support.light_runs import PLUGIN, events, finished, make_quick, quick, times, wait_for
+from support.runs import make_run
 
 from fastvmt.core import atomic
 from fastvmt.model import Artefact
 from fastvmt.records.missing import scan
+from fastvmt.runner.plan import resolve
+from fastvmt.runner.settings import Request
 from fastvmt.store.folder import TO_SCORE, Store
 
 
@@ -129,3 +132,56 @@ def test_a_version_that_was_raised_makes_its_videos_again_and_gc_removes_the_old
     found = bench("gc", tmp_path / "r", "--json").data["found"]
     assert ["another version" in f["why"] for f in found if "artefacts" in f["path"]] == [True]
     assert len(artefacts(tmp_path / "r")) == 2
+
+
+def test_a_helper_that_joined_before_the_run_grew_finishes_what_it_knows(tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    out = make_quick(tmp_path / "r", 1, (quick(do="wait", mark=str(mark)),))
+    helper = start("work", out)
+    wait_for(lambda: events(out, "generating"))
+    before = Store(out).config()
+    more = {"methods": (*before.methods, quick("b", mark="b")), "metrics": ("nibble", "half")}
+    Store.create(out, before.model_copy(update=more), hold=True).unlock()
+    driver = start("resume", out)
+    wait_for(lambda: len(finished(out)) == 1)  # that of b
+    mark.touch()
+    assert helper.wait(60) == 0 and driver.wait(60) == 0
+    assert len(artefacts(out)) == 2 and set(times(out, "made").values()) == {1}
+    assert bench("resume", out, "--json").data["outcome"]["made"] == 0
+    assert {(r.job_key, r.metric) for r in Store(out).records().values()} == {
+        (k, m) for k in artefacts(out) for m in more["metrics"]
+    }
+
+
+def test_preparation_that_was_shared_among_fewer_is_said(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "r", 1, ("none",), metrics=("time_amortised",), seeds=(0, 1), videos=False)
+    assert not any("has grown" in n for n in bench("table", run, "--json").data["notes"])
+    meta = next(run.glob("artefacts/*/meta.json"))
+    meta.write_text(Artefact.model_validate_json(meta.read_text()).model_copy(update={"shared_by": 2}).model_dump_json())
+    assert any("time_amortised: the run has grown" in n for n in bench("table", run, "--json").data["notes"])
+
+
+def test_a_plan_counts_what_is_made_again_and_refuses_what_a_run_refuses(tmp_path: Path) -> None:
+    words = (
+        "--suite",
+        "shapes",
+        "--limit",
+        "2",
+        "--methods",
+        "none",
+        "--no-controls",
+        "--threads",
+        "1",
+        "--out",
+        tmp_path / "r",
+    )
+    config = bench("plan", *words, "--steps", "2", "--json").data
+    assert config["done"] == 0
+    run = resolve(Request(suite="shapes", limit=2, methods=("none",), controls=False, steps=2, threads=1))
+    run.open_store(tmp_path / "r")
+    (job, _) = run.config.jobs()
+    Store(tmp_path / "r").folder(job).mkdir()
+    assert bench("plan", *words, "--steps", "2", "--json").data["done"] == 1
+    assert bench("plan", *words, "--steps", "2", "--json", "--remake", "none").data["done"] == 0
+    said = bench("plan", *words, "--steps", "3")
+    assert said.code == 2 and "steps: 2 and 3" in said.err
