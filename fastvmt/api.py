@@ -287,13 +287,13 @@ def _go(
 
 def _mark_to_remake(store: Store, config: RunConfig, options: Options) -> None:
     """Raises:
-    SpecError: for a label that is none of the run's, or of videos that were not made here.
+    SpecError: for a label of which this command makes no video.
     """
     from fastvmt.core.choices import one_of
 
-    labels = [m.label for m in config.methods if not m.imported]
-    wanted = {one_of("--remake", label, labels) for label in options.remake}
     part = options.part
+    labels = [m.label for m in config.methods if not m.imported and (part is None or m.label in part.labels)]
+    wanted = {one_of("--remake", label, labels) for label in options.remake}
     store.mark(
         job.key for job in (config.grid() if wanted else ())
         if job.method.label in wanted and (part is None or part.holds(job.method.label, job.case_id, job.seed))

@@ -294,11 +294,11 @@ class Store:
 
     def left_to_do(self, key: str) -> str:
         """``make`` or ``score`` for a job whose video is marked, else ""."""
-        try:
-            found = (self.root / layout.REMAKE / key).read_text(errors="replace")
-        except OSError:
+        path = self.root / layout.REMAKE / key
+        if not path.is_file():
             return ""
-        return TO_SCORE if found == TO_SCORE else TO_MAKE  # a torn one says make, which is never wrong
+        with path.open("rb") as file:
+            return TO_SCORE if file.read(16) == TO_SCORE.encode() else TO_MAKE  # a torn one says make, which is never wrong
 
     def marked(self) -> dict[str, str]:
         """What is left to do, by key of the job, where anything is."""

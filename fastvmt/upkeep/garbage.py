@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastvmt.errors import SpecError, StoreError
-from fastvmt.jobs.numbering import label_in
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.status import holder, runners
@@ -96,11 +95,12 @@ def waste(store: Store, config: RunConfig) -> Iterator[Waste]:
     """What of one run folder can go."""
     artefacts, root = store.root / layout.ARTEFACTS, store.root
     wanted = {name for _, name in config.grid().names()}
+    jobs = {name.rpartition("--")[0] for name in wanted}
     there = {path.name for path in artefacts.iterdir()} if artefacts.is_dir() else set()
     for name in sorted(there):
         if name.startswith(layout.MAKING):
             yield _one(artefacts / name, "a video that was never finished")
-        elif name not in wanted and label_in(name) is not None:
+        elif name not in wanted and name.rpartition("--")[0] in jobs:
             yield _one(artefacts / name, "a video of another version of its method")
     for path in _inside(root / layout.QUARANTINE):
         yield _one(path, "damaged, moved to quarantine")

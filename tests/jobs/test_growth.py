@@ -123,6 +123,17 @@ def test_a_raised_version_takes_the_place_of_the_one_before(tmp_path: Path) -> N
     assert not Store.create(folder, config).news
 
 
+def test_the_index_serves_a_run_that_has_grown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = make_run(tmp_path / "r", 3, ("none", "fastvmt"), metrics=("motion_fidelity",), videos=False)
+    store = Store(folder)
+    assert scan(store, store.config(), ("motion_fidelity",)).to_do == []
+    more = store.config().model_copy(update={"methods": (*store.config().methods, quick()), "seeds": (0, 1)})
+    config = Store.create(folder, more).config()
+    monkeypatch.setattr("fastvmt.records.missing._whole", lambda folder, key: pytest.fail("read anew"))
+    found = scan(store, config, ("motion_fidelity",))
+    assert found.found == 6 and [n for n, _ in found.to_do] == [n for n in range(18) if n % 6 not in (0, 1)]
+
+
 def test_controls_are_scored_again_where_their_other_clip_is_another_one(tmp_path: Path) -> None:
     folder = make_run(tmp_path / "r", 2, ("none",), metrics=("trajectory", "motion_fidelity_wrong"), videos=False)
     before = Store(folder).config()
