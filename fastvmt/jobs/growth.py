@@ -38,8 +38,9 @@ def grown(before: RunConfig, new: RunConfig, made: bool) -> tuple[RunConfig, lis
     scored = {f"{label} is not scored" for label in new.metrics}
     notes = [n for n in before.notes if n.partition(":")[0] not in scored]  # what was missing then is there now
     suite = Suite(name=before.suite.name, cases=_cases(before.suite, new.suite))
-    whole = "cases" not in before.asked or "cases" not in new.asked
-    asked = {k: v for k, v in (new.asked or before.asked).items() if k != "cases" or not whole}
+    asked = new.asked or before.asked
+    if asked and new.asked and before.asked:  # a command that names fewer cases takes none away
+        asked = asked.model_copy(update={"some": before.asked.some and new.asked.some})
     return new.model_copy(update={
         "suite": suite, "methods": methods, "seeds": _each(before.seeds, new.seeds), "notes": _each(notes, new.notes),
         "metrics": _each(before.metrics, new.metrics), "merged": before.merged, "ablates_presets": ablates,

@@ -89,7 +89,7 @@ class Runner:
             self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
             self.progress = Progress(there.total, found, self.options.style)
             for sentence in (*self.store.warnings, *self.store.news):
-                self.progress.event("note", sentence)
+                self.progress.event("note", sentence, text=sentence)
             how = {"how": executors.words(self.options)} if generate else {}
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time(), **how)
             self._loop()

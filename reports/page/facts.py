@@ -8,6 +8,7 @@ from collections import Counter
 from typing import Any
 
 from fastvmt.errors import SpecError
+from fastvmt.jobs.run_config import Asked
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.plugins.card import NO_CARD, card_of
@@ -76,12 +77,11 @@ def command(tidy: Tidy) -> str:
     s, configs = tidy.setting, [store.config() for store in tidy.stores]
     first = configs[0]
     labels = [k for k, m in tidy.methods.items() if not m.imported]
-    asked: dict[str, Any] = {"suite": tidy.suite.name} | first.asked
-    start = list(asked.pop("command", ["run"]))
+    how = first.asked or Asked(suite=tidy.suite.name)
+    asked = how.model_dump(exclude_defaults=True, exclude={"some", "command", "words"})
     for name in {"suite", "root", "prompts"} & asked.keys():
         asked[name] = _from_here(asked[name])
-    if "cases" in asked:
-        asked["cases"] = tuple(tidy.cases)
+    asked |= {"cases": tuple(tidy.cases)} if how.some else {}
     values = asked | {
         "backbone": _from_here(s.backbone), "seeds": tidy.seeds, "metrics": tuple(tidy.metrics),
         "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps, "guidance": s.guidance, "dtype": s.dtype,
@@ -91,11 +91,12 @@ def command(tidy: Tidy) -> str:
         "controls": {"none", "sdedit"} <= set(labels),
         "plugins": tuple(dict.fromkeys(_from_here(p) for c in configs for p in c.plugins)),
     }  # fmt: skip
-    if start == ["run"]:
+    start = ["bench", how.command, *how.words]
+    if how.command == "run":
         values["methods"] = tuple(labels)
     else:  # an ablation names its own; beside them stands whatever else the run has
-        start += ["--with", ",".join(label for label in labels if label != start[1] or ":" not in label)]
-    return " \\\n  ".join([shlex.join(["bench", *start]), *words_of(Request, values)])
+        start += ["--with", ",".join(label for label in labels if label not in how.words or ":" not in label)]
+    return " \\\n  ".join([shlex.join(start), *words_of(Request, values)])
 
 
 def _from_here(path: str) -> str:

@@ -48,6 +48,18 @@ def test_a_command_adds_to_a_run_makes_what_it_names_and_shows_all(tmp_path: Pat
     assert resumed.data["outcome"]["made"] == 9 and max(times(out, "made").values()) == 1
 
 
+def test_slurm_tasks_make_what_the_command_names(tmp_path: Path) -> None:
+    out = tmp_path / "r"
+    assert run(out, "--limit", "2").code == 0
+    slurm = ("--executor", "slurm", "--slurm", "cluster=debug")
+    said = run(out, "--limit", "1", "--remake", "quick", *slurm, methods="quick,quick:mark=x")
+    assert said.code == 0, said.err
+    assert [(r["made"], r["planned"]) for r in said.data["rows"]] == [(2, 2), (1, 2)]
+    assert sorted(times(out, "made").values()) == [1, 1, 2] and not Store(out).marked()
+    said = run(out, "--remake", "quick", methods="quick:mark=x")
+    assert said.code == 2 and "--remake quick: there is no such choice" in said.err
+
+
 def test_unknown_cases_get_the_nearest(tmp_path: Path) -> None:
     said = run(tmp_path / "r", "--cases", "camera-102,camera-10")
     assert said.code == 2 and "--cases camera-10: the suite has no such case. Did you mean camera-10" in said.err

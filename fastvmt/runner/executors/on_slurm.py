@@ -133,7 +133,7 @@ class Crew:
             found = there.found
             self.progress = Progress(there.total, found, self.options.style)
             for sentence in (*self.store.warnings, *self.store.news):
-                self.progress.event("note", sentence)
+                self.progress.event("note", sentence, text=sentence)
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.size,
                              how=executors.words(self.options), time=time.time())  # fmt: skip
             while self.left and self._round():

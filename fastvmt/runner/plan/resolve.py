@@ -14,7 +14,7 @@ from fastvmt.core.choices import one_of
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError
 from fastvmt.jobs.numbering import slug
-from fastvmt.jobs.run_config import RunConfig
+from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.media.files import Fit, Frames, write_lossless
 from fastvmt.model import Setting
 from fastvmt.plugins import metric_labels, registry
@@ -135,17 +135,13 @@ def _with_plugins_of(folder: Path, config: RunConfig) -> RunConfig:
     return config
 
 
-def _asked(request: Request) -> dict[str, Any]:
-    """What a configuration does not say itself of the request that it came from, as JSON holds it."""
-    names = ("root", "prompts", "prompt", "stride", "short_clips", "fit", "allow_truncated", "allow_upscale", "shift",
-             "strength", "command")  # fmt: skip
-    default = Request()
-    found = {"suite": request.suite} | {k: v for k in names if (v := getattr(request, k)) != getattr(default, k)}
+def _asked(request: Request) -> Asked:
+    """What a configuration does not say itself of the request that it came from; paths are absolute."""
+    found = {name: getattr(request, name) for name in Asked.model_fields if hasattr(request, name) and name != "command"}
     paths = {"root", "prompts"} if request.suite in registry.suites.names() else {"suite", "root", "prompts"}
-    found |= {name: str(Path(found[name]).resolve()) for name in paths & found.keys()}
-    if request.cases or request.limit:
-        found["cases"] = True
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in found.items()}
+    found |= {name: str(Path(found[name]).resolve()) for name in paths if found[name]}
+    command, *words = request.command
+    return Asked(**found, some=bool(request.cases or request.limit), command=cast(Any, command), words=tuple(words))
 
 
 def _or(value: Any, default: Any) -> Any:

@@ -76,7 +76,11 @@ def test_an_ablation_is_planned_as_printed(tmp_path: Path, monkeypatch: pytest.M
     assert bench("ablate", "fastvmt", *words).code == 2
     config = resolved(asked[0])
     run = make_run(tmp_path / "r", config.suite.cases, config.methods, setting=config.setting, metrics=("time",), videos=False)
-    text = json.loads((run / "config.json").read_text()) | {"asked": config.asked, "ablates_presets": True, "device": "cpu"}
+    text = json.loads((run / "config.json").read_text()) | {
+        "asked": config.asked.model_dump(),
+        "ablates_presets": True,
+        "device": "cpu",
+    }
     (run / "config.json").write_text(json.dumps(text))
     printed = again(run)
     assert printed[:4] == ["ablate", "fastvmt", "--factors", "window,preset"]
