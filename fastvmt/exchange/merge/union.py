@@ -10,7 +10,7 @@ from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.jobs.growth import case_difference, method_differences
-from fastvmt.jobs.run_config import RunConfig
+from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.model import Case, MethodSpec, Suite
 from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.labels import refuse_mixed_presets
@@ -57,9 +57,16 @@ def unite(sources: Sequence[Source], plugins: tuple[str, ...] = ()) -> RunConfig
         suite=Suite(name=configs[0].suite.name, cases=_cases(sources)), setting=configs[0].setting, methods=methods,
         seeds=tuple(in_order([c.seeds for c in configs], int)), metrics=tuple(metrics), plugins=plugins, device=devices[0],
         threads=min(c.threads for c in configs), offload=any(c.offload for c in configs), repeats=configs[0].repeats,
-        ablates_presets=ablates, merged=tuple(s.name for s in sources),
+        ablates_presets=ablates, merged=tuple(s.name for s in sources), asked=_asked(configs),
         notes=tuple(dict.fromkeys([*(n for c in configs for n in c.notes if not n.startswith(OWN_NOTE)), *notes])),
     )  # fmt: skip
+
+
+def _asked(configs: Sequence[RunConfig]) -> Asked | None:
+    """What all were asked alike, unless paths of one machine stand in it."""
+    asked = configs[0].asked
+    alike = asked and all(c.asked == asked for c in configs) and not (asked.root or asked.prompts or "/" in asked.suite)
+    return asked if alike else None
 
 
 def _refuse_other_protocol(a: Source, b: Source) -> None:

@@ -13,6 +13,7 @@ from support.clips import clip
 from support.light_runs import PLUGIN
 from support.runs import make_run
 
+import fastvmt
 from fastvmt.errors import SpecError
 from fastvmt.reports.page.facts import command
 from fastvmt.reports.tidy import gather
@@ -61,6 +62,10 @@ def test_it_runs_as_it_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert said.code == 0 and said.data["outcome"]["made"], said.err
     assert keys(tmp_path / "again") == keys(tmp_path / "r") and again(tmp_path / "again") == words
     assert Store(tmp_path / "again").config().threads == 1
+    fastvmt.merge([tmp_path / "r", tmp_path / "again"], tmp_path / "merged", plugins=[str(PLUGIN)], prefer=["r"])
+    assert str(tmp_path) not in (tmp_path / "merged" / "config.json").read_text()
+    if "shapes" in words:
+        assert again(tmp_path / "merged") == words
 
 
 def test_an_ablation_is_planned_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
