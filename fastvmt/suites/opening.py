@@ -44,7 +44,7 @@ def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[li
     problems = Problems()
     source = _registered(name)
     if source and not hasattr(source, "path"):
-        return (_only(source().entries(wanted), wanted), problems) if hasattr(source, "entries") else None
+        return (_only(source().entries(wanted), wanted, problems), problems) if hasattr(source, "entries") else None
     path = source().path(wanted.root) if source else Path(name)
     if not path.exists():
         try:
@@ -52,13 +52,13 @@ def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[li
         except SpecError as error:
             raise SpecError(f"{error} And there is no folder or file of that name.") from None
     if is_suite(path):
-        return _only(read_suite(path, problems), wanted), problems
-    return _only(_path_entries(path, prompt, problems), wanted), problems
+        return _only(read_suite(path, problems), wanted, problems), problems
+    return _only(_path_entries(path, prompt, problems), wanted, problems), problems
 
 
-def _only(entries: list[ClipEntry], wanted: Wanted) -> list[ClipEntry]:
+def _only(entries: list[ClipEntry], wanted: Wanted, problems: Problems) -> list[ClipEntry]:
     """The entries with those cases that are wanted; the clips of others are not opened."""
-    if not wanted.cases:
+    if not wanted.cases or problems.found:  # a case may be lacking for what is wrong, which is told first
         return entries
     chosen = _chosen([case_id(e, t) for e in entries for t in e.targets], wanted.cases)
     found = [replace(e, targets=tuple(t for t in e.targets if case_id(e, t) in chosen)) for e in entries]
