@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastvmt.backbones.device import has_cuda
 from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
+from fastvmt.jobs.growth import part_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.listing import describe
+from fastvmt.records.verified import Verified
 from fastvmt.runner.plan import Plan, resolve
 from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options, Outcome, Request
+from fastvmt.runner.status import go_on
 from fastvmt.runner.work import open_run, require_fit, work
 from fastvmt.store import layout
 from fastvmt.store.folder import Store
@@ -45,6 +49,9 @@ class Result:
 def run(request: Request, out: Path | None = None, options: Options | None = None) -> Result:
     """Plan, generate what is missing, score, and build the table. The same call resumes.
 
+    A folder that holds a run already gets what the request adds to it, and its table shows all. Made are the videos that
+    the request names; ``resume`` makes whatever the run lacks.
+
     Args:
         request: what to run.
         out: run folder; by default one whose name follows from the request.
@@ -61,10 +68,11 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     plan = resolve(request, elsewhere=gpus)
     require_fit(options, plan.config)
     require_weights(plan.card)
-    where = Conditions(options.workers, elsewhere=options.executor != "local")
+    where = Conditions(options.workers, elsewhere=options.executor != "local", remake=options.remake)
     refuse_what_cannot_fit(estimate(plan.config, plan.card, out or plan.default_folder(), where), options.force)
     store = plan.open_store(out, hold=True)
-    return _go(store, store.config(), options)  # with what was imported into the folder
+    config = store.config()  # with all that the folder had before
+    return _go(store, config, replace(options, part=part_of(config, plan.config)))
 
 
 def resume(folder: Path, options: Options | None = None) -> Result:
@@ -83,8 +91,15 @@ def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None
 
     store, config = open_run(folder)
     chosen, missing = metric_labels.choose(metrics, config.metrics)
+    before, log = store.records() if again else {}, store.log(layout.RECORDS)
+    lines = sum(1 for _ in store.each_record(log)) if again else 0
     result = _go(store, config, options or Options(), generate=False, metrics=chosen, rescore=again)
     result.table.notes += missing
+    if again:
+        verified = Verified()
+        for record in islice(store.each_record(log), lines, None):
+            verified.compare(before.get(record.key), record)
+        result.table.notes.append(f"{verified.words()}.")
     return result
 
 
@@ -200,9 +215,15 @@ def plan(request: Request, out: Path | None = None, where: Conditions | None = N
 
     Args:
         where: workers, and a device other than this machine's.
+
+    Raises:
+        UserError: as ``run`` does, for anything wrong with the request or that the folder's run forbids.
     """
     plan = resolve(request, decode=False, elsewhere=bool(where and where.device_bytes))
-    return plan, estimate(plan.config, plan.card, out or plan.default_folder(), where)
+    folder = out or plan.default_folder()
+    if layout.is_run(folder) and plan.listed.decoded:
+        Store(folder).grown(plan.config)
+    return plan, estimate(plan.config, plan.card, folder, where)
 
 
 def import_videos(
@@ -242,6 +263,7 @@ def _go(
     store.lock()
     try:
         if generate:
+            _mark_to_remake(store, config, options)
             note_prediction(store, config)
         if options.executor == "slurm" and generate:
             from fastvmt.runner.executors.on_slurm import Crew
@@ -250,6 +272,10 @@ def _go(
         else:
             outcome = Runner(store, config, options).run(generate, metrics, rescore)
         found = build(store, config)
+        lacking = sum(c.planned - c.made - sum(c.failed.values()) for c in found.tidy.counts.values())
+        if options.part and lacking and not outcome.interrupted:
+            store.news.append(f"{lacking} videos of this run were not asked for; `{go_on(store.root)}` makes them.")
+        found.notes += store.news
         sheet = None
         if not outcome.interrupted and found.made:
             sheet = write_sheet(store, config, store.root / layout.SHEET)
@@ -257,3 +283,18 @@ def _go(
     finally:
         store.unlock()
     return Result(store.root, outcome, found, sheet)
+
+
+def _mark_to_remake(store: Store, config: RunConfig, options: Options) -> None:
+    """Raises:
+    SpecError: for a label of which this command makes no video.
+    """
+    from fastvmt.core.choices import one_of
+
+    part = options.part
+    labels = [m.label for m in config.methods if not m.imported and (part is None or m.label in part.labels)]
+    wanted = {one_of("--remake", label, labels) for label in options.remake}
+    store.mark(
+        job.key for job in (config.grid() if wanted else ())
+        if job.method.label in wanted and (part is None or part.holds(job.method.label, job.case_id, job.seed))
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep
+from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep, verify
 from fastvmt.core.lazy import load_when_used
 from fastvmt.errors import FULL, BenchError, StoreError, is_full
 
@@ -22,7 +22,7 @@ app = typer.Typer(
 for command in (
     run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, run.ablate,
     run.paper, gate.check, share.merge, share.import_, share.export, listing.list_, listing.describe, upkeep.status,
-    upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
+    verify.verify, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)
 for name, group in {"suite": suite.app, "study": study.app, "baseline": gate.baseline, "env": fetch.env}.items():

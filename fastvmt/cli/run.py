@@ -114,7 +114,13 @@ def _ablate(
     labels = tuple(dict.fromkeys([*beside, *wanted.labels]))
     if ":" in method and any(":" not in label and label == method for label in beside):
         raise SpecError(f"--with {method}: it is the base of the ablation already; leave it out.")
-    request = asked.request(methods=labels, optional=wanted.optional, ablates_presets=wanted.presets)
+    command = ["ablate", method]
+    for option, words in (("--factors", factors), ("--pairs", pairs)):
+        command += [option, ",".join(words)] if words else []
+    command += [] if ladder else ["--no-ladder"]
+    request = asked.request(
+        methods=labels, optional=wanted.optional, ablates_presets=wanted.presets, command=tuple(command)
+    )  # fmt: skip
 
     def after(folder: Path) -> None:
         if api.probe(folder) is None:

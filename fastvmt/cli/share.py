@@ -45,7 +45,7 @@ def merge(
 
 WITHOUT = (
     "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "solver", "executor", "address",
-    "slurm", "wait",
+    "slurm", "wait", "remake",
 )  # fmt: skip
 """Options of ``bench run`` that an import has no use for."""
 
@@ -53,7 +53,7 @@ WITHOUT = (
 @takes(*(name for name in RUN if name not in WITHOUT))
 def import_(
     asked: Asked,
-    videos: Annotated[Path, typer.Argument(help="Folder of videos or image folders named by case id (CASE or CASE--s0), "
+    videos: Annotated[Path, typer.Argument(help="Folder of videos or image folders named by case or clip (NAME or NAME--s0), "
                                                 "or a CSV file with the columns case, file and perhaps seed.")],
     method: Annotated[str, typer.Option(help="Name of the method that made them; its line is imported:NAME.")],
     into: Annotated[Path | None, typer.Option(help="Add them to this run, with its suite and setting.")] = None,

@@ -132,3 +132,21 @@ def refuse_mixed_presets(methods: Iterable[MethodSpec]) -> None:
                 f"{name} stands here with presets {' and '.join(sorted(found))}, whose numbers must not share a "
                 f"table. Run them apart, or side by side as an ablation: bench ablate {name} --factors preset."
             )
+
+
+def refuse_other_version(run: str, to_make: Iterable[MethodSpec]) -> None:
+    """Videos of another version than a run's are not the run's.
+
+    Args:
+        run: how the sentence calls it; to_make: the methods of the videos to be made.
+
+    Raises:
+        SpecError: for a method of which the run has one version, and this installation another.
+    """
+    for spec in {m.label: m for m in to_make}.values():
+        here = registry.methods.get(spec.method).version
+        if here != spec.version:
+            raise SpecError(
+                f"{run}: {spec.label} has version {spec.version} in this run and {here} here, so no video of it can be made. "
+                "Give the `bench run` command with --out again, which takes the new version, or use the old one."
+            )

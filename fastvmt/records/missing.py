@@ -24,9 +24,12 @@ from typing import TYPE_CHECKING
 from fastvmt.core.content_address import canonical_json
 from fastvmt.core.version import __version__
 from fastvmt.jobs.numbering import JobGrid, beginning, key_in
+from fastvmt.jobs.part import Part
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins.metric_labels import build
 from fastvmt.records.identity import record_key
+from fastvmt.records.verified import Verified
+from fastvmt.store.folder import TO_MAKE, TO_SCORE
 from fastvmt.store.index import INDEX, Index, Row, row_of, unchanged
 from fastvmt.store.layout import ARTEFACTS, META, RECORDS
 
@@ -44,16 +47,23 @@ class Scan:
 
     Attributes:
         grid: all jobs.
-        to_do: job numbers in order with the metrics to score; None: the video itself is missing, and may be made here.
+        to_do: job numbers in order with the metrics to score; None: the video itself is to be made here.
+        found: videos that are there and stay as they are.
     """
 
     grid: JobGrid
     to_do: list[ToDo] = field(default_factory=list)
+    found: int = 0
 
     @property
-    def found(self) -> int:
-        """Videos that need not be made."""
-        return len(self.grid) - sum(metrics is None for _, metrics in self.to_do)
+    def total(self) -> int:
+        """Videos that there are when what is to do is done."""
+        return self.found + sum(metrics is None for _, metrics in self.to_do)
+
+    def meant(self, n: int, part: Part) -> bool:
+        """Whether a job is of this part of the run."""
+        case, seed, method = self.grid.parts(n)
+        return part.holds(method.label, case.id, seed)
 
     def only(self, generate: bool) -> list[ToDo]:
         """What is to do; without ``generate`` only what can be scored."""
@@ -66,7 +76,7 @@ class Scan:
 
 def scan(
     store: Store, config: RunConfig, wanted: Sequence[str] = (), *, again: bool = False, verify: bool = False,
-    adopt: bool = False,
+    adopt: bool = False, part: Part | None = None, remake: bool = True,
 ) -> Scan:  # fmt: skip
     """Compare a run folder with its run.
 
@@ -75,13 +85,16 @@ def scan(
         again: count every record as missing.
         verify: compare SHA-256 of every file.
         adopt: take missing videos over from run folders beside this one.
+        part: the videos that are made where they are missing; None for all.
+        remake: videos that are marked (``Store.mark``) are to be made or scored again; else they are as good as others.
     """
     found = Scan(config.grid())
     look = _Look(store, found.grid, verify)
     records = _Records(store, wanted, again)
     stamp = records.stamp()
     per_case, disputed = len(config.seeds) * len(config.methods), store.disputed()
-    ours = [not m.imported for m in config.methods]
+    looked = damaged = 0
+    ours, marked = [not m.imported for m in config.methods], store.marked() if remake else {}
     with Index(store.root / INDEX, stamp) as index:
         if not index.same:
             records.read()  # now, so that damage in a log is known before the new index vouches for anything
@@ -89,17 +102,29 @@ def scan(
         for n, (key, name) in enumerate(found.grid.names()):
             known = index.row(n, key)
             row = look.row(n, name, known)
+            looked += name in look.names
+            damaged += row is None and name in look.names
             may = ours[n % len(ours)] and key not in disputed  # what nothing here may make has its failure recorded
-            if row is None and may and adopt:
+            may = may and (part is None or found.meant(n, part))
+            left = marked.get(key)
+            if row is None and may and adopt and not left:
                 row = look.adopted(n, key)
-            if row is None:
-                if may:
-                    found.to_do.append((n, None))
+            if may and (row is None or left == TO_MAKE):
+                found.to_do.append((n, None))
                 continue
-            missing = () if row is known and index.complete else records.missing(config.suite.cases[n // per_case], row)
+            if row is None:
+                continue
+            found.found += 1
+            case = config.suite.cases[n // per_case]
+            if left == TO_SCORE:
+                missing = records.applying(case, row)
+            else:
+                missing = () if row is known and index.complete else records.missing(case, row)
             index.write(n, row, not missing)
             if missing:
                 found.to_do.append((n, missing))
+    if verify:
+        store.news.append(f"{Verified(looked, looked - damaged).words()}.")
     return found
 
 
@@ -190,6 +215,10 @@ class _Records:
         if self.current is None:
             self.current = _current(self.store, self.sizes) if self.metrics and not self.again else set()
         return self.current
+
+    def applying(self, case: Case, row: Row) -> tuple[str, ...]:
+        """Labels of all that is wanted of a video, recorded or not."""
+        return tuple(m.label for m in self.metrics if m.applies(case) and not (m.timing and row.reused))
 
     def missing(self, case: Case, row: Row) -> tuple[str, ...]:
         """Labels without a current record, as ``scoring.wanted_metrics`` wants them; equal answers are one tuple."""

@@ -16,6 +16,7 @@ from fastvmt.errors import FULL, StoreError
 from fastvmt.jobs.prepared_key import prepared_key
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Failure, Job, MetricRecord
+from fastvmt.plugins.labels import refuse_other_version
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
@@ -74,18 +75,21 @@ class Runner:
             rescore: compute records again even where they exist.
         """
         wanted = self.config.metrics if metrics is None else metrics
-        found, interrupted = 0, False
+        found, interrupted, self._whole = 0, False, generate
         try:
             self.share.begin()
             adopt = generate and self.options.reuse and not self.config.repeats
-            there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt)
+            there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt,
+                         part=self.options.part, remake=generate)  # fmt: skip
             to_do, found = there.only(generate), there.found
-            if (to_make := sum(metrics is None for _, metrics in to_do)) and self.options.executor == "local":
+            to_make = sum(metrics is None for _, metrics in to_do)
+            refuse_other_version(str(self.store.root), (there.grid.parts(n)[2] for n, metrics in to_do if metrics is None))
+            if to_make and self.options.executor == "local":
                 local.require_device(self.config, self.store.root, f" with {to_make} videos to make")
             self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
-            self.progress = Progress(len(there.grid), found, self.options.style)
-            for warning in self.store.warnings:
-                self.progress.event("note", warning)
+            self.progress = Progress(there.total, found, self.options.style)
+            for sentence in (*self.store.warnings, *self.store.news):
+                self.progress.event("note", sentence, text=sentence)
             how = {"how": executors.words(self.options)} if generate else {}
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time(), **how)
             self._loop()
@@ -279,6 +283,8 @@ class Runner:
     def _on_scored(self, worker: _Worker, report: dict[str, Any]) -> None:
         assert worker.task
         self.store.event("done", key=worker.task.job.key, metrics=list(worker.task.metrics))
+        if self._whole:
+            self.store.unmark(worker.task.job.key)
         self._next(worker)
 
     def _on_failed(self, worker: _Worker, report: dict[str, Any]) -> None:

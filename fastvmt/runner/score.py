@@ -49,12 +49,8 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
 
 
 def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, Frames] | None:
-    """The next case's reference of the same length, round the suite: a derangement, the same for every method."""
-    cases = [c for c in config.suite.cases if c.reference.frames == case.reference.frames]
-    at = next(n for n, c in enumerate(cases) if c.id == case.id)
-    own = case.reference.frames_digest
-    digests = [c.reference.frames_digest for c in (*cases[at + 1 :], *cases[:at]) if c.reference.frames_digest != own]
-    return (digests[0], store.reference(digests[0])) if digests else None
+    other = config.suite.other_reference(case)
+    return (other, store.reference(other)) if other else None
 
 
 def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Case, job: Job) -> MetricRecord:

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shlex
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import Any
 
 from fastvmt.core.spelling import duration
 from fastvmt.estimates import seconds
-from fastvmt.jobs.numbering import beginning, key_in, label_in, slug
+from fastvmt.jobs.numbering import beginning, key_in, label_in
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.leases import Leases
 from fastvmt.store import layout
@@ -35,6 +34,7 @@ class Status:
             ``prepare-KEY`` for a preparation, and ``by`` whom.
         holder: who holds the folder, "" for nobody; ``runners``: who works on it, the holder among them.
         elsewhere: those of ``runners`` that are on other machines: one look from here cannot tell whether they still live.
+        again: videos that are there and still to be made or scored again (--remake).
         records: lines in the record log.
         seconds_left: estimated on the workers of the last start; None where nothing is known.
     """
@@ -48,6 +48,7 @@ class Status:
     holder: str = ""
     runners: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
+    again: int = 0
     records: int = 0
     seconds_left: float | None = None
     methods: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -75,6 +76,7 @@ def status(folder: Path) -> Status:
     found.runners, found.running = list(alive.values()), _running(folder, alive)
     leases = Leases(folder)
     found.elsewhere = [who for token, who in alive.items() if not leases.is_here(token)]
+    found.again = len(store.marked())
     found.records = sum(_lines(path) for path in store.logs(layout.RECORDS))
     events = [e for path in store.logs(layout.EVENTS) for e in _tail(path)]
     found.seconds_left = _left(folder, events, found)
@@ -83,19 +85,12 @@ def status(folder: Path) -> Status:
 
 
 def _count_made(store: Store, config: RunConfig, found: Status) -> set[str]:
-    """Count videos by the label in their folders' names; returns the beginnings of their keys."""
+    """Count videos by the keys in their folders' names, which those of another version lack; returns the keys' beginnings."""
     place = store.root / layout.ARTEFACTS
     listed = os.listdir(place) if place.is_dir() else []  # noqa: PTH208 - 100,000: a Path costs more than all the rest
-    names = [name for name in listed if not name.startswith(".")]
-    labels = {slug(label): label for label in found.methods}
-    if len(labels) < len(found.methods):  # two labels look alike in a name: only the keys can tell them apart
-        keys = {key_in(name) for name in names if label_in(name) is not None}
-        _count(config, found, "done", keys)
-        return keys
-    there = [name for name in names if label_in(name) in labels]
-    for label, n in Counter(map(label_in, there)).items():
-        found.methods[labels[label or ""]]["done"] = n
-    return set(map(key_in, there))
+    keys = {key_in(name) for name in listed if not name.startswith(".") and label_in(name) is not None}
+    _count(config, found, "done", keys)
+    return keys
 
 
 def _count(config: RunConfig, found: Status, state: str, keys: set[str]) -> None:
@@ -221,7 +216,9 @@ def as_lines(found: Status) -> str:
         lines.append(f"worked on by {', '.join(here) or found.holder}; {jobs}")
     if found.elsewhere:
         lines.append(f"{unheard(found)}; {jobs}; `bench gc {found.folder} --dry-run` listens for them")
-    if not found.runners and not found.holder and found.missing + found.failed:
+    if found.again:
+        lines.append(f"{found.again} videos are still to be made or scored again")
+    if not found.runners and not found.holder and found.missing + found.failed + found.again:
         lines.append(f"nobody works on it; go on with: {go_on(Path(found.folder))}")
     lines.append(f"time left: {left}")
     return "\n".join([*lines, *(f"note: {w}" for w in found.warnings)])

@@ -9,6 +9,8 @@ ARTEFACTS, REFERENCES, CACHE, WORKERS = "artefacts", "references", "cache", "wor
 EVENTS, RECORDS, FAILURES = "events", "records", "failures"
 """Logs: ``events.jsonl`` and, of runners that joined, ``events/NAME.jsonl``."""
 PREPARED, LEASES, QUARANTINE, REPORT = "prepared", "leases", "quarantine", "report"
+REMAKE = "remake"
+"""A file for each video that is to be made or scored again, named by its job's key; what is left to do stands in it."""
 HOLDERS = "holders"
 """In ``LEASES``: a card of each runner."""
 PROBE = "probes/correspondence.json"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 
+from fastvmt.core.choices import hint
 from fastvmt.errors import SpecError, SuiteError
 from fastvmt.media.files import Frames
 from fastvmt.model import Case
 from fastvmt.plugins import registry
-from fastvmt.suites.cases import ClipEntry, Problems, Short, Target, Wanted, inside, load, undecoded
+from fastvmt.suites.cases import ClipEntry, Problems, Short, Target, Wanted, case_id, inside, load, undecoded
 from fastvmt.suites.format import is_suite, read_header, read_suite
 from fastvmt.suites.prompts import PromptedClip, read_prompted
 
@@ -42,7 +44,7 @@ def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[li
     problems = Problems()
     source = _registered(name)
     if source and not hasattr(source, "path"):
-        return (source().entries(wanted), problems) if hasattr(source, "entries") else None
+        return (_only(source().entries(wanted), wanted, problems), problems) if hasattr(source, "entries") else None
     path = source().path(wanted.root) if source else Path(name)
     if not path.exists():
         try:
@@ -50,8 +52,29 @@ def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[li
         except SpecError as error:
             raise SpecError(f"{error} And there is no folder or file of that name.") from None
     if is_suite(path):
-        return read_suite(path, problems), problems
-    return _path_entries(path, prompt, problems), problems
+        return _only(read_suite(path, problems), wanted, problems), problems
+    return _only(_path_entries(path, prompt, problems), wanted, problems), problems
+
+
+def _only(entries: list[ClipEntry], wanted: Wanted, problems: Problems) -> list[ClipEntry]:
+    """The entries with those cases that are wanted; the clips of others are not opened."""
+    if not wanted.cases or problems.found:  # a case may be lacking for what is wrong, which is told first
+        return entries
+    chosen = _chosen([case_id(e, t) for e in entries for t in e.targets], wanted.cases)
+    found = [replace(e, targets=tuple(t for t in e.targets if case_id(e, t) in chosen)) for e in entries]
+    return [e for e in found if e.targets]
+
+
+def _chosen(ids: list[str], patterns: Sequence[str]) -> set[str]:
+    """The ids that patterns name.
+
+    Raises:
+        SpecError: for one that names none, with the nearest ids.
+    """
+    found = {p: {i for i in ids if fnmatchcase(i, p)} for p in patterns}
+    if lost := next((p for p, named in found.items() if not named), None):
+        raise SpecError(f"--cases {lost}: the suite has no such case. {hint(lost, ids)} `bench suite show` lists them.")
+    return set().union(*found.values())
 
 
 def _registered(name: str) -> Any:
@@ -74,7 +97,12 @@ def open_suite(
     found = entries_of(name, wanted, prompt)
     if found is None:
         source: SuiteSource = _registered(name)()
-        return source.cases(wanted)
+        made = source.cases(wanted)
+        if not wanted.cases:
+            return made
+        drawn = list(made)  # its ids are known when it is at its end
+        chosen = _chosen([case.id for case, _ in drawn], wanted.cases)
+        return iter([(case, frames) for case, frames in drawn if case.id in chosen])
     return load(found[0], wanted, found[1], skipped)
 
 

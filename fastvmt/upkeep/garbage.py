@@ -95,10 +95,13 @@ def waste(store: Store, config: RunConfig) -> Iterator[Waste]:
     """What of one run folder can go."""
     artefacts, root = store.root / layout.ARTEFACTS, store.root
     wanted = {name for _, name in config.grid().names()}
+    jobs = {name.rpartition("--")[0] for name in wanted}
     there = {path.name for path in artefacts.iterdir()} if artefacts.is_dir() else set()
     for name in sorted(there):
         if name.startswith(layout.MAKING):
             yield _one(artefacts / name, "a video that was never finished")
+        elif name not in wanted and name.rpartition("--")[0] in jobs:
+            yield _one(artefacts / name, "a video of another version of its method")
     for path in _inside(root / layout.QUARANTINE):
         yield _one(path, "damaged, moved to quarantine")
     for place in (root, root / layout.REFERENCES, root / layout.CACHE):

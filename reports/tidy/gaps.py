@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Job, MethodSpec
 from fastvmt.records.identity import machine
-from fastvmt.store.folder import Store
+from fastvmt.store.folder import TO_MAKE, Store
 
 IMPORTED_WHY = "imported: made elsewhere, not timed here"
 TAKEN_OVER_WHY = "the video was taken over from another run"
@@ -73,8 +73,10 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
         notes.append(f"{len(busy)} of {len(made)} videos were made on a busy machine ({busy[0]}); do not trust their seconds.")
     if differ := sum(bool(a.log.get("repeats_differ")) for a in made):
         notes.append(f"{differ} videos came out different when made again; this device is not deterministic here.")
-    failures = store.failures()
+    failures, marked = store.failures(), store.marked()
     for spec in config.methods:
+        if again := sum(j.method is spec and j.key in artefacts and marked.get(j.key) == TO_MAKE for j in jobs if marked):
+            notes.append(f"{spec.label}: {again} videos are still to be made again (--remake); those of before stand here.")
         codes = {a.log.get("code") for j in jobs if j.method is spec and (a := artefacts.get(j.key)) and not a.imported}
         if len(codes - {None, ""}) > 1:
             notes.append(
@@ -83,6 +85,13 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
             )
         kinds = [failures[j.key].kind for j in jobs if j.method is spec and j.key not in artefacts and j.key in failures]
         notes += [f"{spec.label}: {kinds.count(k)} failed ({k}); see failures.jsonl." for k in sorted(set(kinds))]
+    shared: dict[tuple[str, str], set[int]] = {}
+    clips = {c.id: c.reference.frames_digest for c in config.suite.cases}
+    for j in jobs if "time_amortised" in config.metrics else ():
+        if (a := artefacts.get(j.key)) and not a.reused_from:
+            shared.setdefault((j.method.label, clips[j.case_id]), set()).add(a.shared_by)
+    if any(len(numbers) > 1 for numbers in shared.values()):
+        notes.append("time_amortised: the run has grown, and videos made before share a reference's preparation among fewer.")
     return [*notes, *config.notes]
 
 

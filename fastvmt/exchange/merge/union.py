@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable, SpecError
-from fastvmt.jobs.run_config import RunConfig
+from fastvmt.jobs.growth import case_difference, method_differences
+from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.model import Case, MethodSpec, Suite
 from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.labels import refuse_mixed_presets
@@ -56,9 +57,16 @@ def unite(sources: Sequence[Source], plugins: tuple[str, ...] = ()) -> RunConfig
         suite=Suite(name=configs[0].suite.name, cases=_cases(sources)), setting=configs[0].setting, methods=methods,
         seeds=tuple(in_order([c.seeds for c in configs], int)), metrics=tuple(metrics), plugins=plugins, device=devices[0],
         threads=min(c.threads for c in configs), offload=any(c.offload for c in configs), repeats=configs[0].repeats,
-        ablates_presets=ablates, merged=tuple(s.name for s in sources),
+        ablates_presets=ablates, merged=tuple(s.name for s in sources), asked=_asked(configs),
         notes=tuple(dict.fromkeys([*(n for c in configs for n in c.notes if not n.startswith(OWN_NOTE)), *notes])),
     )  # fmt: skip
+
+
+def _asked(configs: Sequence[RunConfig]) -> Asked | None:
+    """What all were asked alike, unless paths of one machine stand in it."""
+    asked = configs[0].asked
+    alike = asked and all(c.asked == asked for c in configs) and not (asked.root or asked.prompts or "/" in asked.suite)
+    return asked if alike else None
 
 
 def _refuse_other_protocol(a: Source, b: Source) -> None:
@@ -78,16 +86,10 @@ def _refuse_other_protocol(a: Source, b: Source) -> None:
     for case in other.suite.cases:
         before = known.get(case.id)
         if before and (before.digest(), before.category) != (case.digest(), case.category):
-            what = _case_difference(before, case)
+            what = case_difference(before, case) or f"category ({before.category} and {case.category})"
             raise NotComparable(
                 f"case '{case.id}' differs between {a.name} and {b.name} in its {what}; they are runs of different suites."
             )
-
-
-def _case_difference(a: Case, b: Case) -> str:
-    if a.reference.frames_digest != b.reference.frames_digest:
-        return f"reference (frames {a.reference.frames_digest[:8]} and {b.reference.frames_digest[:8]})"
-    return next(k for k in ("prompt", "caption", "negative", "category") if getattr(a, k) != getattr(b, k))
 
 
 def _cases(sources: Sequence[Source]) -> tuple[Case, ...]:
@@ -108,7 +110,7 @@ def _methods(sources: Sequence[Source]) -> tuple[tuple[MethodSpec, ...], list[st
         for spec in source.config.methods:
             before, origin = first.setdefault(spec.label, (spec, source.name))
             if before.identity() != spec.identity():
-                names = ", ".join(_differing(before, spec))
+                names = ", ".join(method_differences(before, spec))
                 raise NotComparable(
                     f"'{shown(spec.label)}' differs between {origin} and {source.name} ({names}); their numbers "
                     "must not share a line. Write the parameters out in the label, or merge the runs apart."
@@ -128,14 +130,6 @@ def _methods(sources: Sequence[Source]) -> tuple[tuple[MethodSpec, ...], list[st
     lists = [list(dict.fromkeys(renamed.get(m.label, m.label) for m in s.config.methods)) for s in sources]
     order = in_order(lists, lambda label: (not kept[label].control, label))
     return tuple(kept[label] for label in order), notes
-
-
-def _differing(a: MethodSpec, b: MethodSpec) -> Iterable[str]:
-    if a.version != b.version:
-        yield f"version {a.version} and {b.version}"
-    for name in sorted(a.params.keys() | b.params.keys()):
-        if a.params.get(name) != b.params.get(name):
-            yield f"{shown(name)} {shown(a.params.get(name))} and {shown(b.params.get(name))}"
 
 
 def _refuse_unknown(sources: Sequence[Source], methods: Iterable[MethodSpec], metrics: Iterable[str]) -> None:

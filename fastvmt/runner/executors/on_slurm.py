@@ -19,6 +19,7 @@ from typing import Any
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError, StoreError
+from fastvmt.jobs.part import Part
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.records.missing import scan
@@ -50,11 +51,12 @@ class Join:
     root: str
     timeout: float
     fail_fast: bool = False
+    part: Part | None = None
 
     def __call__(self, number: int) -> dict[str, Any]:
         if self.fail_fast and Leases(Path(self.root)).failed():  # while it was queued
             return {}
-        return vars(self.work(Path(self.root), Options(timeout=self.timeout, fail_fast=self.fail_fast)))
+        return vars(self.work(Path(self.root), Options(timeout=self.timeout, fail_fast=self.fail_fast, part=self.part)))
 
     def checkpoint(self, number: int) -> Any:
         """Asked by submitit when the task is preempted: the same again."""
@@ -68,7 +70,7 @@ class Crew:
 
     def __init__(self, store: Store, config: RunConfig, options: Options, work: Callable[[Path, Options], Outcome]) -> None:
         self.store, self.config, self.options = store, config, options
-        self._join = Join(work, str(store.root.resolve()), options.timeout, options.fail_fast)
+        self._join = Join(work, str(store.root.resolve()), options.timeout, options.fail_fast, options.part)
         self._list = store.root / "slurm" / "submitted.json"
         given = dict(options.slurm)
         self.cluster = given.pop("cluster", "slurm")
@@ -124,12 +126,14 @@ class Crew:
         try:
             wanted = list(self.config.metrics)
             adopt = self.options.reuse and not self.config.repeats
-            there = scan(self.store, self.config, wanted, verify=self.options.verify, adopt=adopt)
+            there = scan(
+                self.store, self.config, wanted, verify=self.options.verify, adopt=adopt, part=self.options.part
+            )  # fmt: skip
             self.left = {job.key: job for job, _ in there.jobs(there.to_do)}
             found = there.found
-            self.progress = Progress(len(there.grid), found, self.options.style)
-            for warning in self.store.warnings:
-                self.progress.event("note", warning)
+            self.progress = Progress(there.total, found, self.options.style)
+            for sentence in (*self.store.warnings, *self.store.news):
+                self.progress.event("note", sentence, text=sentence)
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.size,
                              how=executors.words(self.options), time=time.time())  # fmt: skip
             while self.left and self._round():
