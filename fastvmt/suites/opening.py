@@ -8,10 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+
+from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import SpecError, SuiteError
 from fastvmt.media.files import Frames
 from fastvmt.model import Case
 from fastvmt.plugins import registry
+from fastvmt.plugins.blame import blamed, guard, is_ours, need
 from fastvmt.suites.cases import ClipEntry, Problems, Short, Target, Wanted, inside, load, undecoded
 from fastvmt.suites.format import is_suite, read_header, read_suite
 from fastvmt.suites.prompts import PromptedClip, read_prompted
@@ -42,8 +46,8 @@ def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[li
     problems = Problems()
     source = _registered(name)
     if source and not hasattr(source, "path"):
-        return (source().entries(wanted), problems) if hasattr(source, "entries") else None
-    path = source().path(wanted.root) if source else Path(name)
+        return (_entries(name, source, wanted), problems) if hasattr(source, "entries") else None
+    path = Path(_made(name, source).path(wanted.root) if source else name)
     if not path.exists():
         try:
             registry.suites.get(name)
@@ -57,6 +61,44 @@ def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[li
 def _registered(name: str) -> Any:
     """The class of a registered suite."""
     return registry.suites.get(name) if name in registry.suites.names() else None
+
+
+def _made(name: str, source: Any) -> Any:
+    """A suite's source, whose ways to give clips are blamed on it."""
+    with blamed(source, f"Suite '{name}', when it is made"):
+        return guard(source(), f"Suite '{name}'", *(way for way in ("entries", "path") if hasattr(source, way)))
+
+
+def _entries(name: str, source: Any, wanted: Wanted) -> list[ClipEntry]:
+    found = _made(name, source).entries(wanted)
+    listed = isinstance(found, list | tuple) and all(isinstance(entry, ClipEntry) for entry in found)
+    need(source, f"Suite '{name}': entries", found, listed, "a list of ClipEntry")
+    return list(found)
+
+
+def _cases(name: str, source: Any, wanted: Wanted) -> Iterator[tuple[Case, Frames]]:
+    """The clips that a suite makes itself; each array is ours from here on, whatever the suite does with its own."""
+    if is_ours(source):
+        yield from source().cases(wanted)
+        return
+    made, doing = _made(name, source), f"Suite '{name}': cases"
+    with blamed(source, f"Suite '{name}', in cases"):
+        given = iter(made.cases(wanted))
+    while True:
+        with blamed(source, f"Suite '{name}', in cases"):
+            found = next(given, None)
+        if found is None:
+            return
+        pair = isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Case)
+        need(source, doing, found, pair, "(Case, frames)")
+        case, frames = found
+        size = (case.reference.frames, case.reference.height, case.reference.width, 3)
+        video = isinstance(frames, np.ndarray) and frames.dtype == np.uint8 and frames.shape == size
+        need(source, f"{doing}: '{case.id}'", frames, video, f"uint8 of shape {size}, as its reference says")
+        frames = frames.copy()
+        same = frames_digest(frames) == case.reference.frames_digest
+        need(source, f"{doing}: '{case.id}'", case.reference.frames_digest, same, "the digest of its frames (case_of_frames)")
+        yield case, frames
 
 
 def open_suite(
@@ -73,8 +115,7 @@ def open_suite(
     """
     found = entries_of(name, wanted, prompt)
     if found is None:
-        source: SuiteSource = _registered(name)()
-        return source.cases(wanted)
+        return _cases(name, _registered(name), wanted)
     return load(found[0], wanted, found[1], skipped)
 
 
