@@ -250,6 +250,7 @@ def _go(
         else:
             outcome = Runner(store, config, options).run(generate, metrics, rescore)
         found = build(store, config)
+        outcome = replace(outcome, unscored=found.unscored(config.metrics if metrics is None else metrics))  # whoever scored
         sheet = None
         if not outcome.interrupted and found.made:
             sheet = write_sheet(store, config, store.root / layout.SHEET)
