@@ -76,7 +76,7 @@ def _loop(method: Method, ctx: Context, guidance: float, tick: Callable[[int, in
             x_next = x + step.to(x.device) * v
             with stages("guidance"):
                 at.hook = "settle"
-                came_from = ("steer", term), ("the model", positive), ("the model", negative)
+                came_from = ("steer", term), ("the model", positive), ("the model", negative), ("steer", x, x_next)
                 x = at.checked(method.settle(ctx, i, x, x_next), came_from)
                 at.hook = "scope"
                 scope.close()  # what a method takes out of the model again is its time as well
@@ -134,15 +134,15 @@ class _At:
             return term
         raise self._returned(term, f"a number, or a tensor that can be added to shape {self.shape}")
 
-    def checked(self, x: Any, came_from: Iterable[tuple[str, Any]] = ()) -> Tensor:
+    def checked(self, x: Any, came_from: Iterable[tuple[Any, ...]] = ()) -> Tensor:
         """A latent that a hook returned.
 
         Args:
-            came_from: what went into it before, and whose it is; the first that is not finite is to blame.
+            came_from: whose, and what went into it before; the first with nothing finite is to blame.
         """
         x = self._latent(x)
         if not bool(torch.isfinite(x).all()):
-            raise self._not_finite(next((whose for whose, what in came_from if not _finite(what)), self.hook))
+            raise self._not_finite(next((whose for whose, *what in came_from if not any(map(_finite, what))), self.hook))
         return x.detach().float()
 
     def _not_finite(self, hook: str) -> NonFinite:

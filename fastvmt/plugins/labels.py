@@ -10,10 +10,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from fastvmt.core.choices import hint
+from fastvmt.core.content_address import canonical_json
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
-from fastvmt.plugins.blame import blamed, need
+from fastvmt.plugins.blame import blamed, in_hook, need
 from fastvmt.plugins.method import Method, Shape
 
 
@@ -66,9 +67,11 @@ def resolve(
     whose = f"Method '{label}'"
     with blamed(cls, f"{whose}, in resolve"), in_words(whose):
         params = cls.resolve(cls.Params.model_validate(card | changes), shape)
-    need(cls, f"{whose}: resolve", params, isinstance(params, cls.Params), f"a {cls.Params.__name__}")
+        need(cls, f"{whose}: resolve", params, isinstance(params, cls.Params), f"a {cls.Params.__name__}")
+        plain = params.model_dump(mode="json")
+        canonical_json(plain)
     return MethodSpec(
-        label=label.strip(), method=cls.id, version=cls.version, params=params.model_dump(mode="json"),
+        label=label.strip(), method=cls.id, version=cls.version, params=plain,
         preset=str(getattr(params, preset)) if preset else "", control=cls.role == "control",
     )  # fmt: skip
 
@@ -116,7 +119,8 @@ def tuned(method: str, table: Mapping[str, Any], steps: int) -> dict[str, Any]:
 def build(spec: MethodSpec) -> Method:
     """The method object of a resolved spec."""
     cls: type[Method] = registry.methods.get(spec.method)
-    return cls(cls.Params.model_validate(dict(spec.params)))
+    with in_hook("__init__"):
+        return cls(cls.Params.model_validate(dict(spec.params)))
 
 
 def cost(cls: type[Method], params: Any, shape: Shape) -> float:

@@ -41,7 +41,8 @@ def build(label: str) -> Metric:
     with blamed(cls, f"{whose}, when it is made"), in_words(whose):
         metric = cls(cls.Params.model_validate(changes))
         own = metric.label
-    need(cls, f"{whose}: label", own, isinstance(own, str) and bool(own), "the id with what was changed")
+    same = isinstance(own, str) and _parts(own)[0] == name
+    need(cls, f"{whose}: label", own, same, "the id with what was changed")
     return guard(metric, whose, "missing", "identity", "applies")
 
 

@@ -178,10 +178,11 @@ archives = Registry("archives")
 def at_fault(error: BaseException | None) -> str:
     """A sentence for an error that went through a plug-in's own lines, or that such an error led to; "" for any other."""
     loaded = [v for r in (methods, metrics, suites, trackers) for v in r._found.values() if isinstance(v, type)]
+    files = {str(getattr(sys.modules.get(cls.__module__), "__file__", "")) for cls in loaded if not is_ours(cls)}
     while error is not None:
-        for cls in loaded:
-            if not is_ours(cls) and (where := place(error, cls)):
-                return f"the plug-in {cls.__name__} ({where}) cannot go on: {words(error)}."
+        for file in sorted(files):
+            if place(error, Path(file)):
+                return f"a plug-in cannot go on: {words(error, Path(file))}."
         error = error.__cause__ or error.__context__
     return ""
 

@@ -121,6 +121,8 @@ def _are_variants(value: Any, known: Any) -> bool:
 def _are_protocols(value: Any, usual: Any, known: Any) -> bool:
     if not isinstance(value, type(usual)) or any(name and name not in known for name in (value.work, value.preset)):
         return False
+    if value.work and not isinstance(known[value.work].get_default(call_default_factory=True), int):
+        return False
     return _are_variants(value.starts, known)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 from collections.abc import Iterator
@@ -42,7 +43,7 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
         why = store.warnings[-1] if store.warnings else "there is none"
         raise JobError(f"there is no video to score: {why} Give the same command again.")
     case = next(c for c in config.suite.cases if c.id == job.case_id)
-    handed = _Handed(Scored(None, None, sealed(case), sealed(job), sealed(artefact)))  # type: ignore[arg-type]
+    handed = _Handed(Scored(None, None, case, job, sealed(artefact)))  # type: ignore[arg-type]
     for metric in wanted_metrics(names, case, artefact):
         if not metric.timing and handed.all.generated is None:
             generated = read_lossless(store.folder(job) / FRAMES)
@@ -73,8 +74,8 @@ class _Handed:
             return other and (other[0], own(other[1]))
 
         cache = self.caches.setdefault("" if ours else type(metric).__module__, Shared())
-        clips = own(found.generated), own(found.reference)
-        return Scored(*clips, found.case, found.job, found.artefact, cache, wrong)
+        facts = sealed(found.case), sealed(found.job), copy.copy(found.artefact)
+        return Scored(own(found.generated), own(found.reference), *facts, cache, wrong)
 
 
 def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, Frames] | None:
@@ -119,9 +120,10 @@ def measured(metric: Metric, scored: Scored) -> Value:
     cls = type(metric)
     with in_hook("score"), aside():
         found = metric.score(scored)
-    number = getattr(found, "value", None)
-    with suppress(TypeError, ValueError, OverflowError):
-        number = number if number is None else float(number)
+    number: Any = getattr(found, "value", None)
+    if hasattr(number, "__float__"):  # a string has none
+        with suppress(TypeError, ValueError, OverflowError):
+            number = float(number)
     at = f" ({here})" if (here := defined(cls.score)) else ""
     if not isinstance(found, Value) or not isinstance(found.details, dict):
         raise WrongOutput(f"score returned {value_shown(found)}, expected a Value with a dictionary of details{at}")

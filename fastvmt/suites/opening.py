@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import SpecError, SuiteError
@@ -16,11 +17,15 @@ from fastvmt.media.files import Frames
 from fastvmt.model import Case
 from fastvmt.plugins import registry
 from fastvmt.plugins.blame import blamed, guard, is_ours, need
+from fastvmt.plugins.labels import in_words
 from fastvmt.suites.cases import ClipEntry, Problems, Short, Target, Wanted, inside, load, undecoded
 from fastvmt.suites.format import is_suite, read_header, read_suite
 from fastvmt.suites.prompts import PromptedClip, read_prompted
 
 __all__ = ["SuiteSource", "Wanted", "entries_from_rows", "entries_of", "habits", "list_suite", "open_suite"]
+
+
+_ENTRY = TypeAdapter(ClipEntry)
 
 
 class SuiteSource(Protocol):
@@ -47,7 +52,7 @@ def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[li
     source = _registered(name)
     if source and not hasattr(source, "path"):
         return (_entries(name, source, wanted), problems) if hasattr(source, "entries") else None
-    path = Path(_made(name, source).path(wanted.root) if source else name)
+    path = _path(name, source, wanted.root) if source else Path(name)
     if not path.exists():
         try:
             registry.suites.get(name)
@@ -73,7 +78,16 @@ def _entries(name: str, source: Any, wanted: Wanted) -> list[ClipEntry]:
     found = _made(name, source).entries(wanted)
     listed = isinstance(found, list | tuple) and all(isinstance(entry, ClipEntry) for entry in found)
     need(source, f"Suite '{name}': entries", found, listed, "a list of ClipEntry")
-    return list(found)
+    if is_ours(source):
+        return list(found)
+    with blamed(source, f"Suite '{name}': entries"), in_words(f"Suite '{name}': entries"):
+        return [_ENTRY.validate_python(asdict(entry)) for entry in found]
+
+
+def _path(name: str, source: Any, root: Path | None) -> Path:
+    found = _made(name, source).path(root)
+    need(source, f"Suite '{name}': path", found, isinstance(found, str | Path), "a folder")
+    return Path(found)
 
 
 def _cases(name: str, source: Any, wanted: Wanted) -> Iterator[tuple[Case, Frames]]:

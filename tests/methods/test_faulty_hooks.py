@@ -70,6 +70,11 @@ def breaks_at_its_end(self: Any, ctx: Context, i: int) -> Any:
     raise RuntimeError("the end")
 
 
+def spoils_in_place(self: Any, ctx: Context, i: int, x: torch.Tensor) -> float:
+    x.fill_(float("nan"))
+    return 0.0
+
+
 @pytest.mark.parametrize(
     ("hooks", "what"),
     [
@@ -82,6 +87,13 @@ def breaks_at_its_end(self: Any, ctx: Context, i: int) -> Any:
         ({"scope": breaks_at_its_end}, rf"RuntimeError: the end \({HERE}, scope at step 0\)"),
         ({"adjust": lambda self, ctx: ctx.noise}, rf"TypeError: .*\({HERE}, adjust at step 0\)"),
         ({"steer": lambda self, ctx, i, x: float("inf")}, rf"steer at step 0 left NaN or infinity in the velocity \({HERE}\)"),
+        (
+            {
+                "steer": spoils_in_place,
+                "settle": lambda self, ctx, i, x, x_next: x_next,
+            },
+            "steer at step 0 left NaN",
+        ),
         ({"settle": lambda self, ctx, i, x, x_next: x_next.fill_(float("nan"))}, "settle at step 0 left NaN"),
     ],
 )

@@ -25,6 +25,7 @@ AT_IMPORT: dict[str, tuple[str, str]] = {
     "hook": (METHOD.format("adjust = None"), "Mine.adjust is None, expected a function"),
     "params": (METHOD.format("Params = dict"), "Mine.Params is .*expected a subclass of fastvmt.Params"),
     "a parameter without default": (METHOD.format("class Params(Params):\n        x: int"), "Mine.Params"),
+    "work that is no number": (METHOD.format("class Params(Params):\n        how: str = 'x'\n    protocols = Protocols(work='how')"), "Mine.protocols"),
     "protocols": (METHOD.format("protocols = Protocols(work='steps')"), "Mine.protocols"),
     "study": (METHOD.format("study = {}"), "Mine.study is dict"),
     "version": (METHOD.format("version = '2'"), "Mine.version is str '2', expected int"),
@@ -61,6 +62,8 @@ AT_WORK: dict[str, tuple[str, str, str]] = {
     "resolve returns nothing": (METHOD, "def resolve(cls, params, shape): pass", "resolve returned None, expected a Params"),
     "trains raises": (METHOD, "def trains(cls): 1 / 0", rf"in trains: ZeroDivisionError: division by zero {PLACE}"),
     "a label of nothing": (METRIC, "label = None", "label returned None, expected the id"),
+    "another label": (METRIC, "label = 'yours'", "label returned str 'yours', expected the id"),
+    "parameters that are no data": (METHOD, "class Params(Params):\n        x: object = object()", rf"in resolve: Pydantic\w+Error.*{PLACE}"),
     "a metric that cannot be made": (METRIC, "def __init__(self, params): 1 / 0", rf"when it is made: ZeroDivisionError.*{PLACE}"),
     "missing raises": (METRIC, "def missing(self): 1 / 0", rf"in missing: ZeroDivisionError.*{PLACE}"),
     "identity raises": (METRIC, "def identity(self): raise Own", rf"in identity: Own {PLACE}"),
@@ -104,6 +107,15 @@ SUITES = {{'mine': Mine}}
         ("yield case_of_frames('a', frames, wanted, 'x')[0], frames[:3]", "returned ndarray of shape"),
         ("yield case_of_frames('a', frames, wanted, 'x')[0], frames + 1", "the digest of its frames"),
         ("raise SystemExit(1)", "in cases: SystemExit: 1"),
+        ("pass\n    del cases\n    def path(self, root): pass", "path returned None, expected a folder"),
+        (
+            "pass\n    del cases\n    def entries(self, wanted): return [5]",
+            "entries returned list .*, expected a list of ClipEntry",
+        ),
+        (
+            "pass\n    del cases\n    def entries(self, wanted): return [ClipEntry(5, 'a', 'b', ())]",
+            "entries: id: Input should be a valid string",
+        ),
         ("return 5", r"in cases: TypeError: 'int' object is not iterable"),
     ],
 )
