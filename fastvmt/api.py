@@ -276,6 +276,7 @@ def _go(
         if options.part and lacking and not outcome.interrupted:
             store.news.append(f"{lacking} videos of this run were not asked for; `{go_on(store.root)}` makes them.")
         found.notes += store.news
+        outcome = replace(outcome, unscored=found.unscored(config.metrics if metrics is None else metrics))  # whoever scored
         sheet = None
         if not outcome.interrupted and found.made:
             sheet = write_sheet(store, config, store.root / layout.SHEET)

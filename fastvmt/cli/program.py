@@ -9,9 +9,9 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep, verify
+from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep, verify, why
 from fastvmt.core.lazy import load_when_used
-from fastvmt.errors import FULL, BenchError, StoreError, is_full
+from fastvmt.errors import FULL, BenchError, SpecError, StoreError, is_full
 
 DEFECT = 70
 """Exit code of an error that nobody foresaw, as sysexits.h has it."""
@@ -22,7 +22,7 @@ app = typer.Typer(
 for command in (
     run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, run.ablate,
     run.paper, gate.check, share.merge, share.import_, share.export, listing.list_, listing.describe, upkeep.status,
-    verify.verify, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
+    verify.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)
 for name, group in {"suite": suite.app, "study": study.app, "baseline": gate.baseline, "env": fetch.env}.items():
@@ -55,7 +55,7 @@ def main() -> None:
 def guarded(call: Callable[[], Any]) -> None:
     """Every end with its own exit code. 1 is the gate's "worse" alone: neither a defect nor a closed pipe may look like it."""
     try:
-        call()
+        _plugins_blamed(call)
     except SystemExit as end:
         if end.code == 1 and type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # typer's for a reader that went away
             raise SystemExit(0) from None
@@ -76,8 +76,25 @@ def guarded(call: Callable[[], Any]) -> None:
             _defect()
         print(f"bench: {said}", file=sys.stderr)
         raise SystemExit(StoreError.exit_code) from None
-    except Exception:  # noqa: BLE001 - the last resort of a program
+    except BaseException:  # noqa: BLE001 - the last resort of a program; Python's own would be 1
         _defect()
+
+
+def _plugins_blamed(call: Callable[[], Any]) -> None:
+    """What a plug-in's own lines raise, wherever nobody expected it, SystemExit included, is the plug-in's fault.
+
+    Raises:
+        SpecError: saying so.
+    """
+    try:
+        call()
+    except (BenchError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        registry = sys.modules.get("fastvmt.plugins.registry")  # without it no plug-in is there
+        if registry and (fault := registry.at_fault(error)):
+            raise SpecError(fault) from error
+        raise
 
 
 def _defect() -> NoReturn:

@@ -8,7 +8,9 @@ from fnmatch import fnmatchcase
 
 from fastvmt.core.choices import hint
 from fastvmt.errors import MissingWeights, SpecError
+from fastvmt.model import Case
 from fastvmt.plugins import registry
+from fastvmt.plugins.blame import blamed, guard, need
 from fastvmt.plugins.labels import in_words
 from fastvmt.plugins.metric import Metric
 
@@ -35,8 +37,21 @@ def build(label: str) -> Metric:
     fields = cls.Params.model_fields
     if unknown := next((key for key in changes if key not in fields), None):
         raise SpecError(f"Metric '{name}' has no parameter '{unknown}'. {hint(unknown, fields)}")
-    with in_words(f"Metric '{label}'"):
-        return cls(cls.Params.model_validate(changes))
+    whose = f"Metric '{label}'"
+    with blamed(cls, f"{whose}, when it is made"), in_words(whose):
+        metric = cls(cls.Params.model_validate(changes))
+        own = metric.label
+    same = isinstance(own, str) and _parts(own)[0] == name
+    need(cls, f"{whose}: label", own, same, "the id with what was changed")
+    return guard(metric, whose, "missing", "identity", "applies")
+
+
+def applies(metric: Metric, case: Case) -> bool:
+    """Whether a metric has a meaning for a case. One that cannot say so has: its record says why there is no number."""
+    try:
+        return metric.applies(case)
+    except SpecError:
+        return True
 
 
 def expand(pattern: str) -> Labels:

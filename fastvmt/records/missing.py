@@ -26,8 +26,8 @@ from fastvmt.core.version import __version__
 from fastvmt.jobs.numbering import JobGrid, beginning, key_in
 from fastvmt.jobs.part import Part
 from fastvmt.model import Artefact, Case, Job
-from fastvmt.plugins.metric_labels import build
-from fastvmt.records.identity import record_key
+from fastvmt.plugins.metric_labels import applies, build
+from fastvmt.records.identity import identity_of, record_key
 from fastvmt.records.verified import Verified
 from fastvmt.store.folder import TO_MAKE, TO_SCORE
 from fastvmt.store.index import INDEX, Index, Row, row_of, unchanged
@@ -192,7 +192,7 @@ class _Records:
     def __init__(self, store: Store, wanted: Sequence[str], again: bool) -> None:
         self.store, self.again = store, again
         self.metrics = [build(label) for label in wanted]
-        self.identities = [canonical_json(m.identity()) for m in self.metrics]
+        self.identities = [identity_of(m) for m in self.metrics]
         self.current: set[bytes] | None = None
         self.sizes: dict[Path, int] = {}
         self._case: Case | None = None
@@ -224,7 +224,7 @@ class _Records:
         """Labels without a current record, as ``scoring.wanted_metrics`` wants them; equal answers are one tuple."""
         if case is not self._case:
             pairs = zip(self.metrics, self.identities, strict=True)
-            self._case, self._applying = case, [(m.label, i, m.timing) for m, i in pairs if m.applies(case)]
+            self._case, self._applying = case, [(m.label, i, m.timing) for m, i in pairs if applies(m, case)]
         reference, there = case.reference.frames_digest, self.read()
         lacks = tuple(
             label for label, identity, timed in self._applying

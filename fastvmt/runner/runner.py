@@ -17,6 +17,7 @@ from fastvmt.jobs.prepared_key import prepared_key
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.plugins.labels import refuse_other_version
+from fastvmt.records.failures import cause_of
 from fastvmt.records.missing import scan
 from fastvmt.runner import executors
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
@@ -62,7 +63,7 @@ class Runner:
         self.tasks: Tasks
         self.workers: dict[Hand, _Worker] = {}
         self.progress = Progress(0, 0, "none")
-        self.made = self.failed = self._numbers = self._start_deaths = 0
+        self.made = self.failed = self.unscored = self._numbers = self._start_deaths = 0
         self._broken: dict[str, tuple[str, str, str, str]] = {}
         self._stop, self._looked = False, time.monotonic()
 
@@ -98,7 +99,7 @@ class Runner:
         finally:
             self._end(interrupted)
         self.store.event("ended", made=self.made, failed=self.failed, interrupted=interrupted, time=time.time())
-        return Outcome(self.made, found, self.failed, interrupted)
+        return Outcome(self.made, found, self.failed, interrupted, self.unscored)
 
     def _end(self, interrupted: bool) -> None:
         for worker in list(self.workers.values()):
@@ -278,7 +279,13 @@ class Runner:
         self.progress.event("made", text, job=_name(job), **facts)
 
     def _on_record(self, worker: _Worker, report: dict[str, Any]) -> None:
-        self.store.add(MetricRecord.model_validate(report["record"]))
+        record = MetricRecord.model_validate(report["record"])
+        self.store.add(record)
+        if record.status == "failed":
+            self.unscored += 1
+            name = _name(worker.task.job) if worker.task else record.job_key
+            text = f"{name}: FAILED in {record.metric}: {cause_of(record)}"
+            self.progress.event("unscored", text, job=name, metric=record.metric, message=cause_of(record))
 
     def _on_scored(self, worker: _Worker, report: dict[str, Any]) -> None:
         assert worker.task

@@ -236,12 +236,22 @@ class Options(_Checked):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended.
+
+    Attributes:
+        made, found, failed: videos.
+        unscored: numbers that could not be computed, each a failed record with its reason.
+    """
 
     made: int
     found: int
     failed: int
     interrupted: bool
+    unscored: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        return 130 if self.interrupted else 3 if self.failed or self.unscored else 0
 
 
 # --- what is made of the fields ------------------------------------------------------------------------------------------

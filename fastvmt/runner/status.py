@@ -15,11 +15,14 @@ from fastvmt.core.spelling import duration
 from fastvmt.estimates import seconds
 from fastvmt.jobs.numbering import beginning, key_in, label_in
 from fastvmt.jobs.run_config import RunConfig
+from fastvmt.records.failures import failures_of
 from fastvmt.runner.leases import Leases
 from fastvmt.store import layout
 from fastvmt.store.folder import Store
 
 STATES = ("done", "failed", "missing")
+SHOWN = 5
+"""Failures that are listed; `bench why` lists all."""
 TAIL = 1 << 18
 """Bytes of the event log that are read from its end, for the seconds of the last videos."""
 
@@ -36,6 +39,7 @@ class Status:
         elsewhere: those of ``runners`` that are on other machines: one look from here cannot tell whether they still live.
         again: videos that are there and still to be made or scored again (--remake).
         records: lines in the record log.
+        unscored: numbers that could not be computed; failures: the first of them and of the failed videos, with the reason.
         seconds_left: estimated on the workers of the last start; None where nothing is known.
     """
 
@@ -50,6 +54,8 @@ class Status:
     elsewhere: list[str] = field(default_factory=list)
     again: int = 0
     records: int = 0
+    unscored: int = 0
+    failures: list[dict[str, Any]] = field(default_factory=list)
     seconds_left: float | None = None
     methods: dict[str, dict[str, int]] = field(default_factory=dict)
     """``done``, ``failed`` and ``missing`` videos of each."""
@@ -71,6 +77,11 @@ def status(folder: Path) -> Status:
     for method in found.methods.values():
         method["missing"] = planned - method["done"] - method["failed"]
     found.done, found.failed, found.missing = (sum(m[state] for m in found.methods.values()) for state in STATES)
+    failures = failures_of(store, config)
+    found.unscored = sum(bool(f.metric) for f in failures)
+    found.failures = [
+        {"number": f.number, "job": f.job, "name": f.name, "why": f.message, "line": f.line} for f in failures[:SHOWN]
+    ]
     found.holder = holder(folder)
     alive = runners(folder)
     found.runners, found.running = list(alive.values()), _running(folder, alive)
@@ -206,10 +217,15 @@ def as_lines(found: Status) -> str:
     """The status as text."""
     left = "unknown" if found.seconds_left is None else f"about {duration(found.seconds_left)}"
     lines = [f"{found.folder}: {found.done} of {found.jobs} videos, {found.failed} failed, {found.missing} missing, "
-             f"{found.records} record lines"]  # fmt: skip
+             f"{found.records} record lines" + (f", {found.unscored} numbers failed" if found.unscored else "")]  # fmt: skip
     width = max(len(label) for label in found.methods)
     lines += [f"  {'method':<{width}}  {'done':>7}  {'failed':>7}  {'missing':>7}"]
     lines += [f"  {k:<{width}}  " + "  ".join(f"{m[state]:>7}" for state in STATES) for k, m in found.methods.items()]
+    lines += [f["line"] for f in found.failures]
+    if more := found.failed + found.unscored - len(found.failures):
+        lines.append(f"     and {more} more")
+    if found.failures:
+        lines.append(f"what is behind it: {shlex.join(['bench', 'why', found.folder])} [NUMBER]")
     here = [who for who in found.runners if who not in found.elsewhere]
     jobs = f"{len(found.running)} jobs in work"
     if here or found.holder:

@@ -187,17 +187,23 @@ class Store:
         if isinstance(row, Failure):
             self.event("failed", key=row.job_key, kind=row.kind)
 
-    def records(self) -> dict[str, MetricRecord]:
-        """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none."""
+    def records(self, only: Callable[[bytes], bool] | None = None) -> dict[str, MetricRecord]:
+        """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none.
+
+        Args:
+            only: which lines to look at; all without it.
+        """
         found: dict[str, MetricRecord] = {}
         for path in self.logs(layout.RECORDS):
-            new = {r.key: r for r in self.each_record(path)}
+            new = {r.key: r for r in self.each_record(path, only=only)}
             found |= {k: r for k, r in new.items() if r.status != "failed" or k not in found}
         return found
 
-    def each_record(self, path: Path, size: int | None = None) -> Iterator[MetricRecord]:
+    def each_record(
+        self, path: Path, size: int | None = None, only: Callable[[bytes], bool] | None = None
+    ) -> Iterator[MetricRecord]:
         """Metric records of one log, or of its first ``size`` bytes, one by one; damaged lines are named in ``warnings``."""
-        return rows(self.root, path, MetricRecord, self.warnings, size)
+        return rows(self.root, path, MetricRecord, self.warnings, size, only)
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastvmt.plugins import registry
+from fastvmt.plugins.labels import trains
 from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
 from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
@@ -206,7 +207,7 @@ def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[LineReques
     for label in chosen:
         spec = tidy.methods[label]
         cls = registry.methods.get(spec.method)
-        free_or_not = TRAINING_BASED if cls.trains() else TRAINING_FREE
+        free_or_not = TRAINING_BASED if trains(cls) else TRAINING_FREE
         group = IMPORTED_GROUP if spec.imported else CONTROLS if spec.control else free_or_not
         groups[group].append(LineRequest(label, label, group, line_note(spec), not spec.control))
     return [line for group in groups.values() for line in group]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.model import Artefact, Job, MethodSpec
+from fastvmt.model import Artefact, Job, MethodSpec, MetricRecord
+from fastvmt.records.failures import cause_of
 from fastvmt.records.identity import machine
 from fastvmt.store.folder import TO_MAKE, Store
 
@@ -93,6 +94,26 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
     if any(len(numbers) > 1 for numbers in shared.values()):
         notes.append("time_amortised: the run has grown, and videos made before share a reference's preparation among fewer.")
     return [*notes, *config.notes]
+
+
+def why_unscored(jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricRecord]]) -> list[str]:
+    """A note for each metric that could not be computed of some videos: of how many, of which methods, and why.
+
+    Args:
+        records: by job key and metric.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for job in jobs:
+        for name, record in records.get(job.key, {}).items():
+            if record.status == "failed":
+                found.setdefault(name, []).append((job.method.label, cause_of(record) or "nobody knows why"))
+    notes = []
+    for name, pairs in found.items():
+        first, *others = dict.fromkeys(why for _, why in pairs)
+        more = f" (and {len(others)} other reasons)" if others else ""
+        labels = ", ".join(dict.fromkeys(label for label, _ in pairs))
+        notes.append(f"{name} failed on {len(pairs)} videos ({labels}): {first}{more}; `bench why RUN` says more.")
+    return notes
 
 
 def line_note(spec: MethodSpec) -> str:

@@ -12,9 +12,10 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Case, Job, MethodSpec, MetricRecord
 from fastvmt.plugins import metric_labels
 from fastvmt.plugins.metric import Metric
+from fastvmt.records.failures import cause_of
 from fastvmt.records.identity import Identities, differing
 from fastvmt.reports.tidy.frame import COLUMNS, FORMULA, STAGE, WORK, Count
-from fastvmt.reports.tidy.gaps import notes_of, timed_aside, why_untimed
+from fastvmt.reports.tidy.gaps import notes_of, timed_aside, why_unscored, why_untimed
 from fastvmt.store.folder import Store
 
 OF_A_NUMBER = ("metric", "unit", "value", "status", "why", "timing", "backend", "identity")
@@ -64,7 +65,8 @@ class Rows:
         for record in current_records(store, artefacts, references, self.known):
             if record.job_key in aside and self.known.timing(record.metric):
                 continue
-            self._check(record)
+            if record.status != "failed":  # it has no number that could share a mean
+                self._check(record)
             records.setdefault(record.job_key, {})[record.metric] = record
         for spec in config.methods:
             known = self.methods.setdefault(spec.label, spec)
@@ -89,7 +91,7 @@ class Rows:
             state = ("failed", failure.kind) if failure else ("missing", "not made yet")
             why = aside.get(job.key, "") or why_untimed(artefact)
             self._add_job(store, job, cases[job.case_id], artefact, records.get(job.key, {}), metrics, state, why)
-        self.notes += notes_of(store, config, jobs, artefacts)
+        self.notes += [*notes_of(store, config, jobs, artefacts), *why_unscored(jobs, records)]
 
     def _check(self, record: MetricRecord) -> None:
         whole = self.known.whole(record)
@@ -129,13 +131,13 @@ class Rows:
         rows: list[tuple[Any, ...]] = []
         for name, metric in metrics.items():
             record = records.get(name)
-            if record is None and not metric.applies(case):
+            if record is None and not metric_labels.applies(metric, case):
                 continue
             value: float | None = None
             if record is not None:
                 status: str = record.status
                 value = record.value
-                why = "" if status == "ok" else str(record.details.get("why") or record.details.get("cause") or "")
+                why = "" if status == "ok" else cause_of(record)
                 if not metric.timing:
                     self.scored.append([record.key, status, value])
             elif artefact and metric.timing and elsewhere:
