@@ -14,11 +14,12 @@ from fastvmt.jobs.growth import part_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.listing import describe
 from fastvmt.records.verified import Verified
+from fastvmt.runner.code import keep_traits, open_run
 from fastvmt.runner.plan import Plan, resolve
 from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options, Outcome, Request
 from fastvmt.runner.status import go_on
-from fastvmt.runner.work import open_run, require_fit, work
+from fastvmt.runner.work import require_fit, work
 from fastvmt.store import layout
 from fastvmt.store.folder import Store
 
@@ -75,21 +76,31 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     return _go(store, config, replace(options, part=part_of(config, plan.config)))
 
 
-def resume(folder: Path, options: Options | None = None) -> Result:
-    """Go on with a run folder as its ``config.json`` says."""
-    return _go(*open_run(folder), options or Options())
+def resume(folder: Path, options: Options | None = None, plugins: Sequence[str] = ()) -> Result:
+    """Go on with a run folder as its ``config.json`` says.
+
+    Args:
+        plugins: files of plug-ins. Those that the folder names run only where you have given them before, in this state.
+
+    Raises:
+        SpecError: when a plug-in is needed that you have not given.
+    """
+    return _go(*open_run(folder, plugins), options or Options())
 
 
-def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None, again: bool = False) -> Result:
+def score(
+    folder: Path, metrics: tuple[str, ...], options: Options | None = None, again: bool = False, plugins: Sequence[str] = ()
+) -> Result:
     """Score what a run folder holds, without generating.
 
     Args:
         metrics: labels or patterns such as ``vbench:*``; none for those of the run.
         again: compute even what is already recorded.
+        plugins: as for ``resume``; only metrics are needed.
     """
     from fastvmt.plugins import metric_labels
 
-    store, config = open_run(folder)
+    store, config = open_run(folder, plugins, metrics or None, generate=False)
     chosen, missing = metric_labels.choose(metrics, config.metrics)
     before, log = store.records() if again else {}, store.log(layout.RECORDS)
     lines = sum(1 for _ in store.each_record(log)) if again else 0
@@ -104,10 +115,11 @@ def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None
 
 
 def table(folder: Path) -> Table:
-    """The table of a run folder, from its records."""
+    """The table of a run folder, from its records; no plug-in is loaded."""
     from fastvmt.reports.tables.run_table import build
 
-    return build(*open_run(folder))
+    store = Store.open(folder)
+    return build(store, store.config())
 
 
 def report(
@@ -228,7 +240,7 @@ def plan(request: Request, out: Path | None = None, where: Conditions | None = N
 
 def import_videos(
     videos: Path, claim: Claim, request: Request | None = None, *, into: Path | None = None, out: Path | None = None,
-    options: Options | None = None,
+    options: Options | None = None, plugins: Sequence[str] = (),
 ) -> Result:  # fmt: skip
     """Bring somebody else's videos into a run folder and score them as ours are scored.
 
@@ -238,6 +250,7 @@ def import_videos(
         request: suite, backbone and size of a new run (its ``methods`` and ``controls`` are not used).
         into: an existing run that gets one line more, instead of a new one.
         out: folder of a new run; by default one whose name follows from all of this.
+        plugins: of ``into``, as for ``resume``.
 
     Returns:
         As ``fastvmt.run``: the scored run.
@@ -248,7 +261,9 @@ def import_videos(
     """
     from fastvmt.exchange.imports.videos import bring_in
 
-    return score(bring_in(videos, claim, request, into=into, out=out).root, (), options)
+    if into is not None:
+        open_run(into, plugins, generate=False)  # what cannot be scored is not brought in
+    return score(bring_in(videos, claim, request, into=into, out=out).root, (), options, plugins=plugins)
 
 
 def _go(
@@ -262,6 +277,7 @@ def _go(
     require_fit(options, config, generate)
     store.lock()
     try:
+        keep_traits(store, config, config.metrics if metrics is None else metrics)
         if generate:
             _mark_to_remake(store, config, options)
             note_prediction(store, config)

@@ -44,8 +44,8 @@ def merge(
 
 
 WITHOUT = (
-    "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "solver", "executor", "address",
-    "slurm", "wait", "remake",
+    "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "keep_old", "solver", "executor",
+    "address", "slurm", "wait", "remake",
 )  # fmt: skip
 """Options of ``bench run`` that an import has no use for."""
 
@@ -74,11 +74,11 @@ def import_(
     from fastvmt.exchange.imports.frames import Policy
     from fastvmt.exchange.imports.videos import Claim
 
-    if into is not None and (given := asked.changed()):
+    if into is not None and (given := [flag for flag in asked.changed() if flag != "--plugin"]):
         raise SpecError(f"{', '.join(given)} with --into: the run's own suite, setting and metrics are used; leave it out.")
     claim = Claim(method, tuple(settings or ()), source, Policy(video_fit, video_frames), partial)
     request = None if into is not None else asked.request()
-    found = api.import_videos(videos, claim, request, into=into, out=asked.out, options=asked.options())
+    found = api.import_videos(videos, claim, request, into=into, out=asked.out, options=asked.options(), plugins=asked.plugins)
     finish(found, asked.as_json)
 
 

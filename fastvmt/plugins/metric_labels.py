@@ -23,6 +23,11 @@ def _parts(label: str) -> tuple[str, dict[str, str]]:
     return name, dict(c.partition("=")[::2] for c in changes)
 
 
+def name_of(label: str) -> str:
+    """The registered name in a label."""
+    return _parts(label)[0]
+
+
 def build(label: str) -> Metric:
     """The metric behind a label.
 

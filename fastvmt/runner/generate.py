@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastvmt.artefacts.code_state import code_digest
+from fastvmt.artefacts.code_state import edited_method, method_code
 from fastvmt.artefacts.prepared_weights import Meta, Prepared, Shelf
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import energy_joules, others
@@ -31,7 +31,6 @@ from fastvmt.jobs.protocol import cost_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.model import Artefact, Case, Job
-from fastvmt.plugins import registry
 from fastvmt.plugins.blame import defined, in_hook
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
@@ -127,7 +126,8 @@ class Generator:
         key = prepared_key(job, self.cases[job.case_id], self.config.setting)
         if key is None:
             return None
-        return Shelf(self.store).get(key, lambda place: self._train(key, job, place, tick, enter))
+        code = edited_method(job.method.method, job.method.params)
+        return Shelf(self.store).get(key, lambda place: self._train(key, job, place, tick, enter), code)
 
     def _train(
         self, key: str, job: Job, place: Path, tick: Callable[[int, int], None], enter: Callable[[str], None]
@@ -150,7 +150,7 @@ class Generator:
             raise NonFinite(f"prepare left NaN or infinity in its weights{at}")
         meta = Meta(
             key=key, method=job.method.label, spent=checkpoint.total(), device=self._device_name(), software=software(),
-            files={}, log=_plain(ctx.log),
+            files={}, log=_plain(ctx.log), code=edited_method(job.method.method, job.method.params),
         )  # fmt: skip
         return Prepared(tensors, meta)
 
@@ -272,7 +272,8 @@ class Generator:
             write_lossless(folder / FRAMES, frames, fps)
             write_viewable(folder / VIDEO, frames, fps)
         device = self._device_name()
-        versions = software()
+        versions, repeats = software(), self.config.repeats
+        edited = edited_method(job.method.method, job.method.params)  # seconds of another state of the code are no record of it
         artefact = Artefact(
             key=job.key,
             frames_digest=frames_digest(frames),
@@ -286,11 +287,9 @@ class Generator:
             forward_equivalents=round(self.backbone.forward_equivalents, 3),
             device=device,
             software=versions,
-            timing_key=digest(
-                [job.key, device, self.config.threads, versions, *([self.config.repeats] if self.config.repeats else [])]
-            ),
+            timing_key=digest([job.key, device, self.config.threads, versions, *(more for more in (repeats, edited) if more)]),
             **cost,
-            log=_plain(take.ctx.log) | {"code": code_digest(registry.methods.get(job.method.method))},
+            log=_plain(take.ctx.log) | {"code": method_code(job.method.method, job.method.params)},
         )
         self.store.publish(folder, job, artefact)
         return artefact

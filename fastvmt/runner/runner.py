@@ -19,7 +19,7 @@ from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.plugins.labels import refuse_other_version
 from fastvmt.records.failures import cause_of
 from fastvmt.records.missing import scan
-from fastvmt.runner import executors
+from fastvmt.runner import code, executors
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
 from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
@@ -80,8 +80,9 @@ class Runner:
         try:
             self.share.begin()
             adopt = generate and self.options.reuse and not self.config.repeats
+            codes = code.states(self.config) if generate and not self.store.writer else ()
             there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt,
-                         part=self.options.part, remake=generate)  # fmt: skip
+                         part=self.options.part, remake=generate, codes=codes, keep_old=self.options.keep_old)  # fmt: skip
             to_do, found = there.only(generate), there.found
             to_make = sum(metrics is None for _, metrics in to_do)
             refuse_other_version(str(self.store.root), (there.grid.parts(n)[2] for n, metrics in to_do if metrics is None))
@@ -89,7 +90,8 @@ class Runner:
                 local.require_device(self.config, self.store.root, f" with {to_make} videos to make")
             self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
             self.progress = Progress(there.total, found, self.options.style)
-            for sentence in (*self.store.warnings, *self.store.news):
+            stale = code.said_of_stale(there, self.options.keep_old)
+            for sentence in (*self.store.warnings, *self.store.news, *stale):
                 self.progress.event("note", sentence, text=sentence)
             how = {"how": executors.words(self.options)} if generate else {}
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time(), **how)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
+from fastvmt.artefacts.code_state import edited_metric
 from fastvmt.core.content_address import frames_digest
 from fastvmt.core.sealed import Shared, sealed
 from fastvmt.core.spelling import value_shown
@@ -102,7 +103,7 @@ def _record(metric: Metric, scored: Scored, artefact: Artefact, case: Case, job:
     return MetricRecord(
         key=record_key(identity, metric.timing, artefact, case.reference.frames_digest).hex(), job_key=job.key,
         metric=metric.label, identity=json.loads(identity), status=status, value=value, details=details, device=device,
-        software=software,
+        software=software, code=edited_metric(metric) or None,
     )  # fmt: skip
 
 

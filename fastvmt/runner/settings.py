@@ -217,6 +217,9 @@ class Options(_Checked):
     remake: tuple[str, ...] = _setting(
         (), WHERE, "Comma-separated labels whose videos are made again, although they are there."
     )
+    keep_old: bool = _setting(
+        False, WHAT, "Keep videos and numbers that were made before the code of a --plugin file changed.", flags=("--keep-old",)
+    )  # fmt: skip
     style: str = "plain"
     part: Part | None = None
     executor: str = _setting("local", WHERE, "local, ray or slurm: where the workers are.", known=("local", "ray", "slurm"))

@@ -26,6 +26,7 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.plugins import registry
 from fastvmt.plugins.blame import words
+from fastvmt.runner.code import VARIABLE, load_handed
 from fastvmt.store.folder import Store
 
 
@@ -77,7 +78,7 @@ class Worker:
         self.store, self.report = Store.open(root), report
         self.store.holder = holder
         self.config = self.store.config()
-        registry.load_own_plugins(root, self.config.plugins)
+        load_handed(json.loads(os.environ.pop(VARIABLE, "[]")))
         self._generator: Any = None
         self._stage = "start"
 

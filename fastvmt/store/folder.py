@@ -1,6 +1,7 @@
 """A run folder: readable by a person, safe to kill, written by one process at a time.
 
     config.json          what the run is; it grows (fastvmt/jobs/growth.py)
+    traits.json          what tables need of its plug-ins, whose code they do not
     events.jsonl         what happened, one line each (written by the runner alone)
     records.jsonl        metric records (runner alone)
     failures.jsonl       failures (runner alone)
@@ -38,6 +39,7 @@ from fastvmt.jobs.growth import grown, other_neighbours, other_versions
 from fastvmt.jobs.numbering import JobGrid, folder_name, label_in, slug
 from fastvmt.jobs.run_config import RUN_FORMAT, RunConfig
 from fastvmt.model import IMPORTED, Artefact, Failure, Job, MetricRecord
+from fastvmt.plugins.traits import Traits
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import artefact_of, file_info
 from fastvmt.store.checked_lines import rows, with_check
@@ -148,6 +150,22 @@ class Store:
             first = error.errors()[0]
             raise StoreError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
 
+    def traits(self) -> Traits:
+        """What the run says of its plug-ins; nothing where it is of before, or what it says is damaged."""
+        path = self.root / layout.TRAITS
+        try:
+            return Traits.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return Traits()
+        except (OSError, ValueError) as error:
+            why = f"{path.name}: damaged ({str(error).splitlines()[0]}); what its plug-ins say of themselves is not known."
+            self.warnings += [why] if why not in self.warnings else []
+            return Traits()
+
+    def keep_traits(self, traits: Traits) -> None:
+        """Only for the holder of the lock."""
+        write_atomic(self.root / layout.TRAITS, traits.model_dump_json(indent=1))
+
     def lock(self) -> None:
         """Hold the folder until ``unlock`` or the process's end, however it ends; held already, it stays so.
 
@@ -252,7 +270,9 @@ class Store:
             return None
         return artefact
 
-    def adopt(self, job: Job, folders: Iterable[Path]) -> Artefact | None:
+    def adopt(
+        self, job: Job, folders: Iterable[Path], fits: Callable[[Artefact], bool] = lambda found: True
+    ) -> Artefact | None:
         """Take over the same job's video from one of these artefacts of other runs, every file verified; or None.
 
         The copy says where it came from, and no seconds are ever reported for it.
@@ -260,7 +280,11 @@ class Store:
         for folder in folders:
             try:
                 found = artefact_of(folder, job)  # a neighbour may be a stranger's: its files' names are only names
-                if found is None or any(file_info(folder / name) != info for name, info in found.files.items()):
+                if (
+                    found is None
+                    or not fits(found)
+                    or any(file_info(folder / name) != info for name, info in found.files.items())
+                ):
                     continue
             except (OSError, ValueError):
                 continue
@@ -274,9 +298,13 @@ class Store:
 
     def quarantine(self, folder: Path, why: Exception) -> None:
         """Move a damaged folder to ``quarantine/`` and say so."""
-        shutil.move(folder, self._free_name(folder))
+        self.set_aside(folder)
         reason = str(why).splitlines()[0]
         self.warnings.append(f"{folder.name}: damaged ({reason}); moved to quarantine, will be made again.")
+
+    def set_aside(self, folder: Path) -> None:
+        """Move what counts no more to ``quarantine/``."""
+        shutil.move(folder, self._free_name(folder))
 
     def _free_name(self, folder: Path) -> Path:
         """In ``quarantine/``."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 CONFIG, LOCK, CONFLICTS, SHEET, TABLE = "config.json", "lock", "conflicts.json", "sheet.png", "table.md"
+TRAITS = "traits.json"
+"""What tables need of plug-ins; see ``fastvmt.plugins.traits``."""
 ARTEFACTS, REFERENCES, CACHE, WORKERS = "artefacts", "references", "cache", "workers"
 EVENTS, RECORDS, FAILURES = "events", "records", "failures"
 """Logs: ``events.jsonl`` and, of runners that joined, ``events/NAME.jsonl``."""

@@ -8,17 +8,17 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fastvmt.core.choices import one_of
 from fastvmt.core.content_address import frames_digest
-from fastvmt.errors import DamagedFile, JobError, SpecError
+from fastvmt.errors import DamagedFile, JobError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import read_lossless
 from fastvmt.model import Job, MetricRecord
-from fastvmt.plugins import metric_labels, registry
 from fastvmt.records.verified import Verified
+from fastvmt.runner.code import open_run
 from fastvmt.runner.executors.local import worker_environment
 from fastvmt.runner.score import score_job
 from fastvmt.store import layout
@@ -26,17 +26,21 @@ from fastvmt.store.artefact_files import artefact_of, file_info
 from fastvmt.store.folder import Store
 
 
-def verify(folder: Path, row: str = "", scores: bool = False, say: Callable[[str], None] = lambda line: None) -> Verified:
+def verify(
+    folder: Path, row: str = "", scores: bool = False, say: Callable[[str], None] = lambda line: None,
+    plugins: Sequence[str] = (),
+) -> Verified:  # fmt: skip
     """Look at every video and reference of a run again.
 
     Args:
         row: only videos of the method with this label.
         scores: compute every record that is there again, and compare.
         say: gets a sentence for what was passed over.
+        plugins: files of plug-ins, for scores of their metrics.
 
     Raises:
         StoreError: when it is no run.
-        SpecError: for an unknown row, or a metric that is not registered.
+        SpecError: for an unknown row, or a metric whose code is not here or was never given by the user.
     """
     store = Store.open(folder)
     config = store.config()
@@ -54,7 +58,7 @@ def verify(folder: Path, row: str = "", scores: bool = False, say: Callable[[str
             found.videos_as_stored += 1
             whole.append(job)
     if scores and sound:
-        _score(store, config, whole, found)
+        _score(store, whole, found, plugins)
     elif scores:
         say("scores are not recomputed, because a reference is not as it was stored")
     for warning in store.warnings:
@@ -101,13 +105,14 @@ def _why(error: Exception) -> str:
     return str(error).splitlines()[0].rstrip(".")
 
 
-def _score(store: Store, config: RunConfig, jobs: list[Job], found: Verified) -> None:
+def _score(store: Store, jobs: list[Job], found: Verified, plugins: Sequence[str]) -> None:
     before: dict[str, MetricRecord] = store.records()
     scored: dict[str, list[str]] = {}
     for record in before.values():
         names = scored.setdefault(record.job_key, [])
         names += [record.metric] if record.metric not in names else []
-    _load(store, config, {name for job in jobs for name in scored.get(job.key, ())})
+    wanted = dict.fromkeys(name for job in jobs for name in scored.get(job.key, ()))
+    _, config = open_run(store.root, plugins, tuple(wanted), generate=False)
     for job in jobs:
         try:
             with _as_a_worker(config):
@@ -123,7 +128,7 @@ def _score(store: Store, config: RunConfig, jobs: list[Job], found: Verified) ->
 def _as_a_worker(config: RunConfig) -> Iterator[None]:
     """As many threads, on which the order of sums depends; what a metric prints is no part of the result."""
     before = dict(os.environ)
-    os.environ |= worker_environment(config.threads, False)
+    os.environ |= worker_environment(config, False)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
@@ -131,15 +136,6 @@ def _as_a_worker(config: RunConfig) -> Iterator[None]:
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ |= before
-
-
-def _load(store: Store, config: RunConfig, metrics: set[str]) -> None:
-    """The run's plug-ins, where a metric is one of theirs."""
-    try:
-        for label in metrics:
-            metric_labels.build(label)
-    except SpecError:
-        registry.load_own_plugins(store.root, config.plugins)
 
 
 def _name(job: Job) -> str:

@@ -28,7 +28,9 @@ from fastvmt.reports.tidy.gaps import trained_on
 FORMAT = 1
 NAMED = 5
 """Videos or cases named in a sentence; the rest are counted."""
-Direction = Literal["up", "down", "none"]
+Direction = Literal["up", "down", "none", "unknown"]
+"""``unknown``: of a metric whose code was not there, in a run that does not say it."""
+UNKNOWN = "which way is better is not known here; `bench score RUN --plugin FILE` writes it into the run"
 Key = tuple[str, int]
 """Case and seed."""
 
@@ -142,8 +144,9 @@ def of(tidy: Tidy) -> Measured:
         references={c.id: c.reference.frames_digest[:16] for c in tidy.cases.values()},
         metrics={
             k: MetricFacts(
-                identity=tidy.own_identities.get(k) or m.identity(), direction=cast(Direction, m.direction), timing=m.timing,
-                unit=m.unit, decimals=m.decimals,
+                identity=tidy.own_identities.get(k) or m.identity(),
+                direction=cast(Direction, m.direction if tidy.traits.knows(k) else "unknown"),
+                timing=m.timing, unit=m.unit, decimals=m.decimals,
             )
             for k, m in tidy.metrics.items()
         },

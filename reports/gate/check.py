@@ -17,7 +17,7 @@ from functools import partial
 from fastvmt.errors import SpecError
 from fastvmt.records.identity import OF_THE_MACHINE
 from fastvmt.reports.gate import within_run
-from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Timed, Video, named
+from fastvmt.reports.gate.baseline import UNKNOWN, Key, Measured, MetricFacts, Timed, Video, named
 from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
 from fastvmt.reports.gate.verdicts import VIDEOS, Gains, GateResult, Judgement, judged
 from fastvmt.reports.statistics import mean_interval
@@ -115,8 +115,11 @@ def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, w
     asked = tolerances.metrics is not None
     for pattern in tolerances.patterns:
         labels = [m for m in known if fnmatchcase(m, pattern) or m == pattern]
-        plain = [m for m in labels if known[m].direction == "none"]
-        if pattern in plain:
+        plain = [m for m in labels if known[m].direction in ("none", "unknown")]
+        unknown = {(m, "") for m in plain if known[m].direction == "unknown"}
+        rows += [Judgement(m, "", "not compared", UNKNOWN, unmet=True) for m, _ in sorted(unknown - taken)]
+        taken |= unknown
+        if pattern in plain and not unknown:
             raise SpecError(
                 f"tolerance for '{pattern}': neither more nor less of it is better, so it cannot be worse. Leave it out."
             )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from fastvmt.errors import SpecError
-from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts
+from fastvmt.reports.gate.baseline import UNKNOWN, Key, Measured, MetricFacts
 from fastvmt.reports.gate.tolerances import Better, SpeedUp
 from fastvmt.reports.gate.verdicts import Gains, Judgement, floored, judged
 from fastvmt.reports.statistics import mean_interval
@@ -91,6 +91,8 @@ def better(run: Measured, asked: Better) -> Judgement:
         why = f"the run has no method {absent[0]}" if absent else f"the run was not scored with {asked.metric}"
         return _not_made(name, asked.of, _nothing_left(run, asked.of), why)
     facts = run.metrics[asked.metric]
+    if facts.direction == "unknown":
+        return _not_made(name, asked.of, "", UNKNOWN)
     if facts.direction == "none":
         raise SpecError(f"[[better]] metric '{asked.metric}': neither more nor less of it is better. Choose another metric.")
     of, than = (

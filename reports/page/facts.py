@@ -10,8 +10,8 @@ from typing import Any
 from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import Asked
 from fastvmt.model import MethodSpec
-from fastvmt.plugins import registry
 from fastvmt.plugins.card import NO_CARD, card_of
+from fastvmt.plugins.method import Method
 from fastvmt.reports.tidy import Tidy
 from fastvmt.reports.tidy.frame import Count
 from fastvmt.runner.settings import Request, words_of
@@ -46,19 +46,20 @@ def method_cards(tidy: Tidy) -> list[dict[str, Any]]:
     """Each method as it was run, in the run's order; ``about`` is its own card, as names and sentences."""
     planned = len(tidy.cases) * len(tidy.seeds)
     counts = {label: tidy.counts.get(label, Count()) for label in tidy.methods}
-    return [_card(spec, counts[k].made, planned, sum(counts[k].failed.values())) for k, spec in tidy.methods.items()]
+    return [
+        _card(spec, tidy.method(k), counts[k].made, planned, sum(counts[k].failed.values())) for k, spec in tidy.methods.items()
+    ]
 
 
-def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> dict[str, Any]:
+def _card(spec: MethodSpec, cls: type[Method], made: int, planned: int, failed: int) -> dict[str, Any]:
     try:
-        cls = registry.methods.get(spec.method)
         said = spec.params.get("source") if spec.imported else ""
         summary, source = str(cls.summary), str(said or cls.source)
         card = card_of(cls)
         lines = card.facts() if card else {"card": NO_CARD}
         about = () if spec.imported else tuple((k, v if isinstance(v, list) else [str(v)]) for k, v in lines.items())
     except SpecError:
-        summary, source, about = "", "", ()  # a plug-in of another machine: its numbers are still here
+        summary, source, about = "", "", ()  # its card is damaged: its numbers are still here
     params = tuple((str(k), _words(v)) for k, v in spec.params.items())
     return {
         "label": spec.label, "summary": summary, "source": source, "control": spec.control, "preset": spec.preset,

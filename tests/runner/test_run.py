@@ -172,7 +172,7 @@ def test_prints_of_a_method_stay_out_of_the_protocol(tmp_path: Path) -> None:
     assert said.code == 0 and said.data["rows"][0]["made"] == 1
     log = (tmp_path / "run" / "workers" / "worker-1.log").read_text()
     assert "raw bytes" in log
-    assert "safe path True folder run" in log  # rule 6 of the layout: nothing of the current folder can be imported
+    assert "safe path True folder \n" in log  # rule 6 of the layout: nothing of the current folder can be imported
 
 
 def test_a_metric_that_fails_on_some_clips_shows_n(tmp_path: Path) -> None:

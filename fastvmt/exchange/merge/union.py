@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import combinations
 from typing import Any, TypeVar
 
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.core.spelling import shown
-from fastvmt.errors import NotComparable, SpecError
+from fastvmt.errors import NotComparable
 from fastvmt.jobs.growth import case_difference, method_differences
 from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.model import Case, MethodSpec, Suite
-from fastvmt.plugins import metric_labels, registry
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.records.same_setting import refuse_other_setting
 from fastvmt.store.foreign_run import OWN_NOTE, Source
@@ -39,7 +38,6 @@ def unite(sources: Sequence[Source], plugins: tuple[str, ...] = ()) -> RunConfig
 
     Raises:
         NotComparable: when settings, suites, protocols, threads of a CPU, or parameters under one label differ.
-        SpecError: for a method or metric that this installation does not know.
     """
     for one, other in combinations(sources, 2):
         refuse_other_setting(one.name, one.config, other.name, other.config)
@@ -50,7 +48,6 @@ def unite(sources: Sequence[Source], plugins: tuple[str, ...] = ()) -> RunConfig
     if not ablates:
         refuse_mixed_presets(methods)
     metrics = in_order([c.metrics for c in configs], str)
-    _refuse_unknown(sources, methods, [*metrics, *dict.fromkeys(m for s in sources for _, m in s.records)])
     if len(devices := sorted({c.device for c in configs})) > 1:
         notes.append(f"{OWN_NOTE}made on {' and '.join(devices)}; going on with `bench resume` uses {devices[0]}.")
     return RunConfig(
@@ -130,27 +127,3 @@ def _methods(sources: Sequence[Source]) -> tuple[tuple[MethodSpec, ...], list[st
     lists = [list(dict.fromkeys(renamed.get(m.label, m.label) for m in s.config.methods)) for s in sources]
     order = in_order(lists, lambda label: (not kept[label].control, label))
     return tuple(kept[label] for label in order), notes
-
-
-def _refuse_unknown(sources: Sequence[Source], methods: Iterable[MethodSpec], metrics: Iterable[str]) -> None:
-    problems = []
-    for kind, look_up, names in (
-        ("method", registry.methods.get, dict.fromkeys(m.method for m in methods)),
-        ("metric", metric_labels.build, dict.fromkeys(metrics)),
-    ):
-        for name in names:
-            try:
-                look_up(name)
-            except SpecError as error:
-                problems.append(f"{kind} '{shown(name)}': {error}")
-    files = sorted({shown(_file_name(p)) for s in sources for p in s.config.plugins})
-    if problems and files:
-        problems.append(
-            f"The runs used plug-ins ({', '.join(files)}), which are not loaded from there: give yours by --plugin."
-        )
-    if problems:
-        raise SpecError("\n".join(problems))
-
-
-def _file_name(path: str) -> str:
-    return path.replace("\\", "/").rsplit("/", 1)[-1]

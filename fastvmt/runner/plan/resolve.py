@@ -18,6 +18,7 @@ from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.media.files import Fit, Frames, write_lossless
 from fastvmt.model import Setting
 from fastvmt.plugins import metric_labels, registry
+from fastvmt.runner.code import open_run
 from fastvmt.runner.plan.cases import Listed, cases_of
 from fastvmt.runner.plan.methods import chosen_methods
 from fastvmt.runner.settings import Request
@@ -120,19 +121,11 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
 
 
 def _with_plugins_of(folder: Path, config: RunConfig) -> RunConfig:
-    """The configuration with the plug-ins of the run that it is added to, where that run needs more than were given."""
+    """The configuration with the plug-ins of the run that it is added to, as far as the user ever gave them."""
     if not layout.is_run(folder):
         return config
-    before = Store(folder).config()
-    try:
-        for spec in before.methods:
-            registry.methods.get(spec.method)
-        for label in before.metrics:
-            metric_labels.build(label)
-    except SpecError:
-        registry.load_own_plugins(folder, before.plugins)
-        return config.model_copy(update={"plugins": tuple(dict.fromkeys([*before.plugins, *config.plugins]))})
-    return config
+    _, before = open_run(folder, config.plugins)
+    return config.model_copy(update={"plugins": tuple(dict.fromkeys([*before.plugins, *config.plugins]))})
 
 
 def _asked(request: Request) -> Asked:
