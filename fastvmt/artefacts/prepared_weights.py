@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.core.atomic import publish_folder, write_atomic
+from fastvmt.core.atomic import own_file, publish_folder, write_atomic
 from fastvmt.model import FileInfo, Frozen
 from fastvmt.plugins.workspace import Spent
 from fastvmt.store import layout
@@ -122,6 +122,6 @@ class Shelf:
     def _locked(self, key: str) -> Iterator[None]:
         """Wait for the key's lock; the end of the process that holds it frees it, however it ends."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with open(self.root / f".{key}.lock", "a") as handle:
+        with open(self.root / f".{key}.lock", "a", opener=own_file) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

@@ -31,7 +31,7 @@ from fastvmt.plugins.method import Shape
 from fastvmt.store import layout
 from fastvmt.store.folder import Store
 
-NOTE = "plan.json"
+NOTE = layout.PREDICTION
 FOLDERS, OF_A_METHOD = 12, 20
 """Run folders looked at, the newest first; videos read of each method in one."""
 ENOUGH = 3

@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING
 from fastvmt.core.content_address import canonical_json
 from fastvmt.core.version import __version__
 from fastvmt.jobs.numbering import JobGrid, beginning, key_in
-from fastvmt.model import Artefact, Case, Job
+from fastvmt.model import Case, Job
 from fastvmt.plugins.metric_labels import build
 from fastvmt.records.identity import record_key
+from fastvmt.store.artefact_files import read_meta
 from fastvmt.store.index import INDEX, Index, Row, row_of, unchanged
-from fastvmt.store.layout import ARTEFACTS, META, RECORDS
+from fastvmt.store.layout import ARTEFACTS, RECORDS
 
 if TYPE_CHECKING:
     from fastvmt.jobs.run_config import RunConfig
@@ -152,8 +153,7 @@ def _whole(folder: str, key: str) -> Row:
     Raises:
         OSError, ValueError: when they are not.
     """
-    with open(f"{folder}/{META}", "rb", buffering=0) as file:
-        artefact = Artefact.model_validate_json(file.read())
+    artefact = read_meta(folder)
     row = row_of(folder, artefact)
     sizes = {part.rsplit(":", 2)[0]: part.rsplit(":", 2)[1] for part in row.signature.split(" ")}
     if artefact.key != key or any(sizes.get(n, str(i.bytes)) != str(i.bytes) for n, i in artefact.files.items()):

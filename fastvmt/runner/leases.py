@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.atomic import own_file, touch
 from fastvmt.store.layout import HOLDERS, LEASES
 
 BEAT = 5.0
@@ -80,7 +81,7 @@ class Leases:
 
     def _beat(self, count: int) -> None:
         """Written in place, opened and closed each time: a network file system shows others a new content then."""
-        handle = os.open(self._card, os.O_WRONLY | os.O_CREAT, 0o666)
+        handle = own_file(str(self._card), os.O_WRONLY | os.O_CREAT)
         try:
             os.write(handle, self._facts + b"%012d\n" % count)
         finally:
@@ -214,7 +215,7 @@ class Leases:
 
     def mark_failed(self, key: str) -> None:
         """Say that a job failed, so that no other runner tries it again before the run is started anew."""
-        (self.folder / f"{key}.failed").touch()
+        touch(self.folder / f"{key}.failed")
 
     def failed(self) -> set[str]:
         """Jobs that failed since the run was last started."""

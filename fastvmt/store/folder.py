@@ -39,8 +39,9 @@ from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import artefact_of, file_info
 from fastvmt.store.checked_lines import rows, with_check
-from fastvmt.store.index import note
+from fastvmt.store.index import INDEX, note
 from fastvmt.store.lock import hold
+from fastvmt.store.plain import check_plain, refuse_shared
 
 if TYPE_CHECKING:
     from fastvmt.media.files import Frames
@@ -74,8 +75,10 @@ class Store:
             hold: lock it before anything in it is read or written; a run in work must not find another configuration.
 
         Raises:
-            StoreError: when the folder holds a run of another configuration, naming what differs, or is in use (``hold``).
+            StoreError: when the folder holds a run of another configuration, naming what differs, is in use (``hold``), or has
+                links in it.
         """
+        check_plain(root)
         store = cls(root)
         layout.make_folders(root)
         if hold:
@@ -103,8 +106,9 @@ class Store:
         """Open an existing run folder.
 
         Raises:
-            StoreError: when it is none.
+            StoreError: when it is none, or holds links.
         """
+        check_plain(root)
         if not layout.is_run(root):
             raise StoreError(f"{root} is not a run folder: it has no config.json. `bench run` makes one.")
         return cls(root)
@@ -131,9 +135,12 @@ class Store:
         """Hold the folder until ``unlock`` or the process's end, however it ends; held already, it stays so.
 
         Raises:
-            StoreError: when another process holds it.
+            StoreError: when another process holds it, or a log is a file of somebody else too.
         """
-        self._lock = self._lock or hold(self.root)
+        if self._lock is None:
+            logs = (path for name in (layout.EVENTS, layout.RECORDS, layout.FAILURES) for path in self.logs(name))
+            refuse_shared([self.root / layout.LOCK, self.root / INDEX, *logs])
+            self._lock = hold(self.root)
 
     def unlock(self) -> None:
         """Let go of the folder; the end of the process does the same."""
@@ -208,14 +215,9 @@ class Store:
         if not folder.exists():
             return None
         try:
-            artefact = Artefact.model_validate_json((folder / layout.META).read_bytes())
-            if artefact.key != job.key:
-                raise ValueError("another job's key")
-            for name, info in artefact.files.items():
-                path = folder / name
-                if path.stat().st_size != info.bytes:
-                    raise ValueError(f"{name} has {path.stat().st_size} bytes, not {info.bytes}")
-                if verify and file_info(path) != info:
+            artefact = artefact_of(folder, job)
+            for name, info in artefact.files.items() if artefact and verify else ():
+                if file_info(folder / name) != info:
                     raise ValueError(f"{name} has another SHA-256 than when it was written")
         except (OSError, ValueError) as error:
             self.quarantine(folder, error)

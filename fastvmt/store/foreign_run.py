@@ -17,15 +17,15 @@ from fastvmt.errors import StoreError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.store import layout
-from fastvmt.store.artefact_files import artefact_of
+from fastvmt.store.artefact_files import LARGEST_META, artefact_of
 from fastvmt.store.folder import Store
+from fastvmt.store.plain import refuse_strange
 
 UNREAD = (
     layout.CACHE, layout.PREPARED, layout.WORKERS, layout.LEASES, layout.REPORT, layout.QUARANTINE, "probes", layout.LOCK,
 )  # fmt: skip
 """What a merge leaves alone: it can be made again, or belongs to one machine."""
 LARGEST = {".jsonl": 4 << 30, ".json": 256 << 20}
-LARGEST_META = 16 << 20
 OWN_NOTE = "merged: "
 """How notes of a merge begin; those of an earlier one are not carried on, they may no longer be true."""
 MOST_JOBS = 2_000_000
@@ -67,7 +67,7 @@ def read_source(name: str, root: Path) -> Source:
         StoreError: no run folder, one with links or devices in it, files beyond any sensible size, or unreadable JSON.
     """
     store = Store.open(root)
-    check_plain(root)
+    check_source(root)
     try:
         config = store.config()
         found = Source(name, root, config)
@@ -94,16 +94,13 @@ def read_source(name: str, root: Path) -> Source:
     return found
 
 
-def check_plain(root: Path) -> None:
+def check_source(root: Path) -> None:
     """Raises:
     StoreError: for a symbolic link, a device or pipe, or a file too large for what it is, anywhere a merge reads.
     """
     for path, about in _walk(root):
+        refuse_strange(root, path, about)
         where = shown(path.relative_to(root), 120)
-        if stat.S_ISLNK(about.st_mode):
-            raise StoreError(f"{root}: '{where}' is a symbolic link; a run folder holds none. Copy the file itself there.")
-        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
-            raise StoreError(f"{root}: '{where}' is neither a file nor a folder. Take it out.")
         limit = LARGEST_META if path.name == layout.META else LARGEST.get(path.suffix, 1 << 62)
         if about.st_size > limit and stat.S_ISREG(about.st_mode):
             raise StoreError(f"{root}: '{where}' has {mib(about.st_size)}, more than the limit of {mib(limit)} for it.")

@@ -5,13 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 CONFIG, LOCK, CONFLICTS, SHEET, TABLE = "config.json", "lock", "conflicts.json", "sheet.png", "table.md"
+MERGE, PREDICTION = "merge.json", "plan.json"
 ARTEFACTS, REFERENCES, CACHE, WORKERS = "artefacts", "references", "cache", "workers"
 EVENTS, RECORDS, FAILURES = "events", "records", "failures"
 """Logs: ``events.jsonl`` and, of runners that joined, ``events/NAME.jsonl``."""
 PREPARED, LEASES, QUARANTINE, REPORT = "prepared", "leases", "quarantine", "report"
 HOLDERS = "holders"
 """In ``LEASES``: a card of each runner."""
-PROBE = "probes/correspondence.json"
+PROBES, SLURM = "probes", "slurm"
+PROBE = f"{PROBES}/correspondence.json"
+FILES = (CONFIG, LOCK, CONFLICTS, SHEET, TABLE, MERGE, PREDICTION, *(f"{name}.jsonl" for name in (EVENTS, RECORDS, FAILURES)))
+FOLDERS = (
+    ARTEFACTS, REFERENCES, CACHE, WORKERS, EVENTS, RECORDS, FAILURES, PREPARED, LEASES, QUARANTINE, REPORT, PROBES, SLURM,
+)  # fmt: skip
+"""Directly in a run folder: all that is read or written there. What else lies there is the user's."""
 META, FRAMES, VIDEO = "meta.json", "frames.mkv", "video.mp4"
 """Of an artefact: written last; lossless and scored; for the eye."""
 MAKING = ".making-"

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import IO
 
+from fastvmt.core.atomic import own_file
 from fastvmt.errors import StoreError
 from fastvmt.store import layout
 
@@ -17,7 +18,7 @@ def hold(root: Path) -> IO[str]:
     Raises:
         StoreError: when another process holds it, or its file system has no locks.
     """
-    handle = open(root / layout.LOCK, "a+")  # noqa: SIM115 - held for the life of the process
+    handle = open(root / layout.LOCK, "a+", opener=own_file)  # noqa: SIM115 - held for the life of the process
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -26,7 +26,7 @@ from fastvmt.store.folder import Store
 from fastvmt.store.foreign_run import OWN_NOTE, Source
 
 FORMAT = 1
-PLAN = "merge.json"
+PLAN = layout.MERGE
 DAMAGED = "damaged"
 
 
