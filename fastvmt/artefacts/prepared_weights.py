@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import own_file, publish_folder, write_atomic
 from fastvmt.model import FileInfo, Frozen
+from fastvmt.model.fields import FileName, Hex, Label, Line
 from fastvmt.plugins.workspace import Spent
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import file_info
@@ -34,12 +35,12 @@ WEIGHTS, META = "weights.safetensors", layout.META
 class Meta(Frozen):
     """``meta.json`` of a finished preparation."""
 
-    key: str
-    method: str
+    key: Hex
+    method: Label
     spent: Spent
-    device: str
-    software: dict[str, str]
-    files: dict[str, FileInfo]
+    device: Line
+    software: dict[Line, Line]
+    files: dict[FileName, FileInfo]
     log: dict[str, Any] = {}
     """What the method left: steps, loss curve, the text it was trained with, where tracks came from."""
 

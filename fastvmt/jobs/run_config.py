@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from pydantic import model_validator
+
 from fastvmt.jobs.numbering import JobGrid
 from fastvmt.model import IMPORTED, Frozen, Job, MethodSpec, Setting, Suite
+from fastvmt.model.fields import Count, Label, Line, Seed, Size
 
 RUN_FORMAT = 1
 
@@ -15,20 +18,30 @@ class RunConfig(Frozen):
     suite: Suite
     setting: Setting
     methods: tuple[MethodSpec, ...]
-    seeds: tuple[int, ...]
-    metrics: tuple[str, ...]
-    plugins: tuple[str, ...] = ()
-    device: str = "cpu"
-    threads: int = 1
+    seeds: tuple[Seed, ...]
+    metrics: tuple[Label, ...]
+    plugins: tuple[Label, ...] = ()
+    device: Line = "cpu"
+    threads: Size = 1
     offload: bool = False
-    repeats: int = 0
+    repeats: Count = 0
     """Timed repeats of every job (protocol timing); 0 for one video and no warm-up."""
     ablates_presets: bool = False
     """Several presets of one method are wanted side by side (``bench ablate``); else they must not share a table."""
     notes: tuple[str, ...] = ()
     """Under every table of the run."""
-    merged: tuple[str, ...] = ()
+    merged: tuple[Line, ...] = ()
     """Names of the runs that ``bench merge`` made this one of."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> RunConfig:
+        labels, cases = [m.label for m in self.methods], [c.id for c in self.suite.cases]
+        for name, values in (("methods", labels), ("seeds", self.seeds), ("suite.cases", cases)):
+            if not values:
+                raise ValueError(f"{name}: there is none")
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: one is there twice")
+        return self
 
     def grid(self) -> JobGrid:
         """All jobs, made one by one when they are needed."""

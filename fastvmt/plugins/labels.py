@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from fastvmt.core.choices import hint
+from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
@@ -64,10 +65,10 @@ def resolve(
         card = {}
     with in_words(f"Method '{label}'"):
         params = cls.resolve(cls.Params.model_validate(card | changes), shape)
-    return MethodSpec(
-        label=label.strip(), method=cls.id, version=cls.version, params=params.model_dump(mode="json"),
-        preset=str(getattr(params, preset)) if preset else "", control=cls.role == "control",
-    )  # fmt: skip
+        return MethodSpec(
+            label=label.strip(), method=cls.id, version=cls.version, params=params.model_dump(mode="json"),
+            preset=str(getattr(params, preset)) if preset else "", control=cls.role == "control",
+        )  # fmt: skip
 
 
 @contextmanager
@@ -81,7 +82,7 @@ def in_words(whose: str) -> Iterator[None]:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "parameters"
-        raise SpecError(f"{whose}: {place}: {first['msg']} (found {first['input']!r}).") from error
+        raise SpecError(f"{whose}: {place}: {first['msg']} (found {shown(repr(first['input']), 80)}).") from error
 
 
 def usual_preset(cls: type[Method]) -> Any:

@@ -7,8 +7,11 @@ import os
 import stat
 from pathlib import Path
 
+from pydantic import ValidationError
+
 from fastvmt.core.atomic import plain_file
 from fastvmt.core.spelling import shown
+from fastvmt.core.validation import first_problem
 from fastvmt.model import Artefact, FileInfo, Job
 from fastvmt.store import layout
 
@@ -32,7 +35,10 @@ def read_meta(folder: str | Path) -> Artefact:
     with open(f"{folder}/{layout.META}", "rb", buffering=0, opener=plain_file) as file:
         if (size := os.fstat(file.fileno()).st_size) > LARGEST_META:
             raise ValueError(f"{layout.META} has {size} bytes, more than any video's")
-        return Artefact.model_validate_json(file.read())
+        try:
+            return Artefact.model_validate_json(file.read())
+        except ValidationError as error:
+            raise ValueError(first_problem(error)) from None
 
 
 def artefact_of(folder: Path, job: Job) -> Artefact | None:
@@ -48,8 +54,7 @@ def artefact_of(folder: Path, job: Job) -> Artefact | None:
     if artefact.key != job.key:
         raise ValueError("another job's key")
     for name, info in artefact.files.items():
-        plain = name == Path(name).name and not name.startswith(".") and name.isprintable() and len(name) < 128
-        if not plain or name == layout.META or Path(name).suffix not in KINDS:
+        if name == layout.META or Path(name).suffix not in KINDS:
             raise ValueError(f"'{shown(name)}' is no file of a video")
         about = (folder / name).lstat()
         if not stat.S_ISREG(about.st_mode) or about.st_size != info.bytes:

@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import frames_digest
@@ -36,6 +36,7 @@ from fastvmt.errors import DamagedFile, JobError, StoreError
 from fastvmt.jobs.numbering import folder_name, slug
 from fastvmt.jobs.run_config import RUN_FORMAT, RunConfig, with_imported
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.model.fields import Hex, Line
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import artefact_of, file_info
 from fastvmt.store.checked_lines import rows, with_check
@@ -51,6 +52,18 @@ AGAIN = "give the `bench run` command again, which stores it anew from its clip.
 
 def _offload(config: RunConfig) -> str:
     return "--offload" if config.offload else "--no-offload"
+
+
+class Conflict(BaseModel):
+    """What is read of a conflict in ``conflicts.json``: a job, runs that disagree with their frames, and who is believed."""
+
+    job: Hex
+    runs: dict[Line, Hex]
+    used: Line | None
+
+
+class Conflicts(BaseModel):
+    frames: tuple[Conflict, ...]
 
 
 @dataclass
@@ -252,15 +265,19 @@ class Store:
         reason = str(why).splitlines()[0]
         self.warnings.append(f"{folder.name}: damaged ({reason}); moved to quarantine, will be made again.")
 
-    def disputed(self) -> frozenset[str]:
-        """Keys of jobs that merged runs have other frames for: a third video would choose between them silently."""
+    def disputes(self) -> dict[str, dict[str, str]]:
+        """Jobs of a merged run whose sources have other frames, while nobody has chosen: key to run to frames digest."""
         try:
-            facts = json.loads((self.root / layout.CONFLICTS).read_bytes())
-            return frozenset(c["job"] for c in facts["frames"] if c["used"] is None)
+            found = Conflicts.model_validate_json((self.root / layout.CONFLICTS).read_bytes())
+            return {c.job: c.runs for c in found.frames if c.used is None}
         except FileNotFoundError:
-            return frozenset()
-        except (ValueError, KeyError, TypeError):
+            return {}
+        except ValueError:
             raise StoreError(f"{self.root / 'conflicts.json'} is damaged. Merge the runs again into another folder.") from None
+
+    def disputed(self) -> frozenset[str]:
+        """Keys of those jobs: a third video would choose between them silently."""
+        return frozenset(self.disputes())
 
     def clear_unfinished(self, lives: Callable[[str], bool] = lambda holder: False) -> None:
         """Remove what killed workers left half-made. Only for the holder of the lock.

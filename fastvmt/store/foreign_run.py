@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import stat
@@ -71,13 +70,11 @@ def read_source(name: str, root: Path) -> Source:
     try:
         config = store.config()
         found = Source(name, root, config)
-        found.disputes = _disputes(store)
+        found.disputes = store.disputes()
         jobs = _jobs(config, root)
         _read(store, jobs, found)
     except RecursionError:
         raise StoreError(f"{root}: its JSON is nested deeper than any run's. It was not made by `bench run`.") from None
-    except (KeyError, TypeError, AttributeError):
-        raise StoreError(f"{root}: its conflicts.json is damaged. Merge those runs again.") from None
     except OSError as error:
         raise StoreError(f"{root}: cannot be read ({error.strerror or type(error).__name__}).") from None
     found.notes += [f"{name}: {w}" for w in store.warnings]
@@ -114,13 +111,6 @@ def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
         for name in (*names, *(f for f in files if here != root or f not in UNREAD)):
             path = here / name
             yield path, path.lstat()
-
-
-def _disputes(store: Store) -> dict[str, dict[str, str]]:
-    """Of a run that is a merge itself: what it left undecided stays so."""
-    disputed = store.disputed()
-    facts = json.loads((store.root / layout.CONFLICTS).read_bytes())["frames"] if disputed else []
-    return {c["job"]: {str(k): str(v) for k, v in c["runs"].items()} for c in facts if c["job"] in disputed}
 
 
 def _jobs(config: RunConfig, root: Path) -> list[Job]:

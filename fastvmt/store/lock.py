@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import IO
 
 from fastvmt.core.atomic import own_file
+from fastvmt.core.spelling import shown
 from fastvmt.errors import StoreError
 from fastvmt.store import layout
 
@@ -23,7 +24,7 @@ def hold(root: Path) -> IO[str]:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         handle.seek(0)
-        owner = handle.read().strip() or "another process"
+        owner = shown(handle.read(200).strip() or "another process", 80)
         handle.close()
         raise StoreError(f"{root} is in use by {owner}. Wait for it, or give another --out.") from None
     except OSError as error:

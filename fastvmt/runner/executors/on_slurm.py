@@ -14,7 +14,9 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.choices import one_of
@@ -154,7 +156,7 @@ class Crew:
         where = f"{len(tasks)} tasks are with {self.cluster} ({', '.join(names)}); their logs: {self.store.root}/slurm"
         self.progress.event("note", where, text=where)
         if not self.options.wait:
-            back = f"Come back with: {go_on(self.store.root)}"
+            back = f"Come back with: {go_on(self.store.root, self.options)}"
             self.progress.event("note", back, text=back)
             return False
         self._wait(tasks)
@@ -199,8 +201,11 @@ class Crew:
             return []
         import submitit
 
-        ids = json.loads(self._list.read_text())
-        tasks: list[Any] = [submitit.SlurmJob(self._list.parent, str(i)) for i in ids]
+        try:
+            ids = TypeAdapter(list[Annotated[str, Field(pattern=r"^[0-9]+(_[0-9]+)?$")]]).validate_json(self._list.read_bytes())
+        except ValueError:
+            raise StoreError(f"{self._list} is damaged; remove it, and cancel what SLURM still has of this run.") from None
+        tasks: list[Any] = [submitit.SlurmJob(self._list.parent, i) for i in ids]
         alive = [t for t in tasks if not t.done(force_check=True)]  # asks sacct, which may take long, or be stopped with Ctrl-C
         write_atomic(self._list, json.dumps([t.job_id for t in alive]))
         return alive

@@ -18,6 +18,7 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Fit, Frames, write_lossless
 from fastvmt.model import Setting
 from fastvmt.plugins import metric_labels, registry
+from fastvmt.plugins.labels import in_words
 from fastvmt.runner.plan.cases import Listed, cases_of
 from fastvmt.runner.plan.methods import chosen_methods
 from fastvmt.runner.settings import Request
@@ -101,18 +102,19 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         truncated=request.allow_truncated, upscale=request.allow_upscale,
     ), decode)  # fmt: skip
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
-    setting = Setting(
-        backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
-        steps=len(sigmas) - 1, guidance=_or(request.guidance, card.defaults["guidance"]), sigmas=sigmas,
-        dtype=("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype,
-        negative=card.defaults["negative"], protocol=cast(Any, request.protocol), budget=budget,
-    )  # fmt: skip
     same = {name: getattr(request, name) for name in ("seeds", "offload", "repeats", "ablates_presets")}
-    config = RunConfig(
-        suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
-        plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
-        notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
-    )  # fmt: skip
+    with in_words("This run"):
+        setting = Setting(
+            backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
+            steps=len(sigmas) - 1, guidance=_or(request.guidance, card.defaults["guidance"]), sigmas=sigmas,
+            dtype=("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype,
+            negative=card.defaults["negative"], protocol=cast(Any, request.protocol), budget=budget,
+        )  # fmt: skip
+        config = RunConfig(
+            suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
+            plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
+            notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
+        )  # fmt: skip
     return Plan(config, card, found, (*found.notes, *dropped))
 
 
