@@ -58,6 +58,11 @@ class Artefact(Frozen):
     """SHA-256 of everything else, so that one flipped bit of it is found; "" where nobody sealed it."""
 
     @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, height, width."""
+        return self.frames, self.height, self.width
+
+    @property
     def imported(self) -> bool:
         """Made by somebody else, and not from another run of ours."""
         return self.reused_from == IMPORTED

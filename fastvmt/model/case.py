@@ -34,6 +34,11 @@ class Reference(Frozen):
     fit: Line = "crop"
     notes: tuple[str, ...] = ()
 
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, height, width."""
+        return self.frames, self.height, self.width
+
 
 class Case(Frozen):
     """One reference and one target prompt."""

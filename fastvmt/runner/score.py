@@ -39,10 +39,10 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
     scored: Scored | None = None
     for metric in wanted_metrics(names, case, artefact):
         if not metric.timing and scored is None:
-            generated = read_lossless(store.folder(job) / FRAMES)
+            generated = read_lossless(store.folder(job) / FRAMES, artefact.shape)
             if frames_digest(generated) != artefact.frames_digest:
                 raise JobError(f"{FRAMES} does not decode to the frames it was published with")
-            reference = store.reference(case.reference.frames_digest)
+            reference = store.reference(case.reference)
             scored = Scored(generated, reference, case, job, artefact)
             scored.wrong_reference = partial(_wrong_reference, store, config, case)
         yield _record(metric, scored, artefact, case, job)
@@ -53,8 +53,8 @@ def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, 
     cases = [c for c in config.suite.cases if c.reference.frames == case.reference.frames]
     at = next(n for n, c in enumerate(cases) if c.id == case.id)
     own = case.reference.frames_digest
-    digests = [c.reference.frames_digest for c in (*cases[at + 1 :], *cases[:at]) if c.reference.frames_digest != own]
-    return (digests[0], store.reference(digests[0])) if digests else None
+    others = [c.reference for c in (*cases[at + 1 :], *cases[:at]) if c.reference.frames_digest != own]
+    return (others[0].frames_digest, store.reference(others[0])) if others else None
 
 
 def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Case, job: Job) -> MetricRecord:

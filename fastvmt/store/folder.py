@@ -35,7 +35,7 @@ from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import DamagedFile, JobError, StoreError
 from fastvmt.jobs.numbering import folder_name, slug
 from fastvmt.jobs.run_config import RUN_FORMAT, RunConfig, with_imported
-from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.model import Artefact, Failure, Job, MetricRecord, Reference
 from fastvmt.model.fields import Hex, Line
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import artefact_of, file_info
@@ -292,7 +292,7 @@ class Store:
     def reference_path(self, frames_digest: str) -> Path:
         return self.root / layout.REFERENCES / f"{frames_digest[:16]}.mkv"
 
-    def reference(self, digest: str) -> Frames:
+    def reference(self, known: Reference) -> Frames:
         """A reference's frames, uint8 RGB (T, H, W, 3), compared with their digest.
 
         Raises:
@@ -300,12 +300,12 @@ class Store:
         """
         from fastvmt.media.files import read_lossless
 
-        path = self.reference_path(digest)
+        path = self.reference_path(known.frames_digest)
         if not path.exists():
             raise JobError(f"the reference {path.name} is not there; {AGAIN}")
         try:
-            frames = read_lossless(path)
-            if frames_digest(frames) != digest:
+            frames = read_lossless(path, known.shape)
+            if frames_digest(frames) != known.frames_digest:
                 raise DamagedFile("it decodes to other frames than were stored")
         except DamagedFile as error:
             self.quarantine(path, error)

@@ -154,7 +154,7 @@ class Gallery:
         shown = GalleryClip("reference", "reference", "reference", None, "missing", "the run folder has no frames of it")
         if not paths:
             return shown
-        return self._clip(shown, paths[0], known.frames_digest, (known.frames, known.height, known.width), still=True)
+        return self._clip(shown, paths[0], known.frames_digest, known.shape, still=True)
 
     def _job(self, store: Store, job: Job, shown: GalleryClip) -> tuple[GalleryClip, Failure | None]:
         artefact = store.artefact(job)
@@ -165,13 +165,12 @@ class Gallery:
             why = f"{failure.kind} in {failure.stage}: {failure.message}"
             return replace(shown, state="failed", why=why), failure
         shown = replace(shown, numbers=tuple(self._numbers.get(job.key, ())), charts=tuple(charts(artefact.log)))
-        size = (artefact.frames, artefact.height, artefact.width)
-        return self._clip(shown, store.folder(job) / FRAMES, artefact.frames_digest, size, still=False), None
+        return self._clip(shown, store.folder(job) / FRAMES, artefact.frames_digest, artefact.shape, still=False), None
 
     def _clip(self, shown: GalleryClip, path: Path, digest: str, size: tuple[int, int, int], still: bool) -> GalleryClip:
         layout = Layout.of(*size)
         try:
-            self.written += write_clip(self.clips, digest, layout, lambda: read_lossless(path), self.tracks, still)
+            self.written += write_clip(self.clips, digest, layout, lambda: read_lossless(path, size), self.tracks, still)
         except Unreadable:
             return replace(shown, state="unreadable", why=f"{path.name} cannot be read; make the video again")
         files = tuple(f"../clips/{n}" for n in layout.names(digest))
