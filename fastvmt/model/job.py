@@ -63,6 +63,11 @@ class Setting(Frozen):
         return {k: v for k, v in said.items() if k not in silent or v != silent[k]}
 
     @property
+    def called(self) -> str:
+        """The backbone as tables and pages name it: of a folder on this machine its last part."""
+        return Path(self.backbone).name if Path(self.backbone).is_absolute() else self.backbone
+
+    @property
     def fairness(self) -> str:
         """The protocol as tables head it: ``protocol matched-budget (40 forward-equivalents)``."""
         return f"protocol {self.protocol}" + ("" if self.budget is None else f" ({self.budget:g} forward-equivalents)")

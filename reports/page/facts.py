@@ -6,6 +6,7 @@ import shlex
 from collections import Counter
 from typing import Any
 
+from fastvmt.core.spelling import public
 from fastvmt.errors import SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
@@ -26,7 +27,7 @@ def facts(tidy: Tidy) -> list[tuple[str, str]]:
         ("methods", str(len(tidy.methods))),
         ("seeds", ", ".join(map(str, tidy.seeds))),
         ("videos", f"{sum(c.made for c in tidy.counts.values())} of {planned}"),
-        ("backbone", s.backbone),
+        ("backbone", s.called),
         ("size", f"width {s.width}, height {s.height}, {s.frames} frames"),
         ("protocol", s.fairness.removeprefix("protocol ")),
         ("sampling", f"{s.steps} steps ({s.solver}), guidance {s.guidance:g}, {s.dtype}"),
@@ -66,7 +67,7 @@ def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> dict[str, A
 def _words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_words(v) for v in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else public(str(value))
 
 
 def command(tidy: Tidy) -> str:
@@ -74,7 +75,7 @@ def command(tidy: Tidy) -> str:
     s = tidy.setting
     options = {
         "methods": ",".join(k for k, m in tidy.methods.items() if not m.imported),
-        "suite": tidy.suite.name, "backbone": s.backbone,
+        "suite": tidy.suite.name, "backbone": s.called,
         "seeds": ",".join(map(str, tidy.seeds)), "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps,
         "guidance": f"{s.guidance:g}", "protocol": s.protocol,
         "budget": "" if s.budget is None else f"{s.budget:g}", "metrics": ",".join(tidy.metrics),

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.spelling import public
 from fastvmt.media.files import read_lossless
 from fastvmt.model import Case, Failure, Job
 from fastvmt.reports.page.atlas import Layout, Unreadable, still_name, tracks_name, write_clip
@@ -162,6 +163,8 @@ class Gallery:
             failure = self._found_failures[id(store)].get(job.key)
             if failure is None:
                 return shown, None
+            told = {"message": public(failure.message), "traceback": public(failure.traceback)}
+            failure = failure.model_copy(update=told)
             why = f"{failure.kind} in {failure.stage}: {failure.message}"
             return replace(shown, state="failed", why=why), failure
         shown = replace(shown, numbers=tuple(self._numbers.get(job.key, ())), charts=tuple(charts(artefact.log)))

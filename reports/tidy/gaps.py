@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 
+from fastvmt.core.spelling import public
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Job, MethodSpec
 from fastvmt.records.identity import machine
@@ -85,7 +86,7 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
             )
         kinds = [failures[j.key].kind for j in jobs if j.method is spec and j.key not in artefacts and j.key in failures]
         notes += [f"{spec.label}: {kinds.count(k)} failed ({k}); see failures.jsonl." for k in sorted(set(kinds))]
-    return [*notes, *config.notes]
+    return [public(note) for note in (*notes, *config.notes)]
 
 
 def line_note(spec: MethodSpec) -> str:

@@ -47,9 +47,7 @@ class Plan:
         # Threads too: they change the last bits of a sum, and one table must not mix two settings.
         identity = [c.suite.digest(), c.setting.identity(), [m.identity() for m in c.methods], list(c.seeds), c.threads]
         identity += [c.repeats] if c.repeats else []
-        backbone = c.setting.backbone
-        named = Path(backbone).name if Path(backbone).is_absolute() else backbone
-        return Path("runs") / f"{slug(c.suite.name)}-{slug(named)}-{digest(identity)[:8]}"
+        return Path("runs") / f"{slug(c.suite.name)}-{slug(c.setting.called)}-{digest(identity)[:8]}"
 
     def open_store(self, out: Path | None, hold: bool = False) -> Store:
         """Create or reopen the run folder and store the references; ``hold`` locks it first and leaves it locked."""
