@@ -11,6 +11,7 @@ import typer
 
 from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep, verify, why
 from fastvmt.core.lazy import load_when_used
+from fastvmt.core.terminal import visible, watching
 from fastvmt.errors import FULL, BenchError, SpecError, StoreError, is_full
 
 DEFECT = 70
@@ -24,8 +25,10 @@ for command in (
     run.paper, gate.check, share.merge, share.import_, share.export, listing.list_, listing.describe, upkeep.status,
     verify.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
 ):  # fmt: skip
-    app.command(command.__name__.rstrip("_"))(command)
+    app.command(command.__name__.rstrip("_"))(watching(command))
 for name, group in {"suite": suite.app, "study": study.app, "baseline": gate.baseline, "env": fetch.env}.items():
+    for info in group.registered_commands:
+        info.callback = watching(info.callback) if info.callback else None
     app.add_typer(group, name=name)
 
 
@@ -61,7 +64,7 @@ def guarded(call: Callable[[], Any]) -> None:
             raise SystemExit(0) from None
         raise
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"bench: {visible(str(error))}", file=sys.stderr)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
@@ -74,7 +77,7 @@ def guarded(call: Callable[[], Any]) -> None:
             said = f"{error.filename}: {(error.strerror or 'cannot be used').lower()}. See to it, or give another place."
         else:
             _defect()
-        print(f"bench: {said}", file=sys.stderr)
+        print(f"bench: {visible(said)}", file=sys.stderr)
         raise SystemExit(StoreError.exit_code) from None
     except BaseException:  # noqa: BLE001 - the last resort of a program; Python's own would be 1
         _defect()
@@ -99,6 +102,6 @@ def _plugins_blamed(call: Callable[[], Any]) -> None:
 
 def _defect() -> NoReturn:
     """An error that nobody foresaw: the whole traceback, for a report, and sysexits' code for it."""
-    traceback.print_exc()
+    print(visible(traceback.format_exc()), end="", file=sys.stderr)
     print("bench: this is an error in fastvmt-bench; please report the lines above. Nothing stored is lost.", file=sys.stderr)
     raise SystemExit(DEFECT) from None

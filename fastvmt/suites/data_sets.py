@@ -29,6 +29,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from fastvmt.core.atomic import publish_folder, write_atomic
+from fastvmt.core.terminal import raw
 from fastvmt.errors import UserError
 
 MANIFEST = "manifest.json"
@@ -196,7 +197,7 @@ def _bar(what: str, total: int, have: int = 0) -> Any:
     from tqdm import tqdm
 
     every = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(desc=what, total=total, initial=have, unit="B", unit_scale=True, mininterval=every, file=sys.stderr)
+    return tqdm(desc=what, total=total, initial=have, unit="B", unit_scale=True, mininterval=every, file=raw(sys.stderr))
 
 
 # --- downloading ---------------------------------------------------------------------------------------------------------

@@ -33,6 +33,9 @@ def draw_all(tidy: Tidy, folder: Path, say: Callable[[str], None] = lambda line:
         except UserError as error:
             say(f"{name} is not drawn: {error}")
             continue
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:  # logs are of others' code
+            say(f"{name} is not drawn: what was logged for it has another shape ({type(error).__name__})")
+            continue
         paths = save(drawn, folder / name, FORMATS)
         found.append(Picture(name, next(p for p in paths if p.suffix == ".svg"), drawn.alt, drawn.caption))
     return found
