@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from fastvmt.model.case import IMPORTED, Frozen
-from fastvmt.model.fields import Amount, Count, Facts, FileName, Hex, Label, Line, Number, Size
+from fastvmt.model.fields import Amount, Count, Details, Facts, FileName, Hex, Label, Line, Number, Size
 
 
 class FileInfo(Frozen):
@@ -95,7 +95,7 @@ class MetricRecord(Frozen):
     """What ``Metric.identity`` said: formula version, backend, grid ...; numbers of different identity never share a cell."""
     status: Literal["ok", "undefined", "failed"]
     value: Number | None
-    details: Facts = {}
+    details: Details = {}
     device: Line | None = None
     """Of a timing, the video's; with its ``software`` (digest, 8 characters) the machine. None of other metrics and in records
     older than this field, whose ``identity`` holds both."""

@@ -5,6 +5,7 @@ Keys and digests end up in names of files, words in lines of a terminal or a tab
 
 from __future__ import annotations
 
+import math
 from pathlib import PurePath
 from typing import Annotated, Any
 
@@ -48,18 +49,23 @@ def _plain_name(name: str) -> str:
 FileName = Annotated[str, AfterValidator(_plain_name)]
 
 
-def _facts(value: Any, depth: int = 0) -> Any:
-    """Plain data whose whole numbers are of a size that can be computed with."""
+def _facts(value: Any, finite: bool = True, depth: int = 0) -> Any:
+    """Plain data whose numbers can be computed with."""
     if type(value) is int:
         if not -MOST <= value <= 2 * MOST + 1:
             raise ValueError("a whole number beyond 64 bits")
+    elif type(value) is float:
+        if finite and not math.isfinite(value):
+            raise ValueError(f"{value} is no number")
     elif isinstance(value, dict | list | tuple):
         if depth > DEEPEST:
             raise ValueError(f"nested deeper than {DEEPEST}")
         for part in value.values() if isinstance(value, dict) else value:
-            _facts(part, depth + 1)
+            _facts(part, finite, depth + 1)
     return value
 
 
-Facts = Annotated[dict[str, Any], AfterValidator(_facts)]
-"""What somebody else's code said of itself: parameters, identities, details."""
+Facts = Annotated[dict[str, Any], AfterValidator(lambda value: _facts(value))]
+"""What somebody else's code said of itself and keys are made of: parameters, identities."""
+Details = Annotated[dict[str, Any], AfterValidator(lambda value: _facts(value, finite=False))]
+"""What it said beside a number."""
