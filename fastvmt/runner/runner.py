@@ -17,7 +17,7 @@ from fastvmt.jobs.prepared_key import prepared_key
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.records.missing import scan
-from fastvmt.runner import executors
+from fastvmt.runner.command import words
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
 from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
@@ -86,7 +86,7 @@ class Runner:
             self.progress = Progress(len(there.grid), found, self.options.style)
             for warning in self.store.warnings:
                 self.progress.event("note", warning)
-            how = {"how": executors.words(self.options)} if generate else {}
+            how = {"how": words(self.options)} if generate else {}
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time(), **how)
             self._loop()
         except KeyboardInterrupt:
