@@ -46,7 +46,7 @@ def resume(asked: Asked, folder: Run) -> None:
 def work(asked: Asked, folder: Run) -> None:
     """Help with a run folder, beside whoever else works on it, from any machine that sees it; each job is done once."""
     from fastvmt import api
-    from fastvmt.runner.status import go_on
+    from fastvmt.runner.command import go_on
 
     outcome = api.work(folder, asked.options(), asked.plugins)
     failed = f"{outcome.failed} failed" + (f", {outcome.unscored} numbers failed" if outcome.unscored else "")
@@ -72,7 +72,7 @@ def finish(
     text: Callable[[], str] | None = None,
 ) -> None:  # fmt: skip
     """Print the table, or ``text``'s, and leave with the run's exit code; ``after`` gets the folder of a run that ended."""
-    from fastvmt.runner.status import go_on
+    from fastvmt.runner.command import go_on
 
     outcome = result.outcome
     if asked.as_json or text is None:

@@ -34,6 +34,6 @@ def why(folder: Run, job: What = "", as_json: Json = False) -> None:
 
 def again(folder: Path, metric: str) -> str:
     """The command that tries a failure again: a number of this metric alone, a video with all else that is missing."""
-    from fastvmt.runner.status import go_on
+    from fastvmt.runner.command import go_on
 
     return shlex.join(["bench", "score", str(folder), "--metrics", metric]) if metric else go_on(folder)

@@ -19,7 +19,8 @@ from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.plugins.labels import refuse_other_version
 from fastvmt.records.failures import cause_of
 from fastvmt.records.missing import scan
-from fastvmt.runner import code, executors
+from fastvmt.runner import code
+from fastvmt.runner.command import words
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
 from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
@@ -93,7 +94,7 @@ class Runner:
             stale = code.said_of_stale(there, self.options.keep_old)
             for sentence in (*self.store.warnings, *self.store.news, *stale):
                 self.progress.event("note", sentence, text=sentence)
-            how = {"how": executors.words(self.options)} if generate else {}
+            how = {"how": words(self.options)} if generate else {}
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time(), **how)
             self._loop()
         except KeyboardInterrupt:

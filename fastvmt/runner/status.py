@@ -15,9 +15,8 @@ from fastvmt.estimates import seconds
 from fastvmt.jobs.numbering import beginning, key_in, label_in
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.records.failures import failures_of
-from fastvmt.runner import executors
+from fastvmt.runner.command import go_on
 from fastvmt.runner.leases import Leases
-from fastvmt.runner.settings import Options
 from fastvmt.store import layout
 from fastvmt.store.events import Event, events_in
 from fastvmt.store.folder import Store
@@ -145,26 +144,6 @@ def runners(folder: Path) -> dict[str, str]:
     place = leases.folder / layout.HOLDERS
     there = sorted(path.name for path in place.iterdir()) if place.is_dir() else ()
     return {token: leases.name(token) for token in there if leases.lives(token)}
-
-
-def go_on(folder: Path, options: Options | None = None) -> str:
-    """The command that goes on with a run as its last driver was begun: with its executor, address and cluster's options.
-
-    It is to be pasted into a shell, and the log may be a stranger's: of its options only those are taken that say where and
-    how much.
-
-    Args:
-        options: of the driver, where it was this process.
-    """
-    if options and (own := executors.words(options)):
-        return shlex.join(["bench", "resume", str(folder), *own])
-    try:
-        log = layout.log(folder, layout.EVENTS).read_bytes()
-    except OSError:
-        log = b""
-    at = log.rfind(b"\n", 0, max(0, log.rfind(b'"how": ['))) + 1  # a scoring alone says nothing of it
-    how = next((event.how or () for event in events_in([log[at:].partition(b"\n")[0]])), ())
-    return shlex.join(["bench", "resume", str(folder), *executors.known_words(how)])
 
 
 def unheard(found: Status) -> str:

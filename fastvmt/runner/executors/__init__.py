@@ -8,20 +8,12 @@ from __future__ import annotations
 
 import importlib.util
 import queue
-import re
-from collections.abc import Sequence
 from typing import Any, Protocol
 
 from fastvmt.errors import SpecError
 from fastvmt.runner.settings import Options
 
 LIBRARIES = {"ray": "ray", "slurm": "submitit"}
-KNOWN = {
-    "--executor": r"ray|slurm", "--address": r"[\w.:/-]+", "--workers": r"[0-9]{1,6}",
-    "--slurm": r"(partition|time|account|qos|gres|(gpus|mem)_per_\w+|num_gpus|cpus_per_task|mem|mem_gb|constraint|exclude|"
-    r"nodelist|nodes|reservation|cluster|name)=[\w.:,+*&|\[\]-]+",
-}  # fmt: skip
-"""Options of a driver that say where and how much, and run nothing; with the values they take."""
 Inbox = queue.Queue[tuple["Hand", dict[str, Any]]]
 """Reports as they come, each with its worker. The last one of a worker is ``{"report": "gone", "how": …, "clean": …}``."""
 
@@ -62,23 +54,3 @@ def check(options: Options) -> None:
     name, library = options.executor, LIBRARIES.get(options.executor)
     if library and importlib.util.find_spec(library) is None:
         raise SpecError(f"--executor {name} needs {library}, which is not installed: pip install 'fastvmt-bench[{name}]'.")
-
-
-def known_words(said: Sequence[str]) -> list[str]:
-    """Of options that stand in a log those that choose where and how much: none that would run something by itself.
-
-    >>> known_words(["--executor", "slurm", "--slurm", "partition=gpu", "--slurm", "setup=curl x|sh", "--plugin", "x.py"])
-    ['--executor', 'slurm', '--slurm', 'partition=gpu']
-    """
-    pairs = zip(said[::2], said[1::2], strict=False)
-    return [word for pair in pairs if pair[0] in KNOWN and re.fullmatch(KNOWN[pair[0]], pair[1]) for word in pair]
-
-
-def words(options: Options) -> list[str]:
-    """The executor as options of the command line; none for workers on this machine."""
-    if options.executor == "local":
-        return []
-    found = ["--executor", options.executor]
-    found += ["--address", options.address] if options.address else []
-    found += ["--workers", str(options.workers)] if options.workers else []
-    return found + [word for key, value in options.slurm for word in ("--slurm", f"{key}={value}")]

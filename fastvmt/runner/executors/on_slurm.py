@@ -27,14 +27,13 @@ from fastvmt.jobs.part import Part
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.records.missing import scan
-from fastvmt.runner import executors
 from fastvmt.runner.code import handed, load_handed, said_of_stale, states
+from fastvmt.runner.command import go_on, words
 from fastvmt.runner.executors.local import tail
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.settings import Options, Outcome
-from fastvmt.runner.status import go_on
 from fastvmt.store.folder import Store
 
 MINUTES = 240
@@ -152,7 +151,7 @@ class Crew:
             for sentence in (*self.store.warnings, *self.store.news, *said_of_stale(there, self.options.keep_old)):
                 self.progress.event("note", sentence, text=sentence)
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.size,
-                             how=executors.words(self.options), time=time.time())  # fmt: skip
+                             how=words(self.options), time=time.time())  # fmt: skip
             while self.left and self._round():
                 pass
         except KeyboardInterrupt:
