@@ -49,10 +49,11 @@ def work(asked: Asked, folder: Run) -> None:
     from fastvmt.runner.status import go_on
 
     outcome = api.work(folder, asked.options())
-    said = f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: {go_on(folder)}"
+    failed = f"{outcome.failed} failed" + (f", {outcome.unscored} numbers failed" if outcome.unscored else "")
+    said = f"Nothing is left to do: {outcome.made} made meanwhile, {failed}. Table: {go_on(folder)}"
     tell(asked.as_json, {"folder": folder, "outcome": vars(outcome)}, said)
-    if outcome.interrupted or outcome.failed:
-        raise typer.Exit(130 if outcome.interrupted else 3)
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
 
 
 @takes("metrics", "workers", "as_json")
@@ -83,8 +84,8 @@ def finish(
         raise typer.Exit(130)
     if after is not None:
         after(result.folder)
-    if outcome.failed:
-        raise typer.Exit(3)
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
 
 
 @takes(*OWN)

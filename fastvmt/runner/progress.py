@@ -27,7 +27,7 @@ class Progress:
             self._live.start()
 
     def event(self, kind: str, text: str, /, **facts: Any) -> None:
-        """Something happened that belongs into the log: started, made, failed, note."""
+        """Something happened that belongs into the log: started, made, failed, unscored, note."""
         if kind == "made":
             self.done += 1
         elif kind == "failed":
@@ -42,7 +42,7 @@ class Progress:
             print(json.dumps({"event": kind, "done": self.done, "total": self.total, **facts}), file=sys.stderr, flush=True)
         elif self.style == "plain":
             print(f"[{self.done}/{self.total}] {text}", file=sys.stderr, flush=True)
-        elif self._live is not None and kind in ("failed", "note"):
+        elif self._live is not None and kind in ("failed", "unscored", "note"):
             self._live.console.print(text, markup=False, highlight=False)
 
     def step(self, worker: int, name: str, step: int, steps: int) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -25,8 +25,13 @@ def wanted_metrics(names: list[str] | tuple[str, ...], case: Case, artefact: Art
     return [m for m in map(build, names) if m.applies(case) and not (m.timing and artefact.reused_from)]
 
 
-def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> Iterator[MetricRecord]:
+def score_job(
+    store: Store, config: RunConfig, job: Job, names: list[str], enter: Callable[[str], None] = lambda label: None
+) -> Iterator[MetricRecord]:
     """Records of one job.
+
+    Args:
+        enter: told each metric's label before it begins, so that one that ends the process can be named.
 
     Raises:
         JobError: when the artefact is missing or its frames are not those it was published with.
@@ -37,7 +42,7 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
         raise JobError(f"there is no video to score: {why} Give the same command again.")
     case = next(c for c in config.suite.cases if c.id == job.case_id)
     scored: Scored | None = None
-    for metric in wanted_metrics(names, case, artefact):
+    for metric in sorted(wanted_metrics(names, case, artefact), key=lambda m: not m.timing):  # a timing needs no frames
         if not metric.timing and scored is None:
             generated = read_lossless(store.folder(job) / FRAMES)
             if frames_digest(generated) != artefact.frames_digest:
@@ -45,6 +50,7 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
             reference = store.reference(case.reference.frames_digest)
             scored = Scored(generated, reference, case, job, artefact)
             scored.wrong_reference = partial(_wrong_reference, store, config, case)
+        enter(metric.label)
         yield _record(metric, scored, artefact, case, job)
 
 

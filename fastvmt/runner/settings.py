@@ -198,8 +198,8 @@ class Options(_Checked):
         0, SPEED, "Workers; by default one for every GPU, or one.", counted=True, kind=int | None, typed=None
     )
     timeout: float = _setting(
-        0.0, SPEED, "Seconds a job may take; 0 for no limit.", valid=lambda s: 0 <= s < math.inf,
-        needs="seconds are needed, or 0 for no limit.",
+        0.0, SPEED, "Seconds that a video, a training or one metric of a video may take; 0 for no limit.",
+        valid=lambda s: 0 <= s < math.inf, needs="seconds are needed, or 0 for no limit.",
     )  # fmt: skip
     fail_fast: bool = _setting(False, SPEED, "Stop at the first failure.", flags=("--fail-fast",))
     reuse: bool = _setting(True, SPEED, "Take the same videos over from run folders beside this one (without their seconds).")
@@ -223,12 +223,22 @@ class Options(_Checked):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended.
+
+    Attributes:
+        made, found, failed: videos.
+        unscored: numbers that could not be computed, each a failed record with its reason.
+    """
 
     made: int
     found: int
     failed: int
     interrupted: bool
+    unscored: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        return 130 if self.interrupted else 3 if self.failed or self.unscored else 0
 
 
 # --- what is made of the fields ------------------------------------------------------------------------------------------
