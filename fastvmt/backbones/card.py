@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.choices import hint
 from fastvmt.core.content_address import digest
 from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.reading import parse_json, parse_toml
 from fastvmt.errors import MissingWeights, SpecError, UserError
 
 CARDS = Path(__file__).parent
@@ -170,7 +170,7 @@ def _lacking(folder: Path) -> str:
         indexed: set[str] = set()
         for index in sorted((folder / part).glob("*.safetensors.index.json")):
             try:
-                indexed |= set(json.loads(index.read_text())["weight_map"].values())
+                indexed |= set(parse_json(index.read_bytes())["weight_map"].values())
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 return f"{part}/{index.name} cannot be read"
         if absent := sorted(indexed - there):
@@ -183,7 +183,7 @@ def _lacking(folder: Path) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value: Any = json.loads(path.read_text())
+        value: Any = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path.parent} is not a WanPipeline folder: {path.name} is missing.") from None
     except ValueError as error:
@@ -196,7 +196,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _own_facts(path: Path) -> dict[str, Any]:
     """``bench.toml`` of a folder, where there is one."""
     try:
-        facts = tomllib.loads(path.read_text()) if path.is_file() else {}
+        facts = parse_toml(path.read_bytes()) if path.is_file() else {}
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: not valid TOML ({error}).") from None
     if wrong := [k for k in ("defaults", "methods", "shape") if not isinstance(facts.get(k, {}), dict)]:

@@ -12,7 +12,7 @@ import typer
 from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep
 from fastvmt.cli.streams import steady
 from fastvmt.core.lazy import load_when_used
-from fastvmt.errors import FULL, BenchError, StoreError, is_full
+from fastvmt.errors import FULL, BenchError, StoreError, UserError, is_full
 
 DEFECT = 70
 """Exit code of an error that nobody foresaw, as sysexits.h has it."""
@@ -84,6 +84,9 @@ def guarded(call: Callable[[], Any]) -> None:
             _defect()
         _say(said)
         raise SystemExit(StoreError.exit_code) from None
+    except MemoryError:
+        _say("this needs more memory than there is. Give fewer or smaller clips, or a machine that has more.")
+        raise SystemExit(UserError.exit_code) from None
     except Exception:  # noqa: BLE001 - the last resort of a program
         _defect()
 

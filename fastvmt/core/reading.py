@@ -19,8 +19,8 @@ LARGEST = 1e100
 """No number of ours is larger; sums and products of two such still have a float."""
 DEEPEST = 100
 _BOM = b"\xef\xbb\xbf"
-_ODD = re.compile(rb"NaN|Infinity|(?:^|[:\[,])\s*-?[\d.]+[eE]\+?\d{3}|\d{100}")
-"""What may be such a number; in other bytes there is none."""
+_ODD = re.compile(rb"NaN|Infinity|\\\\u[dD][89abAB]|(?:^|[:\[,])\s*-?[\d.]+[eE]\+?\d{3}|\d{100}")
+"""What may be such a number, or half a character; in other bytes there is none."""
 
 
 def parse_json(data: bytes | str) -> Any:
@@ -31,7 +31,7 @@ def parse_json(data: bytes | str) -> Any:
 
     >>> parse_json('{"a": 1e400}')
     Traceback (most recent call last):
-    ValueError: a number in it is too large
+    ValueError: a is too large a number
     """
     raw = (data.encode() if isinstance(data, str) else data).removeprefix(_BOM)
     value = from_json(raw, allow_inf_nan=False)
@@ -77,15 +77,18 @@ def _once(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _check(value: Any) -> None:
-    level: list[Any] = [value]
+    level: list[tuple[str, Any]] = [("", value)]
     for _ in range(DEEPEST):
-        level = [inner for outer in level for inner in _inside(outer)]
+        level = [inner for outer in level for inner in _inside(*outer)]
         if not level:
             return
     raise ValueError("it is nested too deeply")
 
 
-def _inside(value: Any) -> Iterable[Any]:
+def _inside(place: str, value: Any) -> Iterable[tuple[str, Any]]:
     if isinstance(value, int | float) and not -LARGEST <= value <= LARGEST:  # NaN is neither
-        raise ValueError(f"a number in it is {'too large' if value == value else 'no number'}")
-    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        raise ValueError(f"{place[1:] or 'it'} is {'too large a number' if value == value else 'no number'}")
+    if not isinstance(value, dict | list):
+        return ()
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    return [(f"{place}.{str(key)[:80]}", inner) for key, inner in pairs]

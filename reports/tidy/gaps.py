@@ -75,10 +75,12 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
         notes.append(f"{differ} videos came out different when made again; this device is not deterministic here.")
     failures = store.failures()
     for spec in config.methods:
-        codes = {a.log.get("code") for j in jobs if j.method is spec and (a := artefacts.get(j.key)) and not a.imported}
-        if len(codes - {None, ""}) > 1:
+        codes = {
+            str(a.log.get("code") or "") for j in jobs if j.method is spec and (a := artefacts.get(j.key)) and not a.imported
+        }
+        if len(codes - {""}) > 1:
             notes.append(
-                f"{spec.label}: its videos were made by {len(codes - {None, ''})} states of its code under one version number; "
+                f"{spec.label}: its videos were made by {len(codes - {''})} states of its code under one version number; "
                 "raise the version, or give another --out."
             )
         kinds = [failures[j.key].kind for j in jobs if j.method is spec and j.key not in artefacts and j.key in failures]
