@@ -8,12 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from fastvmt.backbones.token_grid import Shape
 from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.choices import hint
 from fastvmt.core.content_address import digest
 from fastvmt.core.file_digests import sha256_of
 from fastvmt.core.reading import parse_json, parse_toml
+from fastvmt.core.validation import first_problem
 from fastvmt.errors import MissingWeights, SpecError, UserError
 
 CARDS = Path(__file__).parent
@@ -27,6 +30,40 @@ GENERIC_DEFAULTS: dict[str, Any] = {
         "text_similarity", "temporal_consistency", "vbench:*", "time", "forwards", "peak_memory",
     ],
 }  # fmt: skip
+
+
+LARGEST_SIZE = 1 << 20
+"""Of blocks, heads, channels and strides: a slip of the pen, or not meant to be run."""
+
+
+class _Own(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class OwnDefaults(_Own):
+    width: int = Field(default=0, ge=1)
+    height: int = Field(default=0, ge=1)
+    frames: int = Field(default=0, ge=1)
+    steps: int = Field(default=0, ge=1)
+    guidance: float = 0.0
+    shift: float = Field(default=0.0, gt=0)
+    negative: str = ""
+    metrics: list[str] = []
+
+
+class OwnShape(_Own):
+    parameters: int = Field(default=0, ge=0)
+
+
+class OwnFacts(_Own):
+    """What a folder's ``bench.toml`` may say; see ``Card``. What is not there is not taken from here."""
+
+    note: str = ""
+    hub: str = ""
+    download_gb: float = Field(0.0, ge=0)
+    shape: OwnShape = OwnShape()
+    defaults: OwnDefaults = OwnDefaults()
+    methods: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -194,14 +231,19 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _own_facts(path: Path) -> dict[str, Any]:
-    """``bench.toml`` of a folder, where there is one."""
+    """``bench.toml`` of a folder, where there is one.
+
+    Raises:
+        UserError: naming the key that holds something else than it has to.
+    """
     try:
         facts = parse_toml(path.read_bytes()) if path.is_file() else {}
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: not valid TOML ({error}).") from None
-    if wrong := [k for k in ("defaults", "methods", "shape") if not isinstance(facts.get(k, {}), dict)]:
-        raise UserError(f"{path}: [{wrong[0]}] must be a table of names and values.")
-    return facts
+    try:
+        return OwnFacts.model_validate(facts).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_problem(error)}. Correct it, or take it out.") from None
 
 
 def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
@@ -223,6 +265,8 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
             "head_dim": int(transformer["attention_head_dim"]), "latent_channels": int(vae["z_dim"]),
             "vae_spatial": int(vae.get("scale_factor_spatial", 8)), "vae_temporal": int(vae.get("scale_factor_temporal", 4)),
         }  # fmt: skip
+        if wrong := [f"{n}" for n in (t, h, w, *sizes.values()) if not 1 <= n <= LARGEST_SIZE]:
+            raise ValueError(f"{wrong[0]} cannot be one")
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder}: the config.json of its transformer or vae lacks or misstates a size ({type(error).__name__}: {error}). "

@@ -10,7 +10,8 @@ import pytest
 from support.cli import bench
 from support.gate_runs import run_folder
 
-from fastvmt.backbones.card import TINY
+from fastvmt.backbones.card import TINY, load
+from fastvmt.errors import UserError
 
 NUMBERS = ["NaN", "Infinity", "1e400", "1" + "0" * 400, "9" * 5000]
 DEEP = "[" * 100_000
@@ -77,3 +78,32 @@ def test_weights_that_are_none_are_named_by_the_plan(tmp_path: Path, name: str) 
         "plan", "--backbone", folder, "--suite", "shapes-64", "--limit", "1", "--methods", "none", "--out", tmp_path / "o"
     )
     assert said.code == 2 and "it does not begin as a .safetensors file does" in said.err
+
+
+CARDS = {
+    'defaults.width = "x"': "defaults.width", "defaults.width = -5": "defaults.width", "defaults.steps = 1e400": "defaults.steps",
+    "defaults.metrics = 3": "defaults.metrics", "defaults.metrics = [3]": "defaults.metrics.0", "defaults = []": "defaults",
+    "shape.parameters = -1": "shape.parameters", "methods.fastvmt = 3": "methods.fastvmt", "note = []": "note",
+    'download_gb = "x"': "download_gb", "defaults.shift = nan": "defaults.shift", f"note = {DEEP}": "too deeply",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", CARDS, ids=lambda line: line[:40])
+def test_a_backbones_own_defaults_are_checked_by_key(tmp_path: Path, line: str) -> None:
+    folder = Path(shutil.copytree(TINY, tmp_path / "model"))
+    (folder / "bench.toml").write_text(line)
+    with pytest.raises(UserError) as caught:
+        load(str(folder))
+    assert (
+        CARDS[line] in str(caught.value) and str(folder / "bench.toml") in str(caught.value) and "\n" not in str(caught.value)
+    )
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "1e300", "null", "[]", '"x"', "99999999999"])
+def test_a_backbones_sizes_are_sizes(tmp_path: Path, size: str) -> None:
+    folder = Path(shutil.copytree(TINY, tmp_path / "model"))
+    path = folder / "transformer" / "config.json"
+    facts = json.loads(path.read_text()) | {"num_layers": "@"}
+    path.write_text(json.dumps(facts).replace('"@"', size))
+    with pytest.raises(UserError, match="config.json"):
+        load(str(folder))
