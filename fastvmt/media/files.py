@@ -61,10 +61,13 @@ def read_clip(path: Path, name: str, *, truncated: bool = False) -> Clip:
     Raises:
         SuiteError: one sentence beginning with ``name``: unreadable, truncated, without video, too large.
     """
-    if path.is_dir():
-        frames, notes = read_images(path, name)
-        return Clip(frames, IMAGES_FPS, notes)
-    return Clip(*decode(path, name, truncated))
+    try:
+        if path.is_dir():
+            frames, notes = read_images(path, name)
+            return Clip(frames, IMAGES_FPS, notes)
+        return Clip(*decode(path, name, truncated))
+    except MemoryError:
+        raise SuiteError(f"{name}: its frames need more memory than there is here. Cut it, or make it smaller.") from None
 
 
 def write_lossless(path: Path, frames: Frames, fps: Fraction) -> None:

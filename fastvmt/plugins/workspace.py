@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.reading import parse_json
 from fastvmt.media.files import Frames
 from fastvmt.model import Frozen, Reference
 from fastvmt.model.fields import Amount, Count, Number
@@ -57,7 +58,7 @@ class Checkpoint:
             return None
         try:
             with safe_open(self.path, framework="pt") as file:
-                kept = json.loads(file.metadata()["facts"])
+                kept = parse_json(file.metadata()["facts"])
                 before = Spent.model_validate(kept["spent"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         except (SafetensorError, OSError, ValueError, KeyError, TypeError):

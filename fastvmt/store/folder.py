@@ -34,6 +34,7 @@ from pydantic import ValidationError
 
 from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import frames_digest
+from fastvmt.core.reading import parse_json
 from fastvmt.errors import DamagedFile, JobError, StoreError
 from fastvmt.jobs.growth import grown, other_neighbours, other_versions
 from fastvmt.jobs.numbering import JobGrid, folder_name, label_in, slug
@@ -139,7 +140,7 @@ class Store:
     def config(self) -> RunConfig:
         path = self.root / layout.CONFIG
         try:
-            raw = json.loads(path.read_text())
+            raw = parse_json(path.read_bytes())
         except ValueError as error:
             raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
         if not isinstance(raw, dict):

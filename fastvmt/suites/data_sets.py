@@ -29,6 +29,7 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from fastvmt.core.atomic import publish_folder, write_atomic
+from fastvmt.core.reading import parse_json
 from fastvmt.core.terminal import raw
 from fastvmt.errors import UserError
 
@@ -88,7 +89,7 @@ def find(archive: Archive, to: Path | None = None) -> Path | None:
     """
     folder = root(to) / archive.name
     try:
-        digest = json.loads((folder / MANIFEST).read_bytes())["sha256"]
+        digest = parse_json((folder / MANIFEST).read_bytes())["sha256"]
     except (FileNotFoundError, NotADirectoryError):
         if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
             return None

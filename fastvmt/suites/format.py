@@ -9,8 +9,6 @@ Unknown keys are kept and ignored, an unknown schema is refused. Ids are unique 
 
 from __future__ import annotations
 
-import json
-import tomllib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,6 +19,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.reading import parse_json, parse_toml
 from fastvmt.errors import SuiteError
 from fastvmt.model.fields import Count, Size
 from fastvmt.suites.cases import ClipEntry, Problems, Target, inside
@@ -115,8 +114,8 @@ def read_header(path: Path) -> tuple[Header, Path]:
             f"'{path}' is not a suite folder: it has no suite.toml of schema {SCHEMA}. `bench suite make` writes one."
         )
     try:
-        raw: Any = tomllib.loads(read_text(file)) if file.suffix == ".toml" else json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
+        raw: Any = parse_toml(read_text(file)) if file.suffix == ".toml" else parse_json(read_text(file))
+    except ValueError as error:
         raise SuiteError(f"{file.name}: {error}.") from None
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if schema != SCHEMA:

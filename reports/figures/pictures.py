@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.reading import parse_json
 from fastvmt.errors import UserError
 from fastvmt.reports.figures import draw, inner_steps
 from fastvmt.reports.figures.style import Drawn, Picture, save
@@ -144,5 +144,5 @@ def correspondence(tidy: Tidy) -> Drawn:
     path = tidy.stores[0].root / PROBE
     if not path.exists():
         raise UserError("the backbone was not probed; bench ablate and bench paper do it")
-    facts = json.loads(path.read_text())
+    facts = parse_json(path.read_bytes())
     return inner_steps.correspondence(facts["levels"], facts["forms"], facts["share"])

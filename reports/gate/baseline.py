@@ -13,12 +13,15 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import Field, ValidationError
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.reading import parse_json
+from fastvmt.core.spelling import shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.model import Artefact, Frozen, Setting
@@ -45,6 +48,11 @@ class MetricFacts(Frozen):
     unit: Line = ""
     decimals: Annotated[int, Field(ge=0, le=15)] = 3
 
+    @property
+    def sign(self) -> float:
+        """What a difference is multiplied by to become a gain."""
+        return -1.0 if self.direction == "down" else 1.0
+
 
 class MethodFacts(Frozen):
     identity: Facts
@@ -64,6 +72,8 @@ class Video(Frozen):
     """Index into ``Measured.software``."""
     busy: bool = False
     """Other programs used the device meanwhile."""
+    unsteady: bool = False
+    """The same job gave other pixels when it was made again."""
     failed: Line = ""
     """The kind of failure, where there is no video for that reason."""
     values: dict[Label, Number] = {}
@@ -146,7 +156,7 @@ def of(tidy: Tidy) -> Measured:
         metrics={
             k: MetricFacts(
                 identity=tidy.own_identities.get(k) or m.identity(),
-                direction=cast(Direction, m.direction if tidy.traits.knows(k) else "unknown"),
+                direction=_direction(m.direction if tidy.traits.knows(k) else "unknown"),
                 timing=m.timing, unit=m.unit, decimals=m.decimals,
             )
             for k, m in tidy.metrics.items()
@@ -154,6 +164,10 @@ def of(tidy: Tidy) -> Measured:
         methods={k: MethodFacts(identity=s.identity(), preset=s.preset, control=s.control) for k, s in tidy.methods.items()},
         software=tuple(software), videos=tuple(videos),
     )  # fmt: skip
+
+
+def _direction(said: str) -> Direction:
+    return cast(Direction, said) if said in get_args(Direction) else "unknown"
 
 
 def _timed(tidy: Tidy) -> Timed | None:
@@ -185,7 +199,7 @@ def _facts(artefact: Artefact, software: list[dict[str, str]]) -> dict[str, Any]
     return {
         "frames_digest": artefact.frames_digest, "device": artefact.device, "software": software.index(artefact.software),
         "stages": {} if artefact.reused_from or trained_on(artefact) else artefact.stages,
-        "busy": bool(artefact.busy and not artefact.reused_from),
+        "busy": bool(artefact.busy and not artefact.reused_from), "unsteady": bool(artefact.log.get("repeats_differ")),
     }  # fmt: skip
 
 
@@ -212,7 +226,7 @@ def read(path: Path) -> Measured:
         StoreError: when it is damaged or of another format.
     """
     try:
-        raw = json.loads(path.read_text())
+        raw = parse_json(path.read_bytes())
     except OSError as error:
         raise NotComparable(
             f"{path}: the baseline cannot be read ({error.strerror}); nothing was compared. "
@@ -226,6 +240,11 @@ def read(path: Path) -> Measured:
             f"{path}: a baseline of format {found}; this version reads {FORMAT}. Write it again with `bench baseline write`."
         )
     try:
-        return Measured.model_validate(raw)
+        found = Measured.model_validate(raw)
     except ValidationError as error:
         raise StoreError(f"{path}: {first_problem(error)}. Restore the baseline, or write it again.") from None
+    for (method, case, seed), times in Counter((v.method, v.case, v.seed) for v in found.videos).items():
+        if times > 1:  # which of them is meant, nobody can tell
+            twice = shown(f"{method} {case} seed {seed}", 120)
+            raise StoreError(f"{path}: {twice} stands in it twice. Restore the baseline, or write it again.")
+    return found

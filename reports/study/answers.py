@@ -15,7 +15,6 @@ k(k+1)/2.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from pathlib import Path
 
 from pydantic import Field, StrictInt, ValidationError
 
+from fastvmt.core.reading import parse_json
 from fastvmt.core.spelling import mib, shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import UserError
@@ -140,11 +140,11 @@ def _read(path: Path, key: Key) -> AnswerFile:
         size = path.stat().st_size
         if size > MOST_BYTES:
             raise UserError(f"{mib(size)} is no answer file; ask the rater for the file the page offered.")
-        raw = json.loads(path.read_bytes())
+        raw = parse_json(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError):
-        raise UserError("is not valid JSON; ask the rater for the file the page offered.") from None
+    except ValueError as error:
+        raise UserError(f"is not valid JSON ({error}); ask the rater for the file the page offered.") from None
     if not isinstance(raw, dict) or "format" not in raw:
         raise UserError("is no answer file: it names no format; ask the rater for the file the page offered.")
     if raw["format"] != ANSWERS_FORMAT:

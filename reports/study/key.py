@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.reading import check_json
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import UserError
 from fastvmt.model import Frozen
@@ -70,11 +71,13 @@ def read_key(path: Path) -> Key:
         UserError: when the file is none, is of another version, or was changed.
     """
     try:
-        key = Key.model_validate_json(path.read_bytes())
+        key = Key.model_validate_json(check_json(path.read_bytes()))
     except OSError as error:
         raise UserError(f"--key {path}: cannot be read ({error.strerror}); `bench study make` writes it.") from None
     except ValidationError as error:
         raise UserError(f"--key {path}: is no key of a study ({first_problem(error)}).") from None
+    except ValueError as error:
+        raise UserError(f"--key {path}: is no key of a study ({error}).") from None
     if key.format != KEY_FORMAT:
         raise UserError(f"--key {path}: format {key.format[:40]!r}, this version reads {KEY_FORMAT}.")
     if key.digest != key.own_digest():

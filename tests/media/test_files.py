@@ -213,6 +213,15 @@ def test_limits_hold_while_decoding_when_the_header_says_nothing(tmp_path: Path,
     assert refused(path).startswith("x: 9 frames, more than the limit of 8.")
 
 
+def test_a_clip_that_no_memory_holds_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object) -> None:
+        raise MemoryError
+
+    path = make(tmp_path / "x.mp4", noise(3))
+    monkeypatch.setattr(np, "empty", full)
+    assert refused(path) == "x: its frames need more memory than there is here. Cut it, or make it smaller."
+
+
 def test_only_regular_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.mp4")
     listener = socket.socket(socket.AF_UNIX)

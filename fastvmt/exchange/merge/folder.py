@@ -14,6 +14,7 @@ from typing import Any
 
 from fastvmt.core.atomic import bring_file, write_atomic
 from fastvmt.core.content_address import digest, frames_digest
+from fastvmt.core.reading import parse_json
 from fastvmt.errors import StoreError
 from fastvmt.exchange.merge.choose import Choice
 from fastvmt.jobs.run_config import RunConfig
@@ -45,7 +46,7 @@ def begin(out: Path, plan: dict[str, Any]) -> Store | None:
         StoreError: when it holds anything else, or another process is at it.
     """
     try:
-        before = json.loads((out / PLAN).read_bytes())
+        before = parse_json((out / PLAN).read_bytes())
     except (OSError, ValueError):
         before = None
     if layout.is_run(out):
