@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastvmt.errors import FULL, StoreError
-from fastvmt.jobs.prepared_key import prepared_key
+from fastvmt.jobs.prepared_key import keys_for
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.plugins.labels import refuse_other_version
@@ -72,7 +72,7 @@ class Runner:
             refuse_other_version(str(self.store.root), (there.grid.parts(n)[2] for n, metrics in to_do if metrics is None))
             if to_make and self.options.executor == "local":
                 local.require_device(self.config, self.store.root, f" with {to_make} videos to make")
-            self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
+            self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), keys_for(self.config), bool(self.config.repeats))
             self.progress = Progress(there.total, found, self.options.style)
             stale = code.said_of_stale(there, self.options.keep_old)
             for sentence in (*self.store.warnings, *self.store.news, *stale):
@@ -93,11 +93,6 @@ class Runner:
         self.executor.close()
         self.share.leases.close()
         self.progress.close()
-
-    def _needs(self) -> Callable[[Job], str | None]:
-        """The key of the preparation that a job needs, where its method has one."""
-        cases = {c.id: c for c in self.config.suite.cases}
-        return lambda job: prepared_key(job, cases[job.case_id], self.config.setting)
 
     def _cancel(self, worker: _Worker, interrupted: bool) -> None:
         if worker.task and interrupted and worker.task.kind == "generate":
