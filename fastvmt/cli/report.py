@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt.cli.options import By, Json, Run, note, tell
+from fastvmt.cli.options import By, Json, Run, note, place, tell
 from fastvmt.core.choices import one_of
-from fastvmt.runner.settings import split
+from fastvmt.runner.option import split
 
 if TYPE_CHECKING:
     from fastvmt.reports.tables.run_table import Table
@@ -19,7 +19,7 @@ Against = Annotated[str, typer.Option(help="paper, or ids of published tables: o
 Tables = Annotated[str, typer.Option(help="Ids of tables or their beginnings, comma-separated; all when empty.")]
 Formats = Annotated[str, typer.Option(help="Of the table files: md,csv,tex,html,json.")]
 Frame = Annotated[str, typer.Option(help="Also write the tidy frame: csv, parquet or both.")]
-ReportOut = Annotated[Path | None, typer.Option(help="Report folder; RUN/report by default.")]
+ReportOut = Annotated[Path | None, place("Report folder; RUN/report by default.")]
 Page = Annotated[bool, typer.Option(help="Write the page with the gallery.")]
 Figures = Annotated[bool, typer.Option(help="Draw the figures.")]
 Tracks = Annotated[bool, typer.Option(help="Track points for the gallery's overlay.")]

@@ -12,7 +12,7 @@ import typer
 from fastvmt.cli.options import HOW, OWN, RUN, Asked, By, Run, load_plugins, note, takes, tell
 from fastvmt.cli.report import Against, check_by, say, show
 from fastvmt.errors import SpecError
-from fastvmt.runner.settings import split
+from fastvmt.runner.option import split
 
 if TYPE_CHECKING:
     from fastvmt.api import Result

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import FrameCount, Height, Json, Plugin, Run, Width, load_plugins, note, tell
+from fastvmt.cli.options import FrameCount, Height, Json, Plugin, Run, Width, load_plugins, note, number, tell
 from fastvmt.core.spelling import mib
 from fastvmt.errors import SpecError
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would go, and how many bytes.")]
-Clips = Annotated[int | None, typer.Option(help="Drawn clips (12; with --tracker 2 of each motion).")]
+Clips = Annotated[int | None, number("--clips", "Drawn clips (12; with --tracker 2 of each motion).", 1, 10_000)]
 Folder = Annotated[Path, typer.Argument(help="Run folder, or a folder of run folders.")]
 Backbone = Annotated[str, typer.Option(help="Probe this backbone's blocks: a name, a WanPipeline folder, or a hub id.")]
 Tracker = Annotated[str, typer.Option(help="Judge this tracker on the known tracks of drawn clips.")]
@@ -53,8 +53,6 @@ def doctor(
     With --tracker: how well a tracker follows points whose tracks are known, and what that does to motion fidelity.
     """
     load_plugins(plugin)
-    if clips is not None and clips < 1:
-        raise SpecError(f"--clips {clips}: at least 1 is needed.")
     if tapvid and not tracker:
         raise SpecError("--tapvid needs --tracker NAME beside it: it is a tracker that is judged on it.")
     if not (backbone or tracker):

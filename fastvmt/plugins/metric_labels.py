@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from fastvmt.core.choices import hint
+from fastvmt.core.spelling import shown
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.plugins import registry
 from fastvmt.plugins.labels import in_words
@@ -34,8 +35,8 @@ def build(label: str) -> Metric:
     cls: type[Metric] = registry.metrics.get(name)
     fields = cls.Params.model_fields
     if unknown := next((key for key in changes if key not in fields), None):
-        raise SpecError(f"Metric '{name}' has no parameter '{unknown}'. {hint(unknown, fields)}")
-    with in_words(f"Metric '{label}'"):
+        raise SpecError(f"Metric '{name}' has no parameter '{shown(unknown)}'. {hint(unknown, fields)}")
+    with in_words(f"Metric '{shown(label)}'", cls.Params):
         return cls(cls.Params.model_validate(changes))
 
 
@@ -51,7 +52,7 @@ def expand(pattern: str) -> Labels:
         if fnmatchcase(candidate, name) and changes.keys() <= registry.metrics.get(candidate).Params.model_fields.keys():
             found.append(":".join([candidate, *(f"{k}={v}" for k, v in changes.items())]))
     if not found:
-        raise SpecError(f"No metric matches '{pattern}'. `bench list metrics` shows all.")
+        raise SpecError(f"No metric matches '{shown(pattern)}'. `bench list metrics` shows all.")
     return tuple(found)
 
 

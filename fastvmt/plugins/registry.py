@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.core.choices import hint
+from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 
 _PLACES: dict[str, dict[str, dict[str, str]]] = {
@@ -161,7 +162,8 @@ class Registry:
         entry = self._entries.get(name)
         if entry is None:
             near = hint(name, self.names(), no_list=True)
-            raise SpecError(f"No {self.kind[:-1]} is called '{name}'.{near and ' '}{near} `bench list {self.kind}` shows all.")
+            said = f"No {self.kind[:-1]} is called '{shown(name)}'.{near and ' '}{near}"
+            raise SpecError(f"{said} `bench list {self.kind}` shows all.")
         try:
             value = pkgutil.resolve_name(entry.target)
         except (Exception, SystemExit) as error:

@@ -132,8 +132,8 @@ def _methods(config: RunConfig, design: StudyDesign) -> tuple[str, ...]:
     if not 2 <= len(chosen) <= 26:
         which = f"{len(chosen)} ({', '.join(chosen)})" if chosen else "none"
         raise SpecError(f"A study ranks 2 to 26 methods, not {which}; name them with --methods, of {', '.join(labels)}.")
-    if design.cases < 1:
-        raise SpecError(f"--cases {design.cases}: at least 1 is needed.")
+    if not 1 <= design.cases <= 10_000:
+        raise SpecError(f"--cases {design.cases}: 1 to 10000 questions can be asked.")
     if not 0 <= design.raters <= 10_000:
         raise SpecError(f"--raters {design.raters}: 0 to 10000 codes can be handed out.")
     return tuple(chosen)

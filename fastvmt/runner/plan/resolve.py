@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -86,13 +86,10 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     for plugin in request.plugins:
         registry.load_plugin(plugin)
     card = cards.load(request.backbone)
-    width, height = (_or(getattr(request, k), card.defaults[k]) for k in ("width", "height"))
     habit = habits(request.suite, _path(request.root))
-    frames = _or(request.frames, _or(habit.frames, card.defaults["frames"]))
+    width, height, frames, steps, guidance, shift = _size_and_grid(request, card, habit.frames)
     card.check_size(width, height, frames)
-    sigmas = sigma_grid(
-        _or(request.steps, card.defaults["steps"]), _or(request.shift, card.defaults["shift"]), request.strength
-    )
+    sigmas = sigma_grid(steps, shift, request.strength)
     methods, dropped, budget = chosen_methods(request, card, card.shape(width, height, frames, sigmas))
     metrics, missing = metric_labels.choose(request.metrics, card.defaults["metrics"])
     found = cases_of(request, Wanted(
@@ -103,7 +100,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
     setting = Setting(
         backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
-        steps=len(sigmas) - 1, guidance=_or(request.guidance, card.defaults["guidance"]), sigmas=sigmas,
+        steps=len(sigmas) - 1, guidance=guidance, sigmas=sigmas,
         dtype=("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype,
         negative=card.defaults["negative"], protocol=cast(Any, request.protocol), budget=budget,
     )  # fmt: skip
@@ -114,6 +111,21 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
     )  # fmt: skip
     return Plan(config, card, found, (*found.notes, *dropped))
+
+
+def _size_and_grid(request: Request, card: cards.Card, habitual: int | None) -> tuple[Any, ...]:
+    """Width, height, frames, steps, guidance and shift: as asked, else the suite's, else the backbone's.
+
+    Raises:
+        SpecError: where those of a backbone's folder cannot be.
+    """
+    names = ("width", "height", "frames", "steps", "guidance", "shift")
+    found = [_or(getattr(request, k), _or(habitual if k == "frames" else None, card.defaults[k])) for k in names]
+    try:
+        replace(request, **dict(zip(names, found, strict=True)))  # its values are checked as if they had been typed
+    except SpecError as error:
+        raise SpecError(f"The defaults of backbone '{card.id}' or suite '{request.suite}': {error}") from None
+    return tuple(found)
 
 
 def _or(value: Any, default: Any) -> Any:
