@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +26,9 @@ from fastvmt.store.folder import Store
 from fastvmt.suites.cases import Short, Wanted
 from fastvmt.suites.opening import habits
 
+MOST_JOBS = 1_000_000
+"""Videos of one run; each costs a look when it is resumed."""
+
 
 @dataclass
 class Plan:
@@ -42,6 +46,10 @@ class Plan:
 
     def default_folder(self) -> Path:
         """``runs/<suite>-<backbone>-<digest>``: the same request gives the same folder, which is how it resumes."""
+        return self._default_folder
+
+    @cached_property
+    def _default_folder(self) -> Path:
         c = self.config
         # Threads too: they change the last bits of a sum, and one table must not mix two settings.
         identity = [c.suite.digest(), c.setting.identity(), [m.identity() for m in c.methods], list(c.seeds), c.threads]
@@ -97,6 +105,11 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         short=cast(Short, _or(request.short_clips, _or(habit.short, "error"))), fit=cast(Fit, request.fit),
         truncated=request.allow_truncated, upscale=request.allow_upscale,
     ), decode)  # fmt: skip
+    if (videos := len(methods) * len(found.suite.cases) * len(request.seeds)) > MOST_JOBS:
+        raise SpecError(
+            f"{videos:,} videos (methods x cases x seeds) are more than the {MOST_JOBS:,} of one run: use --limit, fewer "
+            "--seeds, or several runs."
+        )
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
     setting = Setting(
         backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
