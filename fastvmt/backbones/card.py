@@ -119,7 +119,7 @@ def load(name: str) -> Card:
     if name == "tiny":
         return _from_folder(name, TINY, {})
     if card_file.is_file():
-        facts = tomllib.loads(card_file.read_text())
+        facts = tomllib.loads(card_file.read_text("utf-8"))
         folder = hub_folder(facts["hub"])
         if folder is not None:
             return _from_folder(name, folder, facts)
@@ -177,7 +177,7 @@ def _lacking(folder: Path) -> str:
         indexed: set[str] = set()
         for index in sorted((folder / part).glob("*.safetensors.index.json")):
             try:
-                indexed |= set(json.loads(index.read_text())["weight_map"].values())
+                indexed |= set(json.loads(index.read_bytes())["weight_map"].values())
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 return f"{part}/{index.name} cannot be read"
         if absent := sorted(indexed - there):
@@ -190,7 +190,7 @@ def _lacking(folder: Path) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value: Any = json.loads(path.read_text())
+        value: Any = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path.parent} is not a WanPipeline folder: {path.name} is missing.") from None
     except ValueError as error:
@@ -203,7 +203,7 @@ def _read_json(path: Path) -> dict[str, Any]:
 def _own_facts(path: Path) -> dict[str, Any]:
     """``bench.toml`` of a folder, where there is one."""
     try:
-        facts = tomllib.loads(path.read_text()) if path.is_file() else {}
+        facts = tomllib.loads(path.read_text("utf-8")) if path.is_file() else {}
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: not valid TOML ({error}).") from None
     if wrong := [k for k in ("defaults", "methods", "shape") if not isinstance(facts.get(k, {}), dict)]:

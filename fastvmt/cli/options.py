@@ -83,7 +83,8 @@ def place(help: str, flag: str = "--out") -> Any:
 
 def tell(as_json: bool, facts: Any, text: Any) -> None:
     """Print facts as one JSON object, or the text that says them."""
-    print(json.dumps(facts, default=str, ensure_ascii=False) if as_json else text)
+    utf8 = (sys.stdout.encoding or "utf-8").lower().startswith("utf")  # else JSON's own escapes, which lose nothing
+    print(json.dumps(facts, default=str, ensure_ascii=not utf8) if as_json else text)
 
 
 def note(line: object) -> None:

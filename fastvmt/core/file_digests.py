@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.caches import place
 
 
 def _memory_path() -> Path:
-    return Path(os.environ.get("FASTVMT_CACHE", "~/.cache/fastvmt")).expanduser() / "file-digests.json"
+    return place("FASTVMT_CACHE", "~/.cache/fastvmt") / "file-digests.json"
 
 
 def sha256_of(paths: list[Path]) -> list[str]:
@@ -23,7 +23,7 @@ def sha256_of(paths: list[Path]) -> list[str]:
     """
     memory_path = _memory_path()
     try:
-        memory: dict[str, str] = json.loads(memory_path.read_text())
+        memory: dict[str, str] = json.loads(memory_path.read_bytes())
     except (OSError, ValueError):
         memory = {}
     known_before, found = len(memory), []

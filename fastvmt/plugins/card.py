@@ -73,7 +73,7 @@ def card_of(cls: type[Method]) -> MethodCard | None:
                 raise SpecError(f"The card of '{cls.id}' is not there: {path}.")
             return None
         try:
-            raw: Any = tomllib.loads(path.read_text())
+            raw: Any = tomllib.loads(path.read_text("utf-8"))
         except ValueError as error:
             raise SpecError(f"{path}: not valid TOML ({error}).") from None
         where = str(path)

@@ -118,7 +118,7 @@ def _claim(out: Path, facts: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     file = out / "generated.json"
     if file.exists():
-        before = json.loads(file.read_text())
+        before = json.loads(file.read_bytes())
         differing = [k for k in facts if before.get(k) != facts[k]]
         if differing:
             raise SuiteError(f"'{out}' holds clips made otherwise (different: {', '.join(differing)}). Give another --out.")

@@ -28,6 +28,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.caches import seconds
 from fastvmt.store.layout import HOLDERS, LEASES
 
 BEAT = 5.0
@@ -41,7 +42,7 @@ _TOKEN = re.compile(r"[0-9a-f]{16}")
 def patience() -> float:
     """Seconds of silence after which a claim may be taken over."""
     try:
-        return max(1.0, float(os.environ.get("FASTVMT_LEASE_SILENCE", SILENCE)))
+        return max(1.0, seconds("FASTVMT_LEASE_SILENCE", SILENCE))
     except ValueError:
         return SILENCE
 

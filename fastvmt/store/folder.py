@@ -112,7 +112,7 @@ class Store:
     def config(self) -> RunConfig:
         path = self.root / layout.CONFIG
         try:
-            raw = json.loads(path.read_text())
+            raw = json.loads(path.read_bytes())
         except ValueError as error:
             raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
         if not isinstance(raw, dict):

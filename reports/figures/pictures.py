@@ -141,5 +141,5 @@ def correspondence(tidy: Tidy) -> Drawn:
     path = tidy.stores[0].root / PROBE
     if not path.exists():
         raise UserError("the backbone was not probed; bench ablate and bench paper do it")
-    facts = json.loads(path.read_text())
+    facts = json.loads(path.read_bytes())
     return inner_steps.correspondence(facts["levels"], facts["forms"], facts["share"])

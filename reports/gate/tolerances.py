@@ -114,7 +114,7 @@ def read(path: Path) -> Tolerances:
         SpecError: naming file and key.
     """
     try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text())
+        raw: dict[str, Any] = tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise SpecError(f"--tolerances {path}: the file cannot be read ({error.strerror}).") from None
     except ValueError as error:

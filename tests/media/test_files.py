@@ -15,7 +15,7 @@ from support.clips import corner, make, noise, refused
 
 from fastvmt.errors import SuiteError
 from fastvmt.media import decode, image_folders
-from fastvmt.media.files import read_clip
+from fastvmt.media.files import read_clip, read_lossless, write_lossless
 
 # --- video files -------------------------------------------------------------------------------------------------------
 
@@ -230,3 +230,11 @@ def test_only_regular_files(tmp_path: Path) -> None:
 def test_no_permission(tmp_path: Path) -> None:
     make(tmp_path / "x.mp4", noise(3)).chmod(0)
     assert refused(tmp_path / "x.mp4") == "x: cannot be read (permission denied)."
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames = noise(3)
+    for name in ("a:b.mkv", "http:c.mkv", "concat:d.mkv"):
+        write_lossless(Path(name), frames, Fraction(15))
+        assert Path(name).is_file() and (read_lossless(Path(name)) == frames).all()
