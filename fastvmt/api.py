@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastvmt.backbones.device import has_cuda
+from fastvmt.core.status_line import doing
 from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.listing import describe
@@ -58,11 +59,14 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
 
     options = options or Options()
     gpus = options.executor != "local" and request.device == "cuda"  # of the nodes: a login node has none
+    doing("reading the request and its clips")
     plan = resolve(request, elsewhere=gpus)
     require_fit(options, plan.config)
     require_weights(plan.card)
+    doing("estimating time and memory")
     where = Conditions(options.workers, elsewhere=options.executor != "local")
     refuse_what_cannot_fit(estimate(plan.config, plan.card, out or plan.default_folder(), where), options.force)
+    doing("storing reference clips")
     store = plan.open_store(out, hold=True)
     return _go(store, store.config(), options)  # with what was imported into the folder
 
@@ -160,6 +164,7 @@ def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = 
     from fastvmt.reports.tidy import gather
 
     tidy = gather(folders)
+    doing("reckoning intervals and tests")
     labels = first_presets(tidy, comparing.base_of(tidy, base))
     shown = [comparing.versus(tidy, base, metrics), comparing.ratios(tidy, base), comparing.ranks(tidy, metrics, labels)]
     shown = [view for view in shown if view.columns and view.lines]
@@ -201,6 +206,7 @@ def plan(request: Request, out: Path | None = None, where: Conditions | None = N
     Args:
         where: workers, and a device other than this machine's.
     """
+    doing("reading the request and its clips")
     plan = resolve(request, decode=False, elsewhere=bool(where and where.device_bytes))
     return plan, estimate(plan.config, plan.card, out or plan.default_folder(), where)
 
@@ -249,9 +255,11 @@ def _go(
             outcome = Crew(store, config, options, work).run()
         else:
             outcome = Runner(store, config, options).run(generate, metrics, rescore)
+        doing("reading the numbers")
         found = build(store, config)
         sheet = None
         if not outcome.interrupted and found.made:
+            doing("drawing the sheet")
             sheet = write_sheet(store, config, store.root / layout.SHEET)
         write_atomic(store.root / layout.TABLE, as_lines(found, sheet) + "\n")
     finally:

@@ -87,6 +87,11 @@ def tell(as_json: bool, facts: Any, text: Any) -> None:
     print(json.dumps(facts, default=str, ensure_ascii=not utf8) if as_json else text)
 
 
+def table_form() -> str:
+    """The form of printed tables: drawn for the width of a terminal, Markdown in files and pipes."""
+    return "terminal" if sys.stdout.isatty() else "md"
+
+
 def note(line: object) -> None:
     """A line beside the result."""
     print(line, file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt.cli.options import By, Json, Run, note, place, tell
+from fastvmt.cli.options import By, Json, Run, note, place, table_form, tell
 from fastvmt.core.choices import one_of
 from fastvmt.runner.option import split
 
@@ -50,7 +50,8 @@ def show(table: Table, sheet: Path | None, as_json: bool = False, by: str = "", 
     """Print a run's table, and split where that was asked for; as JSON with ``more`` facts."""
     from fastvmt.reports.tables.run_table import as_data, as_lines, split_lines
 
-    text = as_lines(table, sheet) + (f"\n\n{split_lines(table)}" if by else "")
+    form = table_form()
+    text = as_lines(table, sheet, form) + (f"\n\n{split_lines(table, form)}" if by else "")
     tell(as_json, as_data(table) | (more or {}), text)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import HOW, OWN, RUN, Asked, By, Run, load_plugins, note, takes, tell
+from fastvmt.cli.options import HOW, OWN, RUN, Asked, By, Run, load_plugins, note, table_form, takes, tell
 from fastvmt.cli.report import Against, check_by, say, show
 from fastvmt.errors import SpecError
 from fastvmt.runner.option import split
@@ -74,6 +74,9 @@ def finish(
     from fastvmt.runner.status import go_on
 
     outcome = result.outcome
+    if outcome.interrupted and not result.table.made and not as_json:
+        note(f"Interrupted before the first video; nothing is made yet. Go on with: {go_on(result.folder)}")
+        raise typer.Exit(130)
     if as_json or text is None:
         show(result.table, result.sheet, as_json, by, {"folder": str(result.folder), "outcome": vars(outcome)})
     else:
@@ -123,4 +126,4 @@ def _ablate(
             print(path, file=sys.stderr if asked.as_json else sys.stdout)
 
     found = api.run(request, asked.out, asked.options())
-    finish(found, asked.as_json, after=after, text=lambda: api.print_tables([found.folder], SHOWN, form="md"))
+    finish(found, asked.as_json, after=after, text=lambda: api.print_tables([found.folder], SHOWN, form=table_form()))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import FrameCount, Height, Json, Plugin, Run, Width, load_plugins, note, number, tell
+from fastvmt.cli.options import FrameCount, Height, Json, Plugin, Run, Width, load_plugins, note, number, table_form, tell
 from fastvmt.core.spelling import mib
 from fastvmt.errors import SpecError
 
@@ -93,7 +93,7 @@ def _probe(
         from fastvmt.metrics.trackers import check
 
         checked = check.check(tracker, width, height, frames, clips=clips or 2, tapvid_file=tapvid)
-        tell(as_json, checked.data(), check.as_lines(checked))
+        tell(as_json, checked.data(), _tables(check.as_lines(checked)))
         return
     card.check_size(width, height, frames)
     cards.require_weights(card)
@@ -106,4 +106,10 @@ def _probe(
     device = "cuda" if has_cuda() else "cpu"
     loaded = Loaded(card, device, torch.bfloat16 if device == "cuda" else torch.float32)
     found = probe.correspondence(loaded, width, height, frames, clips=clips or 12)
-    tell(as_json, found.data(), probe.as_lines(found))
+    tell(as_json, found.data(), _tables(probe.as_lines(found)))
+
+
+def _tables(text: str) -> str:
+    from fastvmt.reports.tables.terminal import drawn
+
+    return drawn(text) if table_form() == "terminal" else text

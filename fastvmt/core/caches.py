@@ -35,9 +35,7 @@ def place(variable: str, usual: str) -> Path:
     try:
         return Path(text).expanduser().absolute()
     except RuntimeError:
-        raise UserError(
-            f"{variable}: the home folder of {shown(text)} is not known here. Set an absolute path."
-        ) from None
+        raise UserError(f"{variable}: the home folder of {shown(text)} is not known here. Set an absolute path.") from None
 
 
 def seconds(variable: str, usual: float) -> float:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.status_line import doing
 from fastvmt.errors import FULL, StoreError
 from fastvmt.jobs.prepared_key import prepared_key
 from fastvmt.jobs.run_config import RunConfig
@@ -78,6 +79,7 @@ class Runner:
         try:
             self.share.begin()
             adopt = generate and self.options.reuse and not self.config.repeats
+            doing("looking for what is there already")
             there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt)
             to_do, found = there.only(generate), there.found
             if (to_make := sum(metrics is None for _, metrics in to_do)) and self.options.executor == "local":
@@ -138,6 +140,7 @@ class Runner:
         worker = _Worker(self._numbers)
         worker.hand = self.executor.start(self._numbers, self.inbox)
         self.workers[worker.hand] = worker
+        self.progress.stage(worker.number, "starting workers")
 
     def _next(self, worker: _Worker, then: Callable[[], None] = lambda: None) -> None:
         """Give a free worker its next task. It waits where a task is left that nobody can do yet, and leaves where none is.
@@ -180,6 +183,7 @@ class Runner:
 
     def _free(self, worker: _Worker) -> None:
         """Give back what a worker had in work."""
+        self.progress.stage(worker.number, "")
         if worker.task is not None:
             self.tasks.over(worker.task)
             self.share.leases.release(worker.task.lease)
@@ -236,10 +240,12 @@ class Runner:
 
     def _on_ready(self, worker: _Worker, report: dict[str, Any]) -> None:
         self._start_deaths, worker.place = 0, report.get("place", "")
+        self.progress.stage(worker.number, "")
         self._next(worker)
 
     def _on_loading(self, worker: _Worker, report: dict[str, Any]) -> None:
         worker.loading, worker.stage = True, "load"
+        self.progress.stage(worker.number, f"loading {self.config.setting.backbone}")
 
     def _on_loaded(self, worker: _Worker, report: dict[str, Any]) -> None:
         self.store.event("loaded", worker=worker.number, seconds=report["seconds"])
@@ -261,6 +267,7 @@ class Runner:
         assert worker.task
         task = worker.task
         self.store.event("made", key=task.job.key, digest=report["digest"], seconds=report["seconds"])
+        self.progress.stage(worker.number, f"{_name(task.job)} scoring")
         text = f"{_name(task.job)}: made in {report['seconds']:.1f} s"
         if not self.config.repeats:
             worker.give(Task(task.job, "score", task.metrics))

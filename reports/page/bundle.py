@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.choices import hint, one_of
+from fastvmt.core.status_line import doing
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.tables import ablation, against_papers, compare, views
@@ -67,6 +68,7 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
     Raises:
         SpecError: when a word fits no view.
     """
+    doing("reckoning intervals and tests")
     labels, main = first_presets(tidy), ablation.compared(tidy)
     found = [views.comparison(tidy, main), *ablation.all_of(tidy), *views.by_category(tidy, main),
              views.stages(tidy, labels), views.cost(tidy, labels)]  # fmt: skip
