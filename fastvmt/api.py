@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastvmt.backbones.device import has_cuda
+from fastvmt.core.places import Place, Places, path_or_none, paths
 from fastvmt.core.status_line import doing
 from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.listing import describe
+from fastvmt.runner.option import split
 from fastvmt.runner.plan import Plan, resolve
 from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options, Outcome, Request
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fastvmt.exchange.imports.videos import Claim
+    from fastvmt.reports.tables.comparison import Comparison
     from fastvmt.reports.tables.run_table import Table
 
 PROBE_CLIPS = 6
@@ -35,15 +38,27 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Result:
-    """A finished (or interrupted) run."""
+    """A finished (or interrupted) run. ``print`` shows its table; a notebook shows it as one."""
 
     folder: Path
     outcome: Outcome
     table: Table
     sheet: Path | None
 
+    def __str__(self) -> str:
+        from fastvmt.reports.tables.run_table import as_lines
 
-def run(request: Request, out: Path | None = None, options: Options | None = None) -> Result:
+        return as_lines(self.table, self.sheet)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        o = self.outcome
+        said = f"{self.folder}: {o.made} made, {o.found} found, {o.failed} failed{', interrupted' * o.interrupted}"
+        return f"<p>{escape(said)}</p>\n{self.table._repr_html_()}"
+
+
+def run(request: Request, out: Place | None = None, options: Options | None = None) -> Result:
     """Plan, generate what is missing, score, and build the table. The same call resumes.
 
     Args:
@@ -57,7 +72,7 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     """
     from fastvmt.backbones.card import require_weights
 
-    options = options or Options()
+    options, out = options or Options(), path_or_none(out)
     gpus = options.executor != "local" and request.device == "cuda"  # of the nodes: a login node has none
     doing("reading the request and its clips")
     plan = resolve(request, elsewhere=gpus)
@@ -71,12 +86,12 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     return _go(store, store.config(), options)  # with what was imported into the folder
 
 
-def resume(folder: Path, options: Options | None = None) -> Result:
+def resume(folder: Place, options: Options | None = None) -> Result:
     """Go on with a run folder as its ``config.json`` says."""
-    return _go(*open_run(folder), options or Options())
+    return _go(*open_run(Path(folder)), options or Options())
 
 
-def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None, again: bool = False) -> Result:
+def score(folder: Place, metrics: Sequence[str] = (), options: Options | None = None, again: bool = False) -> Result:
     """Score what a run folder holds, without generating.
 
     Args:
@@ -85,22 +100,22 @@ def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None
     """
     from fastvmt.plugins import metric_labels
 
-    store, config = open_run(folder)
-    chosen, missing = metric_labels.choose(metrics, config.metrics)
+    store, config = open_run(Path(folder))
+    chosen, missing = metric_labels.choose(split(metrics) if isinstance(metrics, str) else metrics, config.metrics)
     result = _go(store, config, options or Options(), generate=False, metrics=chosen, rescore=again)
     result.table.notes += missing
     return result
 
 
-def table(folder: Path) -> Table:
+def table(folder: Place) -> Table:
     """The table of a run folder, from its records."""
     from fastvmt.reports.tables.run_table import build
 
-    return build(*open_run(folder))
+    return build(*open_run(Path(folder)))
 
 
 def report(
-    folders: Sequence[Path], out: Path | None = None, *, against: str = "", tables: tuple[str, ...] = (),
+    folders: Places, out: Place | None = None, *, against: str = "", tables: tuple[str, ...] = (),
     formats: tuple[str, ...] = ("md", "csv", "tex", "html", "json"), frame: tuple[str, ...] = (), page: bool = True,
     figures: bool = True, tracks: bool = True, say: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:  # fmt: skip
@@ -119,11 +134,12 @@ def report(
     from fastvmt.reports.page.bundle import ReportContents, write
     from fastvmt.reports.tidy import gather
 
-    contents = ReportContents(against, tables, formats, frame, page, figures, tracks)
-    return write(gather(folders), out or folders[0] / layout.REPORT, contents, say)
+    contents, runs = ReportContents(against, tables, formats, frame, page, figures, tracks), paths(folders)
+    tidy = gather(runs)
+    return write(tidy, path_or_none(out) or runs[0] / layout.REPORT, contents, say)
 
 
-def frame(folders: Sequence[Path]) -> pd.DataFrame:
+def frame(folders: Places) -> pd.DataFrame:
     """The tidy frame of a run, or of several of one suite and setting: a row for every video and number, gaps included.
 
     Raises:
@@ -131,14 +147,14 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     """
     from fastvmt.reports.tidy import gather
 
-    return gather(folders).frame
+    return gather(paths(folders)).frame
 
 
 def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal") -> str:
     """Tables of runs as text: all, or those whose id begins with one of the words; in one of ``render.FORMATS``."""
     from fastvmt.core.choices import one_of
-    from fastvmt.reports.page.bundle import as_json, tables_of
-    from fastvmt.reports.tables.render import FORMATS, render
+    from fastvmt.reports.page.bundle import tables_of
+    from fastvmt.reports.tables.render import FORMATS, as_json, render
     from fastvmt.reports.tidy import gather
 
     one_of("--print", form, FORMATS)
@@ -150,25 +166,27 @@ def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against:
     return "\n\n".join(render(view, form).rstrip() for view in (*brief, *shown[-1:]))
 
 
-def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = (), form: str = "terminal") -> str:
-    """One method against every other with tests, as text; one preset a method: the base's, and the first of every other.
+def compare(folders: Places, base: str = "", metrics: Sequence[str] = (), form: str = "terminal") -> Comparison:
+    """One method against every other with tests; one preset a method: the base's, and the first of every other.
+
+    Args:
+        base: a method's label; the first one that is no control without it.
+        metrics: labels; all that have a direction without any.
+        form: of ``str()`` and ``print``; one of ``render.FORMATS``.
 
     Raises:
         SpecError: for an unknown base or metric.
         NotComparable: when the runs must not share a table, or nothing is paired.
     """
-    from fastvmt.reports.page.bundle import as_json
-    from fastvmt.reports.tables import compare as comparing
-    from fastvmt.reports.tables.render import render
-    from fastvmt.reports.tables.run_table import first_presets
+    from fastvmt.core.choices import one_of
+    from fastvmt.reports.tables.comparison import of
+    from fastvmt.reports.tables.render import FORMATS
     from fastvmt.reports.tidy import gather
 
-    tidy = gather(folders)
+    one_of("form", form, FORMATS)
+    tidy = gather(paths(folders))
     doing("reckoning intervals and tests")
-    labels = first_presets(tidy, comparing.base_of(tidy, base))
-    shown = [comparing.versus(tidy, base, metrics), comparing.ratios(tidy, base), comparing.ranks(tidy, metrics, labels)]
-    shown = [view for view in shown if view.columns and view.lines]
-    return as_json(shown) if form == "json" else "\n\n".join(render(view, form).rstrip() for view in shown)
+    return of(tidy, base, split(metrics) if isinstance(metrics, str) else metrics, form)
 
 
 def probe(folder: Path) -> Path | None:
@@ -200,7 +218,7 @@ def probe(folder: Path) -> Path | None:
     return path
 
 
-def plan(request: Request, out: Path | None = None, where: Conditions | None = None) -> tuple[Plan, Estimate]:
+def plan(request: Request, out: Place | None = None, where: Conditions | None = None) -> tuple[Plan, Estimate]:
     """What a run would do and take; writes nothing.
 
     Args:
@@ -208,11 +226,11 @@ def plan(request: Request, out: Path | None = None, where: Conditions | None = N
     """
     doing("reading the request and its clips")
     plan = resolve(request, decode=False, elsewhere=bool(where and where.device_bytes))
-    return plan, estimate(plan.config, plan.card, out or plan.default_folder(), where)
+    return plan, estimate(plan.config, plan.card, path_or_none(out) or plan.default_folder(), where)
 
 
 def import_videos(
-    videos: Path, claim: Claim, request: Request | None = None, *, into: Path | None = None, out: Path | None = None,
+    videos: Place, claim: Claim, request: Request | None = None, *, into: Place | None = None, out: Place | None = None,
     options: Options | None = None,
 ) -> Result:  # fmt: skip
     """Bring somebody else's videos into a run folder and score them as ours are scored.
@@ -233,7 +251,8 @@ def import_videos(
     """
     from fastvmt.exchange.imports.videos import bring_in
 
-    return score(bring_in(videos, claim, request, into=into, out=out).root, (), options)
+    store = bring_in(Path(videos), claim, request, into=path_or_none(into), out=path_or_none(out))
+    return score(store.root, (), options)
 
 
 def _go(

@@ -83,4 +83,5 @@ def compare(
     """One method against every other: paired differences with intervals, tests, effect sizes, win/tie/loss, and mean ranks."""
     from fastvmt import api
 
-    print(api.compare(runs, base, split(metrics), "json" if as_json else "terminal"))
+    found = api.compare(runs, base, split(metrics))
+    tell(as_json, found.data(), found)

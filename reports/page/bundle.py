@@ -11,7 +11,6 @@ report/
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,8 +121,3 @@ def write_frame(tidy: Tidy, out: Path, formats: Iterable[str]) -> list[Path]:
             to_parquet(tidy.frame, path, "--frame parquet")
         found.append(path)
     return found
-
-
-def as_json(shown: Sequence[View]) -> str:
-    """Views as one JSON object, by id."""
-    return json.dumps({view.id: view.data() for view in shown}, ensure_ascii=False, allow_nan=False)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.labels import refuse_mixed_presets
-from fastvmt.reports.tables.render import render
+from fastvmt.reports.tables.render import html, render
 from fastvmt.reports.tables.view import Cell, View
 from fastvmt.reports.tables.views import SPEED_UP, by_category, comparison
 from fastvmt.reports.tidy import Tidy, of_stores
@@ -24,6 +25,12 @@ class Table:
     tidy: Tidy
     view: View
     notes: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        return as_lines(self)
+
+    def _repr_html_(self) -> str:
+        return "\n".join([html(self.view), *(f"<p>{escape(note)}</p>" for note in self.notes)])
 
     @property
     def digest(self) -> str:
