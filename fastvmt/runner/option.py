@@ -62,14 +62,20 @@ class Option:
     read: Callable[[Any], Any] = lambda value: value
 
     @property
+    def span(self) -> str:
+        """Of numbers: ``1 to 10,000``; "" of anything else."""
+        if self.of not in (int, float):
+            return ""
+        return f"{limits.number(1 if self.counted else self.between[0])} to {limits.number(self.between[1])}"
+
+    @property
     def takes(self) -> str:
         """The range of its values, in words."""
         if self.of is bool:
             return "true or false is needed"
         if self.of in (int, float):
-            least, most = max(self.between[0], int(self.counted)), self.between[1]
             numbers = {(int, False): "a whole number", (float, False): "a number"}.get((self.of, self.many), "whole numbers")
-            return f"{numbers} from {limits.number(least)} to {limits.number(most)} {'are' if self.many else 'is'} needed"
+            return f"{numbers} from {self.span} {'are' if self.many else 'is'} needed"
         return f"text of 1 to {self.most:,} characters is needed, {'' if self.lines else 'in one line, '}none of them a control"
 
     def check(self, value: Any, typed: bool = False) -> None:
