@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
+from fastvmt.core.spelling import duration
+
+BAR = 20
+"""Characters of a bar."""
 _WIPE = "\r\x1b[2K"
 
 
@@ -19,7 +24,7 @@ class _Line:
     def __init__(self) -> None:
         self.stream: Any = None
         """Where it stands; None while nobody wants it."""
-        self.name, self.shown = "", False
+        self.name, self.shown, self.what, self.since = "", False, "", 0.0
 
     def show(self, text: str) -> None:
         with suppress(OSError, ValueError):  # nobody reads any more
@@ -67,16 +72,23 @@ def begin(name: str) -> None:
 
 
 def watch() -> None:
-    """From now on whatever is printed comes in place of the line; called when both streams are those that stay."""
+    """From now on whatever is printed comes in place of the line; called when both streams are those that stay. The
+    line itself goes to the stream of ``begin``, whatever stands before the two."""
     if _line.stream is not None:
-        _line.stream = sys.stderr
         sys.stdout, sys.stderr = _After(sys.stdout), _After(sys.stderr)  # type: ignore[assignment]
 
 
-def doing(what: str) -> None:
-    """What comes next and may take a while, e.g. ``reading runs/a``."""
-    if _line.stream is not None:
-        _line.show(what)
+def doing(what: str, done: int = 0, total: int = 0) -> None:
+    """What comes next and may take a while, e.g. ``reading runs/a``; with ``total`` also how much of it is done, and the time
+    that is left, from the time that it took."""
+    if _line.stream is None:
+        return
+    if what != _line.what:
+        _line.what, _line.since = what, time.monotonic()
+    left = (time.monotonic() - _line.since) / done * (total - done) if done else 0.0
+    bar = "#" * (BAR * done // max(1, total))
+    said = f" [{bar:-<{BAR}}] {done}/{total}" if total else ""
+    _line.show(what + said + (f", about {duration(left)} left" if left else ""))
 
 
 def wipe() -> None:

@@ -9,13 +9,10 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.spelling import duration
-from fastvmt.core.status_line import left_to_others
+from fastvmt.core.status_line import BAR, left_to_others
 
 if TYPE_CHECKING:
     from rich.text import Text
-
-BAR = 20
-"""Characters of the bar."""
 
 
 class Progress:

@@ -166,6 +166,8 @@ class Runner:
     def _give(self, worker: _Worker, task: Task) -> None:
         if task.kind != "score":
             self.store.event("preparing" if task.kind == "prepare" else "generating", key=task.job.key, attempt=task.attempt)
+        if task.kind == "score":
+            self.progress.stage(worker.number, f"scoring {_name(task.job)}, {len(self.tasks)} left")
         worker.give(task)  # right after the event: what Ctrl-C finds here is what the log says
         if task.kind != "score":
             what = "preparation started" if task.kind == "prepare" else "started"
@@ -267,7 +269,7 @@ class Runner:
         assert worker.task
         task = worker.task
         self.store.event("made", key=task.job.key, digest=report["digest"], seconds=report["seconds"])
-        self.progress.stage(worker.number, f"{_name(task.job)} scoring")
+        self.progress.stage(worker.number, f"scoring {_name(task.job)}")
         text = f"{_name(task.job)}: made in {report['seconds']:.1f} s"
         if not self.config.repeats:
             worker.give(Task(task.job, "score", task.metrics))

@@ -92,7 +92,7 @@ def _write_cases(writer: _Writer, gallery: Gallery, per_page: int) -> list[CaseP
     addresses = ["", *(page_name(case.id) for case in cases), ""]
     listed: list[CasePage] = []
     for n, case in enumerate(cases):
-        doing(f"making the page, case {n + 1} of {len(cases)}")
+        doing("making the page", n, len(cases))
         page = gallery.page(case)
         fps = case.reference.fps_num / max(1, case.reference.fps_den)
         data = {"clips": [s.data() for s in page.shown], "fps": fps}

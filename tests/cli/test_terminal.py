@@ -65,8 +65,22 @@ def test_the_line_of_a_run_has_a_bar_and_the_time_left(monkeypatch: pytest.Monke
         now[0] += 3
     assert str(progress._line()).endswith("0/4 videos  about 148 s left  bus none s0 step 4/9")  # 12 s for 0.3 of 4 videos
     progress.event("made", "", job="bus none s0")
-    progress.stage(1, "bus [bold]none s0 scoring")
-    assert str(progress._line()) == f"{'#' * 5}{'-' * 15} 1/4 videos  about 36 s left  bus [bold]none s0 scoring"
+    progress.stage(1, "scoring bus [bold]none s0")
+    assert str(progress._line()) == f"{'#' * 5}{'-' * 15} 1/4 videos  about 36 s left  scoring bus [bold]none s0"
+
+
+def test_the_line_counts_what_can_be_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    now = [7.0]
+    monkeypatch.setattr(status_line._line, "stream", object())
+    monkeypatch.setattr(status_line._line, "show", said.append)
+    monkeypatch.setattr("fastvmt.core.status_line.time.monotonic", lambda: now[0])
+    for n in range(3):
+        status_line.doing("making the page", n, 4)
+        now[0] += 10
+    status_line.doing("drawing")
+    bars = [f"making the page [{'#' * 5 * n}{'-' * (20 - 5 * n)}] {n}/4" for n in range(3)]
+    assert said == [bars[0], f"{bars[1]}, about 30 s left", f"{bars[2]}, about 20 s left", "drawing"]
 
 
 def test_whoever_imports_the_package_sees_nothing_of_the_line(capsys: pytest.CaptureFixture[str]) -> None:
