@@ -66,12 +66,11 @@ class Shapes64(Drawn):
 
 
 def find_pair(source: str, frames: int) -> Pair | None:
-    """The drawn pair behind a reference's ``source``, or None for other references."""
+    """The drawn pair behind a reference's ``source``, or None for other references, whatever they call themselves."""
     kind, _, rest = source.partition(":")
     suite, _, name = rest.partition("/")
-    if kind != "drawn":
-        return None
-    return next((p for p in suite_pairs(suite, frames) if p.name == name), None)
+    pairs = suite_pairs(suite, frames) if kind == "drawn" and suite in (Shapes.name, Shapes64.name) else []
+    return next((p for p in pairs if p.name == name), None)
 
 
 def clip(name: str, suite: str = "shapes", frames: int = 33) -> tuple[Frames, str]:

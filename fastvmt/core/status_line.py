@@ -75,7 +75,9 @@ def watch() -> None:
     """From now on whatever is printed comes in place of the line; called when both streams are those that stay. The
     line itself goes to the stream of ``begin``, whatever stands before the two."""
     if _line.stream is not None:
-        sys.stdout, sys.stderr = _After(sys.stdout), _After(sys.stderr)  # type: ignore[assignment]
+        for name in ("stdout", "stderr"):
+            if (stream := getattr(sys, name)) is not None:
+                setattr(sys, name, _After(stream))
 
 
 def doing(what: str, done: int = 0, total: int = 0) -> None:

@@ -163,3 +163,17 @@ def test_python_may_word_a_request_as_it_likes(tmp_path: Path) -> None:
 def test_a_place_to_write_to_has_a_name(args: tuple[str, ...], tmp_path: Path) -> None:
     said = bench(*args, cwd=tmp_path)
     assert said.code == 2 and said.err.startswith("bench: --out ") and len(said.err.strip().splitlines()) == 1, said
+
+
+@pytest.mark.parametrize(
+    "line", ['steps = "many"', "shift = nan", "width = 1e9", "frames = 99999999999999999999999", "guidance = true"]
+)
+def test_defaults_of_a_backbone_are_checked_as_if_they_were_typed(tmp_path: Path, line: str) -> None:
+    for part in cards.TINY.iterdir():
+        if part.name != "bench.toml":
+            (tmp_path / part.name).symlink_to(part)
+    (tmp_path / "bench.toml").write_text(f"[defaults]\n{line}\n")
+    said = bench("plan", "--methods", "none", "--backbone", tmp_path)
+    lines = said.err.strip().splitlines()
+    assert said.code == 2 and len(lines) == 1 and f"The defaults of backbone '{tmp_path}'" in lines[0], said
+    assert f"--{line.split()[0]} " in lines[0]
