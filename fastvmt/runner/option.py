@@ -75,8 +75,11 @@ class Option:
             return "true or false is needed"
         if self.of in (int, float):
             numbers = {(int, False): "a whole number", (float, False): "a number"}.get((self.of, self.many), "whole numbers")
-            return f"{numbers} from {self.span} {'are' if self.many else 'is'} needed"
-        return f"text of 1 to {self.most:,} characters is needed, {'' if self.lines else 'in one line, '}none of them a control"
+            said = f"{numbers} from {self.span} {'are' if self.many else 'is'} needed"
+        else:
+            line = "" if self.lines else "in one line, "
+            said = f"text of 1 to {self.most:,} characters is needed, {line}none of them a control"
+        return f"{said}, at most {MOST_ENTRIES:,} of it" if self.many else said
 
     def check(self, value: Any, typed: bool = False) -> None:
         """
@@ -89,7 +92,7 @@ class Option:
         parts = value if self.many and isinstance(value, tuple) else (value,)
         fits = isinstance(value, tuple) is self.many and len(parts) <= MOST_ENTRIES and all(map(self._fits, parts))
         if not fits or not self.valid(value) or (typed and self.counted and value < 1):
-            said = ",".join(map(str, parts[:MOST_ENTRIES]))
+            said = ",".join(map(_word, parts[:MOST_ENTRIES]))
             raise SpecError(f"{self.flags[0].partition('/')[0]} {shown(said)}: {self.takes}{self.needs and '; '}{self.needs}.")
         if self.known:
             one_of(self.flags[0], value, self.known)
@@ -127,6 +130,13 @@ class Option:
             return self.read(value) if self.read in (split, integers) else (value,)
         entries = value.items() if isinstance(value, Mapping) else value if isinstance(value, Iterable) else (value,)
         return tuple(map(Option(self.help, self.panel, of=self.of).taken, entries))
+
+
+def _word(value: Any) -> str:
+    try:
+        return str(value)
+    except ValueError:  # Python spells no integer of more than some thousand digits
+        return "a number of thousands of digits"
 
 
 def split(text: str) -> tuple[str, ...]:
