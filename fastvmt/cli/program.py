@@ -11,10 +11,12 @@ import typer
 
 from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep, verify, why
 from fastvmt.cli.streams import steady
+from fastvmt.core import status_line
 from fastvmt.core.lazy import load_when_used
 from fastvmt.core.terminal import visible, watching
 from fastvmt.errors import FULL, BenchError, SpecError, StoreError, UserError, is_full
 
+INTERRUPTED = 130
 DEFECT = 70
 """Exit code of an error that nobody foresaw, as sysexits.h has it."""
 
@@ -54,7 +56,20 @@ def main() -> None:
     """Entry point: errors raised on purpose end in one sentence and their exit code."""
     load_when_used("torch")
     steady()
-    guarded(app)
+    status_line.watch()
+    guarded(_on_a_terminal)
+
+
+def _on_a_terminal() -> None:
+    """The program, whose one line of what it does is gone at the end, and who says so when it was interrupted."""
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED and end.__context__ and isinstance(end.__context__.__cause__, KeyboardInterrupt):
+            print("bench: interrupted; what was finished is kept. Give the same command again to go on.", file=sys.stderr)
+        raise
+    finally:
+        status_line.wipe()
 
 
 def guarded(call: Callable[[], Any]) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import HOW, OWN, RUN, Asked, By, Run, load_plugins, note, takes, tell
+from fastvmt.cli.options import HOW, OWN, RUN, Asked, By, Run, load_plugins, note, table_form, takes, tell
 from fastvmt.cli.report import Against, check_by, say, show
 from fastvmt.errors import SpecError
-from fastvmt.runner.settings import split
+from fastvmt.runner.option import split
 
 if TYPE_CHECKING:
     from fastvmt.api import Result
@@ -75,6 +75,9 @@ def finish(
     from fastvmt.runner.command import go_on
 
     outcome = result.outcome
+    if outcome.interrupted and not result.table.made and not asked.as_json:
+        note(f"Interrupted before the first video; nothing is made yet. Go on with: {go_on(result.folder, asked.options())}")
+        raise typer.Exit(130)
     if asked.as_json or text is None:
         show(result.table, result.sheet, asked.as_json, by, {"folder": str(result.folder), "outcome": vars(outcome)})
     else:
@@ -130,4 +133,4 @@ def _ablate(
             print(path, file=sys.stderr if asked.as_json else sys.stdout)
 
     found = api.run(request, asked.out, asked.options())
-    finish(found, asked, after=after, text=lambda: api.print_tables([found.folder], SHOWN, form="md"))
+    finish(found, asked, after=after, text=lambda: api.print_tables([found.folder], SHOWN, form=table_form()))

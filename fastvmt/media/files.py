@@ -89,7 +89,7 @@ def write_viewable(path: Path, frames: Frames, fps: Fraction) -> None:
 
 
 def _encode(path: Path, frames: Frames, fps: Fraction, codec: str, pixels: str, options: dict[str, str]) -> None:
-    with av.open(str(path), "w") as container:
+    with av.open(f"file:{path}", "w") as container:  # see decode.opened: a colon in a name is no protocol
         stream = container.add_stream(codec, rate=fps.limit_denominator(60000), options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixels

@@ -57,7 +57,7 @@ class Case(Frozen):
         return _case_digest(self.reference.frames_digest, self.prompt, self.caption, self.negative)
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 17)
 def _case_digest(frames: str, prompt: str, caption: str, negative: str | None) -> str:
     return digest({"frames": frames, "prompt": prompt, "caption": caption, "negative": negative})
 

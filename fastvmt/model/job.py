@@ -82,6 +82,11 @@ class Job(Frozen):
     case_digest: Hex
     seed: Seed
 
+    @property
+    def name(self) -> str:
+        """``bus--1 fastvmt s0``: case, method and seed, for people."""
+        return f"{self.case_id} {self.method.label} s{self.seed}"
+
     @classmethod
     def make(cls, method: MethodSpec, case: Case, seed: int, setting: Setting) -> Job:
         """The job of one method, case and seed; ``jobs.JobGrid`` makes many."""

@@ -31,6 +31,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from fastvmt.core.atomic import own_file, touch
+from fastvmt.core.caches import seconds
 from fastvmt.core.spelling import shown
 from fastvmt.model.fields import Count, Line
 from fastvmt.store.layout import HOLDERS, LEASES
@@ -46,7 +47,7 @@ _TOKEN = re.compile(r"[0-9a-f]{16}")
 def patience() -> float:
     """Seconds of silence after which a claim may be taken over."""
     try:
-        return max(1.0, float(os.environ.get("FASTVMT_LEASE_SILENCE", SILENCE)))
+        return max(1.0, seconds("FASTVMT_LEASE_SILENCE", SILENCE))
     except ValueError:
         return SILENCE
 

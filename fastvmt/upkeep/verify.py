@@ -53,7 +53,7 @@ def verify(
             continue
         found.videos += 1
         if fault := _fault(store, job):
-            found.faults.append(f"{_name(job)}: {fault}.")
+            found.faults.append(f"{job.name}: {fault}.")
         else:
             found.videos_as_stored += 1
             whole.append(job)
@@ -117,10 +117,10 @@ def _score(store: Store, jobs: list[Job], found: Verified, plugins: Sequence[str
             with _as_a_worker(config):
                 records = list(score_job(store, config, job, scored.get(job.key, [])))
         except JobError as error:
-            found.faults.append(f"{_name(job)}: {_why(error)}.")
+            found.faults.append(f"{job.name}: {_why(error)}.")
             continue
         for record in records:
-            found.compare(before.get(record.key), record, _name(job))
+            found.compare(before.get(record.key), record, job.name)
 
 
 @contextlib.contextmanager
@@ -135,7 +135,3 @@ def _as_a_worker(config: RunConfig) -> Iterator[None]:
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ |= before
-
-
-def _name(job: Job) -> str:
-    return f"{job.case_id} {job.method.label} s{job.seed}"

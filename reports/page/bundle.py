@@ -11,7 +11,6 @@ report/
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import TYPE_CHECKING
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.choices import hint, one_of
 from fastvmt.core.spelling import csv_cell
+from fastvmt.core.status_line import doing
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.tables import ablation, against_papers, compare, views
@@ -70,6 +70,7 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
     Raises:
         SpecError: when a word fits no view.
     """
+    doing("reckoning intervals and tests")
     labels, main = first_presets(tidy), ablation.compared(tidy)
     found = [views.comparison(tidy, main), *ablation.all_of(tidy), *views.by_category(tidy, main),
              views.stages(tidy, labels), views.cost(tidy, labels)]  # fmt: skip
@@ -129,8 +130,3 @@ def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
     """The frame with texts that no spreadsheet computes; each word of a column is looked at once."""
     texts = [name for name in frame.columns if frame[name].dtype.kind not in "biuf"]
     return frame.assign(**{n: frame[n].astype(object).map({w: csv_cell(str(w)) for w in frame[n].unique()}) for n in texts})
-
-
-def as_json(shown: Sequence[View]) -> str:
-    """Views as one JSON object, by id."""
-    return json.dumps({view.id: view.data() for view in shown}, ensure_ascii=False, allow_nan=False)

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.spelling import public
+from fastvmt.core.status_line import doing
 from fastvmt.errors import UserError
 from fastvmt.reports.figures.style import Picture
 from fastvmt.reports.page.atlas import as_script, json_text
@@ -92,6 +93,7 @@ def _write_cases(writer: _Writer, gallery: Gallery, per_page: int) -> list[CaseP
     addresses = ["", *(page_name(case.id) for case in cases), ""]
     listed: list[CasePage] = []
     for n, case in enumerate(cases):
+        doing("making the page", n, len(cases))
         page = gallery.page(case)
         fps = case.reference.fps_num / max(1, case.reference.fps_den)
         data = {"clips": [s.data() for s in page.shown], "fps": fps}

@@ -135,6 +135,11 @@ def json_text(view: View) -> str:
     return text.encode("utf-8", "backslashreplace").decode() + "\n"
 
 
+def as_json(shown: Iterable[View]) -> str:
+    """Views as one JSON object, by id."""
+    return json.dumps({view.id: sound(view).data() for view in shown}, ensure_ascii=False, allow_nan=False)
+
+
 def html(view: View) -> str:
     """A fragment for a page: the table, then its legend, notes and digests. Classes only; no style, no script.
 

@@ -9,10 +9,11 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from fastvmt.core.terminal import PLAIN, STYLES
 from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, clean, fold, grid, is_wide, pieces, sound, tail, wide_of
-from fastvmt.reports.tables.view import View
+from fastvmt.reports.tables.view import Cell, Column, Line, View
 
 PLAIN_WIDTH = 100
 """Columns of text where the width of the terminal is not known."""
@@ -52,6 +53,23 @@ def terminal(view: View, width: int | None = None, colour: bool | None = None) -
     blocks = _blocks(view, width, colour) if view.lines and view.columns else []
     parts = ["\n".join(title), *blocks, "\n".join(under)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def drawn(text: str) -> str:
+    """Text in which every simple Markdown table is drawn as ``terminal`` draws a view."""
+    parts = []
+    for ruled, block in groupby(text.splitlines(), lambda line: line.startswith("|")):
+        lines = list(block)
+        if not ruled:
+            parts += lines
+            continue
+        (first, *heads), _, *rows = ([cell.strip() for cell in line.strip("| ").split("|")] for line in lines)
+        cells = [
+            Line(str(n), f"{first} {row[0]}", tuple(Cell(None, why=text) for text in row[1:])) for n, row in enumerate(rows)
+        ]
+        columns = tuple(Column(str(n), head) for n, head in enumerate(heads))
+        parts.append(terminal(View("", "", "", columns, tuple(cells), legend="")).rstrip())
+    return "\n".join(parts)
 
 
 def _plain_legend(view: View) -> str:

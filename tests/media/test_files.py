@@ -279,3 +279,11 @@ def test_limits_hold_for_stored_frames_without_a_record(tmp_path: Path, monkeypa
     for name in ("list.mkv", "none.mkv", "."):
         with pytest.raises(DamagedFile):
             read_lossless(tmp_path / name)
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames = noise(3)
+    for name in ("a:b.mkv", "http:c.mkv", "concat:d.mkv"):
+        write_lossless(Path(name), frames, Fraction(15))
+        assert Path(name).is_file() and (read_lossless(Path(name)) == frames).all()

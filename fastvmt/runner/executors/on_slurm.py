@@ -250,11 +250,11 @@ class Crew:
         for key in (self.left.keys() & follow.made.keys()) - self._told:
             self._told.add(key)
             self.made += 1
-            name, seconds = _name(self.left[key]), follow.made[key]
+            name, seconds = self.left[key].name, follow.made[key]
             self.progress.event("made", f"{name}: made in {seconds:.1f} s", job=name, seconds=seconds)
         for key in self.left.keys() & follow.failed.keys():
             self.failed += 1
-            name = _name(self.left.pop(key))
+            name = self.left.pop(key).name
             self.progress.event("failed", f"{name}: FAILED ({follow.failed[key]})", job=name, kind=follow.failed[key])
         for key in self.left.keys() & follow.scored.keys():
             del self.left[key]
@@ -294,7 +294,3 @@ def minutes(text: str) -> int:
     except ValueError:
         raise SpecError(f"--slurm time={text}: minutes, H:M:S or D-H:M:S are needed.") from None
     return max(1, -(-(((d * 24 + h) * 60 + m) * 60 + s) // 60))
-
-
-def _name(job: Job) -> str:
-    return f"{job.case_id} {job.method.label} s{job.seed}"
