@@ -64,7 +64,7 @@ def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: 
         (["--slurm", "partition=x"], "belong to --executor slurm"), (["--executor", "slurm", "--slurm", "gpu"], "KEY=VALUE"),
         (["--executor", "slurm", "--slurm", "time=soon"], "H:M:S"), (["--no-wait"], "belong to --executor slurm"),
         (["--executor", "slurm", "--slurm", "cluster=moon"], "There are: cluster=slurm, cluster=local, cluster=debug"),
-        (["--executor", "slurm"], "cluster=local"), (["--workers", "-1"], "at least 1"),
+        (["--executor", "slurm"], "cluster=local"), (["--workers", "-1"], "a whole number from 1 to 10,000"),
     ],
 )  # fmt: skip
 def test_wrong_words_are_refused(tmp_path: Path, more: list[str], words: str) -> None:
