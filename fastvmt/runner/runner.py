@@ -285,6 +285,7 @@ class Runner:
         self.store.add(record)
         if record.status == "failed":
             self.unscored += 1
+            self._stop = self._stop or self.options.fail_fast
             name = _name(worker.task.job) if worker.task else record.job_key
             text = f"{name}: FAILED in {record.metric}: {cause_of(record)}"
             self.progress.event("unscored", text, job=name, metric=record.metric, message=cause_of(record))

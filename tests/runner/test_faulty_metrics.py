@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from support.cli import bench
-from support.light_runs import make_light
+from support.light_runs import make_light, make_quick, quick
 
 import fastvmt
 from fastvmt.errors import BenchError
@@ -104,6 +104,12 @@ def test_scoring_later_ends_with_3_until_all_are_there(run: Any) -> None:
     assert bench("score", folder, "--metrics", "difference").code == 0
     again = bench("score", folder, "--metrics", "nan,difference", "--json")
     assert again.code == 3 and json.loads(again.out)["outcome"]["unscored"] == 2
+
+
+def test_fail_fast_stops_at_the_first_number_that_fails(tmp_path: Path) -> None:
+    run = make_quick(tmp_path / "run", 4, [quick()], seeds=(1,), metrics=("half",))
+    said = bench("resume", run, "--fail-fast", "--json")
+    assert said.code == 3 and said.data["outcome"]["unscored"] == said.data["outcome"]["made"] == 1
 
 
 # --- fastvmt.score_clip -----------------------------------------------------------------------------------------------
