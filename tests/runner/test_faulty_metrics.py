@@ -143,3 +143,24 @@ def test_not_even_torch_reaches_the_callers_frames() -> None:
     registry.metrics.add_object("own", cls, "a test")
     assert fastvmt.score_clip("own", mine).value == 0
     assert (mine == 9).all()
+
+
+class Wipes(fastvmt.Tracker):
+    """Writes into the frames by way of torch, which asks nobody."""
+
+    id = "wipes"
+
+    def identity(self) -> dict[str, Any]:
+        return {"tracker": self.id}
+
+    def track(self, frames: Any, queries: Any = None) -> fastvmt.Tracks:
+        torch.from_numpy(frames).zero_()
+        return fastvmt.Tracks(np.zeros((9, len(frames), 2)), np.ones((9, len(frames)), bool))
+
+
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
+def test_a_tracker_does_not_reach_what_the_metrics_see() -> None:
+    mine = np.full((5, 8, 8, 3), 9, np.uint8)
+    registry.trackers.add_object("wipes", Wipes, "a test")
+    assert fastvmt.score_clip("motion_fidelity:tracker=wipes", mine).value == 0
+    assert (mine == 9).all()
