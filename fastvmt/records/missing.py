@@ -248,7 +248,7 @@ class _Records:
 
     def applying(self, case: Case, row: Row) -> tuple[str, ...]:
         """Labels of all that is wanted of a video, recorded or not."""
-        return tuple(m.label for m in self.metrics if m.applies(case) and not (m.timing and row.reused))
+        return tuple(m.label for m in self.metrics if applies(m, case) and not (m.timing and row.reused))
 
     def missing(self, case: Case, row: Row) -> tuple[str, ...]:
         """Labels without a current record, as ``scoring.wanted_metrics`` wants them; equal answers are one tuple."""

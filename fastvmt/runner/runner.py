@@ -273,6 +273,7 @@ class Runner:
         worker.without((record.metric,))
         if record.status == "failed":
             self.unscored += 1
+            self._stop = self._stop or self.options.fail_fast
             name = worker.task.job.name if worker.task else record.job_key
             text = f"{name}: FAILED in {record.metric}: {cause_of(record)}"
             self.progress.event("unscored", text, job=name, metric=record.metric, message=cause_of(record))
@@ -353,7 +354,6 @@ class Runner:
         worker.without(labels)
         done = [m for m in task.metrics if m not in worker.left]
         self.store.event("done", key=task.job.key, metrics=done)  # else a neighbour would try them as well
-        self._stop = self._stop or self.options.fail_fast
         return True
 
     def _replace(self, worker: _Worker, again: Task | None = None) -> None:
