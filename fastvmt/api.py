@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastvmt.backbones.device import has_cuda
 from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
+from fastvmt.jobs.growth import part_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.listing import describe
+from fastvmt.records.verified import Verified
+from fastvmt.runner.code import keep_traits, open_run
 from fastvmt.runner.plan import Plan, resolve
 from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options, Outcome, Request
-from fastvmt.runner.work import open_run, require_fit, work
+from fastvmt.runner.status import go_on
+from fastvmt.runner.work import require_fit, work
 from fastvmt.store import layout
 from fastvmt.store.folder import Store
 
@@ -45,6 +50,9 @@ class Result:
 def run(request: Request, out: Path | None = None, options: Options | None = None) -> Result:
     """Plan, generate what is missing, score, and build the table. The same call resumes.
 
+    A folder that holds a run already gets what the request adds to it, and its table shows all. Made are the videos that
+    the request names; ``resume`` makes whatever the run lacks.
+
     Args:
         request: what to run.
         out: run folder; by default one whose name follows from the request.
@@ -61,38 +69,57 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     plan = resolve(request, elsewhere=gpus)
     require_fit(options, plan.config)
     require_weights(plan.card)
-    where = Conditions(options.workers, elsewhere=options.executor != "local")
+    where = Conditions(options.workers, elsewhere=options.executor != "local", remake=options.remake)
     refuse_what_cannot_fit(estimate(plan.config, plan.card, out or plan.default_folder(), where), options.force)
     store = plan.open_store(out, hold=True)
-    return _go(store, store.config(), options)  # with what was imported into the folder
+    config = store.config()  # with all that the folder had before
+    return _go(store, config, replace(options, part=part_of(config, plan.config)))
 
 
-def resume(folder: Path, options: Options | None = None) -> Result:
-    """Go on with a run folder as its ``config.json`` says."""
-    return _go(*open_run(folder), options or Options())
+def resume(folder: Path, options: Options | None = None, plugins: Sequence[str] = ()) -> Result:
+    """Go on with a run folder as its ``config.json`` says.
+
+    Args:
+        plugins: files of plug-ins. Those that the folder names run only where you have given them before, in this state.
+
+    Raises:
+        SpecError: when a plug-in is needed that you have not given.
+    """
+    return _go(*open_run(folder, plugins), options or Options())
 
 
-def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None, again: bool = False) -> Result:
+def score(
+    folder: Path, metrics: tuple[str, ...], options: Options | None = None, again: bool = False, plugins: Sequence[str] = ()
+) -> Result:
     """Score what a run folder holds, without generating.
 
     Args:
         metrics: labels or patterns such as ``vbench:*``; none for those of the run.
         again: compute even what is already recorded.
+        plugins: as for ``resume``; only metrics are needed.
     """
     from fastvmt.plugins import metric_labels
 
-    store, config = open_run(folder)
+    store, config = open_run(folder, plugins, metrics or None, generate=False)
     chosen, missing = metric_labels.choose(metrics, config.metrics)
+    before, log = store.records() if again else {}, store.log(layout.RECORDS)
+    lines = sum(1 for _ in store.each_record(log)) if again else 0
     result = _go(store, config, options or Options(), generate=False, metrics=chosen, rescore=again)
     result.table.notes += missing
+    if again:
+        verified = Verified()
+        for record in islice(store.each_record(log), lines, None):
+            verified.compare(before.get(record.key), record)
+        result.table.notes.append(f"{verified.words()}.")
     return result
 
 
 def table(folder: Path) -> Table:
-    """The table of a run folder, from its records."""
+    """The table of a run folder, from its records; no plug-in is loaded."""
     from fastvmt.reports.tables.run_table import build
 
-    return build(*open_run(folder))
+    store = Store.open(folder)
+    return build(store, store.config())
 
 
 def report(
@@ -200,14 +227,20 @@ def plan(request: Request, out: Path | None = None, where: Conditions | None = N
 
     Args:
         where: workers, and a device other than this machine's.
+
+    Raises:
+        UserError: as ``run`` does, for anything wrong with the request or that the folder's run forbids.
     """
     plan = resolve(request, decode=False, elsewhere=bool(where and where.device_bytes))
-    return plan, estimate(plan.config, plan.card, out or plan.default_folder(), where)
+    folder = out or plan.default_folder()
+    if layout.is_run(folder) and plan.listed.decoded:
+        Store(folder).grown(plan.config)
+    return plan, estimate(plan.config, plan.card, folder, where)
 
 
 def import_videos(
     videos: Path, claim: Claim, request: Request | None = None, *, into: Path | None = None, out: Path | None = None,
-    options: Options | None = None,
+    options: Options | None = None, plugins: Sequence[str] = (),
 ) -> Result:  # fmt: skip
     """Bring somebody else's videos into a run folder and score them as ours are scored.
 
@@ -217,6 +250,7 @@ def import_videos(
         request: suite, backbone and size of a new run (its ``methods`` and ``controls`` are not used).
         into: an existing run that gets one line more, instead of a new one.
         out: folder of a new run; by default one whose name follows from all of this.
+        plugins: of ``into``, as for ``resume``.
 
     Returns:
         As ``fastvmt.run``: the scored run.
@@ -227,7 +261,9 @@ def import_videos(
     """
     from fastvmt.exchange.imports.videos import bring_in
 
-    return score(bring_in(videos, claim, request, into=into, out=out).root, (), options)
+    if into is not None:
+        open_run(into, plugins, generate=False)  # what cannot be scored is not brought in
+    return score(bring_in(videos, claim, request, into=into, out=out).root, (), options, plugins=plugins)
 
 
 def _go(
@@ -241,7 +277,9 @@ def _go(
     require_fit(options, config, generate)
     store.lock()
     try:
+        keep_traits(store, config, config.metrics if metrics is None else metrics)
         if generate:
+            _mark_to_remake(store, config, options)
             note_prediction(store, config)
         if options.executor == "slurm" and generate:
             from fastvmt.runner.executors.on_slurm import Crew
@@ -250,6 +288,11 @@ def _go(
         else:
             outcome = Runner(store, config, options).run(generate, metrics, rescore)
         found = build(store, config)
+        lacking = sum(c.planned - c.made - sum(c.failed.values()) for c in found.tidy.counts.values())
+        if options.part and lacking and not outcome.interrupted:
+            store.news.append(f"{lacking} videos of this run were not asked for; `{go_on(store.root)}` makes them.")
+        found.notes += store.news
+        outcome = replace(outcome, unscored=found.unscored(config.metrics if metrics is None else metrics))  # whoever scored
         sheet = None
         if not outcome.interrupted and found.made:
             sheet = write_sheet(store, config, store.root / layout.SHEET)
@@ -257,3 +300,18 @@ def _go(
     finally:
         store.unlock()
     return Result(store.root, outcome, found, sheet)
+
+
+def _mark_to_remake(store: Store, config: RunConfig, options: Options) -> None:
+    """Raises:
+    SpecError: for a label of which this command makes no video.
+    """
+    from fastvmt.core.choices import one_of
+
+    part = options.part
+    labels = [m.label for m in config.methods if not m.imported and (part is None or m.label in part.labels)]
+    wanted = {one_of("--remake", label, labels) for label in options.remake}
+    store.mark(
+        job.key for job in (config.grid() if wanted else ())
+        if job.method.label in wanted and (part is None or part.holds(job.method.label, job.case_id, job.seed))
+    )  # fmt: skip

@@ -16,6 +16,7 @@ from fastvmt.core.choices import hint
 from fastvmt.core.content_address import digest
 from fastvmt.core.file_digests import sha256_of
 from fastvmt.core.reading import parse_json, parse_toml
+from fastvmt.core.spelling import shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import MissingWeights, SpecError, UserError
 
@@ -148,7 +149,7 @@ def load(name: str) -> Card:
     card_file = CARDS / f"{name}.toml"
     if name == "tiny":
         return _from_folder(name, TINY, {})
-    if card_file.is_file():
+    if name in known():  # and no other file that a name could lead to
         facts = tomllib.loads(card_file.read_text())
         folder = hub_folder(facts["hub"])
         if folder is not None:
@@ -250,6 +251,7 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
     index = _read_json(folder / "model_index.json")
     if index.get("_class_name") != "WanPipeline":
         raise UserError(f"{folder}: model_index.json says {index.get('_class_name')}; a WanPipeline is needed.")
+    _refuse_code(folder, index)
     second = index.get("transformer_2")
     if index.get("boundary_ratio") is not None or (isinstance(second, list) and second and second[0] is not None):
         raise UserError(
@@ -279,6 +281,23 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
         parameters=facts.get("shape", {}).get("parameters", 0), defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
         methods=facts.get("methods", {}), note=facts.get("note", ""), **sizes,
     )  # fmt: skip
+
+
+def _refuse_code(folder: Path, index: dict[str, Any]) -> None:
+    """diffusers looks for a part's class in a Python file beside its weights, and in whatever module its index names; a run
+    folder may name a stranger's weights.
+
+    Raises:
+        UserError: naming the file, or the part and its module.
+    """
+    if script := next(iter(sorted([*folder.glob("*.py"), *folder.glob("*/*.py")])), None):
+        raise UserError(f"{folder}: {script.relative_to(folder)} is code; a folder of weights holds none. Take it out.")
+    for part, value in index.items():
+        if isinstance(value, list) and value and value[0] not in (None, "diffusers", "transformers"):
+            raise UserError(
+                f"{folder}: model_index.json takes its {shown(part)} from '{shown(value[0])}'; only parts of diffusers and "
+                "transformers are loaded. Use a plain WanPipeline folder."
+            )
 
 
 def weights_digest(card: Card) -> str:

@@ -100,6 +100,10 @@ class Asked:
     def as_json(self) -> bool:
         return bool(self.words["as_json"])
 
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        return tuple(self.words["plugins"] or ())
+
     def request(self, **more: Any) -> Request:
         """The request that this makes, with ``more`` fields.
 

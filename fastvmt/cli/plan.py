@@ -32,7 +32,7 @@ def plan(asked: Asked, device_memory: DeviceMemory = 0.0) -> None:
     if not 0 <= device_memory < math.inf:
         raise SpecError(f"--device-memory {device_memory:g}: the GiB of one GPU are needed, e.g. 80.")
     options = asked.options()
-    where = Conditions(options.workers, int(device_memory * GIB), elsewhere=options.executor != "local")
+    where = Conditions(options.workers, int(device_memory * GIB), elsewhere=options.executor != "local", remake=options.remake)
     found, cost = api.plan(asked.request(), asked.out, where)
     folder = asked.out or found.default_folder()
     facts = cost.data() | {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}

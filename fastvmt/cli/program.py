@@ -9,10 +9,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep
+from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep, verify, why
 from fastvmt.cli.streams import steady
 from fastvmt.core.lazy import load_when_used
-from fastvmt.errors import FULL, BenchError, StoreError, UserError, is_full
+from fastvmt.errors import FULL, BenchError, SpecError, StoreError, UserError, is_full
 
 DEFECT = 70
 """Exit code of an error that nobody foresaw, as sysexits.h has it."""
@@ -23,7 +23,7 @@ app = typer.Typer(
 for command in (
     run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, run.ablate,
     run.paper, gate.check, share.merge, share.import_, share.export, listing.list_, listing.describe, upkeep.status,
-    upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
+    verify.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(command)
 for name, group in {"suite": suite.app, "study": study.app, "baseline": gate.baseline, "env": fetch.env}.items():
@@ -58,7 +58,7 @@ def guarded(call: Callable[[], Any]) -> None:
     """Every end with its own exit code. 1 is the gate's "worse" alone: neither a defect nor a closed pipe may look like it."""
     try:
         try:
-            call()
+            _plugins_blamed(call)
         except SystemExit as end:
             if end.code == 1 and isinstance(end.__context__, OSError | typer.Abort):  # typer's end for a pipe, and for EOFError
                 raise end.__context__.__cause__ or end.__context__ from None
@@ -68,6 +68,8 @@ def guarded(call: Callable[[], Any]) -> None:
                 if not end.code:  # words that nobody got are no success; after a verdict they change nothing
                     raise
             raise
+    except SystemExit:
+        raise
     except BenchError as error:
         _say(error)
         raise SystemExit(error.exit_code) from None
@@ -87,12 +89,29 @@ def guarded(call: Callable[[], Any]) -> None:
     except MemoryError:
         _say("this needs more memory than there is. Give fewer or smaller clips, or a machine that has more.")
         raise SystemExit(UserError.exit_code) from None
-    except Exception:  # noqa: BLE001 - the last resort of a program
+    except BaseException:  # noqa: BLE001 - the last resort of a program; Python's own would be 1
         _defect()
 
 
 def _say(said: object) -> None:
     print(f"bench: {said}", file=sys.stderr)
+
+
+def _plugins_blamed(call: Callable[[], Any]) -> None:
+    """What a plug-in's own lines raise, wherever nobody expected it, SystemExit included, is the plug-in's fault.
+
+    Raises:
+        SpecError: saying so.
+    """
+    try:
+        call()
+    except (BenchError, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        registry = sys.modules.get("fastvmt.plugins.registry")  # without it no plug-in is there
+        if registry and (fault := registry.at_fault(error)):
+            raise SpecError(fault) from error
+        raise
 
 
 def _defect() -> NoReturn:

@@ -34,21 +34,21 @@ def run(asked: Asked, by: By = "") -> None:
     finish(api.run(asked.request(), asked.out, asked.options()), asked.as_json, by)
 
 
-@takes(*HOW)
+@takes(*HOW, "plugins")
 def resume(asked: Asked, folder: Run) -> None:
     """Go on with a run folder."""
     from fastvmt import api
 
-    finish(api.resume(folder, asked.options()), asked.as_json)
+    finish(api.resume(folder, asked.options(), asked.plugins), asked.as_json)
 
 
-@takes("workers", "timeout", "fail_fast", "as_json")
+@takes("workers", "timeout", "fail_fast", "plugins", "as_json")
 def work(asked: Asked, folder: Run) -> None:
     """Help with a run folder, beside whoever else works on it, from any machine that sees it; each job is done once."""
     from fastvmt import api
     from fastvmt.runner.status import go_on
 
-    outcome = api.work(folder, asked.options())
+    outcome = api.work(folder, asked.options(), asked.plugins)
     failed = f"{outcome.failed} failed" + (f", {outcome.unscored} numbers failed" if outcome.unscored else "")
     said = f"Nothing is left to do: {outcome.made} made meanwhile, {failed}. Table: {go_on(folder)}"
     tell(asked.as_json, {"folder": folder, "outcome": vars(outcome)}, said)
@@ -56,7 +56,7 @@ def work(asked: Asked, folder: Run) -> None:
         raise typer.Exit(outcome.exit_code)
 
 
-@takes("metrics", "workers", "as_json")
+@takes("metrics", "workers", "plugins", "keep_old", "as_json")
 def score(
     asked: Asked, folder: Run,
     again: Annotated[bool, typer.Option("--again", help="Compute even what is already recorded.")] = False,
@@ -64,7 +64,7 @@ def score(
     """Score a run folder, without generating."""
     from fastvmt import api
 
-    finish(api.score(folder, split(asked.words["metrics"]), asked.options(), again), asked.as_json)
+    finish(api.score(folder, split(asked.words["metrics"]), asked.options(), again, asked.plugins), asked.as_json)
 
 
 def finish(
@@ -115,7 +115,13 @@ def _ablate(
     labels = tuple(dict.fromkeys([*beside, *wanted.labels]))
     if ":" in method and any(":" not in label and label == method for label in beside):
         raise SpecError(f"--with {method}: it is the base of the ablation already; leave it out.")
-    request = asked.request(methods=labels, optional=wanted.optional, ablates_presets=wanted.presets)
+    command = ["ablate", method]
+    for option, words in (("--factors", factors), ("--pairs", pairs)):
+        command += [option, ",".join(words)] if words else []
+    command += [] if ladder else ["--no-ladder"]
+    request = asked.request(
+        methods=labels, optional=wanted.optional, ablates_presets=wanted.presets, command=tuple(command)
+    )  # fmt: skip
 
     def after(folder: Path) -> None:
         if api.probe(folder) is None:

@@ -44,8 +44,8 @@ def merge(
 
 
 WITHOUT = (
-    "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "solver", "executor", "address",
-    "slurm", "wait",
+    "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "keep_old", "solver", "executor",
+    "address", "slurm", "wait", "remake",
 )  # fmt: skip
 """Options of ``bench run`` that an import has no use for."""
 
@@ -53,7 +53,7 @@ WITHOUT = (
 @takes(*(name for name in RUN if name not in WITHOUT))
 def import_(
     asked: Asked,
-    videos: Annotated[Path, typer.Argument(help="Folder of videos or image folders named by case id (CASE or CASE--s0), "
+    videos: Annotated[Path, typer.Argument(help="Folder of videos or image folders named by case or clip (NAME or NAME--s0), "
                                                 "or a CSV file with the columns case, file and perhaps seed.")],
     method: Annotated[str, typer.Option(help="Name of the method that made them; its line is imported:NAME.")],
     into: Annotated[Path | None, typer.Option(help="Add them to this run, with its suite and setting.")] = None,
@@ -74,11 +74,11 @@ def import_(
     from fastvmt.exchange.imports.frames import Policy
     from fastvmt.exchange.imports.videos import Claim
 
-    if into is not None and (given := asked.changed()):
+    if into is not None and (given := [flag for flag in asked.changed() if flag != "--plugin"]):
         raise SpecError(f"{', '.join(given)} with --into: the run's own suite, setting and metrics are used; leave it out.")
     claim = Claim(method, tuple(settings or ()), source, Policy(video_fit, video_frames), partial)
     request = None if into is not None else asked.request()
-    found = api.import_videos(videos, claim, request, into=into, out=asked.out, options=asked.options())
+    found = api.import_videos(videos, claim, request, into=into, out=asked.out, options=asked.options(), plugins=asked.plugins)
     finish(found, asked.as_json)
 
 

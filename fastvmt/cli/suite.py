@@ -55,7 +55,7 @@ def check(
 
 @app.command()
 def show(name: Name, root: Root = None, prompts: Prompts = None, as_json: Json = False) -> None:
-    """Print a suite's clips and prompts, nothing decoded."""
+    """Print a suite's clips, and the ids and prompts of its cases, nothing decoded."""
     from fastvmt.suites import tools
     from fastvmt.suites.cases import Wanted
 
@@ -64,7 +64,8 @@ def show(name: Name, root: Root = None, prompts: Prompts = None, as_json: Json =
     for clip in data["clips"]:
         frames = [f"{clip['frames']} frames"] if clip.get("frames") else []
         about = ", ".join([clip["category"], *clip.get("tags", ()), *frames])
-        lines += [f"{clip['id']} ({about}): {clip['caption']}", *(f"  - {text}" for text in clip["prompts"])]
+        cases = zip(clip["cases"], clip["prompts"], strict=True)
+        lines += [f"{clip['id']} ({about}): {clip['caption']}", *(f"  - {case}: {text}" for case, text in cases)]
     tell(as_json, data, "\n".join(lines))
 
 

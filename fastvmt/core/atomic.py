@@ -7,6 +7,7 @@ files are therefore synced.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
 import shutil
@@ -41,8 +42,12 @@ def write_atomic(path: Path, data: bytes | str) -> None:
     _sync(path.parent)
 
 
-def publish_folder(made: Path, final: Path) -> bool:
+def publish_folder(made: Path, final: Path, aside: Path | None = None) -> bool:
     """Rename a finished folder to its final name; an existing one there wins, since equal keys hold equal content.
+
+    Args:
+        aside: an existing one is replaced instead, in one step; it goes by way of this free name where the file system knows
+            no exchange, and is there until the new one has its place.
 
     Returns:
         Whether it is the one that was made.
@@ -51,6 +56,14 @@ def publish_folder(made: Path, final: Path) -> bool:
         if not path.is_symlink() and (path.is_file() or path.is_dir()):  # a pipe would be waited for
             _sync(path)
     won = True
+    if aside is not None and final.exists():
+        if not _exchange(made, final):
+            final.rename(aside)
+            made.rename(final)
+            made = aside
+        shutil.rmtree(made)
+        _sync(final.parent)
+        return won
     try:
         made.rename(final)
     except OSError:
@@ -60,6 +73,13 @@ def publish_folder(made: Path, final: Path) -> bool:
         won = False
     _sync(final.parent)
     return won
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Each gets the other's name, and nobody ever sees either name free; False where this system or file system cannot."""
+    call = getattr(ctypes.CDLL(None), "renameat2", None)
+    here, both = -100, 2  # AT_FDCWD and RENAME_EXCHANGE, as Linux numbers them
+    return call is not None and call(here, os.fsencode(one), here, os.fsencode(other), both) == 0
 
 
 def bring_file(origin: Path, target: Path, copy: bool = False) -> None:

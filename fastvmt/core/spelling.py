@@ -41,3 +41,21 @@ def shown(value: Any, most: int = 40) -> str:
     """A value as short plain text: no control characters, cut where it is long."""
     text = "".join(c if c.isprintable() else "?" for c in str(value))
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def value_shown(value: Any) -> str:
+    """What somebody's code returned, for a reader: type, and shape or beginning.
+
+    >>> value_shown("x" * 99)[:12], value_shown(None)
+    ("str 'xxxxxxx", 'None')
+    """
+    if value is None:
+        return "None"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{type(value).__name__} of shape {tuple(value.shape)} and {value.dtype}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(value_shown, value[:4]))})"
+    try:
+        return f"{type(value).__name__} {shown(repr(value), 60)}"
+    except Exception:  # noqa: BLE001 - a class whose own words fail
+        return type(value).__name__

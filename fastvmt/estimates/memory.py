@@ -112,9 +112,9 @@ def need(
 
 def _depth(spec: MethodSpec, card: Card) -> int:
     """Blocks that a gradient of this method passes: up to the tapped one, all for one that trains, none for a control."""
-    from fastvmt.plugins import registry
+    from fastvmt.plugins import labels, registry
 
-    if registry.methods.get(spec.method).trains():
+    if labels.trains(registry.methods.get(spec.method)):
         return card.blocks
     block = spec.params.get("block")
     return 0 if block is None else int(block) + 1

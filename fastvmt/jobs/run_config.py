@@ -2,10 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastvmt.jobs.numbering import JobGrid
-from fastvmt.model import IMPORTED, Frozen, Job, MethodSpec, Setting, Suite
+from fastvmt.model import Frozen, Job, MethodSpec, Setting, Suite
 
 RUN_FORMAT = 1
+
+
+class Asked(Frozen):
+    """How suite and noise grid were asked for, as fields of ``runner.settings.Request``, for a report to print."""
+
+    suite: str
+    root: str | None = None
+    prompts: str | None = None
+    prompt: str | None = None
+    stride: int = 1
+    short_clips: str | None = None
+    fit: str = "crop"
+    allow_truncated: bool = False
+    allow_upscale: bool = False
+    shift: float | None = None
+    strength: float = 1.0
+    some: bool = False
+    """The run's cases are not all of the suite."""
+    command: Literal["run", "ablate"] = "run"
+    words: tuple[str, ...] = ()
+    """Behind ``ablate``: its method and factors."""
 
 
 class RunConfig(Frozen):
@@ -27,6 +50,8 @@ class RunConfig(Frozen):
     """Several presets of one method are wanted side by side (``bench ablate``); else they must not share a table."""
     notes: tuple[str, ...] = ()
     """Under every table of the run."""
+    asked: Asked | None = None
+    """How the last `bench run` of it was typed, as far as nothing else here says it; None in runs older than this field."""
     merged: tuple[str, ...] = ()
     """Names of the runs that ``bench merge`` made this one of."""
 
@@ -37,12 +62,3 @@ class RunConfig(Frozen):
     def jobs(self) -> list[Job]:
         """All jobs: cases outermost, so that the first rows of a table are complete early."""
         return list(self.grid())
-
-
-def with_imported(config: RunConfig, before: RunConfig) -> RunConfig:
-    """A configuration with the methods that ``bench import --into`` brought into its folder: they stay there."""
-    imported = tuple(m for m in before.methods if m.imported and m not in config.methods)
-    if not imported:
-        return config
-    notes = tuple(n for n in before.notes if n.startswith(f"{IMPORTED}:") and n not in config.notes)
-    return config.model_copy(update={"methods": (*config.methods, *imported), "notes": (*config.notes, *notes)})

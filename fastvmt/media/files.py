@@ -105,7 +105,7 @@ def read_lossless(path: Path) -> Frames:
         DamagedFile: an OSError too; when it is not there or damaged.
     """
     try:
-        with av.open(str(path)) as container:
+        with av.open(f"file:{path}", format="matroska") as container:  # else a list of other files would be read as a video
             return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
     except (av.error.FFmpegError, ValueError) as error:
         raise DamagedFile(f"{path}: cannot be decoded ({error})") from error

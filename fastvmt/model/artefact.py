@@ -93,6 +93,8 @@ class MetricRecord(Frozen):
     """Of a timing, the video's; with its ``software`` (digest, 8 characters) the machine. None of other metrics and in records
     older than this field, whose ``identity`` holds both."""
     software: str | None = None
+    code: str | None = None
+    """State of the metric's code, where it is a file of the user's."""
 
 
 class Failure(Frozen):

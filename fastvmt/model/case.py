@@ -62,5 +62,13 @@ class Suite(Frozen):
     name: str
     cases: tuple[Case, ...]
 
+    def other_reference(self, case: Case) -> str | None:
+        """Digest of the next case's reference of the same length, round the suite: the same for every method. None without."""
+        cases = [c for c in self.cases if c.reference.frames == case.reference.frames]
+        at = next(n for n, c in enumerate(cases) if c.id == case.id)
+        own = case.reference.frames_digest
+        digests = (c.reference.frames_digest for c in (*cases[at + 1 :], *cases[:at]))
+        return next((d for d in digests if d != own), None)
+
     def digest(self) -> str:
         return digest([self.name, [[c.id, c.category, c.digest()] for c in self.cases]])

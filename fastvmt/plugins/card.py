@@ -65,6 +65,8 @@ def card_of(cls: type[Method]) -> MethodCard | None:
     Raises:
         SpecError: for a card that cannot be read, naming the place.
     """
+    if cls.card is None:
+        return None
     if isinstance(cls.card, str | Path):
         folder = Path(getattr(sys.modules.get(cls.__module__), "__file__", None) or ".").parent
         path = folder / (cls.card or f"cards/{cls.id}.toml")

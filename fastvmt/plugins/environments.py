@@ -174,7 +174,7 @@ def _uv() -> str:
 def _call(step: str, plan: Recipe, command: list[str]) -> str:
     """Run one step; its output is shown only as the end of the sentence that says why it failed."""
     # The caller's environment, constraints and project (uv reads the folder it is called in) must not leak into the new one.
-    env = {k: v for k, v in os.environ.items() if k not in LEAKS}
+    env = {k: v for k, v in os.environ.items() if k not in LEAKS} | {"PYTHONSAFEPATH": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=root(), check=False)
     if done.returncode:
         lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]

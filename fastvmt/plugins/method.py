@@ -113,7 +113,7 @@ class Method:
         role: ``control`` for a row that belongs under every comparison, ``baseline`` for the method that speed-ups are
             over, ``toy`` for one whose result is known beforehand; ``--methods all`` takes methods and baselines.
         protocols, study: see there.
-        card: the method's card, as a file or as data; "" for ``cards/<id>.toml`` beside the method's own file.
+        card: the method's card, as a file or as data; "" for ``cards/<id>.toml`` beside the method's own file, None for none.
     """
 
     id: ClassVar[str] = ""
@@ -125,7 +125,7 @@ class Method:
     role: ClassVar[Role] = "method"
     protocols: ClassVar[Protocols] = Protocols()
     study: ClassVar[Study] = Study()
-    card: ClassVar[str | Path | Mapping[str, Any]] = ""
+    card: ClassVar[str | Path | Mapping[str, Any] | None] = ""
 
     def __init_subclass__(cls) -> None:
         """

@@ -8,7 +8,9 @@ from fnmatch import fnmatchcase
 
 from fastvmt.core.choices import hint
 from fastvmt.errors import MissingWeights, SpecError
+from fastvmt.model import Case
 from fastvmt.plugins import registry
+from fastvmt.plugins.blame import blamed, guard, need
 from fastvmt.plugins.labels import in_words
 from fastvmt.plugins.metric import Metric
 
@@ -19,6 +21,11 @@ def _parts(label: str) -> tuple[str, dict[str, str]]:
     """Name and changes. A name may hold colons (``vbench:aesthetic_quality``), a value too (``clip=local-dir:/x``)."""
     name, *changes = re.split(r":(?=[a-z_]+=)", label.strip())
     return name, dict(c.partition("=")[::2] for c in changes)
+
+
+def name_of(label: str) -> str:
+    """The registered name in a label."""
+    return _parts(label)[0]
 
 
 def build(label: str) -> Metric:
@@ -35,8 +42,21 @@ def build(label: str) -> Metric:
     fields = cls.Params.model_fields
     if unknown := next((key for key in changes if key not in fields), None):
         raise SpecError(f"Metric '{name}' has no parameter '{unknown}'. {hint(unknown, fields)}")
-    with in_words(f"Metric '{label}'"):
-        return cls(cls.Params.model_validate(changes))
+    whose = f"Metric '{label}'"
+    with blamed(cls, f"{whose}, when it is made"), in_words(whose):
+        metric = cls(cls.Params.model_validate(changes))
+        own = metric.label
+    same = isinstance(own, str) and _parts(own)[0] == name
+    need(cls, f"{whose}: label", own, same, "the id with what was changed")
+    return guard(metric, whose, "missing", "identity", "applies")
+
+
+def applies(metric: Metric, case: Case) -> bool:
+    """Whether a metric has a meaning for a case. One that cannot say so has: its record says why there is no number."""
+    try:
+        return metric.applies(case)
+    except SpecError:
+        return True
 
 
 def expand(pattern: str) -> Labels:

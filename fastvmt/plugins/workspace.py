@@ -84,7 +84,7 @@ class Workspace:
 
     Attributes:
         reference: what is known of the clip.
-        frames: function returning its frames, uint8 RGB (T, H, W, 3), at the run's size.
+        frames: function returning its frames, uint8 RGB (T, H, W, 3), at the run's size, read-only.
         tick: called with (step, steps).
         checkpoint: None where nothing is kept (tests, sweeps).
         log: what stands in ``meta.json``.

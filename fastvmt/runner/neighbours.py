@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from fastvmt.runner.leases import BEAT, Leases
 from fastvmt.runner.queue import Task
-from fastvmt.store.folder import Store
+from fastvmt.store.folder import TO_MAKE, Store
 from fastvmt.store.layout import EVENTS
 
 Claimed = Literal["ours", "busy", "made", "prepared", "scored", "failed"]
@@ -143,7 +143,7 @@ class Neighbours:
             return "failed", None
         found: Claimed = "ours"
         if task.kind == "generate":
-            if self.store.artefact(task.job) is None:
+            if self.store.artefact(task.job) is None or self.store.left_to_do(key) == TO_MAKE:
                 return "ours", task
             found, task = "made", replace(task, kind="score", attempt=1)
         there = self.follow.scored.get(key, set())

@@ -15,9 +15,11 @@ from fastvmt.errors import FULL, StoreError
 from fastvmt.jobs.prepared_key import prepared_key
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Failure, Job, MetricRecord
+from fastvmt.plugins.labels import refuse_other_version
+from fastvmt.records.failures import cause_of
 from fastvmt.records.missing import scan
-from fastvmt.runner import executors
-from fastvmt.runner.at_work import ATTEMPTS
+from fastvmt.runner import code, executors
+from fastvmt.runner.at_work import ATTEMPTS, START_DEATHS
 from fastvmt.runner.at_work import AtWork as _Worker
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
 from fastvmt.runner.executors.choose import executor_for
@@ -27,8 +29,6 @@ from fastvmt.runner.queue import Task, Tasks
 from fastvmt.runner.settings import Options, Outcome
 from fastvmt.store.folder import Store
 
-START_DEATHS = 20
-"""So many workers in a row may be killed before they are ready; then something kills them on purpose."""
 LOOK_AGAIN = 1.0
 """Seconds between two looks at jobs that somebody else works on."""
 
@@ -57,18 +57,23 @@ class Runner:
             rescore: compute records again even where they exist.
         """
         wanted = self.config.metrics if metrics is None else metrics
-        found, interrupted = 0, False
+        found, interrupted, self._whole = 0, False, generate
         try:
             self.share.begin()
             adopt = generate and self.options.reuse and not self.config.repeats
-            there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt)
+            codes = code.states(self.config) if generate and not self.store.writer else ()
+            there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt,
+                         part=self.options.part, remake=generate, codes=codes, keep_old=self.options.keep_old)  # fmt: skip
             to_do, found = there.only(generate), there.found
-            if (to_make := sum(metrics is None for _, metrics in to_do)) and self.options.executor == "local":
+            to_make = sum(metrics is None for _, metrics in to_do)
+            refuse_other_version(str(self.store.root), (there.grid.parts(n)[2] for n, metrics in to_do if metrics is None))
+            if to_make and self.options.executor == "local":
                 local.require_device(self.config, self.store.root, f" with {to_make} videos to make")
             self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
-            self.progress = Progress(len(there.grid), found, self.options.style)
-            for warning in self.store.warnings:
-                self.progress.event("note", warning)
+            self.progress = Progress(there.total, found, self.options.style)
+            stale = code.said_of_stale(there, self.options.keep_old)
+            for sentence in (*self.store.warnings, *self.store.news, *stale):
+                self.progress.event("note", sentence, text=sentence)
             how = {"how": executors.words(self.options)} if generate else {}
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time(), **how)
             self._loop()
@@ -266,13 +271,14 @@ class Runner:
         if record.status == "failed":
             self.unscored += 1
             name = _name(worker.task.job) if worker.task else record.job_key
-            cause = record.details.get("cause", "")
-            text = f"{name}: FAILED in {record.metric}: {cause}"
-            self.progress.event("unscored", text, job=name, metric=record.metric, message=cause)
+            text = f"{name}: FAILED in {record.metric}: {cause_of(record)}"
+            self.progress.event("unscored", text, job=name, metric=record.metric, message=cause_of(record))
 
     def _on_scored(self, worker: _Worker, report: dict[str, Any]) -> None:
         assert worker.task
         self.store.event("done", key=worker.task.job.key, metrics=list(worker.task.metrics))
+        if self._whole:
+            self.store.unmark(worker.task.job.key)
         self._next(worker)
 
     def _on_failed(self, worker: _Worker, report: dict[str, Any]) -> None:
@@ -335,16 +341,16 @@ class Runner:
         task = worker.task
         if task is None or task.kind != "score":
             return False
-        from fastvmt.runner.unscored import failed_records
+        from fastvmt.runner.unscored import not_scored
 
-        records = failed_records(self.store, self.config, task.job, labels, message, trace)
+        records = not_scored(self.store, self.config, task.job, labels, message, trace)
         if records is None:
             return False
         for record in records:
             self._on_record(worker, {"record": record.model_dump(mode="json")})
         worker.without(labels)
-        done = [m for m in task.metrics if m not in worker.left]
-        self.store.event("done", key=task.job.key, metrics=done)  # else a neighbour would try them as well
+        there = [m for m in task.metrics if m not in worker.left]
+        self.store.event("done", key=task.job.key, metrics=there)  # else a neighbour would try them as well
         self._stop = self._stop or self.options.fail_fast
         return True
 
@@ -381,14 +387,13 @@ class Runner:
 
     def _check_time(self) -> None:
         for worker in list(self.workers.values()):
-            if not (worker.task and (limit := worker.overdue(self.options.timeout))):
-                continue
-            said = f"took longer than {limit:g} s (--timeout)"
-            if worker.task.kind == "score":
-                self._go_on_scoring(worker, "timeout", said)
-            else:
-                self._fail(worker.task, "timeout", worker.stage, said, "")
-                self._replace(worker)
+            if worker.task and (limit := worker.overdue(self.options.timeout)):
+                said = f"took longer than {limit:g} s (--timeout)"
+                if worker.task.kind == "score":
+                    self._go_on_scoring(worker, "timeout", said)
+                else:
+                    self._fail(worker.task, "timeout", worker.stage, said, "")
+                    self._replace(worker)
 
 
 def _name(job: Job) -> str:

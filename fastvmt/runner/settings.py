@@ -7,6 +7,7 @@ the checks of their values, and a JSON schema. A new option is one more field he
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
@@ -14,6 +15,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError
+from fastvmt.jobs.part import Part
 
 COMMON, WHAT, MODEL, WHERE, SPEED, OUTPUT = "Common", "What to run", "Model and size", "Where", "Speed", "Output"
 PANELS = (COMMON, WHAT, MODEL, WHERE, SPEED, OUTPUT)
@@ -92,6 +94,7 @@ class Request(_Checked):
         threads: the same for any number of workers, because the order of sums depends on it.
         optional: labels that are left out, and said, where this backbone makes them equal to another one or refuses them.
         ablates_presets: presets of one method are wanted side by side.
+        command: which chooses the methods: ``run``, or ``ablate`` with its method and factors.
 
     Raises:
         SpecError: for a value that cannot be. What depends on suite and backbone is found by ``fastvmt.runner.plan.resolve``.
@@ -115,6 +118,9 @@ class Request(_Checked):
     )
     controls: bool = _setting(True, WHAT, "Add the rows no transfer and SDEdit.")
     prompt: str | None = _setting(None, WHAT, "Target prompt for every clip of a folder, or for one clip.")
+    cases: tuple[str, ...] = _setting(
+        (), WHAT, "Only these cases: comma-separated ids or patterns, e.g. bus--1,car*; empty for all."
+    )
     limit: int = _setting(
         0, WHAT, "Only the first so many cases; 0 for all.", valid=lambda n: n >= 0, needs="0 or more are needed."
     )
@@ -172,6 +178,7 @@ class Request(_Checked):
     )
     optional: frozenset[str] = frozenset()
     ablates_presets: bool = False
+    command: tuple[str, ...] = ("run",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -186,6 +193,8 @@ class Options(_Checked):
     Attributes:
         workers: 0 for one a GPU, or one.
         reuse: the seconds of videos that are taken over are not reported.
+        remake: each video is replaced when its new one is there, and scored again.
+        part: what is made where it is missing; None for all of the run.
         style: of the progress: ``plain``, ``live``, ``json`` or ``none``.
         address: "" starts a Ray cluster here.
         wait: False to leave when SLURM has the tasks.
@@ -205,7 +214,14 @@ class Options(_Checked):
     reuse: bool = _setting(True, SPEED, "Take the same videos over from run folders beside this one (without their seconds).")
     force: bool = _setting(False, WHERE, "Begin even where the plan says that memory or disk will not do.", flags=("--force",))
     verify: bool = _setting(False, WHERE, "First compare the SHA-256 of every file that is there.", flags=("--verify",))
+    remake: tuple[str, ...] = _setting(
+        (), WHERE, "Comma-separated labels whose videos are made again, although they are there."
+    )
+    keep_old: bool = _setting(
+        False, WHAT, "Keep videos and numbers that were made before the code of a --plugin file changed.", flags=("--keep-old",)
+    )  # fmt: skip
     style: str = "plain"
+    part: Part | None = None
     executor: str = _setting("local", WHERE, "local, ray or slurm: where the workers are.", known=("local", "ray", "slurm"))
     address: str = _setting("", WHERE, "With --executor ray: auto, or host:port of a cluster; without it one starts here.")
     slurm: tuple[tuple[str, str], ...] = _setting(
@@ -295,6 +311,27 @@ def from_words(model: type, words: Mapping[str, Any]) -> dict[str, Any]:
             found[option.name] = option.read(word)
             if option.counted:
                 option.check(word, least=1)
+    return found
+
+
+def words_of(model: type, values: Mapping[str, Any]) -> list[str]:
+    """Fields as they are typed, an option each; what ``from_words`` reads.
+
+    >>> words_of(Request, {"seeds": (0, 1), "controls": False, "prompt": "a bus", "plugins": ("a.py", "b.py")})
+    ['--seeds 0,1', '--no-controls', "--prompt 'a bus'", '--plugin a.py --plugin b.py']
+    """
+    found = []
+    for option in options_of(model):
+        value = values.get(option.name)
+        if value in (None, "", ()) or (value is option.default and isinstance(value, bool)):
+            continue
+        on, _, off = option.flags[0].partition("/")
+        if isinstance(value, bool):
+            found.append(on if value else off)
+        elif isinstance(value, list | tuple) and option.kind is not str:
+            found.append(" ".join(f"{on} {shlex.quote(str(one))}" for one in value))
+        else:
+            found.append(f"{on} {shlex.quote(','.join(map(str, value)) if isinstance(value, list | tuple) else str(value))}")
     return found
 
 

@@ -6,7 +6,6 @@ import fcntl
 import json
 import os
 import shlex
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,13 +13,16 @@ from typing import Any
 
 from fastvmt.core.spelling import duration
 from fastvmt.estimates import seconds
-from fastvmt.jobs.numbering import beginning, key_in, label_in, slug
+from fastvmt.jobs.numbering import beginning, key_in, label_in
 from fastvmt.jobs.run_config import RunConfig
+from fastvmt.records.failures import failures_of
 from fastvmt.runner.leases import Leases
 from fastvmt.store import layout
 from fastvmt.store.folder import Store
 
 STATES = ("done", "failed", "missing")
+SHOWN = 5
+"""Failures that are listed; `bench why` lists all."""
 TAIL = 1 << 18
 """Bytes of the event log that are read from its end, for the seconds of the last videos."""
 
@@ -35,7 +37,9 @@ class Status:
             ``prepare-KEY`` for a preparation, and ``by`` whom.
         holder: who holds the folder, "" for nobody; ``runners``: who works on it, the holder among them.
         elsewhere: those of ``runners`` that are on other machines: one look from here cannot tell whether they still live.
+        again: videos that are there and still to be made or scored again (--remake).
         records: lines in the record log.
+        unscored: numbers that could not be computed; failures: the first of them and of the failed videos, with the reason.
         seconds_left: estimated on the workers of the last start; None where nothing is known.
     """
 
@@ -48,7 +52,10 @@ class Status:
     holder: str = ""
     runners: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
+    again: int = 0
     records: int = 0
+    unscored: int = 0
+    failures: list[dict[str, Any]] = field(default_factory=list)
     seconds_left: float | None = None
     methods: dict[str, dict[str, int]] = field(default_factory=dict)
     """``done``, ``failed`` and ``missing`` videos of each."""
@@ -70,11 +77,17 @@ def status(folder: Path) -> Status:
     for method in found.methods.values():
         method["missing"] = planned - method["done"] - method["failed"]
     found.done, found.failed, found.missing = (sum(m[state] for m in found.methods.values()) for state in STATES)
+    failures = failures_of(store, config)
+    found.unscored = sum(bool(f.metric) for f in failures)
+    found.failures = [
+        {"number": f.number, "job": f.job, "name": f.name, "why": f.message, "line": f.line} for f in failures[:SHOWN]
+    ]
     found.holder = holder(folder)
     alive = runners(folder)
     found.runners, found.running = list(alive.values()), _running(folder, alive)
     leases = Leases(folder)
     found.elsewhere = [who for token, who in alive.items() if not leases.is_here(token)]
+    found.again = len(store.marked())
     found.records = sum(_lines(path) for path in store.logs(layout.RECORDS))
     events = [e for path in store.logs(layout.EVENTS) for e in _tail(path)]
     found.seconds_left = _left(folder, events, found)
@@ -83,19 +96,12 @@ def status(folder: Path) -> Status:
 
 
 def _count_made(store: Store, config: RunConfig, found: Status) -> set[str]:
-    """Count videos by the label in their folders' names; returns the beginnings of their keys."""
+    """Count videos by the keys in their folders' names, which those of another version lack; returns the keys' beginnings."""
     place = store.root / layout.ARTEFACTS
     listed = os.listdir(place) if place.is_dir() else []  # noqa: PTH208 - 100,000: a Path costs more than all the rest
-    names = [name for name in listed if not name.startswith(".")]
-    labels = {slug(label): label for label in found.methods}
-    if len(labels) < len(found.methods):  # two labels look alike in a name: only the keys can tell them apart
-        keys = {key_in(name) for name in names if label_in(name) is not None}
-        _count(config, found, "done", keys)
-        return keys
-    there = [name for name in names if label_in(name) in labels]
-    for label, n in Counter(map(label_in, there)).items():
-        found.methods[labels[label or ""]]["done"] = n
-    return set(map(key_in, there))
+    keys = {key_in(name) for name in listed if not name.startswith(".") and label_in(name) is not None}
+    _count(config, found, "done", keys)
+    return keys
 
 
 def _count(config: RunConfig, found: Status, state: str, keys: set[str]) -> None:
@@ -211,17 +217,24 @@ def as_lines(found: Status) -> str:
     """The status as text."""
     left = "unknown" if found.seconds_left is None else f"about {duration(found.seconds_left)}"
     lines = [f"{found.folder}: {found.done} of {found.jobs} videos, {found.failed} failed, {found.missing} missing, "
-             f"{found.records} record lines"]  # fmt: skip
+             f"{found.records} record lines" + (f", {found.unscored} numbers failed" if found.unscored else "")]  # fmt: skip
     width = max(len(label) for label in found.methods)
     lines += [f"  {'method':<{width}}  {'done':>7}  {'failed':>7}  {'missing':>7}"]
     lines += [f"  {k:<{width}}  " + "  ".join(f"{m[state]:>7}" for state in STATES) for k, m in found.methods.items()]
+    lines += [f["line"] for f in found.failures]
+    if more := found.failed + found.unscored - len(found.failures):
+        lines.append(f"     and {more} more")
+    if found.failures:
+        lines.append(f"what is behind it: {shlex.join(['bench', 'why', found.folder])} [NUMBER]")
     here = [who for who in found.runners if who not in found.elsewhere]
     jobs = f"{len(found.running)} jobs in work"
     if here or found.holder:
         lines.append(f"worked on by {', '.join(here) or found.holder}; {jobs}")
     if found.elsewhere:
         lines.append(f"{unheard(found)}; {jobs}; `bench gc {found.folder} --dry-run` listens for them")
-    if not found.runners and not found.holder and found.missing + found.failed:
+    if found.again:
+        lines.append(f"{found.again} videos are still to be made or scored again")
+    if not found.runners and not found.holder and found.missing + found.failed + found.again:
         lines.append(f"nobody works on it; go on with: {go_on(Path(found.folder))}")
     lines.append(f"time left: {left}")
     return "\n".join([*lines, *(f"note: {w}" for w in found.warnings)])

@@ -22,6 +22,7 @@ from fastvmt.store.folder import Store
 
 UNREAD = (
     layout.CACHE, layout.PREPARED, layout.WORKERS, layout.LEASES, layout.REPORT, layout.QUARANTINE, "probes", layout.LOCK,
+    layout.REMAKE,
 )  # fmt: skip
 """What a merge leaves alone: it can be made again, or belongs to one machine."""
 LARGEST = {".jsonl": 4 << 30, ".json": 256 << 20}

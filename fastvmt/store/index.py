@@ -73,6 +73,10 @@ class Index:
         row = self._appended.get(key)
         if row is None and self._next is not None and self._next[0] == n:
             row = self._next[1]
+            if row.key != key:  # the run has grown since, and its jobs have other numbers
+                self._appended = {r.key: r for _, r in _numbered(self.path)} | self._appended
+                self._numbered, self._next = iter(()), None
+                row = self._appended.get(key)
         if row is None or row.key != key:
             return None
         self.complete = self.same and row.complete == COMPLETE

@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 CONFIG, LOCK, CONFLICTS, SHEET, TABLE = "config.json", "lock", "conflicts.json", "sheet.png", "table.md"
+TRAITS = "traits.json"
+"""What tables need of plug-ins; see ``fastvmt.plugins.traits``."""
 ARTEFACTS, REFERENCES, CACHE, WORKERS = "artefacts", "references", "cache", "workers"
 EVENTS, RECORDS, FAILURES = "events", "records", "failures"
 """Logs: ``events.jsonl`` and, of runners that joined, ``events/NAME.jsonl``."""
 PREPARED, LEASES, QUARANTINE, REPORT = "prepared", "leases", "quarantine", "report"
+REMAKE = "remake"
+"""A file for each video that is to be made or scored again, named by its job's key; what is left to do stands in it."""
 HOLDERS = "holders"
 """In ``LEASES``: a card of each runner."""
 PROBE = "probes/correspondence.json"

@@ -39,6 +39,7 @@ class Wanted:
         short: what happens to a clip that is too short: an error, left out by name, or its largest 4k+1.
         fit: ``crop`` (middle, keeps the aspect), ``stretch`` or ``pad`` (black bars).
         truncated: keep what a damaged file still gives; upscale: allow enlarging.
+        cases: only cases with these ids, or ids of these patterns; () for all.
     """
 
     width: int
@@ -51,6 +52,7 @@ class Wanted:
     fit: Fit = "crop"
     truncated: bool = False
     upscale: bool = False
+    cases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ class ClipEntry:
     frames: int | None = None
     sha256: str | None = None
     tags: tuple[str, ...] = ()
+
+
+def case_id(entry: ClipEntry, target: Target) -> str:
+    """Of the case of a clip and one of its prompts."""
+    return f"{entry.id}--{target.id}"
 
 
 @dataclass
@@ -147,7 +154,7 @@ def _cases(
             continue
         for target in entry.targets if not problems.found else ():
             case = Case(
-                id=f"{entry.id}--{target.id}", category=entry.category, prompt=target.text, caption=entry.caption,
+                id=case_id(entry, target), category=entry.category, prompt=target.text, caption=entry.caption,
                 negative=target.negative, reference=reference,
             )  # fmt: skip
             yield case, frames
@@ -320,7 +327,7 @@ def inside(root: Path, relative: str) -> Path:
         raise SuiteError(f"clip path {relative!r} is not relative to the suite folder.")
     try:
         path = (root / relative).resolve(strict=False)
-        leaves = not path.is_relative_to(_real(str(root)))
+        leaves = not path.is_relative_to(_real(str(root.absolute())))
     except (OSError, RuntimeError, ValueError) as error:
         raise SuiteError(f"clip path {relative!r} cannot be followed ({type(error).__name__}).") from None
     if leaves or ".." in re.split(r"[/\\]", relative):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.jobs.run_config import RunConfig
+from fastvmt.plugins import registry
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.status import holder, runners
 from fastvmt.store import layout
@@ -95,10 +96,13 @@ def waste(store: Store, config: RunConfig) -> Iterator[Waste]:
     """What of one run folder can go."""
     artefacts, root = store.root / layout.ARTEFACTS, store.root
     wanted = {name for _, name in config.grid().names()}
+    jobs = {name.rpartition("--")[0] for name in wanted}
     there = {path.name for path in artefacts.iterdir()} if artefacts.is_dir() else set()
     for name in sorted(there):
         if name.startswith(layout.MAKING):
             yield _one(artefacts / name, "a video that was never finished")
+        elif name not in wanted and name.rpartition("--")[0] in jobs:
+            yield _one(artefacts / name, "a video of another version of its method")
     for path in _inside(root / layout.QUARANTINE):
         yield _one(path, "damaged, moved to quarantine")
     for place in (root, root / layout.REFERENCES, root / layout.CACHE):
@@ -124,7 +128,8 @@ def _unprepared(place: Path, config: RunConfig) -> Iterator[Waste]:
 
     cases = {c.id: c for c in config.suite.cases}
     try:
-        wanted = {prepared_key(job, cases[job.case_id], config.setting) for job in config.grid()}
+        with registry.reading():
+            wanted = {prepared_key(job, cases[job.case_id], config.setting) for job in config.grid()}
     except SpecError:  # a plug-in's method, which is not loaded here: what it needs cannot be told
         return
     for path in _inside(place):

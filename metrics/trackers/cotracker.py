@@ -117,7 +117,7 @@ class CoTracker3(Tracker):
             queries = grid_points(self.grid, frames.shape[1], frames.shape[2])
         with _own_randomness(), torch.no_grad():
             predictor = self._predictor()
-            video = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)[None].float()
+            video = torch.tensor(frames).to(self.device).permute(0, 3, 1, 2)[None].float()
             if queries is None:
                 found = [predictor(video, grid_size=self.grid)]
             else:

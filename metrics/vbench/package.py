@@ -104,7 +104,7 @@ class Worker:
         self.folder = Path(tempfile.mkdtemp(prefix="fastvmt-vbench-"))
         self.process = subprocess.Popen(
             [str(self.python), str(self.script), str(self.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env=worker_environment(),
+            env=worker_environment(), cwd=self.folder,
         )  # fmt: skip
         self.replies = queue.Queue()
         threading.Thread(target=_read, args=(self.process, self.replies), daemon=True).start()

@@ -32,7 +32,8 @@ FORMAT = 1
 NAMED = 5
 """Videos or cases named in a sentence; the rest are counted."""
 Direction = Literal["up", "down", "none", "unknown"]
-"""``unknown``: of a metric whose code is not here, so that nobody says which way is better."""
+"""``unknown``: of a metric whose code was not there, in a run that does not say it."""
+UNKNOWN = "which way is better is not known here; `bench score RUN --plugin FILE` writes it into the run"
 Key = tuple[str, int]
 """Case and seed."""
 
@@ -153,8 +154,9 @@ def of(tidy: Tidy) -> Measured:
         references={c.id: c.reference.frames_digest[:16] for c in tidy.cases.values()},
         metrics={
             k: MetricFacts(
-                identity=tidy.own_identities.get(k) or m.identity(), direction=_direction(m.direction), timing=m.timing,
-                unit=m.unit, decimals=m.decimals,
+                identity=tidy.own_identities.get(k) or m.identity(),
+                direction=_direction(m.direction) if tidy.traits.knows(k) else "unknown",
+                timing=m.timing, unit=m.unit, decimals=m.decimals,
             )
             for k, m in tidy.metrics.items()
         },

@@ -21,7 +21,6 @@ Verdict = Literal["worse", "better", "same", "unclear", "identical", "not compar
 VERDICTS: tuple[Verdict, ...] = ("worse", "unclear", "not compared", "better", "same", "identical")
 """What a reader looks for first comes first."""
 VIDEOS = "videos"
-UNKNOWN = "its direction is not known here: the plug-in that brings it is not loaded"
 UNCLEAR = "too noisy to tell"
 
 

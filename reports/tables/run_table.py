@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,11 @@ class Table:
     def made(self) -> int:
         """Videos there are."""
         return sum(count.made for count in self.tidy.counts.values())
+
+    def unscored(self, metrics: Iterable[str]) -> int:
+        """Numbers of these metrics that could not be computed, of videos that are there."""
+        rows = self.tidy.frame
+        return int(((rows["status"] == "failed") & (rows["frames_digest"] != "") & rows["metric"].isin(list(metrics))).sum())
 
 
 def build(store: Store, config: RunConfig) -> Table:

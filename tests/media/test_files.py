@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from support.clips import corner, make, noise, refused
 
-from fastvmt.errors import SuiteError
+from fastvmt.errors import DamagedFile, SuiteError
 from fastvmt.media import decode, image_folders
-from fastvmt.media.files import read_clip
+from fastvmt.media.files import read_clip, read_lossless, write_lossless
 
 # --- video files -------------------------------------------------------------------------------------------------------
 
@@ -239,3 +239,12 @@ def test_only_regular_files(tmp_path: Path) -> None:
 def test_no_permission(tmp_path: Path) -> None:
     make(tmp_path / "x.mp4", noise(3)).chmod(0)
     assert refused(tmp_path / "x.mp4") == "x: cannot be read (permission denied)."
+
+
+def test_what_a_run_holds_as_frames_names_no_other_file(tmp_path: Path) -> None:
+    """FFmpeg would read a list of files for the video that they make."""
+    write_lossless(tmp_path / "secret.mkv", noise(3), Fraction(15))
+    (tmp_path / "frames.mkv").write_text("ffconcat version 1.0\nfile secret.mkv\n")
+    with pytest.raises(DamagedFile):
+        read_lossless(tmp_path / "frames.mkv")
+    assert np.array_equal(read_lossless(tmp_path / "secret.mkv"), noise(3))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -185,3 +187,31 @@ def test_nothing_is_scored_beside_a_timing() -> None:
         ("score", b),
         ("score", c),
     ]
+
+
+# --- what a run folder holds is no code ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(("--executor", "local"), id="local"),
+        pytest.param(("--executor", "slurm", "--slurm", "cluster=local"), id="slurm"),
+        pytest.param(("--executor", "ray", "--workers", "1"), id="ray", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("beside", [False, True], ids=["elsewhere", "in-it"])
+def test_nothing_is_imported_from_a_run_folder(how: tuple[str, ...], beside: bool, tmp_path: Path) -> None:
+    """Whatever stands in PYTHONPATH, and also for one who has gone into the folder: workers and tasks take their modules elsewhere."""
+    run, ran = make_quick(tmp_path / "run", 1), tmp_path / "ran"
+    for name in ("sitecustomize", "json", "pydantic", "numpy", "usercustomize", "fastvmt", "submitit", "ray"):
+        (run / f"{name}.py").write_text(f"open({str(ran)!r}, 'a').write({name!r})\n")
+    path = (
+        str(tmp_path / "x") if beside else f":{tmp_path / 'x'}:"
+    )  # an empty entry is the current folder, for our own process too
+    done = subprocess.run(
+        [Path(sys.executable).with_name("bench"), "resume", run, *how, "--json"], capture_output=True, text=True, timeout=300,
+        env=os.environ | {"PYTHONPATH": path}, cwd=run if beside else tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0 and json.loads(done.stdout)["outcome"]["made"] == 1, done.stderr
+    assert not ran.exists()

@@ -20,7 +20,7 @@ from fastvmt.runner.generate import DTYPES
 from fastvmt.runner.settings import Options, Request, options_of
 from fastvmt.suites.cases import Short
 
-NOT_TYPED = {"optional", "ablates_presets", "style"}
+NOT_TYPED = {"command", "part", "optional", "ablates_presets", "style"}
 """Fields that a command sets by itself."""
 CHOICES = [(model, option) for model in (Request, Options) for option in options_of(model) if option.known]
 

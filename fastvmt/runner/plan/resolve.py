@@ -14,13 +14,15 @@ from fastvmt.core.choices import one_of
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError
 from fastvmt.jobs.numbering import slug
-from fastvmt.jobs.run_config import RunConfig
+from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.media.files import Fit, Frames, write_lossless
 from fastvmt.model import Setting
 from fastvmt.plugins import metric_labels, registry
+from fastvmt.runner.code import open_run
 from fastvmt.runner.plan.cases import Listed, cases_of
 from fastvmt.runner.plan.methods import chosen_methods
 from fastvmt.runner.settings import Request
+from fastvmt.store import layout
 from fastvmt.store.folder import Store
 from fastvmt.suites.cases import Short, Wanted
 from fastvmt.suites.opening import habits
@@ -52,7 +54,8 @@ class Plan:
 
     def open_store(self, out: Path | None, hold: bool = False) -> Store:
         """Create or reopen the run folder and store the references; ``hold`` locks it first and leaves it locked."""
-        store = Store.create(out or self.default_folder(), self.config, hold)
+        folder = out or self.default_folder()
+        store = Store.create(folder, _with_plugins_of(folder, self.config), hold)
         wanted = {c.reference.frames_digest for c in self.config.suite.cases}
         missing = {key for key in wanted if not store.reference_path(key).exists()}
 
@@ -98,7 +101,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     found = cases_of(request, Wanted(
         width, height, frames, request.stride, root=_path(request.root), prompts=_path(request.prompts),
         short=cast(Short, _or(request.short_clips, _or(habit.short, "error"))), fit=cast(Fit, request.fit),
-        truncated=request.allow_truncated, upscale=request.allow_upscale,
+        truncated=request.allow_truncated, upscale=request.allow_upscale, cases=request.cases,
     ), decode)  # fmt: skip
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
     setting = Setting(
@@ -111,9 +114,27 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     config = RunConfig(
         suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
         plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
+        asked=_asked(request),
         notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
     )  # fmt: skip
     return Plan(config, card, found, (*found.notes, *dropped))
+
+
+def _with_plugins_of(folder: Path, config: RunConfig) -> RunConfig:
+    """The configuration with the plug-ins of the run that it is added to, as far as the user ever gave them."""
+    if not layout.is_run(folder):
+        return config
+    _, before = open_run(folder, config.plugins)
+    return config.model_copy(update={"plugins": tuple(dict.fromkeys([*before.plugins, *config.plugins]))})
+
+
+def _asked(request: Request) -> Asked:
+    """What a configuration does not say itself of the request that it came from; paths are absolute."""
+    found = {name: getattr(request, name) for name in Asked.model_fields if hasattr(request, name) and name != "command"}
+    paths = {"root", "prompts"} if request.suite in registry.suites.names() else {"suite", "root", "prompts"}
+    found |= {name: str(Path(found[name]).resolve()) for name in paths if found[name]}
+    command, *words = request.command
+    return Asked(**found, some=bool(request.cases or request.limit), command=cast(Any, command), words=tuple(words))
 
 
 def _or(value: Any, default: Any) -> Any:
