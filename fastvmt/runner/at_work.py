@@ -11,6 +11,8 @@ from fastvmt.runner.queue import Task
 
 LOAD_SECONDS = 1800.0
 """Loading weights may take this long, whatever a job may take."""
+START_DEATHS = 20
+"""So many workers in a row may be killed before they are ready; then something kills them on purpose."""
 ATTEMPTS = 2
 """A job, or a metric, whose worker died is tried once more; then it is a failure."""
 

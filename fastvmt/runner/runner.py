@@ -20,7 +20,7 @@ from fastvmt.plugins.labels import refuse_other_version
 from fastvmt.records.failures import cause_of
 from fastvmt.records.missing import scan
 from fastvmt.runner import code
-from fastvmt.runner.at_work import ATTEMPTS
+from fastvmt.runner.at_work import ATTEMPTS, START_DEATHS
 from fastvmt.runner.at_work import AtWork as _Worker
 from fastvmt.runner.command import words
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
@@ -31,8 +31,6 @@ from fastvmt.runner.queue import Task, Tasks
 from fastvmt.runner.settings import Options, Outcome
 from fastvmt.store.folder import Store
 
-START_DEATHS = 20
-"""So many workers in a row may be killed before they are ready; then something kills them on purpose."""
 LOOK_AGAIN = 1.0
 """Seconds between two looks at jobs that somebody else works on."""
 
@@ -344,9 +342,9 @@ class Runner:
         task = worker.task
         if task is None or task.kind != "score":
             return False
-        from fastvmt.runner.unscored import failed_records
+        from fastvmt.runner.unscored import not_scored
 
-        records = failed_records(self.store, self.config, task.job, labels, message, trace)
+        records = not_scored(self.store, self.config, task.job, labels, message, trace)
         if records is None:
             return False
         for record in records:

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job, MetricRecord
+from fastvmt.records.failures import CAUSE, TRACE
 from fastvmt.records.identity import key_of, machine
 from fastvmt.runner.score import wanted_metrics
 from fastvmt.store.folder import Store
 
 
-def failed_records(
+def not_scored(
     store: Store, config: RunConfig, job: Job, labels: Sequence[str], cause: str, trace: str = ""
 ) -> list[MetricRecord] | None:
     """A failed record of each of these metrics that applies; None where there is no video to be scored any more.
@@ -24,7 +25,7 @@ def failed_records(
     if artefact is None:
         return None
     case = next(c for c in config.suite.cases if c.id == job.case_id)
-    details = {"cause": cause} | ({"traceback": trace} if trace else {})
+    details = {CAUSE: cause} | ({TRACE: trace} if trace else {})
     found = []
     for metric in wanted_metrics(list(labels), case, artefact):
         device, software = machine(artefact) if metric.timing else (None, None)

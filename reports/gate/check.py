@@ -32,6 +32,7 @@ OTHER_DEVICE, TAKEN_OVER = "another device", "taken over from another run"
 
 def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> GateResult:
     """Every verdict the tolerances ask for, in their order."""
+    run = _as_baseline_says(run, base) if base else run
     refused = _refusal(run, base) if base else ""
     rows: list[Judgement] = []
     notes: list[str] = []
@@ -44,6 +45,16 @@ def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> GateR
         rows += within_run.speed_up(run, base, asked, why)
     rows += [within_run.better(run, base, asked) for asked in tolerances.better]
     return GateResult(run.title, tuple(rows), tuple(notes), refused)
+
+
+def _as_baseline_says(run: Measured, base: Measured) -> Measured:
+    """The run with the baseline's word on which way is better and what is a timing: a run folder may come from anywhere."""
+    found = dict(run.metrics)
+    for label in found.keys() & base.metrics.keys():
+        before = base.metrics[label]
+        if before.direction != "unknown":
+            found[label] = found[label].model_copy(update={"direction": before.direction, "timing": before.timing})
+    return run.model_copy(update={"metrics": found})
 
 
 # --- what can be compared at all --------------------------------------------------------------------------------------
@@ -122,15 +133,18 @@ def _named(now: dict[Key, Video], keys: Sequence[Key], metric: str) -> str:
 
 
 def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, why: str) -> list[Judgement]:
-    known = _known(run, base)
+    known = (base.metrics if base else {}) | run.metrics
     methods = {k: m.control for side in (base, run) if side for k, m in side.methods.items()}
     taken: set[tuple[str, str]] = set()
     rows: list[Judgement] = []
     asked = tolerances.metrics is not None
     for pattern in tolerances.patterns:
         labels = [m for m in known if fnmatchcase(m, pattern) or m == pattern]
-        plain = [m for m in labels if known[m].direction == "none"]
-        if pattern in plain:
+        plain = [m for m in labels if known[m].direction in ("none", "unknown")]
+        unknown = {(m, "") for m in plain if known[m].direction == "unknown"}
+        rows += [Judgement(m, "", "not compared", UNKNOWN, unmet=True) for m, _ in sorted(unknown - taken)]
+        taken |= unknown
+        if pattern in plain and not unknown:
             raise SpecError(
                 f"tolerance for '{pattern}': neither more nor less of it is better, so it cannot be worse. Leave it out."
             )
@@ -149,15 +163,6 @@ def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, w
     return rows
 
 
-def _known(run: Measured, base: Measured | None) -> dict[str, MetricFacts]:
-    """The run's metrics and the baseline's; a direction that the run does not know is the baseline's."""
-    known = dict(base.metrics) if base else {}
-    for label, facts in run.metrics.items():
-        direction = known[label].direction if facts.direction == "unknown" and label in known else facts.direction
-        known[label] = facts.model_copy(update={"direction": direction})
-    return known
-
-
 def _metric(
     run: Measured, base: Measured | None, metric: str, label: str, facts: MetricFacts, allowed: Tolerance, why: str,
     asked: bool,
@@ -173,8 +178,6 @@ def _metric(
         return row("not compared", why, unmet=asked)
     if why := _not_alike(run, base, metric, label):
         return row("not compared", why)
-    if facts.direction == "unknown":
-        return row("not compared", UNKNOWN, unmet=True)
     found = _compared(row, two, allowed)
     if not any(_gap(two.now.get(k), metric) in MISSING for k in two.had):
         return found

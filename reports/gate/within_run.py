@@ -120,10 +120,10 @@ def _better(run: Measured, asked: Better, absent: list[str]) -> Judgement:
         why = f"the run has no method {absent[0]}" if absent else f"the run was not scored with {asked.metric}"
         return _not_made(name, asked.of, _nothing_left(run, asked.of), why)
     facts = run.metrics[asked.metric]
-    if facts.direction == "none":
-        raise SpecError(f"[[better]] metric '{asked.metric}': neither more nor less of it is better. Choose another metric.")
     if facts.direction == "unknown":
         return _not_made(name, asked.of, "", UNKNOWN)
+    if facts.direction == "none":
+        raise SpecError(f"[[better]] metric '{asked.metric}': neither more nor less of it is better. Choose another metric.")
     of, than = (
         {k: v.values[asked.metric] for k, v in run.of_method(m).items() if asked.metric in v.values}
         for m in (asked.of, asked.than)

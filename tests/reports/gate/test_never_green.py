@@ -147,9 +147,10 @@ def test_a_failure_that_the_baseline_has_too_is_no_news_for_a_floor(tmp_path: Pa
 def test_a_metric_whose_direction_is_not_known_here_cannot_be_judged(tmp_path: Path) -> None:
     base = measured([0.5, 0.6], direction="up")
     run = measured([0.1, 0.1], direction="unknown")
-    assert check(run, base, tolerances.Tolerances()).exit_code() == 1, "a baseline that knows it says it"
+    for said in ("unknown", "none", "down"):
+        assert check(measured([0.1, 0.1], direction=said), base, tolerances.Tolerances()).exit_code() == 1, "the baseline knows"
     both = check(run, run, tolerances.Tolerances())
-    assert both.exit_code() == 4 and "its direction is not known here" in both.rows[0].sentence
+    assert both.exit_code() == 4 and "which way is better is not known here" in both.rows[0].sentence
     other = measured([0.5, 0.6]).metrics | run.metrics | {"known": base.metrics["score"]}
     mixed = run.model_copy(update={"metrics": other})
     mixed = mixed.model_copy(
