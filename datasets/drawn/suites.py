@@ -66,10 +66,14 @@ class Shapes64(Drawn):
 
 
 def find_pair(source: str, frames: int) -> Pair | None:
-    """The drawn pair behind a reference's ``source``, or None for other references."""
+    """The drawn pair behind a reference's ``source``, or None for other references; a run folder may say anything there.
+
+    >>> find_pair("drawn:elsewhere/camera-102", 33), find_pair("drawn:shapes/camera-102", 33).name
+    (None, 'camera-102')
+    """
     kind, _, rest = source.partition(":")
     suite, _, name = rest.partition("/")
-    if kind != "drawn":
+    if kind != "drawn" or suite not in (Shapes.name, Shapes64.name):
         return None
     return next((p for p in suite_pairs(suite, frames) if p.name == name), None)
 

@@ -84,11 +84,13 @@ class Conditions:
         workers: at once; 0 for one a GPU, or one.
         device_bytes: plan for devices of so many bytes, one a worker, instead of this machine's; 0 for this machine's.
         elsewhere: the workers are not on this machine, so that its memory says nothing.
+        remake: labels whose videos are made again where they are there.
     """
 
     workers: int = 0
     device_bytes: int = 0
     elsewhere: bool = False
+    remake: tuple[str, ...] = ()
 
 
 def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions | None = None) -> Estimate:
@@ -102,6 +104,7 @@ def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions
     where = where if where.workers else replace(where, workers=1 if where.device_bytes else device_count(config.device))
     per_method = len(config.suite.cases) * len(config.seeds)
     made = made_by_label(store, config) if store else {}
+    made |= dict.fromkeys(made.keys() & set(where.remake), 0)
     left = {m.label: per_method - made.get(m.label, 0) for m in config.methods}
     passes = passes_of(config, card)[1]
     samples = costmodel.past(place)
@@ -175,7 +178,7 @@ def _seconds_a_flop() -> float:
     cls = registry.methods.get(facts["method"])
     own = labels.tuned(facts["method"], card.methods.get(facts["method"], {}), card.defaults["steps"])
     params = cls.resolve(cls.Params.model_validate(own), shape)
-    return float(facts["seconds"] / (cls.cost(params, shape) * work(card, shape)))
+    return float(facts["seconds"] / (labels.cost(cls, params, shape) * work(card, shape)))
 
 
 def _seconds_left(config: RunConfig, each: Prediction, left: dict[str, int]) -> dict[str, float]:

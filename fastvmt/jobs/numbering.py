@@ -15,7 +15,8 @@ SHOWN = 12
 class JobGrid:
     """Methods x cases x seeds in the order of a run: cases outermost, then seeds, then methods.
 
-    Numbers are stable within a run folder, whose methods, cases and seeds are frozen. 100,000 jobs cost what their cases cost.
+    A number is of this grid alone: the run may grow, and its jobs have others then. What is written down is a job's key.
+    100,000 jobs cost what their cases cost.
     """
 
     def __init__(self, methods: Sequence[MethodSpec], cases: Sequence[Case], seeds: Sequence[int], setting: Setting) -> None:

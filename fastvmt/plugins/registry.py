@@ -11,7 +11,6 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -25,9 +24,12 @@ from typing import Any
 from pydantic import Field
 
 from fastvmt.core.choices import hint
+from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 from fastvmt.model import Frozen
 from fastvmt.plugins import trust
+from fastvmt.plugins.blame import blamed, is_ours, place, words
+from fastvmt.plugins.vetting import vet
 
 _PLACES: dict[str, dict[str, dict[str, str]]] = {
     "methods": {
@@ -129,18 +131,13 @@ class Registry:
         """Register a loaded object, as ``--plugin FILE`` does.
 
         Raises:
-            SpecError: when the name is taken by something else, or not what the class calls itself.
+            SpecError: when the name is taken by something else, or the class is not what its kind has to be.
         """
         self._scan()
         taken = self._entries.get(name)
         if taken and taken.origin != origin:
             raise SpecError(f"{origin}: the {self.kind[:-1]} name '{name}' is taken ({taken.origin}); choose another.")
-        own = getattr(value, "name" if self.kind == "suites" else "id", name)
-        if own != name:
-            raise SpecError(
-                f"{origin}: {self.kind.upper()} lists {value.__name__} as '{name}' and the class calls itself '{own}'; "
-                "give both the same name."
-            )
+        vet(self.kind, name, value, origin)
         self._entries[name] = Entry(name, origin, f"{value.__module__}:{value.__qualname__}")
         self._found[name] = value
 
@@ -178,15 +175,15 @@ class Registry:
         entry = self._entries.get(name)
         if entry is None:
             near = hint(name, self.names(), no_list=True)
-            raise SpecError(f"No {self.kind[:-1]} is called '{name}'.{near and ' '}{near} `bench list {self.kind}` shows all.")
+            said = f"No {self.kind[:-1]} is called '{shown(name)}'.{near and ' '}{near}"
+            raise SpecError(f"{said} `bench list {self.kind}` shows all.")
         if _reading.get() and entry.origin != BUILT_IN:
             raise SpecError(f"The {self.kind[:-1]} '{name}' of {entry.origin} is not loaded to read a run.")
-        try:
+        said = f"The {self.kind[:-1]} '{name}' of {entry.origin} cannot be loaded"
+        with blamed(None, said):
             value = pkgutil.resolve_name(entry.target)
-        except (Exception, SystemExit) as error:
-            raise SpecError(
-                f"The {self.kind[:-1]} '{name}' of {entry.origin} cannot be loaded: {type(error).__name__}: {error}."
-            ) from error
+        if entry.origin != "built in":
+            vet(self.kind, name, value, said)
         self._found[name] = value
         return value
 
@@ -201,6 +198,18 @@ OF_FILES = (methods, metrics, trackers, suites)
 """What a plug-in file may register."""
 _MODULE = "fastvmt_plugin_"
 _reading: ContextVar[bool] = ContextVar("reading", default=False)
+
+
+def at_fault(error: BaseException | None) -> str:
+    """A sentence for an error that went through a plug-in's own lines, or that such an error led to; "" for any other."""
+    classes = [v for r in OF_FILES for v in r._found.values() if isinstance(v, type)]
+    files = {str(getattr(sys.modules.get(cls.__module__), "__file__", "")) for cls in classes if not is_ours(cls)}
+    while error is not None:
+        for file in sorted(files):
+            if place(error, Path(file)):
+                return f"a plug-in cannot go on: {words(error, Path(file))}."
+        error = error.__cause__ or error.__context__
+    return ""
 
 
 @contextmanager
@@ -294,16 +303,16 @@ def load_plugin(path: str, sha256: str = "") -> list[str]:
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
+    with blamed(file, f"--plugin {path}"):
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise SpecError(f"--plugin {path}{_line_of(error, file)}: {type(error).__name__}: {error}.") from error
     added = []
     for registry in OF_FILES:
         registry.forget(str(file))  # as it was before it was edited
         listed = getattr(module, registry.kind.upper(), {})
-        if not isinstance(listed, Mapping) or not all(isinstance(value, type) for value in listed.values()):
+        if not isinstance(listed, Mapping):
             raise SpecError(f"--plugin {path}: {registry.kind.upper()} must be a dictionary of name to class.")
+        with blamed(file, f"--plugin {path}"):
+            listed = dict(listed)
         for key, value in listed.items():
             registry.add_object(key, value, str(file))
             added.append(key)
@@ -314,11 +323,3 @@ def load_plugin(path: str, sha256: str = "") -> list[str]:
     if not sha256:
         trust.remember(file, found)
     return added
-
-
-def _line_of(error: BaseException, file: Path) -> str:
-    """``, line 12``: the last place in a file that an error went through, or where its syntax ends; "" for no such place."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    if isinstance(error, SyntaxError) and error.filename == str(file):
-        lines.append(error.lineno)
-    return f", line {lines[-1]}" if lines else ""

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.model import Artefact, Case, MetricRecord
+from fastvmt.plugins.blame import blamed, need
 from fastvmt.plugins.metric import Metric
 from fastvmt.plugins.traits import Traits
 
@@ -58,9 +59,22 @@ def record_key(identity: str, timing: bool, video: Made, reference: str) -> byte
     return hashlib.sha256(f'[{identity},{subject},"{video.key}"]'.encode()).digest()
 
 
+def identity_of(metric: Metric) -> str:
+    """What a metric says of itself, as ``canonical_json``.
+
+    Raises:
+        SpecError: when that is no dictionary of plain data.
+    """
+    said = metric.identity()
+    with blamed(type(metric), f"Metric '{metric.label}': what identity returned"):
+        text = canonical_json(said)
+    need(type(metric), f"Metric '{metric.label}': identity", said, text.startswith("{"), "a dictionary")
+    return text
+
+
 def key_of(metric: Metric, video: Made, case: Case) -> str:
     """Key of the record that a metric makes of a video now."""
-    return record_key(canonical_json(metric.identity()), metric.timing, video, case.reference.frames_digest).hex()
+    return record_key(identity_of(metric), metric.timing, video, case.reference.frames_digest).hex()
 
 
 class Identities:

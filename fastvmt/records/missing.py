@@ -26,11 +26,15 @@ from fastvmt.artefacts.code_state import edited_method, edited_metric, other_cod
 from fastvmt.core.content_address import canonical_json
 from fastvmt.core.version import __version__
 from fastvmt.jobs.numbering import JobGrid, beginning, key_in
-from fastvmt.model import Artefact, Case, Job
-from fastvmt.plugins.metric_labels import build
-from fastvmt.records.identity import record_key
+from fastvmt.jobs.part import Part
+from fastvmt.model import Case, Job
+from fastvmt.plugins.metric_labels import applies, build
+from fastvmt.records.identity import identity_of, record_key
+from fastvmt.records.verified import Verified
+from fastvmt.store.artefact_files import read_meta
+from fastvmt.store.folder import TO_MAKE, TO_SCORE
 from fastvmt.store.index import INDEX, Index, Row, row_of, unchanged
-from fastvmt.store.layout import ARTEFACTS, META, RECORDS
+from fastvmt.store.layout import ARTEFACTS, RECORDS
 
 if TYPE_CHECKING:
     from fastvmt.jobs.run_config import RunConfig
@@ -46,18 +50,25 @@ class Scan:
 
     Attributes:
         grid: all jobs.
-        to_do: job numbers in order with the metrics to score; None: the video itself is missing, and may be made here.
+        to_do: job numbers in order with the metrics to score; None: the video itself is to be made here.
+        found: videos that are there and stay as they are.
         stale: how many videos of each method, and numbers of each metric, were made by another state of their code.
     """
 
     grid: JobGrid
     to_do: list[ToDo] = field(default_factory=list)
+    found: int = 0
     stale: Counter[str] = field(default_factory=Counter)
 
     @property
-    def found(self) -> int:
-        """Videos that need not be made."""
-        return len(self.grid) - sum(metrics is None for _, metrics in self.to_do)
+    def total(self) -> int:
+        """Videos that there are when what is to do is done."""
+        return self.found + sum(metrics is None for _, metrics in self.to_do)
+
+    def meant(self, n: int, part: Part) -> bool:
+        """Whether a job is of this part of the run."""
+        case, seed, method = self.grid.parts(n)
+        return part.holds(method.label, case.id, seed)
 
     def only(self, generate: bool) -> list[ToDo]:
         """What is to do; without ``generate`` only what can be scored."""
@@ -70,7 +81,7 @@ class Scan:
 
 def scan(
     store: Store, config: RunConfig, wanted: Sequence[str] = (), *, again: bool = False, verify: bool = False,
-    adopt: bool = False, codes: Sequence[str] = (), keep_old: bool = False,
+    adopt: bool = False, part: Part | None = None, remake: bool = True, codes: Sequence[str] = (), keep_old: bool = False,
 ) -> Scan:  # fmt: skip
     """Compare a run folder with its run.
 
@@ -79,6 +90,8 @@ def scan(
         again: count every record as missing.
         verify: compare SHA-256 of every file.
         adopt: take missing videos over from run folders beside this one.
+        part: the videos that are made where they are missing; None for all.
+        remake: videos that are marked (``Store.mark``) are to be made or scored again; else they are as good as others.
         codes: for each method the state of its code, "" where that is no matter. Videos of another state are set aside, and
             missing.
         keep_old: count them, and numbers of another state of a metric's code, but let them be.
@@ -89,7 +102,8 @@ def scan(
     records = _Records(store, wanted, again, codes, keep_old)
     stamp = records.stamp()
     per_case, disputed = len(config.seeds) * len(config.methods), store.disputed()
-    ours = [not m.imported for m in config.methods]
+    looked = damaged = 0
+    ours, marked = [not m.imported for m in config.methods], store.marked() if remake else {}
     with Index(store.root / INDEX, stamp) as index:
         if not index.same:
             records.read()  # now, so that damage in a log is known before the new index vouches for anything
@@ -97,23 +111,35 @@ def scan(
         for n, (key, name) in enumerate(found.grid.names()):
             known = index.row(n, key)
             row, code = look.row(n, name, known), codes[n % len(codes)]
-            looked = row is None or (row is known and index.complete)  # under these states of the code, the stamp says
-            if code and not looked and _made_by_other(f"{look.place}/{name}", code):
+            looked += name in look.names
+            damaged += row is None and name in look.names
+            sure = row is None or (row is known and index.complete)  # under these states of the code, the stamp says
+            if code and not sure and _made_by_other(f"{look.place}/{name}", code):
                 found.stale[config.methods[n % len(codes)].label] += 1
                 if not keep_old:
                     store.set_aside(store.root / ARTEFACTS / name)
                     row = None
             may = ours[n % len(ours)] and key not in disputed  # what nothing here may make has its failure recorded
-            if row is None and may and adopt:
+            may = may and (part is None or found.meant(n, part))
+            left = marked.get(key)
+            if row is None and may and adopt and not left:
                 row = look.adopted(n, key, code)
-            if row is None:
-                if may:
-                    found.to_do.append((n, None))
+            if may and (row is None or left == TO_MAKE):
+                found.to_do.append((n, None))
                 continue
-            missing = () if row is known and index.complete else records.missing(config.suite.cases[n // per_case], row)
+            if row is None:
+                continue
+            found.found += 1
+            case = config.suite.cases[n // per_case]
+            if left == TO_SCORE:
+                missing = records.applying(case, row)
+            else:
+                missing = () if row is known and index.complete else records.missing(case, row)
             index.write(n, row, not missing)
             if missing:
                 found.to_do.append((n, missing))
+    if verify:
+        store.news.append(f"{Verified(looked, looked - damaged).words()}.")
     found.stale.update(records.stale)
     return found
 
@@ -134,7 +160,7 @@ def made_by_label(store: Store, config: RunConfig) -> dict[str, int]:
 def _made_by_other(folder: str, code: str) -> bool:
     """Whether a video was made by another state of its method's code."""
     with suppress(OSError, ValueError):  # what is damaged is named by those who use it
-        return other_code(Artefact.model_validate_json(Path(folder, META).read_bytes()).log.get("code"), code)
+        return other_code(read_meta(folder).log.get("code"), code)
     return False
 
 
@@ -176,8 +202,7 @@ def _whole(folder: str, key: str) -> Row:
     Raises:
         OSError, ValueError: when they are not.
     """
-    with open(f"{folder}/{META}", "rb", buffering=0) as file:
-        artefact = Artefact.model_validate_json(file.read())
+    artefact = read_meta(folder)
     row = row_of(folder, artefact)
     sizes = {part.rsplit(":", 2)[0]: part.rsplit(":", 2)[1] for part in row.signature.split(" ")}
     if artefact.key != key or any(sizes.get(n, str(i.bytes)) != str(i.bytes) for n, i in artefact.files.items()):
@@ -192,7 +217,7 @@ class _Records:
         self.store, self.again, self.codes, self.keep_old = store, again, codes, keep_old
         self.stale: Counter[str] = Counter()
         self.metrics = [build(label) for label in wanted]
-        self.identities = [canonical_json(m.identity()) for m in self.metrics]
+        self.identities = [identity_of(m) for m in self.metrics]
         self.edited = {m.label: code for m in self.metrics if (code := edited_metric(m))}
         self.current: set[bytes] | None = None
         self.sizes: dict[Path, int] = {}
@@ -221,11 +246,15 @@ class _Records:
             self.current |= others.keys() if self.keep_old else set()
         return self.current
 
+    def applying(self, case: Case, row: Row) -> tuple[str, ...]:
+        """Labels of all that is wanted of a video, recorded or not."""
+        return tuple(m.label for m in self.metrics if applies(m, case) and not (m.timing and row.reused))
+
     def missing(self, case: Case, row: Row) -> tuple[str, ...]:
         """Labels without a current record, as ``scoring.wanted_metrics`` wants them; equal answers are one tuple."""
         if case is not self._case:
             pairs = zip(self.metrics, self.identities, strict=True)
-            self._case, self._applying = case, [(m.label, i, m.timing) for m, i in pairs if m.applies(case)]
+            self._case, self._applying = case, [(m.label, i, m.timing) for m, i in pairs if applies(m, case)]
         reference, there = case.reference.frames_digest, self.read()
         lacks = tuple(
             label for label, identity, timed in self._applying

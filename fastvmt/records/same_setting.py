@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable
+from fastvmt.jobs.growth import setting_differences
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.model import Setting
 
 
 def refuse_other_setting(a: str, first: RunConfig, b: str, other: RunConfig) -> None:
     """Raises:
     NotComparable: when two runs, called ``a`` and ``b``, differ in backbone, size, steps, guidance or anything else of it.
     """
-    one, two = first.setting, other.setting
-    mine, theirs = one.identity(), two.identity()  # the same weights in another folder are no other setting
-    differing = [name for name in Setting.model_fields if mine.get(name) != theirs.get(name)]
-    if differing:
-        said = "; ".join(f"{n}: {shown(getattr(one, n))} and {shown(getattr(two, n))}" for n in differing if n != "sigmas")
+    if differing := setting_differences(first.setting, other.setting):
         raise NotComparable(
-            f"{a} and {b} differ in {', '.join(differing)} ({said or 'other noise levels'}); their numbers must not share a "
-            "table. Report them apart."
+            f"{a} and {b} differ in {'; '.join(differing)}; their numbers must not share a table. Report them apart."
         )
 
 

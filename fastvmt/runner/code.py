@@ -22,8 +22,8 @@ from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins import registry, trust
 from fastvmt.plugins.card import card_of
-from fastvmt.plugins.labels import in_words
-from fastvmt.plugins.metric_labels import build, name_of
+from fastvmt.plugins.labels import in_words, trains
+from fastvmt.plugins.metric_labels import applies, build, name_of
 from fastvmt.plugins.registry import BUILTIN, PluginFile
 from fastvmt.plugins.traits import MethodTraits, MetricTraits, Traits
 from fastvmt.records.missing import Scan
@@ -210,7 +210,7 @@ def _method(id: str, params: dict[str, Any]) -> MethodTraits:
         card = card_of(cls)
     with in_words(f"Method '{id}'"):
         return MethodTraits(
-            summary=cls.summary, source=cls.source, role=cls.role, trains=cls.trains(), ablations=dict(cls.study.ablations),
+            summary=cls.summary, source=cls.source, role=cls.role, trains=trains(cls), ablations=dict(cls.study.ablations),
             ladder=cls.study.ladder, card=card.model_dump(mode="json") if card else None, code=edited_method(id, params),
         )  # fmt: skip
 
@@ -219,5 +219,5 @@ def _metric(label: str, config: RunConfig) -> MetricTraits:
     metric = build(label)
     facts: dict[str, Any] = {k: getattr(metric, k) for k in ("id", "direction", "unit", "decimals", "timing", "backend")}
     with in_words(f"Metric '{label}'"):
-        without = tuple(case.id for case in config.suite.cases if not metric.applies(case))
+        without = tuple(case.id for case in config.suite.cases if not applies(metric, case))
         return MetricTraits(without=without, code=edited_metric(metric), **facts)

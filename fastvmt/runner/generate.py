@@ -6,7 +6,7 @@ import functools
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -21,6 +21,8 @@ from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import energy_joules, others
 from fastvmt.backbones.wan import Backbone
 from fastvmt.core.content_address import digest, frames_digest, noise_seed
+from fastvmt.core.sealed import sealed
+from fastvmt.core.spelling import value_shown
 from fastvmt.core.stages import Stages, cpu_name, peak_process_bytes, reset_peak, software
 from fastvmt.denoise import denoise
 from fastvmt.errors import NonFinite, WrongOutput
@@ -29,6 +31,7 @@ from fastvmt.jobs.protocol import cost_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.model import Artefact, Case, Job
+from fastvmt.plugins.blame import defined, in_hook
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
 from fastvmt.plugins.workspace import Checkpoint, Spent, Workspace
@@ -94,7 +97,7 @@ class Generator:
         return self.cache.get(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
 
     def _frames(self, case: Case) -> Frames:
-        return self.store.reference(case.reference.frames_digest)
+        return self.store.reference(case.reference)
 
     def _reference(self, case: Case, stages: Stages) -> Tensor:
         name = f"reference:{case.reference.frames_digest}"
@@ -134,12 +137,17 @@ class Generator:
         texts = {name: self._text(prompt, stages) for name, prompt in (("null", ""), ("caption", case.caption))}
         ctx = Context(self.backbone, self.config.setting.sigmas, torch.zeros_like(reference), lambda: reference, texts, stages)
         checkpoint = Checkpoint(place, self._measure())
-        workspace = Workspace(case.reference, lambda: self._frames(case), tick, checkpoint, ctx.log)
+        workspace = Workspace(case.reference, lambda: sealed(self._frames(case)), tick, checkpoint, ctx.log)
         with torch.random.fork_rng(), stages("train"):
             torch.manual_seed(int(key[:15], 16))
-            tensors = build(job.method).prepare(ctx, workspace)
+            method = build(job.method)
+            with in_hook("prepare"):
+                tensors = method.prepare(ctx, workspace)
+        at = f" ({defined(type(method).prepare)})"
+        if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
+            raise WrongOutput(f"prepare returned {value_shown(tensors)}, need tensors by name{at}")
         if any(not bool(torch.isfinite(t).all()) for t in tensors.values()):
-            raise NonFinite("training left NaN or infinity in its weights")
+            raise NonFinite(f"prepare left NaN or infinity in its weights{at}")
         meta = Meta(
             key=key, method=job.method.label, spent=checkpoint.total(), device=self._device_name(), software=software(),
             files={}, log=_plain(ctx.log), code=edited_method(job.method.method, job.method.params),
@@ -248,7 +256,7 @@ class Generator:
 
     def _charge(self, prepared: Prepared, ctx: Context) -> None:
         """Hand the weights to the hooks, and the whole cost of training to the job, whoever trained."""
-        ctx.prepared = {name: tensor.to(self.device) for name, tensor in prepared.tensors.items()}
+        ctx.prepared = {name: tensor.to(self.device, copy=True) for name, tensor in prepared.tensors.items()}
         ctx.reference()  # training has used it, so its encoding is charged where sampling does not need it too
         spent = prepared.meta.spent
         ctx.stages.seconds["train"] = spent.seconds
@@ -291,5 +299,12 @@ class Generator:
 
 
 def _plain(log: dict[str, Any]) -> dict[str, Any]:
-    """As JSON can hold it."""
-    return dict(json.loads(json.dumps(log, default=str)))
+    """As JSON can hold it.
+
+    Raises:
+        WrongOutput: for what it cannot hold.
+    """
+    try:
+        return dict(json.loads(json.dumps(log, default=str)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WrongOutput(f"what the hooks left in ctx.log is no plain data: {error}") from error

@@ -1,6 +1,6 @@
 """A run folder: readable by a person, safe to kill, written by one process at a time.
 
-    config.json          what the run is, frozen
+    config.json          what the run is; it grows (fastvmt/jobs/growth.py)
     traits.json          what tables need of its plug-ins, whose code they do not
     events.jsonl         what happened, one line each (written by the runner alone)
     records.jsonl        metric records (runner alone)
@@ -11,6 +11,7 @@
     prepared/            weights fitted to a reference by methods that train (``prepared.py``)
     workers/             what the workers printed
     leases/              who works on what just now (fastvmt/runner/leases.py)
+    remake/              which videos are to be made or scored again (--remake)
 
 Runners that join with ``bench work`` write logs of their own, ``events/NAME.jsonl``, ``records/NAME.jsonl`` and
 ``failures/NAME.jsonl``; every log file has one writer, and readers take them all.
@@ -33,25 +34,27 @@ from pydantic import ValidationError
 
 from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import frames_digest
+from fastvmt.core.reading import parse_json
 from fastvmt.errors import DamagedFile, JobError, StoreError
-from fastvmt.jobs.numbering import folder_name, slug
-from fastvmt.jobs.run_config import RUN_FORMAT, RunConfig, with_imported
-from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.jobs.growth import grown, other_neighbours, other_versions
+from fastvmt.jobs.numbering import JobGrid, folder_name, label_in, slug
+from fastvmt.jobs.run_config import RUN_FORMAT, RunConfig
+from fastvmt.model import IMPORTED, Artefact, Failure, Job, MetricRecord, Reference
 from fastvmt.plugins.traits import Traits
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import artefact_of, file_info
 from fastvmt.store.checked_lines import rows, with_check
-from fastvmt.store.index import note
+from fastvmt.store.conflicts import Conflicts
+from fastvmt.store.index import INDEX, note
 from fastvmt.store.lock import hold
+from fastvmt.store.plain import check_plain, refuse_shared
 
 if TYPE_CHECKING:
     from fastvmt.media.files import Frames
 
+TO_MAKE, TO_SCORE = "make", "score"
+"""What is left to do with a video that is made again."""
 AGAIN = "give the `bench run` command again, which stores it anew from its clip."
-
-
-def _offload(config: RunConfig) -> str:
-    return "--offload" if config.offload else "--no-offload"
 
 
 @dataclass
@@ -64,49 +67,72 @@ class Store:
     """Name of a runner that joined; "" for the one that holds the lock."""
     holder: str = ""
     """Token of the runner (see ``leases``) under which unfinished artefacts are made."""
+    news: list[str] = field(default_factory=list)
+    """What the user of this command has to know, and no later reader of the run."""
     _lock: IO[str] | None = None
 
     # --- opening ---------------------------------------------------------------------------------------------------
 
     @classmethod
     def create(cls, root: Path, config: RunConfig, hold: bool = False) -> Store:
-        """Open a folder for this configuration, new or from an earlier call of the same one.
+        """Open a folder for this configuration, new or with a run that it is added to; see ``jobs.growth``.
 
         Args:
             hold: lock it before anything in it is read or written; a run in work must not find another configuration.
 
         Raises:
-            StoreError: when the folder holds a run of another configuration, naming what differs, or is in use (``hold``).
+            StoreError: when the folder holds a run whose meaning this would change, naming what differs, is in use (``hold``),
+                or has links in it.
+            NotComparable: when presets of one method would share its table.
         """
+        check_plain(root)
         store = cls(root)
         layout.make_folders(root)
         if hold:
             store.lock()
         if layout.is_run(root):
-            before = store.config()
-            config = with_imported(config, before)
-            differing = [k for k in RunConfig.model_fields if getattr(before, k) != getattr(config, k)]
-            free = ("device", "threads", "offload", "plugins", "metrics", "notes")
-            moved = before.setting.identity() == config.setting.identity()  # the backbone's folder may lie elsewhere now
-            decisive = [k for k in differing if k not in free and not (k == "setting" and moved)]
-            if decisive:
-                raise StoreError(
-                    f"{root} holds another run (different: {', '.join(decisive)}). Give another --out, or leave it out."
-                )
-            cost = [k for k in differing if k == "offload" or (k == "threads" and config.device == before.device == "cpu")]
-            if cost and any((root / layout.ARTEFACTS).glob("[!.]*")):  # seconds and last digits of both would share its means
-                given = " ".join(f"--threads {before.threads}" if k == "threads" else _offload(before) for k in cost)
-                raise StoreError(f"{root} has videos made with {given}. Give the same, or another --out, or leave --out out.")
+            config = store._grow(config)
         write_atomic(root / layout.CONFIG, config.model_dump_json(indent=1))
         return store
+
+    def grown(self, new: RunConfig) -> RunConfig:
+        """The folder's configuration with what a command adds to it; nothing is written.
+
+        Raises:
+            StoreError, NotComparable: as ``create`` does.
+        """
+        made = any(not (label_in(n) or "").startswith(IMPORTED) for n in self._names())
+        config, differing = grown(self.config(), new, made)
+        if differing:
+            raise StoreError(
+                f"{self.root} holds another run ({'; '.join(differing)}: its own value first). Give the same, or another "
+                "--out, or leave --out out."
+            )
+        return config
+
+    def _names(self) -> set[str]:
+        return {p.name for p in (self.root / layout.ARTEFACTS).glob("[!.]*")}
+
+    def _grow(self, new: RunConfig) -> RunConfig:
+        """The same, and in ``news`` what of the folder does not stay as it is."""
+        before, config, names = self.config(), self.grown(new), self._names()
+        for old, now in other_versions(before, config):
+            old_names = JobGrid([old], before.suite.cases, before.seeds, before.setting).names()
+            count = len({name for _, name in old_names} & names)
+            again = f", {count} videos will be made again (`bench gc` removes the old ones)" if count else ""
+            self.news.append(f"{old.label}: version {old.version} → {now.version}{again}")
+        if stale := other_neighbours(before.suite, config.suite):  # controls are scored against another clip now
+            self.mark((j.key for j in config.grid() if j.case_id in stale and self.folder(j).name in names), TO_SCORE)
+        return config
 
     @classmethod
     def open(cls, root: Path) -> Store:
         """Open an existing run folder.
 
         Raises:
-            StoreError: when it is none.
+            StoreError: when it is none, or holds links.
         """
+        check_plain(root)
         if not layout.is_run(root):
             raise StoreError(f"{root} is not a run folder: it has no config.json. `bench run` makes one.")
         return cls(root)
@@ -114,7 +140,7 @@ class Store:
     def config(self) -> RunConfig:
         path = self.root / layout.CONFIG
         try:
-            raw = json.loads(path.read_text())
+            raw = parse_json(path.read_bytes())
         except ValueError as error:
             raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
         if not isinstance(raw, dict):
@@ -149,9 +175,12 @@ class Store:
         """Hold the folder until ``unlock`` or the process's end, however it ends; held already, it stays so.
 
         Raises:
-            StoreError: when another process holds it.
+            StoreError: when another process holds it, or a log is a file of somebody else too.
         """
-        self._lock = self._lock or hold(self.root)
+        if self._lock is None:
+            logs = (path for name in (layout.EVENTS, layout.RECORDS, layout.FAILURES) for path in self.logs(name))
+            refuse_shared([self.root / layout.LOCK, self.root / INDEX, *logs])
+            self._lock = hold(self.root)
 
     def unlock(self) -> None:
         """Let go of the folder; the end of the process does the same."""
@@ -184,17 +213,23 @@ class Store:
         if isinstance(row, Failure):
             self.event("failed", key=row.job_key, kind=row.kind)
 
-    def records(self) -> dict[str, MetricRecord]:
-        """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none."""
+    def records(self, only: Callable[[bytes], bool] | None = None) -> dict[str, MetricRecord]:
+        """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none.
+
+        Args:
+            only: which lines to look at; all without it.
+        """
         found: dict[str, MetricRecord] = {}
         for path in self.logs(layout.RECORDS):
-            new = {r.key: r for r in self.each_record(path)}
+            new = {r.key: r for r in self.each_record(path, only=only)}
             found |= {k: r for k, r in new.items() if r.status != "failed" or k not in found}
         return found
 
-    def each_record(self, path: Path, size: int | None = None) -> Iterator[MetricRecord]:
+    def each_record(
+        self, path: Path, size: int | None = None, only: Callable[[bytes], bool] | None = None
+    ) -> Iterator[MetricRecord]:
         """Metric records of one log, or of its first ``size`` bytes, one by one; damaged lines are named in ``warnings``."""
-        return rows(self.root, path, MetricRecord, self.warnings, size)
+        return rows(self.root, path, MetricRecord, self.warnings, size, only)
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
@@ -213,8 +248,11 @@ class Store:
     def publish(self, made: Path, job: Job, artefact: Artefact) -> None:
         """Write ``meta.json`` into a finished folder and give it its final name."""
         write_atomic(made / layout.META, artefact.sealed().model_dump_json(indent=1))
-        if publish_folder(made, self.folder(job)):
+        again = self.left_to_do(job.key)
+        if publish_folder(made, self.folder(job), self._free_name(self.folder(job)) if again else None):
             note(self.root, self.folder(job), artefact)
+        if again:
+            self.mark([job.key], TO_SCORE)
 
     def artefact(self, job: Job, verify: bool = False) -> Artefact | None:
         """The finished artefact of a job, or None. One whose files do not match is moved to ``quarantine/``.
@@ -226,14 +264,9 @@ class Store:
         if not folder.exists():
             return None
         try:
-            artefact = Artefact.model_validate_json((folder / layout.META).read_bytes())
-            if artefact.key != job.key:
-                raise ValueError("another job's key")
-            for name, info in artefact.files.items():
-                path = folder / name
-                if path.stat().st_size != info.bytes:
-                    raise ValueError(f"{name} has {path.stat().st_size} bytes, not {info.bytes}")
-                if verify and file_info(path) != info:
+            artefact = artefact_of(folder, job)
+            for name, info in artefact.files.items() if artefact and verify else ():
+                if file_info(folder / name) != info:
                     raise ValueError(f"{name} has another SHA-256 than when it was written")
         except (OSError, ValueError) as error:
             self.quarantine(folder, error)
@@ -274,19 +307,54 @@ class Store:
 
     def set_aside(self, folder: Path) -> None:
         """Move what counts no more to ``quarantine/``."""
+        shutil.move(folder, self._free_name(folder))
+
+    def _free_name(self, folder: Path) -> Path:
+        """In ``quarantine/``."""
         place = self.root / layout.QUARANTINE
         place.mkdir(exist_ok=True)
-        shutil.move(folder, place / f"{folder.name}-{secrets.token_hex(3)}")
+        return place / f"{folder.name}-{secrets.token_hex(3)}"
+
+    # --- videos that are made again ------------------------------------------------------------------------------------
+
+    def mark(self, keys: Iterable[str], left: str = TO_MAKE) -> None:
+        """Have the videos of these jobs made again and scored, or scored alone; whoever works on the folder next does it."""
+        place = self.root / layout.REMAKE
+        place.mkdir(exist_ok=True)
+        for key in keys:
+            (place / key).write_text(left)
+
+    def unmark(self, key: str) -> None:
+        """A video is scored with all that the run wants, which is the last that was left to do where it was marked."""
+        if self.left_to_do(key) == TO_SCORE:
+            (self.root / layout.REMAKE / key).unlink(missing_ok=True)
+
+    def left_to_do(self, key: str) -> str:
+        """``make`` or ``score`` for a job whose video is marked, else ""."""
+        path = self.root / layout.REMAKE / key
+        if not path.is_file():
+            return ""
+        with path.open("rb") as file:
+            return TO_SCORE if file.read(16) == TO_SCORE.encode() else TO_MAKE  # a torn one says make, which is never wrong
+
+    def marked(self) -> dict[str, str]:
+        """What is left to do, by key of the job, where anything is."""
+        place = self.root / layout.REMAKE
+        return {p.name: left for p in (place.iterdir() if place.is_dir() else ()) if (left := self.left_to_do(p.name))}
+
+    def disputes(self) -> dict[str, dict[str, str]]:
+        """Jobs of a merged run whose sources have other frames, while nobody has chosen: key to run to frames digest."""
+        try:
+            found = Conflicts.model_validate_json((self.root / layout.CONFLICTS).read_bytes())
+            return {c.job: c.runs for c in found.frames if c.used is None}
+        except FileNotFoundError:
+            return {}
+        except ValueError:
+            raise StoreError(f"{self.root / 'conflicts.json'} is damaged. Merge the runs again into another folder.") from None
 
     def disputed(self) -> frozenset[str]:
-        """Keys of jobs that merged runs have other frames for: a third video would choose between them silently."""
-        try:
-            facts = json.loads((self.root / layout.CONFLICTS).read_bytes())
-            return frozenset(c["job"] for c in facts["frames"] if c["used"] is None)
-        except FileNotFoundError:
-            return frozenset()
-        except (ValueError, KeyError, TypeError):
-            raise StoreError(f"{self.root / 'conflicts.json'} is damaged. Merge the runs again into another folder.") from None
+        """Keys of those jobs: a third video would choose between them silently."""
+        return frozenset(self.disputes())
 
     def clear_unfinished(self, lives: Callable[[str], bool] = lambda holder: False) -> None:
         """Remove what killed workers left half-made. Only for the holder of the lock.
@@ -301,7 +369,7 @@ class Store:
     def reference_path(self, frames_digest: str) -> Path:
         return self.root / layout.REFERENCES / f"{frames_digest[:16]}.mkv"
 
-    def reference(self, digest: str) -> Frames:
+    def reference(self, known: Reference) -> Frames:
         """A reference's frames, uint8 RGB (T, H, W, 3), compared with their digest.
 
         Raises:
@@ -309,12 +377,12 @@ class Store:
         """
         from fastvmt.media.files import read_lossless
 
-        path = self.reference_path(digest)
+        path = self.reference_path(known.frames_digest)
         if not path.exists():
             raise JobError(f"the reference {path.name} is not there; {AGAIN}")
         try:
-            frames = read_lossless(path)
-            if frames_digest(frames) != digest:
+            frames = read_lossless(path, known.shape)
+            if frames_digest(frames) != known.frames_digest:
                 raise DamagedFile("it decodes to other frames than were stored")
         except DamagedFile as error:
             self.quarantine(path, error)

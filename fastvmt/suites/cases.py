@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.places import path_or_none
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import Fit, Frames, fit_frames, read_clip
 from fastvmt.model import Case, Reference
@@ -39,6 +40,7 @@ class Wanted:
         short: what happens to a clip that is too short: an error, left out by name, or its largest 4k+1.
         fit: ``crop`` (middle, keeps the aspect), ``stretch`` or ``pad`` (black bars).
         truncated: keep what a damaged file still gives; upscale: allow enlarging.
+        cases: only cases with these ids, or ids of these patterns; () for all.
     """
 
     width: int
@@ -51,6 +53,11 @@ class Wanted:
     fit: Fit = "crop"
     truncated: bool = False
     upscale: bool = False
+    cases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("root", "prompts"):
+            object.__setattr__(self, name, path_or_none(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -91,6 +98,14 @@ class ClipEntry:
     frames: int | None = None
     sha256: str | None = None
     tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
+
+
+def case_id(entry: ClipEntry, target: Target) -> str:
+    """Of the case of a clip and one of its prompts."""
+    return f"{entry.id}--{target.id}"
 
 
 @dataclass
@@ -147,7 +162,7 @@ def _cases(
             continue
         for target in entry.targets if not problems.found else ():
             case = Case(
-                id=f"{entry.id}--{target.id}", category=entry.category, prompt=target.text, caption=entry.caption,
+                id=case_id(entry, target), category=entry.category, prompt=target.text, caption=entry.caption,
                 negative=target.negative, reference=reference,
             )  # fmt: skip
             yield case, frames
@@ -320,7 +335,7 @@ def inside(root: Path, relative: str) -> Path:
         raise SuiteError(f"clip path {relative!r} is not relative to the suite folder.")
     try:
         path = (root / relative).resolve(strict=False)
-        leaves = not path.is_relative_to(_real(str(root)))
+        leaves = not path.is_relative_to(_real(str(root.absolute())))
     except (OSError, RuntimeError, ValueError) as error:
         raise SuiteError(f"clip path {relative!r} cannot be followed ({type(error).__name__}).") from None
     if leaves or ".." in re.split(r"[/\\]", relative):

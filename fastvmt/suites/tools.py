@@ -17,7 +17,17 @@ from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import Clip, Frames, read_clip
-from fastvmt.suites.cases import ClipEntry, Problems, Wanted, check_recorded, content_of, length, too_short
+from fastvmt.suites.cases import (
+    ClipEntry,
+    Problems,
+    Target,
+    Wanted,
+    case_id,
+    check_recorded,
+    content_of,
+    length,
+    too_short,
+)
 from fastvmt.suites.format import (
     HEADERS,
     SCHEMA,
@@ -164,7 +174,8 @@ def make(
     """Write ``suite.toml``, ``clips.jsonl`` and ``prompts.jsonl`` for a folder of clips and prompts, by decoding every clip.
 
     A folder that is a suite already is read anew from its plain prompt files, or, without any, from the suite itself. Its
-    header stays as it is but for what is given here and for ``frozen``, which is taken out.
+    header stays as it is but for what is given here and for ``frozen``, which is taken out. Clips and prompts that it had keep
+    their ids, so that a run of it goes on.
 
     Args:
         title, licence, source: for the header; "" leaves what is there.
@@ -181,22 +192,25 @@ def make(
     before, header_path = read_header(folder) if is_suite(folder) else (None, folder / "suite.toml")
     entries, problems = _listed(folder, rows)
     before_licence = before.licence if before else ""
-    clips, prompts, used = [], [], set[str]()
+    clips, prompts, ids = [], [], _Ids(folder if before else None)
     for entry in entries:
         with problems.caught():
             clip = read_clip(entry.path, entry.name)
             if problems.found:  # told below; what is wrong makes no row
                 continue
-            name = _free(entry.id, used)
+            name = ids.clip(entry, entry.path.relative_to(folder.resolve()).as_posix())
             own = entry.licence if entry.licence != before_licence else ""  # what only follows the header goes on to
             clips.append(_clip_row(folder, entry, name, clip, own or licence or before_licence))
-            prompts += [PromptRow.model_validate({"clip": name, **asdict(target)}) for target in entry.targets]
+            prompts += [
+                PromptRow.model_validate({"clip": name, **asdict(target) | {"id": ids.target(name, target)}})
+                for target in entry.targets
+            ]
     problems.raise_if_any()
     given = {k: v for k, v in (("title", title), ("licence", licence), ("source", source)) if v}
     if before:
         header = edited(header_path, {"frozen": None, **given})
     else:
-        slug = "".join(c if c.isalnum() and c.isascii() else "-" for c in folder.resolve().name.lower()).strip("-")[:60]
+        slug = re.sub("[^a-z0-9.]+", "-", folder.resolve().name.lower()).strip("-.")[:60]  # as a run calls the folder
         header = _toml({"schema": SCHEMA, "id": slug or "suite", **given})
     _write_table(folder / "clips.jsonl", clips)
     _write_table(folder / "prompts.jsonl", prompts)
@@ -216,11 +230,32 @@ def _listed(folder: Path, rows: list[PromptedClip] | None) -> tuple[list[ClipEnt
     return [replace(e, sha256=None, frames=None) for e in read_suite(folder, problems)], problems
 
 
-def _free(name: str, used: set[str]) -> str:
-    others = (f"{name[:58]}-{n}" for n in itertools.count(2))
-    free = next(candidate for candidate in itertools.chain([name], others) if candidate not in used)
-    used.add(free)
-    return free
+class _Ids:
+    """Ids of clips and prompts: those of the suite that was there, and free ones for what is new."""
+
+    def __init__(self, folder: Path | None) -> None:
+        clips, prompts = read_tables(folder, Problems()) if folder else ([], [])
+        self._clips = {(c.path, c.start, c.caption, c.category): c.id for c in clips}
+        self._targets = {(p.clip, p.text, p.negative): p.id for p in prompts}
+        self._used = {c.id for c in clips}
+        self._numbers = {(p.clip, p.id) for p in prompts}
+
+    def clip(self, entry: ClipEntry, path: str) -> str:
+        if kept := self._clips.pop((path, entry.start, entry.caption, entry.category), None):
+            return kept
+        name = entry.id
+        others = (f"{name[:58]}-{n}" for n in itertools.count(2))
+        free = next(candidate for candidate in itertools.chain([name], others) if candidate not in self._used)
+        self._used.add(free)
+        return free
+
+    def target(self, clip: str, target: Target) -> str:
+        if kept := self._targets.pop((clip, target.text, target.negative), None):
+            return kept
+        numbers = map(str, itertools.count(1))
+        free = next(i for i in itertools.chain([target.id], numbers) if (clip, i) not in self._numbers)
+        self._numbers.add((clip, free))
+        return free
 
 
 def _clip_row(folder: Path, entry: ClipEntry, name: str, clip: Clip, licence: str) -> ClipRow:
@@ -302,12 +337,18 @@ def show(name: str, wanted: Wanted = ANY_SIZE) -> dict[str, Any]:
         cases = (case for case, _ in open_suite(name, Wanted(64, 64, 33)))
         return {
             "suite": name,
-            "clips": [c.model_dump(include={"id", "category", "caption"}) | {"prompts": [c.prompt]} for c in cases],
+            "clips": [
+                c.model_dump(include={"id", "category", "caption"}) | {"cases": [c.id], "prompts": [c.prompt]} for c in cases
+            ],
         }
     entries, problems = found
     problems.raise_if_any()
     keys = ("id", "category", "caption", "frames", "start", "stride", "licence")
-    rows = [{k: getattr(e, k) for k in keys} | {"tags": list(e.tags), "prompts": [t.text for t in e.targets]} for e in entries]
+    lists = [
+        {"tags": list(e.tags), "cases": [case_id(e, t) for t in e.targets], "prompts": [t.text for t in e.targets]}
+        for e in entries
+    ]
+    rows = [{k: getattr(e, k) for k in keys} | more for e, more in zip(entries, lists, strict=True)]
     return {"suite": name, "digest": entries_digest(entries), "clips": rows}
 
 

@@ -96,10 +96,13 @@ def waste(store: Store, config: RunConfig) -> Iterator[Waste]:
     """What of one run folder can go."""
     artefacts, root = store.root / layout.ARTEFACTS, store.root
     wanted = {name for _, name in config.grid().names()}
+    jobs = {name.rpartition("--")[0] for name in wanted}
     there = {path.name for path in artefacts.iterdir()} if artefacts.is_dir() else set()
     for name in sorted(there):
         if name.startswith(layout.MAKING):
             yield _one(artefacts / name, "a video that was never finished")
+        elif name not in wanted and name.rpartition("--")[0] in jobs:
+            yield _one(artefacts / name, "a video of another version of its method")
     for path in _inside(root / layout.QUARANTINE):
         yield _one(path, "damaged, moved to quarantine")
     for place in (root, root / layout.REFERENCES, root / layout.CACHE):
@@ -121,12 +124,11 @@ def _unprepared(place: Path, config: RunConfig) -> Iterator[Waste]:
     """Preparations that no job has, and checkpoints of those that are done."""
     if not place.is_dir():
         return
-    from fastvmt.jobs.prepared_key import prepared_key
+    from fastvmt.jobs.prepared_key import keys_for
 
-    cases = {c.id: c for c in config.suite.cases}
     try:
         with registry.reading():
-            wanted = {prepared_key(job, cases[job.case_id], config.setting) for job in config.grid()}
+            wanted = set(map(keys_for(config), config.grid()))
     except SpecError:  # a plug-in's method, which is not loaded here: what it needs cannot be told
         return
     for path in _inside(place):

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from typing import Any
 
+from fastvmt.core.spelling import public
 from fastvmt.errors import SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins.card import NO_CARD, card_of
 from fastvmt.plugins.method import Method
 from fastvmt.reports.tidy import Tidy
 from fastvmt.reports.tidy.frame import Count
+from fastvmt.runner.plan.command import from_here, typed
 
 
 def facts(tidy: Tidy) -> list[tuple[str, str]]:
@@ -26,7 +27,7 @@ def facts(tidy: Tidy) -> list[tuple[str, str]]:
         ("methods", str(len(tidy.methods))),
         ("seeds", ", ".join(map(str, tidy.seeds))),
         ("videos", f"{sum(c.made for c in tidy.counts.values())} of {planned}"),
-        ("backbone", s.backbone),
+        ("backbone", s.called),
         ("size", f"width {s.width}, height {s.height}, {s.frames} frames"),
         ("protocol", s.fairness.removeprefix("protocol ")),
         ("sampling", f"{s.steps} steps ({s.solver}), guidance {s.guidance:g}, {s.dtype}"),
@@ -67,17 +68,17 @@ def _card(spec: MethodSpec, cls: type[Method], made: int, planned: int, failed: 
 def _words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_words(v) for v in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else public(str(value))
 
 
 def command(tidy: Tidy) -> str:
-    """The command that makes the same run, as far as a run folder knows it."""
-    s = tidy.setting
-    options = {
-        "methods": ",".join(k for k, m in tidy.methods.items() if not m.imported),
-        "suite": tidy.suite.name, "backbone": s.backbone,
-        "seeds": ",".join(map(str, tidy.seeds)), "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps,
-        "guidance": f"{s.guidance:g}", "protocol": s.protocol,
-        "budget": "" if s.budget is None else f"{s.budget:g}", "metrics": ",".join(tidy.metrics),
-    }  # fmt: skip
-    return " \\\n  ".join(["bench run", *(f"--{k} {shlex.quote(str(v))}" for k, v in options.items() if v != "")])
+    """The command that makes the same run, as far as a run folder knows it; paths are as seen from the current folder."""
+    configs = [store.config() for store in tidy.stores]
+    labels = tuple(k for k, m in tidy.methods.items() if not m.imported)
+    some = configs[0].asked is not None and configs[0].asked.some
+    parts = typed(
+        configs[0], methods=labels, seeds=tidy.seeds, metrics=tuple(tidy.metrics), controls={"none", "sdedit"} <= set(labels),
+        plugins=tuple(dict.fromkeys(from_here(p) for c in configs for p in c.plugins)),
+        **({"cases": tuple(tidy.cases)} if some else {}),
+    )  # fmt: skip
+    return " \\\n  ".join(parts)

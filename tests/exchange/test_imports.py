@@ -20,7 +20,9 @@ from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.exchange.imports.claims import read_claims
 from fastvmt.exchange.imports.frames import Policy
+from fastvmt.exchange.imports.matching import match
 from fastvmt.media.files import read_lossless, write_lossless, write_viewable
+from fastvmt.model import Case, Reference
 from fastvmt.store.folder import Store
 
 METRICS = ("motion_fidelity", "time")
@@ -82,7 +84,7 @@ def test_imported_videos_are_scored_beside_ours_and_marked_everywhere(tmp_path: 
     fastvmt.report([run], figures=False, tracks=False)
     page = (run / "report" / "index.html").read_text()
     assert "imported:rival" in page and "imported (made elsewhere)" in page and "their page" in page
-    assert "imported:rival" in fastvmt.compare([run], base="fastvmt")
+    assert "imported:rival" in str(fastvmt.compare([run], base="fastvmt"))
 
 
 def test_the_work_of_an_imported_video_is_undefined_and_best_of_nothing(tmp_path: Path) -> None:
@@ -224,6 +226,27 @@ def test_a_csv_file_says_which_file_is_which_case_and_seed(tmp_path: Path) -> No
         with pytest.raises(SpecError) as refused:
             fastvmt.import_videos(table, Claim("other"), into=run)
         assert words in str(refused.value), (text, str(refused.value))
+
+
+def test_a_clips_name_stands_for_its_only_case(tmp_path: Path) -> None:
+    reference = {"frames_digest": "f" * 64, "width": 16, "height": 16, "frames": 5}
+    cases = [
+        Case(id=i, prompt="p", reference=Reference(**reference, source=source))
+        for i, source in (("bus--1", "Bus.mp4"), ("dog--1", "dog.mp4"), ("dog--2", "dog.mp4"), ("still", "drawn:x/still"))
+    ]
+    place = tmp_path / "theirs"
+    place.mkdir()
+    for name in ("Bus.mp4", "bus--s1.mp4", "still.mp4", "dog.mp4", "cat.mp4"):
+        (place / name).touch()
+    problems: list[str] = []
+    found = match(place, cases, (0,), problems)
+    assert {k: v.name for k, v in found.items()} == {("bus--1", 0): "Bus.mp4", ("still", 0): "still.mp4"}
+    assert [p.partition(": ")[2][:58] for p in problems] == [
+        "seed 1 is none of the run's (0). Give --seeds.", "the suite has no case 'cat'. There are: bus--1, dog--1, do",
+        "the clip 'dog' has 2 prompts; say which: dog--1, dog--2.",
+    ]  # fmt: skip
+    (tmp_path / "list.csv").write_text("case,file\nbus,theirs/Bus.mp4\n")
+    assert list(match(tmp_path / "list.csv", cases, (0,), problems)) == [("bus--1", 0)]
 
 
 def test_claims_are_kept_as_they_were_said(tmp_path: Path) -> None:

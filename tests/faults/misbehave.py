@@ -291,7 +291,9 @@ def broken_entry_points(n: int, place: Path) -> Figure:
         "[fastvmt.methods]\ngone = no_such_module_here:M\nraises = bad_raises:M\nlacks = math:Nothing\nleaves = bad_leaves:M\nfastvmt = math:pi\nno colon = math\n"
         "theirs = good_theirs:Theirs\n"
     )
-    (package / "good_theirs.py").write_text("from fastvmt import Method\nclass Theirs(Method):\n    summary = 'it works'\n")
+    (package / "good_theirs.py").write_text(
+        "from fastvmt import Method\nclass Theirs(Method):\n    id = 'theirs'\n    summary = 'it works'\n"
+    )
     (package / "bad_leaves.py").write_text("import sys\nsys.exit(0)\n")
     (package / "bad_raises.py").write_text("raise RuntimeError('a plug-in of a test')\n")
     done = subprocess.run(

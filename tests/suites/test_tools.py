@@ -176,7 +176,8 @@ def test_every_suite_says_its_size_and_licence(name: str) -> None:
 def test_show_prints_what_is_listed(suite: Path) -> None:
     assert show(str(suite))["clips"][0]["tags"] == []
     said = bench("suite", "show", suite)
-    assert said.out == "bus (uncategorised, 20 frames): \n  - a tram\n"
+    assert said.out == "bus (uncategorised, 20 frames): \n  - bus--1: a tram\n"
+    assert bench("suite", "show", "shapes", "--json").data["clips"][0]["cases"] == ["single-object-100"]
 
 
 def test_the_seed_of_noise_never_changes() -> None:
@@ -210,3 +211,54 @@ def test_a_suites_name_does_not_depend_on_how_it_is_given(suite: Path, tmp_path:
     (plain / "suite.toml").write_text(cases)
     monkeypatch.chdir(plain)
     assert found(plain) == found(plain / "suite.toml") == found(".") and found(plain)[0] == "suite"
+
+
+LISTS = {
+    "prompts.txt": "bus: a tram\nbus: a boat\ncar: a sledge\n",
+    "prompts.csv": "clip,prompt,caption\nbus.mp4,a tram,a bus\nbus.mp4,a boat,a red bus\ncar.mp4,a sledge,\n",
+    "prompts.jsonl": '{"clip": "bus.mp4", "prompt": "a tram"}\n{"clip": "bus.mp4", "prompt": "a boat", "start": 1}\n'
+    '{"clip": "car.mp4", "prompt": "a sledge", "negative": "n"}\n',
+    "manifest.json": '{"clips": [{"file": "bus.mp4", "prompts": ["a tram", "a boat"]}, {"file": "car.mp4", "prompts": ["c"]}]}',
+    "suite.toml": '[[case]]\nclip = "bus.mp4"\nprompt = "a tram"\n[[case]]\nclip = "car.mp4"\nprompt = "a sledge"\n',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_run_of_a_folder_goes_on_when_the_folder_is_made_a_suite(
+    folder: Path, tmp_path: Path, video: bytes, name: str
+) -> None:
+    """Under whatever ids the suite has its cases: they are the same by their content, and so are the videos."""
+    shutil.copytree(folder, place := tmp_path / "My.Clips")
+    (place / "prompts.txt").unlink()
+    (place / "car.mp4").write_bytes(video)
+    (place / "bus.mkv").write_bytes(clip(tmp_path / "y.mp4", frames=20, seed=9).read_bytes()) if name == "prompts.txt" else None
+    (place / name).write_text(LISTS[name].replace("bus: a t", "bus.mkv: a t").replace("bus: a b", "bus.mp4: a b"))
+    before = keys_in(tmp_path / "run", place)
+    make(place, force=name == "suite.toml")
+    assert keys_in(tmp_path / "run", place) == before
+    make(place, force=True)
+    assert keys_in(tmp_path / "run", place) == before
+
+
+def keys_in(run: Path, suite: Path) -> list[str]:
+    """Keys of the jobs in a run folder, which the suite is added to."""
+    from fastvmt.jobs.growth import part_of
+    from fastvmt.runner.plan import resolve
+    from fastvmt.runner.settings import Request
+
+    size: dict[str, Any] = {"width": 32, "height": 32, "frames": 17, "steps": 2}
+    plan = resolve(Request(suite=str(suite), methods=("none",), controls=False, metrics=("time",), **size))
+    config = plan.open_store(run).config()
+    assert part_of(config, plan.config).cases == {c.id for c in config.suite.cases}
+    return [job.key for job in config.jobs()]
+
+
+def test_a_prompt_that_comes_between_leaves_the_others_their_ids(folder: Path, tmp_path: Path) -> None:
+    (folder / "prompts.txt").write_text("a tram\na boat\n")
+    make(folder)
+    before = keys_in(tmp_path / "run", folder)
+    (folder / "prompts.txt").write_text("a tram\na sledge\na boat\n")
+    make(folder, force=True)
+    ids = {text: case for c in show(str(folder))["clips"] for case, text in zip(c["cases"], c["prompts"], strict=True)}
+    assert ids == {"a tram": "bus--1", "a boat": "bus--2", "a sledge": "bus--3"}
+    assert keys_in(tmp_path / "run", folder)[:2] == before

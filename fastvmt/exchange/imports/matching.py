@@ -1,4 +1,7 @@
-"""Which file is the video of which case and seed: by name in a folder, or by a CSV file."""
+"""Which file is the video of which case and seed: by name in a folder, or by a CSV file.
+
+A name is a case's id, or a clip's name where the clip has one prompt.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,13 @@ def match(videos: Path, cases: Sequence[Case], seeds: Sequence[int], problems: l
         problems.append(f"{videos}: there is no such folder or CSV file.")
         return found
     source = _listed(videos, problems) if videos.is_file() else _named(videos, wanted, seeds, problems)
-    for where, case, seed, path in source:
-        if case not in wanted:
+    clips = _by_clip(cases)
+    for where, name, seed, path in source:
+        of_clip = clips.get(name, []) if name not in wanted else []
+        case = of_clip[0] if len(of_clip) == 1 else name
+        if len(of_clip) > 1:
+            problems.append(f"{where}: the clip '{shown(name, 80)}' has {len(of_clip)} prompts; say which: {_some(of_clip)}.")
+        elif case not in wanted:
             problems.append(f"{where}: the suite has no case '{shown(case, 80)}'. {hint(case, wanted)}")
         elif seed is None and len(seeds) > 1:
             problems.append(
@@ -44,6 +52,20 @@ def match(videos: Path, cases: Sequence[Case], seeds: Sequence[int], problems: l
         else:
             found[case, at] = path
     return found
+
+
+def _by_clip(cases: Sequence[Case]) -> dict[str, list[str]]:
+    """Ids of a clip's cases by its name, as the suite and as its file has it."""
+    found: dict[str, list[str]] = {}
+    for case in cases:
+        source = case.reference.source
+        for name in {case.id.rpartition("--")[0], source, Path(source).stem} - {""}:
+            found.setdefault(name, []).append(case.id)
+    return found
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (" ..." if len(names) > 3 else "")
 
 
 def _named(

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastvmt.core.content_address import canonical_json, digest
-from fastvmt.core.spelling import shown
+from fastvmt.core.spelling import public, shown
 from fastvmt.errors import NotComparable
-from fastvmt.jobs.run_config import RunConfig
-from fastvmt.model import Case, MethodSpec, Suite
+from fastvmt.jobs.growth import case_difference, method_differences
+from fastvmt.jobs.run_config import Asked, RunConfig
+from fastvmt.model import Case, MethodSpec, Reference, Setting, Suite
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.records.same_setting import refuse_other_setting
 from fastvmt.store.foreign_run import OWN_NOTE, Source
@@ -50,12 +52,19 @@ def unite(sources: Sequence[Source], plugins: tuple[str, ...] = ()) -> RunConfig
     if len(devices := sorted({c.device for c in configs})) > 1:
         notes.append(f"{OWN_NOTE}made on {' and '.join(devices)}; going on with `bench resume` uses {devices[0]}.")
     return RunConfig(
-        suite=Suite(name=configs[0].suite.name, cases=_cases(sources)), setting=configs[0].setting, methods=methods,
+        suite=Suite(name=configs[0].suite.name, cases=_cases(sources)), setting=_setting(configs[0].setting), methods=methods,
         seeds=tuple(in_order([c.seeds for c in configs], int)), metrics=tuple(metrics), plugins=plugins, device=devices[0],
         threads=min(c.threads for c in configs), offload=any(c.offload for c in configs), repeats=configs[0].repeats,
-        ablates_presets=ablates, merged=tuple(s.name for s in sources),
-        notes=tuple(dict.fromkeys([*(n for c in configs for n in c.notes if not n.startswith(OWN_NOTE)), *notes])),
+        ablates_presets=ablates, merged=tuple(s.name for s in sources), asked=_asked(configs),
+        notes=tuple(dict.fromkeys([*(public(n) for c in configs for n in c.notes if not n.startswith(OWN_NOTE)), *notes])),
     )  # fmt: skip
+
+
+def _asked(configs: Sequence[RunConfig]) -> Asked | None:
+    """What all were asked alike, unless paths of one machine stand in it."""
+    asked = configs[0].asked
+    alike = asked and all(c.asked == asked for c in configs) and not (asked.root or asked.prompts or "/" in asked.suite)
+    return asked if alike else None
 
 
 def _refuse_other_protocol(a: Source, b: Source) -> None:
@@ -75,16 +84,10 @@ def _refuse_other_protocol(a: Source, b: Source) -> None:
     for case in other.suite.cases:
         before = known.get(case.id)
         if before and (before.digest(), before.category) != (case.digest(), case.category):
-            what = _case_difference(before, case)
+            what = case_difference(before, case) or f"category ({before.category} and {case.category})"
             raise NotComparable(
                 f"case '{case.id}' differs between {a.name} and {b.name} in its {what}; they are runs of different suites."
             )
-
-
-def _case_difference(a: Case, b: Case) -> str:
-    if a.reference.frames_digest != b.reference.frames_digest:
-        return f"reference (frames {a.reference.frames_digest[:8]} and {b.reference.frames_digest[:8]})"
-    return next(k for k in ("prompt", "caption", "negative", "category") if getattr(a, k) != getattr(b, k))
 
 
 def _cases(sources: Sequence[Source]) -> tuple[Case, ...]:
@@ -92,7 +95,19 @@ def _cases(sources: Sequence[Source]) -> tuple[Case, ...]:
     kept: dict[str, Case] = {}
     for case in (c for s in sources for c in s.config.suite.cases):
         kept[case.id] = min(case, kept.get(case.id, case), key=_text)
-    return tuple(kept[i] for i in in_order([[c.id for c in s.config.suite.cases] for s in sources], str))
+    order = in_order([[c.id for c in s.config.suite.cases] for s in sources], str)
+    return tuple(kept[i].model_copy(update={"reference": _published(kept[i].reference)}) for i in order)
+
+
+def _published(reference: Reference) -> Reference:
+    """Without the way to the clip on somebody's machine."""
+    return reference.model_copy(update={"source": public(reference.source), "notes": tuple(map(public, reference.notes))})
+
+
+def _setting(setting: Setting) -> Setting:
+    """A backbone's folder stays where this machine has it and can go on with it; else its name alone, which changes no key."""
+    where = Path(setting.backbone)
+    return setting if not where.is_absolute() or where.exists() else setting.model_copy(update={"backbone": f"/{where.name}"})
 
 
 def _text(case: Case) -> str:
@@ -105,7 +120,7 @@ def _methods(sources: Sequence[Source]) -> tuple[tuple[MethodSpec, ...], list[st
         for spec in source.config.methods:
             before, origin = first.setdefault(spec.label, (spec, source.name))
             if before.identity() != spec.identity():
-                names = ", ".join(_differing(before, spec))
+                names = ", ".join(method_differences(before, spec))
                 raise NotComparable(
                     f"'{shown(spec.label)}' differs between {origin} and {source.name} ({names}); their numbers "
                     "must not share a line. Write the parameters out in the label, or merge the runs apart."
@@ -125,11 +140,3 @@ def _methods(sources: Sequence[Source]) -> tuple[tuple[MethodSpec, ...], list[st
     lists = [list(dict.fromkeys(renamed.get(m.label, m.label) for m in s.config.methods)) for s in sources]
     order = in_order(lists, lambda label: (not kept[label].control, label))
     return tuple(kept[label] for label in order), notes
-
-
-def _differing(a: MethodSpec, b: MethodSpec) -> Iterable[str]:
-    if a.version != b.version:
-        yield f"version {a.version} and {b.version}"
-    for name in sorted(a.params.keys() | b.params.keys()):
-        if a.params.get(name) != b.params.get(name):
-            yield f"{shown(name)} {shown(a.params.get(name))} and {shown(b.params.get(name))}"

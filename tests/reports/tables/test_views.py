@@ -66,7 +66,7 @@ def test_runs_are_gathered_only_where_they_may_share_a_table(tmp_path: Path) -> 
     with pytest.raises(NotComparable, match="different suites"):
         gather([a, other])
     longer = run(tmp_path, {"ditflow": [0.7, 0.6]}, "longer", setting=make_setting(steps=8))
-    with pytest.raises(NotComparable, match="differ in steps, sigmas"):
+    with pytest.raises(NotComparable, match="differ in steps: 4 and 8;"):
         gather([a, longer])
     with pytest.raises(StoreError, match="not a run folder"):
         gather([tmp_path])
