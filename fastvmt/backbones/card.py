@@ -15,8 +15,9 @@ from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.choices import hint
 from fastvmt.core.content_address import digest
 from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.limits import MAX_MEMORY
 from fastvmt.core.reading import parse_json, parse_toml
-from fastvmt.core.spelling import shown
+from fastvmt.core.spelling import gib, shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import MissingWeights, SpecError, UserError
 
@@ -113,10 +114,10 @@ class Card:
         return Shape(self.blocks, self.heads, (t // self.patch[0], h // self.patch[1], w // self.patch[2]), sigmas)
 
     def check_size(self, width: int, height: int, frames: int) -> None:
-        """Refuse sizes the model cannot make.
+        """Refuse sizes the model cannot make, and those that no memory holds.
 
         Raises:
-            UserError: naming the nearest legal values.
+            UserError: naming the nearest legal values, or the limit.
         """
         step = self.vae_temporal
         if frames < 1 or (frames - 1) % step:
@@ -132,6 +133,11 @@ class Card:
                     f"{name}={value} px is not a multiple of {self.multiple} (VAE stride {self.vae_spatial} x patch "
                     f"{self.patch[1]}). Use --{name} {low} or --{name} {low + self.multiple}."
                 )
+        if (size := width * height * frames * 3) > MAX_MEMORY:
+            raise UserError(
+                f"A video of {frames} frames, width {width}, height {height} px takes {gib(size)} decoded, more than the limit "
+                f"of {gib(MAX_MEMORY)}. Use fewer --frames, or a smaller --width and --height."
+            )
 
 
 def known() -> list[str]:
@@ -150,7 +156,7 @@ def load(name: str) -> Card:
     if name == "tiny":
         return _from_folder(name, TINY, {})
     if name in known():  # and no other file that a name could lead to
-        facts = tomllib.loads(card_file.read_text())
+        facts = tomllib.loads(card_file.read_text("utf-8"))
         folder = hub_folder(facts["hub"])
         if folder is not None:
             return _from_folder(name, folder, facts)
@@ -171,7 +177,7 @@ def load(name: str) -> Card:
             f"`hf download {name}`, or give a folder that holds a WanPipeline."
         )
     raise SpecError(
-        f"No backbone is called '{name}'. {hint(name, known())} Else give a hub id (owner/name), or a folder "
+        f"No backbone is called '{shown(name)}'. {hint(name, known())} Else give a hub id (owner/name), or a folder "
         "that holds a WanPipeline."
     )
 

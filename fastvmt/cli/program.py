@@ -11,9 +11,12 @@ import typer
 
 from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep, verify, why
 from fastvmt.cli.streams import steady
+from fastvmt.core import status_line
 from fastvmt.core.lazy import load_when_used
+from fastvmt.core.terminal import visible, watching
 from fastvmt.errors import FULL, BenchError, SpecError, StoreError, UserError, is_full
 
+INTERRUPTED = 130
 DEFECT = 70
 """Exit code of an error that nobody foresaw, as sysexits.h has it."""
 
@@ -25,8 +28,10 @@ for command in (
     run.paper, gate.check, share.merge, share.import_, share.export, listing.list_, listing.describe, upkeep.status,
     verify.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
 ):  # fmt: skip
-    app.command(command.__name__.rstrip("_"))(command)
+    app.command(command.__name__.rstrip("_"))(watching(command))
 for name, group in {"suite": suite.app, "study": study.app, "baseline": gate.baseline, "env": fetch.env}.items():
+    for info in group.registered_commands:
+        info.callback = watching(info.callback) if info.callback else None
     app.add_typer(group, name=name)
 
 
@@ -51,7 +56,20 @@ def main() -> None:
     """Entry point: errors raised on purpose end in one sentence and their exit code."""
     load_when_used("torch")
     steady()
-    guarded(app)
+    status_line.watch()
+    guarded(_on_a_terminal)
+
+
+def _on_a_terminal() -> None:
+    """The program, whose one line of what it does is gone at the end, and who says so when it was interrupted."""
+    try:
+        app()
+    except SystemExit as end:
+        if end.code == INTERRUPTED and end.__context__ and isinstance(end.__context__.__cause__, KeyboardInterrupt):
+            print("bench: interrupted; what was finished is kept. Give the same command again to go on.", file=sys.stderr)
+        raise
+    finally:
+        status_line.wipe()
 
 
 def guarded(call: Callable[[], Any]) -> None:
@@ -93,10 +111,6 @@ def guarded(call: Callable[[], Any]) -> None:
         _defect()
 
 
-def _say(said: object) -> None:
-    print(f"bench: {said}", file=sys.stderr)
-
-
 def _plugins_blamed(call: Callable[[], Any]) -> None:
     """What a plug-in's own lines raise, wherever nobody expected it, SystemExit included, is the plug-in's fault.
 
@@ -114,8 +128,12 @@ def _plugins_blamed(call: Callable[[], Any]) -> None:
         raise
 
 
+def _say(said: object) -> None:
+    print(f"bench: {visible(str(said))}", file=sys.stderr)
+
+
 def _defect() -> NoReturn:
     """An error that nobody foresaw: the whole traceback, for a report, and sysexits' code for it."""
-    traceback.print_exc()
+    print(visible(traceback.format_exc()), end="", file=sys.stderr)
     _say("this is an error in fastvmt-bench; please report the lines above. Nothing stored is lost.")
     raise SystemExit(DEFECT) from None

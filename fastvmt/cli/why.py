@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import shlex
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from fastvmt.cli.options import Json, Run, tell
+
+if TYPE_CHECKING:
+    from fastvmt.jobs.run_config import RunConfig
+    from fastvmt.records.failures import Failed
 
 What = Annotated[
     str,
@@ -19,11 +23,14 @@ What = Annotated[
 def why(folder: Run, job: What = "", as_json: Json = False) -> None:
     """Say why videos or numbers of a run failed: a line each; of a single one traceback, parameters and command."""
     from fastvmt.records import failures
+    from fastvmt.store.folder import Store
 
-    found = failures.failures_in(folder)
+    store = Store.open(folder)
+    config = store.config()
+    found = failures.failures_of(store, config)
     if job:
         found = failures.chosen(found, job, folder)
-    rows = [{"name": f.name} | vars(f) | {"again": again(folder, f.metric)} for f in found]
+    rows = [{"name": f.name} | vars(f) | {"again": again(f, config, folder)} for f in found]
     if len(found) == 1:
         lines = [*failures.as_lines(found[0]), f"try it again: {rows[0]['again']}"]
     else:
@@ -32,8 +39,11 @@ def why(folder: Run, job: What = "", as_json: Json = False) -> None:
     tell(as_json, rows, "\n".join(lines))
 
 
-def again(folder: Path, metric: str) -> str:
-    """The command that tries a failure again: a number of this metric alone, a video with all else that is missing."""
-    from fastvmt.runner.status import go_on
+def again(failed: Failed, config: RunConfig, folder: Path) -> str:
+    """The command that tries a failure again: one number, or one video; all that is missing where no command says less."""
+    from fastvmt.runner.command import go_on
+    from fastvmt.runner.plan.command import for_one_job
 
-    return shlex.join(["bench", "score", str(folder), "--metrics", metric]) if metric else go_on(folder)
+    if failed.metric:
+        return shlex.join(["bench", "score", str(folder), "--metrics", failed.metric])
+    return for_one_job(config, folder, failed.case, failed.method, failed.seed) or go_on(folder)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, Shape
+from fastvmt.core.limits import MOST_WHOLE, number
 from fastvmt.errors import SpecError
 
 if TYPE_CHECKING:
@@ -30,9 +31,20 @@ __all__ = ["GRADIENT_COST", "TAP_SHARE", "Context", "Method", "Params", "Protoco
 
 
 class Params(BaseModel):
-    """Base of a method's parameters: immutable, unknown names and numbers that are not finite refused."""
+    """Base of a method's parameters: immutable; unknown names, and numbers that no machine takes, are refused.
+
+    State the range of each number (``Field(3, ge=1, le=100)``): what lies outside is then refused by ``plan`` already.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _fits_a_machine(cls, value: Any) -> Any:
+        for part in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(part, int) and abs(part) > MOST_WHOLE:
+                raise ValueError(f"A whole number from {number(-MOST_WHOLE)} to {number(MOST_WHOLE)} is needed")
+        return value
 
 
 @dataclass

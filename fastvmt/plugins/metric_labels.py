@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from fastvmt.core.choices import hint
+from fastvmt.core.spelling import shown
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.model import Case
 from fastvmt.plugins import registry
@@ -41,9 +42,9 @@ def build(label: str) -> Metric:
     cls: type[Metric] = registry.metrics.get(name)
     fields = cls.Params.model_fields
     if unknown := next((key for key in changes if key not in fields), None):
-        raise SpecError(f"Metric '{name}' has no parameter '{unknown}'. {hint(unknown, fields)}")
-    whose = f"Metric '{label}'"
-    with blamed(cls, f"{whose}, when it is made"), in_words(whose):
+        raise SpecError(f"Metric '{name}' has no parameter '{shown(unknown)}'. {hint(unknown, fields)}")
+    whose = f"Metric '{shown(label)}'"
+    with blamed(cls, f"{whose}, when it is made"), in_words(whose, cls.Params):
         metric = cls(cls.Params.model_validate(changes))
         own = metric.label
     same = isinstance(own, str) and _parts(own)[0] == name
@@ -71,7 +72,7 @@ def expand(pattern: str) -> Labels:
         if fnmatchcase(candidate, name) and changes.keys() <= registry.metrics.get(candidate).Params.model_fields.keys():
             found.append(":".join([candidate, *(f"{k}={v}" for k, v in changes.items())]))
     if not found:
-        raise SpecError(f"No metric matches '{pattern}'. `bench list metrics` shows all.")
+        raise SpecError(f"No metric matches '{shown(pattern)}'. `bench list metrics` shows all.")
     return tuple(found)
 
 

@@ -24,6 +24,7 @@ from typing import Any
 from pydantic import Field
 
 from fastvmt.core.choices import hint
+from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 from fastvmt.model import Frozen
 from fastvmt.plugins import trust
@@ -174,7 +175,8 @@ class Registry:
         entry = self._entries.get(name)
         if entry is None:
             near = hint(name, self.names(), no_list=True)
-            raise SpecError(f"No {self.kind[:-1]} is called '{name}'.{near and ' '}{near} `bench list {self.kind}` shows all.")
+            said = f"No {self.kind[:-1]} is called '{shown(name)}'.{near and ' '}{near}"
+            raise SpecError(f"{said} `bench list {self.kind}` shows all.")
         if _reading.get() and entry.origin != BUILT_IN:
             raise SpecError(f"The {self.kind[:-1]} '{name}' of {entry.origin} is not loaded to read a run.")
         said = f"The {self.kind[:-1]} '{name}' of {entry.origin} cannot be loaded"

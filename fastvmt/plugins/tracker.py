@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
@@ -85,7 +86,7 @@ def _made(name: str, cls: type[Tracker]) -> Tracker:
 
 
 def _track(track: Callable[..., Any], cls: type[Tracker], doing: str, frames: Frames, queries: F64 | None = None) -> Tracks:
-    found = track(sealed(frames), sealed(queries))
+    found = track(sealed(frames.copy()), sealed(copy.copy(queries)))  # torch writes into what is read-only
     need(cls, doing, found, isinstance(found, Tracks), "Tracks")
     points, visible = np.asarray(found.points), np.asarray(found.visible)
     n = len(points) if queries is None and points.ndim else 0 if queries is None else len(queries)

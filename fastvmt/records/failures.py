@@ -90,18 +90,8 @@ class Failed:
         return f"{self.number:>3}  {self.job[:SHOWN]}  {self.name}: {self.message}"
 
 
-def failures_in(folder: Path) -> list[Failed]:
-    """Everything that failed and has not been made or scored since, in the run's order.
-
-    Raises:
-        StoreError: when the folder is no run.
-    """
-    store = Store.open(folder)
-    return failures_of(store, store.config())
-
-
 def failures_of(store: Store, config: RunConfig) -> list[Failed]:
-    """As ``failures_in``, of a run that is open already."""
+    """Everything that failed and has not been made or scored since, in the run's order: videos, then numbers."""
     failures, records = store.failures(), failed_records(store)
     if not failures and not records:
         return []

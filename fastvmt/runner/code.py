@@ -22,7 +22,7 @@ from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins import registry, trust
 from fastvmt.plugins.card import card_of
-from fastvmt.plugins.labels import in_words
+from fastvmt.plugins.labels import in_words, trains
 from fastvmt.plugins.metric_labels import applies, build, name_of
 from fastvmt.plugins.registry import BUILTIN, PluginFile
 from fastvmt.plugins.traits import MethodTraits, MetricTraits, Traits
@@ -210,7 +210,7 @@ def _method(id: str, params: dict[str, Any]) -> MethodTraits:
         card = card_of(cls)
     with in_words(f"Method '{id}'"):
         return MethodTraits(
-            summary=cls.summary, source=cls.source, role=cls.role, trains=cls.trains(), ablations=dict(cls.study.ablations),
+            summary=cls.summary, source=cls.source, role=cls.role, trains=trains(cls), ablations=dict(cls.study.ablations),
             ladder=cls.study.ladder, card=card.model_dump(mode="json") if card else None, code=edited_method(id, params),
         )  # fmt: skip
 

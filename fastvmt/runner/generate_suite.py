@@ -20,7 +20,7 @@ from fastvmt.core.content_address import noise_seed
 from fastvmt.core.reading import parse_json
 from fastvmt.errors import SuiteError
 from fastvmt.suites.prompts import PromptedClip
-from fastvmt.suites.rows import read_text, unusable
+from fastvmt.suites.rows import read_text, refuse_too_many, unusable
 
 if TYPE_CHECKING:
     from fastvmt.media.files import Frames
@@ -55,6 +55,7 @@ def read_prompts(path: Path) -> list[str]:
         raise SuiteError(f"'{path}' is no file. Give a text file with one prompt a line.")
     lines = [(n, line.strip()) for n, line in enumerate(read_text(path).splitlines(), 1)]
     found = [(n, line) for n, line in lines if line and not line.startswith("#")]
+    refuse_too_many(path, len(found))
     seen: dict[str, int] = {}
     for number, line in found:
         if line in seen:

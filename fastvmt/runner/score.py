@@ -52,10 +52,10 @@ def score_job(
     handed = _Handed(Scored(None, None, case, job, sealed(artefact)))  # type: ignore[arg-type]
     for metric in sorted(wanted_metrics(names, case, artefact), key=lambda m: not m.timing):  # a timing needs no frames
         if not metric.timing and handed.all.generated is None:
-            generated = read_lossless(store.folder(job) / FRAMES)
+            generated = read_lossless(store.folder(job) / FRAMES, artefact.shape)
             if frames_digest(generated) != artefact.frames_digest:
                 raise JobError(f"{FRAMES} does not decode to the frames it was published with")
-            reference = store.reference(case.reference.frames_digest)
+            reference = store.reference(case.reference)
             wrong = partial(_wrong_reference, store, config, case)
             handed.all = replace(handed.all, generated=generated, reference=reference, wrong_reference=wrong)
         enter(metric.label)
@@ -87,7 +87,7 @@ class _Handed:
 
 def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, Frames] | None:
     other = config.suite.other_reference(case)
-    return (other, store.reference(other)) if other else None
+    return (other.frames_digest, store.reference(other)) if other else None
 
 
 def _record(metric: Metric, scored: Scored, artefact: Artefact, case: Case, job: Job) -> MetricRecord:

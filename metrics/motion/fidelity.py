@@ -44,6 +44,7 @@ class MovingParams(FidelityParams):
     moving_px: float = Field(
         MOVING_PX_AT_512,
         gt=0,
+        le=1e6,
         description="steps up to this are static (px at 512 px width); set it above the jitter of still points",
     )
 

@@ -125,7 +125,7 @@ def _named(spec: str) -> Clip:
             f"clip={spec}: use one of {', '.join((*HUB, TINY))}, an open_clip architecture with a file "
             "(ViT-B-32-quickgelu//path/to/weights.safetensors), or local-dir:/path."
         )
-    config = json.loads(path.read_text())
+    config = json.loads(path.read_bytes())
     text = config["text_cfg"]
     if "hf_model_name" in text or "hf_tokenizer_name" in text:
         raise SpecError(f"clip={spec}: the tokenizer of {name} lies on the hub; give a local-dir:/path that holds it.")

@@ -20,7 +20,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from fastvmt.core.caches import torch_home
+from fastvmt.core.caches import seconds, torch_home
 from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import JobError
 from fastvmt.media.files import Frames, write_exact_mp4
@@ -131,7 +131,7 @@ class Worker:
 
     def _wait(self, name: str) -> dict[str, Any] | None:
         """The reply, or None when the process ended without one."""
-        limit = float(os.environ.get("FASTVMT_VBENCH_SECONDS") or SECONDS)
+        limit = seconds("FASTVMT_VBENCH_SECONDS", SECONDS)
         try:
             while True:
                 reply = self.replies.get(timeout=limit)

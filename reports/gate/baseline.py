@@ -15,9 +15,9 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.reading import parse_json
@@ -25,6 +25,7 @@ from fastvmt.core.spelling import shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.model import Artefact, Frozen, Setting
+from fastvmt.model.fields import Amount, Count, Facts, Hex, Label, Line, Number, Seed
 from fastvmt.reports.tidy import Tidy, videos_of
 from fastvmt.reports.tidy.gaps import trained_on
 
@@ -41,11 +42,11 @@ Key = tuple[str, int]
 class MetricFacts(Frozen):
     """What a metric's numbers are: equal identities may be compared. Each video says the machine of its timings itself."""
 
-    identity: dict[str, Any]
+    identity: Facts
     direction: Direction
     timing: bool
-    unit: str = ""
-    decimals: int = 3
+    unit: Line = ""
+    decimals: Annotated[int, Field(ge=0, le=15)] = 3
 
     @property
     def sign(self) -> float:
@@ -54,30 +55,30 @@ class MetricFacts(Frozen):
 
 
 class MethodFacts(Frozen):
-    identity: dict[str, Any]
-    preset: str = ""
+    identity: Facts
+    preset: Line = ""
     control: bool = False
 
 
 class Video(Frozen):
     """One job. ``frames_digest`` is empty where there is no video; ``gaps`` says why a metric has no value."""
 
-    method: str
-    case: str
-    seed: int
-    frames_digest: str = ""
-    device: str = ""
-    software: int = -1
+    method: Label
+    case: Label
+    seed: Seed
+    frames_digest: Hex = ""
+    device: Line = ""
+    software: Annotated[int, Field(ge=-1)] = -1
     """Index into ``Measured.software``."""
     busy: bool = False
     """Other programs used the device meanwhile."""
     unsteady: bool = False
     """The same job gave other pixels when it was made again."""
-    failed: str = ""
+    failed: Line = ""
     """The kind of failure, where there is no video for that reason."""
-    values: dict[str, float] = {}
-    gaps: dict[str, str] = {}
-    stages: dict[str, float] = {}
+    values: dict[Label, Number] = {}
+    gaps: dict[Label, Line] = {}
+    stages: dict[Line, Amount] = {}
     """Seconds; empty for a video taken over from another run, or trained on another device: they belong elsewhere."""
 
     def seconds(self, stage: str = "") -> float | None:
@@ -92,29 +93,29 @@ class Video(Frozen):
 class Timed(Frozen):
     """What seconds, memory and energy depend on besides the machine."""
 
-    threads: int
+    threads: Count
     """0 on a GPU, where they do not matter."""
     offload: bool
-    repeats: int
+    repeats: Count
 
 
 class Measured(Frozen):
     """Everything of a run that a later one can be compared with."""
 
     format: int = FORMAT
-    title: str
-    suite: str
-    suite_digest: str
+    title: Line
+    suite: Line
+    suite_digest: Hex
     setting: Setting
-    device: str
+    device: Line
     """``cpu`` or ``cuda``: ratios of times are compared only where it agrees; the device's name stands at each video."""
     timed: Timed | None = None
     """None in baselines older than this field, and where nothing was made here."""
-    references: dict[str, str]
+    references: dict[Label, Hex]
     """By case: digest of the reference's frames, the unit of analysis."""
-    metrics: dict[str, MetricFacts]
-    methods: dict[str, MethodFacts]
-    software: tuple[dict[str, str], ...] = ()
+    metrics: dict[Label, MetricFacts]
+    methods: dict[Label, MethodFacts]
+    software: tuple[dict[Line, Line], ...] = ()
     videos: tuple[Video, ...]
 
     def of_method(self, label: str) -> dict[Key, Video]:
@@ -155,7 +156,7 @@ def of(tidy: Tidy) -> Measured:
         metrics={
             k: MetricFacts(
                 identity=tidy.own_identities.get(k) or m.identity(),
-                direction=_direction(m.direction) if tidy.traits.knows(k) else "unknown",
+                direction=_direction(m.direction if tidy.traits.knows(k) else "unknown"),
                 timing=m.timing, unit=m.unit, decimals=m.decimals,
             )
             for k, m in tidy.metrics.items()

@@ -28,6 +28,7 @@ from fastvmt.core.spelling import mib, shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import UserError
 from fastvmt.model import Frozen
+from fastvmt.model.fields import Amount, Hex, Line
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, Key
 
 MOST_BYTES = 8 * 2**20
@@ -39,10 +40,10 @@ BY_CHANCE = 20
 class Answer(Frozen):
     """One question: the order on the screen, and clip -> rank for each criterion."""
 
-    question: str
-    order: tuple[str, ...]
-    seconds: float = Field(ge=0, allow_inf_nan=False)
-    ranks: dict[str, dict[str, StrictInt]]
+    question: Line
+    order: tuple[Line, ...]
+    seconds: Amount
+    ranks: dict[Line, dict[Line, StrictInt]]
 
     def complete(self) -> bool:
         return all(len(self.ranks.get(c, {})) == len(self.order) for c in CRITERIA)
@@ -51,8 +52,8 @@ class Answer(Frozen):
 class AnswerFile(Frozen):
     """What the page offers for download."""
 
-    format: str
-    study: str
+    format: Line
+    study: Hex
     rater: str = Field(pattern=r"^[a-z0-9_-]{2,32}$")
     answers: tuple[Answer, ...]
 

@@ -11,6 +11,7 @@ from fastvmt.core.reading import check_json
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import UserError
 from fastvmt.model import Frozen
+from fastvmt.model.fields import Amount, Hex, Label, Line, Seed
 
 PAGE_FORMAT = "vmt-study/1"
 ANSWERS_FORMAT = "vmt-study-answers/1"
@@ -27,36 +28,36 @@ CRITERIA = {
 class Candidate(Frozen):
     """One candidate: what its token stands for."""
 
-    method: str
-    seed: int
+    method: Label
+    seed: Seed
 
 
 class Question(Frozen):
-    case: str
-    category: str
+    case: Label
+    category: Line
     prompt: str
-    seconds: float
+    seconds: Amount
     """Length of the reference clip."""
-    reference: str
-    clips: dict[str, Candidate]
+    reference: Hex
+    clips: dict[Hex, Candidate]
 
 
 class Key(Frozen):
     """``study-key.json``: what is needed to read answers, and never handed to a rater."""
 
     format: str = KEY_FORMAT
-    study: str
+    study: Hex
     """Digest of what raters see; stands in every answer file."""
-    run: str
-    suite: str
-    suite_digest: str
-    backbone: str
-    methods: tuple[str, ...]
-    questions: dict[str, Question]
-    raters: tuple[str, ...] = ()
+    run: Line
+    suite: Line
+    suite_digest: Hex
+    backbone: Line
+    methods: tuple[Label, ...]
+    questions: dict[Hex, Question]
+    raters: tuple[Line, ...] = ()
     """Codes handed out with --raters; empty when raters choose their own."""
-    left_out: dict[str, str] = {}
-    digest: str = ""
+    left_out: dict[Line, Line] = {}
+    digest: Hex = ""
     """Over all of the above."""
 
     def own_digest(self) -> str:

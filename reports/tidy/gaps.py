@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from fastvmt.core.spelling import public
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Job, MethodSpec, MetricRecord
 from fastvmt.records.failures import cause_of
@@ -95,7 +96,7 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
             shared.setdefault((j.method.label, clips[j.case_id]), set()).add(a.shared_by)
     if any(len(numbers) > 1 for numbers in shared.values()):
         notes.append("time_amortised: the run has grown, and videos made before share a reference's preparation among fewer.")
-    return [*notes, *config.notes]
+    return [public(note) for note in (*notes, *config.notes)]
 
 
 def why_unscored(jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricRecord]]) -> list[str]:

@@ -9,6 +9,7 @@ from functools import reduce
 from pathlib import Path
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.status_line import doing
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins import registry
@@ -70,6 +71,7 @@ def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Ti
     held = [{j.key: a for j in own if (a := store.artefact(j))} for (store, _), own in zip(opened, jobs, strict=True)]
     for (store, config), own, artefacts in zip(opened, jobs, held, strict=True):
         elsewhere = {key for other in held if other is not artefacts for key in other} - artefacts.keys()
+        doing(f"reading the numbers of {store.root.name}")
         rows.add_run(store, config, [j for j in own if j.key not in elsewhere], artefacts)
     frame = pd.DataFrame(rows.columns)
     for name in TEXTS:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import pytest
 from support.cli import bench
 from support.runs import make_run
 
-from fastvmt.model import MetricRecord
+from fastvmt import Request, api
+from fastvmt.model import Failure, MetricRecord
 from fastvmt.store.folder import Store
 
 FAILED = {
@@ -77,6 +79,19 @@ def test_status_prints_the_numbers_that_why_takes(run: Path) -> None:
     said = bench("status", run)
     assert bench("why", run).out.splitlines()[0] in said.out.splitlines()
     assert "2 failed, 0 missing" in said.out and "1 numbers failed" in said.out and "bench why" in said.out
+
+
+def test_the_command_for_a_video_is_for_that_one_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "a run"
+    plan, _ = api.plan(Request(methods=("none", "sdedit"), seeds=(0, 3), limit=2, steps=2, metrics=("time",)), folder)
+    store = plan.open_store(folder)
+    job = next(j for j in store.config().jobs() if j.seed == 3 and j.method.label == "sdedit")
+    store.add(Failure(job_key=job.key, kind="error", stage="denoise", message="no"))
+    again = shlex.split(bench("why", folder, job.key[:8], "--json").data[0]["again"])
+    assert again[:2] == ["bench", "run"] and again[-2:] == ["--out", str(folder)]
+    said = bench("plan", *again[2:], "--json").data
+    assert (said["jobs"], said["done"]) == (1, 0) and [m["label"] for m in said["methods"]] == [job.method.label]
+    assert again[again.index("--cases") + 1] == job.case_id and again[again.index("--seeds") + 1] == "3"
 
 
 def test_a_run_without_failures_says_so(tmp_path: Path) -> None:

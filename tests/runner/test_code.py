@@ -86,6 +86,17 @@ def test_reading_needs_no_plug_in(words: tuple[str, ...], tmp_path: Path) -> Non
     assert not ran.exists()
 
 
+def test_reading_imports_no_installed_plug_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A package that offers the name is code of the user's, and it is not needed either."""
+    run, file, ran = hostile(tmp_path, *PLACES[0])
+    monkeypatch.syspath_prepend(file.parent)
+    for kind, name, what in ((registry.metrics, "bad", "Bad"), (registry.methods, "evil", "Evil")):
+        kind.names()
+        kind._entries[name] = registry.Entry(name, "a-package", f"evil:{what}")
+    assert bench("report", run, "--print", "md").code == bench("gc", run).code == 0 and not ran.exists()
+    assert registry.metrics.get("bad") and ran.exists()
+
+
 def test_trust_does_not_extend_to_a_copy_with_another_file_beside_it(tmp_path: Path) -> None:
     """The same bytes elsewhere run as the user's own file: what it looks for beside itself is his."""
     helper = 'import sys\nsys.path.insert(0, __file__.rpartition("/")[0])\nimport beside_it\nsys.path.pop(0)\n'

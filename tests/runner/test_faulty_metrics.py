@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from support.cli import bench
-from support.light_runs import make_light
+from support.light_runs import make_light, make_quick, quick
 
 import fastvmt
 from fastvmt.errors import BenchError
@@ -106,6 +106,12 @@ def test_scoring_later_ends_with_3_until_all_are_there(run: Any) -> None:
     assert again.code == 3 and json.loads(again.out)["outcome"]["unscored"] == 2
 
 
+def test_fail_fast_stops_at_the_first_number_that_fails(tmp_path: Path) -> None:
+    run = make_quick(tmp_path / "run", 4, [quick()], seeds=(1,), metrics=("half",))
+    said = bench("resume", run, "--fail-fast", "--json")
+    assert said.code == 3 and said.data["outcome"]["unscored"] == said.data["outcome"]["made"] == 1
+
+
 # --- fastvmt.score_clip -----------------------------------------------------------------------------------------------
 
 
@@ -136,4 +142,25 @@ def test_not_even_torch_reaches_the_callers_frames() -> None:
                "score": lambda self, s: fastvmt.Value(float(torch.from_numpy(s.generated).zero_().sum()))})  # fmt: skip
     registry.metrics.add_object("own", cls, "a test")
     assert fastvmt.score_clip("own", mine).value == 0
+    assert (mine == 9).all()
+
+
+class Wipes(fastvmt.Tracker):
+    """Writes into the frames by way of torch, which asks nobody."""
+
+    id = "wipes"
+
+    def identity(self) -> dict[str, Any]:
+        return {"tracker": self.id}
+
+    def track(self, frames: Any, queries: Any = None) -> fastvmt.Tracks:
+        torch.from_numpy(frames).zero_()
+        return fastvmt.Tracks(np.zeros((9, len(frames), 2)), np.ones((9, len(frames)), bool))
+
+
+@pytest.mark.filterwarnings("ignore:The given NumPy array is not writable")
+def test_a_tracker_does_not_reach_what_the_metrics_see() -> None:
+    mine = np.full((5, 8, 8, 3), 9, np.uint8)
+    registry.trackers.add_object("wipes", Wipes, "a test")
+    assert fastvmt.score_clip("motion_fidelity:tracker=wipes", mine).value == 0
     assert (mine == 9).all()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.places import Place, Places, paths
 from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 from fastvmt.exchange.merge.choose import choose
@@ -55,7 +57,7 @@ class Merged:
 
 
 def merge(
-    runs: Sequence[Path], out: Path, *, prefer: Sequence[str | Path] = (), plugins: Sequence[str] = (), copy: bool = False
+    runs: Places, out: Place, *, prefer: Sequence[Place] = (), plugins: Sequence[Place] = (), copy: bool = False
 ) -> Merged:
     """Unite runs of several machines and people; the same call resumes, and changes nothing once it is done.
 
@@ -71,10 +73,11 @@ def merge(
         NotComparable: when suites, settings, protocols, methods under one label, or metrics differ; says in what.
         StoreError: a folder that is no run or holds what a run does not; ``out`` in use or holding something else.
     """
+    folders, out = paths(runs), Path(out)
     for plugin in plugins:
-        registry.load_plugin(plugin)
-    sources = read_all(runs, out)
-    believed = _names(prefer, runs, sources)
+        registry.load_plugin(str(plugin))
+    sources = read_all(folders, out)
+    believed = _names([os.fspath(run) for run in prefer], folders, sources)
     config = unite(sources, tuple(str(Path(p).resolve()) for p in plugins))
     scored = dict.fromkeys([*config.metrics, *(m for s in sources for m in s.metrics)])
     told = reduce(Traits.over, (Store(s.root).traits() for s in sources))
