@@ -15,10 +15,10 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.listing import describe
 from fastvmt.records.verified import Verified
 from fastvmt.runner.code import keep_traits, open_run
+from fastvmt.runner.command import go_on
 from fastvmt.runner.plan import Plan, resolve
 from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options, Outcome, Request
-from fastvmt.runner.status import go_on
 from fastvmt.runner.work import require_fit, work
 from fastvmt.store import layout
 from fastvmt.store.folder import Store

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.artefacts.code_state import other_code
-from fastvmt.core.atomic import publish_folder, write_atomic
+from fastvmt.core.atomic import own_file, publish_folder, write_atomic
 from fastvmt.model import FileInfo, Frozen
+from fastvmt.model.fields import FileName, Hex, Label, Line
 from fastvmt.plugins.workspace import Spent
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import file_info
@@ -35,12 +36,12 @@ WEIGHTS, META = "weights.safetensors", layout.META
 class Meta(Frozen):
     """``meta.json`` of a finished preparation."""
 
-    key: str
-    method: str
+    key: Hex
+    method: Label
     spent: Spent
-    device: str
-    software: dict[str, str]
-    files: dict[str, FileInfo]
+    device: Line
+    software: dict[Line, Line]
+    files: dict[FileName, FileInfo]
     log: dict[str, Any] = {}
     """What the method left: steps, loss curve, the text it was trained with, where tracks came from."""
     code: str = ""
@@ -129,6 +130,6 @@ class Shelf:
     def _locked(self, key: str) -> Iterator[None]:
         """Wait for the key's lock; the end of the process that holds it frees it, however it ends."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with open(self.root / f".{key}.lock", "a") as handle:
+        with open(self.root / f".{key}.lock", "a", opener=own_file) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

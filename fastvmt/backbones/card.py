@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from fastvmt.backbones.token_grid import Shape
 from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.choices import hint
 from fastvmt.core.content_address import digest
 from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.reading import parse_json, parse_toml
 from fastvmt.core.spelling import shown
+from fastvmt.core.validation import first_problem
 from fastvmt.errors import MissingWeights, SpecError, UserError
 
 CARDS = Path(__file__).parent
@@ -28,6 +31,40 @@ GENERIC_DEFAULTS: dict[str, Any] = {
         "text_similarity", "temporal_consistency", "vbench:*", "time", "forwards", "peak_memory",
     ],
 }  # fmt: skip
+
+
+LARGEST_SIZE = 1 << 20
+"""Of blocks, heads, channels and strides: a slip of the pen, or not meant to be run."""
+
+
+class _Own(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class OwnDefaults(_Own):
+    width: int = Field(default=0, ge=1)
+    height: int = Field(default=0, ge=1)
+    frames: int = Field(default=0, ge=1)
+    steps: int = Field(default=0, ge=1)
+    guidance: float = 0.0
+    shift: float = Field(default=0.0, gt=0)
+    negative: str = ""
+    metrics: list[str] = []
+
+
+class OwnShape(_Own):
+    parameters: int = Field(default=0, ge=0)
+
+
+class OwnFacts(_Own):
+    """What a folder's ``bench.toml`` may say; see ``Card``. What is not there is not taken from here."""
+
+    note: str = ""
+    hub: str = ""
+    download_gb: float = Field(0.0, ge=0)
+    shape: OwnShape = OwnShape()
+    defaults: OwnDefaults = OwnDefaults()
+    methods: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -171,7 +208,7 @@ def _lacking(folder: Path) -> str:
         indexed: set[str] = set()
         for index in sorted((folder / part).glob("*.safetensors.index.json")):
             try:
-                indexed |= set(json.loads(index.read_text())["weight_map"].values())
+                indexed |= set(parse_json(index.read_bytes())["weight_map"].values())
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 return f"{part}/{index.name} cannot be read"
         if absent := sorted(indexed - there):
@@ -184,7 +221,7 @@ def _lacking(folder: Path) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value: Any = json.loads(path.read_text())
+        value: Any = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path.parent} is not a WanPipeline folder: {path.name} is missing.") from None
     except ValueError as error:
@@ -195,14 +232,19 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _own_facts(path: Path) -> dict[str, Any]:
-    """``bench.toml`` of a folder, where there is one."""
+    """``bench.toml`` of a folder, where there is one.
+
+    Raises:
+        UserError: naming the key that holds something else than it has to.
+    """
     try:
-        facts = tomllib.loads(path.read_text()) if path.is_file() else {}
+        facts = parse_toml(path.read_bytes()) if path.is_file() else {}
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: not valid TOML ({error}).") from None
-    if wrong := [k for k in ("defaults", "methods", "shape") if not isinstance(facts.get(k, {}), dict)]:
-        raise UserError(f"{path}: [{wrong[0]}] must be a table of names and values.")
-    return facts
+    try:
+        return OwnFacts.model_validate(facts).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_problem(error)}. Correct it, or take it out.") from None
 
 
 def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
@@ -225,6 +267,8 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
             "head_dim": int(transformer["attention_head_dim"]), "latent_channels": int(vae["z_dim"]),
             "vae_spatial": int(vae.get("scale_factor_spatial", 8)), "vae_temporal": int(vae.get("scale_factor_temporal", 4)),
         }  # fmt: skip
+        if wrong := [f"{n}" for n in (t, h, w, *sizes.values()) if not 1 <= n <= LARGEST_SIZE]:
+            raise ValueError(f"{wrong[0]} cannot be one")
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder}: the config.json of its transformer or vae lacks or misstates a size ({type(error).__name__}: {error}). "

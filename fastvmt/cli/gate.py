@@ -62,13 +62,15 @@ def check(
     github: Annotated[
         bool, typer.Option("--github", help="Print annotations; on by itself where GITHUB_ACTIONS=true.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail on what is too noisy to tell or was not made, too.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail on what is too noisy to tell or could not be compared, too.")
+    ] = False,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Print the gate's own false-alarm rate (A/A) instead.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare a run with a baseline by intervals. Exit code 1: worse; 4: nothing was compared."""
+    """Compare a run with a baseline. Exit code 1: worse; 4: nothing was compared, or something is missing."""
     from fastvmt.errors import NotComparable
     from fastvmt.reports.gate import baseline as baselines
     from fastvmt.reports.gate import check as gate

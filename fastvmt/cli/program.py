@@ -10,8 +10,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep, verify, why
+from fastvmt.cli.streams import steady
 from fastvmt.core.lazy import load_when_used
-from fastvmt.errors import FULL, BenchError, SpecError, StoreError, is_full
+from fastvmt.core.terminal import visible, watching
+from fastvmt.errors import FULL, BenchError, SpecError, StoreError, UserError, is_full
 
 DEFECT = 70
 """Exit code of an error that nobody foresaw, as sysexits.h has it."""
@@ -24,8 +26,10 @@ for command in (
     run.paper, gate.check, share.merge, share.import_, share.export, listing.list_, listing.describe, upkeep.status,
     verify.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
 ):  # fmt: skip
-    app.command(command.__name__.rstrip("_"))(command)
+    app.command(command.__name__.rstrip("_"))(watching(command))
 for name, group in {"suite": suite.app, "study": study.app, "baseline": gate.baseline, "env": fetch.env}.items():
+    for info in group.registered_commands:
+        info.callback = watching(info.callback) if info.callback else None
     app.add_typer(group, name=name)
 
 
@@ -49,33 +53,45 @@ def bench(
 def main() -> None:
     """Entry point: errors raised on purpose end in one sentence and their exit code."""
     load_when_used("torch")
+    steady()
     guarded(app)
 
 
 def guarded(call: Callable[[], Any]) -> None:
     """Every end with its own exit code. 1 is the gate's "worse" alone: neither a defect nor a closed pipe may look like it."""
     try:
-        _plugins_blamed(call)
-    except SystemExit as end:
-        if end.code == 1 and type(sys.stdout).__name__.endswith("PacifyFlushWrapper"):  # typer's for a reader that went away
-            raise SystemExit(0) from None
+        try:
+            _plugins_blamed(call)
+        except SystemExit as end:
+            if end.code == 1 and isinstance(end.__context__, OSError | typer.Abort):  # typer's end for a pipe, and for EOFError
+                raise end.__context__.__cause__ or end.__context__ from None
+            try:
+                sys.stdout.flush()
+            except OSError:
+                if not end.code:  # words that nobody got are no success; after a verdict they change nothing
+                    raise
+            raise
+    except SystemExit:
         raise
     except BenchError as error:
-        print(f"bench: {error}", file=sys.stderr)
+        _say(error)
         raise SystemExit(error.exit_code) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
-    except BrokenPipeError:
-        raise SystemExit(0) from None
     except OSError as error:
         if is_full(error):
             said = FULL
         elif error.filename:
             said = f"{error.filename}: {(error.strerror or 'cannot be used').lower()}. See to it, or give another place."
+        elif isinstance(error, BrokenPipeError):
+            said = "what this wrote to was closed by its reader. Give the same command again."
         else:
             _defect()
-        print(f"bench: {said}", file=sys.stderr)
+        _say(said)
         raise SystemExit(StoreError.exit_code) from None
+    except MemoryError:
+        _say("this needs more memory than there is. Give fewer or smaller clips, or a machine that has more.")
+        raise SystemExit(UserError.exit_code) from None
     except BaseException:  # noqa: BLE001 - the last resort of a program; Python's own would be 1
         _defect()
 
@@ -97,8 +113,12 @@ def _plugins_blamed(call: Callable[[], Any]) -> None:
         raise
 
 
+def _say(said: object) -> None:
+    print(f"bench: {visible(str(said))}", file=sys.stderr)
+
+
 def _defect() -> NoReturn:
     """An error that nobody foresaw: the whole traceback, for a report, and sysexits' code for it."""
-    traceback.print_exc()
-    print("bench: this is an error in fastvmt-bench; please report the lines above. Nothing stored is lost.", file=sys.stderr)
+    print(visible(traceback.format_exc()), end="", file=sys.stderr)
+    _say("this is an error in fastvmt-bench; please report the lines above. Nothing stored is lost.")
     raise SystemExit(DEFECT) from None

@@ -31,7 +31,7 @@ def run(asked: Asked, by: By = "") -> None:
     from fastvmt import api
 
     check_by(by)
-    finish(api.run(asked.request(), asked.out, asked.options()), asked.as_json, by)
+    finish(api.run(asked.request(), asked.out, asked.options()), asked, by)
 
 
 @takes(*HOW, "plugins")
@@ -39,14 +39,14 @@ def resume(asked: Asked, folder: Run) -> None:
     """Go on with a run folder."""
     from fastvmt import api
 
-    finish(api.resume(folder, asked.options(), asked.plugins), asked.as_json)
+    finish(api.resume(folder, asked.options(), asked.plugins), asked)
 
 
 @takes("workers", "timeout", "fail_fast", "plugins", "as_json")
 def work(asked: Asked, folder: Run) -> None:
     """Help with a run folder, beside whoever else works on it, from any machine that sees it; each job is done once."""
     from fastvmt import api
-    from fastvmt.runner.status import go_on
+    from fastvmt.runner.command import go_on
 
     outcome = api.work(folder, asked.options(), asked.plugins)
     failed = f"{outcome.failed} failed" + (f", {outcome.unscored} numbers failed" if outcome.unscored else "")
@@ -64,23 +64,23 @@ def score(
     """Score a run folder, without generating."""
     from fastvmt import api
 
-    finish(api.score(folder, split(asked.words["metrics"]), asked.options(), again, asked.plugins), asked.as_json)
+    finish(api.score(folder, split(asked.words["metrics"]), asked.options(), again, asked.plugins), asked)
 
 
 def finish(
-    result: Result, as_json: bool, by: str = "", after: Callable[[Path], None] | None = None,
+    result: Result, asked: Asked, by: str = "", after: Callable[[Path], None] | None = None,
     text: Callable[[], str] | None = None,
 ) -> None:  # fmt: skip
     """Print the table, or ``text``'s, and leave with the run's exit code; ``after`` gets the folder of a run that ended."""
-    from fastvmt.runner.status import go_on
+    from fastvmt.runner.command import go_on
 
     outcome = result.outcome
-    if as_json or text is None:
-        show(result.table, result.sheet, as_json, by, {"folder": str(result.folder), "outcome": vars(outcome)})
+    if asked.as_json or text is None:
+        show(result.table, result.sheet, asked.as_json, by, {"folder": str(result.folder), "outcome": vars(outcome)})
     else:
         print(text())
     if outcome.interrupted:
-        note(f"Interrupted; what was finished is kept. Go on with: {go_on(result.folder)}")
+        note(f"Interrupted; what was finished is kept. Go on with: {go_on(result.folder, asked.options())}")
         raise typer.Exit(130)
     if after is not None:
         after(result.folder)
@@ -130,4 +130,4 @@ def _ablate(
             print(path, file=sys.stderr if asked.as_json else sys.stdout)
 
     found = api.run(request, asked.out, asked.options())
-    finish(found, asked.as_json, after=after, text=lambda: api.print_tables([found.folder], SHOWN, form="md"))
+    finish(found, asked, after=after, text=lambda: api.print_tables([found.folder], SHOWN, form="md"))

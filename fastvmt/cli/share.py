@@ -79,7 +79,7 @@ def import_(
     claim = Claim(method, tuple(settings or ()), source, Policy(video_fit, video_frames), partial)
     request = None if into is not None else asked.request()
     found = api.import_videos(videos, claim, request, into=into, out=asked.out, options=asked.options(), plugins=asked.plugins)
-    finish(found, asked.as_json)
+    finish(found, asked)
 
 
 def export(

@@ -41,8 +41,8 @@ def why(folder: Run, job: What = "", as_json: Json = False) -> None:
 
 def again(failed: Failed, config: RunConfig, folder: Path) -> str:
     """The command that tries a failure again: one number, or one video; all that is missing where no command says less."""
+    from fastvmt.runner.command import go_on
     from fastvmt.runner.plan.command import for_one_job
-    from fastvmt.runner.status import go_on
 
     if failed.metric:
         return shlex.join(["bench", "score", str(folder), "--metrics", failed.metric])

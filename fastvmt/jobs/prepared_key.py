@@ -7,8 +7,10 @@ seed (a method that trains has a seed of its own among its parameters).
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 
 from fastvmt.core.content_address import KEY_FORMAT, canonical_json, digest
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Case, Job, Setting
 from fastvmt.plugins import labels, registry
 from fastvmt.plugins.blame import blamed
@@ -32,3 +34,9 @@ def prepared_key(job: Job, case: Case, setting: Setting) -> str | None:
         "dtype": setting.dtype, "size": [setting.width, setting.height, setting.frames],
     }  # fmt: skip
     return digest(facts)[:KEY_LENGTH]
+
+
+def keys_for(config: RunConfig) -> Callable[[Job], str | None]:
+    """``prepared_key`` for the jobs of a run."""
+    cases = {c.id: c for c in config.suite.cases}
+    return lambda job: prepared_key(job, cases[job.case_id], config.setting)

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.reading import parse_json
 from fastvmt.errors import SpecError, UserError
 from fastvmt.plugins import registry
 
@@ -87,7 +88,7 @@ def find(name: str) -> Environment | None:
     """The environment, if it was made to the end and its Python is still there. Reads one small file."""
     folder = root() / name
     try:
-        facts = json.loads((folder / MARKER).read_text())
+        facts = parse_json((folder / MARKER).read_bytes())
         found = Environment(folder, dict(facts["packages"]), int(facts["size_bytes"]), float(facts["seconds"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from fastvmt.core.choices import hint
 from fastvmt.core.content_address import canonical_json
+from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
@@ -70,10 +71,10 @@ def resolve(
         need(cls, f"{whose}: resolve", params, isinstance(params, cls.Params), f"a {cls.Params.__name__}")
         plain = params.model_dump(mode="json")
         canonical_json(plain)
-    return MethodSpec(
-        label=label.strip(), method=cls.id, version=cls.version, params=plain,
-        preset=str(getattr(params, preset)) if preset else "", control=cls.role == "control",
-    )  # fmt: skip
+        return MethodSpec(
+            label=label.strip(), method=cls.id, version=cls.version, params=plain,
+            preset=str(getattr(params, preset)) if preset else "", control=cls.role == "control",
+        )  # fmt: skip
 
 
 @contextmanager
@@ -87,7 +88,7 @@ def in_words(whose: str) -> Iterator[None]:
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "parameters"
-        raise SpecError(f"{whose}: {place}: {first['msg']} (found {first['input']!r}).") from error
+        raise SpecError(f"{whose}: {place}: {first['msg']} (found {shown(repr(first['input']), 80)}).") from error
 
 
 def usual_preset(cls: type[Method]) -> Any:

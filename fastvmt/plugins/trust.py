@@ -31,13 +31,12 @@ def remember(file: Path, sha256: str) -> None:
         append_line(path, json.dumps([sha256, str(file)]))
 
 
-def place_of(sha256: str, named: Path) -> Path | None:
-    """The file to run for these bytes: ``named`` where the user gave it there, else where he gave it; None: he gave it nowhere.
+def places_of(sha256: str) -> list[Path]:
+    """Where the user has given a file of these bytes; it may have been edited since.
 
     A plug-in looks for its card, data and modules beside itself. They are the user's only where he has given the file.
     """
-    places = [file for digest, file in _pairs() if digest == sha256]
-    return named if named in places else next(iter(places), None)
+    return [file for digest, file in _pairs() if digest == sha256]
 
 
 def _pairs() -> Iterator[tuple[str, Path]]:

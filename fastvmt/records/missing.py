@@ -27,13 +27,14 @@ from fastvmt.core.content_address import canonical_json
 from fastvmt.core.version import __version__
 from fastvmt.jobs.numbering import JobGrid, beginning, key_in
 from fastvmt.jobs.part import Part
-from fastvmt.model import Artefact, Case, Job
+from fastvmt.model import Case, Job
 from fastvmt.plugins.metric_labels import applies, build
 from fastvmt.records.identity import identity_of, record_key
 from fastvmt.records.verified import Verified
+from fastvmt.store.artefact_files import read_meta
 from fastvmt.store.folder import TO_MAKE, TO_SCORE
 from fastvmt.store.index import INDEX, Index, Row, row_of, unchanged
-from fastvmt.store.layout import ARTEFACTS, META, RECORDS
+from fastvmt.store.layout import ARTEFACTS, RECORDS
 
 if TYPE_CHECKING:
     from fastvmt.jobs.run_config import RunConfig
@@ -159,7 +160,7 @@ def made_by_label(store: Store, config: RunConfig) -> dict[str, int]:
 def _made_by_other(folder: str, code: str) -> bool:
     """Whether a video was made by another state of its method's code."""
     with suppress(OSError, ValueError):  # what is damaged is named by those who use it
-        return other_code(Artefact.model_validate_json(Path(folder, META).read_bytes()).log.get("code"), code)
+        return other_code(read_meta(folder).log.get("code"), code)
     return False
 
 
@@ -201,8 +202,7 @@ def _whole(folder: str, key: str) -> Row:
     Raises:
         OSError, ValueError: when they are not.
     """
-    with open(f"{folder}/{META}", "rb", buffering=0) as file:
-        artefact = Artefact.model_validate_json(file.read())
+    artefact = read_meta(folder)
     row = row_of(folder, artefact)
     sizes = {part.rsplit(":", 2)[0]: part.rsplit(":", 2)[1] for part in row.signature.split(" ")}
     if artefact.key != key or any(sizes.get(n, str(i.bytes)) != str(i.bytes) for n, i in artefact.files.items()):

@@ -12,6 +12,7 @@ import json
 import shlex
 import stat
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,9 @@ def open_run(
         refused += [problem] if problem else []
     if lacking := _lacking(methods, labels):
         raise SpecError("\n".join(refused) or f"{store.root}: {lacking} Give its file with --plugin FILE.")
-    return store, config.model_copy(update={"plugins": tuple(map(str, used))})
+    own = [registry.file_of("methods", id) for id in methods] + [registry.file_of("metrics", name_of(m)) for m in labels]
+    files = dict.fromkeys([*map(str, used), *filter(None, own)])  # what this process was given before, too
+    return store, config.model_copy(update={"plugins": tuple(files)})
 
 
 def _load_named(root: Path, named: str, was: PluginFile | None, used: Sequence[Path]) -> tuple[Path | None, str]:
@@ -83,7 +86,8 @@ def _load_named(root: Path, named: str, was: PluginFile | None, used: Sequence[P
     place = place.resolve()
     if _is_loaded(place, sha256):
         return place, ""
-    trusted = trust.place_of(sha256, place)
+    places = trust.places_of(sha256)
+    trusted = place if place in places else next((p for p in places if _digest(p) == sha256), None)
     if trusted is None:
         return None, (
             f"{root} names the plug-in {words} (SHA-256 {sha256}), which you have never given in this state, and what a run "
@@ -201,8 +205,9 @@ def refuse_other_code(store: Store, config: RunConfig) -> None:
 
 
 def _method(id: str, params: dict[str, Any]) -> MethodTraits:
-    cls = registry.methods.get(id)
-    card = card_of(cls)
+    cls, card = registry.methods.get(id), None
+    with suppress(SpecError):  # a damaged card is no reason to make no video
+        card = card_of(cls)
     with in_words(f"Method '{id}'"):
         return MethodTraits(
             summary=cls.summary, source=cls.source, role=cls.role, trains=trains(cls), ablations=dict(cls.study.ablations),

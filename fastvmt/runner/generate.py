@@ -97,7 +97,7 @@ class Generator:
         return self.cache.get(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
 
     def _frames(self, case: Case) -> Frames:
-        return self.store.reference(case.reference.frames_digest)
+        return self.store.reference(case.reference)
 
     def _reference(self, case: Case, stages: Stages) -> Tensor:
         name = f"reference:{case.reference.frames_digest}"

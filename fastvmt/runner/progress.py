@@ -8,6 +8,7 @@ import time
 from typing import Any
 
 from fastvmt.core.spelling import duration
+from fastvmt.core.terminal import raw, visible
 
 
 class Progress:
@@ -23,7 +24,9 @@ class Progress:
             from rich.console import Console
             from rich.live import Live
 
-            self._live = Live(console=Console(stderr=True), refresh_per_second=4, transient=True, get_renderable=self._line)
+            self._live = Live(
+                console=Console(file=raw(sys.stderr)), refresh_per_second=4, transient=True, get_renderable=self._line
+            )
             self._live.start()
 
     def event(self, kind: str, text: str, /, **facts: Any) -> None:
@@ -43,7 +46,7 @@ class Progress:
         elif self.style == "plain":
             print(f"[{self.done}/{self.total}] {text}", file=sys.stderr, flush=True)
         elif self._live is not None and kind in ("failed", "unscored", "note"):
-            self._live.console.print(text, markup=False, highlight=False)
+            self._live.console.print(visible(text), markup=False, highlight=False)
 
     def step(self, worker: int, name: str, step: int, steps: int) -> None:
         """Where a worker is in its denoise loop; only the live style shows it."""
@@ -53,7 +56,7 @@ class Progress:
         left = self._left()
         now = " | ".join(self._steps.values())
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.done}/{self.total} videos{failed}  {now}  {left}"
+        return visible(f"{self.done}/{self.total} videos{failed}  {now}  {left}")
 
     def _left(self) -> str:
         made = self.done - self._first_done

@@ -11,45 +11,29 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastvmt.core.content_address import digest
 from fastvmt.errors import FULL, StoreError
-from fastvmt.jobs.prepared_key import prepared_key
+from fastvmt.jobs.prepared_key import keys_for
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.plugins.labels import refuse_other_version
 from fastvmt.records.failures import cause_of
 from fastvmt.records.missing import scan
-from fastvmt.runner import code, executors
+from fastvmt.runner import code
+from fastvmt.runner.at_work import ATTEMPTS
+from fastvmt.runner.at_work import AtWork as _Worker
+from fastvmt.runner.command import words
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
+from fastvmt.runner.executors.choose import executor_for
 from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.queue import Task, Tasks
 from fastvmt.runner.settings import Options, Outcome
 from fastvmt.store.folder import Store
 
-LOAD_SECONDS = 1800.0
-"""Loading weights may take this long, whatever a job may take."""
 START_DEATHS = 20
 """So many workers in a row may be killed before they are ready; then something kills them on purpose."""
-CRASH_ATTEMPTS = 2
-"""A job whose worker died is tried once more; then it is a failure."""
 LOOK_AGAIN = 1.0
 """Seconds between two looks at jobs that somebody else works on."""
-
-
-class _Worker:
-    """One worker with what it is doing."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.hand: Hand
-        self.task: Task | None = None
-        self.started, self.stage, self.place = 0.0, "start", ""
-        self.loading = self.idle = False
-
-    def give(self, task: Task) -> None:
-        self.task, self.started, self.stage, self.idle = task, time.monotonic(), "start", False
-        self.hand.give(task.line())
 
 
 class Runner:
@@ -88,12 +72,12 @@ class Runner:
             refuse_other_version(str(self.store.root), (there.grid.parts(n)[2] for n, metrics in to_do if metrics is None))
             if to_make and self.options.executor == "local":
                 local.require_device(self.config, self.store.root, f" with {to_make} videos to make")
-            self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
+            self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), keys_for(self.config), bool(self.config.repeats))
             self.progress = Progress(there.total, found, self.options.style)
             stale = code.said_of_stale(there, self.options.keep_old)
             for sentence in (*self.store.warnings, *self.store.news, *stale):
                 self.progress.event("note", sentence, text=sentence)
-            how = {"how": executors.words(self.options)} if generate else {}
+            how = {"how": words(self.options)} if generate else {}
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time(), **how)
             self._loop()
         except KeyboardInterrupt:
@@ -109,11 +93,6 @@ class Runner:
         self.executor.close()
         self.share.leases.close()
         self.progress.close()
-
-    def _needs(self) -> Callable[[Job], str | None]:
-        """The key of the preparation that a job needs, where its method has one."""
-        cases = {c.id: c for c in self.config.suite.cases}
-        return lambda job: prepared_key(job, cases[job.case_id], self.config.setting)
 
     def _cancel(self, worker: _Worker, interrupted: bool) -> None:
         if worker.task and interrupted and worker.task.kind == "generate":
@@ -155,7 +134,7 @@ class Runner:
         self._free(worker)
         then()
         alone = not self.config.repeats or (
-            not self._shared(worker) and self.share.leases.claim(_device(worker))  # a timing wants its device for itself
+            not self._shared(worker) and self.share.leases.claim(worker.device)  # a timing wants its device for itself
         )
         task = self._take() if alone and not self._stop else None
         if task is not None:
@@ -195,7 +174,7 @@ class Runner:
 
     def _leave_device(self, worker: _Worker) -> None:
         if self.config.repeats and not self._shared(worker):
-            self.share.leases.release(_device(worker))
+            self.share.leases.release(worker.device)
 
     def _shared(self, worker: _Worker) -> bool:
         return any(w is not worker and w.task and w.place == worker.place for w in self.workers.values())
@@ -280,9 +259,13 @@ class Runner:
         self.made += 1
         self.progress.event("made", text, job=_name(job), **facts)
 
+    def _on_scoring(self, worker: _Worker, report: dict[str, Any]) -> None:
+        worker.begin(report["metric"])
+
     def _on_record(self, worker: _Worker, report: dict[str, Any]) -> None:
         record = MetricRecord.model_validate(report["record"])
         self.store.add(record)
+        worker.without((record.metric,))
         if record.status == "failed":
             self.unscored += 1
             self._stop = self._stop or self.options.fail_fast
@@ -301,7 +284,8 @@ class Runner:
         assert worker.task
         if report["kind"] == "disk_full":  # every job after this one would fail for it too
             raise StoreError(FULL)
-        self._fail(worker.task, report["kind"], report["stage"], report["message"], report["traceback"])
+        if not self._fail_scores(worker, worker.left, report["message"], report["traceback"]):
+            self._fail(worker.task, report["kind"], report["stage"], report["message"], report["traceback"])
         if report["kind"] == "out_of_memory":  # what it still holds may starve the next job
             self._replace(worker)
         else:
@@ -313,10 +297,13 @@ class Runner:
         if task is None and not worker.idle:
             self._fail_start(worker, report)
             return
-        if task is not None and task.attempt < CRASH_ATTEMPTS:
+        if task is not None and task.kind == "score":
+            self._go_on_scoring(worker, "crash", f"the worker died ({how})", report["log"])
+            return
+        if task is not None and task.attempt < ATTEMPTS:
             self.store.event("crashed", key=task.job.key, how=how, attempt=task.attempt)
             self.progress.event("note", f"{_name(task.job)}: its worker died ({how}); trying once more")
-            self._replace(worker, again=True)
+            self._replace(worker, again=task)
             return
         if task is not None:
             self._fail(task, "crash", worker.stage, f"the worker died ({how})", report["log"])
@@ -334,12 +321,43 @@ class Runner:
             f"A worker process ended ({report['how']}) before it could start: {last}. See {self.store.root}/workers."
         )
 
-    def _replace(self, worker: _Worker, again: bool = False) -> None:
-        worker.hand.kill()  # first: nobody may begin on its device or job while it may still be at work
+    def _go_on_scoring(self, worker: _Worker, kind: str, message: str, log: str = "") -> None:
+        """The metric that was running failed, at the second try where it was a crash; the others get another worker."""
+        task, tries = worker.task, worker.tries
+        assert task
+        if kind == "crash" and tries < ATTEMPTS:
+            self.store.event("crashed", key=task.job.key, how=message, attempt=tries)
+            self.progress.event("note", f"{_name(task.job)}: {message} while scoring {worker.metric}; trying once more")
+        else:
+            tries = 0
+            if not self._fail_scores(worker, worker.running, message, log):
+                self._fail(task, kind, worker.stage, message, log)
+                worker.left = ()
+        self._replace(worker, worker.rest(tries))
+
+    def _fail_scores(self, worker: _Worker, labels: tuple[str, ...], message: str, trace: str) -> bool:
+        """Failed records of these metrics; false for another task, or where the video is gone: the job itself failed."""
         task = worker.task
+        if task is None or task.kind != "score":
+            return False
+        from fastvmt.runner.unscored import failed_records
+
+        records = failed_records(self.store, self.config, task.job, labels, message, trace)
+        if records is None:
+            return False
+        for record in records:
+            self._on_record(worker, {"record": record.model_dump(mode="json")})
+        worker.without(labels)
+        done = [m for m in task.metrics if m not in worker.left]
+        self.store.event("done", key=task.job.key, metrics=done)  # else a neighbour would try them as well
+        self._stop = self._stop or self.options.fail_fast
+        return True
+
+    def _replace(self, worker: _Worker, again: Task | None = None) -> None:
+        worker.hand.kill()  # first: nobody may begin on its device or job while it may still be at work
         self._free(worker)
-        if again and task is not None:
-            self.tasks.again(task)
+        if again is not None:
+            self.tasks.again(again)
         del self.workers[worker.hand]
         if len(self.tasks) and not self._stop:
             self._hire()
@@ -368,27 +386,14 @@ class Runner:
 
     def _check_time(self) -> None:
         for worker in list(self.workers.values()):
-            limit = LOAD_SECONDS if worker.loading else self.options.timeout
-            if limit and worker.task and time.monotonic() - worker.started > limit:
-                self._fail(worker.task, "timeout", worker.stage, f"took longer than {limit:g} s (--timeout)", "")
+            if not (worker.task and (limit := worker.overdue(self.options.timeout))):
+                continue
+            said = f"took longer than {limit:g} s (--timeout)"
+            if worker.task.kind == "score":
+                self._go_on_scoring(worker, "timeout", said)
+            else:
+                self._fail(worker.task, "timeout", worker.stage, said, "")
                 self._replace(worker)
-
-
-def executor_for(store: Store, config: RunConfig, options: Options) -> Executor:
-    """The executor that the options name, for runners that hold their workers themselves.
-
-    Raises:
-        SpecError: when it cannot start or reach its workers.
-    """
-    if options.executor == "ray":
-        from fastvmt.runner.executors.on_ray import RayExecutor
-
-        return RayExecutor(store, config, options)
-    return local.LocalExecutor(store, config, options.workers)
-
-
-def _device(worker: _Worker) -> str:
-    return f"device-{digest(worker.place)[:16]}"
 
 
 def _name(job: Job) -> str:

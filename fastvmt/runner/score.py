@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -33,8 +33,13 @@ def wanted_metrics(names: list[str] | tuple[str, ...], case: Case, artefact: Art
     return [m for m in map(build, names) if applies(m, case) and not (m.timing and artefact.reused_from)]
 
 
-def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> Iterator[MetricRecord]:
+def score_job(
+    store: Store, config: RunConfig, job: Job, names: list[str], enter: Callable[[str], None] = lambda label: None
+) -> Iterator[MetricRecord]:
     """Records of one job.
+
+    Args:
+        enter: told each metric's label before it begins, so that one that ends the process can be named.
 
     Raises:
         JobError: when the artefact is missing or its frames are not those it was published with.
@@ -45,14 +50,15 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
         raise JobError(f"there is no video to score: {why} Give the same command again.")
     case = next(c for c in config.suite.cases if c.id == job.case_id)
     handed = _Handed(Scored(None, None, case, job, sealed(artefact)))  # type: ignore[arg-type]
-    for metric in wanted_metrics(names, case, artefact):
+    for metric in sorted(wanted_metrics(names, case, artefact), key=lambda m: not m.timing):  # a timing needs no frames
         if not metric.timing and handed.all.generated is None:
-            generated = read_lossless(store.folder(job) / FRAMES)
+            generated = read_lossless(store.folder(job) / FRAMES, artefact.shape)
             if frames_digest(generated) != artefact.frames_digest:
                 raise JobError(f"{FRAMES} does not decode to the frames it was published with")
-            reference = store.reference(case.reference.frames_digest)
+            reference = store.reference(case.reference)
             wrong = partial(_wrong_reference, store, config, case)
             handed.all = replace(handed.all, generated=generated, reference=reference, wrong_reference=wrong)
+        enter(metric.label)
         yield _record(metric, handed.to(metric), artefact, case, job)
 
 
@@ -81,7 +87,7 @@ class _Handed:
 
 def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, Frames] | None:
     other = config.suite.other_reference(case)
-    return (other, store.reference(other)) if other else None
+    return (other.frames_digest, store.reference(other)) if other else None
 
 
 def _record(metric: Metric, scored: Scored, artefact: Artefact, case: Case, job: Job) -> MetricRecord:

@@ -207,8 +207,8 @@ class Options(_Checked):
         0, SPEED, "Workers; by default one for every GPU, or one.", counted=True, kind=int | None, typed=None
     )
     timeout: float = _setting(
-        0.0, SPEED, "Seconds a job may take; 0 for no limit.", valid=lambda s: 0 <= s < math.inf,
-        needs="seconds are needed, or 0 for no limit.",
+        0.0, SPEED, "Seconds that a video, a training or one metric of a video may take; 0 for no limit.",
+        valid=lambda s: 0 <= s < math.inf, needs="seconds are needed, or 0 for no limit.",
     )  # fmt: skip
     fail_fast: bool = _setting(False, SPEED, "Stop at the first failure.", flags=("--fail-fast",))
     reuse: bool = _setting(True, SPEED, "Take the same videos over from run folders beside this one (without their seconds).")

@@ -130,7 +130,8 @@ class Worker:
         from fastvmt.runner.score import score_job
 
         self._stage = "score"
-        for record in score_job(self.store, self.config, job, metrics):
+        enter = lambda label: self.report("scoring", key=job.key, metric=label)  # noqa: E731
+        for record in score_job(self.store, self.config, job, metrics, enter):
             self.report("record", key=job.key, record=record.model_dump(mode="json"))
         self.report("scored", key=job.key)
 

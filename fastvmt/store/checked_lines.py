@@ -15,6 +15,8 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
+from fastvmt.core.reading import check_json
+
 _MARK = b',"crc32":"'
 _TAIL = len(_MARK) + 10
 Row = TypeVar("Row", bound=BaseModel)
@@ -65,7 +67,7 @@ def rows(
             if not line.strip() or (only is not None and not only(line)):
                 continue
             try:
-                yield kind.model_validate_json(without_check(line))
+                yield kind.model_validate_json(check_json(without_check(line)))
             except ValueError:
                 torn = not line.endswith(b"\n")
                 what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 import unicodedata
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fastvmt.core.choices import hint
+from fastvmt.core.reading import parse_json, parse_toml
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_videos
 from fastvmt.suites.cases import Problems
@@ -93,8 +92,8 @@ def _checked(file: Path, rows: Rows, problems: Problems) -> list[PromptedClip]:
 
 def _toml_cases(path: Path) -> Rows:
     try:
-        table = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
+        table = parse_toml(read_text(path))
+    except ValueError as error:
         raise SuiteError(f"{path.name}: {error}.") from None
     unknown = set(table) - {"schema", "name", "case"}
     if unknown:
@@ -109,10 +108,10 @@ def _toml_cases(path: Path) -> Rows:
 
 def _manifest(path: Path, problems: Problems) -> Rows:
     try:
-        clips = json.loads(read_text(path))["clips"]
+        clips = parse_json(read_text(path))["clips"]
         if not isinstance(clips, list) or not all(isinstance(c, dict) and "file" in c for c in clips):
             raise TypeError("'clips' must be a list of objects with 'file'")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise SuiteError(f"{path.name}: not a clip manifest ({type(error).__name__}: {error}).") from None
     rows: Rows = []
     for clip in clips:

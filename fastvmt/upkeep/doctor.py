@@ -234,7 +234,8 @@ def _answers(host: str) -> bool:
 
 
 def _locks(folder: Path) -> Iterator[Finding]:
-    from fastvmt.runner.status import go_on, status, unheard
+    from fastvmt.runner.command import go_on
+    from fastvmt.runner.status import status, unheard
 
     runs = sorted(p.parent for p in folder.glob("*/config.json")) if folder.is_dir() else []
     if not runs:

@@ -23,6 +23,7 @@ from fastvmt.backbones.card import TINY_CLIP
 from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.content_address import digest
 from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.reading import parse_json
 from fastvmt.errors import MissingWeights, SpecError
 
 DEFAULT, TINY = "ViT-B-32-quickgelu/openai", "tiny-shapes"
@@ -147,7 +148,7 @@ def _folder(spec: str, folder: Path) -> Clip:
     if not file.is_file():
         return Clip(spec, name, {}, {}, None, f"{folder} holds no {CONFIG}; give the folder of an open_clip model.")
     try:
-        said = json.loads(file.read_text())
+        said = parse_json(file.read_bytes())
         config, size = said["model_cfg"], said["model_cfg"]["vision_cfg"]["image_size"]
     except (ValueError, KeyError, TypeError) as error:
         raise SpecError(f"clip={spec}: {file} is not an open_clip config ({type(error).__name__}: {error}).") from None

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.choices import hint, one_of
+from fastvmt.core.spelling import csv_cell
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.tables import ablation, against_papers, compare, views
@@ -27,6 +28,8 @@ from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy, no_collection
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fastvmt.reports.figures.style import Picture
 
 FRAMES = ("csv", "parquet")
@@ -115,11 +118,17 @@ def write_frame(tidy: Tidy, out: Path, formats: Iterable[str]) -> list[Path]:
     for form in formats:
         path = out / f"frame.{form}"
         if form == "csv":
-            write_atomic(path, tidy.frame.to_csv(index=False))
+            write_atomic(path, _harmless(tidy.frame).to_csv(index=False))
         else:
             to_parquet(tidy.frame, path, "--frame parquet")
         found.append(path)
     return found
+
+
+def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with texts that no spreadsheet computes; each word of a column is looked at once."""
+    texts = [name for name in frame.columns if frame[name].dtype.kind not in "biuf"]
+    return frame.assign(**{n: frame[n].astype(object).map({w: csv_cell(str(w)) for w in frame[n].unique()}) for n in texts})
 
 
 def as_json(shown: Sequence[View]) -> str:

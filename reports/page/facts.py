@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from fastvmt.core.spelling import public
 from fastvmt.errors import SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins.card import NO_CARD, card_of
@@ -26,7 +27,7 @@ def facts(tidy: Tidy) -> list[tuple[str, str]]:
         ("methods", str(len(tidy.methods))),
         ("seeds", ", ".join(map(str, tidy.seeds))),
         ("videos", f"{sum(c.made for c in tidy.counts.values())} of {planned}"),
-        ("backbone", s.backbone),
+        ("backbone", s.called),
         ("size", f"width {s.width}, height {s.height}, {s.frames} frames"),
         ("protocol", s.fairness.removeprefix("protocol ")),
         ("sampling", f"{s.steps} steps ({s.solver}), guidance {s.guidance:g}, {s.dtype}"),
@@ -67,7 +68,7 @@ def _card(spec: MethodSpec, cls: type[Method], made: int, planned: int, failed: 
 def _words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_words(v) for v in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else public(str(value))
 
 
 def command(tidy: Tidy) -> str:

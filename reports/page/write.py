@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.spelling import public
 from fastvmt.errors import UserError
 from fastvmt.reports.figures.style import Picture
 from fastvmt.reports.page.atlas import as_script, json_text
@@ -168,6 +169,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     made.filters["breakable"] = breakable
     made.filters["headed"] = headed
+    made.filters["public"] = public
     made.filters["json_block"] = lambda value: Markup(json_text(value))  # noqa: S704 - holds no markup
     made.filters["words"] = lambda text: str(text).replace("_", " ")
     return made

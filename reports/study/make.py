@@ -218,11 +218,11 @@ def _write_clips(folder: Path, store: Store, asked: Asked, say: Say) -> dict[str
     facts: dict[str, dict[str, Any]] = {}
     sums: dict[str, str] = {}
     sources = sorted(_sources(store, asked))
-    for number, (token, path) in enumerate(sources):
+    for number, (token, path, shape) in enumerate(sources):
         if number and number % SAY_EVERY == 0:
             say(f"{number} of {len(sources)} clips")
         try:
-            frames = read_lossless(path)
+            frames = read_lossless(path, shape)
         except OSError:
             hint = "`bench resume` makes what is missing" if path.parent != store.root / REFERENCES else "run the suite anew"
             raise StoreError(f"{path}: cannot be read as a video; {hint}.") from None
@@ -249,11 +249,12 @@ def _write_clips(folder: Path, store: Store, asked: Asked, say: Say) -> dict[str
     return page | {"study": digest([page, sums])}
 
 
-def _sources(store: Store, asked: Asked) -> Iterator[tuple[str, Path]]:
+def _sources(store: Store, asked: Asked) -> Iterator[tuple[str, Path, tuple[int, int, int]]]:
     for (case, jobs), question in asked.values():
-        yield question.reference, store.reference_path(case.reference.frames_digest)
+        yield question.reference, store.reference_path(case.reference.frames_digest), case.reference.shape
         for token, job in jobs.items():
-            yield token, store.folder(job) / FRAMES
+            made = store.artefact(job)
+            yield token, store.folder(job) / FRAMES, made.shape if made else case.reference.shape
 
 
 def _write_page(folder: Path, public: dict[str, Any]) -> None:

@@ -10,13 +10,13 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fastvmt.core.terminal import PLAIN, STYLES
 from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, clean, fold, grid, is_wide, pieces, sound, tail, wide_of
 from fastvmt.reports.tables.view import View
 
 PLAIN_WIDTH = 100
 """Columns of text where the width of the terminal is not known."""
 GAP = "  "
-_STYLES = {"best": "\x1b[1m", "second": "\x1b[4m", "bold": "\x1b[1m"}
 _SIGNS = {"best": "*", "second": "'"}
 
 
@@ -104,7 +104,7 @@ def _strip(laid: Grid, at: int, colour: bool) -> Strip:
         start = wide - len(number)
         behind = (_SIGNS.get(mark, " ") if signed else "") + rest if number else ""
         text = " " * start + number + behind if number else rest.rjust(wide)
-        texts.append((text.rstrip(), mark if colour and number and mark in _STYLES else "", start))
+        texts.append((text.rstrip(), mark if colour and number and mark in STYLES else "", start))
     cells = max((wide_of(text) for text, _, _ in texts), default=0)
     heads = [laid.heads[at], *(laid.over[at : at + 1])]
     width = max([cells, *(min(wide_of(head), HEAD_WIDTH) for head in heads)])
@@ -144,7 +144,7 @@ def _folded(name: str, texts: Sequence[str], first: int, strips: Sequence[Strip]
 
 
 def _styled(text: str, style: str, start: int, end: int) -> str:
-    return f"{text[:start]}{_STYLES[style]}{text[start:end]}\x1b[0m{text[end:]}" if style else text
+    return f"{text[:start]}{STYLES[style]}{text[start:end]}{PLAIN}{text[end:]}" if style else text
 
 
 def _padded(text: str, width: int) -> str:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastvmt.model import CATEGORIES
 from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
-from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, marked
+from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, id_of, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
 from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
 
@@ -234,8 +235,8 @@ def by_category(tidy: Tidy, labels: Iterable[str] | None = None) -> list[View]:
     for kind in kinds if len(kinds) > 1 else ():
         only = tidy.frame["category"] == kind
         there = [m for m in names if bool((only & (tidy.frame["metric"] == m)).any())]
-        title = f"Category {kind.replace('_', ' ')}"
-        found.append(build(tidy, f"category-{kind}", title, lines_of(tidy, labels), there, only=only))
+        title, name = f"Category {kind.replace('_', ' ')}", kind if kind in CATEGORIES else id_of(kind)
+        found.append(build(tidy, f"category-{name}", title, lines_of(tidy, labels), there, only=only))
     return found
 
 

@@ -85,7 +85,7 @@ class Tidy:
     def title(self) -> str:
         s, n = self.setting, len(self.seeds)
         return (
-            f"{s.fairness}: {self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.backbone}, "
+            f"{s.fairness}: {self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.called}, "
             f"width {s.width}, height {s.height}, {s.frames} frames, {s.steps} steps, "
             f"guidance {s.guidance:g}, {s.dtype} on {self.device}"
         )

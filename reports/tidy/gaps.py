@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from fastvmt.core.spelling import public
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Job, MethodSpec, MetricRecord
 from fastvmt.records.failures import cause_of
@@ -78,10 +79,12 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
     for spec in config.methods:
         if again := sum(j.method is spec and j.key in artefacts and marked.get(j.key) == TO_MAKE for j in jobs if marked):
             notes.append(f"{spec.label}: {again} videos are still to be made again (--remake); those of before stand here.")
-        codes = {a.log.get("code") for j in jobs if j.method is spec and (a := artefacts.get(j.key)) and not a.imported}
-        if len(codes - {None, ""}) > 1:
+        codes = {
+            str(a.log.get("code") or "") for j in jobs if j.method is spec and (a := artefacts.get(j.key)) and not a.imported
+        }
+        if len(codes - {""}) > 1:
             notes.append(
-                f"{spec.label}: its videos were made by {len(codes - {None, ''})} states of its code under one version number; "
+                f"{spec.label}: its videos were made by {len(codes - {''})} states of its code under one version number; "
                 "raise the version, or give another --out."
             )
         kinds = [failures[j.key].kind for j in jobs if j.method is spec and j.key not in artefacts and j.key in failures]
@@ -93,7 +96,7 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
             shared.setdefault((j.method.label, clips[j.case_id]), set()).add(a.shared_by)
     if any(len(numbers) > 1 for numbers in shared.values()):
         notes.append("time_amortised: the run has grown, and videos made before share a reference's preparation among fewer.")
-    return [*notes, *config.notes]
+    return [public(note) for note in (*notes, *config.notes)]
 
 
 def why_unscored(jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricRecord]]) -> list[str]:

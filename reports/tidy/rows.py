@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.spelling import public
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Case, Job, MethodSpec, MetricRecord
@@ -144,7 +145,7 @@ class Rows:
             if record is not None:
                 status: str = record.status
                 value = record.value
-                why = "" if status == "ok" else cause_of(record)
+                why = "" if status == "ok" else public(cause_of(record))
                 if not metric.timing:
                     self.scored.append([record.key, status, value])
             elif artefact and metric.timing and elsewhere:

@@ -32,15 +32,16 @@ def test_a_place_is_trusted_in_one_state(tmp_path: Path, config: Path) -> None:
         trust.remember(mine, digest)
     trust.remember(Path("/odd\nname \u00e9.py"), "c" * 64)
     assert len(config.read_text().splitlines()) == 3  # each once
-    assert trust.place_of("a" * 64, copy) == trust.place_of("b" * 64, mine) == mine
-    assert trust.place_of("c" * 64, mine) == Path("/odd\nname \u00e9.py") and trust.place_of("d" * 64, mine) is None
+    trust.remember(copy, "a" * 64)
+    assert trust.places_of("a" * 64) == [mine, copy] and trust.places_of("b" * 64) == [mine]
+    assert trust.places_of("c" * 64) == [Path("/odd\nname \u00e9.py")] and trust.places_of("d" * 64) == []
 
 
 @pytest.mark.parametrize("torn", ['["aa", "/x', "3", "null", '{"a": 1}', "\udcff", "[[1], 2]", '["aa", 7]'])
 def test_a_damaged_line_hides_no_other(torn: str, tmp_path: Path, config: Path) -> None:
     config.parent.mkdir(parents=True)
     config.write_bytes(f"{torn}\n".encode("utf-8", "surrogateescape") + json.dumps(["a" * 64, "/mine.py"]).encode())
-    assert trust.place_of("a" * 64, Path("/copy.py")) == Path("/mine.py")
+    assert trust.places_of("a" * 64) == [Path("/mine.py")]
 
 
 def test_a_relative_folder_of_configurations_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

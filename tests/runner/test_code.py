@@ -98,6 +98,9 @@ def test_trust_does_not_extend_to_a_copy_with_another_file_beside_it(tmp_path: P
     assert bench("list", "methods", "--plugin", mine).code == 0
     assert bench("score", run, "--metrics", "bad").code == 0  # nothing to score, and its code is here
     assert not ran.exists()
+    mine.write_text("raise SystemExit")  # edited: what he gave is nowhere any more
+    said = bench("score", run, "--metrics", "bad")
+    assert said.code == 2 and str(file) in said.err and not ran.exists()
 
 
 # --- what the user gave ---------------------------------------------------------------------------------------------------
@@ -142,6 +145,14 @@ def test_the_same_file_in_another_place_stands_for_it(tmp_path: Path) -> None:
     told(bench("resume", run, "--json"))  # given once there, too
     there.write_text(there.read_text() + "# edited, with the same names\n")
     told(bench("resume", run, "--plugin", there, "--json"))
+
+
+def test_workers_get_what_this_process_was_given_before(tmp_path: Path) -> None:
+    """In a notebook, of a run that names no file: a merged one, say."""
+    run, file = made_with(tmp_path)
+    with same_plugins():
+        registry.load_plugin(str(file))
+        assert told(bench("resume", run, "--json"))["outcome"]["made"] == 1
 
 
 def test_a_worker_runs_what_its_runner_has_read(tmp_path: Path) -> None:

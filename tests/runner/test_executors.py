@@ -19,11 +19,11 @@ from support.light_runs import make_quick, quick, times, wait_for
 from fastvmt.errors import SpecError
 from fastvmt.model import Job
 from fastvmt.runner import executors
+from fastvmt.runner.command import go_on, words
 from fastvmt.runner.executors.local import LocalExecutor
 from fastvmt.runner.queue import Tasks
 from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options
-from fastvmt.runner.status import go_on
 from fastvmt.runner.worker import place
 from fastvmt.store.folder import Store
 
@@ -77,12 +77,13 @@ def test_the_way_to_go_on_is_the_way_it_was_begun(tmp_path: Path) -> None:
     assert go_on(run) == f"bench resume {run}"
     store = Store.open(run)
     given = Options(executor="slurm", workers=4, slurm=(("partition", "gpu"), ("setup", "module load cuda")))
-    store.event("started", jobs=1, how=executors.words(given))
+    store.event("started", jobs=1, how=words(given))
     store.event("made", key="k")
     store.event("started", jobs=1)  # of a scoring
-    wanted = f"bench resume {run} --executor slurm --workers 4 --slurm partition=gpu --slurm 'setup=module load cuda'"
-    assert go_on(run) == wanted and wanted in bench("status", run).out
-    assert executors.words(Options(executor="ray", address="auto")) == ["--executor", "ray", "--address", "auto"]
+    wanted = f"bench resume {run} --executor slurm --workers 4 --slurm partition=gpu"
+    assert go_on(run, given) == f"{wanted} --slurm 'setup=module load cuda'"
+    assert go_on(run) == wanted and wanted in bench("status", run).out, "what would run by itself is not taken from a log"
+    assert words(Options(executor="ray", address="auto")) == ["--executor", "ray", "--address", "auto"]
 
 
 def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -157,7 +158,7 @@ def test_a_timing_claims_the_gpu_and_not_a_name_for_it(tmp_path: Path, monkeypat
 
 
 def jobs(n: int) -> list[Job]:
-    return [Job(key=f"k{i}", method=quick(), case_id="c", case_digest="d", seed=i) for i in range(n)]
+    return [Job(key=f"{i}", method=quick(), case_id="c", case_digest="d", seed=i) for i in range(n)]
 
 
 def test_preparations_come_first_and_other_jobs_go_on_meanwhile() -> None:

@@ -70,7 +70,7 @@ def test_every_field_that_decides_the_video_changes_the_key() -> None:
         Job.make(METHOD, case(reference=case().reference.model_copy(update={"frames_digest": "e" * 64})), 0, make_setting()),
         Job.make(METHOD, case(), 1, make_setting()),
         *(Job.make(METHOD, case(), 0, make_setting(**{k: v})) for k, v in {
-            "weights_digest": "v", "width": 40, "height": 40, "frames": (9, 8, 8), "guidance": 4.0, "sigmas": (0.9, 0.0), "dtype": "bfloat16",
+            "weights_digest": "e", "width": 40, "height": 40, "frames": (9, 8, 8), "guidance": 4.0, "sigmas": (0.9, 0.0), "dtype": "bfloat16",
         }.items()),
     ]  # fmt: skip
     keys = [j.key for j in others]

@@ -198,7 +198,7 @@ class Generator:
         from fastvmt.media.files import write_lossless, write_viewable
 
         case = self.cases[job.case_id]
-        frames = self.store.reference(case.reference.frames_digest)
+        frames = self.store.reference(case.reference)
         rng = np.random.default_rng(noise_seed(job.seed, case.digest() + job.method.label))
         for i in range(STEPS):
             if i == method.params.at:

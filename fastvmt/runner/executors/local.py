@@ -15,6 +15,7 @@ from typing import Any
 
 from fastvmt.backbones import card as cards
 from fastvmt.backbones import device
+from fastvmt.core.atomic import own_file
 from fastvmt.core.children import python_environment
 from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import RunConfig
@@ -66,7 +67,7 @@ class Child:
         self, root: Path, name: str, holder: str, more: dict[str, str], take: Callable[[dict[str, Any]], None]
     ) -> None:
         self.log = root / WORKERS / f"worker-{name}.log"
-        with open(self.log, "ab") as log:
+        with open(self.log, "ab", opener=own_file) as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "fastvmt.runner.worker", str(root.resolve()), holder],
                 stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=python_environment() | more, cwd=NOWHERE,

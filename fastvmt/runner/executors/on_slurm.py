@@ -15,7 +15,9 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.children import python_environment
@@ -25,14 +27,13 @@ from fastvmt.jobs.part import Part
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.records.missing import scan
-from fastvmt.runner import executors
 from fastvmt.runner.code import handed, load_handed, said_of_stale, states
+from fastvmt.runner.command import go_on, words
 from fastvmt.runner.executors.local import tail
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.settings import Options, Outcome
-from fastvmt.runner.status import go_on
 from fastvmt.store.folder import Store
 
 MINUTES = 240
@@ -44,6 +45,10 @@ GENERAL = ("mem_gb", "name", "cpus_per_task", "gpus_per_node")
 """Keys that mean the same to every submitit executor."""
 GPUS = ("gres", "gpus_per_node", "gpus_per_task", "num_gpus")
 """Keys that ask for GPUs."""
+
+
+_TASKS = TypeAdapter(list[Annotated[str, Field(pattern=r"^tasks-[0-9a-f]{16}/[0-9]+(_[0-9]+)?$")]])
+"""Tasks that were submitted, by their places; what a task unpickles lies there."""
 
 
 @dataclass(frozen=True)
@@ -146,7 +151,7 @@ class Crew:
             for sentence in (*self.store.warnings, *self.store.news, *said_of_stale(there, self.options.keep_old)):
                 self.progress.event("note", sentence, text=sentence)
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.size,
-                             how=executors.words(self.options), time=time.time())  # fmt: skip
+                             how=words(self.options), time=time.time())  # fmt: skip
             while self.left and self._round():
                 pass
         except KeyboardInterrupt:
@@ -169,7 +174,7 @@ class Crew:
         where = f"{len(tasks)} tasks are with {self.cluster} ({', '.join(names)}); their logs: {self.store.root}/slurm"
         self.progress.event("note", where, text=where)
         if not self.options.wait:
-            back = f"Come back with: {go_on(self.store.root)}"
+            back = f"Come back with: {go_on(self.store.root, self.options)}"
             self.progress.event("note", back, text=back)
             return False
         self._wait(tasks)
@@ -218,7 +223,10 @@ class Crew:
             return []
         import submitit
 
-        names = [str(name) for name in json.loads(self._list.read_text())]
+        try:
+            names = _TASKS.validate_json(self._list.read_bytes())
+        except ValueError:
+            raise StoreError(f"{self._list} is damaged; remove it, and cancel what SLURM still has of this run.") from None
         places = [self._list.parent / name for name in names]
         tasks: list[Any] = [submitit.SlurmJob(place.parent, place.name) for place in places]
         # asks sacct, which may take long, or be stopped with Ctrl-C

@@ -18,6 +18,7 @@ from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.media.files import Fit, Frames, write_lossless
 from fastvmt.model import Setting
 from fastvmt.plugins import metric_labels, registry
+from fastvmt.plugins.labels import in_words
 from fastvmt.runner.code import open_run
 from fastvmt.runner.plan.cases import Listed, cases_of
 from fastvmt.runner.plan.methods import chosen_methods
@@ -48,9 +49,7 @@ class Plan:
         # Threads too: they change the last bits of a sum, and one table must not mix two settings.
         identity = [c.suite.digest(), c.setting.identity(), [m.identity() for m in c.methods], list(c.seeds), c.threads]
         identity += [c.repeats] if c.repeats else []
-        backbone = c.setting.backbone
-        named = Path(backbone).name if Path(backbone).is_absolute() else backbone
-        return Path("runs") / f"{slug(c.suite.name)}-{slug(named)}-{digest(identity)[:8]}"
+        return Path("runs") / f"{slug(c.suite.name)}-{slug(c.setting.called)}-{digest(identity)[:8]}"
 
     def open_store(self, out: Path | None, hold: bool = False) -> Store:
         """Create or reopen the run folder and store the references; ``hold`` locks it first and leaves it locked."""
@@ -104,19 +103,20 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         truncated=request.allow_truncated, upscale=request.allow_upscale, cases=request.cases,
     ), decode)  # fmt: skip
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
-    setting = Setting(
-        backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
-        steps=len(sigmas) - 1, guidance=_or(request.guidance, card.defaults["guidance"]), sigmas=sigmas,
-        dtype=("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype,
-        negative=card.defaults["negative"], protocol=cast(Any, request.protocol), budget=budget,
-    )  # fmt: skip
     same = {name: getattr(request, name) for name in ("seeds", "offload", "repeats", "ablates_presets")}
-    config = RunConfig(
-        suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
-        plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
-        asked=_asked(request),
-        notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
-    )  # fmt: skip
+    with in_words("This run"):
+        setting = Setting(
+            backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
+            steps=len(sigmas) - 1, guidance=_or(request.guidance, card.defaults["guidance"]), sigmas=sigmas,
+            dtype=("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype,
+            negative=card.defaults["negative"], protocol=cast(Any, request.protocol), budget=budget,
+        )  # fmt: skip
+        config = RunConfig(
+            suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
+            plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
+            asked=_asked(request),
+            notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
+        )  # fmt: skip
     return Plan(config, card, found, (*found.notes, *dropped))
 
 
