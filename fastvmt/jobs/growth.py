@@ -124,7 +124,8 @@ def method_differences(one: MethodSpec, two: MethodSpec) -> Iterator[str]:
         yield f"version {one.version} and {two.version}"
     for name in sorted(one.params.keys() | two.params.keys()):
         if one.params.get(name) != two.params.get(name):
-            yield f"{shown(name)} {shown(one.params.get(name))} and {shown(two.params.get(name))}"
+            before, now = (shown(spec.params.get(name)) or "''" for spec in (one, two))
+            yield f"{shown(name)} {before} and {now}"
 
 
 def _differing(before: RunConfig, new: RunConfig) -> Iterator[str]:

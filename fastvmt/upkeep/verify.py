@@ -13,6 +13,7 @@ from pathlib import Path
 
 from fastvmt.core.choices import one_of
 from fastvmt.core.content_address import frames_digest
+from fastvmt.core.spelling import shown
 from fastvmt.errors import DamagedFile, JobError, SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import read_lossless
@@ -143,4 +144,4 @@ def _load(store: Store, config: RunConfig, metrics: set[str]) -> None:
 
 
 def _name(job: Job) -> str:
-    return f"{job.case_id} {job.method.label} s{job.seed}"
+    return f"{job.case_id} {shown(job.method.label)} s{job.seed}"

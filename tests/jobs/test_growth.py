@@ -52,7 +52,7 @@ OTHERS: list[tuple[Callable[[RunConfig], dict[str, Any]], str]] = [
     (lambda c: {"suite": case_with(prompt="another")}, r"case 'case-0000': prompt \('.*' and 'another'\)"),
     (lambda c: {"suite": case_with(negative="n")}, r"case 'case-0000': negative \('None' and 'n'\)"),
     (lambda c: {"suite": Suite(name="other", cases=make_cases(4)[2:])}, r"suite: 'quick' and 'other'"),
-    (lambda c: {"methods": (quick(do="print"),)}, r"quick: do  and print"),
+    (lambda c: {"methods": (quick(do="print"),)}, "quick: do '' and print"),
     (lambda c: {"methods": (quick("same"),)}, r"'same' and the run's 'quick' are the same"),
     (lambda c: {"methods": (quick(method="light"),)}, r"quick: method quick and light"),
 ]  # fmt: skip
