@@ -77,6 +77,8 @@ def command(tidy: Tidy) -> str:
     s, configs = tidy.setting, [store.config() for store in tidy.stores]
     first = configs[0]
     labels = [k for k, m in tidy.methods.items() if not m.imported]
+    if not labels:
+        return "# every video was imported, and no command makes them"
     how = first.asked or Asked(suite=tidy.suite.name)
     asked = how.model_dump(exclude_defaults=True, exclude={"some", "command", "words"})
     for name in {"suite", "root", "prompts"} & asked.keys():
