@@ -138,6 +138,8 @@ def _rows(path: Path, problems: Problems) -> Rows:
         raise SuiteError(f"{path.name} line {error.lineno}, column {error.colno}: {error.msg}. Correct it.") from None
     except RecursionError:
         raise SuiteError(f"{path.name}: nested too deeply. It has to be one object {{file name: prompt}}.") from None
+    except ValueError as error:
+        raise SuiteError(f"{path.name}: {shortened(str(error))}. Correct it.") from None
     if not isinstance(pairs, list) or not all(isinstance(pair, tuple) for pair in pairs):
         raise SuiteError(f"{path.name}: it is not one object {{file name: prompt}}. Write it so.")
     return [(f"'{shortened(file)}'", {"file": file, "prompt": prompt}) for file, prompt in pairs]

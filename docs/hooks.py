@@ -71,11 +71,11 @@ def settings_page() -> str:
         "[`fastvmt.Request` and `fastvmt.Options`](python.md); a run folder keeps the resolved ones in `config.json`.\n"
     ]
     for panel in PANELS:
-        parts.append(f"## {panel}\n\n| option | in Python | default | what |\n|---|---|---|---|")
+        parts.append(f"## {panel}\n\n| option | in Python | default | range | what |\n|---|---|---|---|---|")
         for model in (Request, Options):
             for o in (o for o in options_of(model) if o.panel == panel):
                 flags = ", ".join(f"`{flag}`" for flag in o.flags)
-                parts.append(f"| {flags} | `{model.__name__}.{o.name}` | `{o.default!r}` | {_cell(o.help)} |")
+                parts.append(f"| {flags} | `{model.__name__}.{o.name}` | `{o.default!r}` | {o.span} | {_cell(o.help)} |")
         parts.append("")
     return "\n".join(parts)
 

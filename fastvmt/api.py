@@ -9,16 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fastvmt.backbones.device import has_cuda
+from fastvmt.core.places import Place, Places, path_or_none, paths
+from fastvmt.core.status_line import doing
 from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.jobs.growth import part_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.listing import describe
 from fastvmt.records.verified import Verified
+from fastvmt.runner.code import keep_traits, open_run
+from fastvmt.runner.command import go_on
+from fastvmt.runner.option import split
 from fastvmt.runner.plan import Plan, resolve
 from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options, Outcome, Request
-from fastvmt.runner.status import go_on
-from fastvmt.runner.work import open_run, require_fit, work
+from fastvmt.runner.work import require_fit, work
 from fastvmt.store import layout
 from fastvmt.store.folder import Store
 
@@ -26,6 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from fastvmt.exchange.imports.videos import Claim
+    from fastvmt.reports.tables.comparison import Comparison
     from fastvmt.reports.tables.run_table import Table
 
 PROBE_CLIPS = 6
@@ -38,15 +43,27 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Result:
-    """A finished (or interrupted) run."""
+    """A finished (or interrupted) run. ``print`` shows its table; a notebook shows it as one."""
 
     folder: Path
     outcome: Outcome
     table: Table
     sheet: Path | None
 
+    def __str__(self) -> str:
+        from fastvmt.reports.tables.run_table import as_lines
 
-def run(request: Request, out: Path | None = None, options: Options | None = None) -> Result:
+        return as_lines(self.table, self.sheet)
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        o = self.outcome
+        said = f"{self.folder}: {o.made} made, {o.found} found, {o.failed} failed{', interrupted' * o.interrupted}"
+        return f"<p>{escape(said)}</p>\n{self.table._repr_html_()}"
+
+
+def run(request: Request, out: Place | None = None, options: Options | None = None) -> Result:
     """Plan, generate what is missing, score, and build the table. The same call resumes.
 
     A folder that holds a run already gets what the request adds to it, and its table shows all. Made are the videos that
@@ -63,34 +80,48 @@ def run(request: Request, out: Path | None = None, options: Options | None = Non
     """
     from fastvmt.backbones.card import require_weights
 
-    options = options or Options()
+    options, out = options or Options(), path_or_none(out)
     gpus = options.executor != "local" and request.device == "cuda"  # of the nodes: a login node has none
+    doing("reading the request and its clips")
     plan = resolve(request, elsewhere=gpus)
     require_fit(options, plan.config)
     require_weights(plan.card)
+    doing("estimating time and memory")
     where = Conditions(options.workers, elsewhere=options.executor != "local", remake=options.remake)
     refuse_what_cannot_fit(estimate(plan.config, plan.card, out or plan.default_folder(), where), options.force)
+    doing("storing reference clips")
     store = plan.open_store(out, hold=True)
     config = store.config()  # with all that the folder had before
     return _go(store, config, replace(options, part=part_of(config, plan.config)))
 
 
-def resume(folder: Path, options: Options | None = None) -> Result:
-    """Go on with a run folder as its ``config.json`` says."""
-    return _go(*open_run(folder), options or Options())
+def resume(folder: Place, options: Options | None = None, plugins: Sequence[str] = ()) -> Result:
+    """Go on with a run folder as its ``config.json`` says.
+
+    Args:
+        plugins: files of plug-ins. Those that the folder names run only where you have given them before, in this state.
+
+    Raises:
+        SpecError: when a plug-in is needed that you have not given.
+    """
+    return _go(*open_run(Path(folder), plugins), options or Options())
 
 
-def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None, again: bool = False) -> Result:
+def score(
+    folder: Place, metrics: Sequence[str] = (), options: Options | None = None, again: bool = False, plugins: Sequence[str] = ()
+) -> Result:
     """Score what a run folder holds, without generating.
 
     Args:
         metrics: labels or patterns such as ``vbench:*``; none for those of the run.
         again: compute even what is already recorded.
+        plugins: as for ``resume``; only metrics are needed.
     """
     from fastvmt.plugins import metric_labels
 
-    store, config = open_run(folder)
-    chosen, missing = metric_labels.choose(metrics, config.metrics)
+    wanted = tuple(split(metrics) if isinstance(metrics, str) else metrics)
+    store, config = open_run(Path(folder), plugins, wanted or None, generate=False)
+    chosen, missing = metric_labels.choose(wanted, config.metrics)
     before, log = store.records() if again else {}, store.log(layout.RECORDS)
     lines = sum(1 for _ in store.each_record(log)) if again else 0
     result = _go(store, config, options or Options(), generate=False, metrics=chosen, rescore=again)
@@ -103,15 +134,16 @@ def score(folder: Path, metrics: tuple[str, ...], options: Options | None = None
     return result
 
 
-def table(folder: Path) -> Table:
-    """The table of a run folder, from its records."""
+def table(folder: Place) -> Table:
+    """The table of a run folder, from its records; no plug-in is loaded."""
     from fastvmt.reports.tables.run_table import build
 
-    return build(*open_run(folder))
+    store = Store.open(Path(folder))
+    return build(store, store.config())
 
 
 def report(
-    folders: Sequence[Path], out: Path | None = None, *, against: str = "", tables: tuple[str, ...] = (),
+    folders: Places, out: Place | None = None, *, against: str = "", tables: tuple[str, ...] = (),
     formats: tuple[str, ...] = ("md", "csv", "tex", "html", "json"), frame: tuple[str, ...] = (), page: bool = True,
     figures: bool = True, tracks: bool = True, say: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:  # fmt: skip
@@ -130,11 +162,12 @@ def report(
     from fastvmt.reports.page.bundle import ReportContents, write
     from fastvmt.reports.tidy import gather
 
-    contents = ReportContents(against, tables, formats, frame, page, figures, tracks)
-    return write(gather(folders), out or folders[0] / layout.REPORT, contents, say)
+    contents, runs = ReportContents(against, tables, formats, frame, page, figures, tracks), paths(folders)
+    tidy = gather(runs)
+    return write(tidy, path_or_none(out) or runs[0] / layout.REPORT, contents, say)
 
 
-def frame(folders: Sequence[Path]) -> pd.DataFrame:
+def frame(folders: Places) -> pd.DataFrame:
     """The tidy frame of a run, or of several of one suite and setting: a row for every video and number, gaps included.
 
     Raises:
@@ -142,14 +175,14 @@ def frame(folders: Sequence[Path]) -> pd.DataFrame:
     """
     from fastvmt.reports.tidy import gather
 
-    return gather(folders).frame
+    return gather(paths(folders)).frame
 
 
 def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal") -> str:
     """Tables of runs as text: all, or those whose id begins with one of the words; in one of ``render.FORMATS``."""
     from fastvmt.core.choices import one_of
-    from fastvmt.reports.page.bundle import as_json, tables_of
-    from fastvmt.reports.tables.render import FORMATS, render
+    from fastvmt.reports.page.bundle import tables_of
+    from fastvmt.reports.tables.render import FORMATS, as_json, render
     from fastvmt.reports.tidy import gather
 
     one_of("--print", form, FORMATS)
@@ -161,24 +194,27 @@ def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against:
     return "\n\n".join(render(view, form).rstrip() for view in (*brief, *shown[-1:]))
 
 
-def compare(folders: Sequence[Path], base: str = "", metrics: tuple[str, ...] = (), form: str = "terminal") -> str:
-    """One method against every other with tests, as text; one preset a method: the base's, and the first of every other.
+def compare(folders: Places, base: str = "", metrics: Sequence[str] = (), form: str = "terminal") -> Comparison:
+    """One method against every other with tests; one preset a method: the base's, and the first of every other.
+
+    Args:
+        base: a method's label; the first one that is no control without it.
+        metrics: labels; all that have a direction without any.
+        form: of ``str()`` and ``print``; one of ``render.FORMATS``.
 
     Raises:
         SpecError: for an unknown base or metric.
         NotComparable: when the runs must not share a table, or nothing is paired.
     """
-    from fastvmt.reports.page.bundle import as_json
-    from fastvmt.reports.tables import compare as comparing
-    from fastvmt.reports.tables.render import render
-    from fastvmt.reports.tables.run_table import first_presets
+    from fastvmt.core.choices import one_of
+    from fastvmt.reports.tables.comparison import of
+    from fastvmt.reports.tables.render import FORMATS
     from fastvmt.reports.tidy import gather
 
-    tidy = gather(folders)
-    labels = first_presets(tidy, comparing.base_of(tidy, base))
-    shown = [comparing.versus(tidy, base, metrics), comparing.ratios(tidy, base), comparing.ranks(tidy, metrics, labels)]
-    shown = [view for view in shown if view.columns and view.lines]
-    return as_json(shown) if form == "json" else "\n\n".join(render(view, form).rstrip() for view in shown)
+    one_of("form", form, FORMATS)
+    tidy = gather(paths(folders))
+    doing("reckoning intervals and tests")
+    return of(tidy, base, split(metrics) if isinstance(metrics, str) else metrics, form)
 
 
 def probe(folder: Path) -> Path | None:
@@ -210,7 +246,7 @@ def probe(folder: Path) -> Path | None:
     return path
 
 
-def plan(request: Request, out: Path | None = None, where: Conditions | None = None) -> tuple[Plan, Estimate]:
+def plan(request: Request, out: Place | None = None, where: Conditions | None = None) -> tuple[Plan, Estimate]:
     """What a run would do and take; writes nothing.
 
     Args:
@@ -219,16 +255,17 @@ def plan(request: Request, out: Path | None = None, where: Conditions | None = N
     Raises:
         UserError: as ``run`` does, for anything wrong with the request or that the folder's run forbids.
     """
+    doing("reading the request and its clips")
     plan = resolve(request, decode=False, elsewhere=bool(where and where.device_bytes))
-    folder = out or plan.default_folder()
+    folder = path_or_none(out) or plan.default_folder()
     if layout.is_run(folder) and plan.listed.decoded:
         Store(folder).grown(plan.config)
     return plan, estimate(plan.config, plan.card, folder, where)
 
 
 def import_videos(
-    videos: Path, claim: Claim, request: Request | None = None, *, into: Path | None = None, out: Path | None = None,
-    options: Options | None = None,
+    videos: Place, claim: Claim, request: Request | None = None, *, into: Place | None = None, out: Place | None = None,
+    options: Options | None = None, plugins: Sequence[str] = (),
 ) -> Result:  # fmt: skip
     """Bring somebody else's videos into a run folder and score them as ours are scored.
 
@@ -238,6 +275,7 @@ def import_videos(
         request: suite, backbone and size of a new run (its ``methods`` and ``controls`` are not used).
         into: an existing run that gets one line more, instead of a new one.
         out: folder of a new run; by default one whose name follows from all of this.
+        plugins: of ``into``, as for ``resume``.
 
     Returns:
         As ``fastvmt.run``: the scored run.
@@ -248,7 +286,10 @@ def import_videos(
     """
     from fastvmt.exchange.imports.videos import bring_in
 
-    return score(bring_in(videos, claim, request, into=into, out=out).root, (), options)
+    if into is not None:
+        open_run(Path(into), plugins, generate=False)  # what cannot be scored is not brought in
+    store = bring_in(Path(videos), claim, request, into=path_or_none(into), out=path_or_none(out))
+    return score(store.root, (), options, plugins=plugins)
 
 
 def _go(
@@ -262,6 +303,7 @@ def _go(
     require_fit(options, config, generate)
     store.lock()
     try:
+        keep_traits(store, config, config.metrics if metrics is None else metrics)
         if generate:
             _mark_to_remake(store, config, options)
             note_prediction(store, config)
@@ -271,12 +313,15 @@ def _go(
             outcome = Crew(store, config, options, work).run()
         else:
             outcome = Runner(store, config, options).run(generate, metrics, rescore)
+        doing("reading the numbers")
         found = build(store, config)
         if lacking := _unasked(store, config, options):
             store.news.append(f"{lacking} videos of this run were not asked for; `{go_on(store.root)}` makes them.")
         found.notes += store.news
+        outcome = replace(outcome, unscored=found.unscored(config.metrics if metrics is None else metrics))  # whoever scored
         sheet = None
         if not outcome.interrupted and found.made:
+            doing("drawing the sheet")
             sheet = write_sheet(store, config, store.root / layout.SHEET)
         write_atomic(store.root / layout.TABLE, as_lines(found, sheet) + "\n")
     finally:

@@ -28,7 +28,8 @@ from fastvmt.methods._math.adapters import convolutions, new_convolutions
 from fastvmt.methods._math.inversion import source_text
 from fastvmt.methods._math.trained import TrainedMethod, TrainedParams
 from fastvmt.methods._math.trainer import Draw, track_loss, velocity_loss
-from fastvmt.plugins.method import Context, Study
+from fastvmt.plugins import registry
+from fastvmt.plugins.method import Context, Shape, Study
 from fastvmt.plugins.tracker import Tracks, tracks_of, tracks_origin
 
 if TYPE_CHECKING:
@@ -39,15 +40,15 @@ if TYPE_CHECKING:
 
 
 class DeTParams(TrainedParams):
-    steps: int = Field(500, ge=1, description="training steps")
-    lr: float = Field(1e-5, gt=0, description="AdamW's rate, constant; small because the first kernel is large")
-    weight_decay: float = Field(1e-4, ge=0)
-    middle: int = Field(128, ge=1, description="channels between the two kernels")
-    kernel: int = Field(3, ge=1, description="latent frames that a kernel spans")
+    steps: int = Field(500, ge=1, le=1_000_000, description="training steps")
+    lr: float = Field(1e-5, gt=0, le=1000, description="AdamW's rate, constant; small because the first kernel is large")
+    weight_decay: float = Field(1e-4, ge=0, le=1000)
+    middle: int = Field(128, ge=1, le=16_384, description="channels between the two kernels")
+    kernel: int = Field(3, ge=1, le=1000, description="latent frames that a kernel spans")
     acting: float = Field(0.36, gt=0, le=1, description="share of the blocks, from the first, whose branch acts in sampling")
-    track_weight: float = Field(0.1, ge=0, description="of the loss along tracks; 0 leaves it out")
+    track_weight: float = Field(0.1, ge=0, le=1e6, description="of the loss along tracks; 0 leaves it out")
     track_sigma: float = Field(0.555, ge=0, le=1, description="the track loss counts at noise levels up to this")
-    points: int = Field(100, ge=1, description="tracks, at the most")
+    points: int = Field(100, ge=1, le=100_000, description="tracks, at the most")
     tracker: str = Field("lk", description="registered tracker for references whose suite has no tracks")
 
 
@@ -59,6 +60,11 @@ class DeT(TrainedMethod):
     unseen = TrainedMethod.unseen | {"acting"}
     variants = {"no-tracks": {"track_weight": 0.0}, "all-blocks": {"acting": 1.0}}
     study = Study({"tracks": ("no-tracks",), "acting": ("all-blocks",), "steps": ("steps=100", "steps=250")})
+
+    @classmethod
+    def resolve(cls, params: DeTParams, shape: Shape) -> Any:
+        registry.trackers.get(params.tracker)  # an unknown one is refused before anything is loaded
+        return super().resolve(params, shape)
 
     @classmethod
     def training(cls, params: Mapping[str, Any], case: Case) -> dict[str, Any]:

@@ -21,7 +21,7 @@ import torch
 from pydantic import Field
 
 from fastvmt.methods._math import flow
-from fastvmt.methods._math.guided import FROM_NOISE, AdamParams, Inject, InjectingMethod, needs_latent_frames
+from fastvmt.methods._math.guided import FROM_NOISE, AdamParams, Inject, InjectingMethod, Temperature, needs_latent_frames
 from fastvmt.methods._math.updater import LatentUpdate
 from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Shape, Study
 
@@ -37,7 +37,7 @@ FORK: dict[str, Any] = {
 
 
 class DiTFlowParams(AdamParams):
-    temperature: float = Field(2.0, gt=0, allow_inf_nan=False)
+    temperature: Temperature = 2.0
     heads: Literal["mean_logits", "mean_qk"] = "mean_logits"
     rope: bool = Field(True, description="queries and keys after rotary embedding, as attention sees them, or before")
     reference: Literal["argmax", "soft"] = Field("argmax", description="hard or expected reference displacement")
@@ -46,10 +46,10 @@ class DiTFlowParams(AdamParams):
     pairs: Literal["all", "span", "span_and_same"] = Field(
         "all", description="all ordered pairs, or offsets 1 (0 with span_and_same) .. span - 1 forward"
     )
-    span: int = Field(5, ge=2)
-    top: int = Field(0, ge=0, description="only so many of the strongest keys of a query and frame; 0 for all")
+    span: int = Field(5, ge=2, le=10_000)
+    top: int = Field(0, ge=0, le=1_000_000, description="only so many of the strongest keys of a query and frame; 0 for all")
     tokens_mean: bool = Field(True, description="mean over tokens and axes, or their sum (without moving_only)")
-    amf_weight: float = Field(1.0, gt=0, description="factor of the loss; Adam hardly sees it")
+    amf_weight: float = Field(1.0, gt=0, le=1e6, description="factor of the loss; Adam hardly sees it")
     updater: Literal["adam", "adamw"] = Field(
         "adam", description="Adam, rates falling over the guided steps; or AdamW on a bf16 latent, falling within each"
     )

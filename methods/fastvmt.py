@@ -24,7 +24,16 @@ import torch
 from pydantic import Field, field_validator, model_validator
 
 from fastvmt.methods._math import flow, released, windowed
-from fastvmt.methods._math.guided import FROM_NOISE, AdamMethod, AdamParams, Inner, Rate, needs_latent_frames
+from fastvmt.methods._math.guided import (
+    FROM_NOISE,
+    AdamMethod,
+    AdamParams,
+    Inner,
+    Rate,
+    Temperature,
+    Weight,
+    needs_latent_frames,
+)
 from fastvmt.methods._math.updater import LatentUpdate
 from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Shape, Study
 
@@ -40,20 +49,20 @@ RELEASED: dict[str, Any] = {"span": 4, "include_same": True, "tokens_mean": Fals
 """What the authors' code has in place of the paper's values."""
 
 
-Side = Annotated[int, Field(ge=1)]
+Side = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class FastVMTParams(AdamParams):
     preset: Literal["paper", "released"] = Field("paper", description="never mixed in a table")
     inner: Inner = 10
-    interval: int = Field(3, ge=1, description="a fresh gradient every so many inner steps; 1 never reuses")
+    interval: int = Field(3, ge=1, le=10_000, description="a fresh gradient every so many inner steps; 1 never reuses")
     lr_first: Rate = 0.003
     lr_last: Rate = 0.002
-    weight_decay: float = Field(0.01, ge=0)
-    span: int = Field(5, ge=2, description="temporal span s_f: offsets 1 .. s_f - 1")
-    window: int = Field(21, ge=0, description="window side l in tokens; 0 means the whole frame")
+    weight_decay: float = Field(0.01, ge=0, le=1000)
+    span: int = Field(5, ge=2, le=10_000, description="temporal span s_f: offsets 1 .. s_f - 1")
+    window: int = Field(21, ge=0, le=10_000, description="window side l in tokens; 0 means the whole frame")
     tile: tuple[Side, Side] = Field((3, 4), description="rows x columns of a tile, in tokens")
-    temperature: float = Field(1.0, gt=0, allow_inf_nan=False)
+    temperature: Temperature = 1.0
     heads: Literal["mean_qk", "mean_logits"] = "mean_qk"
     rope: bool = Field(True, description="queries and keys after rotary embedding, as attention sees them, or before")
     centre: Literal["soft", "argmax"] = "soft"
@@ -62,8 +71,8 @@ class FastVMTParams(AdamParams):
     include_same: bool = False
     weights: Literal["b1", "eq6"] = "b1"
     tokens_mean: bool = True
-    amf_weight: float = Field(5.0, ge=0)
-    window_weight: float = Field(1.0, ge=0)
+    amf_weight: Weight = 5.0
+    window_weight: Weight = 1.0
     window_power: Literal["norm", "square"] = "norm"
     begin: Literal["noise", "reference"] = "noise"
     begin_sigma: float = Field(1.0, gt=0, le=1, description="with begin=reference: start at this noise level or below")

@@ -60,8 +60,8 @@ class MOFTParams(AdamParams):
         "noised", description="how the reference gets there: the run's own noise, or the sampler run backwards"
     )
     updater: Literal["adam", "sgd"] = Field("adam", description="Adam (inner, lr_*), or plain gradients (repeats, step)")
-    repeats: int = Field(2, ge=1, description="gradients per guided step with updater=sgd")
-    step: float = Field(0.5, gt=0, description="what such a gradient is multiplied with")
+    repeats: int = Field(2, ge=1, le=10_000, description="gradients per guided step with updater=sgd")
+    step: float = Field(0.5, gt=0, le=1e6, description="what such a gradient is multiplied with")
     inject: Inject = True
 
 

@@ -37,10 +37,10 @@ SPATIAL, TEMPORAL = "spatial", "temporal"
 
 
 class MotionDirectorParams(BlendParams):
-    rank: int = Field(32, ge=1, description="of each LoRA")
+    rank: int = Field(32, ge=1, le=4096, description="of each LoRA")
     dropout: float = Field(0.1, ge=0, lt=1)
     rest: float = Field(0.2, ge=0, le=1, description="share of the steps in which the spatial set neither trains nor acts")
-    debias: float = Field(1.0, ge=0, description="b of the debiased loss")
+    debias: float = Field(1.0, ge=0, le=1e6, description="b of the debiased loss")
     weighting: Literal["velocity", "noise"] = Field("velocity", description="losses in velocity, or in noise: times (1 - s)^2")
 
 

@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
 
 class MotionInversionParams(BlendParams):
-    steps: int = Field(400, ge=1, description="training steps")
-    lr: float = Field(0.02, gt=0, description="AdamW's rate, constant")
-    blocks: int = Field(5, ge=1, description="blocks with embeddings, in the middle of the depth")
-    coarser: int = Field(2, ge=1, description="tokens a side for one place of the value embedding")
+    steps: int = Field(400, ge=1, le=1_000_000, description="training steps")
+    lr: float = Field(0.02, gt=0, le=1000, description="AdamW's rate, constant")
+    blocks: int = Field(5, ge=1, le=10_000, description="blocks with embeddings, in the middle of the depth")
+    coarser: int = Field(2, ge=1, le=10_000, description="tokens a side for one place of the value embedding")
     loss: Literal["velocity", "debiased"] = Field("velocity", description="the model's loss, or MotionDirector's beside it")
     motion: Literal["object", "camera"] = Field("object", description="value embeddings differenced along time, or left out")
 

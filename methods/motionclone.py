@@ -50,9 +50,10 @@ class MotionCloneParams(GuidedParams):
     guided: Guided = "sigma:1.0-0.773"  # the very last step never is
     ref_sigma: float = Field(0.610, ge=0, le=1, description="noise level of the one reference pass")
     strength: float = Field(
-        0.005, ge=0, description="RMS of a full-weight update over the latent's RMS in the first guided step; gives the weight"
-    )
-    weight: float | None = Field(None, ge=0, description="weight of the loss itself, in place of strength")
+        0.005, ge=0, le=1000,
+        description="RMS of a full-weight update over the latent's RMS in the first guided step; gives the weight",
+    )  # fmt: skip
+    weight: float | None = Field(None, ge=0, le=1e12, description="weight of the loss itself, in place of strength")
     ramp: float = Field(0.1, ge=0, le=0.5, description="share of the guided steps to warm up in, and to cool down in")
     diagonal: Literal["auto", "keep", "mask"] = Field(
         "auto", description="leave the query's own frame out of the softmax: never, always, or when it wins almost everywhere"

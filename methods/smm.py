@@ -57,7 +57,7 @@ class SMMParams(AdamParams):
     begin: Literal["low_frequency", "noise"] = Field(
         "low_frequency", description="low frequencies from the inverted noise, or the run's noise alone"
     )
-    low_factor: int = Field(4, ge=2, description="low frequencies are what is left of a frame made smaller by this")
+    low_factor: int = Field(4, ge=2, le=1000, description="low frequencies are what is left of a frame made smaller by this")
     restart: bool = Field(
         False, description="denoise every step a second time from new noise; near noise level 1 this erases the guidance"
     )

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from pydantic import Field
 
+from fastvmt.core.limits import MOST_WHOLE
 from fastvmt.datasets.drawn.redraw import redraw
 from fastvmt.datasets.drawn.scene import draw
 from fastvmt.datasets.drawn.shapes import Pair, suite_pairs
@@ -70,7 +71,7 @@ class Frozen(Toy):
 
 
 class ShuffledParams(Params):
-    order: int = Field(0, description="seed of the order of the latent frames")
+    order: int = Field(0, ge=-MOST_WHOLE, le=MOST_WHOLE, description="seed of the order of the latent frames")
 
 
 class Shuffled(Toy):

@@ -68,9 +68,10 @@ def _all(wanted: list[tuple[str, int]]) -> Iterator[dict[str, Any]]:
 
 @contextmanager
 def _bytecode() -> Iterator[None]:
-    """A place for bytecode where none may be written beside the modules: thousands of processes start in one run of the list,
-    and each would compile all it imports."""
+    """A place for what is trusted, and for bytecode where none may be written beside the modules: thousands of processes start
+    in one run of the list, and each would compile all it imports."""
     with tempfile.TemporaryDirectory(prefix="bytecode-") as place:
+        os.environ["XDG_CONFIG_HOME"] = place  # what the list gives by --plugin is nothing that the user trusts
         if sys.dont_write_bytecode:
             os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
             os.environ["PYTHONPYCACHEPREFIX"] = place

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,19 @@ BY_LIBRARIES = ("$LD_LIBRARY_PATH", "$KMP_", "$TORCH", "$PYTORCH", "$TRITON", "$
 # The same examples each time, and no example fails for being slow on a busy machine.
 settings.register_profile("suite", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What tests trust is not what the developer trusts."""
+    place = tempfile.TemporaryDirectory(prefix="fastvmt-tests-config-")
+    before = os.environ.get("XDG_CONFIG_HOME")
+    os.environ["XDG_CONFIG_HOME"] = place.name
+
+    def restore() -> None:
+        os.environ.pop("XDG_CONFIG_HOME") if before is None else os.environ.update(XDG_CONFIG_HOME=before)
+        place.cleanup()
+
+    config.add_cleanup(restore)
 
 
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:

@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.core.atomic import publish_folder, write_atomic
+from fastvmt.artefacts.code_state import other_code
+from fastvmt.core.atomic import own_file, publish_folder, write_atomic
 from fastvmt.model import FileInfo, Frozen
+from fastvmt.model.fields import FileName, Hex, Label, Line
 from fastvmt.plugins.workspace import Spent
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import file_info
@@ -34,14 +36,16 @@ WEIGHTS, META = "weights.safetensors", layout.META
 class Meta(Frozen):
     """``meta.json`` of a finished preparation."""
 
-    key: str
-    method: str
+    key: Hex
+    method: Label
     spent: Spent
-    device: str
-    software: dict[str, str]
-    files: dict[str, FileInfo]
+    device: Line
+    software: dict[Line, Line]
+    files: dict[FileName, FileInfo]
     log: dict[str, Any] = {}
     """What the method left: steps, loss curve, the text it was trained with, where tracks came from."""
+    code: str = ""
+    """State of the code that trained, where it is a file of the user's."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +66,12 @@ class Shelf:
     def root(self) -> Path:
         return self.store.root / layout.PREPARED
 
-    def load(self, key: str, owned: bool = False) -> Prepared | None:
-        """A finished preparation, or None where there is none or a damaged one.
+    def load(self, key: str, owned: bool = False, code: str = "") -> Prepared | None:
+        """A finished preparation, or None where there is none, a damaged one, or one of another state of the code.
 
         Args:
-            owned: we hold the key's lock; a damaged one is then moved to ``quarantine/`` and said.
+            owned: we hold the key's lock; what cannot be used is then moved to ``quarantine/`` and said.
+            code: as in ``Meta``.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
@@ -78,6 +83,8 @@ class Shelf:
             meta = Meta.model_validate_json((folder / META).read_bytes())
             if meta.key != key:
                 raise ValueError("another preparation's key")
+            if other_code(meta.code, code):
+                raise ValueError("it was trained by code that has changed since")
             if file_info(folder / WEIGHTS) != meta.files[WEIGHTS]:
                 raise ValueError(f"{WEIGHTS} has another SHA-256 than when it was written")
             return Prepared(load_file(folder / WEIGHTS), meta)
@@ -86,19 +93,20 @@ class Shelf:
                 self.store.quarantine(folder, error)
             return None
 
-    def get(self, key: str, train: Callable[[Path], Prepared]) -> Prepared:
+    def get(self, key: str, train: Callable[[Path], Prepared], code: str = "") -> Prepared:
         """The finished preparation; trained once, by whichever process comes first, while the others wait for it.
 
         Args:
             train: makes it; gets the place for its checkpoint.
+            code: as in ``Meta``.
         """
-        found = self.load(key)
+        found = self.load(key, code=code)
         if found is not None:
             return found
         with self._locked(key):
-            found = self.load(key, owned=True)
+            found = self.load(key, owned=True, code=code)
             if found is None:
-                place = self.root / f".{key}.checkpoint"
+                place = self.root / (f".{key}.{code}.checkpoint" if code else f".{key}.checkpoint")
                 self._publish(key, train(place))
                 place.unlink(missing_ok=True)
                 found = self.load(key)
@@ -122,6 +130,6 @@ class Shelf:
     def _locked(self, key: str) -> Iterator[None]:
         """Wait for the key's lock; the end of the process that holds it frees it, however it ends."""
         self.root.mkdir(parents=True, exist_ok=True)
-        with open(self.root / f".{key}.lock", "a") as handle:
+        with open(self.root / f".{key}.lock", "a", opener=own_file) as handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import re
 import tomllib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
 from fastvmt.backbones.token_grid import Shape
 from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.choices import hint
 from fastvmt.core.content_address import digest
 from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.limits import MAX_MEMORY
+from fastvmt.core.reading import parse_json, parse_toml
+from fastvmt.core.spelling import gib, shown
+from fastvmt.core.validation import first_problem
 from fastvmt.errors import MissingWeights, SpecError, UserError
 
 CARDS = Path(__file__).parent
@@ -27,6 +32,40 @@ GENERIC_DEFAULTS: dict[str, Any] = {
         "text_similarity", "temporal_consistency", "vbench:*", "time", "forwards", "peak_memory",
     ],
 }  # fmt: skip
+
+
+LARGEST_SIZE = 1 << 20
+"""Of blocks, heads, channels and strides: a slip of the pen, or not meant to be run."""
+
+
+class _Own(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class OwnDefaults(_Own):
+    width: int = Field(default=0, ge=1)
+    height: int = Field(default=0, ge=1)
+    frames: int = Field(default=0, ge=1)
+    steps: int = Field(default=0, ge=1)
+    guidance: float = 0.0
+    shift: float = Field(default=0.0, gt=0)
+    negative: str = ""
+    metrics: list[str] = []
+
+
+class OwnShape(_Own):
+    parameters: int = Field(default=0, ge=0)
+
+
+class OwnFacts(_Own):
+    """What a folder's ``bench.toml`` may say; see ``Card``. What is not there is not taken from here."""
+
+    note: str = ""
+    hub: str = ""
+    download_gb: float = Field(0.0, ge=0)
+    shape: OwnShape = OwnShape()
+    defaults: OwnDefaults = OwnDefaults()
+    methods: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -75,10 +114,10 @@ class Card:
         return Shape(self.blocks, self.heads, (t // self.patch[0], h // self.patch[1], w // self.patch[2]), sigmas)
 
     def check_size(self, width: int, height: int, frames: int) -> None:
-        """Refuse sizes the model cannot make.
+        """Refuse sizes the model cannot make, and those that no memory holds.
 
         Raises:
-            UserError: naming the nearest legal values.
+            UserError: naming the nearest legal values, or the limit.
         """
         step = self.vae_temporal
         if frames < 1 or (frames - 1) % step:
@@ -94,6 +133,11 @@ class Card:
                     f"{name}={value} px is not a multiple of {self.multiple} (VAE stride {self.vae_spatial} x patch "
                     f"{self.patch[1]}). Use --{name} {low} or --{name} {low + self.multiple}."
                 )
+        if (size := width * height * frames * 3) > MAX_MEMORY:
+            raise UserError(
+                f"A video of {frames} frames, width {width}, height {height} px takes {gib(size)} decoded, more than the limit "
+                f"of {gib(MAX_MEMORY)}. Use fewer --frames, or a smaller --width and --height."
+            )
 
 
 def known() -> list[str]:
@@ -111,8 +155,8 @@ def load(name: str) -> Card:
     card_file = CARDS / f"{name}.toml"
     if name == "tiny":
         return _from_folder(name, TINY, {})
-    if card_file.is_file():
-        facts = tomllib.loads(card_file.read_text())
+    if name in known():  # and no other file that a name could lead to
+        facts = tomllib.loads(card_file.read_text("utf-8"))
         folder = hub_folder(facts["hub"])
         if folder is not None:
             return _from_folder(name, folder, facts)
@@ -133,7 +177,7 @@ def load(name: str) -> Card:
             f"`hf download {name}`, or give a folder that holds a WanPipeline."
         )
     raise SpecError(
-        f"No backbone is called '{name}'. {hint(name, known())} Else give a hub id (owner/name), or a folder "
+        f"No backbone is called '{shown(name)}'. {hint(name, known())} Else give a hub id (owner/name), or a folder "
         "that holds a WanPipeline."
     )
 
@@ -170,7 +214,7 @@ def _lacking(folder: Path) -> str:
         indexed: set[str] = set()
         for index in sorted((folder / part).glob("*.safetensors.index.json")):
             try:
-                indexed |= set(json.loads(index.read_text())["weight_map"].values())
+                indexed |= set(parse_json(index.read_bytes())["weight_map"].values())
             except (OSError, ValueError, KeyError, TypeError, AttributeError):
                 return f"{part}/{index.name} cannot be read"
         if absent := sorted(indexed - there):
@@ -183,7 +227,7 @@ def _lacking(folder: Path) -> str:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        value: Any = json.loads(path.read_text())
+        value: Any = parse_json(path.read_bytes())
     except FileNotFoundError:
         raise UserError(f"{path.parent} is not a WanPipeline folder: {path.name} is missing.") from None
     except ValueError as error:
@@ -194,20 +238,26 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _own_facts(path: Path) -> dict[str, Any]:
-    """``bench.toml`` of a folder, where there is one."""
+    """``bench.toml`` of a folder, where there is one.
+
+    Raises:
+        UserError: naming the key that holds something else than it has to.
+    """
     try:
-        facts = tomllib.loads(path.read_text()) if path.is_file() else {}
+        facts = parse_toml(path.read_bytes()) if path.is_file() else {}
     except (ValueError, OSError) as error:
         raise UserError(f"{path}: not valid TOML ({error}).") from None
-    if wrong := [k for k in ("defaults", "methods", "shape") if not isinstance(facts.get(k, {}), dict)]:
-        raise UserError(f"{path}: [{wrong[0]}] must be a table of names and values.")
-    return facts
+    try:
+        return OwnFacts.model_validate(facts).model_dump(exclude_unset=True)
+    except ValidationError as error:
+        raise UserError(f"{path}: {first_problem(error)}. Correct it, or take it out.") from None
 
 
 def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
     index = _read_json(folder / "model_index.json")
     if index.get("_class_name") != "WanPipeline":
         raise UserError(f"{folder}: model_index.json says {index.get('_class_name')}; a WanPipeline is needed.")
+    _refuse_code(folder, index)
     second = index.get("transformer_2")
     if index.get("boundary_ratio") is not None or (isinstance(second, list) and second and second[0] is not None):
         raise UserError(
@@ -223,6 +273,8 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
             "head_dim": int(transformer["attention_head_dim"]), "latent_channels": int(vae["z_dim"]),
             "vae_spatial": int(vae.get("scale_factor_spatial", 8)), "vae_temporal": int(vae.get("scale_factor_temporal", 4)),
         }  # fmt: skip
+        if wrong := [f"{n}" for n in (t, h, w, *sizes.values()) if not 1 <= n <= LARGEST_SIZE]:
+            raise ValueError(f"{wrong[0]} cannot be one")
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder}: the config.json of its transformer or vae lacks or misstates a size ({type(error).__name__}: {error}). "
@@ -235,6 +287,23 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
         parameters=facts.get("shape", {}).get("parameters", 0), defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
         methods=facts.get("methods", {}), note=facts.get("note", ""), **sizes,
     )  # fmt: skip
+
+
+def _refuse_code(folder: Path, index: dict[str, Any]) -> None:
+    """diffusers looks for a part's class in a Python file beside its weights, and in whatever module its index names; a run
+    folder may name a stranger's weights.
+
+    Raises:
+        UserError: naming the file, or the part and its module.
+    """
+    if script := next(iter(sorted([*folder.glob("*.py"), *folder.glob("*/*.py")])), None):
+        raise UserError(f"{folder}: {script.relative_to(folder)} is code; a folder of weights holds none. Take it out.")
+    for part, value in index.items():
+        if isinstance(value, list) and value and value[0] not in (None, "diffusers", "transformers"):
+            raise UserError(
+                f"{folder}: model_index.json takes its {shown(part)} from '{shown(value[0])}'; only parts of diffusers and "
+                "transformers are loaded. Use a plain WanPipeline folder."
+            )
 
 
 def weights_digest(card: Card) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 
+from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 
 
@@ -30,7 +31,7 @@ def sigma_grid(steps: int, shift: float, strength: float = 1.0) -> tuple[float, 
 
     b = np.linspace(strength, 0, steps + 1)[:-1].astype(np.float32)
     s = np.float32(shift) * b / (np.float32(1) + np.float32(shift - 1) * b)
-    return (*(float(v) for v in s), 0.0)
+    return (*(min(float(v), 1.0) for v in s), 0.0)  # where the shift is small, float32 rounds above 1
 
 
 def resolve_steps(text: str, sigmas: tuple[float, ...]) -> tuple[int, int]:
@@ -40,7 +41,7 @@ def resolve_steps(text: str, sigmas: tuple[float, ...]) -> tuple[int, int]:
     ``sigma:1.0-0.9`` the steps whose noise level lies in the interval.
 
     Raises:
-        SpecError: for another form.
+        SpecError: for another form, or a number that is not finite.
 
     >>> resolve_steps("share:0.2", tuple(1 - i / 50 for i in range(51)))
     (0, 9)
@@ -49,6 +50,8 @@ def resolve_steps(text: str, sigmas: tuple[float, ...]) -> tuple[int, int]:
     kind, _, rest = text.partition(":")
     numbers = re.split(r"(?<=[\d.])-", rest)
     try:
+        if not all(math.isfinite(float(v)) for v in numbers):
+            raise ValueError(rest)
         if kind == "steps" and len(numbers) == 2:
             first, last = (int(v) for v in numbers)
             return max(first, 0), min(last, count - 1)
@@ -60,4 +63,4 @@ def resolve_steps(text: str, sigmas: tuple[float, ...]) -> tuple[int, int]:
             return (inside[0], inside[-1]) if inside else (0, -1)
     except ValueError:
         pass
-    raise SpecError(f"guided='{text}' cannot be read: use steps:0-9, share:0.2 or sigma:1.0-0.9.")
+    raise SpecError(f"guided='{shown(text)}' cannot be read: use steps:0-9, share:0.2 or sigma:1.0-0.9.")

@@ -75,7 +75,7 @@ class Backbone:
     @torch.no_grad()
     def encode_video(self, frames: NDArray[np.uint8]) -> Tensor:
         """(T, H, W, 3) uint8 RGB to the normalised latent (1, C, F, H/stride, W/stride), fp32: the posterior's mode."""
-        video = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(3, 0, 1, 2)[None]
+        video = torch.tensor(np.ascontiguousarray(frames)).to(self.device).permute(3, 0, 1, 2)[None]
         with self._on_device(self.vae):
             raw = self.vae.encode(video.float() / 127.5 - 1).latent_dist.mode()
         mean, std = self._latent_scale()

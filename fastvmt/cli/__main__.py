@@ -1,5 +1,5 @@
 """``python -m fastvmt.cli``."""
 
-from fastvmt.cli.program import main
+from fastvmt.cli import main
 
 main()

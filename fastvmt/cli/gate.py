@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import Json, Runs, note, tell
+from fastvmt.cli.options import Json, Runs, note, place, tell
 
 if TYPE_CHECKING:
     from fastvmt.reports.gate.baseline import Measured
@@ -26,7 +26,7 @@ def _baseline() -> None: ...  # else typer would leave out the name of the only 
 @baseline.command()
 def write(
     runs: Runs,
-    out: Annotated[Path, typer.Option(help="The baseline's file (JSON).")],
+    out: Annotated[Path, place("The baseline's file (JSON).")],
     allow_failures: Annotated[bool, typer.Option("--allow-failures", help="Store a run with gaps; they are named.")] = False,
 ) -> None:
     """Store every value of a run by method, case and seed."""
@@ -56,19 +56,21 @@ def check(
     runs: Runs,
     baseline: Annotated[Path | None, typer.Option(help="Made by `bench baseline write`; without it only floors hold.")] = None,
     tolerances: Annotated[Path | None, typer.Option(help="TOML of what may be lost; see docs/reference/gate.md.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="Write JUnit XML here.")] = None,
-    summary: Annotated[Path | None, typer.Option(help="Write every verdict here, as Markdown.")] = None,
-    comment: Annotated[Path | None, typer.Option(help="Write a pull request's comment here, as Markdown.")] = None,
+    junit: Annotated[Path | None, place("Write JUnit XML here.", "--junit")] = None,
+    summary: Annotated[Path | None, place("Write every verdict here, as Markdown.", "--summary")] = None,
+    comment: Annotated[Path | None, place("Write a pull request's comment here, as Markdown.", "--comment")] = None,
     github: Annotated[
         bool, typer.Option("--github", help="Print annotations; on by itself where GITHUB_ACTIONS=true.")
     ] = False,
-    strict: Annotated[bool, typer.Option("--strict", help="Fail on what is too noisy to tell or was not made, too.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail on what is too noisy to tell or could not be compared, too.")
+    ] = False,
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Print the gate's own false-alarm rate (A/A) instead.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare a run with a baseline by intervals. Exit code 1: worse; 4: nothing was compared."""
+    """Compare a run with a baseline. Exit code 1: worse; 4: nothing was compared, or something is missing."""
     from fastvmt.errors import NotComparable
     from fastvmt.reports.gate import baseline as baselines
     from fastvmt.reports.gate import check as gate

@@ -54,6 +54,6 @@ def write(kind: str, name: str, folder: Path) -> Path:
     if taken:  # a file of a module's name in the folder where Python starts would stand in its place
         raise SpecError(f"bench new {kind} {name}: {taken} has that name; choose another.")
     words = {"name": name, "Class": "".join(part.capitalize() for part in name.split("_"))}
-    text = Template((TEMPLATES / f"{kind}.py.txt").read_text()).substitute(words)
+    text = Template((TEMPLATES / f"{kind}.py.txt").read_text("utf-8")).substitute(words)
     write_atomic(file, text)
     return file

@@ -12,10 +12,18 @@ from typing import Annotated, Any
 
 import typer
 
-from fastvmt.runner.settings import COMMON, OUTPUT, PANELS, Option, Options, Request, from_words, options_of
+from fastvmt.runner.option import Option
+from fastvmt.runner.settings import COMMON, OUTPUT, PANELS, Options, Request, from_words, options_of
 
 SETTINGS = {option.name: option for option in options_of(Request, Options)} | {
-    "out": Option("Run folder; by default its name follows from the request.", COMMON, kind=Path | None, name="out"),
+    "out": Option(
+        "Run folder; by default its name follows from the request.",
+        COMMON,
+        kind=Path | None,
+        name="out",
+        of=Path,
+        flags=("--out",),
+    ),
     "as_json": Option(
         "Print one JSON object instead of text.", OUTPUT, kind=bool, typed=False, flags=("--json",), name="as_json"
     ),
@@ -51,15 +59,37 @@ def registered(kind: str) -> list[str]:
 
 def typed(name: str) -> Any:
     """A setting as typer takes it."""
-    option = SETTINGS[name]
+    return as_typed(SETTINGS[name])
+
+
+def as_typed(option: Option) -> Any:
+    """An option as typer takes it; numbers and places are read and checked by itself, whose sentence says what it takes."""
+    metavar = {int: "INTEGER", float: "FLOAT", Path: "PATH"}.get(option.of) if not option.many else None
+    how: dict[str, Any] = {"parser": option.value, "metavar": metavar} if metavar else {}
     names = completion(lambda: option.known or registered(option.names)) if option.known or option.names else None
     panel = None if option.panel == COMMON else option.panel
-    return typer.Option(*option.flags, help=option.help, rich_help_panel=panel, autocompletion=names)
+    return typer.Option(*option.flags, help=option.help, rich_help_panel=panel, autocompletion=names, **how)
+
+
+def number(flag: str, help: str, least: float, most: float, of: type = int, panel: str = COMMON) -> Any:
+    """A number that one command takes, as typer takes it."""
+    return as_typed(Option(help, panel, between=(least, most), of=of, flags=(flag,), name=flag.strip("-")))
+
+
+def place(help: str, flag: str = "--out") -> Any:
+    """A file or folder that one command writes, as typer takes it."""
+    return as_typed(Option(help, COMMON, of=Path, flags=(flag,), name=flag.strip("-")))
 
 
 def tell(as_json: bool, facts: Any, text: Any) -> None:
     """Print facts as one JSON object, or the text that says them."""
-    print(json.dumps(facts, default=str, ensure_ascii=False) if as_json else text)
+    utf8 = (sys.stdout.encoding or "utf-8").lower().startswith("utf")  # else JSON's own escapes, which lose nothing
+    print(json.dumps(facts, default=str, ensure_ascii=not utf8) if as_json else text)
+
+
+def table_form() -> str:
+    """The form of printed tables: drawn for the width of a terminal, Markdown in files and pipes."""
+    return "terminal" if sys.stdout.isatty() else "md"
 
 
 def note(line: object) -> None:
@@ -99,6 +129,10 @@ class Asked:
     @property
     def as_json(self) -> bool:
         return bool(self.words["as_json"])
+
+    @property
+    def plugins(self) -> tuple[str, ...]:
+        return tuple(self.words["plugins"] or ())
 
     def request(self, **more: Any) -> Request:
         """The request that this makes, with ``more`` fields.

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from fastvmt.cli.options import RUN, Asked, takes, tell
+from fastvmt.cli.options import RUN, Asked, number, takes, tell
 from fastvmt.core.spelling import GIB, duration, gib, mib
-from fastvmt.errors import SpecError
 from fastvmt.runner.settings import WHERE
 
 if TYPE_CHECKING:
@@ -19,7 +15,8 @@ if TYPE_CHECKING:
     from fastvmt.runner.plan import Plan
 
 DeviceMemory = Annotated[
-    float, typer.Option(help="Plan for GPUs of so many GiB, one a worker, instead of for this machine.", rich_help_panel=WHERE)
+    float,
+    number("--device-memory", "Plan for GPUs of so many GiB, one a worker, not for this machine.", 0, 10**6, float, WHERE),
 ]
 
 
@@ -29,8 +26,6 @@ def plan(asked: Asked, device_memory: DeviceMemory = 0.0) -> None:
     from fastvmt import api
     from fastvmt.estimates.plan_estimate import Conditions, refuse_what_cannot_fit
 
-    if not 0 <= device_memory < math.inf:
-        raise SpecError(f"--device-memory {device_memory:g}: the GiB of one GPU are needed, e.g. 80.")
     options = asked.options()
     where = Conditions(options.workers, int(device_memory * GIB), elsewhere=options.executor != "local", remake=options.remake)
     found, cost = api.plan(asked.request(), asked.out, where)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt.cli.options import By, Json, Run, note, tell
+from fastvmt.cli.options import By, Json, Run, note, place, table_form, tell
 from fastvmt.core.choices import one_of
-from fastvmt.runner.settings import split
+from fastvmt.runner.option import split
 
 if TYPE_CHECKING:
     from fastvmt.reports.tables.run_table import Table
@@ -19,7 +19,7 @@ Against = Annotated[str, typer.Option(help="paper, or ids of published tables: o
 Tables = Annotated[str, typer.Option(help="Ids of tables or their beginnings, comma-separated; all when empty.")]
 Formats = Annotated[str, typer.Option(help="Of the table files: md,csv,tex,html,json.")]
 Frame = Annotated[str, typer.Option(help="Also write the tidy frame: csv, parquet or both.")]
-ReportOut = Annotated[Path | None, typer.Option(help="Report folder; RUN/report by default.")]
+ReportOut = Annotated[Path | None, place("Report folder; RUN/report by default.")]
 Page = Annotated[bool, typer.Option(help="Write the page with the gallery.")]
 Figures = Annotated[bool, typer.Option(help="Draw the figures.")]
 Tracks = Annotated[bool, typer.Option(help="Track points for the gallery's overlay.")]
@@ -50,7 +50,8 @@ def show(table: Table, sheet: Path | None, as_json: bool = False, by: str = "", 
     """Print a run's table, and split where that was asked for; as JSON with ``more`` facts."""
     from fastvmt.reports.tables.run_table import as_data, as_lines, split_lines
 
-    text = as_lines(table, sheet) + (f"\n\n{split_lines(table)}" if by else "")
+    form = table_form()
+    text = as_lines(table, sheet, form) + (f"\n\n{split_lines(table, form)}" if by else "")
     tell(as_json, as_data(table) | (more or {}), text)
 
 
@@ -82,4 +83,5 @@ def compare(
     """One method against every other: paired differences with intervals, tests, effect sizes, win/tie/loss, and mean ranks."""
     from fastvmt import api
 
-    print(api.compare(runs, base, split(metrics), "json" if as_json else "terminal"))
+    found = api.compare(runs, base, split(metrics))
+    tell(as_json, found.data(), found)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import HOW, OWN, RUN, Asked, By, Run, load_plugins, note, takes, tell
+from fastvmt.cli.options import HOW, OWN, RUN, Asked, By, Run, load_plugins, note, table_form, takes, tell
 from fastvmt.cli.report import Against, check_by, say, show
 from fastvmt.errors import SpecError
-from fastvmt.runner.settings import split
+from fastvmt.runner.option import split
 
 if TYPE_CHECKING:
     from fastvmt.api import Result
@@ -31,31 +31,32 @@ def run(asked: Asked, by: By = "") -> None:
     from fastvmt import api
 
     check_by(by)
-    finish(api.run(asked.request(), asked.out, asked.options()), asked.as_json, by)
+    finish(api.run(asked.request(), asked.out, asked.options()), asked, by)
 
 
-@takes(*HOW)
+@takes(*HOW, "plugins")
 def resume(asked: Asked, folder: Run) -> None:
     """Go on with a run folder."""
     from fastvmt import api
 
-    finish(api.resume(folder, asked.options()), asked.as_json)
+    finish(api.resume(folder, asked.options(), asked.plugins), asked)
 
 
-@takes("workers", "timeout", "fail_fast", "as_json")
+@takes("workers", "timeout", "fail_fast", "plugins", "as_json")
 def work(asked: Asked, folder: Run) -> None:
     """Help with a run folder, beside whoever else works on it, from any machine that sees it; each job is done once."""
     from fastvmt import api
-    from fastvmt.runner.status import go_on
+    from fastvmt.runner.command import go_on
 
-    outcome = api.work(folder, asked.options())
-    said = f"Nothing is left to do: {outcome.made} made meanwhile, {outcome.failed} failed. Table: {go_on(folder)}"
+    outcome = api.work(folder, asked.options(), asked.plugins)
+    failed = f"{outcome.failed} failed" + (f", {outcome.unscored} numbers failed" if outcome.unscored else "")
+    said = f"Nothing is left to do: {outcome.made} made meanwhile, {failed}. Table: {go_on(folder)}"
     tell(asked.as_json, {"folder": folder, "outcome": vars(outcome)}, said)
-    if outcome.interrupted or outcome.failed:
-        raise typer.Exit(130 if outcome.interrupted else 3)
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
 
 
-@takes("metrics", "workers", "as_json")
+@takes("metrics", "workers", "plugins", "keep_old", "as_json")
 def score(
     asked: Asked, folder: Run,
     again: Annotated[bool, typer.Option("--again", help="Compute even what is already recorded.")] = False,
@@ -63,28 +64,31 @@ def score(
     """Score a run folder, without generating."""
     from fastvmt import api
 
-    finish(api.score(folder, split(asked.words["metrics"]), asked.options(), again), asked.as_json)
+    finish(api.score(folder, split(asked.words["metrics"]), asked.options(), again, asked.plugins), asked)
 
 
 def finish(
-    result: Result, as_json: bool, by: str = "", after: Callable[[Path], None] | None = None,
+    result: Result, asked: Asked, by: str = "", after: Callable[[Path], None] | None = None,
     text: Callable[[], str] | None = None,
 ) -> None:  # fmt: skip
     """Print the table, or ``text``'s, and leave with the run's exit code; ``after`` gets the folder of a run that ended."""
-    from fastvmt.runner.status import go_on
+    from fastvmt.runner.command import go_on
 
     outcome = result.outcome
-    if as_json or text is None:
-        show(result.table, result.sheet, as_json, by, {"folder": str(result.folder), "outcome": vars(outcome)})
+    if outcome.interrupted and not result.table.made and not asked.as_json:
+        note(f"Interrupted before the first video; nothing is made yet. Go on with: {go_on(result.folder, asked.options())}")
+        raise typer.Exit(130)
+    if asked.as_json or text is None:
+        show(result.table, result.sheet, asked.as_json, by, {"folder": str(result.folder), "outcome": vars(outcome)})
     else:
         print(text())
     if outcome.interrupted:
-        note(f"Interrupted; what was finished is kept. Go on with: {go_on(result.folder)}")
+        note(f"Interrupted; what was finished is kept. Go on with: {go_on(result.folder, asked.options())}")
         raise typer.Exit(130)
     if after is not None:
         after(result.folder)
-    if outcome.failed:
-        raise typer.Exit(3)
+    if outcome.exit_code:
+        raise typer.Exit(outcome.exit_code)
 
 
 @takes(*OWN)
@@ -129,4 +133,4 @@ def _ablate(
             print(path, file=sys.stderr if asked.as_json else sys.stdout)
 
     found = api.run(request, asked.out, asked.options())
-    finish(found, asked.as_json, after=after, text=lambda: api.print_tables([found.folder], SHOWN, form="md"))
+    finish(found, asked, after=after, text=lambda: api.print_tables([found.folder], SHOWN, form=table_form()))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastvmt.cli.options import RUN, Asked, Json, Plugin, Runs, note, takes
+from fastvmt.cli.options import RUN, Asked, Json, Plugin, Runs, note, place, takes
 from fastvmt.cli.report import show
 
 Prefer = Annotated[
@@ -17,7 +17,7 @@ Prefer = Annotated[
 
 def merge(
     runs: Runs,
-    out: Annotated[Path, typer.Option(help="The merged run's folder.")],
+    out: Annotated[Path, place("The merged run's folder.")],
     prefer: Prefer = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy videos; by default they are hard links where possible.")] = False,
     plugin: Plugin = None,
@@ -44,8 +44,8 @@ def merge(
 
 
 WITHOUT = (
-    "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "solver", "executor", "address",
-    "slurm", "wait", "remake",
+    "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "keep_old", "solver", "executor",
+    "address", "slurm", "wait", "remake",
 )  # fmt: skip
 """Options of ``bench run`` that an import has no use for."""
 
@@ -74,18 +74,18 @@ def import_(
     from fastvmt.exchange.imports.frames import Policy
     from fastvmt.exchange.imports.videos import Claim
 
-    if into is not None and (given := asked.changed()):
+    if into is not None and (given := [flag for flag in asked.changed() if flag != "--plugin"]):
         raise SpecError(f"{', '.join(given)} with --into: the run's own suite, setting and metrics are used; leave it out.")
     claim = Claim(method, tuple(settings or ()), source, Policy(video_fit, video_frames), partial)
     request = None if into is not None else asked.request()
-    found = api.import_videos(videos, claim, request, into=into, out=asked.out, options=asked.options())
-    finish(found, asked.as_json)
+    found = api.import_videos(videos, claim, request, into=into, out=asked.out, options=asked.options(), plugins=asked.plugins)
+    finish(found, asked)
 
 
 def export(
     runs: Runs,
     to: Annotated[str, typer.Option(help="parquet, hub (a Hugging Face dataset's layout), wandb, mlflow or trackio.")],
-    out: Annotated[Path, typer.Option(help="New folder for it.")],
+    out: Annotated[Path, place("New folder for it.")],
     videos: Annotated[bool, typer.Option(help="With hub: the videos too.")] = True,
 ) -> None:
     """Write runs into the files of other tools. Nothing is uploaded."""

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import Json, note, tell
+from fastvmt.cli.options import Json, note, number, place, tell
+from fastvmt.core.limits import MOST_WHOLE
 from fastvmt.core.spelling import mib
-from fastvmt.runner.settings import split
+from fastvmt.runner.option import split
 
 app = typer.Typer(no_args_is_help=True, help="Ask people: write a blind questionnaire, read the answers.")
 
@@ -20,11 +21,11 @@ NAMED = 10
 @app.command()
 def make(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")],
-    out: Annotated[Path, typer.Option(help="New folder of the questionnaire; the key is written beside it.")],
+    out: Annotated[Path, place("New folder of the questionnaire; the key is written beside it.")],
     methods: Annotated[str, typer.Option(help="Comma-separated labels of the run; by default all but its controls.")] = "",
-    cases: Annotated[int, typer.Option(help="Questions; each is one case.")] = 8,
-    seed: Annotated[int, typer.Option(help="Of the choice of cases.")] = 0,
-    raters: Annotated[int, typer.Option(help="Rater codes to hand out; 0: raters choose their own.")] = 0,
+    cases: Annotated[int, number("--cases", "Questions; each is one case.", 1, 10_000)] = 8,
+    seed: Annotated[int, number("--seed", "Of the choice of cases.", -MOST_WHOLE, MOST_WHOLE)] = 0,
+    raters: Annotated[int, number("--raters", "Rater codes to hand out; 0: raters choose their own.", 0, 10_000)] = 0,
     as_json: Json = False,
 ) -> None:
     """Write a blind, shuffled questionnaire page with the videos of a run, and the key to its answers."""
@@ -65,7 +66,7 @@ def import_(
     answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS...", help="Answer files, or folders of them.")],
     key: Annotated[Path, typer.Option(help="The study-key.json that was written beside the questionnaire.")],
     strict: Annotated[bool, typer.Option("--strict", help="Leave out every rater there is a warning about.")] = False,
-    out: Annotated[Path | None, typer.Option(help="Also write every rank as a CSV file, one a line.")] = None,
+    out: Annotated[Path | None, place("Also write every rank as a CSV file, one a line.")] = None,
     as_json: Json = False,
 ) -> None:
     """Check the answers of raters, and print mean ranks with intervals and agreement."""

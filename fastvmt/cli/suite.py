@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import Asked, Json, note, takes, tell
+from fastvmt.cli.options import Asked, Json, note, number, place, takes, tell
+from fastvmt.core.limits import MAX_FRAMES, MOST_WHOLE
 
 app = typer.Typer(no_args_is_help=True, help="Make, check, show and freeze suites of clips and prompts.")
 
@@ -16,7 +17,10 @@ Name = Annotated[str, typer.Argument(metavar="SUITE", help="Registered suite, fo
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of clips and prompts.")]
 Root = Annotated[Path | None, typer.Option("--root", "--davis-root", help="Your copy of a registered dataset.")]
 Prompts = Annotated[Path | None, typer.Option(help="Your own prompts for a registered dataset.")]
-Frames = Annotated[int | None, typer.Option(help="Name clips with fewer frames; by default those the suite asks for.")]
+Frames = Annotated[
+    int | None, number("--frames", "Name clips with fewer frames; by default those the suite asks for.", 1, MAX_FRAMES)
+]
+Targets = Annotated[int, number("--targets", "Target prompts a clip: so many of the prompts that follow its own.", 1, 10_000)]
 
 
 @app.command()
@@ -90,10 +94,10 @@ def schema() -> None:
 def generate(
     asked: Asked,
     prompts: Annotated[Path, typer.Argument(metavar="PROMPTS", help="Text file, one prompt a line.")],
-    out: Annotated[Path, typer.Option(help="Folder of the new suite.")],
-    seed: Annotated[int, typer.Option(help="Of the noise.")] = 0,
-    targets: Annotated[int, typer.Option(help="Target prompts a clip: so many of the prompts that follow its own.")] = 1,
-    limit: Annotated[int, typer.Option(help="Only the first so many prompts; 0 for all.")] = 0,
+    out: Annotated[Path, place("Folder of the new suite.")],
+    seed: Annotated[int, number("--seed", "Of the noise.", -MOST_WHOLE, MOST_WHOLE)] = 0,
+    targets: Targets = 1,
+    limit: Annotated[int, number("--limit", "Only the first so many prompts; 0 for all.", 0, 10**9)] = 0,
 ) -> None:
     """Make a suite of generated clips with a backbone; the same command goes on where it was stopped."""
     from fastvmt.runner.generate_suite import Wish

@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import FrameCount, Height, Json, Plugin, Run, Width, load_plugins, note, tell
+from fastvmt.cli.options import FrameCount, Height, Json, Plugin, Run, Width, load_plugins, note, number, table_form, tell
 from fastvmt.core.spelling import mib
 from fastvmt.errors import SpecError
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would go, and how many bytes.")]
-Clips = Annotated[int | None, typer.Option(help="Drawn clips (12; with --tracker 2 of each motion).")]
+Clips = Annotated[int | None, number("--clips", "Drawn clips (12; with --tracker 2 of each motion).", 1, 10_000)]
 Folder = Annotated[Path, typer.Argument(help="Run folder, or a folder of run folders.")]
 Backbone = Annotated[str, typer.Option(help="Probe this backbone's blocks: a name, a WanPipeline folder, or a hub id.")]
 Tracker = Annotated[str, typer.Option(help="Judge this tracker on the known tracks of drawn clips.")]
@@ -53,8 +53,6 @@ def doctor(
     With --tracker: how well a tracker follows points whose tracks are known, and what that does to motion fidelity.
     """
     load_plugins(plugin)
-    if clips is not None and clips < 1:
-        raise SpecError(f"--clips {clips}: at least 1 is needed.")
     if tapvid and not tracker:
         raise SpecError("--tapvid needs --tracker NAME beside it: it is a tracker that is judged on it.")
     if not (backbone or tracker):
@@ -95,7 +93,7 @@ def _probe(
         from fastvmt.metrics.trackers import check
 
         checked = check.check(tracker, width, height, frames, clips=clips or 2, tapvid_file=tapvid)
-        tell(as_json, checked.data(), check.as_lines(checked))
+        tell(as_json, checked.data(), _tables(check.as_lines(checked)))
         return
     card.check_size(width, height, frames)
     cards.require_weights(card)
@@ -108,4 +106,10 @@ def _probe(
     device = "cuda" if has_cuda() else "cpu"
     loaded = Loaded(card, device, torch.bfloat16 if device == "cuda" else torch.float32)
     found = probe.correspondence(loaded, width, height, frames, clips=clips or 12)
-    tell(as_json, found.data(), probe.as_lines(found))
+    tell(as_json, found.data(), _tables(probe.as_lines(found)))
+
+
+def _tables(text: str) -> str:
+    from fastvmt.reports.tables.terminal import drawn
+
+    return drawn(text) if table_form() == "terminal" else text

@@ -6,19 +6,19 @@ from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import Json, Run, note, tell
+from fastvmt.cli.options import Asked, Run, note, takes, tell
 
 
+@takes("plugins", "as_json")
 def verify(
-    folder: Run,
+    asked: Asked, folder: Run,
     row: Annotated[str, typer.Option(help="Only the videos of this row of the table, e.g. fastvmt.")] = "",
     scores: Annotated[bool, typer.Option("--scores", help="Compute every score again, too.")] = False,
-    as_json: Json = False,
-) -> None:
+) -> None:  # fmt: skip
     """Compute the digests of all files and frames again, and with --scores all numbers; exit code 3 when one differs."""
     from fastvmt.upkeep.verify import verify as look
 
-    found = look(folder, row, scores, note)
-    tell(as_json, {"folder": folder} | found.data(), "\n".join([f"{folder}: {found.words()}", *found.faults]))
+    found = look(folder, row, scores, note, asked.plugins)
+    tell(asked.as_json, {"folder": folder} | found.data(), "\n".join([f"{folder}: {found.words()}", *found.faults]))
     if found.faults:
         raise typer.Exit(3)

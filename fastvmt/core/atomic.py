@@ -8,9 +8,11 @@ files are therefore synced.
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import secrets
 import shutil
+import stat
 from pathlib import Path
 
 
@@ -101,6 +103,31 @@ def bring_file(origin: Path, target: Path, copy: bool = False) -> None:
         shutil.copyfileobj(from_file, to_file)
 
 
+def plain_file(path: str, flags: int, names: int = 1 << 30) -> int:
+    """``opener`` of regular files that are reached through no link of their own; a pipe is not waited for.
+
+    Raises:
+        OSError: when it is a link, a device or a pipe, or has more than so many names (hard links).
+    """
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode) or about.st_nlink > names:
+        os.close(handle)
+        raise OSError(errno.ELOOP, "a device, or a second name of another file", path)
+    return handle
+
+
+def own_file(path: str, flags: int) -> int:
+    """``opener`` of files that are written in place: a second name elsewhere would be written to as well."""
+    return plain_file(path, flags, names=1)
+
+
+def touch(path: Path) -> None:
+    """An empty file, where nothing is yet; never through a link."""
+    with open(path, "ab", opener=own_file):
+        pass
+
+
 def write_all(handle: int, data: bytes) -> None:
     """All of ``data``: a disk that fills up in the middle takes a part without an error, and the next write has it.
 
@@ -119,7 +146,7 @@ def append_line(path: Path, line: str) -> None:
     Raises:
         OSError: when not all of it could be written.
     """
-    with open(path, "ab+") as file:
+    with open(path, "ab+", opener=own_file) as file:
         end = file.seek(0, os.SEEK_END)
         torn = False
         if end:

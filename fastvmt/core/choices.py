@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 
 SHOWN = 8
@@ -40,5 +41,5 @@ def one_of(option: str, given: str, known: Iterable[str]) -> str:
     """
     names = list(known)
     if given not in names:
-        raise SpecError(f"{option} {given}: there is no such choice. {hint(given, names)}")
+        raise SpecError(f"{option} {shown(given)}: there is no such choice. {hint(given, names)}")
     return given

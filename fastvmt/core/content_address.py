@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KEY_FORMAT = 1
 """Part of every key; raise it when the meaning of a key changes."""
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
 def canonical_json(value: Any) -> str:
@@ -30,7 +31,7 @@ def canonical_json(value: Any) -> str:
     >>> canonical_json({"b": (1, 2.0), "a": None})
     '{"a":null,"b":[1,2.0]}'
     """
-    return json.dumps(_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return _CANONICAL.encode(_plain(value))
 
 
 def _plain(value: Any) -> Any:
@@ -40,7 +41,7 @@ def _plain(value: Any) -> Any:
         if not math.isfinite(value):
             raise ValueError(f"a key cannot hold {value}")
         return value
-    if isinstance(value, Mapping):
+    if isinstance(value, dict | Mapping):  # a dict first: asking an abstract class takes long
         if any(not isinstance(k, str) for k in value):
             raise TypeError("a key's mappings need string keys")
         return {k: _plain(v) for k, v in value.items()}

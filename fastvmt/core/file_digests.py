@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.caches import place
+from fastvmt.core.reading import parse_json
 
 
 def _memory_path() -> Path:
-    return Path(os.environ.get("FASTVMT_CACHE", "~/.cache/fastvmt")).expanduser() / "file-digests.json"
+    return place("FASTVMT_CACHE", "~/.cache/fastvmt") / "file-digests.json"
 
 
 def sha256_of(paths: list[Path]) -> list[str]:
@@ -23,8 +24,8 @@ def sha256_of(paths: list[Path]) -> list[str]:
     """
     memory_path = _memory_path()
     try:
-        memory: dict[str, str] = json.loads(memory_path.read_text())
-    except (OSError, ValueError):
+        memory: dict[str, str] = dict(parse_json(memory_path.read_bytes()))
+    except (OSError, ValueError, TypeError):
         memory = {}
     known_before, found = len(memory), []
     for path in paths:

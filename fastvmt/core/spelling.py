@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 GIB, MIB = 2**30, 2**20
+_COMPUTED = tuple("=+-@\t\r＝＋－＠")
+"""How a cell begins that a spreadsheet takes for a formula."""
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_INSTALLED = re.compile(
+    r"""(?:/[^/\s"'<>]+)*/(?:site-packages|dist-packages|lib/(?=python3))/?|""" + re.escape(f"{Path(__file__).parents[2]}/")
+)
+_QUOTED = re.compile(r"""(["'])(?:file://)?/(?!dev/|proc/|sys/)(?:[^/"'\n]+/)+([^/"'\n]+)(?=\1)""")
+_ABSOLUTE = re.compile(r"""(?<![\w./~-])(?:file://)?/(?!dev/|proc/|sys/)(?:[^/\s"'<>|:;,()]+/)+""")
+_WINDOWS = re.compile(r"""(?<!\w)[A-Za-z]:\\(?:[^\\\s"'<>|]+\\)+""")
 
 
 def duration(seconds: float) -> str:
@@ -41,3 +52,43 @@ def shown(value: Any, most: int = 40) -> str:
     """A value as short plain text: no control characters, cut where it is long."""
     text = "".join(c if c.isprintable() else "?" for c in str(value))
     return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def value_shown(value: Any) -> str:
+    """What somebody's code returned, for a reader: type, and shape or beginning.
+
+    >>> value_shown("x" * 99)[:12], value_shown(None)
+    ("str 'xxxxxxx", 'None')
+    """
+    if value is None:
+        return "None"
+    if hasattr(value, "shape") and hasattr(value, "dtype"):
+        return f"{type(value).__name__} of shape {tuple(value.shape)} and {value.dtype}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(value_shown, value[:4]))})"
+    try:
+        return f"{type(value).__name__} {shown(repr(value), 60)}"
+    except Exception:  # noqa: BLE001 - a class whose own words fail
+        return type(value).__name__
+
+
+def csv_cell(text: str) -> str:
+    """A cell of a CSV file that no spreadsheet computes: ``'`` before what begins like a formula and is no number.
+
+    >>> csv_cell("=1+1"), csv_cell("-0.5"), csv_cell("fastvmt:inner=3")
+    ("'=1+1", '-0.5', 'fastvmt:inner=3')
+    """
+    return f"'{text}" if text.startswith(_COMPUTED) and not _NUMBER.fullmatch(text) else text
+
+
+def public(text: str) -> str:
+    """Text for a page or file that others read: of a path on this machine its last part, of code its place in its package.
+
+    >>> public('File "/home/me/lib/site-packages/torch/nn.py", line 3')
+    'File "torch/nn.py", line 3'
+    >>> public("cannot open /home/me/clips/a.mp4: see https://example.org/a/b")
+    'cannot open …/a.mp4: see https://example.org/a/b'
+    """
+    text = _INSTALLED.sub("", text)
+    text = _QUOTED.sub(r"\1…/\2", text)
+    return _WINDOWS.sub("…/", _ABSOLUTE.sub("…/", text))

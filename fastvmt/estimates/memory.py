@@ -14,7 +14,6 @@ With ``offload`` the device holds the transformer and the largest of: text encod
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from contextlib import suppress
@@ -24,7 +23,9 @@ from pathlib import Path
 
 from fastvmt.backbones.card import Card
 from fastvmt.backbones.token_grid import ACTIVATION_FACTOR
+from fastvmt.core.reading import parse_json
 from fastvmt.core.spelling import GIB
+from fastvmt.errors import UserError
 from fastvmt.model import MethodSpec
 
 TEXT_ENCODER, VAE = 5_680_000_000, 126_900_000
@@ -32,6 +33,8 @@ TEXT_ENCODER, VAE = 5_680_000_000, 126_900_000
 DECODE_BYTES = 8 * 96 * 4 * 4
 """A pixel of one frame, in the decoder's last stage."""
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}
+LONGEST_HEADER = 100_000_000
+"""Bytes of a .safetensors file's header, as its own library limits them."""
 STORED = 0.6
 """Of the free memory: what ``Backbone`` lets kept activations take before it recomputes them."""
 
@@ -109,9 +112,9 @@ def need(
 
 def _depth(spec: MethodSpec, card: Card) -> int:
     """Blocks that a gradient of this method passes: up to the tapped one, all for one that trains, none for a control."""
-    from fastvmt.plugins import registry
+    from fastvmt.plugins import labels, registry
 
-    if registry.methods.get(spec.method).trains():
+    if labels.trains(registry.methods.get(spec.method)):
         return card.blocks
     block = spec.params.get("block")
     return 0 if block is None else int(block) + 1
@@ -123,12 +126,20 @@ def _parameters(card: Card, part: str, published: int) -> int:
 
 @lru_cache(maxsize=64)
 def _counted(folder: Path) -> int:
-    """Parameters in a folder's safetensors files, from their headers alone."""
+    """Parameters in a folder's safetensors files, from their headers alone.
+
+    Raises:
+        UserError: for a file that is none.
+    """
     total = 0
     for path in sorted(folder.glob("*.safetensors")):
-        with open(path, "rb") as file:
-            header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
-        total += sum(math.prod(t["shape"]) for name, t in header.items() if name != "__metadata__")
+        try:
+            with open(path, "rb") as file:
+                size = int.from_bytes(file.read(8), "little")
+                header = parse_json(file.read(min(size, LONGEST_HEADER)))
+            total += sum(math.prod(map(int, t["shape"])) for name, t in header.items() if name != "__metadata__")
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise UserError(f"{path}: it does not begin as a .safetensors file does. Fetch the folder anew.") from None
     return total
 
 

@@ -178,7 +178,7 @@ def _seconds_a_flop() -> float:
     cls = registry.methods.get(facts["method"])
     own = labels.tuned(facts["method"], card.methods.get(facts["method"], {}), card.defaults["steps"])
     params = cls.resolve(cls.Params.model_validate(own), shape)
-    return float(facts["seconds"] / (cls.cost(params, shape) * work(card, shape)))
+    return float(facts["seconds"] / (labels.cost(cls, params, shape) * work(card, shape)))
 
 
 def _seconds_left(config: RunConfig, each: Prediction, left: dict[str, int]) -> dict[str, float]:

@@ -15,23 +15,29 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
 from fastvmt.backbones import card as cards
-from fastvmt.core.atomic import write_atomic
+from fastvmt.core.atomic import plain_file, write_atomic
 from fastvmt.core.content_address import digest
 from fastvmt.errors import BenchError
 from fastvmt.jobs.numbering import label_in, slug
 from fastvmt.jobs.run_config import RunConfig
+from fastvmt.model.fields import Amount, Count, Label
+from fastvmt.model.fields import Line as Text
 from fastvmt.plugins.method import Shape
 from fastvmt.store import layout
+from fastvmt.store.artefact_files import read_meta
 from fastvmt.store.folder import Store
 
-NOTE = "plan.json"
+NOTE = layout.PREDICTION
 FOLDERS, OF_A_METHOD = 12, 20
 """Run folders looked at, the newest first; videos read of each method in one."""
 ENOUGH = 3
@@ -153,32 +159,30 @@ def past(folder: Path) -> list[Sample]:
 
 def _of_run(run: Path) -> Iterator[Sample]:
     try:
-        facts = json.loads((run / layout.CONFIG).read_text())
-        setting, threads = facts["setting"], facts["threads"]
-        card = cards.load(setting["backbone"])
-        each = work(card, card.shape(setting["width"], setting["height"], setting["frames"], tuple(setting["sigmas"])))
-        identities = {slug(label): identity for label, identity in _identities(facts).items()}
+        config = Store.open(run).config()
+        setting = config.setting
+        card = cards.load(setting.backbone)
+        each = work(card, card.shape(setting.width, setting.height, setting.frames, setting.sigmas))
+        identities = {slug(label): identity for label, identity in _identities(config).items()}
         names = _chosen(run / layout.ARTEFACTS)
     except (OSError, ValueError, KeyError, TypeError, BenchError):
         return
-    key = (setting["weights_digest"], setting["width"], setting["height"], setting["frames"])
-    where = f", {setting['dtype']}" + (f", {threads} threads" if facts.get("device") == "cpu" else "")
+    key = (setting.weights_digest, setting.width, setting.height, setting.frames)
+    where = f", {setting.dtype}" + (f", {config.threads} threads" if config.device == "cpu" else "")
     for label, name in names:
-        path = run / layout.ARTEFACTS / name / layout.META
-        try:
-            meta = json.loads(path.read_bytes())
-            stages = dict(meta["stages"])
-            load = float(stages.pop("load", 0.0))
-            seconds = float(sum(stages.values()))
-            if meta.get("reused_from") or seconds <= 0 or label not in identities:
+        folder = run / layout.ARTEFACTS / name
+        with suppress(OSError, ValueError):
+            meta = read_meta(folder)
+            stages = dict(meta.stages)
+            load = stages.pop("load", 0.0)
+            seconds = sum(stages.values())
+            if meta.reused_from or seconds <= 0 or label not in identities:
                 continue
             yield Sample(
-                meta["device"] + where, key, identities[label], each * float(meta["forward_equivalents"]), seconds,
-                sum(float(stages.get(s, 0.0)) for s in SHARED), load, sum(int(f["bytes"]) for f in meta["files"].values()),
-                path.stat().st_mtime, run.name,
+                meta.device + where, key, identities[label], each * meta.forward_equivalents, seconds,
+                sum(stages.get(s, 0.0) for s in SHARED), load, sum(f.bytes for f in meta.files.values()),
+                (folder / layout.META).stat().st_mtime, run.name,
             )  # fmt: skip
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            continue
 
 
 def _chosen(place: Path) -> list[tuple[str, str]]:
@@ -268,38 +272,49 @@ def last_time(folder: Path, device: str, samples: Sequence[Sample]) -> Outcome |
     notes = []
     for path in folder.resolve().parent.glob(f"*/{NOTE}"):
         facts = read_note(path.parent)
-        if facts and facts["device"] == device and facts["seconds"]:
-            notes.append((float(facts["time"]), path.parent, facts))
+        if facts and facts.device == device and facts.seconds:
+            notes.append((facts.time, path.parent, facts))
     for began, run, facts in sorted(notes, key=lambda n: -n[0]):
         made = [s for s in samples if s.run == run.name and s.made >= began]
-        expected = _expected(run, facts["seconds"])
+        expected = _expected(run, facts.seconds)
         pairs = [(expected[s.method], s.seconds) for s in made if s.method in expected]
         if pairs:
             return Outcome(run.name, len(pairs), sum(p for p, _ in pairs), sum(t for _, t in pairs))
     return None
 
 
-def read_note(run: Path) -> dict[str, Any] | None:
+class Note(BaseModel):
+    """``plan.json``: when, on which class of device, and seconds a video by method label."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    time: Amount
+    device: Text
+    seconds: dict[Label, Amount]
+    left: dict[Label, Count]
+
+
+def read_note(run: Path) -> Note | None:
     """What was expected of a run; None where nothing was written down or it cannot be read."""
     try:
-        facts = json.loads((run / NOTE).read_text())
-        return facts if {"time", "device", "seconds", "left"} <= facts.keys() else None
-    except (OSError, ValueError, AttributeError):
+        with open(run / NOTE, "rb", opener=plain_file) as file:
+            return Note.model_validate_json(file.read())
+    except (OSError, ValueError):
         return None
 
 
 def _expected(run: Path, seconds: dict[str, float]) -> dict[str, float]:
     """Predicted seconds by method identity."""
     try:
-        identities = _identities(json.loads((run / layout.CONFIG).read_text()))
-        return {identities[k]: float(v) for k, v in seconds.items() if k in identities}
-    except (OSError, ValueError, KeyError, TypeError):
+        identities = _identities(Store.open(run).config())
+        return {identities[k]: v for k, v in seconds.items() if k in identities}
+    except (OSError, BenchError):
         return {}
 
 
-def _identities(facts: dict[str, Any]) -> dict[str, str]:
-    """Digests of a run's methods by label, from its ``config.json``."""
-    return {m["label"]: _identity(m["method"], m["version"], m["params"]) for m in facts["methods"]}
+def _identities(config: RunConfig) -> dict[str, str]:
+    """Digests of a run's methods by label."""
+    return {m.label: _identity(m.method, m.version, m.params) for m in config.methods}
 
 
 def _identity(method: str, version: int, params: dict[str, Any]) -> str:

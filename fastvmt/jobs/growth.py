@@ -87,7 +87,8 @@ def other_neighbours(before: Suite, after: Suite) -> set[str]:
     settled: set[int] = set()
     for case in reversed(before.cases) if len(after.cases) > len(before.cases) else ():
         length = case.reference.frames
-        if length not in settled and before.other_reference(case) != after.other_reference(case):
+        was, now = (r and r.frames_digest for r in (before.other_reference(case), after.other_reference(case)))
+        if length not in settled and was != now:
             found.add(case.id)
         else:
             settled.add(length)  # it has a neighbour of its own behind it, and so have those before it

@@ -87,7 +87,7 @@ def matched(
 def cost_of(spec: MethodSpec, shape: Shape, **changes: Any) -> float:
     """Forward-equivalents of one video, from the method's formula."""
     cls: type[Method] = registry.methods.get(spec.method)
-    return float(cls.cost(cls.Params.model_validate(spec.params | changes), shape))
+    return labels.cost(cls, spec.params | changes, shape)
 
 
 def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pydantic import model_validator
+
 from fastvmt.jobs.numbering import JobGrid
 from fastvmt.model import Frozen, Job, MethodSpec, Setting, Suite
+from fastvmt.model.fields import Count, Label, Line, Number, Seed, Size
 
 RUN_FORMAT = 1
 
@@ -13,21 +16,21 @@ RUN_FORMAT = 1
 class Asked(Frozen):
     """How suite and noise grid were asked for, as fields of ``runner.settings.Request``, for a report to print."""
 
-    suite: str
-    root: str | None = None
-    prompts: str | None = None
+    suite: Line
+    root: Line | None = None
+    prompts: Line | None = None
     prompt: str | None = None
-    stride: int = 1
-    short_clips: str | None = None
-    fit: str = "crop"
+    stride: Size = 1
+    short_clips: Line | None = None
+    fit: Line = "crop"
     allow_truncated: bool = False
     allow_upscale: bool = False
-    shift: float | None = None
-    strength: float = 1.0
+    shift: Number | None = None
+    strength: Number = 1.0
     some: bool = False
     """The run's cases are not all of the suite."""
     command: Literal["run", "ablate"] = "run"
-    words: tuple[str, ...] = ()
+    words: tuple[Line, ...] = ()
     """Behind ``ablate``: its method and factors."""
 
 
@@ -38,13 +41,13 @@ class RunConfig(Frozen):
     suite: Suite
     setting: Setting
     methods: tuple[MethodSpec, ...]
-    seeds: tuple[int, ...]
-    metrics: tuple[str, ...]
-    plugins: tuple[str, ...] = ()
-    device: str = "cpu"
-    threads: int = 1
+    seeds: tuple[Seed, ...]
+    metrics: tuple[Label, ...]
+    plugins: tuple[Label, ...] = ()
+    device: Line = "cpu"
+    threads: Size = 1
     offload: bool = False
-    repeats: int = 0
+    repeats: Count = 0
     """Timed repeats of every job (protocol timing); 0 for one video and no warm-up."""
     ablates_presets: bool = False
     """Several presets of one method are wanted side by side (``bench ablate``); else they must not share a table."""
@@ -52,8 +55,18 @@ class RunConfig(Frozen):
     """Under every table of the run."""
     asked: Asked | None = None
     """How the last `bench run` of it was typed, as far as nothing else here says it; None in runs older than this field."""
-    merged: tuple[str, ...] = ()
+    merged: tuple[Line, ...] = ()
     """Names of the runs that ``bench merge`` made this one of."""
+
+    @model_validator(mode="after")
+    def _each_once(self) -> RunConfig:
+        labels, cases = [m.label for m in self.methods], [c.id for c in self.suite.cases]
+        for name, values in (("methods", labels), ("seeds", self.seeds), ("suite.cases", cases)):
+            if not values:
+                raise ValueError(f"{name}: there is none")
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name}: one is there twice")
+        return self
 
     def grid(self) -> JobGrid:
         """All jobs, made one by one when they are needed."""

@@ -6,17 +6,19 @@ and sizes are changed in ``fit``; all of it is reached from here.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 
-from fastvmt.errors import DamagedFile
-from fastvmt.media.decode import decode
+from fastvmt.errors import DamagedFile, SuiteError
+from fastvmt.media.decode import decode, opened
 from fastvmt.media.framing import Fit, Frames, crop_box, fit_frames, fit_masks, fit_points
-from fastvmt.media.image_folders import IMAGE_SUFFIXES, read_images
+from fastvmt.media.image_folders import IMAGE_SUFFIXES, check_memory, check_side, read_images
 
 __all__ = [
     "IMAGE_SUFFIXES", "VIDEO_SUFFIXES", "Clip", "Fit", "Frames", "crop_box", "fit_frames", "fit_masks", "fit_points",
@@ -59,10 +61,13 @@ def read_clip(path: Path, name: str, *, truncated: bool = False) -> Clip:
     Raises:
         SuiteError: one sentence beginning with ``name``: unreadable, truncated, without video, too large.
     """
-    if path.is_dir():
-        frames, notes = read_images(path, name)
-        return Clip(frames, IMAGES_FPS, notes)
-    return Clip(*decode(path, name, truncated))
+    try:
+        if path.is_dir():
+            frames, notes = read_images(path, name)
+            return Clip(frames, IMAGES_FPS, notes)
+        return Clip(*decode(path, name, truncated))
+    except MemoryError:
+        raise SuiteError(f"{name}: its frames need more memory than there is here. Cut it, or make it smaller.") from None
 
 
 def write_lossless(path: Path, frames: Frames, fps: Fraction) -> None:
@@ -84,7 +89,7 @@ def write_viewable(path: Path, frames: Frames, fps: Fraction) -> None:
 
 
 def _encode(path: Path, frames: Frames, fps: Fraction, codec: str, pixels: str, options: dict[str, str]) -> None:
-    with av.open(str(path), "w") as container:
+    with av.open(f"file:{path}", "w") as container:  # see decode.opened: a colon in a name is no protocol
         stream = container.add_stream(codec, rate=fps.limit_denominator(60000), options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = pixels
@@ -95,14 +100,45 @@ def _encode(path: Path, frames: Frames, fps: Fraction, codec: str, pixels: str, 
             container.mux(packet)
 
 
-def read_lossless(path: Path) -> Frames:
+def read_lossless(path: Path, shape: tuple[int, int, int] | None = None) -> Frames:
     """Frames as ``write_lossless`` stored them.
 
+    Args:
+        shape: frames, height and width, as its record says. A small file can decode to more than any memory holds: nothing is
+            decoded of another size, nor beyond so many frames.
+
     Raises:
-        DamagedFile: an OSError too; when it is not there or damaged.
+        DamagedFile: an OSError too; when it is not there, damaged, of another shape, or beyond the limits of clips.
     """
     try:
-        with av.open(str(path)) as container:
-            return np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
-    except (av.error.FFmpegError, ValueError) as error:
+        with opened(path, path.name) as (container, stream):
+            frames, height, width = shape or (None, stream.height, stream.width)
+            if (stream.height, stream.width) != (height, width):
+                raise ValueError(f"height {stream.height}, width {stream.width} px, not {height} and {width}")
+            check_side(width, height, path.name)
+            check_memory(frames or 1, width, height, path.name)
+            pictures = _counted(container.decode(stream), frames, height, width, path.name)
+            if frames is None:
+                return np.stack(list(pictures))
+            found = np.empty((frames, height, width, 3), np.uint8)
+            for number, picture in enumerate(pictures):
+                found[number] = picture
+            return found
+    except (av.error.FFmpegError, ValueError, SuiteError) as error:
         raise DamagedFile(f"{path}: cannot be decoded ({error})") from error
+    except MemoryError:
+        raise DamagedFile(f"{path}: it decodes to more than there is memory for") from None
+
+
+def _counted(decoded: Iterable[Any], frames: int | None, height: int, width: int, name: str) -> Iterator[Frames]:
+    """Pictures of one size, as many as there should be."""
+    count = 0
+    for count, frame in enumerate(decoded, start=1):
+        if (frame.height, frame.width) != (height, width):
+            raise ValueError(f"frame {count} is height {frame.height}, width {frame.width} px")
+        if frames is not None and count > frames:
+            raise ValueError(f"more than {frames} frames")
+        check_memory(count, width, height, name)
+        yield np.asarray(frame.to_ndarray(format="rgb24"), np.uint8)
+    if count != (frames or count or -1):
+        raise ValueError(f"{count} frames" + (f", not {frames}" if frames else ""))

@@ -12,13 +12,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from fastvmt.core.limits import MAX_FRAMES, MAX_MEMORY, MAX_SIDE
 from fastvmt.core.spelling import gib
 from fastvmt.errors import SuiteError
 from fastvmt.media.framing import Frames
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
-MAX_SIDE, MAX_FRAMES, MAX_MEMORY = 8192, 20_000, 16 << 30
-"""Limits on what is read, for videos and folders alike: px of a side, frames, and bytes of decoded frames."""
 BROKEN = (OSError, ValueError, SyntaxError, EOFError, struct.error)
 """What Pillow raises on damaged files; a broken PNG is a SyntaxError to it."""
 ORIENTATION = 0x0112

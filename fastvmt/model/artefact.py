@@ -9,11 +9,12 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from fastvmt.model.case import IMPORTED, Frozen
+from fastvmt.model.fields import Amount, Count, Details, Facts, FileName, Hex, Label, Line, Number, Size
 
 
 class FileInfo(Frozen):
-    bytes: int
-    sha256: str
+    bytes: Count
+    sha256: Hex
 
 
 class Artefact(Frozen):
@@ -23,37 +24,43 @@ class Artefact(Frozen):
     artefact taken over from another run (``reused_from``) reports none.
     """
 
-    key: str
-    frames_digest: str
-    width: int
-    height: int
-    frames: int
-    fps_num: int
-    fps_den: int
-    files: dict[str, FileInfo]
-    stages: dict[str, float]
-    peak_memory_bytes: int
-    forward_equivalents: float
+    key: Hex
+    frames_digest: Hex
+    width: Size
+    height: Size
+    frames: Size
+    fps_num: Size
+    fps_den: Size
+    files: dict[FileName, FileInfo]
+    stages: dict[Line, Amount]
+    peak_memory_bytes: Count
+    forward_equivalents: Amount
     """Counted while it was made."""
-    device: str
-    software: dict[str, str]
-    timing_key: str
-    repeats: tuple[float, ...] = ()
+    device: Line
+    software: dict[Line, Line]
+    timing_key: Hex
+    repeats: tuple[Amount, ...] = ()
     """Seconds of each timed repeat (protocol timing); ``stages`` then holds the median of each stage."""
-    warm_up_seconds: float = 0.0
+    warm_up_seconds: Amount = 0.0
     """A whole video made and discarded first (protocol timing, first job of a method in a worker); else 0."""
-    forward_formula: float | None = None
+    forward_formula: Amount | None = None
     """What ``Method.cost`` said it would take; None in files older than this field."""
-    shared_by: int = 1
+    shared_by: Size = 1
     """Jobs of the run with the same method and reference, among which preparation is amortised."""
-    peak_reserved_bytes: int = 0
-    energy_joules: float | None = None
-    busy: str = ""
+    peak_reserved_bytes: Count = 0
+    energy_joules: Number | None = None
+    busy: Line = ""
     """What else used the device when the job began; "" when nothing did."""
-    reused_from: str | None = None
+    reused_from: Line | None = None
     log: dict[str, Any] = {}
-    check: str = ""
+    """What the method wrote down, in its own words; whoever draws it takes nothing in it for granted."""
+    check: Hex = ""
     """SHA-256 of everything else, so that one flipped bit of it is found; "" where nobody sealed it."""
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, height, width."""
+        return self.frames, self.height, self.width
 
     @property
     def imported(self) -> bool:
@@ -80,29 +87,31 @@ def _seal(facts: dict[str, Any]) -> str:
 class MetricRecord(Frozen):
     """One number about one job, or the reason why there is none."""
 
-    key: str
+    key: Hex
     """See ``fastvmt.records.identity``."""
-    job_key: str
-    metric: str
-    identity: dict[str, Any]
+    job_key: Hex
+    metric: Label
+    identity: Facts
     """What ``Metric.identity`` said: formula version, backend, grid ...; numbers of different identity never share a cell."""
     status: Literal["ok", "undefined", "failed"]
-    value: float | None
-    details: dict[str, Any] = {}
-    device: str | None = None
+    value: Number | None
+    details: Details = {}
+    device: Line | None = None
     """Of a timing, the video's; with its ``software`` (digest, 8 characters) the machine. None of other metrics and in records
     older than this field, whose ``identity`` holds both."""
-    software: str | None = None
+    software: Line | None = None
+    code: Line | None = None
+    """State of the metric's code, where it is a file of the user's."""
 
 
 class Failure(Frozen):
     """One job that could not be done."""
 
-    job_key: str
-    kind: str
+    job_key: Hex
+    kind: Line
     """``error``, ``non_finite``, ``wrong_output``, ``out_of_memory``, ``timeout``, ``crash``, ``cancelled``; of merged runs
     ``conflict`` and ``damaged``; of imported methods ``not_given``."""
-    stage: str
+    stage: Line
     message: str
     traceback: str = ""
-    attempt: int = 1
+    attempt: Count = 1

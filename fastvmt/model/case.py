@@ -7,6 +7,7 @@ from functools import lru_cache
 from pydantic import BaseModel, ConfigDict, Field
 
 from fastvmt.core.content_address import digest
+from fastvmt.model.fields import Hex, Line, Size
 
 IMPORTED = "imported"
 """Id of the method whose videos somebody else made, first part of its labels, and ``reused_from`` of its artefacts."""
@@ -22,23 +23,28 @@ class Frozen(BaseModel):
 class Reference(Frozen):
     """The clip whose motion is transferred, as decoded and fitted to the run's size."""
 
-    frames_digest: str
-    width: int
-    height: int
-    frames: int
-    fps_num: int = 15
-    fps_den: int = 1
+    frames_digest: Hex
+    width: Size
+    height: Size
+    frames: Size
+    fps_num: Size = 15
+    fps_den: Size = 1
     source: str
     """Where it came from: a path as the user gave it, or ``drawn:<suite>/<case>``."""
-    fit: str = "crop"
+    fit: Line = "crop"
     notes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Frames, height, width."""
+        return self.frames, self.height, self.width
 
 
 class Case(Frozen):
     """One reference and one target prompt."""
 
     id: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,127}$")
-    category: str = "uncategorised"
+    category: Line = "uncategorised"
     prompt: str
     caption: str = ""
     """What the reference shows; used by methods that need it."""
@@ -51,7 +57,7 @@ class Case(Frozen):
         return _case_digest(self.reference.frames_digest, self.prompt, self.caption, self.negative)
 
 
-@lru_cache(maxsize=1 << 14)
+@lru_cache(maxsize=1 << 17)
 def _case_digest(frames: str, prompt: str, caption: str, negative: str | None) -> str:
     return digest({"frames": frames, "prompt": prompt, "caption": caption, "negative": negative})
 
@@ -59,16 +65,16 @@ def _case_digest(frames: str, prompt: str, caption: str, negative: str | None) -
 class Suite(Frozen):
     """Named cases; ``digest`` covers every case in order."""
 
-    name: str
+    name: Line
     cases: tuple[Case, ...]
 
-    def other_reference(self, case: Case) -> str | None:
-        """Digest of the next case's reference of the same length, round the suite: the same for every method. None without."""
+    def other_reference(self, case: Case) -> Reference | None:
+        """The next case's reference of the same length, round the suite: the same for every method. None without."""
         cases = [c for c in self.cases if c.reference.frames == case.reference.frames]
         at = next(n for n, c in enumerate(cases) if c.id == case.id)
         own = case.reference.frames_digest
-        digests = (c.reference.frames_digest for c in (*cases[at + 1 :], *cases[:at]))
-        return next((d for d in digests if d != own), None)
+        others = (c.reference for c in (*cases[at + 1 :], *cases[:at]))
+        return next((r for r in others if r.frames_digest != own), None)
 
     def digest(self) -> str:
         return digest([self.name, [[c.id, c.category, c.digest()] for c in self.cases]])

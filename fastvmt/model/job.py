@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from fastvmt.core.content_address import canonical_json, job_key
 from fastvmt.model.case import IMPORTED, Case, Frozen
+from fastvmt.model.fields import Amount, Count, Facts, Hex, Label, Line, Number, Seed, Size
 
 
 class MethodSpec(Frozen):
     """A method with every parameter resolved to an absolute value."""
 
-    label: str
+    label: Label
     """As the user wrote it, e.g. ``fastvmt:no-window``."""
-    method: str
-    version: int
-    params: dict[str, Any]
-    preset: str = ""
+    method: Label
+    version: Count
+    params: Facts
+    preset: Line = ""
     control: bool = False
 
     @property
@@ -33,22 +36,22 @@ class MethodSpec(Frozen):
 class Setting(Frozen):
     """What all jobs of a run share and what determines the video."""
 
-    backbone: str
+    backbone: Label
     """Name, hub id, or the absolute path of a folder."""
-    weights_digest: str
-    width: int
-    height: int
-    frames: int
-    steps: int
-    guidance: float
+    weights_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{0,64}|unfetched)$")]
+    width: Size
+    height: Size
+    frames: Size
+    steps: Size
+    guidance: Number
     solver: Literal["euler"] = "euler"
-    sigmas: tuple[float, ...]
+    sigmas: tuple[Number, ...]
     """steps + 1 noise levels, falling, the last one 0."""
-    dtype: str
+    dtype: Line
     negative: str
     protocol: Literal["matched-start", "as-published", "matched-budget"] = "matched-start"
     """What methods have in common; see ``fastvmt.jobs.protocol``. Runs older than this field started all from noise."""
-    budget: float | None = None
+    budget: Amount | None = None
     """Forward-equivalents of one video under ``matched-budget``."""
 
     def identity(self) -> dict[str, Any]:
@@ -60,6 +63,11 @@ class Setting(Frozen):
         return {k: v for k, v in said.items() if k not in silent or v != silent[k]}
 
     @property
+    def called(self) -> str:
+        """The backbone as tables and pages name it: of a folder on this machine its last part."""
+        return Path(self.backbone).name if Path(self.backbone).is_absolute() else self.backbone
+
+    @property
     def fairness(self) -> str:
         """The protocol as tables head it: ``protocol matched-budget (40 forward-equivalents)``."""
         return f"protocol {self.protocol}" + ("" if self.budget is None else f" ({self.budget:g} forward-equivalents)")
@@ -68,11 +76,16 @@ class Setting(Frozen):
 class Job(Frozen):
     """One video to be made. ``key`` is its content address."""
 
-    key: str
+    key: Hex
     method: MethodSpec
-    case_id: str
-    case_digest: str
-    seed: int
+    case_id: Line
+    case_digest: Hex
+    seed: Seed
+
+    @property
+    def name(self) -> str:
+        """``bus--1 fastvmt s0``: case, method and seed, for people."""
+        return f"{self.case_id} {self.method.label} s{self.seed}"
 
     @classmethod
     def make(cls, method: MethodSpec, case: Case, seed: int, setting: Setting) -> Job:

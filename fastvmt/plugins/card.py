@@ -7,12 +7,12 @@ shown by ``bench describe`` and in reports; a method without one says so.
 from __future__ import annotations
 
 import sys
-import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
+from fastvmt.core.reading import parse_toml
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import SpecError
 from fastvmt.model import Frozen
@@ -65,6 +65,8 @@ def card_of(cls: type[Method]) -> MethodCard | None:
     Raises:
         SpecError: for a card that cannot be read, naming the place.
     """
+    if cls.card is None:
+        return None
     if isinstance(cls.card, str | Path):
         folder = Path(getattr(sys.modules.get(cls.__module__), "__file__", None) or ".").parent
         path = folder / (cls.card or f"cards/{cls.id}.toml")
@@ -73,7 +75,7 @@ def card_of(cls: type[Method]) -> MethodCard | None:
                 raise SpecError(f"The card of '{cls.id}' is not there: {path}.")
             return None
         try:
-            raw: Any = tomllib.loads(path.read_text())
+            raw: Any = parse_toml(path.read_bytes())
         except ValueError as error:
             raise SpecError(f"{path}: not valid TOML ({error}).") from None
         where = str(path)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -19,6 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.caches import place
+from fastvmt.core.held_folder import new_folder
+from fastvmt.core.reading import parse_json
 from fastvmt.errors import SpecError, UserError
 from fastvmt.plugins import registry
 
@@ -70,7 +72,7 @@ class Environment:
 
 def root() -> Path:
     """Where environments lie: ``$FASTVMT_ENVS``, or ``~/.cache/fastvmt/envs``."""
-    return Path(os.environ.get("FASTVMT_ENVS") or "~/.cache/fastvmt/envs").expanduser().absolute()
+    return place("FASTVMT_ENVS", "~/.cache/fastvmt/envs")
 
 
 def recipe(name: str) -> Recipe:
@@ -87,7 +89,7 @@ def find(name: str) -> Environment | None:
     """The environment, if it was made to the end and its Python is still there. Reads one small file."""
     folder = root() / name
     try:
-        facts = json.loads((folder / MARKER).read_text())
+        facts = parse_json((folder / MARKER).read_bytes())
         found = Environment(folder, dict(facts["packages"]), int(facts["size_bytes"]), float(facts["seconds"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -122,33 +124,34 @@ def create(plan: Recipe, say: Callable[[str], None] = lambda line: None) -> Envi
         return there
     uv = _uv()
     final = root() / plan.name
-    made = final.with_name(f".{plan.name}.{secrets.token_hex(4)}.part")
     began = time.monotonic()
     try:
-        root().mkdir(parents=True, exist_ok=True)
-        python = made / "bin" / "python"
-        say(f"making {final} with Python {plan.python}")
-        _call("make", plan, [uv, "venv", "--quiet", "--python", plan.python, str(made)])
-        say(f"installing {', '.join(plan.requirements)} ({plan.size})")
-        where = ["--python", str(python)]
-        _call(
-            "fill", plan,
-            [uv, "pip", "install", "--quiet", *where, "--constraint", str(plan.constraints), *plan.requirements],
-        )  # fmt: skip
-        say(f"importing {', '.join(plan.imports)}")
-        _call("check", plan, [str(python), "-c", f"import {', '.join(plan.imports)}"])
-        frozen = _call("list", plan, [uv, "pip", "freeze", "--quiet", *where])
-        packages = dict(line.split("==", 1) for line in frozen.splitlines() if "==" in line)
-        size = sum(p.lstat().st_size for p in made.rglob("*"))
-        facts: dict[str, Any] = {"name": plan.name, "requirements": list(plan.requirements), "packages": packages}
-        facts |= {"size_bytes": size, "seconds": round(time.monotonic() - began, 1)}
-        write_atomic(made / MARKER, json.dumps(facts, indent=1) + "\n")
-        _settle(plan.name, made, final)
+        with new_folder(root(), plan.name) as made:
+            _fill(plan, uv, made, began, say)
+            _settle(plan.name, made, final)
     except OSError as error:
         raise UserError(f"The environment '{plan.name}' cannot be written to {root()}: {error.strerror or error}.") from None
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return require(plan.name)
+
+
+def _fill(plan: Recipe, uv: str, made: Path, began: float, say: Callable[[str], None]) -> None:
+    python = made / "bin" / "python"
+    say(f"making {root() / plan.name} with Python {plan.python}")
+    _call("make", plan, [uv, "venv", "--quiet", "--python", plan.python, str(made)])
+    say(f"installing {', '.join(plan.requirements)} ({plan.size})")
+    where = ["--python", str(python)]
+    _call(
+        "fill", plan,
+        [uv, "pip", "install", "--quiet", *where, "--constraint", str(plan.constraints), *plan.requirements],
+    )  # fmt: skip
+    say(f"importing {', '.join(plan.imports)}")
+    _call("check", plan, [str(python), "-c", f"import {', '.join(plan.imports)}"])
+    frozen = _call("list", plan, [uv, "pip", "freeze", "--quiet", *where])
+    packages = dict(line.split("==", 1) for line in frozen.splitlines() if "==" in line)
+    size = sum(p.lstat().st_size for p in made.rglob("*"))
+    facts: dict[str, Any] = {"name": plan.name, "requirements": list(plan.requirements), "packages": packages}
+    facts |= {"size_bytes": size, "seconds": round(time.monotonic() - began, 1)}
+    write_atomic(made / MARKER, json.dumps(facts, indent=1) + "\n")
 
 
 def _settle(name: str, made: Path, final: Path) -> None:
@@ -173,7 +176,7 @@ def _uv() -> str:
 def _call(step: str, plan: Recipe, command: list[str]) -> str:
     """Run one step; its output is shown only as the end of the sentence that says why it failed."""
     # The caller's environment, constraints and project (uv reads the folder it is called in) must not leak into the new one.
-    env = {k: v for k, v in os.environ.items() if k not in LEAKS}
+    env = {k: v for k, v in os.environ.items() if k not in LEAKS} | {"PYTHONSAFEPATH": "1"}
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=root(), check=False)
     if done.returncode:
         lines = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]

@@ -7,12 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from fastvmt.core.choices import hint
+from fastvmt.core.content_address import canonical_json
+from fastvmt.core.limits import number
+from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
+from fastvmt.plugins.blame import blamed, in_hook, need
 from fastvmt.plugins.method import Method, Shape
 
 
@@ -33,10 +37,10 @@ def parse(label: str) -> tuple[type[Method], dict[str, Any]]:
         key, equals, value = part.partition("=")
         if not equals:
             if part not in cls.variants:
-                raise SpecError(f"Method '{name}' has no variant '{part}'. {hint(part, cls.variants)}")
+                raise SpecError(f"Method '{name}' has no variant '{shown(part)}'. {hint(part, cls.variants)}")
             changes |= cls.variants[part]
         elif key not in fields:
-            raise SpecError(f"Method '{name}' has no parameter '{key}'. {hint(key, fields)}")
+            raise SpecError(f"Method '{name}' has no parameter '{shown(key)}'. {hint(key, fields)}")
         else:
             changes[key] = value
     return cls, changes
@@ -62,26 +66,42 @@ def resolve(
     card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1) | dict(starts or {})
     if (preset := cls.protocols.preset) and changes.get(preset, usual_preset(cls)) != usual_preset(cls):
         card = {}
-    with in_words(f"Method '{label}'"):
+    whose = f"Method '{shown(label)}'"
+    with blamed(cls, f"{whose}, in resolve"), in_words(whose, cls.Params):
         params = cls.resolve(cls.Params.model_validate(card | changes), shape)
-    return MethodSpec(
-        label=label.strip(), method=cls.id, version=cls.version, params=params.model_dump(mode="json"),
-        preset=str(getattr(params, preset)) if preset else "", control=cls.role == "control",
-    )  # fmt: skip
+        need(cls, f"{whose}: resolve", params, isinstance(params, cls.Params), f"a {cls.Params.__name__}")
+        plain = params.model_dump(mode="json")
+        canonical_json(plain)
+        return MethodSpec(
+            label=label.strip(), method=cls.id, version=cls.version, params=plain,
+            preset=str(getattr(params, preset)) if preset else "", control=cls.role == "control",
+        )  # fmt: skip
 
 
 @contextmanager
-def in_words(whose: str) -> Iterator[None]:
+def in_words(whose: str, params: type[BaseModel] | None = None) -> Iterator[None]:
     """
     Raises:
-        SpecError: in place of what pydantic says of a parameter.
+        SpecError: in place of what pydantic says of a parameter: its name, why, its range, what was found.
     """
     try:
         yield
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "parameters"
-        raise SpecError(f"{whose}: {place}: {first['msg']} (found {first['input']!r}).") from error
+        why = first["msg"] + (_range_of(params, str(first["loc"][0])) if params and first["loc"] else "")
+        raise SpecError(f"{whose}: {place}: {why} (found {shown(repr(first['input']), 80)}).") from error
+
+
+def _range_of(params: type[BaseModel], name: str) -> str:
+    """``; it is from 1 to 10,000`` of a parameter with both bounds, else nothing."""
+    bounds: dict[str, float] = {}
+    for rule in params.model_fields[name].metadata if name in params.model_fields else ():
+        bounds |= {key: getattr(rule, key) for key in ("ge", "gt", "le", "lt") if hasattr(rule, key)}
+    least, most = bounds.get("ge", bounds.get("gt")), bounds.get("le", bounds.get("lt"))
+    if least is None or most is None:
+        return ""
+    return f"; it is {'above' if 'gt' in bounds else 'from'} {number(least)} to {'below ' * ('lt' in bounds)}{number(most)}"
 
 
 def usual_preset(cls: type[Method]) -> Any:
@@ -113,7 +133,32 @@ def tuned(method: str, table: Mapping[str, Any], steps: int) -> dict[str, Any]:
 def build(spec: MethodSpec) -> Method:
     """The method object of a resolved spec."""
     cls: type[Method] = registry.methods.get(spec.method)
-    return cls(cls.Params.model_validate(spec.params))
+    with in_hook("__init__"):
+        return cls(cls.Params.model_validate(dict(spec.params)))
+
+
+def cost(cls: type[Method], params: Any, shape: Shape) -> float:
+    """Forward-equivalents of one video with resolved parameters, from the method's formula.
+
+    Raises:
+        SpecError: for what the formula raises, or no number from 0.
+    """
+    whose = f"Method '{cls.id}'"
+    with blamed(cls, f"{whose}, in cost"), in_words(whose, cls.Params):
+        found = cls.cost(params if isinstance(params, BaseModel) else cls.Params.model_validate(params), shape)
+    number = isinstance(found, int | float) and 0 <= found < float("inf")
+    need(cls, f"{whose}: cost", found, number, "forward-equivalents from 0")
+    return float(found)
+
+
+def trains(cls: type[Method]) -> bool:
+    """Whether a method fits weights to the reference before sampling.
+
+    Raises:
+        SpecError: for what it raises when asked.
+    """
+    with blamed(cls, f"Method '{cls.id}', in trains"):
+        return bool(cls.trains())
 
 
 def refuse_mixed_presets(methods: Iterable[MethodSpec]) -> None:

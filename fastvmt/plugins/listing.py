@@ -9,6 +9,7 @@ from fastvmt.backbones import card as cards
 from fastvmt.core.choices import hint
 from fastvmt.errors import BenchError, SpecError
 from fastvmt.plugins import registry
+from fastvmt.plugins.blame import blamed
 from fastvmt.plugins.card import NO_CARD, card_of
 
 KINDS = ("methods", "metrics", "trackers", "suites", "archives", "backbones")
@@ -27,12 +28,22 @@ def listing(kind: str) -> list[dict[str, str]]:
     found = getattr(registry, kind)
     rows = []
     for entry in found.entries():
-        summary = f"BROKEN: {entry.cause}" if entry.cause else str(getattr(found.get(entry.name), "summary", ""))
-        rows.append({"name": entry.name, "origin": entry.origin, "summary": summary})
-        for variant in () if entry.cause else getattr(found.get(entry.name), "variants", ()):
-            changes = ", ".join(f"{k}={v}" for k, v in found.get(entry.name).variants[variant].items())
-            rows.append({"name": f"{entry.name}:{variant}", "origin": entry.origin, "summary": changes})
+        try:
+            if entry.cause:
+                raise SpecError(entry.cause)
+            value = found.get(entry.name)
+            with blamed(value if isinstance(value, type) else None, f"'{entry.name}'"):
+                rows += _rows(entry, value)
+        except SpecError as error:
+            rows.append({"name": entry.name, "origin": entry.origin, "summary": f"BROKEN: {error}"})
     return rows
+
+
+def _rows(entry: registry.Entry, value: Any) -> list[dict[str, str]]:
+    rows = [(entry.name, str(getattr(value, "summary", "")))]
+    for variant, changes in getattr(value, "variants", {}).items():
+        rows.append((f"{entry.name}:{variant}", ", ".join(f"{k}={v}" for k, v in changes.items())))
+    return [{"name": name, "origin": entry.origin, "summary": summary} for name, summary in rows]
 
 
 def _backbone_summary(name: str) -> str:
@@ -59,7 +70,9 @@ def describe(name: str) -> dict[str, Any]:
         found = getattr(registry, kind)
         key = base if kind == "methods" else name
         if key in found.names():
-            return {"kind": kind[:-1], **_plugin(kind, key, found.get(key))}
+            value = found.get(key)
+            with blamed(value if isinstance(value, type) else None, f"'{key}'"):
+                return {"kind": kind[:-1], **_plugin(kind, key, value)}
     known = [n for kind in KINDS for n in (cards.known() if kind == "backbones" else getattr(registry, kind).names())]
     near = hint(name, known, no_list=True)
     raise SpecError(f"Nothing is called '{name}'.{near and ' '}{near} `bench list {'|'.join(KINDS)}` shows what there is.")

@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, field_validator
 
 from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, Shape
+from fastvmt.core.limits import MOST_WHOLE, number
 from fastvmt.errors import SpecError
 
 if TYPE_CHECKING:
@@ -30,9 +31,20 @@ __all__ = ["GRADIENT_COST", "TAP_SHARE", "Context", "Method", "Params", "Protoco
 
 
 class Params(BaseModel):
-    """Base of a method's parameters: immutable, unknown names and numbers that are not finite refused."""
+    """Base of a method's parameters: immutable; unknown names, and numbers that no machine takes, are refused.
+
+    State the range of each number (``Field(3, ge=1, le=100)``): what lies outside is then refused by ``plan`` already.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _fits_a_machine(cls, value: Any) -> Any:
+        for part in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(part, int) and abs(part) > MOST_WHOLE:
+                raise ValueError(f"A whole number from {number(-MOST_WHOLE)} to {number(MOST_WHOLE)} is needed")
+        return value
 
 
 @dataclass
@@ -113,7 +125,7 @@ class Method:
         role: ``control`` for a row that belongs under every comparison, ``baseline`` for the method that speed-ups are
             over, ``toy`` for one whose result is known beforehand; ``--methods all`` takes methods and baselines.
         protocols, study: see there.
-        card: the method's card, as a file or as data; "" for ``cards/<id>.toml`` beside the method's own file.
+        card: the method's card, as a file or as data; "" for ``cards/<id>.toml`` beside the method's own file, None for none.
     """
 
     id: ClassVar[str] = ""
@@ -125,7 +137,7 @@ class Method:
     role: ClassVar[Role] = "method"
     protocols: ClassVar[Protocols] = Protocols()
     study: ClassVar[Study] = Study()
-    card: ClassVar[str | Path | Mapping[str, Any]] = ""
+    card: ClassVar[str | Path | Mapping[str, Any] | None] = ""
 
     def __init_subclass__(cls) -> None:
         """

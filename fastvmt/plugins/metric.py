@@ -6,10 +6,11 @@ share a cell of a table.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from fastvmt.core.sealed import Shared
 from fastvmt.media.files import Frames
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins.method import Params as BaseParams
@@ -20,9 +21,10 @@ class Scored:
     """What a metric may look at.
 
     Attributes:
-        generated, reference: uint8 RGB (T, H, W, 3).
-        case, job, artefact: where the generated clip comes from.
-        cache: shared between the metrics of one job (tracks, features), keyed by what was computed.
+        generated, reference: uint8 RGB (T, H, W, 3), read-only; copy one before you change it.
+        case, job, artefact: where the generated clip comes from, read-only.
+        cache: shared between the metrics of one file and job (tracks, features), keyed by what was computed. What is put in
+            is copied; what is taken out is read-only.
         wrong_reference: digest and frames of another case's reference, for controls; None when all cases have one.
     """
 
@@ -31,7 +33,7 @@ class Scored:
     case: Case
     job: Job
     artefact: Artefact
-    cache: dict[Any, Any] = field(default_factory=dict)
+    cache: MutableMapping[Any, Any] = field(default_factory=Shared)
     wrong_reference: Callable[[], tuple[str, Frames] | None] = lambda: None
 
 

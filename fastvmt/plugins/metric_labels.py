@@ -7,8 +7,11 @@ from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
 from fastvmt.core.choices import hint
+from fastvmt.core.spelling import shown
 from fastvmt.errors import MissingWeights, SpecError
+from fastvmt.model import Case
 from fastvmt.plugins import registry
+from fastvmt.plugins.blame import blamed, guard, need
 from fastvmt.plugins.labels import in_words
 from fastvmt.plugins.metric import Metric
 
@@ -19,6 +22,11 @@ def _parts(label: str) -> tuple[str, dict[str, str]]:
     """Name and changes. A name may hold colons (``vbench:aesthetic_quality``), a value too (``clip=local-dir:/x``)."""
     name, *changes = re.split(r":(?=[a-z_]+=)", label.strip())
     return name, dict(c.partition("=")[::2] for c in changes)
+
+
+def name_of(label: str) -> str:
+    """The registered name in a label."""
+    return _parts(label)[0]
 
 
 def build(label: str) -> Metric:
@@ -34,9 +42,22 @@ def build(label: str) -> Metric:
     cls: type[Metric] = registry.metrics.get(name)
     fields = cls.Params.model_fields
     if unknown := next((key for key in changes if key not in fields), None):
-        raise SpecError(f"Metric '{name}' has no parameter '{unknown}'. {hint(unknown, fields)}")
-    with in_words(f"Metric '{label}'"):
-        return cls(cls.Params.model_validate(changes))
+        raise SpecError(f"Metric '{name}' has no parameter '{shown(unknown)}'. {hint(unknown, fields)}")
+    whose = f"Metric '{shown(label)}'"
+    with blamed(cls, f"{whose}, when it is made"), in_words(whose, cls.Params):
+        metric = cls(cls.Params.model_validate(changes))
+        own = metric.label
+    same = isinstance(own, str) and _parts(own)[0] == name
+    need(cls, f"{whose}: label", own, same, "the id with what was changed")
+    return guard(metric, whose, "missing", "identity", "applies")
+
+
+def applies(metric: Metric, case: Case) -> bool:
+    """Whether a metric has a meaning for a case. One that cannot say so has: its record says why there is no number."""
+    try:
+        return metric.applies(case)
+    except SpecError:
+        return True
 
 
 def expand(pattern: str) -> Labels:
@@ -51,7 +72,7 @@ def expand(pattern: str) -> Labels:
         if fnmatchcase(candidate, name) and changes.keys() <= registry.metrics.get(candidate).Params.model_fields.keys():
             found.append(":".join([candidate, *(f"{k}={v}" for k, v in changes.items())]))
     if not found:
-        raise SpecError(f"No metric matches '{pattern}'. `bench list metrics` shows all.")
+        raise SpecError(f"No metric matches '{shown(pattern)}'. `bench list metrics` shows all.")
     return tuple(found)
 
 

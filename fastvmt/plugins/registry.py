@@ -8,17 +8,28 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import inspect
 import pkgutil
 import sys
-import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
+from pydantic import Field
+
 from fastvmt.core.choices import hint
+from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
+from fastvmt.model import Frozen
+from fastvmt.plugins import trust
+from fastvmt.plugins.blame import blamed, is_ours, place, words
+from fastvmt.plugins.vetting import vet
 
 _PLACES: dict[str, dict[str, dict[str, str]]] = {
     "methods": {
@@ -81,6 +92,8 @@ BUILTIN = {
 }
 """Our own plug-ins by kind and name: where each is imported from."""
 
+BUILT_IN = "built in"
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -106,7 +119,7 @@ class Registry:
             return
         self._scanned = True
         for name, target in BUILTIN[self.kind].items():
-            self._entries[name] = Entry(name, "built in", target)
+            self._entries[name] = Entry(name, BUILT_IN, target)
         for point in sorted(entry_points(group=f"fastvmt.{self.kind}"), key=lambda p: p.name):
             owner = point.dist.name if point.dist else "an installed package"
             entry = Entry(point.name, owner, point.value)
@@ -118,20 +131,21 @@ class Registry:
         """Register a loaded object, as ``--plugin FILE`` does.
 
         Raises:
-            SpecError: when the name is taken by something else, or not what the class calls itself.
+            SpecError: when the name is taken by something else, or the class is not what its kind has to be.
         """
         self._scan()
         taken = self._entries.get(name)
         if taken and taken.origin != origin:
             raise SpecError(f"{origin}: the {self.kind[:-1]} name '{name}' is taken ({taken.origin}); choose another.")
-        own = getattr(value, "name" if self.kind == "suites" else "id", name)
-        if own != name:
-            raise SpecError(
-                f"{origin}: {self.kind.upper()} lists {value.__name__} as '{name}' and the class calls itself '{own}'; "
-                "give both the same name."
-            )
+        vet(self.kind, name, value, origin)
         self._entries[name] = Entry(name, origin, f"{value.__module__}:{value.__qualname__}")
         self._found[name] = value
+
+    def forget(self, origin: str) -> None:
+        """Names that a plug-in file registered when it was loaded before."""
+        for name in [name for name, entry in self._entries.items() if entry.origin == origin]:
+            del self._entries[name]
+            self._found.pop(name, None)
 
     def entries(self) -> Iterator[Entry]:
         """Every name with its origin; those that fail to load carry the cause."""
@@ -161,13 +175,15 @@ class Registry:
         entry = self._entries.get(name)
         if entry is None:
             near = hint(name, self.names(), no_list=True)
-            raise SpecError(f"No {self.kind[:-1]} is called '{name}'.{near and ' '}{near} `bench list {self.kind}` shows all.")
-        try:
+            said = f"No {self.kind[:-1]} is called '{shown(name)}'.{near and ' '}{near}"
+            raise SpecError(f"{said} `bench list {self.kind}` shows all.")
+        if _reading.get() and entry.origin != BUILT_IN:
+            raise SpecError(f"The {self.kind[:-1]} '{name}' of {entry.origin} is not loaded to read a run.")
+        said = f"The {self.kind[:-1]} '{name}' of {entry.origin} cannot be loaded"
+        with blamed(None, said):
             value = pkgutil.resolve_name(entry.target)
-        except (Exception, SystemExit) as error:
-            raise SpecError(
-                f"The {self.kind[:-1]} '{name}' of {entry.origin} cannot be loaded: {type(error).__name__}: {error}."
-            ) from error
+        if entry.origin != "built in":
+            vet(self.kind, name, value, said)
         self._found[name] = value
         return value
 
@@ -178,56 +194,125 @@ suites = Registry("suites")
 trackers = Registry("trackers")
 environments = Registry("environments")
 archives = Registry("archives")
+OF_FILES = (methods, metrics, trackers, suites)
+"""What a plug-in file may register."""
+_MODULE = "fastvmt_plugin_"
+_reading: ContextVar[bool] = ContextVar("reading", default=False)
 
 
-def load_own_plugins(root: Path, plugins: Iterable[str]) -> None:
-    """Load the plug-ins that a run folder's configuration names, which ``bench run`` writes as absolute paths outside of it.
+def at_fault(error: BaseException | None) -> str:
+    """A sentence for an error that went through a plug-in's own lines, or that such an error led to; "" for any other."""
+    classes = [v for r in OF_FILES for v in r._found.values() if isinstance(v, type)]
+    files = {str(getattr(sys.modules.get(cls.__module__), "__file__", "")) for cls in classes if not is_ours(cls)}
+    while error is not None:
+        for file in sorted(files):
+            if place(error, Path(file)):
+                return f"a plug-in cannot go on: {words(error, Path(file))}."
+        error = error.__cause__ or error.__context__
+    return ""
 
-    A run folder may be somebody else's. Code that came with it is not run.
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """While a run folder is read: what its records name is not imported, though an installed package may offer it."""
+    token = _reading.set(True)
+    try:
+        yield
+    finally:
+        _reading.reset(token)
+
+
+class PluginFile(Frozen):
+    """A file of plug-ins: the SHA-256 of its bytes, and the names that it registers."""
+
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    names: tuple[str, ...] = ()
+
+
+class _Read(SourceFileLoader):
+    """Executes the bytes that were read, and neither the file once more nor a compiled copy that lies beside it."""
+
+    def __init__(self, name: str, path: str, raw: bytes) -> None:
+        super().__init__(name, path)
+        self.raw = raw
+
+    def get_code(self, fullname: str) -> CodeType:
+        return self.source_to_code(self.raw, self.path)
+
+    def get_data(self, path: str) -> bytes:
+        return self.raw if path == self.path else super().get_data(path)
+
+
+def source_of(module: str) -> bytes:
+    """The bytes of a module's source as it was loaded, for a plug-in file; of its file as it is now, for any other.
 
     Raises:
-        SpecError: for a path that is relative or leads into the folder, or a plug-in that cannot be loaded.
+        KeyError, TypeError, OSError: where there is none.
     """
-    for plugin in plugins:
-        file = Path(plugin)
-        if not file.is_absolute() or file.resolve().is_relative_to(root.resolve()):
-            raise SpecError(
-                f"{root}: its configuration names a plug-in that lies in the run folder ({plugin}); code that comes with a run "
-                "is not executed. Use `bench merge RUN --out NEW --plugin FILE`, with a file that you trust."
-            )
-        load_plugin(plugin)
+    found = sys.modules[module]
+    loader = getattr(found, "__loader__", None)
+    return loader.raw if isinstance(loader, _Read) else Path(inspect.getfile(found)).read_bytes()
 
 
-def load_plugin(path: str) -> list[str]:
+def loaded(file: Path) -> PluginFile | None:
+    """A plug-in file as it was last loaded in this process, by its resolved path."""
+    names = [name for registry in OF_FILES for name, entry in registry._entries.items() if entry.origin == str(file)]
+    if not names:
+        return None
+    return PluginFile(sha256=hashlib.sha256(source_of(_module_name(file))).hexdigest(), names=tuple(names))
+
+
+def file_of(kind: str, name: str) -> str:
+    """The plug-in file that registered a name of a kind; "" for what is built in or came with an installed package."""
+    registry = next(r for r in OF_FILES if r.kind == kind)
+    entry = registry._entries.get(name)
+    return entry.origin if entry and Path(entry.origin).is_absolute() else ""
+
+
+def _module_name(file: Path) -> str:
+    """By the whole path: two files of one name are two modules, each with its own source for digests of code."""
+    return f"{_MODULE}{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
+
+
+def load_plugin(path: str, sha256: str = "") -> list[str]:
     """Import one Python file and register what it lists in ``METHODS``, ``METRICS``, ``TRACKERS`` and ``SUITES``
-    (name to class).
+    (name to class). The user gave the file, and trusts it in this state from now on.
+
+    Args:
+        sha256: of the bytes that may run, where somebody else has read and trusted them; nothing is remembered then.
 
     Returns:
         The registered names.
 
     Raises:
-        SpecError: when the file is missing, raises, or registers nothing, or a name is not its class's own.
+        SpecError: when the file is missing, raises, or registers nothing, has other bytes than ``sha256`` says, or a name is
+            not its class's own.
     """
     file = Path(path)
     if not file.is_file():
         raise SpecError(f"--plugin {path}: there is no such file.")
     file = file.resolve()
-    # By the whole path: two files of one name are two modules, each with its own source for digests of code.
-    name = f"fastvmt_plugin_{file.stem}_{hashlib.sha256(str(file).encode()).hexdigest()[:12]}"
-    spec = importlib.util.spec_from_file_location(name, file)
-    if spec is None or spec.loader is None:
+    if file.suffix != ".py":
         raise SpecError(f"--plugin {path}: a Python file is needed, whose name ends in .py.")
+    raw = file.read_bytes()
+    found = hashlib.sha256(raw).hexdigest()
+    if sha256 and found != sha256:
+        raise SpecError(f"--plugin {path}: the file has changed since the run was started. Start the run again.")
+    name = _module_name(file)
+    spec = importlib.util.spec_from_file_location(name, file, loader=_Read(name, str(file), raw))
+    assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    try:
+    with blamed(file, f"--plugin {path}"):
         spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise SpecError(f"--plugin {path}{_line_of(error, file)}: {type(error).__name__}: {error}.") from error
     added = []
-    for registry in (methods, metrics, trackers, suites):
+    for registry in OF_FILES:
+        registry.forget(str(file))  # as it was before it was edited
         listed = getattr(module, registry.kind.upper(), {})
-        if not isinstance(listed, Mapping) or not all(isinstance(value, type) for value in listed.values()):
+        if not isinstance(listed, Mapping):
             raise SpecError(f"--plugin {path}: {registry.kind.upper()} must be a dictionary of name to class.")
+        with blamed(file, f"--plugin {path}"):
+            listed = dict(listed)
         for key, value in listed.items():
             registry.add_object(key, value, str(file))
             added.append(key)
@@ -235,12 +320,6 @@ def load_plugin(path: str) -> list[str]:
         raise SpecError(
             f"--plugin {path}: it defines none of METHODS, METRICS, TRACKERS, SUITES (dictionaries of name to class)."
         )
+    if not sha256:
+        trust.remember(file, found)
     return added
-
-
-def _line_of(error: BaseException, file: Path) -> str:
-    """``, line 12``: the last place in a file that an error went through, or where its syntax ends; "" for no such place."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-    if isinstance(error, SyntaxError) and error.filename == str(file):
-        lines.append(error.lineno)
-    return f", line {lines[-1]}" if lines else ""

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastvmt.core.sealed import sealed
 from fastvmt.errors import MissingWeights, SuiteError
 from fastvmt.media.files import Frames
 from fastvmt.model import Reference
 from fastvmt.plugins import registry
+from fastvmt.plugins.blame import blamed, guard, is_ours, need
 
 F64 = NDArray[np.float64]
 
@@ -63,15 +67,44 @@ class Tracker:
         raise NotImplementedError
 
 
-@cache
+def make(name: str) -> Tracker:
+    """A new tracker of that name, whose tracks are checked, and as read-only as the frames that it is given.
+
+    Raises:
+        SpecError: for an unknown name, or one that cannot be made.
+    """
+    return _made(name, registry.trackers.get(name))
+
+
+def _made(name: str, cls: type[Tracker]) -> Tracker:
+    whose = f"Tracker '{name}'"
+    with blamed(cls, f"{whose}, when it is made"):
+        tracker = guard(cls(), whose, "missing", "identity", "track")
+    if not is_ours(cls):
+        tracker.track = partial(_track, tracker.track, cls, f"{whose}: track")  # type: ignore[method-assign]
+    return tracker
+
+
+def _track(track: Callable[..., Any], cls: type[Tracker], doing: str, frames: Frames, queries: F64 | None = None) -> Tracks:
+    found = track(sealed(frames.copy()), sealed(copy.copy(queries)))  # torch writes into what is read-only
+    need(cls, doing, found, isinstance(found, Tracks), "Tracks")
+    points, visible = np.asarray(found.points), np.asarray(found.visible)
+    n = len(points) if queries is None and points.ndim else 0 if queries is None else len(queries)
+    need(cls, f"{doing}: points", points, points.shape == (n, len(frames), 2), f"of shape ({n}, {len(frames)}, 2)")
+    need(cls, f"{doing}: visible", visible, visible.shape == (n, len(frames)), f"of shape ({n}, {len(frames)})")
+    return found
+
+
 def get(name: str) -> Tracker:
     """The tracker of that name, one per process (it may hold a network).
 
     Raises:
         SpecError: for an unknown name.
     """
-    tracker: Tracker = registry.trackers.get(name)()
-    return tracker
+    return _only(name, registry.trackers.get(name))
+
+
+_only = cache(_made)  # by the class: a file that was loaded anew has another one
 
 
 def _suite_of(reference: Reference) -> str:
@@ -101,12 +134,13 @@ def tracks_of(reference: Reference, frames: Frames, tracker: str, points: int) -
     """
     suite = _suite_of(reference)
     if suite:
-        known: Tracks | None = registry.suites.get(suite)().tracks(reference, points)
+        source = registry.suites.get(suite)
+        with blamed(source, f"Suite '{suite}', in tracks"):
+            known: Tracks | None = source().tracks(reference, points)
         if known is None:
             raise SuiteError(f"{reference.source}: {suite} has no such clip, so its tracks are unknown. Use another --suite.")
         return known
-    follower = registry.trackers.get(tracker)()
+    follower = make(tracker)
     if missing := follower.missing():
         raise MissingWeights(missing)
-    found: Tracks = follower.track(frames)
-    return found
+    return follower.track(frames)

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.reading import parse_json
 from fastvmt.media.files import Frames
 from fastvmt.model import Frozen, Reference
+from fastvmt.model.fields import Amount, Count, Number
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,11 +21,11 @@ if TYPE_CHECKING:
 class Spent(Frozen):
     """What training cost where it ran, over all its parts when it was interrupted; work lost by a kill is not in it."""
 
-    seconds: float = 0.0
-    forward_equivalents: float = 0.0
-    energy_joules: float | None = None
-    peak_memory_bytes: int = 0
-    peak_reserved_bytes: int = 0
+    seconds: Amount = 0.0
+    forward_equivalents: Amount = 0.0
+    energy_joules: Number | None = None
+    peak_memory_bytes: Count = 0
+    peak_reserved_bytes: Count = 0
 
     def plus(self, other: Spent) -> Spent:
         a, b = self.energy_joules, other.energy_joules
@@ -56,7 +58,7 @@ class Checkpoint:
             return None
         try:
             with safe_open(self.path, framework="pt") as file:
-                kept = json.loads(file.metadata()["facts"])
+                kept = parse_json(file.metadata()["facts"])
                 before = Spent.model_validate(kept["spent"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         except (SafetensorError, OSError, ValueError, KeyError, TypeError):
@@ -83,7 +85,7 @@ class Workspace:
 
     Attributes:
         reference: what is known of the clip.
-        frames: function returning its frames, uint8 RGB (T, H, W, 3), at the run's size.
+        frames: function returning its frames, uint8 RGB (T, H, W, 3), at the run's size, read-only.
         tick: called with (step, steps).
         checkpoint: None where nothing is kept (tests, sweeps).
         log: what stands in ``meta.json``.

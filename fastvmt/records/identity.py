@@ -15,8 +15,9 @@ from typing import Any, Protocol
 
 from fastvmt.core.content_address import canonical_json, digest
 from fastvmt.model import Artefact, Case, MetricRecord
+from fastvmt.plugins.blame import blamed, need
 from fastvmt.plugins.metric import Metric
-from fastvmt.plugins.metric_labels import build
+from fastvmt.plugins.traits import Traits
 
 Machine = tuple[str, str]
 """Device, and the first eight characters of the software's digest."""
@@ -58,27 +59,50 @@ def record_key(identity: str, timing: bool, video: Made, reference: str) -> byte
     return hashlib.sha256(f'[{identity},{subject},"{video.key}"]'.encode()).digest()
 
 
+def identity_of(metric: Metric) -> str:
+    """What a metric says of itself, as ``canonical_json``.
+
+    Raises:
+        SpecError: when that is no dictionary of plain data.
+    """
+    said = metric.identity()
+    with blamed(type(metric), f"Metric '{metric.label}': what identity returned"):
+        text = canonical_json(said)
+    need(type(metric), f"Metric '{metric.label}': identity", said, text.startswith("{"), "a dictionary")
+    return text
+
+
 def key_of(metric: Metric, video: Made, case: Case) -> str:
     """Key of the record that a metric makes of a video now."""
-    return record_key(canonical_json(metric.identity()), metric.timing, video, case.reference.frames_digest).hex()
+    return record_key(identity_of(metric), metric.timing, video, case.reference.frames_digest).hex()
 
 
 class Identities:
-    """Of records as they are read: each metric is built, and each identity written out, once."""
+    """Of records as they are read: each metric is looked up, and each identity written out, once.
 
-    def __init__(self) -> None:
-        self._timing: dict[str, bool] = {}
+    Args:
+        traits: what the runs say of metrics whose code is not here.
+    """
+
+    def __init__(self, traits: Traits | None = None) -> None:
+        self._traits = traits or Traits()
+        self._metrics: dict[str, Metric] = {}
         self._last: dict[str, tuple[dict[str, Any], bool, str]] = {}
 
-    def timing(self, label: str) -> bool:
+    def metric(self, label: str, record: MetricRecord | None = None) -> Metric:
+        """What tables ask of a metric; whether one is a timing that nobody has said anything of, its records tell."""
+        if label not in self._metrics:
+            machine = record is not None and (record.device is not None or set(OF_THE_MACHINE) <= record.identity.keys())
+            self._metrics[label] = self._traits.metric(label, timing=machine)
+        return self._metrics[label]
+
+    def timing(self, label: str, record: MetricRecord | None = None) -> bool:
         """Whether a metric's numbers belong to one machine."""
-        if label not in self._timing:
-            self._timing[label] = build(label).timing
-        return self._timing[label]
+        return self.metric(label, record).timing
 
     def own(self, record: MetricRecord) -> dict[str, Any]:
         """What the metric said of itself when it scored."""
-        if record.device is None and self.timing(record.metric):
+        if record.device is None and self.timing(record.metric, record):
             return {k: v for k, v in record.identity.items() if k not in OF_THE_MACHINE}
         return record.identity
 
@@ -93,7 +117,7 @@ class Identities:
         before, older = self._last.get(record.metric), record.device is None
         if before is None or before[0] != record.identity or before[1] != older:
             before = self._last[record.metric] = (record.identity, older, canonical_json(self.own(record)))
-        return record_key(before[2], self.timing(record.metric), video, reference).hex() == record.key
+        return record_key(before[2], self.timing(record.metric, record), video, reference).hex() == record.key
 
 
 def differing(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:

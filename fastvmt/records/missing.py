@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,17 +22,19 @@ from hashlib import file_digest, sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from fastvmt.artefacts.code_state import edited_method, edited_metric, other_code
 from fastvmt.core.content_address import canonical_json
 from fastvmt.core.version import __version__
 from fastvmt.jobs.numbering import JobGrid, beginning, key_in
 from fastvmt.jobs.part import Part
-from fastvmt.model import Artefact, Case, Job
-from fastvmt.plugins.metric_labels import build
-from fastvmt.records.identity import record_key
+from fastvmt.model import Case, Job
+from fastvmt.plugins.metric_labels import applies, build
+from fastvmt.records.identity import identity_of, record_key
 from fastvmt.records.verified import Verified
+from fastvmt.store.artefact_files import read_meta
 from fastvmt.store.folder import TO_MAKE, TO_SCORE
 from fastvmt.store.index import INDEX, Index, Row, row_of, unchanged
-from fastvmt.store.layout import ARTEFACTS, META, RECORDS
+from fastvmt.store.layout import ARTEFACTS, RECORDS
 
 if TYPE_CHECKING:
     from fastvmt.jobs.run_config import RunConfig
@@ -49,11 +52,13 @@ class Scan:
         grid: all jobs.
         to_do: job numbers in order with the metrics to score; None: the video itself is to be made here.
         found: videos that are there and stay as they are.
+        stale: how many videos of each method, and numbers of each metric, were made by another state of their code.
     """
 
     grid: JobGrid
     to_do: list[ToDo] = field(default_factory=list)
     found: int = 0
+    stale: Counter[str] = field(default_factory=Counter)
 
     @property
     def total(self) -> int:
@@ -76,7 +81,7 @@ class Scan:
 
 def scan(
     store: Store, config: RunConfig, wanted: Sequence[str] = (), *, again: bool = False, verify: bool = False,
-    adopt: bool = False, part: Part | None = None, remake: bool = True,
+    adopt: bool = False, part: Part | None = None, remake: bool = True, codes: Sequence[str] = (), keep_old: bool = False,
 ) -> Scan:  # fmt: skip
     """Compare a run folder with its run.
 
@@ -87,10 +92,14 @@ def scan(
         adopt: take missing videos over from run folders beside this one.
         part: the videos that are made where they are missing; None for all.
         remake: videos that are marked (``Store.mark``) are to be made or scored again; else they are as good as others.
+        codes: for each method the state of its code, "" where that is no matter. Videos of another state are set aside, and
+            missing.
+        keep_old: count them, and numbers of another state of a metric's code, but let them be.
     """
     found = Scan(config.grid())
+    codes = codes or [""] * len(config.methods)
     look = _Look(store, found.grid, verify)
-    records = _Records(store, wanted, again)
+    records = _Records(store, wanted, again, codes, keep_old)
     stamp = records.stamp()
     per_case, disputed = len(config.seeds) * len(config.methods), store.disputed()
     looked = damaged = 0
@@ -101,14 +110,20 @@ def scan(
         index.begin(stamp if not store.warnings else "")
         for n, (key, name) in enumerate(found.grid.names()):
             known = index.row(n, key)
-            row = look.row(n, name, known)
+            row, code = look.row(n, name, known), codes[n % len(codes)]
             looked += name in look.names
             damaged += row is None and name in look.names
+            sure = row is None or (row is known and index.complete)  # under these states of the code, the stamp says
+            if code and not sure and _made_by_other(f"{look.place}/{name}", code):
+                found.stale[config.methods[n % len(codes)].label] += 1
+                if not keep_old:
+                    store.set_aside(store.root / ARTEFACTS / name)
+                    row = None
             may = ours[n % len(ours)] and key not in disputed  # what nothing here may make has its failure recorded
             may = may and (part is None or found.meant(n, part))
             left = marked.get(key)
             if row is None and may and adopt and not left:
-                row = look.adopted(n, key)
+                row = look.adopted(n, key, code)
             if may and (row is None or left == TO_MAKE):
                 found.to_do.append((n, None))
                 continue
@@ -125,19 +140,28 @@ def scan(
                 found.to_do.append((n, missing))
     if verify:
         store.news.append(f"{Verified(looked, looked - damaged).words()}.")
+    found.stale.update(records.stale)
     return found
 
 
 def made_by_label(store: Store, config: RunConfig) -> dict[str, int]:
-    """Videos that are there by method label, by the names of their folders alone."""
+    """Videos that are there by method label, by the names of their folders; without those of code that was edited since."""
     place = store.root / ARTEFACTS
     names = {entry.name for entry in os.scandir(place)} if place.is_dir() else set()
-    labels = [m.label for m in config.methods]
+    labels, codes = [m.label for m in config.methods], [edited_method(m.method, m.params) for m in config.methods]
     found = dict.fromkeys(labels, 0)
     for n, (_, name) in enumerate(config.grid().names() if names else ()):
-        if name in names:
+        code = codes[n % len(labels)]
+        if name in names and not (code and _made_by_other(f"{place}/{name}", code)):
             found[labels[n % len(labels)]] += 1
     return found
+
+
+def _made_by_other(folder: str, code: str) -> bool:
+    """Whether a video was made by another state of its method's code."""
+    with suppress(OSError, ValueError):  # what is damaged is named by those who use it
+        return other_code(read_meta(folder).log.get("code"), code)
+    return False
 
 
 class _Look:
@@ -162,12 +186,13 @@ class _Look:
         artefact = self.store.artefact(self.grid[n], self.verify)
         return row_of(folder, artefact) if artefact else None
 
-    def adopted(self, n: int, key: str) -> Row | None:
+    def adopted(self, n: int, key: str, code: str) -> Row | None:
         """The same video from a run folder beside this one."""
         if self._beside is None:
             self._beside = _names_beside(self.store.root, self.grid)
         folders = self._beside.get(beginning(key))
-        artefact = self.store.adopt(self.grid[n], map(Path, folders)) if folders else None
+        fits = lambda found: not other_code(found.log.get("code"), code)  # noqa: E731
+        artefact = self.store.adopt(self.grid[n], map(Path, folders), fits) if folders else None
         return row_of(str(self.store.folder(self.grid[n])), artefact) if artefact else None
 
 
@@ -177,8 +202,7 @@ def _whole(folder: str, key: str) -> Row:
     Raises:
         OSError, ValueError: when they are not.
     """
-    with open(f"{folder}/{META}", "rb", buffering=0) as file:
-        artefact = Artefact.model_validate_json(file.read())
+    artefact = read_meta(folder)
     row = row_of(folder, artefact)
     sizes = {part.rsplit(":", 2)[0]: part.rsplit(":", 2)[1] for part in row.signature.split(" ")}
     if artefact.key != key or any(sizes.get(n, str(i.bytes)) != str(i.bytes) for n, i in artefact.files.items()):
@@ -189,10 +213,12 @@ def _whole(folder: str, key: str) -> Row:
 class _Records:
     """Which numbers there are, by their keys; a metric's identity is written out once."""
 
-    def __init__(self, store: Store, wanted: Sequence[str], again: bool) -> None:
-        self.store, self.again = store, again
+    def __init__(self, store: Store, wanted: Sequence[str], again: bool, codes: Sequence[str], keep_old: bool) -> None:
+        self.store, self.again, self.codes, self.keep_old = store, again, codes, keep_old
+        self.stale: Counter[str] = Counter()
         self.metrics = [build(label) for label in wanted]
-        self.identities = [canonical_json(m.identity()) for m in self.metrics]
+        self.identities = [identity_of(m) for m in self.metrics]
+        self.edited = {m.label: code for m in self.metrics if (code := edited_metric(m))}
         self.current: set[bytes] | None = None
         self.sizes: dict[Path, int] = {}
         self._case: Case | None = None
@@ -204,27 +230,31 @@ class _Records:
         if self.again:
             return ""
         facts: list[object] = [__version__, self.identities]
+        facts += [[self.codes, self.edited]] if any(self.codes) or self.edited else []
         for path in self.store.logs(RECORDS):
             with suppress(FileNotFoundError), open(path, "rb") as file:
                 facts.append([path.name, file_digest(file, "sha256").hexdigest()])
                 self.sizes[path] = file.tell()
-        return sha256(canonical_json(facts).encode()).hexdigest()
+        return "" if self.keep_old else sha256(canonical_json(facts).encode()).hexdigest()  # what is kept is said each time
 
     def read(self) -> set[bytes]:
         """Keys of what is there, read once, and no further than the stamp did: others may be writing."""
         if self.current is None:
-            self.current = _current(self.store, self.sizes) if self.metrics and not self.again else set()
+            others: dict[bytes, str] = {}
+            self.current = _current(self.store, self.sizes, self.edited, others) if self.metrics and not self.again else set()
+            self.stale.update(others.values())
+            self.current |= others.keys() if self.keep_old else set()
         return self.current
 
     def applying(self, case: Case, row: Row) -> tuple[str, ...]:
         """Labels of all that is wanted of a video, recorded or not."""
-        return tuple(m.label for m in self.metrics if m.applies(case) and not (m.timing and row.reused))
+        return tuple(m.label for m in self.metrics if applies(m, case) and not (m.timing and row.reused))
 
     def missing(self, case: Case, row: Row) -> tuple[str, ...]:
         """Labels without a current record, as ``scoring.wanted_metrics`` wants them; equal answers are one tuple."""
         if case is not self._case:
             pairs = zip(self.metrics, self.identities, strict=True)
-            self._case, self._applying = case, [(m.label, i, m.timing) for m, i in pairs if m.applies(case)]
+            self._case, self._applying = case, [(m.label, i, m.timing) for m, i in pairs if applies(m, case)]
         reference, there = case.reference.frames_digest, self.read()
         lacks = tuple(
             label for label, identity, timed in self._applying
@@ -234,15 +264,22 @@ class _Records:
         return self._same.setdefault(lacks, lacks)
 
 
-def _current(store: Store, sizes: Mapping[Path, int]) -> set[bytes]:
+def _current(store: Store, sizes: Mapping[Path, int], edited: Mapping[str, str], others: dict[bytes, str]) -> set[bytes]:
     """Keys of records that hold a number or say why there is none, as ``Store.records`` would have them: the last line of a
-    key decides, a failed one of another writer nothing."""
+    key decides, a failed one of another writer nothing.
+
+    Args:
+        edited: the state of the code of metrics where that matters; a number of another one goes into ``others``.
+    """
     good: set[bytes] = set()
     for path, size in sizes.items():
         mine: set[bytes] = set()
         for record in store.each_record(path, size):
             key = bytes.fromhex(record.key) if _HEX.fullmatch(record.key) else record.key.encode()
-            (mine.discard if record.status == "failed" else mine.add)(key)
+            others.pop(key, None)
+            if record.status != "failed" and other_code(record.code, edited.get(record.metric, "")):
+                others[key] = record.metric
+            (mine.discard if record.status == "failed" or key in others else mine.add)(key)
         good |= mine
     return good
 

@@ -6,7 +6,7 @@ import functools
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -15,12 +15,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fastvmt.artefacts.code_state import code_digest
+from fastvmt.artefacts.code_state import edited_method, method_code
 from fastvmt.artefacts.prepared_weights import Meta, Prepared, Shelf
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import energy_joules, others
 from fastvmt.backbones.wan import Backbone
 from fastvmt.core.content_address import digest, frames_digest, noise_seed
+from fastvmt.core.sealed import sealed
+from fastvmt.core.spelling import value_shown
 from fastvmt.core.stages import Stages, cpu_name, peak_process_bytes, reset_peak, software
 from fastvmt.denoise import denoise
 from fastvmt.errors import NonFinite, WrongOutput
@@ -29,7 +31,7 @@ from fastvmt.jobs.protocol import cost_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.model import Artefact, Case, Job
-from fastvmt.plugins import registry
+from fastvmt.plugins.blame import defined, in_hook
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
 from fastvmt.plugins.workspace import Checkpoint, Spent, Workspace
@@ -95,7 +97,7 @@ class Generator:
         return self.cache.get(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
 
     def _frames(self, case: Case) -> Frames:
-        return self.store.reference(case.reference.frames_digest)
+        return self.store.reference(case.reference)
 
     def _reference(self, case: Case, stages: Stages) -> Tensor:
         name = f"reference:{case.reference.frames_digest}"
@@ -124,7 +126,8 @@ class Generator:
         key = prepared_key(job, self.cases[job.case_id], self.config.setting)
         if key is None:
             return None
-        return Shelf(self.store).get(key, lambda place: self._train(key, job, place, tick, enter))
+        code = edited_method(job.method.method, job.method.params)
+        return Shelf(self.store).get(key, lambda place: self._train(key, job, place, tick, enter), code)
 
     def _train(
         self, key: str, job: Job, place: Path, tick: Callable[[int, int], None], enter: Callable[[str], None]
@@ -134,15 +137,20 @@ class Generator:
         texts = {name: self._text(prompt, stages) for name, prompt in (("null", ""), ("caption", case.caption))}
         ctx = Context(self.backbone, self.config.setting.sigmas, torch.zeros_like(reference), lambda: reference, texts, stages)
         checkpoint = Checkpoint(place, self._measure())
-        workspace = Workspace(case.reference, lambda: self._frames(case), tick, checkpoint, ctx.log)
+        workspace = Workspace(case.reference, lambda: sealed(self._frames(case)), tick, checkpoint, ctx.log)
         with torch.random.fork_rng(), stages("train"):
             torch.manual_seed(int(key[:15], 16))
-            tensors = build(job.method).prepare(ctx, workspace)
+            method = build(job.method)
+            with in_hook("prepare"):
+                tensors = method.prepare(ctx, workspace)
+        at = f" ({defined(type(method).prepare)})"
+        if not isinstance(tensors, Mapping) or not all(isinstance(t, Tensor) for t in tensors.values()):
+            raise WrongOutput(f"prepare returned {value_shown(tensors)}, need tensors by name{at}")
         if any(not bool(torch.isfinite(t).all()) for t in tensors.values()):
-            raise NonFinite("training left NaN or infinity in its weights")
+            raise NonFinite(f"prepare left NaN or infinity in its weights{at}")
         meta = Meta(
             key=key, method=job.method.label, spent=checkpoint.total(), device=self._device_name(), software=software(),
-            files={}, log=_plain(ctx.log),
+            files={}, log=_plain(ctx.log), code=edited_method(job.method.method, job.method.params),
         )  # fmt: skip
         return Prepared(tensors, meta)
 
@@ -248,7 +256,7 @@ class Generator:
 
     def _charge(self, prepared: Prepared, ctx: Context) -> None:
         """Hand the weights to the hooks, and the whole cost of training to the job, whoever trained."""
-        ctx.prepared = {name: tensor.to(self.device) for name, tensor in prepared.tensors.items()}
+        ctx.prepared = {name: tensor.to(self.device, copy=True) for name, tensor in prepared.tensors.items()}
         ctx.reference()  # training has used it, so its encoding is charged where sampling does not need it too
         spent = prepared.meta.spent
         ctx.stages.seconds["train"] = spent.seconds
@@ -264,7 +272,8 @@ class Generator:
             write_lossless(folder / FRAMES, frames, fps)
             write_viewable(folder / VIDEO, frames, fps)
         device = self._device_name()
-        versions = software()
+        versions, repeats = software(), self.config.repeats
+        edited = edited_method(job.method.method, job.method.params)  # seconds of another state of the code are no record of it
         artefact = Artefact(
             key=job.key,
             frames_digest=frames_digest(frames),
@@ -278,11 +287,9 @@ class Generator:
             forward_equivalents=round(self.backbone.forward_equivalents, 3),
             device=device,
             software=versions,
-            timing_key=digest(
-                [job.key, device, self.config.threads, versions, *([self.config.repeats] if self.config.repeats else [])]
-            ),
+            timing_key=digest([job.key, device, self.config.threads, versions, *(more for more in (repeats, edited) if more)]),
             **cost,
-            log=_plain(take.ctx.log) | {"code": code_digest(registry.methods.get(job.method.method))},
+            log=_plain(take.ctx.log) | {"code": method_code(job.method.method, job.method.params)},
         )
         self.store.publish(folder, job, artefact)
         return artefact
@@ -292,5 +299,12 @@ class Generator:
 
 
 def _plain(log: dict[str, Any]) -> dict[str, Any]:
-    """As JSON can hold it."""
-    return dict(json.loads(json.dumps(log, default=str)))
+    """As JSON can hold it.
+
+    Raises:
+        WrongOutput: for what it cannot hold.
+    """
+    try:
+        return dict(json.loads(json.dumps(log, default=str)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise WrongOutput(f"what the hooks left in ctx.log is no plain data: {error}") from error

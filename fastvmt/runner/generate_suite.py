@@ -17,9 +17,10 @@ from typing import TYPE_CHECKING, Any
 from fastvmt.backbones import card as cards
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import noise_seed
+from fastvmt.core.reading import parse_json
 from fastvmt.errors import SuiteError
 from fastvmt.suites.prompts import PromptedClip
-from fastvmt.suites.rows import read_text, unusable
+from fastvmt.suites.rows import read_text, refuse_too_many, unusable
 
 if TYPE_CHECKING:
     from fastvmt.media.files import Frames
@@ -54,6 +55,7 @@ def read_prompts(path: Path) -> list[str]:
         raise SuiteError(f"'{path}' is no file. Give a text file with one prompt a line.")
     lines = [(n, line.strip()) for n, line in enumerate(read_text(path).splitlines(), 1)]
     found = [(n, line) for n, line in lines if line and not line.startswith("#")]
+    refuse_too_many(path, len(found))
     seen: dict[str, int] = {}
     for number, line in found:
         if line in seen:
@@ -117,7 +119,10 @@ def _claim(out: Path, facts: dict[str, Any]) -> None:
     out.mkdir(parents=True, exist_ok=True)
     file = out / "generated.json"
     if file.exists():
-        before = json.loads(file.read_text())
+        try:
+            before = dict(parse_json(file.read_bytes()))
+        except (ValueError, TypeError):
+            before = {}  # whatever it was, it is not what is asked for
         differing = [k for k in facts if before.get(k) != facts[k]]
         if differing:
             raise SuiteError(f"'{out}' holds clips made otherwise (different: {', '.join(differing)}). Give another --out.")

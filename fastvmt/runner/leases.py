@@ -28,6 +28,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict
+
+from fastvmt.core.atomic import own_file, touch
+from fastvmt.core.caches import seconds
+from fastvmt.core.spelling import shown
+from fastvmt.model.fields import Count, Line
 from fastvmt.store.layout import HOLDERS, LEASES
 
 BEAT = 5.0
@@ -41,7 +47,7 @@ _TOKEN = re.compile(r"[0-9a-f]{16}")
 def patience() -> float:
     """Seconds of silence after which a claim may be taken over."""
     try:
-        return max(1.0, float(os.environ.get("FASTVMT_LEASE_SILENCE", SILENCE)))
+        return max(1.0, seconds("FASTVMT_LEASE_SILENCE", SILENCE))
     except ValueError:
         return SILENCE
 
@@ -80,7 +86,7 @@ class Leases:
 
     def _beat(self, count: int) -> None:
         """Written in place, opened and closed each time: a network file system shows others a new content then."""
-        handle = os.open(self._card, os.O_WRONLY | os.O_CREAT, 0o666)
+        handle = own_file(str(self._card), os.O_WRONLY | os.O_CREAT)
         try:
             os.write(handle, self._facts + b"%012d\n" % count)
         finally:
@@ -175,6 +181,11 @@ class Leases:
         card = self._read_card(token)
         return card is not None and not _dead(card) and not self._gone(f"holders/{token}", token)
 
+    def name(self, token: str) -> str:
+        """A holder in words: ``process 12 on host``."""
+        card = _facts(self._read_card(token) or b"")
+        return f"process {card.pid} on {card.host}" if card and card.host else f"runner {shown(token)}"
+
     def is_here(self, token: str) -> bool:
         """Whether a holder is, or was, a process of this machine, so that one look tells whether it lives."""
         return _is_ours(_facts(self._read_card(token) or b""))
@@ -214,7 +225,7 @@ class Leases:
 
     def mark_failed(self, key: str) -> None:
         """Say that a job failed, so that no other runner tries it again before the run is started anew."""
-        (self.folder / f"{key}.failed").touch()
+        touch(self.folder / f"{key}.failed")
 
     def failed(self) -> set[str]:
         """Jobs that failed since the run was last started."""
@@ -255,17 +266,28 @@ def _born(pid: int) -> str:
 def _dead(card: bytes) -> bool:
     """Whether a holder's process was on this machine and is no more. Nothing can be said of other machines."""
     facts = _facts(card)
-    return _is_ours(facts) and (not facts["born"] or _born(facts["pid"]) != facts["born"])
+    return facts is not None and _is_ours(facts) and (not facts.born or _born(facts.pid) != facts.born)
 
 
-def _is_ours(facts: dict[str, Any]) -> bool:
-    return bool(facts.get("boot")) and _machine().items() <= facts.items()
+def _is_ours(card: Card | None) -> bool:
+    return card is not None and bool(card.boot) and _machine().items() <= card.model_dump().items()
 
 
-def _facts(card: bytes) -> dict[str, Any]:
-    """What a card says; empty where it says nothing that can be used."""
+class Card(BaseModel):
+    """The first line of a holder's card: which process of which machine it is."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    pid: Count
+    born: Line = ""
+    host: Line = ""
+    boot: Line = ""
+    space: Line = ""
+
+
+def _facts(card: bytes) -> Card | None:
+    """What a card says; None where it says nothing that can be used."""
     try:
-        facts = json.loads(card.partition(b"\n")[0])
-        return facts | {"pid": int(facts["pid"]), "born": str(facts["born"])}
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return {}
+        return Card.model_validate_json(card.partition(b"\n")[0])
+    except ValueError:
+        return None

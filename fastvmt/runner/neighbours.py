@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from fastvmt.runner.leases import BEAT, Leases
 from fastvmt.runner.queue import Task
+from fastvmt.store.events import Event, events_in
 from fastvmt.store.folder import TO_MAKE, Store
 from fastvmt.store.layout import EVENTS
 
@@ -43,13 +43,8 @@ class Follow:
     def poll(self) -> None:
         """Take in what was written since the last call."""
         for path in self._files():
-            for line in self._new_lines(path):
-                try:
-                    row = json.loads(line)
-                except ValueError:
-                    continue  # a torn line: whoever reads the log says so
-                if isinstance(row, dict):
-                    self._take(row)
+            for event in events_in(self._new_lines(path)):
+                self._take(event)
 
     def _new_lines(self, path: Path) -> list[bytes]:
         """Whole lines only. The file is opened even when nothing is new: a network file system looks for news then."""
@@ -63,19 +58,19 @@ class Follow:
         self._at[path] = self._at.get(path, 0) + whole
         return new[:whole].splitlines()
 
-    def _take(self, row: dict[str, Any]) -> None:
-        kind, key = row.get("event"), str(row.get("key", ""))
+    def _take(self, event: Event) -> None:
+        kind, key = event.event, event.key
         if kind == "made":
-            self.made[key] = float(row.get("seconds", 0.0))
+            self.made[key] = event.seconds
         elif kind == "done":
-            self.scored.setdefault(key, set()).update(map(str, row.get("metrics", ())))
+            self.scored.setdefault(key, set()).update(event.metrics)
             self.failed.pop(key, None)
         elif kind == "failed":
-            self.failed[key] = str(row.get("kind", "error"))
+            self.failed[key] = event.kind
         elif kind == "prepared":
             self.prepared.add(key)
         elif kind == "unprepared":
-            self.unprepared[key] = (str(row.get("kind", "error")), str(row.get("stage", "")), str(row.get("message", "")))
+            self.unprepared[key] = (event.kind, event.stage, event.message)
 
 
 class Neighbours:

@@ -11,44 +11,28 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastvmt.core.content_address import digest
+from fastvmt.core.status_line import doing
 from fastvmt.errors import FULL, StoreError
-from fastvmt.jobs.prepared_key import prepared_key
+from fastvmt.jobs.prepared_key import keys_for
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Failure, Job, MetricRecord
 from fastvmt.plugins.labels import refuse_other_version
+from fastvmt.records.failures import cause_of
 from fastvmt.records.missing import scan
-from fastvmt.runner import executors
+from fastvmt.runner import code
+from fastvmt.runner.at_work import ATTEMPTS, START_DEATHS
+from fastvmt.runner.at_work import AtWork as _Worker
+from fastvmt.runner.command import words
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
+from fastvmt.runner.executors.choose import executor_for
 from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.queue import Task, Tasks
 from fastvmt.runner.settings import Options, Outcome
 from fastvmt.store.folder import Store
 
-LOAD_SECONDS = 1800.0
-"""Loading weights may take this long, whatever a job may take."""
-START_DEATHS = 20
-"""So many workers in a row may be killed before they are ready; then something kills them on purpose."""
-CRASH_ATTEMPTS = 2
-"""A job whose worker died is tried once more; then it is a failure."""
 LOOK_AGAIN = 1.0
 """Seconds between two looks at jobs that somebody else works on."""
-
-
-class _Worker:
-    """One worker with what it is doing."""
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.hand: Hand
-        self.task: Task | None = None
-        self.started, self.stage, self.place = 0.0, "start", ""
-        self.loading = self.idle = False
-
-    def give(self, task: Task) -> None:
-        self.task, self.started, self.stage, self.idle = task, time.monotonic(), "start", False
-        self.hand.give(task.line())
 
 
 class Runner:
@@ -62,7 +46,7 @@ class Runner:
         self.tasks: Tasks
         self.workers: dict[Hand, _Worker] = {}
         self.progress = Progress(0, 0, "none")
-        self.made = self.failed = self._numbers = self._start_deaths = 0
+        self.made = self.failed = self.unscored = self._numbers = self._start_deaths = 0
         self._broken: dict[str, tuple[str, str, str, str]] = {}
         self._stop, self._looked = False, time.monotonic()
 
@@ -79,18 +63,20 @@ class Runner:
         try:
             self.share.begin()
             adopt = generate and self.options.reuse and not self.config.repeats
+            doing("looking for what is there already")
+            codes = code.states(self.config) if generate and not self.store.writer else ()
             there = scan(self.store, self.config, wanted, again=rescore, verify=self.options.verify, adopt=adopt,
-                         part=self.options.part, remake=generate)  # fmt: skip
+                         part=self.options.part, remake=generate, codes=codes, keep_old=self.options.keep_old)  # fmt: skip
             to_do, found = there.only(generate), there.found
             to_make = sum(metrics is None for _, metrics in to_do)
             refuse_other_version(str(self.store.root), (there.grid.parts(n)[2] for n, metrics in to_do if metrics is None))
             if to_make and self.options.executor == "local":
                 local.require_device(self.config, self.store.root, f" with {to_make} videos to make")
-            self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), self._needs(), bool(self.config.repeats))
+            self.tasks = Tasks(there.jobs(to_do), len(to_do), tuple(wanted), keys_for(self.config), bool(self.config.repeats))
             self.progress = Progress(there.total, found, self.options.style)
-            for sentence in (*self.store.warnings, *self.store.news):
+            for sentence in (*self.store.warnings, *self.store.news, *code.said_of_stale(there, self.options.keep_old)):
                 self.progress.event("note", sentence, text=sentence)
-            how = {"how": executors.words(self.options)} if generate else {}
+            how = {"how": words(self.options)} if generate else {}
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.executor.slots, time=time.time(), **how)
             self._loop()
         except KeyboardInterrupt:
@@ -98,24 +84,16 @@ class Runner:
         finally:
             self._end(interrupted)
         self.store.event("ended", made=self.made, failed=self.failed, interrupted=interrupted, time=time.time())
-        return Outcome(self.made, found, self.failed, interrupted)
+        return Outcome(self.made, found, self.failed, interrupted, self.unscored)
 
     def _end(self, interrupted: bool) -> None:
         for worker in list(self.workers.values()):
-            self._cancel(worker, interrupted)
+            if worker.task and interrupted and worker.task.kind == "generate":
+                self.store.event("cancelled", key=worker.task.job.key, stage=worker.stage)
+            worker.hand.kill()
         self.executor.close()
         self.share.leases.close()
         self.progress.close()
-
-    def _needs(self) -> Callable[[Job], str | None]:
-        """The key of the preparation that a job needs, where its method has one."""
-        cases = {c.id: c for c in self.config.suite.cases}
-        return lambda job: prepared_key(job, cases[job.case_id], self.config.setting)
-
-    def _cancel(self, worker: _Worker, interrupted: bool) -> None:
-        if worker.task and interrupted and worker.task.kind == "generate":
-            self.store.event("cancelled", key=worker.task.job.key, stage=worker.stage)
-        worker.hand.kill()
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -142,6 +120,7 @@ class Runner:
         worker = _Worker(self._numbers)
         worker.hand = self.executor.start(self._numbers, self.inbox)
         self.workers[worker.hand] = worker
+        self.progress.stage(worker.number, "starting workers")
 
     def _next(self, worker: _Worker, then: Callable[[], None] = lambda: None) -> None:
         """Give a free worker its next task. It waits where a task is left that nobody can do yet, and leaves where none is.
@@ -152,7 +131,7 @@ class Runner:
         self._free(worker)
         then()
         alone = not self.config.repeats or (
-            not self._shared(worker) and self.share.leases.claim(_device(worker))  # a timing wants its device for itself
+            not self._shared(worker) and self.share.leases.claim(worker.device)  # a timing wants its device for itself
         )
         task = self._take() if alone and not self._stop else None
         if task is not None:
@@ -167,10 +146,12 @@ class Runner:
     def _give(self, worker: _Worker, task: Task) -> None:
         if task.kind != "score":
             self.store.event("preparing" if task.kind == "prepare" else "generating", key=task.job.key, attempt=task.attempt)
+        if task.kind == "score":
+            self.progress.stage(worker.number, f"scoring {task.job.name}, {len(self.tasks)} left")
         worker.give(task)  # right after the event: what Ctrl-C finds here is what the log says
         if task.kind != "score":
             what = "preparation started" if task.kind == "prepare" else "started"
-            self.progress.event("started", f"{_name(task.job)}: {what}", job=_name(task.job))
+            self.progress.event("started", f"{task.job.name}: {what}", job=task.job.name)
 
     def _look_again(self) -> None:
         """Whether somebody else's jobs are done or free, and something for those who wait."""
@@ -184,6 +165,7 @@ class Runner:
 
     def _free(self, worker: _Worker) -> None:
         """Give back what a worker had in work."""
+        self.progress.stage(worker.number, "")
         if worker.task is not None:
             self.tasks.over(worker.task)
             self.share.leases.release(worker.task.lease)
@@ -192,7 +174,7 @@ class Runner:
 
     def _leave_device(self, worker: _Worker) -> None:
         if self.config.repeats and not self._shared(worker):
-            self.share.leases.release(_device(worker))
+            self.share.leases.release(worker.device)
 
     def _shared(self, worker: _Worker) -> bool:
         return any(w is not worker and w.task and w.place == worker.place for w in self.workers.values())
@@ -208,7 +190,7 @@ class Runner:
             if left is None or left.kind != task.kind:
                 self.tasks.over(task)
             if found == "made":
-                self._made(task.job, f"{_name(task.job)}: made by another runner")
+                self._made(task.job, f"{task.job.name}: made by another runner")
             elif found == "failed":
                 self._failed_elsewhere(task)
             elif found == "prepared":
@@ -228,7 +210,7 @@ class Runner:
             self._fail(task, *self._broken[task.prepared])
             return
         self.failed += 1
-        self.progress.event("failed", f"{_name(task.job)}: FAILED at another runner", job=_name(task.job))
+        self.progress.event("failed", f"{task.job.name}: FAILED at another runner", job=task.job.name)
 
     # --- reports -----------------------------------------------------------------------------------------------------
 
@@ -240,10 +222,12 @@ class Runner:
 
     def _on_ready(self, worker: _Worker, report: dict[str, Any]) -> None:
         self._start_deaths, worker.place = 0, report.get("place", "")
+        self.progress.stage(worker.number, "")
         self._next(worker)
 
     def _on_loading(self, worker: _Worker, report: dict[str, Any]) -> None:
         worker.loading, worker.stage = True, "load"
+        self.progress.stage(worker.number, f"loading {self.config.setting.backbone}")
 
     def _on_loaded(self, worker: _Worker, report: dict[str, Any]) -> None:
         self.store.event("loaded", worker=worker.number, seconds=report["seconds"])
@@ -252,7 +236,7 @@ class Runner:
     def _on_step(self, worker: _Worker, report: dict[str, Any]) -> None:
         if worker.task:
             worker.stage = "denoise"
-            self.progress.step(worker.number, _name(worker.task.job), report["step"], report["steps"])
+            self.progress.step(worker.number, worker.task.job.name, report["step"], report["steps"])
 
     def _on_prepared(self, worker: _Worker, report: dict[str, Any]) -> None:
         assert worker.task
@@ -265,7 +249,8 @@ class Runner:
         assert worker.task
         task = worker.task
         self.store.event("made", key=task.job.key, digest=report["digest"], seconds=report["seconds"])
-        text = f"{_name(task.job)}: made in {report['seconds']:.1f} s"
+        self.progress.stage(worker.number, f"scoring {task.job.name}")
+        text = f"{task.job.name}: made in {report['seconds']:.1f} s"
         if not self.config.repeats:
             worker.give(Task(task.job, "score", task.metrics))
             self.tasks.over(task)
@@ -275,10 +260,21 @@ class Runner:
 
     def _made(self, job: Job, text: str, **facts: Any) -> None:
         self.made += 1
-        self.progress.event("made", text, job=_name(job), **facts)
+        self.progress.event("made", text, job=job.name, **facts)
+
+    def _on_scoring(self, worker: _Worker, report: dict[str, Any]) -> None:
+        worker.begin(report["metric"])
 
     def _on_record(self, worker: _Worker, report: dict[str, Any]) -> None:
-        self.store.add(MetricRecord.model_validate(report["record"]))
+        record = MetricRecord.model_validate(report["record"])
+        self.store.add(record)
+        worker.without((record.metric,))
+        if record.status == "failed":
+            self.unscored += 1
+            self._stop = self._stop or self.options.fail_fast
+            name = worker.task.job.name if worker.task else record.job_key
+            text = f"{name}: FAILED in {record.metric}: {cause_of(record)}"
+            self.progress.event("unscored", text, job=name, metric=record.metric, message=cause_of(record))
 
     def _on_scored(self, worker: _Worker, report: dict[str, Any]) -> None:
         assert worker.task
@@ -291,7 +287,8 @@ class Runner:
         assert worker.task
         if report["kind"] == "disk_full":  # every job after this one would fail for it too
             raise StoreError(FULL)
-        self._fail(worker.task, report["kind"], report["stage"], report["message"], report["traceback"])
+        if not self._fail_scores(worker, worker.left, report["message"], report["traceback"]):
+            self._fail(worker.task, report["kind"], report["stage"], report["message"], report["traceback"])
         if report["kind"] == "out_of_memory":  # what it still holds may starve the next job
             self._replace(worker)
         else:
@@ -303,10 +300,13 @@ class Runner:
         if task is None and not worker.idle:
             self._fail_start(worker, report)
             return
-        if task is not None and task.attempt < CRASH_ATTEMPTS:
+        if task is not None and task.kind == "score":
+            self._go_on_scoring(worker, "crash", f"the worker died ({how})", report["log"])
+            return
+        if task is not None and task.attempt < ATTEMPTS:
             self.store.event("crashed", key=task.job.key, how=how, attempt=task.attempt)
-            self.progress.event("note", f"{_name(task.job)}: its worker died ({how}); trying once more")
-            self._replace(worker, again=True)
+            self.progress.event("note", f"{task.job.name}: its worker died ({how}); trying once more")
+            self._replace(worker, again=task)
             return
         if task is not None:
             self._fail(task, "crash", worker.stage, f"the worker died ({how})", report["log"])
@@ -318,18 +318,47 @@ class Runner:
         if not report["clean"] and self._start_deaths < START_DEATHS:
             self._replace(worker)
             return
-        tail = report["log"].strip()
-        last = tail.splitlines()[-1] if tail else "no output"
+        last = (report["log"].strip() or "no output").splitlines()[-1]
         raise StoreError(
             f"A worker process ended ({report['how']}) before it could start: {last}. See {self.store.root}/workers."
         )
 
-    def _replace(self, worker: _Worker, again: bool = False) -> None:
-        worker.hand.kill()  # first: nobody may begin on its device or job while it may still be at work
+    def _go_on_scoring(self, worker: _Worker, kind: str, message: str, log: str = "") -> None:
+        """The metric that was running failed, at the second try where it was a crash; the others get another worker."""
+        task, tries = worker.task, worker.tries
+        assert task
+        if kind == "crash" and tries < ATTEMPTS:
+            self.store.event("crashed", key=task.job.key, how=message, attempt=tries)
+            self.progress.event("note", f"{task.job.name}: {message} while scoring {worker.metric}; trying once more")
+        else:
+            tries = 0
+            if not self._fail_scores(worker, worker.running, message, log):
+                self._fail(task, kind, worker.stage, message, log)
+                worker.left = ()
+        self._replace(worker, worker.rest(tries))
+
+    def _fail_scores(self, worker: _Worker, labels: tuple[str, ...], message: str, trace: str) -> bool:
+        """Failed records of these metrics; false for another task, or where the video is gone: the job itself failed."""
         task = worker.task
+        if task is None or task.kind != "score":
+            return False
+        from fastvmt.runner.unscored import not_scored
+
+        records = not_scored(self.store, self.config, task.job, labels, message, trace)
+        if records is None:
+            return False
+        for record in records:
+            self._on_record(worker, {"record": record.model_dump(mode="json")})
+        worker.without(labels)
+        done = [m for m in task.metrics if m not in worker.left]
+        self.store.event("done", key=task.job.key, metrics=done)  # else a neighbour would try them as well
+        return True
+
+    def _replace(self, worker: _Worker, again: Task | None = None) -> None:
+        worker.hand.kill()  # first: nobody may begin on its device or job while it may still be at work
         self._free(worker)
-        if again and task is not None:
-            self.tasks.again(task)
+        if again is not None:
+            self.tasks.again(again)
         del self.workers[worker.hand]
         if len(self.tasks) and not self._stop:
             self._hire()
@@ -346,40 +375,22 @@ class Runner:
         for job in jobs:
             self.failed += 1
             if task.kind == "prepare" and self.share.has_failed(job.key):  # recorded, and better than we could
-                self.progress.event("failed", f"{_name(job)}: FAILED at another runner", job=_name(job))
+                self.progress.event("failed", f"{job.name}: FAILED at another runner", job=job.name)
                 continue
-            self.store.add(
-                Failure(job_key=job.key, kind=kind, stage=stage, message=message, traceback=trace, attempt=task.attempt)
-            )
+            why = {"kind": kind, "stage": stage, "message": message, "traceback": trace}
+            self.store.add(Failure(job_key=job.key, attempt=task.attempt, **why))
             self.share.leases.mark_failed(job.key)
-            text = f"{_name(job)}: FAILED in {stage}: {message}"
-            self.progress.event("failed", text, job=_name(job), kind=kind, message=message)
+            text = f"{job.name}: FAILED in {stage}: {message}"
+            self.progress.event("failed", text, job=job.name, kind=kind, message=message)
         self._stop = self._stop or self.options.fail_fast
 
     def _check_time(self) -> None:
         for worker in list(self.workers.values()):
-            limit = LOAD_SECONDS if worker.loading else self.options.timeout
-            if limit and worker.task and time.monotonic() - worker.started > limit:
-                self._fail(worker.task, "timeout", worker.stage, f"took longer than {limit:g} s (--timeout)", "")
+            if not (worker.task and (limit := worker.overdue(self.options.timeout))):
+                continue
+            said = f"took longer than {limit:g} s (--timeout)"
+            if worker.task.kind == "score":
+                self._go_on_scoring(worker, "timeout", said)
+            else:
+                self._fail(worker.task, "timeout", worker.stage, said, "")
                 self._replace(worker)
-
-
-def executor_for(store: Store, config: RunConfig, options: Options) -> Executor:
-    """The executor that the options name, for runners that hold their workers themselves.
-
-    Raises:
-        SpecError: when it cannot start or reach its workers.
-    """
-    if options.executor == "ray":
-        from fastvmt.runner.executors.on_ray import RayExecutor
-
-        return RayExecutor(store, config, options)
-    return local.LocalExecutor(store, config, options.workers)
-
-
-def _device(worker: _Worker) -> str:
-    return f"device-{digest(worker.place)[:16]}"
-
-
-def _name(job: Job) -> str:
-    return f"{job.case_id} {job.method.label} s{job.seed}"

@@ -2,31 +2,44 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-from fastvmt.core.content_address import canonical_json, frames_digest
-from fastvmt.errors import JobError, MissingWeights, SpecError
+from fastvmt.artefacts.code_state import edited_metric
+from fastvmt.core.content_address import frames_digest
+from fastvmt.core.sealed import Shared, sealed
+from fastvmt.core.spelling import value_shown
+from fastvmt.errors import JobError, MissingWeights, SpecError, WrongOutput, is_full
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, read_lossless
 from fastvmt.model import Artefact, Case, Job, MetricRecord, Reference
+from fastvmt.plugins.blame import aside, blamed, defined, in_hook, is_ours, words
 from fastvmt.plugins.metric import Metric, Scored, Value
-from fastvmt.plugins.metric_labels import build
-from fastvmt.records.identity import machine, record_key
+from fastvmt.plugins.metric_labels import applies, build
+from fastvmt.records.failures import why_failed
+from fastvmt.records.identity import identity_of, machine, record_key
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES
 
 
 def wanted_metrics(names: list[str] | tuple[str, ...], case: Case, artefact: Artefact) -> list[Metric]:
     """The metrics that apply: not those without meaning for the case, no timing of an artefact made elsewhere."""
-    return [m for m in map(build, names) if m.applies(case) and not (m.timing and artefact.reused_from)]
+    return [m for m in map(build, names) if applies(m, case) and not (m.timing and artefact.reused_from)]
 
 
-def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> Iterator[MetricRecord]:
+def score_job(
+    store: Store, config: RunConfig, job: Job, names: list[str], enter: Callable[[str], None] = lambda label: None
+) -> Iterator[MetricRecord]:
     """Records of one job.
+
+    Args:
+        enter: told each metric's label before it begins, so that one that ends the process can be named.
 
     Raises:
         JobError: when the artefact is missing or its frames are not those it was published with.
@@ -36,44 +49,92 @@ def score_job(store: Store, config: RunConfig, job: Job, names: list[str]) -> It
         why = store.warnings[-1] if store.warnings else "there is none"
         raise JobError(f"there is no video to score: {why} Give the same command again.")
     case = next(c for c in config.suite.cases if c.id == job.case_id)
-    scored: Scored | None = None
-    for metric in wanted_metrics(names, case, artefact):
-        if not metric.timing and scored is None:
-            generated = read_lossless(store.folder(job) / FRAMES)
+    handed = _Handed(Scored(None, None, case, job, sealed(artefact)))  # type: ignore[arg-type]
+    for metric in sorted(wanted_metrics(names, case, artefact), key=lambda m: not m.timing):  # a timing needs no frames
+        if not metric.timing and handed.all.generated is None:
+            generated = read_lossless(store.folder(job) / FRAMES, artefact.shape)
             if frames_digest(generated) != artefact.frames_digest:
                 raise JobError(f"{FRAMES} does not decode to the frames it was published with")
-            reference = store.reference(case.reference.frames_digest)
-            scored = Scored(generated, reference, case, job, artefact)
-            scored.wrong_reference = partial(_wrong_reference, store, config, case)
-        yield _record(metric, scored, artefact, case, job)
+            reference = store.reference(case.reference)
+            wrong = partial(_wrong_reference, store, config, case)
+            handed.all = replace(handed.all, generated=generated, reference=reference, wrong_reference=wrong)
+        enter(metric.label)
+        yield _record(metric, handed.to(metric), artefact, case, job)
+
+
+@dataclass
+class _Handed:
+    """What the metrics of one job get: each the same, whatever those before it did with it."""
+
+    all: Scored
+    caches: dict[str, Shared] = field(default_factory=dict)
+
+    def to(self, metric: Metric) -> Scored:
+        """Read-only; a plug-in's arrays are its own as well, because torch writes into numpy's in spite of that."""
+        ours, found = is_ours(type(metric)), self.all
+
+        def own(frames: Frames) -> Frames:
+            return sealed(frames if ours or frames is None else frames.copy())
+
+        def wrong() -> tuple[str, Frames] | None:
+            other = found.wrong_reference()
+            return other and (other[0], own(other[1]))
+
+        cache = self.caches.setdefault("" if ours else type(metric).__module__, Shared())
+        facts = sealed(found.case), sealed(found.job), copy.copy(found.artefact)
+        return Scored(own(found.generated), own(found.reference), *facts, cache, wrong)
 
 
 def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, Frames] | None:
     other = config.suite.other_reference(case)
-    return (other, store.reference(other)) if other else None
+    return (other.frames_digest, store.reference(other)) if other else None
 
 
-def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Case, job: Job) -> MetricRecord:
-    subject = scored or Scored(None, None, case, job, artefact)  # type: ignore[arg-type]
-    identity = metric.identity()
-    key = record_key(canonical_json(identity), metric.timing, artefact, case.reference.frames_digest).hex()
+def _record(metric: Metric, scored: Scored, artefact: Artefact, case: Case, job: Job) -> MetricRecord:
+    value, details = None, dict[str, Any]()
     status: Literal["ok", "undefined", "failed"]
+    identity = '{"metric":' + json.dumps(metric.label) + "}"
     try:
-        found = metric.score(subject)
-        if found.value is not None and not math.isfinite(found.value):
-            raise ArithmeticError(
-                f"the metric returned {found.value}"
-            )  # NaN is no "undefined", whose reason a metric has to give
-        plain = lambda v: v.tolist() if hasattr(v, "tolist") else str(v)  # noqa: E731 - arrays and their numbers; the rest as text
-        details = json.loads(json.dumps(found.details, default=plain))
-        value, status = found.value, "undefined" if found.value is None else "ok"
-    except Exception as error:  # noqa: BLE001 - one metric's failure on one clip is a record, not the end of the run
-        value, status, details = None, "failed", {"cause": f"{type(error).__name__}: {error}"}
+        identity = identity_of(metric)
+        metric.applies(case)  # for what it raises
+        found = measured(metric, scored)
+        value, details, status = found.value, found.details, "undefined" if found.value is None else "ok"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # one metric's failure on one clip is a record, not the end of the run
+        if is_full(error):
+            raise
+        status, details = "failed", why_failed(words(error, type(metric)), error)
     device, software = machine(artefact) if metric.timing else (None, None)
     return MetricRecord(
-        key=key, job_key=job.key, metric=metric.label, identity=identity, status=status,
-        value=value, details=details, device=device, software=software,
+        key=record_key(identity, metric.timing, artefact, case.reference.frames_digest).hex(), job_key=job.key,
+        metric=metric.label, identity=json.loads(identity), status=status, value=value, details=details, device=device,
+        software=software, code=edited_metric(metric) or None,
     )  # fmt: skip
+
+
+def measured(metric: Metric, scored: Scored) -> Value:
+    """What a metric says of a clip, with plain details.
+
+    Raises:
+        WrongOutput: for something else than a finite number or None in a ``Value``, with file and line of ``score``.
+        Exception: whatever the metric raises.
+    """
+    cls = type(metric)
+    with in_hook("score"), aside():
+        found = metric.score(scored)
+    number: Any = getattr(found, "value", None)
+    if hasattr(number, "__float__"):  # a string has none
+        with suppress(TypeError, ValueError, OverflowError):
+            number = float(number)
+    at = f" ({here})" if (here := defined(cls.score)) else ""
+    if not isinstance(found, Value) or not isinstance(found.details, dict):
+        raise WrongOutput(f"score returned {value_shown(found)}, expected a Value with a dictionary of details{at}")
+    if number is not None and not (isinstance(number, float) and math.isfinite(number)):
+        said = number if isinstance(number, float) else value_shown(found.value)
+        raise WrongOutput(f"score returned {said}, expected a finite number, or None and why there is none{at}")
+    plain = lambda v: v.tolist() if hasattr(v, "tolist") else str(v)  # noqa: E731 - arrays and their numbers; the rest as text
+    return Value(number, json.loads(json.dumps(found.details, default=plain)))
 
 
 def score_clip(
@@ -94,7 +155,8 @@ def score_clip(
         The number, or None with the reason in ``details`` where the metric is undefined.
 
     Raises:
-        SpecError: for an unknown metric, one that needs a run (costs), or one without meaning for this clip.
+        SpecError: for an unknown metric, one that needs a run (costs), one without meaning for this clip, or one that raises
+            or returns no finite number: whose fault it is, with file and line.
         MissingWeights: when a weight file is not there.
 
     >>> import numpy as np
@@ -118,4 +180,5 @@ def score_clip(
     scored = Scored(generated, reference, case, nowhere, nowhere)
     if other is not None:
         scored.wrong_reference = lambda: (digests["other"], other)
-    return metric.score(scored)
+    with blamed(type(metric), f"Metric '{label}'"):
+        return measured(metric, _Handed(scored).to(metric))

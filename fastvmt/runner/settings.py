@@ -6,16 +6,17 @@ the checks of their values, and a JSON schema. A new option is one more field he
 
 from __future__ import annotations
 
-import math
 import shlex
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import Field, dataclass, field, fields
 from functools import cache
 from typing import Any, get_args, get_origin, get_type_hints
 
-from fastvmt.core.choices import one_of
+from fastvmt.core import limits
+from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 from fastvmt.jobs.part import Part
+from fastvmt.runner.option import Option, integers, pairs_of, split
 
 COMMON, WHAT, MODEL, WHERE, SPEED, OUTPUT = "Common", "What to run", "Model and size", "Where", "Speed", "Output"
 PANELS = (COMMON, WHAT, MODEL, WHERE, SPEED, OUTPUT)
@@ -24,49 +25,7 @@ MULTISTEP = ("unipc", "dpm++", "dpmpp", "heun")
 TIMED = 3
 """Timed repeats where ``--protocol timing`` says no number."""
 _BUDGET = "matched-budget"
-
-
-@dataclass(frozen=True)
-class Option:
-    """How a field is typed and explained.
-
-    Attributes:
-        help: one sentence.
-        panel: one of ``PANELS``.
-        known: the only values it takes, where they are few.
-        names: kind of plug-in whose names complete it in a shell: ``methods``, ``metrics``, ``suites`` or ``backbones``.
-        valid, needs: whether a value can be, and the sentence when it cannot.
-        counted: typed from 1; 0 is Python's word for the default.
-        flags: as it is typed; the first one is the name in messages.
-        kind, typed: type and default on the command line, where lists are text with commas, or an option that is repeated.
-        name, default: of the field.
-        read: from what was typed to the field's value.
-    """
-
-    help: str
-    panel: str
-    known: tuple[str, ...] = ()
-    names: str = ""
-    valid: Callable[[Any], bool] = lambda value: True
-    needs: str = "at least 1 is needed."
-    counted: bool = False
-    flags: tuple[str, ...] = ()
-    kind: Any = None
-    typed: Any = None
-    name: str = ""
-    default: Any = None
-    read: Callable[[Any], Any] = lambda value: value
-
-    def check(self, value: Any, least: int = 0) -> None:
-        """
-        Raises:
-            SpecError: naming what it takes.
-        """
-        if not self.valid(value) or (self.counted and value < least):
-            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
-            raise SpecError(f"{self.flags[0]} {shown}: {self.needs}")
-        if self.known:
-            one_of(self.flags[0], value, self.known)
+_SIDE, _FRAMES = (1, limits.MAX_SIDE), (1, limits.MAX_FRAMES)
 
 
 def _setting(default: Any, panel: str, help: str, **more: Any) -> Any:
@@ -79,7 +38,10 @@ class _Checked:
     def __post_init__(self) -> None:
         model: Any = type(self)
         for option in options_of(model):
-            if (value := getattr(self, option.name)) != option.default:
+            value = given = getattr(self, option.name)
+            if value is not None and (value := option.taken(given)) is not given:
+                object.__setattr__(self, option.name, value)
+            if type(value) is not type(option.default) or value != option.default:
                 option.check(value)
 
 
@@ -111,26 +73,23 @@ class Request(_Checked):
     )
     seeds: tuple[int, ...] = _setting(
         (0,), COMMON, "Comma-separated integers.", valid=lambda seeds: 0 < len(seeds) == len(set(seeds)),
-        needs="one or more integers are needed, each of them once, e.g. --seeds 0,1.",
+        needs="one or more, each of them once, e.g. --seeds 0,1",
     )  # fmt: skip
     metrics: tuple[str, ...] = _setting(
         (), COMMON, "Comma-separated labels or patterns, e.g. vbench:*; empty for the backbone's own list.", names="metrics"
     )
     controls: bool = _setting(True, WHAT, "Add the rows no transfer and SDEdit.")
-    prompt: str | None = _setting(None, WHAT, "Target prompt for every clip of a folder, or for one clip.")
+    prompt: str | None = _setting(
+        None, WHAT, "Target prompt for every clip of a folder, or for one clip.", most=10_000, lines=True
+    )
     cases: tuple[str, ...] = _setting(
         (), WHAT, "Only these cases: comma-separated ids or patterns, e.g. bus--1,car*; empty for all."
     )
-    limit: int = _setting(
-        0, WHAT, "Only the first so many cases; 0 for all.", valid=lambda n: n >= 0, needs="0 or more are needed."
-    )
-    width: int | None = _setting(None, COMMON, "Width in px.")
-    height: int | None = _setting(None, COMMON, "Height in px.")
-    frames: int | None = _setting(None, COMMON, "Frames, 4k+1.")
-    stride: int = _setting(
-        1, WHAT, "Take every n-th frame of a clip.", valid=lambda n: n >= 1,
-        needs="at least 1 is needed, which takes every frame.",
-    )  # fmt: skip
+    limit: int = _setting(0, WHAT, "Only the first so many cases; 0 for all.", between=(0, 10**9))
+    width: int | None = _setting(None, COMMON, "Width in px.", between=_SIDE)
+    height: int | None = _setting(None, COMMON, "Height in px.", between=_SIDE)
+    frames: int | None = _setting(None, COMMON, "Frames, 4k+1.", between=_FRAMES)
+    stride: int = _setting(1, WHAT, "Take every n-th frame of a clip.", between=_FRAMES, needs="1 takes every frame")
     root: str | None = _setting(None, WHAT, "Your copy of a registered dataset, e.g. DAVIS.", flags=("--root", "--davis-root"))
     prompts: str | None = _setting(None, WHAT, "Your own prompt file for a registered dataset.")
     short_clips: str | None = _setting(
@@ -141,26 +100,26 @@ class Request(_Checked):
     )
     allow_truncated: bool = _setting(False, WHAT, "Keep what damaged clips still give.", flags=("--allow-truncated",))
     allow_upscale: bool = _setting(False, WHAT, "Enlarge clips that are smaller than the video.", flags=("--allow-upscale",))
-    steps: int | None = _setting(None, COMMON, "Denoise steps.")
+    steps: int | None = _setting(None, COMMON, "Denoise steps.", between=(1, 10_000))
     guidance: float | None = _setting(
-        None, MODEL, "Classifier-free guidance scale.", valid=math.isfinite,
-        needs="a finite number is needed; 1 is no guidance.",
-    )  # fmt: skip
-    shift: float | None = _setting(None, MODEL, "Shift of the noise grid.")
-    strength: float = _setting(1.0, MODEL, "Start the grid lower, keeping all steps (released FastVMT code).")
+        None, MODEL, "Classifier-free guidance scale.", between=(-1000, 1000), needs="1 is no guidance"
+    )
+    shift: float | None = _setting(None, MODEL, "Shift of the noise grid.", between=(0.01, 100))
+    strength: float = _setting(
+        1.0, MODEL, "Start the grid lower, keeping all steps (released FastVMT code).", between=(0.01, 1)
+    )
     solver: str = _setting(
         "euler", MODEL, "euler.", known=("euler",), valid=lambda name: name not in MULTISTEP,
         needs="multistep solvers rebuild the current sample from their own history and so discard what a method writes into "
-        "the latent between steps (UniPC keeps 6 % of an edit); every method runs on euler.",
+        "the latent between steps (UniPC keeps 6 % of an edit); every method runs on euler",
     )  # fmt: skip
     device: str = _setting("auto", WHERE, "auto, cpu or cuda.", known=("auto", "cpu", "cuda"))
     dtype: str = _setting(
         "auto", MODEL, "auto, float32, bfloat16 or float16.", known=("auto", "float32", "bfloat16", "float16")
     )
     threads: int = _setting(
-        0, SPEED, "CPU threads of each worker; 0 for all cores.", valid=lambda n: n >= 0,
-        needs="at least 1 is needed, or 0 for all cores.",
-    )  # fmt: skip
+        0, SPEED, "CPU threads of each worker; 0 for all cores.", between=(0, 1024), needs="0 for all cores"
+    )
     offload: bool = _setting(False, SPEED, "Keep text encoder and VAE on the CPU between uses.")
     protocol: str = _setting(
         "matched-start", WHAT,
@@ -169,10 +128,11 @@ class Request(_Checked):
     )  # fmt: skip
     budget: float | None = _setting(
         None, WHAT, "Forward-equivalents of a video under matched-budget; by default the cheapest method's.",
-        valid=lambda b: 0 < b < math.inf,
-        needs=f"forward-equivalents of one video are needed, above 0, and --protocol {_BUDGET}.",
+        between=(0.1, 10**9), needs=f"they are those of one video, with --protocol {_BUDGET}",
     )  # fmt: skip
-    repeats: int = _setting(0, WHAT, "Timed repeats of every video with --protocol timing.", counted=True, typed=TIMED)
+    repeats: int = _setting(
+        0, WHAT, "Timed repeats of every video with --protocol timing.", between=(0, 1000), counted=True, typed=TIMED
+    )
     plugins: tuple[str, ...] = _setting(
         (), WHAT, "Python file with METHODS, METRICS or SUITES; may be repeated.", flags=("--plugin",), kind=list[str] | None
     )
@@ -204,12 +164,16 @@ class Options(_Checked):
     """
 
     workers: int = _setting(
-        0, SPEED, "Workers; by default one for every GPU, or one.", counted=True, kind=int | None, typed=None
-    )
-    timeout: float = _setting(
-        0.0, SPEED, "Seconds a job may take; 0 for no limit.", valid=lambda s: 0 <= s < math.inf,
-        needs="seconds are needed, or 0 for no limit.",
+        0, SPEED, "Workers; by default one for every GPU, or one.", between=(0, 10_000), counted=True, kind=int | None,
+        typed=None,
     )  # fmt: skip
+    timeout: float = _setting(
+        0.0,
+        SPEED,
+        "Seconds that a video, a training or one metric of a video may take; 0 for no limit.",
+        between=(0, 10**9),
+        needs="seconds, or 0 for no limit",
+    )
     fail_fast: bool = _setting(False, SPEED, "Stop at the first failure.", flags=("--fail-fast",))
     reuse: bool = _setting(True, SPEED, "Take the same videos over from run folders beside this one (without their seconds).")
     force: bool = _setting(False, WHERE, "Begin even where the plan says that memory or disk will not do.", flags=("--force",))
@@ -217,6 +181,9 @@ class Options(_Checked):
     remake: tuple[str, ...] = _setting(
         (), WHERE, "Comma-separated labels whose videos are made again, although they are there."
     )
+    keep_old: bool = _setting(
+        False, WHAT, "Keep videos and numbers that were made before the code of a --plugin file changed.", flags=("--keep-old",)
+    )  # fmt: skip
     style: str = "plain"
     part: Part | None = None
     executor: str = _setting("local", WHERE, "local, ray or slurm: where the workers are.", known=("local", "ray", "slurm"))
@@ -229,19 +196,29 @@ class Options(_Checked):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.address and self.executor != "ray":
-            raise SpecError(f"--address {self.address} belongs to --executor ray; add that, or leave the address out.")
+            raise SpecError(f"--address {shown(self.address)} belongs to --executor ray; add that, or leave the address out.")
         if (self.slurm or not self.wait) and self.executor != "slurm":
             raise SpecError("--slurm and --no-wait belong to --executor slurm; add that, or leave them out.")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended."""
+    """How a run ended.
+
+    Attributes:
+        made, found, failed: videos.
+        unscored: numbers that could not be computed, each a failed record with its reason.
+    """
 
     made: int
     found: int
     failed: int
     interrupted: bool
+    unscored: int = 0
+
+    @property
+    def exit_code(self) -> int:
+        return 130 if self.interrupted else 3 if self.failed or self.unscored else 0
 
 
 # --- what is made of the fields ------------------------------------------------------------------------------------------
@@ -258,32 +235,14 @@ def _option(f: Field[Any], hint: Any) -> Option:
     flag = f.name.replace("_", "-")
     both = f"/--no-{flag}" if hint is bool else ""
     facts: dict[str, Any] = {"name": f.name, "kind": hint, "typed": f.default, "flags": (f"--{flag}{both}",)}
+    plain = next((kind for kind in (get_args(hint) or (hint,)) if kind is not type(None)), str)
+    facts["of"] = plain
     if get_origin(hint) is tuple:
         default: Any = f.default
         item, repeated = get_args(hint)[0], "kind" in f.metadata["option"]
-        read = {int: _integers, str: tuple if repeated else split}.get(item, _pairs)
-        facts |= {"kind": str, "typed": None if repeated else ",".join(str(part) for part in default), "read": read}
+        read = {int: integers, str: tuple if repeated else split}.get(item, pairs_of)
+        facts |= {"kind": str, "typed": None if repeated else ",".join(map(str, default)), "read": read, "many": True}
     return Option(**facts | {"default": f.default} | f.metadata["option"])
-
-
-def split(text: str) -> tuple[str, ...]:
-    """``a, b`` as ("a", "b")."""
-    return tuple(part.strip() for part in text.split(",") if part.strip())
-
-
-def _integers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(dict.fromkeys(int(part) for part in split(text)))
-    except ValueError:
-        raise SpecError(f"--seeds {text}: comma-separated integers are needed, e.g. 0,1.") from None
-
-
-def _pairs(texts: Iterable[str]) -> tuple[tuple[str, str], ...]:
-    halves = [text.partition("=") for text in texts]
-    pairs = tuple((key.strip().lstrip("-").replace("-", "_"), value.strip()) for key, _, value in halves)
-    if any(not key or not value for key, value in pairs):
-        raise SpecError(f"--slurm {' '.join(texts)}: KEY=VALUE is needed, e.g. --slurm partition=gpu.")
-    return pairs
 
 
 def from_words(model: type, words: Mapping[str, Any]) -> dict[str, Any]:
@@ -297,7 +256,7 @@ def from_words(model: type, words: Mapping[str, Any]) -> dict[str, Any]:
         if (word := words.get(option.name)) is not None:
             found[option.name] = option.read(word)
             if option.counted:
-                option.check(word, least=1)
+                option.check(word, typed=True)
     return found
 
 

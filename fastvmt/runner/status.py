@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import shlex
 from collections.abc import Iterator
@@ -11,15 +10,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastvmt.core.spelling import duration
+from fastvmt.core.spelling import duration, shown
 from fastvmt.estimates import seconds
 from fastvmt.jobs.numbering import beginning, key_in, label_in
 from fastvmt.jobs.run_config import RunConfig
+from fastvmt.records.failures import failures_of
+from fastvmt.runner.command import go_on
 from fastvmt.runner.leases import Leases
 from fastvmt.store import layout
+from fastvmt.store.events import Event, events_in
 from fastvmt.store.folder import Store
 
 STATES = ("done", "failed", "missing")
+SHOWN = 5
+"""Failures that are listed; `bench why` lists all."""
 TAIL = 1 << 18
 """Bytes of the event log that are read from its end, for the seconds of the last videos."""
 
@@ -36,6 +40,7 @@ class Status:
         elsewhere: those of ``runners`` that are on other machines: one look from here cannot tell whether they still live.
         again: videos that are there and still to be made or scored again (--remake).
         records: lines in the record log.
+        unscored: numbers that could not be computed; failures: the first of them and of the failed videos, with the reason.
         seconds_left: estimated on the workers of the last start; None where nothing is known.
     """
 
@@ -50,6 +55,8 @@ class Status:
     elsewhere: list[str] = field(default_factory=list)
     again: int = 0
     records: int = 0
+    unscored: int = 0
+    failures: list[dict[str, Any]] = field(default_factory=list)
     seconds_left: float | None = None
     methods: dict[str, dict[str, int]] = field(default_factory=dict)
     """``done``, ``failed`` and ``missing`` videos of each."""
@@ -71,6 +78,11 @@ def status(folder: Path) -> Status:
     for method in found.methods.values():
         method["missing"] = planned - method["done"] - method["failed"]
     found.done, found.failed, found.missing = (sum(m[state] for m in found.methods.values()) for state in STATES)
+    failures = failures_of(store, config)
+    found.unscored = sum(bool(f.metric) for f in failures)
+    found.failures = [
+        {"number": f.number, "job": f.job, "name": f.name, "why": f.message, "line": f.line} for f in failures[:SHOWN]
+    ]
     found.holder = holder(folder)
     alive = runners(folder)
     found.runners, found.running = list(alive.values()), _running(folder, alive)
@@ -108,13 +120,13 @@ def holder(folder: Path) -> str:
             try:
                 fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
-                return handle.read().strip() or "another process"
+                return shown(handle.read(200).strip() or "another process", 80)
     except OSError:
         pass
     return ""
 
 
-def _tail(path: Path) -> Iterator[dict[str, Any]]:
+def _tail(path: Path) -> Iterator[Event]:
     """The last events; lines that are cut or damaged are passed over."""
     try:
         with open(path, "rb") as file:
@@ -123,39 +135,15 @@ def _tail(path: Path) -> Iterator[dict[str, Any]]:
             lines = file.read().split(b"\n")
     except OSError:
         return
-    for line in lines[1 if size > TAIL else 0 :]:
-        try:
-            event = json.loads(line)
-        except ValueError:
-            continue
-        if isinstance(event, dict):
-            yield event
+    yield from events_in(lines[1 if size > TAIL else 0 :])
 
 
 def runners(folder: Path) -> dict[str, str]:
     """Runners of a folder that are not known to be dead: token to ``process 12 on host``."""
     leases = Leases(folder)
     place = leases.folder / layout.HOLDERS
-    found = {}
-    for path in sorted(place.iterdir()) if place.is_dir() else ():
-        if leases.lives(path.name):
-            try:
-                facts = json.loads(path.read_bytes().partition(b"\n")[0])
-                found[path.name] = f"process {facts['pid']} on {facts['host']}"
-            except (OSError, ValueError, KeyError, TypeError):
-                found[path.name] = f"runner {path.name}"
-    return found
-
-
-def go_on(folder: Path) -> str:
-    """The command that goes on with a run as its last driver was begun: with its executor, address and cluster's options."""
-    try:
-        log = layout.log(folder, layout.EVENTS).read_bytes()
-        at = log.rfind(b"\n", 0, log.rindex(b'"how": [')) + 1  # a scoring alone says nothing of it
-        how = [str(word) for word in json.loads(log[at:].partition(b"\n")[0])["how"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        how = []
-    return shlex.join(["bench", "resume", str(folder), *how])
+    there = sorted(path.name for path in place.iterdir()) if place.is_dir() else ()
+    return {token: leases.name(token) for token in there if leases.lives(token)}
 
 
 def unheard(found: Status) -> str:
@@ -168,7 +156,7 @@ def _running(folder: Path, alive: dict[str, str]) -> list[dict[str, str]]:
     found = []
     for path in sorted((folder / layout.LEASES).glob("*.[0-9]*")) if alive else ():
         try:
-            token = path.read_text(errors="replace")
+            token = path.read_text(errors="replace")[:64]
         except OSError:
             continue  # given back this moment
         key = path.name.rpartition(".")[0]
@@ -185,14 +173,14 @@ def _lines(path: Path) -> int:
         return 0
 
 
-def _left(folder: Path, events: list[dict[str, Any]], found: Status) -> float | None:
+def _left(folder: Path, events: list[Event], found: Status) -> float | None:
     """Seconds of what is missing: as predicted at the start, else by the mean of the last videos."""
     if not found.missing + found.failed:
         return 0.0
-    took = [float(e["seconds"]) for e in events if e.get("event") == "made" and isinstance(e.get("seconds"), int | float)]
-    workers = next((int(e["workers"]) for e in reversed(events) if e.get("event") == "started" and e.get("workers")), 1)
+    took = [e.seconds for e in events if e.event == "made"]
+    workers = next((e.workers for e in reversed(events) if e.event == "started" and e.workers), 1)
     note = seconds.read_note(folder)
-    each = {k: float(v) for k, v in note["seconds"].items()} if note else {}
+    each = note.seconds if note else {}
     if all(label in each for label in found.methods):
         left = sum(each[label] * (m["missing"] + m["failed"]) for label, m in found.methods.items())
     elif took:
@@ -206,10 +194,15 @@ def as_lines(found: Status) -> str:
     """The status as text."""
     left = "unknown" if found.seconds_left is None else f"about {duration(found.seconds_left)}"
     lines = [f"{found.folder}: {found.done} of {found.jobs} videos, {found.failed} failed, {found.missing} missing, "
-             f"{found.records} record lines"]  # fmt: skip
+             f"{found.records} record lines" + (f", {found.unscored} numbers failed" if found.unscored else "")]  # fmt: skip
     width = max(len(label) for label in found.methods)
     lines += [f"  {'method':<{width}}  {'done':>7}  {'failed':>7}  {'missing':>7}"]
     lines += [f"  {k:<{width}}  " + "  ".join(f"{m[state]:>7}" for state in STATES) for k, m in found.methods.items()]
+    lines += [f["line"] for f in found.failures]
+    if more := found.failed + found.unscored - len(found.failures):
+        lines.append(f"     and {more} more")
+    if found.failures:
+        lines.append(f"what is behind it: {shlex.join(['bench', 'why', found.folder])} [NUMBER]")
     here = [who for who in found.runners if who not in found.elsewhere]
     jobs = f"{len(found.running)} jobs in work"
     if here or found.holder:

@@ -33,7 +33,10 @@ class TensorCache:
         self._held: dict[str, tuple[Tensor, float]] = {}
 
     def get(self, name: str, make: Callable[[], Tensor], stage: str, stages: Stages) -> Tensor:
-        """The tensor of that name, made by ``make`` where nobody has yet; its seconds are added to ``stage`` of ``stages``."""
+        """The tensor of that name, made by ``make`` where nobody has yet; its seconds are added to ``stage`` of ``stages``.
+
+        The caller's own: what is written into it reaches nobody else.
+        """
         key = digest([*self.identity, name])[:24]
         path = self.folder / f"{key}.safetensors"
         found = self._held.pop(key, None) or _read(path)
@@ -48,7 +51,7 @@ class TensorCache:
         if len(self._held) > KEPT:
             del self._held[next(iter(self._held))]
         stages.seconds[stage] = stages.seconds.get(stage, 0.0) + seconds
-        return tensor
+        return tensor.clone()
 
 
 def _write(path: Path, tensor: Tensor, seconds: float) -> None:

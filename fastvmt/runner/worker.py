@@ -7,6 +7,7 @@ instead of a crash.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -20,10 +21,12 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.core.atomic import write_all
-from fastvmt.errors import BenchError, NonFinite, WrongOutput, is_full
+from fastvmt.errors import NonFinite, SpecError, WrongOutput, is_full
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.plugins import registry
+from fastvmt.plugins.blame import words
+from fastvmt.runner.code import VARIABLE, load_handed
 from fastvmt.store.folder import Store
 
 
@@ -61,6 +64,13 @@ def _classify(error: BaseException) -> str:
     return "error"
 
 
+def _class_of(job: Job) -> type[Any] | None:
+    with contextlib.suppress(SpecError):
+        found: type[Any] = registry.methods.get(job.method.method)
+        return found
+    return None
+
+
 class Worker:
     """Handles one task after another; loads the backbone at the first one that needs it."""
 
@@ -68,7 +78,7 @@ class Worker:
         self.store, self.report = Store.open(root), report
         self.store.holder = holder
         self.config = self.store.config()
-        registry.load_own_plugins(root, self.config.plugins)
+        load_handed(json.loads(os.environ.pop(VARIABLE, "[]")))
         self._generator: Any = None
         self._stage = "start"
 
@@ -82,8 +92,10 @@ class Worker:
                 self._prepare(job)
             else:
                 self._score(job, task["metrics"])
-        except Exception as error:  # noqa: BLE001 - whatever a method raises becomes a Failure record
-            text = str(error) if isinstance(error, BenchError) else f"{type(error).__name__}: {error}"
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever a method raises becomes a Failure record
+            text = words(error, _class_of(job))
             trace = "".join(traceback.format_exception(error))
             self.report("failed", key=job.key, kind=_classify(error), stage=self._stage, message=text, traceback=trace)
 
@@ -118,7 +130,8 @@ class Worker:
         from fastvmt.runner.score import score_job
 
         self._stage = "score"
-        for record in score_job(self.store, self.config, job, metrics):
+        enter = lambda label: self.report("scoring", key=job.key, metric=label)  # noqa: E731
+        for record in score_job(self.store, self.config, job, metrics, enter):
             self.report("record", key=job.key, record=record.model_dump(mode="json"))
         self.report("scored", key=job.key)
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel
+
+from fastvmt.core.reading import check_json
 
 _MARK = b',"crc32":"'
 _TAIL = len(_MARK) + 10
@@ -47,9 +49,12 @@ def without_check(line: bytes) -> bytes:
     return bare
 
 
-def rows(root: Path, path: Path, kind: type[Row], warnings: list[str], size: int | None = None) -> Iterator[Row]:
-    """The rows of a log below ``root``, or of its first ``size`` bytes, one by one; a damaged line is passed over,
-    and named in ``warnings``.
+def rows(
+    root: Path, path: Path, kind: type[Row], warnings: list[str], size: int | None = None,
+    only: Callable[[bytes], bool] | None = None,
+) -> Iterator[Row]:  # fmt: skip
+    """The rows of a log below ``root``, or of its first ``size`` bytes, one by one, or of ``only`` some lines; a damaged line
+    is passed over, and named in ``warnings``.
     """
     if not path.exists():
         return
@@ -59,10 +64,10 @@ def rows(root: Path, path: Path, kind: type[Row], warnings: list[str], size: int
             left -= len(line)
             if left < 0:
                 return
-            if not line.strip():
+            if not line.strip() or (only is not None and not only(line)):
                 continue
             try:
-                yield kind.model_validate_json(without_check(line))
+                yield kind.model_validate_json(check_json(without_check(line)))
             except ValueError:
                 torn = not line.endswith(b"\n")
                 what = "its last line was torn by a kill; dropped" if torn else f"line {number} is damaged; passed over"

@@ -1,6 +1,7 @@
 """A run folder: readable by a person, safe to kill, written by one process at a time.
 
     config.json          what the run is; it grows (fastvmt/jobs/growth.py)
+    traits.json          what tables need of its plug-ins, whose code they do not
     events.jsonl         what happened, one line each (written by the runner alone)
     records.jsonl        metric records (runner alone)
     failures.jsonl       failures (runner alone)
@@ -33,16 +34,20 @@ from pydantic import ValidationError
 
 from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import frames_digest
+from fastvmt.core.reading import parse_json
 from fastvmt.errors import DamagedFile, JobError, StoreError
 from fastvmt.jobs.growth import grown, other_neighbours, other_versions
 from fastvmt.jobs.numbering import JobGrid, folder_name, label_in, slug
 from fastvmt.jobs.run_config import RUN_FORMAT, RunConfig
-from fastvmt.model import IMPORTED, Artefact, Failure, Job, MetricRecord
+from fastvmt.model import IMPORTED, Artefact, Failure, Job, MetricRecord, Reference
+from fastvmt.plugins.traits import Traits
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import artefact_of, file_info
 from fastvmt.store.checked_lines import rows, with_check
-from fastvmt.store.index import note
+from fastvmt.store.conflicts import Conflicts
+from fastvmt.store.index import INDEX, note
 from fastvmt.store.lock import hold
+from fastvmt.store.plain import check_plain, refuse_shared
 
 if TYPE_CHECKING:
     from fastvmt.media.files import Frames
@@ -76,10 +81,11 @@ class Store:
             hold: lock it before anything in it is read or written; a run in work must not find another configuration.
 
         Raises:
-            StoreError: when the folder holds a run whose meaning this would change, naming what differs, or is in use
-                (``hold``).
+            StoreError: when the folder holds a run whose meaning this would change, naming what differs, is in use (``hold``),
+                or has links in it.
             NotComparable: when presets of one method would share its table.
         """
+        check_plain(root)
         store = cls(root)
         layout.make_folders(root)
         if hold:
@@ -124,8 +130,9 @@ class Store:
         """Open an existing run folder.
 
         Raises:
-            StoreError: when it is none.
+            StoreError: when it is none, or holds links.
         """
+        check_plain(root)
         if not layout.is_run(root):
             raise StoreError(f"{root} is not a run folder: it has no config.json. `bench run` makes one.")
         return cls(root)
@@ -133,7 +140,7 @@ class Store:
     def config(self) -> RunConfig:
         path = self.root / layout.CONFIG
         try:
-            raw = json.loads(path.read_text())
+            raw = parse_json(path.read_bytes())
         except ValueError as error:
             raise StoreError(f"{path}: not valid JSON ({error}). Restore it, or start again with another --out.") from None
         if not isinstance(raw, dict):
@@ -148,13 +155,32 @@ class Store:
             first = error.errors()[0]
             raise StoreError(f"{path}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
 
+    def traits(self) -> Traits:
+        """What the run says of its plug-ins; nothing where it is of before, or what it says is damaged."""
+        path = self.root / layout.TRAITS
+        try:
+            return Traits.model_validate_json(path.read_bytes())
+        except FileNotFoundError:
+            return Traits()
+        except (OSError, ValueError) as error:
+            why = f"{path.name}: damaged ({str(error).splitlines()[0]}); what its plug-ins say of themselves is not known."
+            self.warnings += [why] if why not in self.warnings else []
+            return Traits()
+
+    def keep_traits(self, traits: Traits) -> None:
+        """Only for the holder of the lock."""
+        write_atomic(self.root / layout.TRAITS, traits.model_dump_json(indent=1))
+
     def lock(self) -> None:
         """Hold the folder until ``unlock`` or the process's end, however it ends; held already, it stays so.
 
         Raises:
-            StoreError: when another process holds it.
+            StoreError: when another process holds it, or a log is a file of somebody else too.
         """
-        self._lock = self._lock or hold(self.root)
+        if self._lock is None:
+            logs = (path for name in (layout.EVENTS, layout.RECORDS, layout.FAILURES) for path in self.logs(name))
+            refuse_shared([self.root / layout.LOCK, self.root / INDEX, *logs])
+            self._lock = hold(self.root)
 
     def unlock(self) -> None:
         """Let go of the folder; the end of the process does the same."""
@@ -187,17 +213,23 @@ class Store:
         if isinstance(row, Failure):
             self.event("failed", key=row.job_key, kind=row.kind)
 
-    def records(self) -> dict[str, MetricRecord]:
-        """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none."""
+    def records(self, only: Callable[[bytes], bool] | None = None) -> dict[str, MetricRecord]:
+        """Metric records by key; a later one replaces an earlier one, a failed one of another writer replaces none.
+
+        Args:
+            only: which lines to look at; all without it.
+        """
         found: dict[str, MetricRecord] = {}
         for path in self.logs(layout.RECORDS):
-            new = {r.key: r for r in self.each_record(path)}
+            new = {r.key: r for r in self.each_record(path, only=only)}
             found |= {k: r for k, r in new.items() if r.status != "failed" or k not in found}
         return found
 
-    def each_record(self, path: Path, size: int | None = None) -> Iterator[MetricRecord]:
+    def each_record(
+        self, path: Path, size: int | None = None, only: Callable[[bytes], bool] | None = None
+    ) -> Iterator[MetricRecord]:
         """Metric records of one log, or of its first ``size`` bytes, one by one; damaged lines are named in ``warnings``."""
-        return rows(self.root, path, MetricRecord, self.warnings, size)
+        return rows(self.root, path, MetricRecord, self.warnings, size, only)
 
     def failures(self) -> dict[str, Failure]:
         """The last failure of each job, by job key."""
@@ -232,21 +264,18 @@ class Store:
         if not folder.exists():
             return None
         try:
-            artefact = Artefact.model_validate_json((folder / layout.META).read_bytes())
-            if artefact.key != job.key:
-                raise ValueError("another job's key")
-            for name, info in artefact.files.items():
-                path = folder / name
-                if path.stat().st_size != info.bytes:
-                    raise ValueError(f"{name} has {path.stat().st_size} bytes, not {info.bytes}")
-                if verify and file_info(path) != info:
+            artefact = artefact_of(folder, job)
+            for name, info in artefact.files.items() if artefact and verify else ():
+                if file_info(folder / name) != info:
                     raise ValueError(f"{name} has another SHA-256 than when it was written")
         except (OSError, ValueError) as error:
             self.quarantine(folder, error)
             return None
         return artefact
 
-    def adopt(self, job: Job, folders: Iterable[Path]) -> Artefact | None:
+    def adopt(
+        self, job: Job, folders: Iterable[Path], fits: Callable[[Artefact], bool] = lambda found: True
+    ) -> Artefact | None:
         """Take over the same job's video from one of these artefacts of other runs, every file verified; or None.
 
         The copy says where it came from, and no seconds are ever reported for it.
@@ -254,7 +283,11 @@ class Store:
         for folder in folders:
             try:
                 found = artefact_of(folder, job)  # a neighbour may be a stranger's: its files' names are only names
-                if found is None or any(file_info(folder / name) != info for name, info in found.files.items()):
+                if (
+                    found is None
+                    or not fits(found)
+                    or any(file_info(folder / name) != info for name, info in found.files.items())
+                ):
                     continue
             except (OSError, ValueError):
                 continue
@@ -268,9 +301,13 @@ class Store:
 
     def quarantine(self, folder: Path, why: Exception) -> None:
         """Move a damaged folder to ``quarantine/`` and say so."""
-        shutil.move(folder, self._free_name(folder))
+        self.set_aside(folder)
         reason = str(why).splitlines()[0]
         self.warnings.append(f"{folder.name}: damaged ({reason}); moved to quarantine, will be made again.")
+
+    def set_aside(self, folder: Path) -> None:
+        """Move what counts no more to ``quarantine/``."""
+        shutil.move(folder, self._free_name(folder))
 
     def _free_name(self, folder: Path) -> Path:
         """In ``quarantine/``."""
@@ -305,15 +342,19 @@ class Store:
         place = self.root / layout.REMAKE
         return {p.name: left for p in (place.iterdir() if place.is_dir() else ()) if (left := self.left_to_do(p.name))}
 
-    def disputed(self) -> frozenset[str]:
-        """Keys of jobs that merged runs have other frames for: a third video would choose between them silently."""
+    def disputes(self) -> dict[str, dict[str, str]]:
+        """Jobs of a merged run whose sources have other frames, while nobody has chosen: key to run to frames digest."""
         try:
-            facts = json.loads((self.root / layout.CONFLICTS).read_bytes())
-            return frozenset(c["job"] for c in facts["frames"] if c["used"] is None)
+            found = Conflicts.model_validate_json((self.root / layout.CONFLICTS).read_bytes())
+            return {c.job: c.runs for c in found.frames if c.used is None}
         except FileNotFoundError:
-            return frozenset()
-        except (ValueError, KeyError, TypeError):
+            return {}
+        except ValueError:
             raise StoreError(f"{self.root / 'conflicts.json'} is damaged. Merge the runs again into another folder.") from None
+
+    def disputed(self) -> frozenset[str]:
+        """Keys of those jobs: a third video would choose between them silently."""
+        return frozenset(self.disputes())
 
     def clear_unfinished(self, lives: Callable[[str], bool] = lambda holder: False) -> None:
         """Remove what killed workers left half-made. Only for the holder of the lock.
@@ -328,7 +369,7 @@ class Store:
     def reference_path(self, frames_digest: str) -> Path:
         return self.root / layout.REFERENCES / f"{frames_digest[:16]}.mkv"
 
-    def reference(self, digest: str) -> Frames:
+    def reference(self, known: Reference) -> Frames:
         """A reference's frames, uint8 RGB (T, H, W, 3), compared with their digest.
 
         Raises:
@@ -336,12 +377,12 @@ class Store:
         """
         from fastvmt.media.files import read_lossless
 
-        path = self.reference_path(digest)
+        path = self.reference_path(known.frames_digest)
         if not path.exists():
             raise JobError(f"the reference {path.name} is not there; {AGAIN}")
         try:
-            frames = read_lossless(path)
-            if frames_digest(frames) != digest:
+            frames = read_lossless(path, known.shape)
+            if frames_digest(frames) != known.frames_digest:
                 raise DamagedFile("it decodes to other frames than were stored")
         except DamagedFile as error:
             self.quarantine(path, error)

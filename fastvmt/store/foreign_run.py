@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import stat
@@ -17,8 +16,9 @@ from fastvmt.errors import StoreError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
 from fastvmt.store import layout
-from fastvmt.store.artefact_files import artefact_of
+from fastvmt.store.artefact_files import LARGEST_META, artefact_of
 from fastvmt.store.folder import Store
+from fastvmt.store.plain import refuse_strange
 
 UNREAD = (
     layout.CACHE, layout.PREPARED, layout.WORKERS, layout.LEASES, layout.REPORT, layout.QUARANTINE, "probes", layout.LOCK,
@@ -26,7 +26,6 @@ UNREAD = (
 )  # fmt: skip
 """What a merge leaves alone: it can be made again, or belongs to one machine."""
 LARGEST = {".jsonl": 4 << 30, ".json": 256 << 20}
-LARGEST_META = 16 << 20
 OWN_NOTE = "merged: "
 """How notes of a merge begin; those of an earlier one are not carried on, they may no longer be true."""
 MOST_JOBS = 2_000_000
@@ -68,17 +67,15 @@ def read_source(name: str, root: Path) -> Source:
         StoreError: no run folder, one with links or devices in it, files beyond any sensible size, or unreadable JSON.
     """
     store = Store.open(root)
-    check_plain(root)
+    check_source(root)
     try:
         config = store.config()
         found = Source(name, root, config)
-        found.disputes = _disputes(store)
+        found.disputes = store.disputes()
         jobs = _jobs(config, root)
         _read(store, jobs, found)
     except RecursionError:
         raise StoreError(f"{root}: its JSON is nested deeper than any run's. It was not made by `bench run`.") from None
-    except (KeyError, TypeError, AttributeError):
-        raise StoreError(f"{root}: its conflicts.json is damaged. Merge those runs again.") from None
     except OSError as error:
         raise StoreError(f"{root}: cannot be read ({error.strerror or type(error).__name__}).") from None
     found.notes += [f"{name}: {w}" for w in store.warnings]
@@ -95,16 +92,13 @@ def read_source(name: str, root: Path) -> Source:
     return found
 
 
-def check_plain(root: Path) -> None:
+def check_source(root: Path) -> None:
     """Raises:
     StoreError: for a symbolic link, a device or pipe, or a file too large for what it is, anywhere a merge reads.
     """
     for path, about in _walk(root):
+        refuse_strange(root, path, about)
         where = shown(path.relative_to(root), 120)
-        if stat.S_ISLNK(about.st_mode):
-            raise StoreError(f"{root}: '{where}' is a symbolic link; a run folder holds none. Copy the file itself there.")
-        if not (stat.S_ISREG(about.st_mode) or stat.S_ISDIR(about.st_mode)):
-            raise StoreError(f"{root}: '{where}' is neither a file nor a folder. Take it out.")
         limit = LARGEST_META if path.name == layout.META else LARGEST.get(path.suffix, 1 << 62)
         if about.st_size > limit and stat.S_ISREG(about.st_mode):
             raise StoreError(f"{root}: '{where}' has {mib(about.st_size)}, more than the limit of {mib(limit)} for it.")
@@ -118,13 +112,6 @@ def _walk(root: Path) -> Iterator[tuple[Path, os.stat_result]]:
         for name in (*names, *(f for f in files if here != root or f not in UNREAD)):
             path = here / name
             yield path, path.lstat()
-
-
-def _disputes(store: Store) -> dict[str, dict[str, str]]:
-    """Of a run that is a merge itself: what it left undecided stays so."""
-    disputed = store.disputed()
-    facts = json.loads((store.root / layout.CONFLICTS).read_bytes())["frames"] if disputed else []
-    return {c["job"]: {str(k): str(v) for k, v in c["runs"].items()} for c in facts if c["job"] in disputed}
 
 
 def _jobs(config: RunConfig, root: Path) -> list[Job]:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 CONFIG, LOCK, CONFLICTS, SHEET, TABLE = "config.json", "lock", "conflicts.json", "sheet.png", "table.md"
+TRAITS = "traits.json"
+"""What tables need of plug-ins; see ``fastvmt.plugins.traits``."""
+MERGE, PREDICTION = "merge.json", "plan.json"
 ARTEFACTS, REFERENCES, CACHE, WORKERS = "artefacts", "references", "cache", "workers"
 EVENTS, RECORDS, FAILURES = "events", "records", "failures"
 """Logs: ``events.jsonl`` and, of runners that joined, ``events/NAME.jsonl``."""
@@ -13,7 +16,17 @@ REMAKE = "remake"
 """A file for each video that is to be made or scored again, named by its job's key; what is left to do stands in it."""
 HOLDERS = "holders"
 """In ``LEASES``: a card of each runner."""
-PROBE = "probes/correspondence.json"
+PROBES, SLURM = "probes", "slurm"
+PROBE = f"{PROBES}/correspondence.json"
+FILES = (
+    CONFIG, LOCK, CONFLICTS, SHEET, TABLE, TRAITS, MERGE, PREDICTION,
+    f"{EVENTS}.jsonl", f"{RECORDS}.jsonl", f"{FAILURES}.jsonl",
+)  # fmt: skip
+FOLDERS = (
+    ARTEFACTS, REFERENCES, CACHE, WORKERS, EVENTS, RECORDS, FAILURES, PREPARED, LEASES, QUARANTINE, REPORT, REMAKE, PROBES,
+    SLURM,
+)  # fmt: skip
+"""Directly in a run folder: all that is read or written there. What else lies there is the user's."""
 META, FRAMES, VIDEO = "meta.json", "frames.mkv", "video.mp4"
 """Of an artefact: written last; lossless and scored; for the eye."""
 MAKING = ".making-"

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import IO
 
+from fastvmt.core.atomic import own_file
+from fastvmt.core.spelling import shown
 from fastvmt.errors import StoreError
 from fastvmt.store import layout
 
@@ -17,12 +19,12 @@ def hold(root: Path) -> IO[str]:
     Raises:
         StoreError: when another process holds it, or its file system has no locks.
     """
-    handle = open(root / layout.LOCK, "a+")  # noqa: SIM115 - held for the life of the process
+    handle = open(root / layout.LOCK, "a+", opener=own_file)  # noqa: SIM115 - held for the life of the process
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         handle.seek(0)
-        owner = handle.read().strip() or "another process"
+        owner = shown(handle.read(200).strip() or "another process", 80)
         handle.close()
         raise StoreError(f"{root} is in use by {owner}. Wait for it, or give another --out.") from None
     except OSError as error:

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar
 
 from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.places import path_or_none
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import Fit, Frames, fit_frames, read_clip
 from fastvmt.model import Case, Reference
@@ -53,6 +54,10 @@ class Wanted:
     truncated: bool = False
     upscale: bool = False
     cases: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("root", "prompts"):
+            object.__setattr__(self, name, path_or_none(getattr(self, name)))
 
 
 @dataclass(frozen=True)
@@ -93,6 +98,9 @@ class ClipEntry:
     frames: int | None = None
     sha256: str | None = None
     tags: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "path", Path(self.path))
 
 
 def case_id(entry: ClipEntry, target: Target) -> str:

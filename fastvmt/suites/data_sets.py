@@ -29,6 +29,9 @@ from typing import IO, Any
 from urllib.parse import urlsplit
 
 from fastvmt.core.atomic import publish_folder, write_atomic
+from fastvmt.core.caches import place
+from fastvmt.core.reading import parse_json
+from fastvmt.core.terminal import raw
 from fastvmt.errors import UserError
 
 MANIFEST = "manifest.json"
@@ -76,7 +79,7 @@ class Archive:
 
 def root(to: Path | None = None) -> Path:
     """Where data sets lie: ``to``, or ``$FASTVMT_DATA``, or ``~/.cache/fastvmt/data``."""
-    return Path(to or os.environ.get("FASTVMT_DATA") or "~/.cache/fastvmt/data").expanduser().absolute()
+    return to.expanduser().absolute() if to else place("FASTVMT_DATA", "~/.cache/fastvmt/data")
 
 
 def find(archive: Archive, to: Path | None = None) -> Path | None:
@@ -87,7 +90,7 @@ def find(archive: Archive, to: Path | None = None) -> Path | None:
     """
     folder = root(to) / archive.name
     try:
-        digest = json.loads((folder / MANIFEST).read_bytes())["sha256"]
+        digest = parse_json((folder / MANIFEST).read_bytes())["sha256"]
     except (FileNotFoundError, NotADirectoryError):
         if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
             return None
@@ -196,7 +199,7 @@ def _bar(what: str, total: int, have: int = 0) -> Any:
     from tqdm import tqdm
 
     every = 0.2 if sys.stderr.isatty() else 10.0
-    return tqdm(desc=what, total=total, initial=have, unit="B", unit_scale=True, mininterval=every, file=sys.stderr)
+    return tqdm(desc=what, total=total, initial=have, unit="B", unit_scale=True, mininterval=every, file=raw(sys.stderr))
 
 
 # --- downloading ---------------------------------------------------------------------------------------------------------

@@ -9,8 +9,6 @@ Unknown keys are kept and ignored, an unknown schema is refused. Ids are unique 
 
 from __future__ import annotations
 
-import json
-import tomllib
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import replace
@@ -21,7 +19,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.reading import parse_json, parse_toml
 from fastvmt.errors import SuiteError
+from fastvmt.model.fields import Count, Size
 from fastvmt.suites.cases import ClipEntry, Problems, Target, inside
 from fastvmt.suites.rows import Category, Model, Prompt, Text, checked, faults, read_jsonl, read_text
 
@@ -43,15 +43,15 @@ class Header(_Open):
     title: str = ""
     licence: str = ""
     source: str = ""
-    frames: int | None = Field(None, ge=1, description="frames to take of every clip, 4k+1, unless --frames says otherwise")
+    frames: Size | None = Field(None, description="frames to take of every clip, 4k+1, unless --frames says otherwise")
     frozen: str | None = Field(None, description="digest of clips and prompts when `bench suite freeze` was run")
 
 
 class Rate(BaseModel):
     """Frames a second as a fraction."""
 
-    num: int = Field(ge=1)
-    den: int = Field(1, ge=1)
+    num: Size
+    den: Size = 1
 
 
 class ClipRow(_Open):
@@ -60,12 +60,12 @@ class ClipRow(_Open):
     id: str = Field(pattern=ID)
     path: str = Field(min_length=1, description="video or folder of images, POSIX, relative to the suite folder")
     sha256: str | None = Field(None, pattern=r"^[0-9a-f]{64}$", description="of the file; of a folder, see content_sha256")
-    width: int | None = Field(None, ge=1, description="px")
-    height: int | None = Field(None, ge=1, description="px")
+    width: Size | None = Field(None, description="px")
+    height: Size | None = Field(None, description="px")
     fps: Rate | None = None
-    frames: int | None = Field(None, ge=1, description="decoded frames")
-    start: int = Field(0, ge=0, description="first frame taken")
-    stride: int = Field(1, ge=1)
+    frames: Size | None = Field(None, description="decoded frames")
+    start: Count = Field(0, description="first frame taken")
+    stride: Size = 1
     category: Category = "uncategorised"
     caption: Text = ""
     licence: str = ""
@@ -114,8 +114,8 @@ def read_header(path: Path) -> tuple[Header, Path]:
             f"'{path}' is not a suite folder: it has no suite.toml of schema {SCHEMA}. `bench suite make` writes one."
         )
     try:
-        raw: Any = tomllib.loads(read_text(file)) if file.suffix == ".toml" else json.loads(read_text(file))
-    except (ValueError, RecursionError) as error:
+        raw: Any = parse_toml(read_text(file)) if file.suffix == ".toml" else parse_json(read_text(file))
+    except ValueError as error:
         raise SuiteError(f"{file.name}: {error}.") from None
     schema = raw.get("schema") if isinstance(raw, dict) else None
     if schema != SCHEMA:

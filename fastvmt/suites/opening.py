@@ -4,21 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
+from pydantic import TypeAdapter
+
 from fastvmt.core.choices import hint
+from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import SpecError, SuiteError
 from fastvmt.media.files import Frames
 from fastvmt.model import Case
 from fastvmt.plugins import registry
+from fastvmt.plugins.blame import blamed, guard, is_ours, need
+from fastvmt.plugins.labels import in_words
 from fastvmt.suites.cases import ClipEntry, Problems, Short, Target, Wanted, case_id, inside, load, undecoded
 from fastvmt.suites.format import is_suite, read_header, read_suite
 from fastvmt.suites.prompts import PromptedClip, read_prompted
 
 __all__ = ["SuiteSource", "Wanted", "entries_from_rows", "entries_of", "habits", "list_suite", "open_suite"]
+
+
+_ENTRY = TypeAdapter(ClipEntry)
 
 
 class SuiteSource(Protocol):
@@ -44,8 +53,8 @@ def entries_of(name: str, wanted: Wanted, prompt: str | None = None) -> tuple[li
     problems = Problems()
     source = _registered(name)
     if source and not hasattr(source, "path"):
-        return (_only(source().entries(wanted), wanted, problems), problems) if hasattr(source, "entries") else None
-    path = source().path(wanted.root) if source else Path(name)
+        return (_only(_entries(name, source, wanted), wanted, problems), problems) if hasattr(source, "entries") else None
+    path = _path(name, source, wanted.root) if source else Path(name)
     if not path.exists():
         try:
             registry.suites.get(name)
@@ -82,6 +91,53 @@ def _registered(name: str) -> Any:
     return registry.suites.get(name) if name in registry.suites.names() else None
 
 
+def _made(name: str, source: Any) -> Any:
+    """A suite's source, whose ways to give clips are blamed on it."""
+    with blamed(source, f"Suite '{name}', when it is made"):
+        return guard(source(), f"Suite '{name}'", *(way for way in ("entries", "path") if hasattr(source, way)))
+
+
+def _entries(name: str, source: Any, wanted: Wanted) -> list[ClipEntry]:
+    found = _made(name, source).entries(wanted)
+    listed = isinstance(found, list | tuple) and all(isinstance(entry, ClipEntry) for entry in found)
+    need(source, f"Suite '{name}': entries", found, listed, "a list of ClipEntry")
+    if is_ours(source):
+        return list(found)
+    with blamed(source, f"Suite '{name}': entries"), in_words(f"Suite '{name}': entries"):
+        return [_ENTRY.validate_python(asdict(entry)) for entry in found]
+
+
+def _path(name: str, source: Any, root: Path | None) -> Path:
+    found = _made(name, source).path(root)
+    need(source, f"Suite '{name}': path", found, isinstance(found, str | Path), "a folder")
+    return Path(found)
+
+
+def _cases(name: str, source: Any, wanted: Wanted) -> Iterator[tuple[Case, Frames]]:
+    """The clips that a suite makes itself; each array is ours from here on, whatever the suite does with its own."""
+    if is_ours(source):
+        yield from source().cases(wanted)
+        return
+    made, doing = _made(name, source), f"Suite '{name}': cases"
+    with blamed(source, f"Suite '{name}', in cases"):
+        given = iter(made.cases(wanted))
+    while True:
+        with blamed(source, f"Suite '{name}', in cases"):
+            found = next(given, None)
+        if found is None:
+            return
+        pair = isinstance(found, tuple) and len(found) == 2 and isinstance(found[0], Case)
+        need(source, doing, found, pair, "(Case, frames)")
+        case, frames = found
+        size = (case.reference.frames, case.reference.height, case.reference.width, 3)
+        video = isinstance(frames, np.ndarray) and frames.dtype == np.uint8 and frames.shape == size
+        need(source, f"{doing}: '{case.id}'", frames, video, f"uint8 of shape {size}, as its reference says")
+        frames = frames.copy()
+        same = frames_digest(frames) == case.reference.frames_digest
+        need(source, f"{doing}: '{case.id}'", case.reference.frames_digest, same, "the digest of its frames (case_of_frames)")
+        yield case, frames
+
+
 def open_suite(
     name: str, wanted: Wanted, prompt: str | None = None, skipped: list[str] | None = None
 ) -> Iterator[tuple[Case, Frames]]:
@@ -96,8 +152,7 @@ def open_suite(
     """
     found = entries_of(name, wanted, prompt)
     if found is None:
-        source: SuiteSource = _registered(name)()
-        made = source.cases(wanted)
+        made = _cases(name, _registered(name), wanted)
         if not wanted.cases:
             return made
         drawn = list(made)  # its ids are known when it is at its end

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import json
-import tomllib
 import unicodedata
 from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fastvmt.core.choices import hint
+from fastvmt.core.reading import parse_json, parse_toml
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import IMAGE_SUFFIXES, VIDEO_SUFFIXES, list_videos
 from fastvmt.suites.cases import Problems
-from fastvmt.suites.rows import Category, Prompt, Rows, Text, checked, read_csv, read_jsonl, read_text, shortened
+from fastvmt.suites.rows import (
+    Category,
+    Prompt,
+    Rows,
+    Text,
+    checked,
+    read_csv,
+    read_jsonl,
+    read_text,
+    refuse_too_many,
+    shortened,
+)
 
 PLAIN = ("prompts.txt", "prompts.csv", "manifest.json")
 
@@ -87,14 +97,15 @@ def _rows(file: Path, problems: Problems) -> Rows:
 
 
 def _checked(file: Path, rows: Rows, problems: Problems) -> list[PromptedClip]:
+    refuse_too_many(file, len(rows))
     found = (checked(PromptedClip, row, f"{file.name} {place}", problems) for place, row in rows)
     return [row for row in found if row is not None]
 
 
 def _toml_cases(path: Path) -> Rows:
     try:
-        table = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
+        table = parse_toml(read_text(path))
+    except ValueError as error:
         raise SuiteError(f"{path.name}: {error}.") from None
     unknown = set(table) - {"schema", "name", "case"}
     if unknown:
@@ -109,10 +120,10 @@ def _toml_cases(path: Path) -> Rows:
 
 def _manifest(path: Path, problems: Problems) -> Rows:
     try:
-        clips = json.loads(read_text(path))["clips"]
+        clips = parse_json(read_text(path))["clips"]
         if not isinstance(clips, list) or not all(isinstance(c, dict) and "file" in c for c in clips):
             raise TypeError("'clips' must be a list of objects with 'file'")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise SuiteError(f"{path.name}: not a clip manifest ({type(error).__name__}: {error}).") from None
     rows: Rows = []
     for clip in clips:
@@ -152,7 +163,9 @@ def _of_clips(path: Path, rows: Rows, problems: Problems) -> Rows:
 def _plain(path: Path, clips: list[str], problems: Problems) -> Rows:
     """Lines ``clip: prompt``, by whole name or stem; lines without a clip's name apply to every clip."""
     lines = [(n, text) for n, text in enumerate(read_text(path).splitlines(), start=1) if text.strip() and text[0] != "#"]
-    split = [(f"line {number}", text, *_addressed(text, clips)) for number, text in lines]
+    refuse_too_many(path, len(lines))
+    names = _spellings(clips)
+    split = [(f"line {number}", text, *_addressed(text, names)) for number, text in lines]
     some_named = any(found for _, _, found, _, _ in split)
     rows: Rows = []
     for place, text, found, name, rest in split:
@@ -168,20 +181,33 @@ def _plain(path: Path, clips: list[str], problems: Problems) -> Rows:
             )
         else:
             rows += [(place, {"clip": c, "prompt": text.strip()}) for c in clips]
+            refuse_too_many(path, len(rows))
     return rows
 
 
-def _addressed(line: str, clips: list[str]) -> tuple[list[str], str, str]:
+Spellings = tuple[dict[str, list[str]], ...]
+
+
+def _spellings(clips: list[str]) -> Spellings:
+    """Clips by their names, by names without a matter of accents, and by stems."""
+    found: Spellings = ({}, {}, {})
+    for clip in clips:
+        for by, name in zip(found, (clip, nfc(clip), nfc(Path(clip).stem)), strict=True):
+            by.setdefault(name, []).append(clip)
+    return found
+
+
+def _addressed(line: str, names: Spellings) -> tuple[list[str], str, str]:
     """Clips that a line names before a colon, the name, and the rest; a name may hold colons itself, so the longest counts.
 
-    >>> _addressed("bus: a tram", ["bus.mp4", "car.mp4"]), _addressed("a bus", ["bus.mp4"])
+    >>> _addressed("bus: a tram", _spellings(["bus.mp4", "car.mp4"])), _addressed("a bus", _spellings(["bus.mp4"]))
     ((['bus.mp4'], 'bus', 'a tram'), ([], '', ''))
     """
+    whole, composed, stems = names
     parts = line.split(":")
     for n in range(len(parts) - 1, 0, -1):
         name = ":".join(parts[:n]).strip()
-        same = [name] if name in clips else [c for c in clips if nfc(c) == nfc(name)]
-        if found := same or [c for c in clips if nfc(Path(c).stem) == nfc(name)]:
+        if found := whole.get(name) or composed.get(nfc(name)) or stems.get(nfc(name)):
             return found, name, ":".join(parts[n:]).strip()
     return [], parts[0].strip() if len(parts) > 1 else "", ""
 

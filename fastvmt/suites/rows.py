@@ -10,11 +10,14 @@ from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ValidationError, ValidationInfo
 
+from fastvmt.core.spelling import gib
 from fastvmt.errors import SuiteError
 from fastvmt.model import CATEGORIES
 from fastvmt.suites.cases import Problems
 
 MAX_PROMPT_BYTES = 10_000
+MOST_ROWS, MAX_FILE = 100_000, 1 << 30
+"""Rows of a list, as many as a run was measured with; and bytes of its file."""
 Rows = list[tuple[str, dict[str, Any]]]
 """Rows with their places in the file, such as ``line 3``."""
 Model = TypeVar("Model", bound=BaseModel)
@@ -68,9 +71,11 @@ def read_text(path: Path) -> str:
     """A file's text, without a byte order mark.
 
     Raises:
-        SuiteError: when it is missing, cannot be read or is not UTF-8.
+        SuiteError: when it is missing, too large, cannot be read or is not UTF-8.
     """
     try:
+        if (size := path.stat().st_size) > MAX_FILE:
+            raise SuiteError(f"{path.name}: {gib(size)}, more than the limit of {gib(MAX_FILE)}. Split it into several suites.")
         return path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
         raise SuiteError(f"'{path}' is not there. Correct the path.") from None
@@ -80,13 +85,27 @@ def read_text(path: Path) -> str:
         raise SuiteError(f"'{path}' cannot be read: {error.strerror}. Change its permissions.") from None
 
 
+def refuse_too_many(path: Path, rows: int) -> None:
+    """
+    Raises:
+        SuiteError: for more rows than a suite can have; asked while they are read, so that nobody waits for it.
+    """
+    if rows > MOST_ROWS:
+        raise SuiteError(f"{path.name}: more than {MOST_ROWS:,} rows, the most that a suite can have. Split it into several.")
+
+
 def read_jsonl(path: Path, problems: Problems) -> Rows:
-    """Objects of a JSON Lines file; lines that are none become problems."""
+    """Objects of a JSON Lines file; lines that are none become problems.
+
+    Raises:
+        SuiteError: when it cannot be read, or has too many lines.
+    """
     rows: Rows = []
     for number, line in enumerate(read_text(path).split("\n"), start=1):
         if not line.strip():
             continue
         place = f"line {number}"
+        refuse_too_many(path, number)
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
@@ -109,6 +128,9 @@ def read_csv(path: Path, needed: tuple[str, ...], problems: Problems) -> Rows:
     Args:
         needed: columns that must be there.
         problems: takes what is wrong.
+
+    Raises:
+        SuiteError: when it cannot be read, or has too many rows.
     """
     rows: Rows = []
     # strict: a quote that is never closed would otherwise swallow the rest of the file as one prompt
@@ -121,6 +143,7 @@ def read_csv(path: Path, needed: tuple[str, ...], problems: Problems) -> Rows:
             return []
         line = reader.line_num + 1
         for cells in reader:
+            refuse_too_many(path, len(rows) + 1)
             place, line = f"line {line}", reader.line_num + 1  # where a row begins: a cell in quotes may hold several lines
             if len(cells) > len(header):
                 what = "more cells than the header names; put prompts with commas in quotes"

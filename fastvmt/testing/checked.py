@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from fastvmt.core.spelling import value_shown
 from fastvmt.errors import SuiteError
 
 T = TypeVar("T")
+NEAR = 0.8
+"""Likeness of two names, as ``difflib`` counts it, from which one is a slip of the other."""
 
 
 class DoesNotApply(Exception):
@@ -53,12 +57,29 @@ def all_of(name: str, checks: Iterable[Callable[[T], str | None]], trial: T) -> 
     return Checked(name, tuple(k for k, why in found.items() if not why), {k: why for k, why in found.items() if why})
 
 
+def all_spelt(cls: type[Any], contract: type[Any], *but: str) -> None:
+    """
+    Args:
+        but: names of the contract that are near to good names of one's own.
+
+    Raises:
+        AssertionError: for a public name of the class's own that is nearly one of the contract's.
+    """
+    known = [name for name in vars(contract) if not name.startswith("_") and name not in but]
+    for name in dir(cls):
+        if name.startswith("_") or hasattr(contract, name):
+            continue
+        near = difflib.get_close_matches(name.strip("_").lower(), known, 1, NEAR)
+        said = f"{cls.__name__}.{name} is no part of a {contract.__name__}, and nobody asks for it"
+        assert not near, f"{said}; did you mean {near[0]}? If it is your own, call it _{name}."
+
+
 def returned(name: str, hook: str, found: Any, holds: bool, wanted: str) -> None:
     """
     Raises:
         AssertionError: unless what a hook returned ``holds``.
     """
-    assert holds, f"{name}: {hook} returned {shown(found)}, expected {wanted}"
+    assert holds, f"{name}: {hook} returned {value_shown(found)}, expected {wanted}"
 
 
 def need_steady(name: str, first: Any, again: Any, *keys: str) -> None:
@@ -69,22 +90,9 @@ def need_steady(name: str, first: Any, again: Any, *keys: str) -> None:
     returned(name, "identity", first, isinstance(first, dict) and bool(first), "a dictionary that is not empty")
     lacks = sorted(set(keys) - first.keys())
     returned(name, "identity", first, not lacks, f"{' and '.join(lacks)} in it")
-    assert plain(first) == plain(again), f"{name}: identity returned {shown(again)} the second time, expected {shown(first)}"
-
-
-def shown(value: Any) -> str:
-    """A returned value for a reader: type, and shape or beginning.
-
-    >>> shown("x" * 99)[:12], shown(None)
-    ("str 'xxxxxxx", 'None')
-    """
-    if value is None:
-        return "None"
-    if hasattr(value, "shape") and hasattr(value, "dtype"):
-        return f"{type(value).__name__} of shape {tuple(value.shape)} and {value.dtype}"
-    if isinstance(value, tuple):
-        return f"({', '.join(map(shown, value[:4]))})"
-    return f"{type(value).__name__} {value!r:.60}"
+    assert plain(first) == plain(again), (
+        f"{name}: identity returned {value_shown(again)} the second time, expected {value_shown(first)}"
+    )
 
 
 def plain(value: Any) -> str:

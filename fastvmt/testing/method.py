@@ -24,7 +24,7 @@ from fastvmt.denoise import denoise
 from fastvmt.model import Reference
 from fastvmt.plugins.method import Context, Method, Shape
 from fastvmt.plugins.workspace import Workspace
-from fastvmt.testing.checked import Checked, all_of, returned
+from fastvmt.testing.checked import Checked, all_of, all_spelt, returned
 from fastvmt.testing.wan import SIZE, make_context, random_wan
 
 GUIDANCE = 3.0
@@ -94,6 +94,22 @@ def small(cls: type[Method], changes: Mapping[str, Any] | None = None) -> dict[s
     """Parameters that make a method quick: two guided steps, two inner steps, where it has such parameters."""
     wanted = {"guided": "steps:0-1", cls.protocols.work: 2}
     return {k: v for k, v in wanted.items() if k in cls.Params.model_fields} | dict(changes or {})
+
+
+def nothing_is_misspelt(trial: Trial) -> str:
+    """What has nearly a hook's name is called by nobody."""
+    all_spelt(trial.cls, Method, "training", "trains")  # ``train`` is a good name for a helper
+    return ""
+
+
+def it_does_something(trial: Trial) -> str:
+    """Its video is not, bit for bit, that of ``none`` from the same noise."""
+    if trial.cls.role not in ("method", "baseline"):
+        return f"its role is {trial.cls.role}"
+    plain = Trial(Method, trial.backbone, steps=trial.steps).video()
+    said = f"{trial.cls.id}: its video equals none's bit for bit, so no hook of it has any effect"
+    assert not torch.equal(trial.video(), plain), said
+    return ""
 
 
 def hooks_return_what_the_loop_takes(trial: Trial) -> str:
@@ -242,7 +258,7 @@ def memory_does_not_grow(trial: Trial) -> str:
 CHECKS: dict[str, Callable[[Trial], str]] = {
     check.__name__: check
     for check in (
-        hooks_return_what_the_loop_takes,
+        nothing_is_misspelt, hooks_return_what_the_loop_takes, it_does_something,
         the_reference_has_the_lowest_loss, the_gradient_is_sound, adapters_are_nothing_untrained_and_gone_afterwards,
         displacement_is_bounded, seeds_repeat, the_cost_formula_counts, memory_does_not_grow,
     )

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 
 from fastvmt.core.content_address import frames_digest
+from fastvmt.core.spelling import value_shown
 from fastvmt.media.files import Frames
 from fastvmt.model import Artefact, Case, Job, MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.suites.cases import Wanted
-from fastvmt.testing.checked import Checked, DoesNotApply, all_of, need_steady, plain, returned, shown
+from fastvmt.testing.checked import Checked, DoesNotApply, all_of, all_spelt, need_steady, plain, returned
 
 WANTED = Wanted(64, 64, 17)
 """Of the clips that are scored: the suite ``shapes``, whose motion is known."""
@@ -58,8 +59,9 @@ def scored(generated: Frames, reference: Frames, case: Case, wrong: Frames) -> S
 
 
 def it_says_what_it_is(trial: Trial) -> None:
-    """Name, direction, range and decimals, by which tables print and rank it."""
+    """Name, direction, range and decimals, by which tables print and rank it, and nothing that is nearly a hook."""
     cls = trial.cls
+    all_spelt(cls, Metric)
     facts = {
         "id": (cls.id, bool(cls.id), "a name"),
         "direction": (cls.direction, cls.direction in ("up", "down", "none"), "up, down or none"),
@@ -68,7 +70,7 @@ def it_says_what_it_is(trial: Trial) -> None:
         "version": (cls.version, isinstance(cls.version, int), "a whole number"),
     }
     for name, (value, holds, wanted) in facts.items():
-        assert holds, f"{cls.__name__}: {name} is {shown(value)}, expected {wanted}"
+        assert holds, f"{cls.__name__}: {name} is {value_shown(value)}, expected {wanted}"
     without = [k for k, f in cls.Params.model_fields.items() if f.is_required()]
     assert not without, f"{cls.id}: Params has no default for {', '.join(without)}, expected one for every parameter"
     returned(cls.id, "label with defaults", cls().label, cls().label == cls.id, "the id")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from fastvmt.core.spelling import value_shown
 from fastvmt.media.files import Frames
 from fastvmt.plugins.tracker import F64, Tracker, Tracks
-from fastvmt.testing.checked import Checked, DoesNotApply, all_of, need_steady, returned, shown
+from fastvmt.testing.checked import Checked, DoesNotApply, all_of, all_spelt, need_steady, returned
 
 COUNT, HEIGHT, WIDTH = 9, 64, 96
 PAN = (2, 1)
@@ -31,7 +32,8 @@ def queries() -> F64:
 
 def it_says_what_it_is(cls: type[Tracker]) -> None:
     """A name, and an identity of plain data that is the same each time: it stands in every record made with it."""
-    assert cls.id, f"{cls.__name__}: id is {shown(cls.id)}, expected a name"
+    all_spelt(cls, Tracker)
+    assert cls.id, f"{cls.__name__}: id is {value_shown(cls.id)}, expected a name"
     need_steady(cls.id, _made(cls).identity(), cls().identity())
 
 
@@ -82,9 +84,9 @@ def _whole(cls: type[Tracker], found: Tracks, count: int | None) -> None:
     n = len(points) if count is None else count
     good = n > 0 and points.shape == (n, COUNT, 2) and points.dtype.kind == "f" and bool(np.isfinite(points).all())
     wanted = f"finite numbers of shape ({'N' if count is None else n}, {COUNT}, 2)"
-    assert good, f"{cls.id}: track returned points: {shown(points)}, expected {wanted}"
+    assert good, f"{cls.id}: track returned points: {value_shown(points)}, expected {wanted}"
     seen = visible.shape == (n, COUNT) and visible.dtype == np.bool_
-    assert seen, f"{cls.id}: track returned visible: {shown(visible)}, expected bool of shape ({n}, {COUNT})"
+    assert seen, f"{cls.id}: track returned visible: {value_shown(visible)}, expected bool of shape ({n}, {COUNT})"
 
 
 CHECKS = (

@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from fastvmt.backbones import card as cards
 from fastvmt.core.spelling import gib
 from fastvmt.errors import BenchError
-from fastvmt.plugins import environments, registry
+from fastvmt.plugins import environments, metric_labels, registry
+from fastvmt.plugins.tracker import make as make_tracker
 
 LITTLE_DISK = 2 << 30
 """Free bytes under which the default run is at risk of not ending (its folder takes some 20 MB, its caches more)."""
@@ -168,7 +169,7 @@ def _metrics() -> Iterator[Finding]:
             yield Finding(f"metric {entry.name}", "problem" if entry.name in default else "warn", entry.cause)
             continue
         try:
-            sentence = registry.metrics.get(entry.name)().missing()
+            sentence = metric_labels.build(entry.name).missing()
         except BenchError as error:
             sentence = str(error)
         there += not sentence
@@ -178,7 +179,10 @@ def _metrics() -> Iterator[Finding]:
     for sentence, names in lacking.items():
         yield Finding(f"metric {', '.join(names)}", "warn", sentence)
     for name in registry.trackers.names():
-        sentence = registry.trackers.get(name)().missing()
+        try:
+            sentence = make_tracker(name).missing()
+        except BenchError as error:
+            sentence = str(error)
         if sentence:
             yield Finding(f"tracker {name}", "warn", sentence)
 
@@ -230,7 +234,8 @@ def _answers(host: str) -> bool:
 
 
 def _locks(folder: Path) -> Iterator[Finding]:
-    from fastvmt.runner.status import go_on, status, unheard
+    from fastvmt.runner.command import go_on
+    from fastvmt.runner.status import status, unheard
 
     runs = sorted(p.parent for p in folder.glob("*/config.json")) if folder.is_dir() else []
     if not runs:

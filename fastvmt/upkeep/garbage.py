@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.jobs.run_config import RunConfig
+from fastvmt.plugins import registry
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.status import holder, runners
 from fastvmt.store import layout
@@ -123,11 +124,11 @@ def _unprepared(place: Path, config: RunConfig) -> Iterator[Waste]:
     """Preparations that no job has, and checkpoints of those that are done."""
     if not place.is_dir():
         return
-    from fastvmt.jobs.prepared_key import prepared_key
+    from fastvmt.jobs.prepared_key import keys_for
 
-    cases = {c.id: c for c in config.suite.cases}
     try:
-        wanted = {prepared_key(job, cases[job.case_id], config.setting) for job in config.grid()}
+        with registry.reading():
+            wanted = set(map(keys_for(config), config.grid()))
     except SpecError:  # a plug-in's method, which is not loaded here: what it needs cannot be told
         return
     for path in _inside(place):

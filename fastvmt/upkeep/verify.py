@@ -8,18 +8,17 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from fastvmt.core.choices import one_of
 from fastvmt.core.content_address import frames_digest
-from fastvmt.core.spelling import shown
-from fastvmt.errors import DamagedFile, JobError, SpecError
+from fastvmt.errors import DamagedFile, JobError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import read_lossless
 from fastvmt.model import Job, MetricRecord
-from fastvmt.plugins import metric_labels, registry
 from fastvmt.records.verified import Verified
+from fastvmt.runner.code import open_run
 from fastvmt.runner.executors.local import worker_environment
 from fastvmt.runner.score import score_job
 from fastvmt.store import layout
@@ -27,17 +26,21 @@ from fastvmt.store.artefact_files import artefact_of, file_info
 from fastvmt.store.folder import Store
 
 
-def verify(folder: Path, row: str = "", scores: bool = False, say: Callable[[str], None] = lambda line: None) -> Verified:
+def verify(
+    folder: Path, row: str = "", scores: bool = False, say: Callable[[str], None] = lambda line: None,
+    plugins: Sequence[str] = (),
+) -> Verified:  # fmt: skip
     """Look at every video and reference of a run again.
 
     Args:
         row: only videos of the method with this label.
         scores: compute every record that is there again, and compare.
         say: gets a sentence for what was passed over.
+        plugins: files of plug-ins, for scores of their metrics.
 
     Raises:
         StoreError: when it is no run.
-        SpecError: for an unknown row, or a metric that is not registered.
+        SpecError: for an unknown row, or a metric whose code is not here or was never given by the user.
     """
     store = Store.open(folder)
     config = store.config()
@@ -50,12 +53,12 @@ def verify(folder: Path, row: str = "", scores: bool = False, say: Callable[[str
             continue
         found.videos += 1
         if fault := _fault(store, job):
-            found.faults.append(f"{_name(job)}: {fault}.")
+            found.faults.append(f"{job.name}: {fault}.")
         else:
             found.videos_as_stored += 1
             whole.append(job)
     if scores and sound:
-        _score(store, config, whole, found)
+        _score(store, whole, found, plugins)
     elif scores:
         say("scores are not recomputed, because a reference is not as it was stored")
     for warning in store.warnings:
@@ -65,11 +68,10 @@ def verify(folder: Path, row: str = "", scores: bool = False, say: Callable[[str
 
 def _references(store: Store, config: RunConfig, found: Verified) -> bool:
     """Whether all references are as they were stored."""
-    digests = dict.fromkeys(c.reference.frames_digest for c in config.suite.cases)
-    for digest in digests:
+    for digest, known in {c.reference.frames_digest: c.reference for c in config.suite.cases}.items():
         path = store.reference_path(digest)
         try:
-            same = frames_digest(read_lossless(path)) == digest
+            same = frames_digest(read_lossless(path, known.shape)) == digest
             fault = "" if same else "it decodes to other frames than were stored"
         except (OSError, DamagedFile) as error:
             fault = _why(error)
@@ -89,7 +91,7 @@ def _fault(store: Store, job: Job) -> str:
         for name, info in artefact.files.items():
             if file_info(folder / name) != info:
                 return f"{name} has another SHA-256 than when it was written"
-        if frames_digest(read_lossless(folder / layout.FRAMES)) != artefact.frames_digest:
+        if frames_digest(read_lossless(folder / layout.FRAMES, artefact.shape)) != artefact.frames_digest:
             return f"{layout.FRAMES} does not decode to the frames it was published with"
     except (OSError, ValueError, DamagedFile) as error:
         return _why(error)
@@ -102,29 +104,30 @@ def _why(error: Exception) -> str:
     return str(error).splitlines()[0].rstrip(".")
 
 
-def _score(store: Store, config: RunConfig, jobs: list[Job], found: Verified) -> None:
+def _score(store: Store, jobs: list[Job], found: Verified, plugins: Sequence[str]) -> None:
     before: dict[str, MetricRecord] = store.records()
     scored: dict[str, list[str]] = {}
     for record in before.values():
         names = scored.setdefault(record.job_key, [])
         names += [record.metric] if record.metric not in names else []
-    _load(store, config, {name for job in jobs for name in scored.get(job.key, ())})
+    wanted = dict.fromkeys(name for job in jobs for name in scored.get(job.key, ()))
+    _, config = open_run(store.root, plugins, tuple(wanted), generate=False)
     for job in jobs:
         try:
             with _as_a_worker(config):
                 records = list(score_job(store, config, job, scored.get(job.key, [])))
         except JobError as error:
-            found.faults.append(f"{_name(job)}: {_why(error)}.")
+            found.faults.append(f"{job.name}: {_why(error)}.")
             continue
         for record in records:
-            found.compare(before.get(record.key), record, _name(job))
+            found.compare(before.get(record.key), record, job.name)
 
 
 @contextlib.contextmanager
 def _as_a_worker(config: RunConfig) -> Iterator[None]:
     """As many threads, on which the order of sums depends; what a metric prints is no part of the result."""
     before = dict(os.environ)
-    os.environ |= worker_environment(config.threads, False)
+    os.environ |= worker_environment(config, False)
     try:
         with contextlib.redirect_stdout(sys.stderr):
             yield
@@ -132,16 +135,3 @@ def _as_a_worker(config: RunConfig) -> Iterator[None]:
         for name in os.environ.keys() - before.keys():
             del os.environ[name]
         os.environ |= before
-
-
-def _load(store: Store, config: RunConfig, metrics: set[str]) -> None:
-    """The run's plug-ins, where a metric is one of theirs."""
-    try:
-        for label in metrics:
-            metric_labels.build(label)
-    except SpecError:
-        registry.load_own_plugins(store.root, config.plugins)
-
-
-def _name(job: Job) -> str:
-    return f"{job.case_id} {shown(job.method.label)} s{job.seed}"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from fastvmt.core.limits import MOST_WHOLE
 from fastvmt.methods._math.inversion import inverted
 from fastvmt.methods._math.trainer import Objective, Trainer
 from fastvmt.plugins.method import GRADIENT_COST, Context, Method, Params, Protocols, Shape
@@ -22,11 +23,11 @@ BLEND = Protocols({"as-published": {"begin": "inverted_blend"}, "matched-start":
 
 
 class TrainedParams(Params):
-    steps: int = Field(300, ge=1, description="training steps")
-    lr: float = Field(5e-4, gt=0, description="AdamW's rate, constant")
-    weight_decay: float = Field(0.01, ge=0)
-    train_shift: float = Field(3.0, gt=0, description="shift of the noise levels that training draws")
-    train_seed: int = Field(0, ge=0, description="of training's own draws; one training serves all seeds of a run")
+    steps: int = Field(300, ge=1, le=1_000_000, description="training steps")
+    lr: float = Field(5e-4, gt=0, le=1000, description="AdamW's rate, constant")
+    weight_decay: float = Field(0.01, ge=0, le=1000)
+    train_shift: float = Field(3.0, ge=0.01, le=100, description="shift of the noise levels that training draws")
+    train_seed: int = Field(0, ge=0, le=MOST_WHOLE, description="of training's own draws; one serves all seeds of a run")
 
 
 class BlendParams(TrainedParams):

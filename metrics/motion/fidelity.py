@@ -5,12 +5,14 @@ Every class is one formula (``tracklets.py``) under one ``policy``; the tracker 
 
 from __future__ import annotations
 
+import copy
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
+from fastvmt.core.sealed import sealed
 from fastvmt.errors import SpecError
 from fastvmt.media.files import Frames
 from fastvmt.metrics.motion.tracklets import chance_floor, fidelity, script_form
@@ -42,6 +44,7 @@ class MovingParams(FidelityParams):
     moving_px: float = Field(
         MOVING_PX_AT_512,
         gt=0,
+        le=1e6,
         description="steps up to this are static (px at 512 px width); set it above the jitter of still points",
     )
 
@@ -55,7 +58,7 @@ def _reference_tracks(tracker: Tracker, digest: str, frames: Frames) -> Tracks:
     if key not in _REFERENCES:
         if len(_REFERENCES) >= 128:
             _REFERENCES.clear()
-        _REFERENCES[key] = tracker.track(frames)
+        _REFERENCES[key] = sealed(copy.deepcopy(tracker.track(frames)))  # nobody's but ours
     return _REFERENCES[key]
 
 

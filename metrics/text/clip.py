@@ -16,6 +16,7 @@ from pydantic import Field, field_validator
 
 from fastvmt.backbones.device import has_cuda
 from fastvmt.core.content_address import digest
+from fastvmt.core.sealed import sealed
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.media.files import Frames
 from fastvmt.metrics.formulas import temporal_consistency, text_similarity
@@ -121,7 +122,7 @@ def _model(spec: str, key: str) -> Model:
 
 @lru_cache(maxsize=4096)
 def _text(spec: str, key: str, text: str) -> tuple[F64, dict[str, Any]]:
-    return _model(spec, key).text(text)
+    return sealed(_model(spec, key).text(text))
 
 
 def image_features(scored: Scored, spec: str) -> F64:

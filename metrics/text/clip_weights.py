@@ -23,6 +23,7 @@ from fastvmt.backbones.card import TINY_CLIP
 from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.content_address import digest
 from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.reading import parse_json
 from fastvmt.errors import MissingWeights, SpecError
 
 DEFAULT, TINY = "ViT-B-32-quickgelu/openai", "tiny-shapes"
@@ -124,7 +125,7 @@ def _named(spec: str) -> Clip:
             f"clip={spec}: use one of {', '.join((*HUB, TINY))}, an open_clip architecture with a file "
             "(ViT-B-32-quickgelu//path/to/weights.safetensors), or local-dir:/path."
         )
-    config = json.loads(path.read_text())
+    config = json.loads(path.read_bytes())
     text = config["text_cfg"]
     if "hf_model_name" in text or "hf_tokenizer_name" in text:
         raise SpecError(f"clip={spec}: the tokenizer of {name} lies on the hub; give a local-dir:/path that holds it.")
@@ -147,7 +148,7 @@ def _folder(spec: str, folder: Path) -> Clip:
     if not file.is_file():
         return Clip(spec, name, {}, {}, None, f"{folder} holds no {CONFIG}; give the folder of an open_clip model.")
     try:
-        said = json.loads(file.read_text())
+        said = parse_json(file.read_bytes())
         config, size = said["model_cfg"], said["model_cfg"]["vision_cfg"]["image_size"]
     except (ValueError, KeyError, TypeError) as error:
         raise SpecError(f"clip={spec}: {file} is not an open_clip config ({type(error).__name__}: {error}).") from None

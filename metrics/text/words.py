@@ -32,7 +32,7 @@ class WordTokenizer:
 
     @classmethod
     def load(cls, folder: Path, context_length: int) -> WordTokenizer:
-        return cls(json.loads((folder / WORD_LIST).read_text()), context_length)
+        return cls(json.loads((folder / WORD_LIST).read_bytes()), context_length)
 
     def save(self, folder: Path) -> None:
         (folder / WORD_LIST).write_text(json.dumps(self.words) + "\n")

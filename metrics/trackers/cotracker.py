@@ -22,7 +22,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from fastvmt.core.caches import torch_home
+from fastvmt.core.caches import place, torch_home
 from fastvmt.core.file_digests import code_sha256, sha256_of
 from fastvmt.errors import MissingWeights, UserError
 from fastvmt.media.files import Frames
@@ -117,7 +117,7 @@ class CoTracker3(Tracker):
             queries = grid_points(self.grid, frames.shape[1], frames.shape[2])
         with _own_randomness(), torch.no_grad():
             predictor = self._predictor()
-            video = torch.from_numpy(np.ascontiguousarray(frames)).to(self.device).permute(0, 3, 1, 2)[None].float()
+            video = torch.tensor(frames).to(self.device).permute(0, 3, 1, 2)[None].float()
             if queries is None:
                 found = [predictor(video, grid_size=self.grid)]
             else:
@@ -182,8 +182,7 @@ def code_digest(folder: Path) -> str:
 
 
 def _checkout() -> Path:
-    given = os.environ.get(VARIABLE)
-    return Path(given).expanduser() if given else torch_home() / "hub" / f"{REPOSITORY.replace('/', '_')}_{COMMIT}"
+    return place(VARIABLE, f"{torch_home()}/hub/{REPOSITORY.replace('/', '_')}_{COMMIT}")
 
 
 def _checkpoint(file: str) -> Path:

@@ -7,12 +7,11 @@ fetches from, in the file's name, or as users of the file quote it); of the othe
 
 from __future__ import annotations
 
-import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from fastvmt.core.caches import torch_home
+from fastvmt.core.caches import place, torch_home
 from fastvmt.core.file_digests import code_sha256, sha256_of
 from fastvmt.plugins.environments import Recipe, find
 
@@ -101,7 +100,7 @@ NEEDED = {
 
 def root() -> Path:
     """VBench's cache: ``$VBENCH_CACHE_DIR``, or ``~/.cache/vbench``."""
-    return Path(os.environ.get("VBENCH_CACHE_DIR") or "~/.cache/vbench").expanduser().absolute()
+    return place("VBENCH_CACHE_DIR", "~/.cache/vbench")
 
 
 def located(name: str) -> Path:

@@ -20,7 +20,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from fastvmt.core.caches import torch_home
+from fastvmt.core.caches import seconds, torch_home
 from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import JobError
 from fastvmt.media.files import Frames, write_exact_mp4
@@ -104,7 +104,7 @@ class Worker:
         self.folder = Path(tempfile.mkdtemp(prefix="fastvmt-vbench-"))
         self.process = subprocess.Popen(
             [str(self.python), str(self.script), str(self.folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            env=worker_environment(),
+            env=worker_environment(), cwd=self.folder,
         )  # fmt: skip
         self.replies = queue.Queue()
         threading.Thread(target=_read, args=(self.process, self.replies), daemon=True).start()
@@ -131,7 +131,7 @@ class Worker:
 
     def _wait(self, name: str) -> dict[str, Any] | None:
         """The reply, or None when the process ended without one."""
-        limit = float(os.environ.get("FASTVMT_VBENCH_SECONDS") or SECONDS)
+        limit = seconds("FASTVMT_VBENCH_SECONDS", SECONDS)
         try:
             while True:
                 reply = self.replies.get(timeout=limit)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.spelling import public
 from fastvmt.errors import SpecError
 from fastvmt.jobs.numbering import slug
 from fastvmt.reports.tables.grid import clean
@@ -46,10 +47,11 @@ class Entry:
 def entries(tidy: Tidy) -> list[Entry]:
     """The comparison's lines; a cell without a value has no number."""
     view = comparison(tidy, first_presets(tidy))
+    setting = tidy.setting.model_dump() | {"backbone": tidy.setting.called}
     common: dict[str, Any] = {
         "suite": tidy.suite.name, "cases": len(tidy.cases), "seeds": len(tidy.seeds), "device": tidy.device,
         "table_digest": tidy.digest, "suite_digest": tidy.suite_digest,
-        **{f"setting/{k}": v for k, v in tidy.setting.model_dump().items() if isinstance(v, str | int | float)},
+        **{f"setting/{k}": v for k, v in setting.items() if isinstance(v, str | int | float)},
     }  # fmt: skip
     found = []
     for line in view.lines:
@@ -62,7 +64,7 @@ def entries(tidy: Tidy) -> list[Entry]:
                 facts = {"mean": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
                 name = clean(column.key).replace("/", "_")  # the kind first: 'time' alone is a reserved word in trackio
                 numbers |= {f"{k}/{name}": float(v) for k, v in facts.items() if v is not None}
-        config = {k: clean(v)[:500] if isinstance(v, str) else v for k, v in (common | own | params).items()}
+        config = {k: clean(public(v))[:500] if isinstance(v, str) else v for k, v in (common | own | params).items()}
         found.append(Entry(clean(line.key), config, numbers))
     return found
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 from fastvmt.core.choices import one_of
+from fastvmt.core.places import Place, Places, paths
 from fastvmt.errors import SpecError
 from fastvmt.reports.export import hub, loggers, parquet
 from fastvmt.reports.tidy import gather
@@ -15,7 +15,7 @@ FORMS = ("parquet", "hub", *loggers.PACKAGES)
 UNFINISHED = ".unfinished-export"
 
 
-def export(runs: Sequence[Path], to: str, out: Path, *, videos: bool = True) -> list[Path]:
+def export(runs: Places, to: str, out: Place, *, videos: bool = True) -> list[Path]:
     """Write runs of one suite and setting into a new folder.
 
     Args:
@@ -31,9 +31,10 @@ def export(runs: Sequence[Path], to: str, out: Path, *, videos: bool = True) -> 
         NotComparable: when the runs must not share a table.
     """
     one_of("--to", to, FORMS)
+    out = Path(out)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / UNFINISHED).exists())):
         raise SpecError(f"--out {out} is there and not empty. Give another folder; an export writes over nothing.")
-    tidy = gather(runs)
+    tidy = gather(paths(runs))
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     (out / UNFINISHED).touch()

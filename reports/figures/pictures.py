@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.reading import parse_json
+from fastvmt.core.status_line import doing
 from fastvmt.errors import UserError
 from fastvmt.reports.figures import draw, inner_steps
 from fastvmt.reports.figures.style import Drawn, Picture, save
@@ -28,10 +29,14 @@ def draw_all(tidy: Tidy, folder: Path, say: Callable[[str], None] = lambda line:
     found = []
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in _wanted(tidy):
+        doing(f"drawing {name}")
         try:
             drawn = make()
         except UserError as error:
             say(f"{name} is not drawn: {error}")
+            continue
+        except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError) as error:  # logs are of others' code
+            say(f"{name} is not drawn: what was logged for it has another shape ({type(error).__name__})")
             continue
         paths = save(drawn, folder / name, FORMATS)
         found.append(Picture(name, next(p for p in paths if p.suffix == ".svg"), drawn.alt, drawn.caption))
@@ -141,5 +146,5 @@ def correspondence(tidy: Tidy) -> Drawn:
     path = tidy.stores[0].root / PROBE
     if not path.exists():
         raise UserError("the backbone was not probed; bench ablate and bench paper do it")
-    facts = json.loads(path.read_text())
+    facts = parse_json(path.read_bytes())
     return inner_steps.correspondence(facts["levels"], facts["forms"], facts["share"])

@@ -24,9 +24,12 @@ def write_sheet(store: Store, config: RunConfig, path: Path) -> Path:
     bands = []
     jobs = {(j.case_id, j.method.label): j for j in config.jobs() if j.seed == config.seeds[0]}
     for case in config.suite.cases[:MAX_CASES]:
-        clips = {f"reference: {case.caption or case.id}": store.reference_path(case.reference.frames_digest)}
-        clips |= {m.label: store.folder(jobs[case.id, m.label]) / FRAMES for m in config.methods}
-        rows = [_row(label, clip) for label, clip in clips.items() if clip.exists()]
+        known = case.reference
+        clips = {f"reference: {case.caption or case.id}": (store.reference_path(known.frames_digest), known.shape)}
+        for job in (jobs[case.id, m.label] for m in config.methods):
+            if video := store.artefact(job):
+                clips[job.method.label] = (store.folder(job) / FRAMES, video.shape)
+        rows = [_row(label, *clip) for label, clip in clips.items() if clip[0].exists()]
         if not rows:
             continue
         bands.append(_title(f"{case.id}   prompt: {case.prompt}", rows[0].width))
@@ -53,9 +56,9 @@ def _title(text: str, width: int) -> Image.Image:
     return band
 
 
-def _row(label: str, clip: Path) -> Image.Image:
+def _row(label: str, clip: Path, shape: tuple[int, int, int]) -> Image.Image:
     try:
-        frames = read_lossless(clip)
+        frames = read_lossless(clip, shape)
     except DamagedFile:  # said by whoever needs its numbers; the other rows are worth looking at
         return _title(f"{label}   cannot be read", LABEL + COLUMNS * (TILE + GAP))
     picks = np.linspace(0, len(frames) - 1, COLUMNS).round().astype(int)

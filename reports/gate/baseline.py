@@ -13,22 +13,28 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.reading import parse_json
+from fastvmt.core.spelling import shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.model import Artefact, Frozen, Setting
+from fastvmt.model.fields import Amount, Count, Facts, Hex, Label, Line, Number, Seed
 from fastvmt.reports.tidy import Tidy, videos_of
 from fastvmt.reports.tidy.gaps import trained_on
 
 FORMAT = 1
 NAMED = 5
 """Videos or cases named in a sentence; the rest are counted."""
-Direction = Literal["up", "down", "none"]
+Direction = Literal["up", "down", "none", "unknown"]
+"""``unknown``: of a metric whose code was not there, in a run that does not say it."""
+UNKNOWN = "which way is better is not known here; `bench score RUN --plugin FILE` writes it into the run"
 Key = tuple[str, int]
 """Case and seed."""
 
@@ -36,36 +42,43 @@ Key = tuple[str, int]
 class MetricFacts(Frozen):
     """What a metric's numbers are: equal identities may be compared. Each video says the machine of its timings itself."""
 
-    identity: dict[str, Any]
+    identity: Facts
     direction: Direction
     timing: bool
-    unit: str = ""
-    decimals: int = 3
+    unit: Line = ""
+    decimals: Annotated[int, Field(ge=0, le=15)] = 3
+
+    @property
+    def sign(self) -> float:
+        """What a difference is multiplied by to become a gain."""
+        return -1.0 if self.direction == "down" else 1.0
 
 
 class MethodFacts(Frozen):
-    identity: dict[str, Any]
-    preset: str = ""
+    identity: Facts
+    preset: Line = ""
     control: bool = False
 
 
 class Video(Frozen):
     """One job. ``frames_digest`` is empty where there is no video; ``gaps`` says why a metric has no value."""
 
-    method: str
-    case: str
-    seed: int
-    frames_digest: str = ""
-    device: str = ""
-    software: int = -1
+    method: Label
+    case: Label
+    seed: Seed
+    frames_digest: Hex = ""
+    device: Line = ""
+    software: Annotated[int, Field(ge=-1)] = -1
     """Index into ``Measured.software``."""
     busy: bool = False
     """Other programs used the device meanwhile."""
-    failed: str = ""
+    unsteady: bool = False
+    """The same job gave other pixels when it was made again."""
+    failed: Line = ""
     """The kind of failure, where there is no video for that reason."""
-    values: dict[str, float] = {}
-    gaps: dict[str, str] = {}
-    stages: dict[str, float] = {}
+    values: dict[Label, Number] = {}
+    gaps: dict[Label, Line] = {}
+    stages: dict[Line, Amount] = {}
     """Seconds; empty for a video taken over from another run, or trained on another device: they belong elsewhere."""
 
     def seconds(self, stage: str = "") -> float | None:
@@ -80,29 +93,29 @@ class Video(Frozen):
 class Timed(Frozen):
     """What seconds, memory and energy depend on besides the machine."""
 
-    threads: int
+    threads: Count
     """0 on a GPU, where they do not matter."""
     offload: bool
-    repeats: int
+    repeats: Count
 
 
 class Measured(Frozen):
     """Everything of a run that a later one can be compared with."""
 
     format: int = FORMAT
-    title: str
-    suite: str
-    suite_digest: str
+    title: Line
+    suite: Line
+    suite_digest: Hex
     setting: Setting
-    device: str
+    device: Line
     """``cpu`` or ``cuda``: ratios of times are compared only where it agrees; the device's name stands at each video."""
     timed: Timed | None = None
     """None in baselines older than this field, and where nothing was made here."""
-    references: dict[str, str]
+    references: dict[Label, Hex]
     """By case: digest of the reference's frames, the unit of analysis."""
-    metrics: dict[str, MetricFacts]
-    methods: dict[str, MethodFacts]
-    software: tuple[dict[str, str], ...] = ()
+    metrics: dict[Label, MetricFacts]
+    methods: dict[Label, MethodFacts]
+    software: tuple[dict[Line, Line], ...] = ()
     videos: tuple[Video, ...]
 
     def of_method(self, label: str) -> dict[Key, Video]:
@@ -142,14 +155,19 @@ def of(tidy: Tidy) -> Measured:
         references={c.id: c.reference.frames_digest[:16] for c in tidy.cases.values()},
         metrics={
             k: MetricFacts(
-                identity=tidy.own_identities.get(k) or m.identity(), direction=cast(Direction, m.direction), timing=m.timing,
-                unit=m.unit, decimals=m.decimals,
+                identity=tidy.own_identities.get(k) or m.identity(),
+                direction=_direction(m.direction if tidy.traits.knows(k) else "unknown"),
+                timing=m.timing, unit=m.unit, decimals=m.decimals,
             )
             for k, m in tidy.metrics.items()
         },
         methods={k: MethodFacts(identity=s.identity(), preset=s.preset, control=s.control) for k, s in tidy.methods.items()},
         software=tuple(software), videos=tuple(videos),
     )  # fmt: skip
+
+
+def _direction(said: str) -> Direction:
+    return cast(Direction, said) if said in get_args(Direction) else "unknown"
 
 
 def _timed(tidy: Tidy) -> Timed | None:
@@ -181,7 +199,7 @@ def _facts(artefact: Artefact, software: list[dict[str, str]]) -> dict[str, Any]
     return {
         "frames_digest": artefact.frames_digest, "device": artefact.device, "software": software.index(artefact.software),
         "stages": {} if artefact.reused_from or trained_on(artefact) else artefact.stages,
-        "busy": bool(artefact.busy and not artefact.reused_from),
+        "busy": bool(artefact.busy and not artefact.reused_from), "unsteady": bool(artefact.log.get("repeats_differ")),
     }  # fmt: skip
 
 
@@ -208,7 +226,7 @@ def read(path: Path) -> Measured:
         StoreError: when it is damaged or of another format.
     """
     try:
-        raw = json.loads(path.read_text())
+        raw = parse_json(path.read_bytes())
     except OSError as error:
         raise NotComparable(
             f"{path}: the baseline cannot be read ({error.strerror}); nothing was compared. "
@@ -222,6 +240,11 @@ def read(path: Path) -> Measured:
             f"{path}: a baseline of format {found}; this version reads {FORMAT}. Write it again with `bench baseline write`."
         )
     try:
-        return Measured.model_validate(raw)
+        found = Measured.model_validate(raw)
     except ValidationError as error:
         raise StoreError(f"{path}: {first_problem(error)}. Restore the baseline, or write it again.") from None
+    for (method, case, seed), times in Counter((v.method, v.case, v.seed) for v in found.videos).items():
+        if times > 1:  # which of them is meant, nobody can tell
+            twice = shown(f"{method} {case} seed {seed}", 120)
+            raise StoreError(f"{path}: {twice} stands in it twice. Restore the baseline, or write it again.")
+    return found

@@ -1,33 +1,38 @@
-"""Is a run worse than a baseline? Decided by intervals over reference clips, never by single numbers (``verdicts``).
+"""Is a run worse than a baseline? Decided by intervals over reference clips (``verdicts``), and by means
+where chance has no part in them (``_Sides.exact``).
 
 from fastvmt.reports.gate import baseline, tolerances
 from fastvmt.reports.gate.check import check
 found = check(baseline.of(gather([run])), baseline.read(file), tolerances.read(toml))
-found.exit_code()    # 0 nothing worse, 1 worse, 4 nothing was compared
+found.exit_code()    # 0 nothing worse, 1 worse, 4 nothing was compared or something is missing
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
-from functools import partial
+from functools import cached_property, partial
 
 from fastvmt.errors import SpecError
 from fastvmt.records.identity import OF_THE_MACHINE
 from fastvmt.reports.gate import within_run
-from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts, Timed, Video, named
+from fastvmt.reports.gate.baseline import UNKNOWN, Key, Measured, MetricFacts, Timed, Video, named
 from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
 from fastvmt.reports.gate.verdicts import VIDEOS, Gains, GateResult, Judgement, judged
 from fastvmt.reports.statistics import mean_interval
 
 NOT_IN_RUN, NOT_MADE, NOT_SCORED = "not in the run", "not made", "not scored"
+MISSING = {NOT_IN_RUN, NOT_MADE, NOT_SCORED}
+"""Gaps of a run that has not done what its baseline did."""
+PACKAGE = "fastvmt-bench"
 OTHER_DEVICE, TAKEN_OVER = "another device", "taken over from another run"
 
 
 def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> GateResult:
     """Every verdict the tolerances ask for, in their order."""
+    run = _as_baseline_says(run, base) if base else run
     refused = _refusal(run, base) if base else ""
     rows: list[Judgement] = []
     notes: list[str] = []
@@ -38,8 +43,18 @@ def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> GateR
     rows += _metric_rows(run, base, tolerances, why)
     for asked in tolerances.speed_up:
         rows += within_run.speed_up(run, base, asked, why)
-    rows += [within_run.better(run, asked) for asked in tolerances.better]
+    rows += [within_run.better(run, base, asked) for asked in tolerances.better]
     return GateResult(run.title, tuple(rows), tuple(notes), refused)
+
+
+def _as_baseline_says(run: Measured, base: Measured) -> Measured:
+    """The run with the baseline's word on which way is better and what is a timing: a run folder may come from anywhere."""
+    found = dict(run.metrics)
+    for label in found.keys() & base.metrics.keys():
+        before = base.metrics[label]
+        if before.direction != "unknown":
+            found[label] = found[label].model_copy(update={"direction": before.direction, "timing": before.timing})
+    return run.model_copy(update={"metrics": found})
 
 
 # --- what can be compared at all --------------------------------------------------------------------------------------
@@ -92,16 +107,26 @@ def _differing(before: dict[str, object], now: dict[str, object]) -> str:
 
 
 def _videos(run: Measured, base: Measured) -> list[Judgement]:
-    """A row for each method that has lost videos to failures since the baseline."""
+    """A row for each method of the run that has lost videos since the baseline: to failures, or because they were not made."""
     rows = []
     for label in base.methods:
         now = run.of_method(label)
         had = {k for k, v in base.of_method(label).items() if v.frames_digest}
-        lost = [f"{k[0]} seed {k[1]} ({now[k].failed})" for k in sorted(had & now.keys()) if now[k].failed]
-        if lost:
-            sentence = f"{len(lost)} of {len(had)} videos that the baseline has failed: {named(lost)}"
-            rows.append(Judgement(VIDEOS, label, "worse", sentence, n=len(had), clips=len({run.references[k[0]] for k in had})))
+        row = partial(Judgement, VIDEOS, label, n=len(had), clips=len({run.references.get(k[0]) for k in had}))
+        lost = [k for k in sorted(had) if label in run.methods and not (k in now and now[k].frames_digest)]
+        failed = [k for k in lost if k in now and now[k].failed]
+        if failed:
+            sentence = f"{len(failed)} of {len(had)} videos that the baseline has failed: {_named(now, failed, '')}"
+            rows.append(row("worse", sentence))
+        if absent := [k for k in lost if k not in failed]:
+            many = "is" if len(absent) == 1 else "are"
+            sentence = f"{len(absent)} of {len(had)} videos that the baseline has {many} not there: {_named(now, absent, '')}"
+            rows.append(row("not compared", sentence, missing=True))
     return rows
+
+
+def _named(now: dict[Key, Video], keys: Sequence[Key], metric: str) -> str:
+    return named([f"{k[0]} seed {k[1]} ({_gap(now.get(k), metric)})" for k in keys])
 
 
 # --- metrics against the baseline --------------------------------------------------------------------------------------
@@ -115,8 +140,11 @@ def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, w
     asked = tolerances.metrics is not None
     for pattern in tolerances.patterns:
         labels = [m for m in known if fnmatchcase(m, pattern) or m == pattern]
-        plain = [m for m in labels if known[m].direction == "none"]
-        if pattern in plain:
+        plain = [m for m in labels if known[m].direction in ("none", "unknown")]
+        unknown = {(m, "") for m in plain if known[m].direction == "unknown"}
+        rows += [Judgement(m, "", "not compared", UNKNOWN, unmet=True) for m, _ in sorted(unknown - taken)]
+        taken |= unknown
+        if pattern in plain and not unknown:
             raise SpecError(
                 f"tolerance for '{pattern}': neither more nor less of it is better, so it cannot be worse. Leave it out."
             )
@@ -130,49 +158,89 @@ def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, w
         for pair in pairs:
             if pair not in taken:
                 taken.add(pair)
-                rows.append(_metric(run, base, *pair, tolerances.under(pattern, known[pair[0]]), why, asked))
+                facts = known[pair[0]]
+                rows.append(_metric(run, base, *pair, facts, tolerances.under(pattern, facts), why, asked))
     return rows
 
 
 def _metric(
-    run: Measured, base: Measured | None, metric: str, label: str, allowed: Tolerance, why: str, asked: bool
+    run: Measured, base: Measured | None, metric: str, label: str, facts: MetricFacts, allowed: Tolerance, why: str,
+    asked: bool,
 ) -> Judgement:  # fmt: skip
     row = partial(Judgement, metric, label)
     if base is None or why:
         return row("not compared", why)
+    two = _Sides(run, base, metric, label, facts, run.of_method(label), base.of_method(label))
     if why := _no_metric(run, metric, label, "the run"):
-        return row("not compared", why, unmet=True)
+        return row("not compared", why, unmet=True, missing=bool(two.had))
     if why := _no_metric(base, metric, label, "the baseline"):
         # What is new in a run fails nothing unless somebody has named it in a file.
         return row("not compared", why, unmet=asked)
     if why := _not_alike(run, base, metric, label):
         return row("not compared", why)
-    now, before, facts = run.of_method(label), base.of_method(label), run.metrics[metric]
-    had = [k for k, v in before.items() if metric in v.values]
+    found = _compared(row, two, allowed)
+    if not any(_gap(two.now.get(k), metric) in MISSING for k in two.had):
+        return found
+    return replace(found, verdict=found.verdict if found.verdict == "worse" else "not compared", missing=True)
+
+
+@dataclass(frozen=True)
+class _Sides:
+    """Two runs and what one method has in each. ``had``: the cases and seeds whose number the baseline has."""
+
+    run: Measured
+    base: Measured
+    metric: str
+    label: str
+    facts: MetricFacts
+    now: dict[Key, Video]
+    before: dict[Key, Video]
+
+    @cached_property
+    def had(self) -> list[Key]:
+        return [k for k, v in self.before.items() if self.metric in v.values]
+
+    def exact(self, keys: Sequence[Key]) -> bool:
+        """Whether these numbers can differ by nothing but the change that is judged: scores of videos made on one machine, with
+        one software but for ours, and never seen to differ by themselves."""
+        pairs = [(self.now[k], self.before[k]) for k in keys]
+        return not self.facts.timing and not any(
+            a.device != b.device or a.unsteady or b.unsteady or _packages(self.run, a) != _packages(self.base, b)
+            for a, b in pairs
+        )
+
+
+def _packages(side: Measured, video: Video) -> dict[str, str] | None:
+    there = 0 <= video.software < len(side.software)
+    return {k: v for k, v in side.software[video.software].items() if k != PACKAGE} if there else None
+
+
+def _compared(row: partial[Judgement], two: _Sides, allowed: Tolerance) -> Judgement:
+    """The verdict on the numbers that both sides have, in the ``row`` of its metric and method."""
+    now, before, had, metric, facts = two.now, two.before, two.had, two.metric, two.facts
     shared = [k for k in had if k in now and metric in now[k].values]
     if facts.timing:
-        if why := _timed_differently(run, base):
+        if why := _timed_differently(two.run, two.base):
             return row("not compared", why)
         shared = [k for k in shared if now[k].device == before[k].device]
         if had and not shared:
-            return row("not compared", _no_seconds(now, before, had, metric), unmet=_unmet(now, had, metric))
+            return row("not compared", _no_seconds(now, before, had, metric))
     lost = [k for k in had if k not in shared]
-    names = named([f"{k[0]} seed {k[1]} ({_gap(now.get(k), metric)})" for k in lost])
-    missing = f"; without {len(lost)} of {len(had)}: {names}" if lost else ""
+    missing = f"; without {len(lost)} of {len(had)}: {_named(now, lost, metric)}" if lost else ""
     gaps = [now[k].gaps.get(metric) for k in lost if k in now and now[k].frames_digest]
     if "failed" in gaps:
         return row("worse", f"the metric now fails on {gaps.count('failed')} of {len(had)} videos{missing}", n=len(shared))
     if not shared:
         # A mean over nothing cannot be worse, and a method that left nothing to measure is.
         gone = gaps.count("undefined") == len(had) > 1
-        unmet = not gone and _unmet(now, had, metric)
-        return row("worse" if gone else "not compared", f"no video has a number on both sides{missing}", unmet=unmet)
+        return row("worse" if gone else "not compared", f"no video has a number on both sides{missing}")
     if not lost and not facts.timing and all(_same(now[k], before[k], metric) for k in shared):
         clips = len({k[0] for k in shared})
         return row("identical", f"the same {len(shared)} videos and numbers", 0.0, n=len(shared), clips=clips)
     a, b = ([side[k].values[metric] for k in shared] for side in (now, before))
-    clip = [run.references[k[0]] for k in shared]
-    found = judged(metric, label, _gains(a, b, clip, facts, allowed), _means(a, b, clip, facts), facts, missing)
+    clip = [two.run.references[k[0]] for k in shared]
+    means, gains = _means(a, b, clip, facts), _gains(a, b, clip, facts, allowed)
+    found = judged(metric, two.label, gains, means, facts, missing, two.exact(shared))
     return replace(found, verdict="unclear") if "undefined" in gaps and found.verdict in ("same", "better") else found
 
 
@@ -212,12 +280,6 @@ def _no_seconds(now: dict[Key, Video], before: dict[Key, Video], had: Sequence[K
     return f"no video has a number on both sides ({', '.join(reasons)})"
 
 
-def _unmet(now: dict[Key, Video], had: Sequence[Key], metric: str) -> bool:
-    """Whether numbers of the baseline have none beside them because the run did not make or score them."""
-    reasons = {_gap(now.get(k), metric) for k in had}
-    return bool(reasons & {NOT_IN_RUN, NOT_MADE, NOT_SCORED}) and not reasons & {OTHER_DEVICE, TAKEN_OVER}
-
-
 def _gap(video: Video | None, metric: str) -> str:
     """Why a video has no number, in a word or two."""
     if video is None:
@@ -231,7 +293,7 @@ def _gap(video: Video | None, metric: str) -> str:
 
 def _gains(a: list[float], b: list[float], clips: list[str], facts: MetricFacts, allowed: Tolerance) -> Gains:
     """Run ``a`` over baseline ``b``. A relative tolerance of times is one of ratios, of scores one of the baseline's mean."""
-    sign = -1.0 if facts.direction == "down" else 1.0
+    sign = facts.sign
     if allowed.relative is not None and facts.timing and min(*a, *b) > 0:
         values = tuple(sign * (math.log(x) - math.log(y)) for x, y in zip(a, b, strict=True))
         return Gains(values, tuple(clips), -sign * math.log1p(-sign * allowed.relative), log=True)

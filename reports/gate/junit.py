@@ -59,13 +59,13 @@ def junit(outcome: GateResult, strict: bool = False) -> str:
 def github(outcome: GateResult, strict: bool = False) -> list[str]:
     """GitHub workflow commands: an error for what is worse, a warning for what is unclear or was not compared.
 
-    With ``strict`` what is unclear, and what was asked for and could not be compared, are errors too.
+    What is missing is an error too; with ``strict`` also what is unclear, or was asked for and could not be compared.
     """
     lines = [_command("error", "gate: could not compare", outcome.refused)] if outcome.refused else []
     levels = {"worse": "error", "unclear": "error" if strict else "warning", "not compared": "warning"}
     for row in _ordered(outcome):
         if row.verdict in levels and row.sentence != outcome.refused:
-            level = "error" if strict and row.unmet else levels[row.verdict]
+            level = "error" if row.red(strict) else levels[row.verdict]
             lines.append(_command(level, f"gate: {row.verdict}: {_name(row)}", row.sentence))
     if outcome.exit_code(strict) == 4 and not outcome.refused:
         lines.append(_command("error", "gate: could not compare", outcome.could_not(strict)))

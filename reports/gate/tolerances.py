@@ -20,13 +20,13 @@ by = 0.3
 
 from __future__ import annotations
 
-import tomllib
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import Field, ValidationError, model_validator
 
+from fastvmt.core.reading import parse_toml
 from fastvmt.errors import SpecError
 from fastvmt.model import Frozen
 from fastvmt.reports.gate.baseline import MetricFacts
@@ -114,7 +114,7 @@ def read(path: Path) -> Tolerances:
         SpecError: naming file and key.
     """
     try:
-        raw: dict[str, Any] = tomllib.loads(path.read_text())
+        raw = parse_toml(path.read_bytes())
     except OSError as error:
         raise SpecError(f"--tolerances {path}: the file cannot be read ({error.strerror}).") from None
     except ValueError as error:

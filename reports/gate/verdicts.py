@@ -1,8 +1,8 @@
 """Verdicts of the gate and the rule behind them: the 95 % interval of mean gains over reference clips.
 
 Every comparison is reduced to *gains* (a positive one is better): differences of scores, or logarithms of ratios where the
-tolerance is a share of a time. Gains are paired by case and seed; a verdict is read off the interval of their mean, never
-off single numbers.
+tolerance is a share of a time. Gains are paired by case and seed; a verdict is read off the interval of their mean, or off
+the mean itself where nothing but the change that is judged can have moved it.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.reports.gate.baseline import MetricFacts, named
-from fastvmt.reports.statistics import mean_interval
+from fastvmt.reports.statistics import Interval, mean_interval
 
 Verdict = Literal["worse", "better", "same", "unclear", "identical", "not compared"]
 VERDICTS: tuple[Verdict, ...] = ("worse", "unclear", "not compared", "better", "same", "identical")
 """What a reader looks for first comes first."""
 VIDEOS = "videos"
+UNCLEAR = "too noisy to tell"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,13 @@ class Judgement:
     clips: int = 0
     gains: Gains | None = field(default=None, repr=False, compare=False)
     unmet: bool = False
-    """Not compared although it was asked for: something of the run, or for a floor, is not there."""
+    """Not compared although it was asked for; red with ``--strict``."""
+    missing: bool = False
+    """The run lacks something that the baseline has, or that a floor is about; red always."""
+
+    def red(self, strict: bool) -> bool:
+        """Whether it could not be made, and that must not pass."""
+        return self.missing or (strict and self.unmet)
 
 
 @dataclass(frozen=True)
@@ -73,11 +80,12 @@ class GateResult:
         return 4 if self.could_not(strict) else 0
 
     def could_not(self, strict: bool = False) -> str:
-        """Why the gate ends with 4, or "": a baseline of another run, nothing compared, with ``strict`` less than asked."""
+        """Why the gate ends with 4, or "": a baseline of another run, nothing compared, something missing, with ``strict``
+        less than asked."""
         if self._nothing():
             return self.refused or "nothing was compared"
-        unmet = [f"{r.metric}, {r.method}" if r.method else r.metric for r in self.rows if r.unmet]
-        if not strict or not unmet:
+        unmet = [f"{r.metric}, {r.method}" if r.method else r.metric for r in self.rows if r.red(strict)]
+        if not unmet:
             return ""
         many = "1 check that was" if len(unmet) == 1 else f"{len(unmet)} checks that were"
         return f"{many} asked for could not be made: {named(unmet)}"
@@ -88,7 +96,12 @@ class GateResult:
     def headline(self, strict: bool = False) -> str:
         """One sentence: how it ended, and how often each verdict was given."""
         counts = ", ".join(f"{n} {v}" for v in VERDICTS if (n := len(self.of(v))))
-        ends = {0: "nothing is worse", 1: "worse", 4: "could not compare" if self._nothing() else "could not make every check"}
+        if unclear := len(self.of("unclear")):
+            green = f"{unclear} of {len(self.rows)} checks {'is' if unclear == 1 else 'are'} {UNCLEAR}; --strict fails on it"
+        else:
+            green = "nothing that was compared is worse" if self.of("not compared") else "nothing is worse"
+        left = "could not compare" if self._nothing() else "could not make every check"
+        ends = {0: green, 1: "worse" if self.of("worse") else UNCLEAR, 4: left}
         return f"{ends[self.exit_code(strict)]} ({counts or 'no check applies'})"
 
 
@@ -112,17 +125,35 @@ def decide(low: float, high: float, tolerance: float) -> Verdict:
     return "better" if low > 0 and high > tolerance else "same"
 
 
-def judged(metric: str, label: str, gains: Gains, means: str, facts: MetricFacts, missing: str) -> Judgement:
+def judged(
+    metric: str, label: str, gains: Gains, means: str, facts: MetricFacts, missing: str, exact: bool = False
+) -> Judgement:  # fmt: skip
+    """The verdict on gains, and the sentence that says it.
+
+    Args:
+        exact: chance has no part in the gains, so that a mean beyond the tolerance is a loss whatever its interval.
+    """
     found = mean_interval(gains.values, gains.clips)
-    verdict = decide(found.low, found.high, gains.tolerance)
-    sign = -1.0 if facts.direction == "down" else 1.0
-    ends = sorted((sign * found.low, sign * found.high))
-    value, low, high = (math.exp(v) if gains.log else v for v in (sign * found.value, *ends))
+    verdict, why = _decided(found, gains.tolerance, exact)
+    ends = sorted((facts.sign * found.low, facts.sign * found.high))
+    value, low, high = (_power(v) if gains.log else v for v in (facts.sign * found.value, *ends))
     places = 3 if gains.log else facts.decimals + 1
     sentence = f"{means}, {'ratio' if gains.log else 'difference'} {_interval(value, low, high, places, not gains.log)}"
-    allowed = math.exp(-sign * gains.tolerance) if gains.log else -sign * gains.tolerance
+    allowed = _power(-facts.sign * gains.tolerance) if gains.log else -facts.sign * gains.tolerance
     sentence += f", allowed to {allowed:.{places}f}" if gains.log else f", allowed to {allowed:+.{places}f}"
-    return _row(metric, label, verdict, sentence + missing, (value, low, high), gains)
+    return _row(metric, label, verdict, sentence + why + missing, (value, low, high), gains)
+
+
+def _decided(found: Interval, tolerance: float, exact: bool, floor: float = 0.0) -> tuple[Verdict, str]:
+    """The verdict, and what is to be said where it is not the interval's."""
+    value, low, high = (v - floor for v in (found.value, found.low, found.high))
+    verdict = decide(low, high, tolerance)
+    short = value + tolerance < -1e-9 * max(tolerance, abs(floor)) - 1e-12  # by more than sums are rounded
+    return ("worse", ", and no chance is in it") if exact and short and verdict != "worse" else (verdict, "")
+
+
+def _power(value: float) -> float:
+    return math.exp(min(value, 700.0))  # beyond it there is no float
 
 
 def _interval(value: float, low: float, high: float, places: int, signed: bool) -> str:
@@ -139,11 +170,11 @@ def _row(metric: str, label: str, verdict: Verdict, sentence: str, ends: tuple[f
     return Judgement(metric, label, verdict, sentence + over + why, value, low, high, n, clips, gains)
 
 
-def floored(name: str, label: str, gains: Gains, sentence: str, places: int) -> Judgement:
-    """Worse where the whole interval lies under the floor, unclear where the floor lies inside it."""
+def floored(name: str, label: str, gains: Gains, sentence: str, places: int, exact: bool = False) -> Judgement:
+    """Worse where the whole interval lies under the floor, unclear where it lies inside; ``exact`` as in ``judged``."""
     found = mean_interval(gains.values, gains.clips)
-    floor = gains.floor or 0.0
-    verdict = decide(found.low - floor, found.high - floor, 0.0)
+    verdict, why = _decided(found, 0.0, exact, gains.floor or 0.0)
     verdict = "same" if verdict == "better" else verdict
-    value, low, high = (math.exp(v) if gains.log else v for v in (found.value, found.low, found.high))
-    return _row(name, label, verdict, sentence.format(_interval(value, low, high, places, False)), (value, low, high), gains)
+    value, low, high = (_power(v) if gains.log else v for v in (found.value, found.low, found.high))
+    said = sentence.format(_interval(value, low, high, places, False)) + why
+    return _row(name, label, verdict, said, (value, low, high), gains)

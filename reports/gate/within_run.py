@@ -7,9 +7,10 @@ the baseline's, as far as the two machines share a kind of device.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from fastvmt.errors import SpecError
-from fastvmt.reports.gate.baseline import Key, Measured, MetricFacts
+from fastvmt.reports.gate.baseline import UNKNOWN, Key, Measured, MetricFacts, Video
 from fastvmt.reports.gate.tolerances import Better, SpeedUp
 from fastvmt.reports.gate.verdicts import Gains, Judgement, floored, judged
 from fastvmt.reports.statistics import mean_interval
@@ -36,6 +37,26 @@ def _nothing_left(run: Measured, label: str, metric: str = "") -> str:
     return f"nothing of it is left to measure: {len(ends)} of {len(ends)} videos without a number ({reasons})"
 
 
+def _lacking(run: Measured, base: Measured | None, labels: tuple[str, str], metric: str = "") -> int:
+    """How many planned videos of two methods have no frames, or none of this number though it has one for them; what the
+    baseline lacks as well is no news."""
+
+    def there(v: Video | None) -> bool:
+        return v is not None and bool(v.frames_digest) and v.gaps.get(metric) not in ("failed", "missing")
+
+    before = {label: base.of_method(label) if base else {} for label in labels}
+    return sum(
+        not there(v) and not (k in before[m] and not there(before[m][k])) for m in labels for k, v in run.of_method(m).items()
+    )
+
+
+def _whole(found: Judgement, lacking: int) -> Judgement:
+    """A check over a part of what was planned is none, unless that part is worse already."""
+    if not lacking:
+        return found
+    return replace(found, verdict=found.verdict if found.verdict == "worse" else "not compared", missing=True)
+
+
 def _gains(
     run: Measured, values: dict[Key, float], tolerance: float = 0.0, log: bool = False, floor: float | None = None
 ) -> Gains:
@@ -49,15 +70,18 @@ def speed_up(run: Measured, base: Measured | None, asked: SpeedUp, why: str) -> 
     if absent:
         none = f"the run has no method {' and no method '.join(absent)}"
     gone = _nothing_left(run, asked.of)
+    lacking = len(absent) or _lacking(run, base, (asked.of, asked.over))
     rows = []
     if asked.at_least is not None:
         name = f"{asked.name}: floor"
         gains = _gains(run, here, log=True, floor=math.log(asked.at_least))
         words = f"speed-up {{}}, at least {asked.at_least:g} is asked for{_without(run, asked.of, len(here))}"
-        rows.append(floored(name, asked.of, gains, words, 2) if here else _not_made(name, asked.of, gone, none))
+        row = floored(name, asked.of, gains, words, 2) if here else _not_made(name, asked.of, gone, none)
+        rows.append(_whole(row, lacking))
     if asked.relative is not None:
         name = f"{asked.name}: against baseline"
-        rows.append(_against(run, base, asked, here, why) if here or why else _not_made(name, asked.of, gone, none))
+        row = _against(run, base, asked, here, why) if here or why else _not_made(name, asked.of, gone, none)
+        rows.append(row if why else _whole(row, lacking))
     return rows
 
 
@@ -84,13 +108,20 @@ def _against(run: Measured, base: Measured | None, asked: SpeedUp, here: dict[Ke
     return judged(name, asked.of, gains, f"{b:.2f} → {a:.2f}", facts, "")
 
 
-def better(run: Measured, asked: Better) -> Judgement:
-    name = f"{asked.metric} over {asked.than}"
+def better(run: Measured, base: Measured | None, asked: Better) -> Judgement:
     absent = [m for m in (asked.of, asked.than) if m not in run.methods]
+    lacking = len(absent) or _lacking(run, base, (asked.of, asked.than), asked.metric)
+    return _whole(_better(run, asked, absent), lacking or asked.metric not in run.metrics)
+
+
+def _better(run: Measured, asked: Better, absent: list[str]) -> Judgement:
+    name = f"{asked.metric} over {asked.than}"
     if absent or asked.metric not in run.metrics:
         why = f"the run has no method {absent[0]}" if absent else f"the run was not scored with {asked.metric}"
         return _not_made(name, asked.of, _nothing_left(run, asked.of), why)
     facts = run.metrics[asked.metric]
+    if facts.direction == "unknown":
+        return _not_made(name, asked.of, "", UNKNOWN)
     if facts.direction == "none":
         raise SpecError(f"[[better]] metric '{asked.metric}': neither more nor less of it is better. Choose another metric.")
     of, than = (
@@ -101,10 +132,9 @@ def better(run: Measured, asked: Better) -> Judgement:
     if not shared:
         gone = _nothing_left(run, asked.of, asked.metric if than else "")
         return _not_made(name, asked.of, gone, "no case has a number of both methods")
-    sign = -1.0 if facts.direction == "down" else 1.0
-    gains = _gains(run, {k: sign * (of[k] - than[k]) for k in shared}, floor=asked.by)
+    gains = _gains(run, {k: facts.sign * (of[k] - than[k]) for k in shared}, floor=asked.by)
     words = f"better by {{}}, at least {asked.by:g} is asked for{_without(run, asked.of, len(shared))}"
-    return floored(name, asked.of, gains, words, facts.decimals)
+    return floored(name, asked.of, gains, words, facts.decimals, exact=not facts.timing)
 
 
 def _without(run: Measured, label: str, pairs: int) -> str:

@@ -11,7 +11,6 @@ report/
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.choices import hint, one_of
+from fastvmt.core.spelling import csv_cell
+from fastvmt.core.status_line import doing
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.tables import ablation, against_papers, compare, views
@@ -27,6 +28,8 @@ from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy, no_collection
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from fastvmt.reports.figures.style import Picture
 
 FRAMES = ("csv", "parquet")
@@ -67,6 +70,7 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
     Raises:
         SpecError: when a word fits no view.
     """
+    doing("reckoning intervals and tests")
     labels, main = first_presets(tidy), ablation.compared(tidy)
     found = [views.comparison(tidy, main), *ablation.all_of(tidy), *views.by_category(tidy, main),
              views.stages(tidy, labels), views.cost(tidy, labels)]  # fmt: skip
@@ -115,13 +119,14 @@ def write_frame(tidy: Tidy, out: Path, formats: Iterable[str]) -> list[Path]:
     for form in formats:
         path = out / f"frame.{form}"
         if form == "csv":
-            write_atomic(path, tidy.frame.to_csv(index=False))
+            write_atomic(path, _harmless(tidy.frame).to_csv(index=False))
         else:
             to_parquet(tidy.frame, path, "--frame parquet")
         found.append(path)
     return found
 
 
-def as_json(shown: Sequence[View]) -> str:
-    """Views as one JSON object, by id."""
-    return json.dumps({view.id: view.data() for view in shown}, ensure_ascii=False, allow_nan=False)
+def _harmless(frame: pd.DataFrame) -> pd.DataFrame:
+    """The frame with texts that no spreadsheet computes; each word of a column is looked at once."""
+    texts = [name for name in frame.columns if frame[name].dtype.kind not in "biuf"]
+    return frame.assign(**{n: frame[n].astype(object).map({w: csv_cell(str(w)) for w in frame[n].unique()}) for n in texts})

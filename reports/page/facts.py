@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from collections import Counter
 from typing import Any
 
+from fastvmt.core.spelling import public
 from fastvmt.errors import SpecError
-from fastvmt.jobs.run_config import Asked
 from fastvmt.model import MethodSpec
-from fastvmt.plugins import registry
 from fastvmt.plugins.card import NO_CARD, card_of
+from fastvmt.plugins.method import Method
 from fastvmt.reports.tidy import Tidy
 from fastvmt.reports.tidy.frame import Count
-from fastvmt.runner.settings import Request, words_of
+from fastvmt.runner.plan.command import from_here, typed
 
 
 def facts(tidy: Tidy) -> list[tuple[str, str]]:
@@ -29,7 +27,7 @@ def facts(tidy: Tidy) -> list[tuple[str, str]]:
         ("methods", str(len(tidy.methods))),
         ("seeds", ", ".join(map(str, tidy.seeds))),
         ("videos", f"{sum(c.made for c in tidy.counts.values())} of {planned}"),
-        ("backbone", s.backbone),
+        ("backbone", s.called),
         ("size", f"width {s.width}, height {s.height}, {s.frames} frames"),
         ("protocol", s.fairness.removeprefix("protocol ")),
         ("sampling", f"{s.steps} steps ({s.solver}), guidance {s.guidance:g}, {s.dtype}"),
@@ -46,19 +44,20 @@ def method_cards(tidy: Tidy) -> list[dict[str, Any]]:
     """Each method as it was run, in the run's order; ``about`` is its own card, as names and sentences."""
     planned = len(tidy.cases) * len(tidy.seeds)
     counts = {label: tidy.counts.get(label, Count()) for label in tidy.methods}
-    return [_card(spec, counts[k].made, planned, sum(counts[k].failed.values())) for k, spec in tidy.methods.items()]
+    return [
+        _card(spec, tidy.method(k), counts[k].made, planned, sum(counts[k].failed.values())) for k, spec in tidy.methods.items()
+    ]
 
 
-def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> dict[str, Any]:
+def _card(spec: MethodSpec, cls: type[Method], made: int, planned: int, failed: int) -> dict[str, Any]:
     try:
-        cls = registry.methods.get(spec.method)
         said = spec.params.get("source") if spec.imported else ""
         summary, source = str(cls.summary), str(said or cls.source)
         card = card_of(cls)
         lines = card.facts() if card else {"card": NO_CARD}
         about = () if spec.imported else tuple((k, v if isinstance(v, list) else [str(v)]) for k, v in lines.items())
     except SpecError:
-        summary, source, about = "", "", ()  # a plug-in of another machine: its numbers are still here
+        summary, source, about = "", "", ()  # its card is damaged: its numbers are still here
     params = tuple((str(k), _words(v)) for k, v in spec.params.items())
     return {
         "label": spec.label, "summary": summary, "source": source, "control": spec.control, "preset": spec.preset,
@@ -69,39 +68,19 @@ def _card(spec: MethodSpec, made: int, planned: int, failed: int) -> dict[str, A
 def _words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(_words(v) for v in value)
-    return f"{value:g}" if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else public(str(value))
 
 
 def command(tidy: Tidy) -> str:
     """The command that makes the same run, as far as a run folder knows it; paths are as seen from the current folder."""
-    s, configs = tidy.setting, [store.config() for store in tidy.stores]
-    first = configs[0]
-    labels = [k for k, m in tidy.methods.items() if not m.imported]
+    configs = [store.config() for store in tidy.stores]
+    labels = tuple(k for k, m in tidy.methods.items() if not m.imported)
     if not labels:
         return "# every video was imported, and no command makes them"
-    how = first.asked or Asked(suite=tidy.suite.name)
-    asked = how.model_dump(exclude_defaults=True, exclude={"some", "command", "words"})
-    for name in {"suite", "root", "prompts"} & asked.keys():
-        asked[name] = _from_here(asked[name])
-    asked |= {"cases": tuple(tidy.cases)} if how.some else {}
-    values = asked | {
-        "backbone": _from_here(s.backbone), "seeds": tidy.seeds, "metrics": tuple(tidy.metrics),
-        "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps, "guidance": s.guidance, "dtype": s.dtype,
-        "protocol": f"{s.protocol},timing" if first.repeats else s.protocol, "repeats": first.repeats or None,
-        "budget": s.budget, "device": first.device if first.device in ("cpu", "cuda") else None,
-        "threads": first.threads, "offload": first.offload,
-        "controls": {"none", "sdedit"} <= set(labels),
-        "plugins": tuple(dict.fromkeys(_from_here(p) for c in configs for p in c.plugins)),
-    }  # fmt: skip
-    start = ["bench", how.command, *how.words]
-    if how.command == "run":
-        values["methods"] = tuple(labels)
-    else:  # an ablation names its own; beside them stands whatever else the run has
-        start += ["--with", ",".join(label for label in labels if label not in how.words or ":" not in label)]
-    return " \\\n  ".join([shlex.join(start), *words_of(Request, values)])
-
-
-def _from_here(path: str) -> str:
-    """An absolute path as it is typed in the current folder: a page that is passed on shows nobody's home."""
-    found = os.path.relpath(path) if os.path.isabs(path) else path  # noqa: PTH117 - a name may be no path
-    return found if found == path or "/" in found else f"./{found}"  # else a folder `shapes` would be the suite of that name
+    some = configs[0].asked is not None and configs[0].asked.some
+    parts = typed(
+        configs[0], methods=labels, seeds=tidy.seeds, metrics=tuple(tidy.metrics), controls={"none", "sdedit"} <= set(labels),
+        plugins=tuple(dict.fromkeys(from_here(p) for c in configs for p in c.plugins)),
+        **({"cases": tuple(tidy.cases)} if some else {}),
+    )  # fmt: skip
+    return " \\\n  ".join(parts)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.spelling import public
 from fastvmt.media.files import read_lossless
 from fastvmt.model import Case, Failure, Job
 from fastvmt.reports.page.atlas import Layout, Unreadable, still_name, tracks_name, write_clip
@@ -154,7 +155,7 @@ class Gallery:
         shown = GalleryClip("reference", "reference", "reference", None, "missing", "the run folder has no frames of it")
         if not paths:
             return shown
-        return self._clip(shown, paths[0], known.frames_digest, (known.frames, known.height, known.width), still=True)
+        return self._clip(shown, paths[0], known.frames_digest, known.shape, still=True)
 
     def _job(self, store: Store, job: Job, shown: GalleryClip) -> tuple[GalleryClip, Failure | None]:
         artefact = store.artefact(job)
@@ -162,16 +163,17 @@ class Gallery:
             failure = self._found_failures[id(store)].get(job.key)
             if failure is None:
                 return shown, None
+            told = {"message": public(failure.message), "traceback": public(failure.traceback)}
+            failure = failure.model_copy(update=told)
             why = f"{failure.kind} in {failure.stage}: {failure.message}"
             return replace(shown, state="failed", why=why), failure
         shown = replace(shown, numbers=tuple(self._numbers.get(job.key, ())), charts=tuple(charts(artefact.log)))
-        size = (artefact.frames, artefact.height, artefact.width)
-        return self._clip(shown, store.folder(job) / FRAMES, artefact.frames_digest, size, still=False), None
+        return self._clip(shown, store.folder(job) / FRAMES, artefact.frames_digest, artefact.shape, still=False), None
 
     def _clip(self, shown: GalleryClip, path: Path, digest: str, size: tuple[int, int, int], still: bool) -> GalleryClip:
         layout = Layout.of(*size)
         try:
-            self.written += write_clip(self.clips, digest, layout, lambda: read_lossless(path), self.tracks, still)
+            self.written += write_clip(self.clips, digest, layout, lambda: read_lossless(path, size), self.tracks, still)
         except Unreadable:
             return replace(shown, state="unreadable", why=f"{path.name} cannot be read; make the video again")
         files = tuple(f"../clips/{n}" for n in layout.names(digest))

@@ -22,6 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.spelling import public
+from fastvmt.core.status_line import doing
 from fastvmt.errors import UserError
 from fastvmt.reports.figures.style import Picture
 from fastvmt.reports.page.atlas import as_script, json_text
@@ -91,6 +93,7 @@ def _write_cases(writer: _Writer, gallery: Gallery, per_page: int) -> list[CaseP
     addresses = ["", *(page_name(case.id) for case in cases), ""]
     listed: list[CasePage] = []
     for n, case in enumerate(cases):
+        doing("making the page", n, len(cases))
         page = gallery.page(case)
         fps = case.reference.fps_num / max(1, case.reference.fps_den)
         data = {"clips": [s.data() for s in page.shown], "fps": fps}
@@ -168,6 +171,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     made.filters["breakable"] = breakable
     made.filters["headed"] = headed
+    made.filters["public"] = public
     made.filters["json_block"] = lambda value: Markup(json_text(value))  # noqa: S704 - holds no markup
     made.filters["words"] = lambda text: str(text).replace("_", " ")
     return made

@@ -15,7 +15,6 @@ k(k+1)/2.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator
@@ -24,10 +23,12 @@ from pathlib import Path
 
 from pydantic import Field, StrictInt, ValidationError
 
+from fastvmt.core.reading import parse_json
 from fastvmt.core.spelling import mib, shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import UserError
 from fastvmt.model import Frozen
+from fastvmt.model.fields import Amount, Hex, Line
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, Key
 
 MOST_BYTES = 8 * 2**20
@@ -39,10 +40,10 @@ BY_CHANCE = 20
 class Answer(Frozen):
     """One question: the order on the screen, and clip -> rank for each criterion."""
 
-    question: str
-    order: tuple[str, ...]
-    seconds: float = Field(ge=0, allow_inf_nan=False)
-    ranks: dict[str, dict[str, StrictInt]]
+    question: Line
+    order: tuple[Line, ...]
+    seconds: Amount
+    ranks: dict[Line, dict[Line, StrictInt]]
 
     def complete(self) -> bool:
         return all(len(self.ranks.get(c, {})) == len(self.order) for c in CRITERIA)
@@ -51,8 +52,8 @@ class Answer(Frozen):
 class AnswerFile(Frozen):
     """What the page offers for download."""
 
-    format: str
-    study: str
+    format: Line
+    study: Hex
     rater: str = Field(pattern=r"^[a-z0-9_-]{2,32}$")
     answers: tuple[Answer, ...]
 
@@ -139,11 +140,11 @@ def _read(path: Path, key: Key) -> AnswerFile:
         size = path.stat().st_size
         if size > MOST_BYTES:
             raise UserError(f"{mib(size)} is no answer file; ask the rater for the file the page offered.")
-        raw = json.loads(path.read_bytes())
+        raw = parse_json(path.read_bytes())
     except OSError as error:
         raise UserError(f"cannot be read ({error.strerror}).") from None
-    except (ValueError, RecursionError):
-        raise UserError("is not valid JSON; ask the rater for the file the page offered.") from None
+    except ValueError as error:
+        raise UserError(f"is not valid JSON ({error}); ask the rater for the file the page offered.") from None
     if not isinstance(raw, dict) or "format" not in raw:
         raise UserError("is no answer file: it names no format; ask the rater for the file the page offered.")
     if raw["format"] != ANSWERS_FORMAT:

@@ -7,9 +7,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.reading import check_json
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import UserError
 from fastvmt.model import Frozen
+from fastvmt.model.fields import Amount, Hex, Label, Line, Seed
 
 PAGE_FORMAT = "vmt-study/1"
 ANSWERS_FORMAT = "vmt-study-answers/1"
@@ -26,36 +28,36 @@ CRITERIA = {
 class Candidate(Frozen):
     """One candidate: what its token stands for."""
 
-    method: str
-    seed: int
+    method: Label
+    seed: Seed
 
 
 class Question(Frozen):
-    case: str
-    category: str
+    case: Label
+    category: Line
     prompt: str
-    seconds: float
+    seconds: Amount
     """Length of the reference clip."""
-    reference: str
-    clips: dict[str, Candidate]
+    reference: Hex
+    clips: dict[Hex, Candidate]
 
 
 class Key(Frozen):
     """``study-key.json``: what is needed to read answers, and never handed to a rater."""
 
     format: str = KEY_FORMAT
-    study: str
+    study: Hex
     """Digest of what raters see; stands in every answer file."""
-    run: str
-    suite: str
-    suite_digest: str
-    backbone: str
-    methods: tuple[str, ...]
-    questions: dict[str, Question]
-    raters: tuple[str, ...] = ()
+    run: Line
+    suite: Line
+    suite_digest: Hex
+    backbone: Line
+    methods: tuple[Label, ...]
+    questions: dict[Hex, Question]
+    raters: tuple[Line, ...] = ()
     """Codes handed out with --raters; empty when raters choose their own."""
-    left_out: dict[str, str] = {}
-    digest: str = ""
+    left_out: dict[Line, Line] = {}
+    digest: Hex = ""
     """Over all of the above."""
 
     def own_digest(self) -> str:
@@ -69,11 +71,13 @@ def read_key(path: Path) -> Key:
         UserError: when the file is none, is of another version, or was changed.
     """
     try:
-        key = Key.model_validate_json(path.read_bytes())
+        key = Key.model_validate_json(check_json(path.read_bytes()))
     except OSError as error:
         raise UserError(f"--key {path}: cannot be read ({error.strerror}); `bench study make` writes it.") from None
     except ValidationError as error:
         raise UserError(f"--key {path}: is no key of a study ({first_problem(error)}).") from None
+    except ValueError as error:
+        raise UserError(f"--key {path}: is no key of a study ({error}).") from None
     if key.format != KEY_FORMAT:
         raise UserError(f"--key {path}: format {key.format[:40]!r}, this version reads {KEY_FORMAT}.")
     if key.digest != key.own_digest():

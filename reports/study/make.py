@@ -14,7 +14,6 @@ import hashlib
 import math
 import random
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from typing import Any
 
 from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.core.content_address import digest
+from fastvmt.core.held_folder import new_folder
 from fastvmt.errors import SpecError, StoreError, UserError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import read_lossless
@@ -96,9 +96,7 @@ def make(run: Path, out: Path, design: StudyDesign, say: Say = lambda _: None) -
     left_out |= {case.id: "not picked" for case in found if case not in picked}
     order = secrets.SystemRandom()
     asked = {secrets.token_hex(8): _question(case, found[case], order) for case in picked}
-    making = out.parent / f".making-{secrets.token_hex(6)}"
-    making.mkdir(parents=True)
-    try:
+    with new_folder(out.parent, "study") as making:
         public = _write_clips(making, store, asked, say)
         key = Key(
             study=public["study"], run=run.resolve().name, suite=config.suite.name, suite_digest=config.suite.digest(),
@@ -115,9 +113,6 @@ def make(run: Path, out: Path, design: StudyDesign, say: Say = lambda _: None) -
         except BaseException:
             key_file.unlink(missing_ok=True)
             raise
-    except BaseException:
-        shutil.rmtree(making, ignore_errors=True)
-        raise
     return MadeStudy(out, key_file, key, size, left_out, list(store.warnings))
 
 
@@ -132,8 +127,8 @@ def _methods(config: RunConfig, design: StudyDesign) -> tuple[str, ...]:
     if not 2 <= len(chosen) <= 26:
         which = f"{len(chosen)} ({', '.join(chosen)})" if chosen else "none"
         raise SpecError(f"A study ranks 2 to 26 methods, not {which}; name them with --methods, of {', '.join(labels)}.")
-    if design.cases < 1:
-        raise SpecError(f"--cases {design.cases}: at least 1 is needed.")
+    if not 1 <= design.cases <= 10_000:
+        raise SpecError(f"--cases {design.cases}: 1 to 10000 questions can be asked.")
     if not 0 <= design.raters <= 10_000:
         raise SpecError(f"--raters {design.raters}: 0 to 10000 codes can be handed out.")
     return tuple(chosen)
@@ -218,11 +213,11 @@ def _write_clips(folder: Path, store: Store, asked: Asked, say: Say) -> dict[str
     facts: dict[str, dict[str, Any]] = {}
     sums: dict[str, str] = {}
     sources = sorted(_sources(store, asked))
-    for number, (token, path) in enumerate(sources):
+    for number, (token, path, shape) in enumerate(sources):
         if number and number % SAY_EVERY == 0:
             say(f"{number} of {len(sources)} clips")
         try:
-            frames = read_lossless(path)
+            frames = read_lossless(path, shape)
         except OSError:
             hint = "`bench resume` makes what is missing" if path.parent != store.root / REFERENCES else "run the suite anew"
             raise StoreError(f"{path}: cannot be read as a video; {hint}.") from None
@@ -249,11 +244,12 @@ def _write_clips(folder: Path, store: Store, asked: Asked, say: Say) -> dict[str
     return page | {"study": digest([page, sums])}
 
 
-def _sources(store: Store, asked: Asked) -> Iterator[tuple[str, Path]]:
+def _sources(store: Store, asked: Asked) -> Iterator[tuple[str, Path, tuple[int, int, int]]]:
     for (case, jobs), question in asked.values():
-        yield question.reference, store.reference_path(case.reference.frames_digest)
+        yield question.reference, store.reference_path(case.reference.frames_digest), case.reference.shape
         for token, job in jobs.items():
-            yield token, store.folder(job) / FRAMES
+            made = store.artefact(job)
+            yield token, store.folder(job) / FRAMES, made.shape if made else case.reference.shape
 
 
 def _write_page(folder: Path, public: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.core.atomic import write_atomic
-from fastvmt.core.spelling import shown
+from fastvmt.core.spelling import csv_cell, shown
 from fastvmt.errors import UserError
 from fastvmt.reports.statistics import Interval, mean_interval
 from fastvmt.reports.study.answers import Answer, Collected
@@ -170,7 +170,7 @@ def write_csv(path: Path, found: Collected, key: Key) -> None:
             question = key.questions[token]
             for place, clip in enumerate(answer.order, start=1):
                 shown = question.clips[clip]
-                head = [rater, token, question.case, question.category, shown.method, shown.seed]
+                head = [*map(csv_cell, (rater, token, question.case, question.category, shown.method)), shown.seed]
                 for criterion in CRITERIA:
                     write.writerow([*head, criterion, answer.ranks[criterion][clip], place, answer.seconds])
     try:

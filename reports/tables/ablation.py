@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from fastvmt.model import MethodSpec
-from fastvmt.plugins import registry
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import EMPTY, Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import RATIOS, LineRequest, build, metrics_of, ratio_cell, view_of
@@ -91,7 +90,7 @@ def ablation(tidy: Tidy, base: str) -> View:
 
 def _factor_names(tidy: Tidy, base: str) -> dict[str, str]:
     """Label to the factor it belongs to, as the method declares them."""
-    declared = registry.methods.get(tidy.methods[base].method).study.ablations
+    declared = tidy.method(base).study.ablations
     return {f"{base}:{change}": name for name, all_changes in declared.items() for change in all_changes}
 
 
@@ -150,8 +149,7 @@ def decomposition(tidy: Tidy, base: str) -> View | None:
 
     Ratios of the ladder multiply to the whole; ratios of single factors need not.
     """
-    spec = tidy.methods[base]
-    ladder = registry.methods.get(spec.method).study.ladder
+    ladder = tidy.method(base).study.ladder
     steps = [(name, f"{base}:{changed}" if changed else base) for name, changed in ladder]
     there = [(name, label) for name, label in steps if label in tidy.methods]
     if len(there) < 2:
@@ -191,7 +189,7 @@ def _plain(times: View, label: str) -> Cell:
 
 def _single(tidy: Tidy, base: str, factor: str) -> str:
     """The form of the base without this factor alone, or ""."""
-    cls = registry.methods.get(tidy.methods[base].method)
+    cls = tidy.method(base)
     for change in cls.study.ablations.get(factor, ()):
         if f"{base}:{change}" in tidy.methods:
             return f"{base}:{change}"

@@ -108,7 +108,7 @@ def _notes(tidy: Tidy, table: Published, found: list[PairedCell]) -> Iterable[st
 def _setting(tidy: Tidy) -> Iterable[str]:
     s = tidy.setting
     if not s.backbone.startswith("wan2.1"):
-        yield f"The paper's backbone is Wan 2.1; this run's is {s.backbone}: no value can be expected to agree."
+        yield f"The paper's backbone is Wan 2.1; this run's is {s.called}: no value can be expected to agree."
     differing = [f"{k} {getattr(s, k)} (paper {v})" for k, v in PAPER_SIZE.items() if getattr(s, k) != v]
     differing += [f"{s.steps} steps (paper {PAPER_STEPS})"] if s.steps != PAPER_STEPS else []
     if differing:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from fastvmt.core.atomic import write_atomic
 from fastvmt.core.choices import one_of
+from fastvmt.core.spelling import csv_cell
 from fastvmt.errors import SpecError
 from fastvmt.reports.tables.grid import GridRow, clean, grid, is_wide, pieces, sound, tail, wide_of
 from fastvmt.reports.tables.latex import latex
@@ -123,20 +124,20 @@ def csv_text(view: View) -> str:
         for cell, column in zip(line.cells, view.columns, strict=True):
             texts = [view.id, line.key, line.head, line.group, column.key, column.unit, column.direction]
             numbers = ["" if number is None else repr(number) for number in (cell.value, cell.low, cell.high)]
-            said = [_harmless(cell.mark), str(cell.tied).lower(), _harmless(cell.why), _harmless(view.protocol)]
-            writer.writerow([*map(_harmless, texts), *numbers, cell.n, cell.expected, *said])
+            said = [cell.mark, str(cell.tied).lower(), *(csv_cell(clean(text)) for text in (cell.why, view.protocol))]
+            writer.writerow([*(csv_cell(clean(text)) for text in texts), *numbers, cell.n, cell.expected, *said])
     return file.getvalue()
-
-
-def _harmless(text: str) -> str:
-    text = clean(text)
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text
 
 
 def json_text(view: View) -> str:
     """``View.data`` with null for what is not finite; half a surrogate pair stays as its escape."""
     text = json.dumps(sound(view).data(), ensure_ascii=False, allow_nan=False, indent=2)
     return text.encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+def as_json(shown: Iterable[View]) -> str:
+    """Views as one JSON object, by id."""
+    return json.dumps({view.id: sound(view).data() for view in shown}, ensure_ascii=False, allow_nan=False)
 
 
 def html(view: View) -> str:

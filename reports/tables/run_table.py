@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.labels import refuse_mixed_presets
-from fastvmt.reports.tables.render import markdown
+from fastvmt.reports.tables.render import html, render
 from fastvmt.reports.tables.view import Cell, View
 from fastvmt.reports.tables.views import SPEED_UP, by_category, comparison
 from fastvmt.reports.tidy import Tidy, of_stores
@@ -25,6 +27,12 @@ class Table:
     view: View
     notes: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        return as_lines(self)
+
+    def _repr_html_(self) -> str:
+        return "\n".join([html(self.view), *(f"<p>{escape(note)}</p>" for note in self.notes)])
+
     @property
     def digest(self) -> str:
         """Equal numbers and videos have equal digests."""
@@ -34,6 +42,11 @@ class Table:
     def made(self) -> int:
         """Videos there are."""
         return sum(count.made for count in self.tidy.counts.values())
+
+    def unscored(self, metrics: Iterable[str]) -> int:
+        """Numbers of these metrics that could not be computed, of videos that are there."""
+        rows = self.tidy.frame
+        return int(((rows["status"] == "failed") & (rows["frames_digest"] != "") & rows["metric"].isin(list(metrics))).sum())
 
 
 def build(store: Store, config: RunConfig) -> Table:
@@ -58,15 +71,16 @@ def first_presets(tidy: Tidy, base: str = "") -> list[str]:
     return [label for label, spec in tidy.methods.items() if first.setdefault(spec.method, spec.preset) == spec.preset]
 
 
-def as_lines(table: Table, picture: Path | None = None) -> str:
-    """The table as Markdown text, which also reads well on a terminal."""
+def as_lines(table: Table, picture: Path | None = None, form: str = "md") -> str:
+    """The table as text, with where its videos are; ``form`` is Markdown, or ``terminal`` for that one's width."""
     where = [f"picture: {picture}"] if picture else []
-    return "\n".join([markdown(table.view).rstrip(), *(f"note: {n}" for n in table.notes), *where, f"videos: {_videos(table)}"])
+    notes = [f"note: {n}" for n in table.notes]
+    return "\n".join([render(table.view, form).rstrip(), *notes, *where, f"videos: {_videos(table)}"])
 
 
-def split_lines(table: Table) -> str:
-    """The table once for every category of cases, as Markdown."""
-    return "\n\n".join(markdown(view).rstrip() for view in by_category(table.tidy, [x.key for x in table.view.lines]))
+def split_lines(table: Table, form: str = "md") -> str:
+    """The table once for every category of cases."""
+    return "\n\n".join(render(view, form).rstrip() for view in by_category(table.tidy, [x.key for x in table.view.lines]))
 
 
 def _videos(table: Table) -> Path:

@@ -9,14 +9,15 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
+from fastvmt.core.terminal import PLAIN, STYLES
 from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, clean, fold, grid, is_wide, pieces, sound, tail, wide_of
-from fastvmt.reports.tables.view import View
+from fastvmt.reports.tables.view import Cell, Column, Line, View
 
 PLAIN_WIDTH = 100
 """Columns of text where the width of the terminal is not known."""
 GAP = "  "
-_STYLES = {"best": "\x1b[1m", "second": "\x1b[4m", "bold": "\x1b[1m"}
 _SIGNS = {"best": "*", "second": "'"}
 
 
@@ -52,6 +53,23 @@ def terminal(view: View, width: int | None = None, colour: bool | None = None) -
     blocks = _blocks(view, width, colour) if view.lines and view.columns else []
     parts = ["\n".join(title), *blocks, "\n".join(under)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def drawn(text: str) -> str:
+    """Text in which every simple Markdown table is drawn as ``terminal`` draws a view."""
+    parts = []
+    for ruled, block in groupby(text.splitlines(), lambda line: line.startswith("|")):
+        lines = list(block)
+        if not ruled:
+            parts += lines
+            continue
+        (first, *heads), _, *rows = ([cell.strip() for cell in line.strip("| ").split("|")] for line in lines)
+        cells = [
+            Line(str(n), f"{first} {row[0]}", tuple(Cell(None, why=text) for text in row[1:])) for n, row in enumerate(rows)
+        ]
+        columns = tuple(Column(str(n), head) for n, head in enumerate(heads))
+        parts.append(terminal(View("", "", "", columns, tuple(cells), legend="")).rstrip())
+    return "\n".join(parts)
 
 
 def _plain_legend(view: View) -> str:
@@ -104,7 +122,7 @@ def _strip(laid: Grid, at: int, colour: bool) -> Strip:
         start = wide - len(number)
         behind = (_SIGNS.get(mark, " ") if signed else "") + rest if number else ""
         text = " " * start + number + behind if number else rest.rjust(wide)
-        texts.append((text.rstrip(), mark if colour and number and mark in _STYLES else "", start))
+        texts.append((text.rstrip(), mark if colour and number and mark in STYLES else "", start))
     cells = max((wide_of(text) for text, _, _ in texts), default=0)
     heads = [laid.heads[at], *(laid.over[at : at + 1])]
     width = max([cells, *(min(wide_of(head), HEAD_WIDTH) for head in heads)])
@@ -144,7 +162,7 @@ def _folded(name: str, texts: Sequence[str], first: int, strips: Sequence[Strip]
 
 
 def _styled(text: str, style: str, start: int, end: int) -> str:
-    return f"{text[:start]}{_STYLES[style]}{text[start:end]}\x1b[0m{text[end:]}" if style else text
+    return f"{text[:start]}{STYLES[style]}{text[start:end]}{PLAIN}{text[end:]}" if style else text
 
 
 def _padded(text: str, width: int) -> str:

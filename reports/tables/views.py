@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastvmt.plugins import registry
+from fastvmt.model import CATEGORIES
 from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
-from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, marked
+from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, id_of, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
 from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
 
@@ -205,7 +205,7 @@ def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[LineReques
     groups: dict[str, list[LineRequest]] = {k: [] for k in (TRAINING_BASED, TRAINING_FREE, IMPORTED_GROUP, CONTROLS)}
     for label in chosen:
         spec = tidy.methods[label]
-        cls = registry.methods.get(spec.method)
+        cls = tidy.method(label)
         free_or_not = TRAINING_BASED if cls.trains() else TRAINING_FREE
         group = IMPORTED_GROUP if spec.imported else CONTROLS if spec.control else free_or_not
         groups[group].append(LineRequest(label, label, group, line_note(spec), not spec.control))
@@ -215,7 +215,7 @@ def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[LineReques
 def baseline_of(tidy: Tidy, lines: Sequence[LineRequest]) -> str:
     """The line that speed-ups are over: of a method that declares itself the baseline, as it is by default; or ""."""
     plain = [w.label for w in lines if w.label == tidy.methods[w.label].method]
-    found = (label for label in plain if registry.methods.get(label).role == "baseline")
+    found = (label for label in plain if tidy.method(label).role == "baseline")
     return next(found, "") if len(lines) > 1 else ""
 
 
@@ -235,8 +235,8 @@ def by_category(tidy: Tidy, labels: Iterable[str] | None = None) -> list[View]:
     for kind in kinds if len(kinds) > 1 else ():
         only = tidy.frame["category"] == kind
         there = [m for m in names if bool((only & (tidy.frame["metric"] == m)).any())]
-        title = f"Category {kind.replace('_', ' ')}"
-        found.append(build(tidy, f"category-{kind}", title, lines_of(tidy, labels), there, only=only))
+        title, name = f"Category {kind.replace('_', ' ')}", kind if kind in CATEGORIES else id_of(kind)
+        found.append(build(tidy, f"category-{name}", title, lines_of(tidy, labels), there, only=only))
     return found
 
 

@@ -7,7 +7,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.model import Case, MethodSpec, Setting, Suite
+from fastvmt.plugins.method import Method
 from fastvmt.plugins.metric import Metric
+from fastvmt.plugins.traits import Traits
 from fastvmt.store.folder import Store
 
 if TYPE_CHECKING:
@@ -72,12 +74,18 @@ class Tidy:
     suite_digest: str
     counts: dict[str, Count] = field(default_factory=dict)
     own_identities: dict[str, dict[str, Any]] = field(default_factory=dict)
+    traits: Traits = field(default_factory=Traits)
+    """Of the runs' plug-ins, whose code is not here."""
+
+    def method(self, label: str) -> type[Method]:
+        """The method of a line, or what the run says of it."""
+        return self.traits.method(self.methods[label].method)
 
     @property
     def title(self) -> str:
         s, n = self.setting, len(self.seeds)
         return (
-            f"{s.fairness}: {self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.backbone}, "
+            f"{s.fairness}: {self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.called}, "
             f"width {s.width}, height {s.height}, {s.frames} frames, {s.steps} steps, "
             f"guidance {s.guidance:g}, {s.dtype} on {self.device}"
         )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+from fastvmt.core.spelling import public
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.model import Artefact, Job, MethodSpec
+from fastvmt.model import Artefact, Job, MethodSpec, MetricRecord
+from fastvmt.records.failures import cause_of
 from fastvmt.records.identity import machine
 from fastvmt.store.folder import TO_MAKE, Store
 
@@ -77,10 +79,12 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
     for spec in config.methods:
         if again := sum(j.method is spec and j.key in artefacts and marked.get(j.key) == TO_MAKE for j in jobs if marked):
             notes.append(f"{spec.label}: {again} videos are still to be made again (--remake); those of before stand here.")
-        codes = {a.log.get("code") for j in jobs if j.method is spec and (a := artefacts.get(j.key)) and not a.imported}
-        if len(codes - {None, ""}) > 1:
+        codes = {
+            str(a.log.get("code") or "") for j in jobs if j.method is spec and (a := artefacts.get(j.key)) and not a.imported
+        }
+        if len(codes - {""}) > 1:
             notes.append(
-                f"{spec.label}: its videos were made by {len(codes - {None, ''})} states of its code under one version number; "
+                f"{spec.label}: its videos were made by {len(codes - {''})} states of its code under one version number; "
                 "raise the version, or give another --out."
             )
         kinds = [failures[j.key].kind for j in jobs if j.method is spec and j.key not in artefacts and j.key in failures]
@@ -92,7 +96,27 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
             shared.setdefault((j.method.label, clips[j.case_id]), set()).add(a.shared_by)
     if any(len(numbers) > 1 for numbers in shared.values()):
         notes.append("time_amortised: the run has grown, and videos made before share a reference's preparation among fewer.")
-    return [*notes, *config.notes]
+    return [public(note) for note in (*notes, *config.notes)]
+
+
+def why_unscored(jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricRecord]]) -> list[str]:
+    """A note for each metric that could not be computed of some videos: of how many, of which methods, and why.
+
+    Args:
+        records: by job key and metric.
+    """
+    found: dict[str, list[tuple[str, str]]] = {}
+    for job in jobs:
+        for name, record in records.get(job.key, {}).items():
+            if record.status == "failed":
+                found.setdefault(name, []).append((job.method.label, cause_of(record) or "nobody knows why"))
+    notes = []
+    for name, pairs in found.items():
+        first, *others = dict.fromkeys(why for _, why in pairs)
+        more = f" (and {len(others)} other reasons)" if others else ""
+        labels = ", ".join(dict.fromkeys(label for label, _ in pairs))
+        notes.append(f"{name} failed on {len(pairs)} videos ({labels}): {first}{more}; `bench why RUN` says more.")
+    return notes
 
 
 def line_note(spec: MethodSpec) -> str:

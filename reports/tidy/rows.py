@@ -7,14 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.spelling import public
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Case, Job, MethodSpec, MetricRecord
-from fastvmt.plugins import metric_labels
 from fastvmt.plugins.metric import Metric
+from fastvmt.plugins.metric_labels import applies
+from fastvmt.records.failures import cause_of
 from fastvmt.records.identity import Identities, differing
 from fastvmt.reports.tidy.frame import COLUMNS, FORMULA, STAGE, WORK, Count
-from fastvmt.reports.tidy.gaps import notes_of, timed_aside, why_untimed
+from fastvmt.reports.tidy.gaps import notes_of, timed_aside, why_unscored, why_untimed
 from fastvmt.store.folder import Store
 
 OF_A_NUMBER = ("metric", "unit", "value", "status", "why", "timing", "backend", "identity")
@@ -57,6 +59,7 @@ class Rows:
         """A run's rows; ``jobs`` are without those whose video only another run has."""
         failures = store.failures()
         records: dict[str, dict[str, MetricRecord]] = {}
+        codes: dict[str, set[str]] = {}
         aside, said = timed_aside(artefacts)
         self.notes += said
         clips = {c.id: c.reference.frames_digest for c in config.suite.cases}
@@ -64,7 +67,9 @@ class Rows:
         for record in current_records(store, artefacts, references, self.known):
             if record.job_key in aside and self.known.timing(record.metric):
                 continue
-            self._check(record)
+            if record.status != "failed":  # it has no number that could share a mean
+                self._check(record)
+                codes.setdefault(record.metric, set()).update([record.code] if record.code else [])
             records.setdefault(record.job_key, {})[record.metric] = record
         for spec in config.methods:
             known = self.methods.setdefault(spec.label, spec)
@@ -75,7 +80,7 @@ class Rows:
                 )
         cases = {c.id: c for c in config.suite.cases}
         wanted = list(dict.fromkeys([*config.metrics, *(m for r in records.values() for m in r)]))
-        metrics = {name: metric_labels.build(name) for name in wanted}
+        metrics = {name: self.known.metric(name) for name in wanted}
         for job in jobs:
             artefact = artefacts.get(job.key)
             if self._seen(job, artefact, store):
@@ -89,7 +94,12 @@ class Rows:
             state = ("failed", failure.kind) if failure else ("missing", "not made yet")
             why = aside.get(job.key, "") or why_untimed(artefact)
             self._add_job(store, job, cases[job.case_id], artefact, records.get(job.key, {}), metrics, state, why)
-        self.notes += notes_of(store, config, jobs, artefacts)
+        self.notes += [*notes_of(store, config, jobs, artefacts), *why_unscored(jobs, records)]
+        self.notes += [
+            f"{name}: its numbers were computed by {len(found)} states of its code; `bench score` computes them again."
+            for name, found in codes.items()
+            if len(found) > 1
+        ]
 
     def _check(self, record: MetricRecord) -> None:
         whole = self.known.whole(record)
@@ -129,13 +139,13 @@ class Rows:
         rows: list[tuple[Any, ...]] = []
         for name, metric in metrics.items():
             record = records.get(name)
-            if record is None and not metric.applies(case):
+            if record is None and not applies(metric, case):
                 continue
             value: float | None = None
             if record is not None:
                 status: str = record.status
                 value = record.value
-                why = "" if status == "ok" else str(record.details.get("why") or record.details.get("cause") or "")
+                why = "" if status == "ok" else public(cause_of(record))
                 if not metric.timing:
                     self.scored.append([record.key, status, value])
             elif artefact and metric.timing and elsewhere:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import reduce
 from pathlib import Path
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.status_line import doing
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.plugins import metric_labels, registry
+from fastvmt.plugins import registry
 from fastvmt.plugins.labels import refuse_mixed_presets
+from fastvmt.plugins.traits import Traits
+from fastvmt.records.identity import Identities
 from fastvmt.records.same_setting import refuse_other_setting, refuse_other_timing
 from fastvmt.reports.tidy.frame import TEXTS, Tidy
 from fastvmt.reports.tidy.rows import Rows
@@ -28,10 +32,7 @@ def gather(folders: Sequence[Path]) -> Tidy:
     """
     if not folders:
         raise SpecError("No run folder was given.")
-    opened = [(store := Store.open(folder), store.config()) for folder in folders]
-    for store, config in opened:
-        registry.load_own_plugins(store.root, config.plugins)
-    return of_stores(opened)
+    return of_stores([(store := Store.open(folder), store.config()) for folder in folders])
 
 
 def of_stores(opened: Sequence[tuple[Store, RunConfig]]) -> Tidy:
@@ -45,7 +46,7 @@ def of_stores(opened: Sequence[tuple[Store, RunConfig]]) -> Tidy:
         _refuse_other_run(opened[0][0], first, store, config)
     if len(opened) > 1 and not any(config.ablates_presets for _, config in opened):
         refuse_mixed_presets(spec for _, config in opened for spec in config.methods)
-    with no_collection():
+    with no_collection(), registry.reading():
         return _gathered(opened, first)
 
 
@@ -64,20 +65,28 @@ def no_collection() -> Iterator[None]:
 def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Tidy:
     import pandas as pd
 
-    rows = Rows(protocol=first.setting.protocol)
+    traits = reduce(Traits.over, [store.traits() for store, _ in opened])
+    rows = Rows(known=Identities(traits), protocol=first.setting.protocol)
     jobs = [config.jobs() for _, config in opened]
     held = [{j.key: a for j in own if (a := store.artefact(j))} for (store, _), own in zip(opened, jobs, strict=True)]
     for (store, config), own, artefacts in zip(opened, jobs, held, strict=True):
         elsewhere = {key for other in held if other is not artefacts for key in other} - artefacts.keys()
+        doing(f"reading the numbers of {store.root.name}")
         rows.add_run(store, config, [j for j in own if j.key not in elsewhere], artefacts)
     frame = pd.DataFrame(rows.columns)
     for name in TEXTS:
         frame[name] = frame[name].astype("category")
     frame["value"] = frame["value"].astype(float)
     there = set(frame["metric"].cat.categories)
-    labels = dict.fromkeys([*(m for _, c in opened for m in c.metrics), *registry.metrics.names(), *rows.identities])
+    labels = dict.fromkeys([*(m for _, c in opened for m in c.metrics), *registry.BUILTIN["metrics"], *rows.identities])
+    metrics = {k: rows.known.metric(k) for k in labels if k in there}
+    if unknown := [k for k in metrics if not traits.knows(k)]:
+        rows.notes.append(
+            f"{', '.join(unknown)}: which way is better is not known here, so it is shown and not ranked; `bench score RUN "
+            "--plugin FILE`, with the file of its code, writes that into the run."
+        )
     return Tidy(
-        frame=frame, metrics={k: metric_labels.build(k) for k in labels if k in there},
+        frame=frame, metrics=metrics, traits=traits,
         identities=rows.identities, methods=rows.methods,
         cases={c.id: c for c in first.suite.cases}, stores=tuple(s for s, _ in opened), suite=first.suite,
         setting=first.setting, device=first.device, seeds=tuple(dict.fromkeys(s for _, c in opened for s in c.seeds)),

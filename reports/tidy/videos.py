@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from fastvmt.core.spelling import public
 from fastvmt.model import Artefact, Case, Failure, Job
 from fastvmt.reports.tidy.frame import Tidy
 from fastvmt.store.folder import Store
@@ -27,9 +28,9 @@ class Video:
         return {
             "run": self.run.root.name, "case": self.case.id, "category": self.case.category, "prompt": self.case.prompt,
             "caption": self.case.caption, "label": spec.label, "method": spec.method, "version": spec.version,
-            "params": json.dumps(spec.params, sort_keys=True), "control": spec.control, "imported": spec.imported,
+            "params": public(json.dumps(spec.params, sort_keys=True)), "control": spec.control, "imported": spec.imported,
             "seed": self.job.seed, "job": self.job.key, "status": "made" if a else "failed" if self.failure else "missing",
-            "why": f"{self.failure.kind}: {self.failure.message}" if self.failure else "",
+            "why": public(f"{self.failure.kind}: {self.failure.message}") if self.failure else "",
             "frames_digest": a.frames_digest if a else "", "reference_digest": reference.frames_digest,
             "width": reference.width, "height": reference.height, "frames": reference.frames,
             "fps": reference.fps_num / reference.fps_den, "device": a.device if a else "", "reused": bool(a and a.reused_from),

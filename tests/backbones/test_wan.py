@@ -137,6 +137,22 @@ def test_a_folder_of_two_experts_is_refused(xs: Path, tmp_path: Path, second: di
         card.load(str(folder))
 
 
+@pytest.mark.parametrize(
+    ("file", "parts"),
+    [("None.py", {}), ("transformer/diffusers.py", {}), ("transformer/evil.py", {"transformer": ["evil", "WanTransformer3DModel"]}),
+     ("", {"transformer": ["antigravity", "X"]}), ("", {"scheduler": ["transformers.hub", "X"]})],
+)  # fmt: skip
+def test_a_folder_of_weights_brings_no_code(xs: Path, tmp_path: Path, file: str, parts: dict[str, Any]) -> None:
+    """A run folder may name it, and diffusers looks for classes in it."""
+    folder = shutil.copytree(xs, tmp_path / "theirs")
+    if file:
+        (folder / file).write_text("raise SystemExit")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps(index | parts))
+    with pytest.raises(UserError, match="is code|only parts of diffusers and transformers"):
+        card.load(str(folder))
+
+
 @pytest.mark.parametrize("lost", ["shard", "weights", "index", "tokenizer"])
 def test_a_torn_download_is_not_taken_for_whole(xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

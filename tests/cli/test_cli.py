@@ -42,6 +42,7 @@ def test_planning_every_method_needs_no_torch() -> None:
     [
         ("ValueError('odd')", 70, "error in fastvmt-bench"), ("OSError(5, 'odd')", 70, "error in fastvmt-bench"),
         ("PermissionError(13, 'Permission denied', 'x/y')", 2, "x/y: permission denied"), ("SystemExit(1)", 1, ""),
+        ("MemoryError()", 2, "more memory than there is"),
     ],
 )  # fmt: skip
 def test_only_the_gate_ends_with_1(raised: str, code: int, words: str) -> None:

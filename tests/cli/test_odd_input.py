@@ -87,9 +87,9 @@ def test_numbers_that_cannot_be_meant_are_refused(tmp_path: Path) -> None:
     run = make_quick(tmp_path / "run", 1)
     for value in ("-1", "nan", "inf"):
         said = bench("resume", run, "--timeout", value)
-        assert said.code == 2 and "seconds are needed, or 0 for no limit" in said.err
+        assert said.code == 2 and "from 0 to 1,000,000,000 is needed; seconds, or 0 for no limit" in said.err
     said = bench("plan", "--threads", "-1", "--out", tmp_path / "x")
-    assert said.code == 2 and "--threads -1: at least 1 is needed" in said.err
+    assert said.code == 2 and "--threads -1: a whole number from 0 to 1,024 is needed" in said.err
     said = bench("plan", "--methods", "fastvmt", "--dtype", "float16", "--out", tmp_path / "x")
     assert said.code == 2 and "Use bfloat16 or float32" in said.err
     for name in ("guidance", "device-memory"):

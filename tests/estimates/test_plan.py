@@ -144,3 +144,9 @@ def test_workers_share_a_machines_memory(xs: Path, tmp_path: Path, monkeypatch: 
     assert api.plan(request, tmp_path / "r", Conditions(2))[1].problem == ""
     found = api.plan(request, tmp_path / "r", Conditions(8))[1].problem
     assert "each of 8 workers has 0.4 GiB" in found and "--workers 1 (3.0 GiB for it alone) would fit" in found
+
+
+def test_more_videos_than_one_run_can_have_are_refused(tmp_path: Path) -> None:
+    seeds = ",".join(map(str, range(10_000)))
+    said = bench("plan", "--methods", "all,copy,oracle,frozen", "--seeds", seeds, cwd=tmp_path)
+    assert said.code == 2 and "are more than the 1,000,000 of one run" in said.err

@@ -84,7 +84,7 @@ def test_imported_videos_are_scored_beside_ours_and_marked_everywhere(tmp_path: 
     fastvmt.report([run], figures=False, tracks=False)
     page = (run / "report" / "index.html").read_text()
     assert "imported:rival" in page and "imported (made elsewhere)" in page and "their page" in page
-    assert "imported:rival" in fastvmt.compare([run], base="fastvmt")
+    assert "imported:rival" in str(fastvmt.compare([run], base="fastvmt"))
 
 
 def test_the_work_of_an_imported_video_is_undefined_and_best_of_nothing(tmp_path: Path) -> None:

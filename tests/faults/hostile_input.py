@@ -204,7 +204,19 @@ tests("foreign_runs", "hostile and damaged run folders, merged", 6,
       ["tests/exchange/test_merge.py::test_a_hostile_run_is_refused_in_one_sentence",
        "tests/exchange/test_merge.py::test_paths_pickles_and_plug_ins_of_a_hostile_run_do_no_harm",
        "tests/exchange/test_merge.py::test_a_file_that_is_not_what_it_was_is_a_failure_and_not_a_video",
-       "tests/exchange/test_merge.py::test_kill_9_in_the_middle_goes_on_to_the_same_bytes"])  # fmt: skip
+       "tests/exchange/test_merge.py::test_kill_9_in_the_middle_goes_on_to_the_same_bytes",
+       "tests/runner/test_code.py::test_what_a_run_folder_names_is_not_run_by_whoever_goes_on_with_it",
+       "tests/runner/test_code.py::test_reading_needs_no_plug_in",
+       "tests/runner/test_executors.py::test_nothing_is_imported_from_a_run_folder"])  # fmt: skip
+tests(
+    "links",
+    "links, pipes and second names in every place of a run folder, under every command",
+    6,
+    ["tests/store/test_plain.py"],
+)
+tests("fields", "values that are none in any field of a run folder or baseline, and videos that decode to too much", 6,
+      ["tests/model/test_fields.py", "tests/reports/test_foreign_videos.py"])  # fmt: skip
+tests("words", "words that would steer a terminal, a spreadsheet or a shell", 6, ["tests/cli/test_hostile_words.py"])
 tests("foreign_code", "code of others: only the pinned commit, only after it was made or fetched by hand", 6,
       ["tests/metrics/trackers/test_cotracker.py::test_the_hubs_folder_is_run_only_when_it_is_the_pinned_commit",
        "tests/metrics/trackers/test_cotracker.py::test_a_damaged_checkpoint_and_foreign_code_get_a_sentence", "tests/plugins/test_environments.py"])  # fmt: skip

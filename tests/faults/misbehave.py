@@ -17,7 +17,7 @@ from support.light_runs import alive, children, comes, events, finished, make_li
 from fastvmt.plugins import registry
 from fastvmt.store.folder import Store
 from faults.fault import Figure, Impossible, Times, fault, in_pairs
-from faults.runs import PATIENCE, go_on, start
+from faults.runs import PATIENCE, RUN, go_on, start
 
 WORST: dict[str, tuple[str, str]] = {
     "raise": ("error", "a light method's own error"), "device": ("out_of_memory", "CUDA out of memory"),
@@ -77,9 +77,9 @@ def _hangs(place: Path, at: int, times: Times) -> str:
     place.mkdir()
     folder = make_light(place / "run", cases=1, methods=(f"light:do=hang:at={at}", "light"))
     process = start(folder, "--timeout", f"{HANG_LIMIT:g}")
-    if not comes(lambda: len(_in_folder(folder)) >= 2 or process.poll() is not None):
+    if not comes(lambda: len(_of_run(folder)) >= 2 or process.poll() is not None):
         return "the grandchild never came"
-    began, hung, workers = time.monotonic(), _in_folder(folder), children(process.pid)
+    began, hung, workers = time.monotonic(), _of_run(folder), children(process.pid)
     over = comes(
         lambda: (
             not any(map(alive, hung))
@@ -92,17 +92,18 @@ def _hangs(place: Path, at: int, times: Times) -> str:
     kinds = [f.kind for f in Store.open(folder).failures().values()]
     if not over or code != 3 or kinds != ["timeout"] or len(finished(folder)) != 1:
         return f"ended with {code}, failures {kinds}, {len(finished(folder))} made"
-    if left := _in_folder(folder):
+    if left := _of_run(folder):
         return f"{len(left)} processes left"
     return "it was killed before its time" if took < HANG_LIMIT - 1 else times.wrong(took)
 
 
-def _in_folder(folder: Path) -> list[int]:
-    """Living processes whose current folder is the run's: workers, and whatever they started."""
-    found = []
+def _of_run(folder: Path) -> list[int]:
+    """Living processes of the run: workers, and whatever they started, but not the command itself."""
+    found, mark = [], f"{RUN}={folder.resolve()}".encode()
     for entry in Path("/proc").glob("[0-9]*"):
         try:
-            inside = os.readlink(entry / "cwd") == str(folder.resolve())
+            ours = mark in (entry / "environ").read_bytes().split(b"\0")
+            inside = ours and b"fastvmt.cli" not in (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
         if inside and alive(int(entry.name)):
@@ -119,14 +120,14 @@ def _orphans(place: Path) -> str:
     folder = make_light(place / "run", cases=1, methods=("light:do=hang", "light:do=hang:at=2"))
     process = start(folder, "--workers", "2")
     try:
-        if not comes(lambda: len(_in_folder(folder)) >= 4 or process.poll() is not None):
+        if not comes(lambda: len(_of_run(folder)) >= 4 or process.poll() is not None):
             return "the grandchildren never came"
     finally:
         process.kill()
         process.wait()
-    if comes(lambda: not _in_folder(folder), 10):
+    if comes(lambda: not _of_run(folder), 10):
         return ""
-    for pid in _in_folder(folder):
+    for pid in _of_run(folder):
         os.kill(pid, 9)
     return "processes were left"
 
@@ -290,7 +291,9 @@ def broken_entry_points(n: int, place: Path) -> Figure:
         "[fastvmt.methods]\ngone = no_such_module_here:M\nraises = bad_raises:M\nlacks = math:Nothing\nleaves = bad_leaves:M\nfastvmt = math:pi\nno colon = math\n"
         "theirs = good_theirs:Theirs\n"
     )
-    (package / "good_theirs.py").write_text("from fastvmt import Method\nclass Theirs(Method):\n    summary = 'it works'\n")
+    (package / "good_theirs.py").write_text(
+        "from fastvmt import Method\nclass Theirs(Method):\n    id = 'theirs'\n    summary = 'it works'\n"
+    )
     (package / "bad_leaves.py").write_text("import sys\nsys.exit(0)\n")
     (package / "bad_raises.py").write_text("raise RuntimeError('a plug-in of a test')\n")
     done = subprocess.run(

@@ -61,7 +61,7 @@ def _started_twice(place: Path, base: Undisturbed, refused: list[str]) -> str:
         return f"both ran at once: {order}"
     store = Store.open(folder)
     for case in store.config().suite.cases:
-        store.reference(case.reference.frames_digest)  # raises where it is not whole
+        store.reference(case.reference)  # raises where it is not whole
     return same_as(base, folder)
 
 

@@ -21,6 +21,8 @@ from support.light_runs import events, make_light
 
 STAB = Path(__file__).with_name("stab.py")
 VARIABLE = "FASTVMT_FAULT"
+RUN = "FASTVMT_FAULT_RUN"
+"""In the environment of a run's processes: its folder."""
 PATIENCE = 120.0
 """Seconds after which a process that should have ended is a fault of its own."""
 
@@ -30,6 +32,7 @@ RESUME = ("--no-reuse", "--json")
 
 def start(folder: Path, *more: str, **how: Any) -> subprocess.Popen[str]:
     """``bench resume`` in a process of its own, with what it says on stderr kept in ``FOLDER/../said``."""
+    how = {"env": os.environ | {RUN: str(folder.resolve())}} | how
     with open(folder.parent / "said", "a") as said:
         return cli.start("resume", folder, *RESUME, *more, stderr=said, **how)
 

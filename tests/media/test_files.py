@@ -13,9 +13,9 @@ import pytest
 from PIL import Image
 from support.clips import corner, make, noise, refused
 
-from fastvmt.errors import SuiteError
+from fastvmt.errors import DamagedFile, SuiteError
 from fastvmt.media import decode, image_folders
-from fastvmt.media.files import read_clip
+from fastvmt.media.files import read_clip, read_lossless, write_lossless
 
 # --- video files -------------------------------------------------------------------------------------------------------
 
@@ -213,6 +213,15 @@ def test_limits_hold_while_decoding_when_the_header_says_nothing(tmp_path: Path,
     assert refused(path).startswith("x: 9 frames, more than the limit of 8.")
 
 
+def test_a_clip_that_no_memory_holds_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*given: object) -> None:
+        raise MemoryError
+
+    path = make(tmp_path / "x.mp4", noise(3))
+    monkeypatch.setattr(np, "empty", full)
+    assert refused(path) == "x: its frames need more memory than there is here. Cut it, or make it smaller."
+
+
 def test_only_regular_files(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo.mp4")
     listener = socket.socket(socket.AF_UNIX)
@@ -230,3 +239,51 @@ def test_only_regular_files(tmp_path: Path) -> None:
 def test_no_permission(tmp_path: Path) -> None:
     make(tmp_path / "x.mp4", noise(3)).chmod(0)
     assert refused(tmp_path / "x.mp4") == "x: cannot be read (permission denied)."
+
+
+def test_what_a_run_holds_as_frames_names_no_other_file(tmp_path: Path) -> None:
+    """FFmpeg would read a list of files for the video that they make."""
+    write_lossless(tmp_path / "secret.mkv", noise(3), Fraction(15))
+    (tmp_path / "frames.mkv").write_text("ffconcat version 1.0\nfile secret.mkv\n")
+    with pytest.raises(DamagedFile):
+        read_lossless(tmp_path / "frames.mkv")
+    assert np.array_equal(read_lossless(tmp_path / "secret.mkv"), noise(3))
+
+
+# --- frames that we stored -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "shape", [(5, 32, 40), (9, 32, 40), (7, 40, 32), (7, 32, 2**30), (20_001, 32, 40), (16_000, 8192, 8192)]
+)
+def test_stored_frames_of_another_shape_than_recorded_are_not_decoded_on(
+    tmp_path: Path, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (7, 32, 40, 3), dtype=np.uint8)
+    write_lossless(tmp_path / "frames.mkv", frames, Fraction(15))
+    assert np.array_equal(read_lossless(tmp_path / "frames.mkv", (7, 32, 40)), frames)
+    made: list[int] = []
+    real = np.empty
+    monkeypatch.setattr("fastvmt.media.files.np.empty", lambda size, kind: made.append(int(np.prod(size))) or real(size, kind))
+    with pytest.raises(DamagedFile, match="frames.mkv: cannot be decoded"):
+        read_lossless(tmp_path / "frames.mkv", shape)
+    assert all(size <= 9 * 32 * 40 * 3 for size in made)
+
+
+def test_limits_hold_for_stored_frames_without_a_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_lossless(tmp_path / "x.mkv", np.zeros((64, 256, 256, 3), np.uint8), Fraction(15))
+    monkeypatch.setattr(image_folders, "MAX_MEMORY", 1 << 20)
+    with pytest.raises(DamagedFile, match="more than the limit"):
+        read_lossless(tmp_path / "x.mkv")
+    (tmp_path / "list.mkv").write_text("#EXTM3U\nx.mkv\n")
+    for name in ("list.mkv", "none.mkv", "."):
+        with pytest.raises(DamagedFile):
+            read_lossless(tmp_path / name)
+
+
+def test_a_colon_in_a_name_is_no_protocol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    frames = noise(3)
+    for name in ("a:b.mkv", "http:c.mkv", "concat:d.mkv"):
+        write_lossless(Path(name), frames, Fraction(15))
+        assert Path(name).is_file() and (read_lossless(Path(name)) == frames).all()

@@ -94,8 +94,8 @@ def test_two_meters_are_two_metrics_in_a_table_and_in_the_gate(
 
 
 @given(
-    prompt=st.text(), caption=st.text(), label=st.text(), seed=st.integers(), guidance=st.floats(0, 100),
-    params=st.dictionaries(st.text(), st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()),
+    prompt=st.text(), caption=st.text(), label=st.text(st.characters(exclude_categories=("C", "Z")), min_size=1), seed=st.integers(-(2**63), 2**64 - 1), guidance=st.floats(0, 100),
+    params=st.dictionaries(st.text(), st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False) | st.text()),
 )  # fmt: skip
 def test_a_jobs_key_is_the_digest_of_its_plain_parts(
     prompt: str, caption: str, label: str, seed: int, guidance: float, params: dict[str, Any]

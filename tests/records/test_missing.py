@@ -183,7 +183,7 @@ def test_two_thousand_jobs_cost_two_stats_each_and_no_file(tmp_path: Path, monke
     store = Store.open(tmp_path / "r")
     config = store.config()
     calls = {"stat": 0, "open": 0}
-    real = {"stat": os.stat, "open": open}
+    real = {"stat": os.lstat, "open": open}
 
     def count(name: str) -> Any:
         def call(*args: Any, **more: Any) -> Any:
@@ -192,8 +192,8 @@ def test_two_thousand_jobs_cost_two_stats_each_and_no_file(tmp_path: Path, monke
 
         return call
 
-    monkeypatch.setattr("fastvmt.store.index.os.stat", count("stat"))
-    for module in ("records.missing", "store.index"):
+    monkeypatch.setattr("fastvmt.store.index.os.lstat", count("stat"))
+    for module in ("records.missing", "store.index", "store.artefact_files"):
         monkeypatch.setattr(f"fastvmt.{module}.open", count("open"), raising=False)
     first = scan(store, config, config.metrics)
     assert (first.found, first.to_do) == (2_000, []) and calls[

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -17,11 +19,11 @@ from support.light_runs import make_quick, quick, times, wait_for
 from fastvmt.errors import SpecError
 from fastvmt.model import Job
 from fastvmt.runner import executors
+from fastvmt.runner.command import go_on, words
 from fastvmt.runner.executors.local import LocalExecutor
 from fastvmt.runner.queue import Tasks
 from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options
-from fastvmt.runner.status import go_on
 from fastvmt.runner.worker import place
 from fastvmt.store.folder import Store
 
@@ -62,7 +64,7 @@ def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch, name: 
         (["--slurm", "partition=x"], "belong to --executor slurm"), (["--executor", "slurm", "--slurm", "gpu"], "KEY=VALUE"),
         (["--executor", "slurm", "--slurm", "time=soon"], "H:M:S"), (["--no-wait"], "belong to --executor slurm"),
         (["--executor", "slurm", "--slurm", "cluster=moon"], "There are: cluster=slurm, cluster=local, cluster=debug"),
-        (["--executor", "slurm"], "cluster=local"), (["--workers", "-1"], "at least 1"),
+        (["--executor", "slurm"], "cluster=local"), (["--workers", "-1"], "a whole number from 1 to 10,000"),
     ],
 )  # fmt: skip
 def test_wrong_words_are_refused(tmp_path: Path, more: list[str], words: str) -> None:
@@ -75,12 +77,13 @@ def test_the_way_to_go_on_is_the_way_it_was_begun(tmp_path: Path) -> None:
     assert go_on(run) == f"bench resume {run}"
     store = Store.open(run)
     given = Options(executor="slurm", workers=4, slurm=(("partition", "gpu"), ("setup", "module load cuda")))
-    store.event("started", jobs=1, how=executors.words(given))
+    store.event("started", jobs=1, how=words(given))
     store.event("made", key="k")
     store.event("started", jobs=1)  # of a scoring
-    wanted = f"bench resume {run} --executor slurm --workers 4 --slurm partition=gpu --slurm 'setup=module load cuda'"
-    assert go_on(run) == wanted and wanted in bench("status", run).out
-    assert executors.words(Options(executor="ray", address="auto")) == ["--executor", "ray", "--address", "auto"]
+    wanted = f"bench resume {run} --executor slurm --workers 4 --slurm partition=gpu"
+    assert go_on(run, given) == f"{wanted} --slurm 'setup=module load cuda'"
+    assert go_on(run) == wanted and wanted in bench("status", run).out, "what would run by itself is not taken from a log"
+    assert words(Options(executor="ray", address="auto")) == ["--executor", "ray", "--address", "auto"]
 
 
 def test_each_worker_sees_its_own_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -155,7 +158,7 @@ def test_a_timing_claims_the_gpu_and_not_a_name_for_it(tmp_path: Path, monkeypat
 
 
 def jobs(n: int) -> list[Job]:
-    return [Job(key=f"k{i}", method=quick(), case_id="c", case_digest="d", seed=i) for i in range(n)]
+    return [Job(key=f"{i}", method=quick(), case_id="c", case_digest="d", seed=i) for i in range(n)]
 
 
 def test_preparations_come_first_and_other_jobs_go_on_meanwhile() -> None:
@@ -185,3 +188,31 @@ def test_nothing_is_scored_beside_a_timing() -> None:
         ("score", b),
         ("score", c),
     ]
+
+
+# --- what a run folder holds is no code ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        pytest.param(("--executor", "local"), id="local"),
+        pytest.param(("--executor", "slurm", "--slurm", "cluster=local"), id="slurm"),
+        pytest.param(("--executor", "ray", "--workers", "1"), id="ray", marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.parametrize("beside", [False, True], ids=["elsewhere", "in-it"])
+def test_nothing_is_imported_from_a_run_folder(how: tuple[str, ...], beside: bool, tmp_path: Path) -> None:
+    """Whatever stands in PYTHONPATH, and also for one who has gone into the folder: workers and tasks take their modules elsewhere."""
+    run, ran = make_quick(tmp_path / "run", 1), tmp_path / "ran"
+    for name in ("sitecustomize", "json", "pydantic", "numpy", "usercustomize", "fastvmt", "submitit", "ray"):
+        (run / f"{name}.py").write_text(f"open({str(ran)!r}, 'a').write({name!r})\n")
+    path = (
+        str(tmp_path / "x") if beside else f":{tmp_path / 'x'}:"
+    )  # an empty entry is the current folder, for our own process too
+    done = subprocess.run(
+        [Path(sys.executable).with_name("bench"), "resume", run, *how, "--json"], capture_output=True, text=True, timeout=300,
+        env=os.environ | {"PYTHONPATH": path}, cwd=run if beside else tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0 and json.loads(done.stdout)["outcome"]["made"] == 1, done.stderr
+    assert not ran.exists()

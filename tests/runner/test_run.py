@@ -94,7 +94,13 @@ def test_a_video_made_in_another_run_is_taken_over_without_its_seconds(
 ) -> None:
     out, data = undisturbed
     other = bench(*args(xs, out.with_name("other"), "--json", methods="fastvmt,ditflow:inner=2"))
-    assert other.code == 0 and other.data["outcome"] == {"made": 2, "found": 6, "failed": 0, "interrupted": False}
+    assert other.code == 0 and other.data["outcome"] == {
+        "made": 2,
+        "found": 6,
+        "failed": 0,
+        "interrupted": False,
+        "unscored": 0,
+    }
     fast, new = other.data["rows"][2:]
     assert fast["metrics"]["motion_fidelity"] == data["rows"][3]["metrics"]["motion_fidelity"]
     assert fast["metrics"]["time"]["n"] == 0 and new["metrics"]["time"]["n"] == 2
@@ -141,7 +147,7 @@ def test_kill_9_at_random_moments_resumes_to_the_same_table(
 
 
 KINDS = {
-    "raises": ("error", "a toy's own error"), "gives-nan": ("non_finite", "adjust at step 0"), "wrong-shape": ("wrong_output", "shape"),
+    "raises": ("error", "RuntimeError: a toy's own error (toys.py, line 29, adjust at step 0)"), "gives-nan": ("non_finite", "adjust at step 0"), "wrong-shape": ("wrong_output", "shape"),
     "out-of-memory": ("out_of_memory", "out of memory"), "aborts": ("crash", "signal SIGSEGV"), "hangs": ("timeout", "longer than 9 s"),
 }  # fmt: skip
 
@@ -166,7 +172,7 @@ def test_prints_of_a_method_stay_out_of_the_protocol(tmp_path: Path) -> None:
     assert said.code == 0 and said.data["rows"][0]["made"] == 1
     log = (tmp_path / "run" / "workers" / "worker-1.log").read_text()
     assert "raw bytes" in log
-    assert "safe path True folder run" in log  # rule 6 of the layout: nothing of the current folder can be imported
+    assert "safe path True folder \n" in log  # rule 6 of the layout: nothing of the current folder can be imported
 
 
 def test_a_metric_that_fails_on_some_clips_shows_n(tmp_path: Path) -> None:

@@ -66,11 +66,11 @@ def test_choices_are_those_of_the_code_that_acts_on_them() -> None:
 @pytest.mark.parametrize(
     ("words", "model", "given"),
     [
-        ("--limit -1: 0 or more", Request, {"limit": -1}), ("every frame", Request, {"stride": 0}),
-        ("--repeats -1: at least 1", Request, {"repeats": -1}), ("--seeds : one or more", Request, {"seeds": ()}),
-        ("above 0", Request, {"budget": float("nan"), "protocol": "matched-budget"}),
+        ("--limit -1: a whole number from 0 to 1,000,000,000 is needed.", Request, {"limit": -1}), ("every frame", Request, {"stride": 0}),
+        ("--repeats -1: a whole number from 1 to 1,000 is needed", Request, {"repeats": -1}), ("--seeds : .*one or more", Request, {"seeds": ()}),
+        ("--budget nan: a number from 0.1 to", Request, {"budget": float("nan"), "protocol": "matched-budget"}),
         ("belongs to --protocol matched-budget", Request, {"budget": 4.0}),
-        ("at least 1", Options, {"workers": -1}), ("belongs to --executor ray", Options, {"address": "auto"}),
+        ("--workers -1: a whole number from 1 to", Options, {"workers": -1}), ("belongs to --executor ray", Options, {"address": "auto"}),
         ("belong to --executor slurm", Options, {"wait": False}),
     ],
 )  # fmt: skip

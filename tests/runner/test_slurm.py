@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from hashlib import sha256
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,6 +15,7 @@ from support.light_runs import alive, events, make_quick, quick, times, wait_for
 from support.places import SUPPORT
 
 from fastvmt.errors import SpecError
+from fastvmt.plugins import trust
 from fastvmt.runner.executors.on_slurm import Crew, Join, minutes
 from fastvmt.runner.runner import Runner
 from fastvmt.runner.settings import Options
@@ -55,9 +57,10 @@ def test_tasks_that_only_die_are_an_error_with_their_last_words(tmp_path: Path) 
     run = make_quick(tmp_path / "run", 1)
     config = Store.open(run).config()
     (run / "config.json").write_text(config.model_copy(update={"plugins": (*config.plugins, str(plugin))}).model_dump_json())
+    trust.remember(plugin, sha256(plugin.read_bytes()).hexdigest())
     outcome = said(resume(run, "--executor", "slurm", "--slurm", "cluster=local"))
     assert outcome.code == 2 and "1 jobs left and none done: " in outcome.err
-    assert "no luck today" in "".join(p.read_text() for p in (run / "slurm").glob("*.err"))
+    assert "no luck today" in "".join(p.read_text() for p in (run / "slurm").rglob("*.err"))
 
 
 def crew(run: Path, monkeypatch: pytest.MonkeyPatch, cluster: str = "debug", task: Any = work, **options: Any) -> Crew:
@@ -148,6 +151,9 @@ def slurm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_an_array_of_slurm_tasks_with_a_preemption_and_a_driver_that_left(tmp_path: Path, slurm: Path) -> None:
     gate = tmp_path / "open"
     run = make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))])
+    theirs = run / "slurm" / "100_0_submitted.pkl"  # what came with the folder; a task that found it would run what is in it
+    theirs.parent.mkdir()
+    theirs.write_bytes(b"theirs")
     given = ("partition=gpu", "time=1:30:00", "licenses=a")
     more = ["--executor", "slurm", "--workers", "2", *(word for one in given for word in ("--slurm", one))]
     left = said(resume(run, *more, "--no-wait"))
@@ -164,6 +170,7 @@ def test_an_array_of_slurm_tasks_with_a_preemption_and_a_driver_that_left(tmp_pa
     assert outcome.code == 0 and outcome.data["rows"][0]["made"] == 4
     assert len(list(slurm.glob("*.script"))) == 1 and (slurm / "requeued").read_text().startswith("100_")
     assert set(times(run, "made").values()) == {1} and sorted(times(run, "generating").values()) == [1, 1, 1, 2]
+    assert theirs.read_bytes() == b"theirs"
 
 
 @pytest.mark.parametrize(

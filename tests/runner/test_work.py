@@ -37,7 +37,7 @@ def test_eight_runners_on_one_folder_do_each_job_once(tmp_path: Path, alone: str
     assert set(times(run, "generating").values()) == set(times(run, "done").values()) == {1} and len(times(run, "made")) == 12
     assert len(Store.open(run).records()) == 12
     again = bench("resume", run, "--json")
-    assert again.data["outcome"] == {"made": 0, "found": 12, "failed": 0, "interrupted": False}
+    assert again.data["outcome"] == {"made": 0, "found": 12, "failed": 0, "interrupted": False, "unscored": 0}
     assert not [p for p in (run / "leases").rglob("*") if p.is_file()]
 
 
@@ -80,6 +80,7 @@ def test_a_job_that_failed_is_not_tried_again_by_the_others_but_by_the_next_star
         "found": 1,
         "failed": 1,
         "interrupted": False,
+        "unscored": 0,
     }
     assert set(times(run, "generating").values()) == {1}
     assert bench("resume", run).code == 3 and sorted(times(run, "generating").values()) == [1, 2]

@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.cli import bench
 from support.runs import make_run, make_setting
 
 from fastvmt.core.atomic import append_line, publish_folder, write_atomic
@@ -71,7 +70,7 @@ def test_every_field_that_decides_the_video_changes_the_key() -> None:
         Job.make(METHOD, case(reference=case().reference.model_copy(update={"frames_digest": "e" * 64})), 0, make_setting()),
         Job.make(METHOD, case(), 1, make_setting()),
         *(Job.make(METHOD, case(), 0, make_setting(**{k: v})) for k, v in {
-            "weights_digest": "v", "width": 40, "height": 40, "frames": (9, 8, 8), "guidance": 4.0, "sigmas": (0.9, 0.0), "dtype": "bfloat16",
+            "weights_digest": "e", "width": 40, "height": 40, "frames": (9, 8, 8), "guidance": 4.0, "sigmas": (0.9, 0.0), "dtype": "bfloat16",
         }.items()),
     ]  # fmt: skip
     keys = [j.key for j in others]
@@ -182,20 +181,6 @@ def test_seconds_of_two_thread_counts_do_not_share_a_folder(tmp_path: Path) -> N
     assert Store.open(run).config() == config
     empty = Store.create(tmp_path / "empty", config)
     assert Store.create(empty.root, other).config().threads == other.threads  # nothing was made yet
-
-
-def test_code_that_comes_with_a_run_is_not_run(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "r", 1, ("none",), videos=False)
-    (run / "theirs.py").write_text(
-        f"from pathlib import Path\nPath({str(tmp_path / 'ran')!r}).touch()\nMETRICS = {{'x': int}}\n"
-    )
-    facts = json.loads((run / "config.json").read_text())
-    for path in (str(run / "theirs.py"), "r/theirs.py", str(tmp_path / "r" / ".." / "r" / "theirs.py")):
-        (run / "config.json").write_text(json.dumps(facts | {"plugins": [path]}))
-        for words in (("table", run), ("report", run, "--print", "md"), ("resume", run), ("compare", run)):
-            said = bench(*words, cwd=tmp_path)
-            assert said.code == 2 and "lies in the run folder" in said.err
-    assert not (tmp_path / "ran").exists()
 
 
 def test_a_folders_nested_files_are_on_the_disk_before_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

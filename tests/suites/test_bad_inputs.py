@@ -18,6 +18,7 @@ from fastvmt.errors import SuiteError, UserError
 from fastvmt.suites.cases import Wanted
 from fastvmt.suites.opening import open_suite
 from fastvmt.suites.prompts import list_clips
+from fastvmt.suites.rows import MOST_ROWS
 from fastvmt.suites.tools import check
 
 WANTED = Wanted(32, 32, 17)
@@ -257,3 +258,15 @@ def test_a_suite_that_is_a_pipe(tmp_path: Path) -> None:
     with pytest.raises(UserError) as caught:
         open_suite(str(tmp_path / "pipe"), WANTED, "a tram")
     assert "cannot be read" in str(caught.value) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("prompts.csv", "bus.mp4,a bus {}"), ("prompts.jsonl", '{{"clip": "bus.mp4", "prompt": "a bus {}"}}'), ("prompts.txt", "bus: a bus {}")],
+)  # fmt: skip
+def test_a_list_of_more_rows_than_a_suite_can_have_is_refused_while_it_is_read(folder: Path, name: str, line: str) -> None:
+    (folder / "prompts.txt").unlink(missing_ok=True)
+    rows = (line.format(n) for n in range(MOST_ROWS + 1))
+    (folder / name).write_text("\n".join([*(["clip,prompt"] if name.endswith("csv") else []), *rows]))
+    said = refusal(lambda: open_suite(str(folder), Wanted(64, 64, 5)))
+    assert said == f"{name}: more than 100,000 rows, the most that a suite can have. Split it into several."

@@ -13,6 +13,7 @@ import typer
 from typer.testing import CliRunner
 
 from fastvmt.cli import gate
+from fastvmt.core.content_address import digest
 from fastvmt.errors import BenchError
 from fastvmt.model import Case
 from fastvmt.reports.gate.baseline import Measured, MethodFacts, MetricFacts, Video
@@ -98,6 +99,6 @@ def measured(
         metrics={metric: MetricFacts(identity={"version": 1}, direction=direction, timing=False)},
         methods={method: MethodFacts(identity={"params": {"block": 4}}, preset="paper")},
         videos=tuple(
-            Video(method=method, case=c, seed=0, frames_digest=f"{c}{v}", values={metric: v}) for c, v in zip(names, values, strict=True)
+            Video(method=method, case=c, seed=0, frames_digest=digest([c, v]), values={metric: v}) for c, v in zip(names, values, strict=True)
         ),
     )  # fmt: skip

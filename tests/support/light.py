@@ -21,6 +21,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from fastvmt.artefacts.code_state import method_code
 from fastvmt.core.content_address import digest, frames_digest, noise_seed
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Job
@@ -186,7 +187,7 @@ class Generator:
             key=job.key, frames_digest=key, frames=size[0], height=size[1], width=size[2], fps_num=15, fps_den=1,
             files={p.name: file_info(p) for p in sorted(folder.iterdir())}, stages={"denoise": 0.25, "decode": 0.125},
             peak_memory_bytes=1 << 20, forward_equivalents=8.0, device="light", software={"light": "1"}, timing_key=digest(job.key),
-            log={"pid": os.getpid(), "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", "")},
+            log={"code": method_code(job.method.method, job.method.params), "pid": os.getpid(), "gpu": os.environ.get("CUDA_VISIBLE_DEVICES", "")},
         )  # fmt: skip
         self.store.publish(folder, job, artefact)
         return artefact
@@ -197,7 +198,7 @@ class Generator:
         from fastvmt.media.files import write_lossless, write_viewable
 
         case = self.cases[job.case_id]
-        frames = self.store.reference(case.reference.frames_digest)
+        frames = self.store.reference(case.reference)
         rng = np.random.default_rng(noise_seed(job.seed, case.digest() + job.method.label))
         for i in range(STEPS):
             if i == method.params.at:

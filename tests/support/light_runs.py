@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from fastvmt.core.content_address import frames_digest
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import write_lossless
 from fastvmt.model import MethodSpec, Suite
-from fastvmt.plugins import labels, registry
+from fastvmt.plugins import labels, registry, trust
 from fastvmt.plugins.method import Shape
 from fastvmt.store.folder import Store
 from support.places import SUPPORT
@@ -67,6 +68,8 @@ def make_light(
 
 
 def _create(folder: Path, clips: dict[str, Any], **config: Any) -> Path:
+    for path in map(Path, config.get("plugins", ())):  # as if the user had given them, for runners in other processes
+        trust.remember(path.resolve(), sha256(path.read_bytes()).hexdigest())
     registry.load_plugin(str(PLUGIN))  # for runners in this process
     store, made = Store.create(folder, RunConfig(**config)), {}
     for key, clip in clips.items():

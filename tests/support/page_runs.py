@@ -81,9 +81,13 @@ def pages(report: Path) -> dict[str, Page]:
     return {str(p.relative_to(report)): Page(p) for p in report.rglob("*.html")}
 
 
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+
 def hostile_run(folder: Path, number: int | None = None) -> Path:
     """Every payload as prompt, caption, category or source of a case; some as labels, notes, failures and log keys."""
     found = payloads()[:number]
+    lines = [CONTROL.sub(" ", text) for text in found]  # where a field takes one line alone
     base = make_cases(len(found))
     cases: list[Case] = []
     for n, text in enumerate(found):
@@ -93,7 +97,7 @@ def hostile_run(folder: Path, number: int | None = None) -> Path:
                 update={
                     "prompt": text,
                     "caption": found[-n - 1],
-                    "category": text if n < 20 else "camera",
+                    "category": lines[n] if n < 20 else "camera",
                     "reference": reference,
                     "negative": text,
                 }
@@ -102,15 +106,15 @@ def hostile_run(folder: Path, number: int | None = None) -> Path:
     setting = make_setting()
     labels = [
         make_spec("fastvmt", setting).model_copy(update={"label": text, "params": {text: text, "n": n}, "preset": text})
-        for n, text in enumerate(found[:6])
+        for n, text in enumerate(lines[:6])
     ]
     failures = {
-        (c.id, labels[n % 6].label, 0): Failure(job_key="", kind=found[n], stage=found[n], message=found[n], traceback=found[n])
+        (c.id, labels[n % 6].label, 0): Failure(job_key="", kind=lines[n], stage=lines[n], message=found[n], traceback=found[n])
         for n, c in enumerate(cases)
     }
     clip = paint(None, "", 0, 3, 8, 8)
     return make_run(
-        folder, cases, methods=labels, frames=(3, 8, 8), failed=failures, notes=found, suite=found[0], device=found[1],
-        metrics=("motion_fidelity",), paint=lambda *a: clip, setting=make_setting((3, 8, 8), backbone=found[2]),
+        folder, cases, methods=labels, frames=(3, 8, 8), failed=failures, notes=found, suite=lines[0], device=lines[1],
+        metrics=("motion_fidelity",), paint=lambda *a: clip, setting=make_setting((3, 8, 8), backbone=lines[2]),
         logs=lambda case, label, seed: {label: {case.prompt: {label: [1.0, 2.0]}}, "loss": {case.prompt: [1.0, 2.0]}},
     )  # fmt: skip

@@ -85,7 +85,7 @@ def make_cases(number: int, prompt: str = "", frames: tuple[int, int, int] = (5,
 
 def make_setting(frames: tuple[int, int, int] = (5, 8, 8), steps: int = 4, **changes: Any) -> Setting:
     base = dict(
-        backbone="tiny", weights_digest="w" * 64, width=frames[2], height=frames[1], frames=frames[0], steps=steps,
+        backbone="tiny", weights_digest="d" * 64, width=frames[2], height=frames[1], frames=frames[0], steps=steps,
         guidance=3.0, sigmas=sigma_grid(steps, 3.0), dtype="float32", negative="",
     )  # fmt: skip
     return Setting(**(base | changes))
@@ -167,7 +167,7 @@ def make_run(
         artefact = Artefact(
             key=job.key, frames_digest=made, width=frames[2], height=frames[1], frames=frames[0], fps_num=15, fps_den=1,
             files={"frames.mkv": file_info(place / "frames.mkv")}, stages=stages(label), peak_memory_bytes=10**9,
-            forward_equivalents=10.0, device=device, software={"torch": "2"}, timing_key="t", log=logs(case, label, job.seed),
+            forward_equivalents=10.0, device=device, software={"torch": "2"}, timing_key="7", log=logs(case, label, job.seed),
         )  # fmt: skip
         (place / "meta.json").write_text(artefact.model_dump_json(indent=1))
         records += _records(job, case, artefact, identities, values)

@@ -92,13 +92,44 @@ class NoGradient(Own):
         return (x * 0).sum()
 
 
+class Misspelt(Own):
+    def steeer(self, ctx: Context, i: int, x: torch.Tensor) -> float:
+        return 0.0
+
+
+class Underscored(Own):
+    def prepare_(self, ctx: Context, workspace: Any) -> dict[str, Any]:
+        return {}
+
+
+class Variant(Own):
+    variant = {"weak": {}}
+
+
+class DoesNothing(Method):
+    """All that it does has no effect."""
+
+    id = "does-nothing"
+
+    def settle(self, ctx: Context, i: int, x: torch.Tensor, x_next: torch.Tensor) -> torch.Tensor:
+        return x_next + 0.0 * x
+
+
+class Control(DoesNothing):
+    role = "control"
+
+
 def test_a_plug_ins_author_can_call_them(xs: Path) -> None:
-    check_method(Own, xs)
+    assert "its role is control" in str(check_method(Control, xs))
+    found = str(check_method(Own, xs))
+    assert "holds: it does something" in found and "does not apply: the gradient is sound (it has no loss)" in found
 
 
 @pytest.mark.parametrize(
     ("cls", "words"),
     [
+        (Misspelt, "steeer is no part of a Method.*did you mean steer"), (Underscored, "did you mean prepare"),
+        (Variant, "did you mean variants"), (DoesNothing, "equals none's bit for bit"),
         (WrongCost, "by formula"), (Unseeded, "same seed"), (LeavesAHook, "left hooks"), (Keeps, "after 20"),
         (Overshoots, "rates allow"), (NotItsFloor, "another clip has loss"), (NoGradient, "gradient is zero"),
     ],

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.reading import parse_toml
 from fastvmt.model import Setting
 
 LARGEST = 64 << 10
@@ -51,8 +52,8 @@ def _file(path: Path, problems: list[str]) -> Mapping[str, Any]:
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"larger than {LARGEST >> 10} KiB")
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+        return parse_toml(path.read_bytes())
+    except (OSError, ValueError) as error:
         why = "there is no such file" if isinstance(error, FileNotFoundError) else str(error).splitlines()[0] or "unreadable"
         problems.append(f"--settings {path}: {why}. Give a TOML file, or key=value such as steps=50.")
         return {}

@@ -23,7 +23,6 @@ from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.plan import resolve
 from fastvmt.runner.settings import Request
-from fastvmt.runner.work import open_run
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import file_info
 from fastvmt.store.folder import Store
@@ -74,7 +73,8 @@ def bring_in(
     claim.policy.check()
     plan = None
     if into is not None:
-        store, config = open_run(into)
+        store = Store.open(into)
+        config = store.config()
     else:
         plan = resolve(replace(request or Request(), methods=("none",), controls=False, repeats=0, ablates_presets=False))
         config = plan.config.model_copy(update={"methods": ()})

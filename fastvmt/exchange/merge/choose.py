@@ -17,6 +17,7 @@ from fastvmt.core.spelling import shown
 from fastvmt.errors import NotComparable
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.plugins.traits import Traits
 from fastvmt.records.identity import Identities, Machine, differing, machine
 from fastvmt.store.foreign_run import Source
 
@@ -47,11 +48,12 @@ class Choice:
         return sum(c["used"] is None for c in self.frames)
 
 
-def choose(sources: Sequence[Source], config: RunConfig, prefer: Sequence[str] = ()) -> Choice:
+def choose(sources: Sequence[Source], config: RunConfig, traits: Traits, prefer: Sequence[str] = ()) -> Choice:
     """Go through the jobs of the united configuration.
 
     Args:
         sources: sorted; prefer: names of sources to believe where frames differ, the first one that has the video.
+        traits: what they say of their plug-ins.
 
     Raises:
         NotComparable: when records of one metric differ in version, backend or weights.
@@ -59,7 +61,7 @@ def choose(sources: Sequence[Source], config: RunConfig, prefer: Sequence[str] =
     found = Choice()
     classes = Counter(machine(a) for s in sources for a in s.artefacts.values() if not a.reused_from)
     identities: dict[str, tuple[str, dict[str, Any]]] = {}
-    known = Identities()
+    known = Identities(traits)
     twice = 0
     for job in config.jobs():
         holders = [s for s in sources if job.key in s.artefacts]
@@ -73,8 +75,9 @@ def choose(sources: Sequence[Source], config: RunConfig, prefer: Sequence[str] =
         twice += len([s for s in holders if not s.artefacts[job.key].reused_from]) > 1
         found.videos.append((job, kept, kept.artefacts[job.key]))
         for metric in _metrics_of(holders, config):
-            those = [kept] if known.timing(metric) else holders
-            records = [(s, r) for s in those if (r := s.records.get((job.key, metric)))]
+            records = [(s, r) for s in holders if (r := s.records.get((job.key, metric)))]
+            if records and known.timing(metric, records[0][1]):
+                records = [(s, r) for s, r in records if s is kept]
             if records and not known.timing(metric):
                 _same_identity(metric, records, identities)
             found.records += _united(job, metric, records, prefer, found)

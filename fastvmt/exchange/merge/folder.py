@@ -14,11 +14,12 @@ from typing import Any
 
 from fastvmt.core.atomic import bring_file, write_atomic
 from fastvmt.core.content_address import digest, frames_digest
-from fastvmt.errors import StoreError, SuiteError
+from fastvmt.core.reading import parse_json
+from fastvmt.errors import StoreError
 from fastvmt.exchange.merge.choose import Choice
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.media.files import read_clip
-from fastvmt.model import Artefact, Failure, Job, MetricRecord
+from fastvmt.media.files import read_lossless
+from fastvmt.model import Artefact, Failure, Job, MetricRecord, Reference
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import file_info
 from fastvmt.store.checked_lines import with_check
@@ -26,7 +27,7 @@ from fastvmt.store.folder import Store
 from fastvmt.store.foreign_run import OWN_NOTE, Source
 
 FORMAT = 1
-PLAN = "merge.json"
+PLAN = layout.MERGE
 DAMAGED = "damaged"
 
 
@@ -45,7 +46,7 @@ def begin(out: Path, plan: dict[str, Any]) -> Store | None:
         StoreError: when it holds anything else, or another process is at it.
     """
     try:
-        before = json.loads((out / PLAN).read_bytes())
+        before = parse_json((out / PLAN).read_bytes())
     except (OSError, ValueError):
         before = None
     if layout.is_run(out):
@@ -132,9 +133,9 @@ def _bring(store: Store, job: Job, source: Source, artefact: Artefact, copy: boo
 def _references(store: Store, config: RunConfig, sources: Sequence[Source]) -> list[str]:
     """Every reference, decoded and compared with its digest; a sentence for those that no run has whole."""
     missing = []
-    for wanted in dict.fromkeys(c.reference.frames_digest for c in config.suite.cases):
+    for wanted, known in {c.reference.frames_digest: c.reference for c in config.suite.cases}.items():
         place = store.reference_path(wanted)
-        if place.exists() and _decodes_to(place, wanted):
+        if place.exists() and _decodes_to(place, known):
             continue
         partial = place.with_name(f".part-{place.name}")
         for source in sources:
@@ -143,7 +144,7 @@ def _references(store: Store, config: RunConfig, sources: Sequence[Source]) -> l
                 bring_file(Store(source.root).reference_path(wanted), partial, copy=True)
             except OSError:
                 continue
-            if _decodes_to(partial, wanted):
+            if _decodes_to(partial, known):
                 partial.replace(place)
                 break
         else:
@@ -157,8 +158,8 @@ def _references(store: Store, config: RunConfig, sources: Sequence[Source]) -> l
     ]
 
 
-def _decodes_to(path: Path, wanted: str) -> bool:
+def _decodes_to(path: Path, known: Reference) -> bool:
     try:
-        return frames_digest(read_clip(path, path.name).frames) == wanted
-    except (SuiteError, OSError):
+        return frames_digest(read_lossless(path, known.shape)) == known.frames_digest
+    except OSError:
         return False

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
+from fastvmt.core.places import Place, Places, paths
 from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 from fastvmt.exchange.merge.choose import choose
 from fastvmt.exchange.merge.folder import DAMAGED, begin, fill, plan_of
 from fastvmt.exchange.merge.union import unite
 from fastvmt.plugins import registry
+from fastvmt.plugins.traits import Traits
+from fastvmt.runner.code import traits_of
 from fastvmt.store.folder import Store
 from fastvmt.store.foreign_run import Source, read_source
 
@@ -52,7 +57,7 @@ class Merged:
 
 
 def merge(
-    runs: Sequence[Path], out: Path, *, prefer: Sequence[str | Path] = (), plugins: Sequence[str] = (), copy: bool = False
+    runs: Places, out: Place, *, prefer: Sequence[Place] = (), plugins: Sequence[Place] = (), copy: bool = False
 ) -> Merged:
     """Unite runs of several machines and people; the same call resumes, and changes nothing once it is done.
 
@@ -60,24 +65,31 @@ def merge(
         runs: run folders in any order; they are read, never changed.
         out: the new run folder.
         prefer: runs to believe, best first, where the same job has other frames in several; without, it has no value.
-        plugins: Python files with methods or metrics of the runs; those that the runs name themselves are not loaded.
+        plugins: Python files with methods or metrics of the runs, for those that go on with the merged one; a merge needs none,
+            and those that the runs name themselves are not loaded.
         copy: copy videos even where a hard link would do.
 
     Raises:
         NotComparable: when suites, settings, protocols, methods under one label, or metrics differ; says in what.
         StoreError: a folder that is no run or holds what a run does not; ``out`` in use or holding something else.
     """
+    folders, out = paths(runs), Path(out)
     for plugin in plugins:
-        registry.load_plugin(plugin)
-    sources = read_all(runs, out)
-    believed = _names(prefer, runs, sources)
+        registry.load_plugin(str(plugin))
+    sources = read_all(folders, out)
+    believed = _names([os.fspath(run) for run in prefer], folders, sources)
     config = unite(sources, tuple(str(Path(p).resolve()) for p in plugins))
-    choice = choose(sources, config, believed)
+    scored = dict.fromkeys([*config.metrics, *(m for s in sources for m in s.metrics)])
+    told = reduce(Traits.over, (Store(s.root).traits() for s in sources))
+    traits = traits_of(config, [*scored]).over(told.model_copy(update={"plugins": {}}))  # their files are not ours to run
+    choice = choose(sources, config, traits, believed)
     store = begin(out, plan_of(sources, believed, config))
     if store is not None:
         try:
+            if traits != Traits():
+                store.keep_traits(traits)
             while fill(store, choice, config, sources, copy) is None:  # a damaged video is elsewhere: choose without it
-                choice = choose(sources, config, believed)
+                choice = choose(sources, config, traits, believed)
         finally:
             store.unlock()
     failed = Store(out).failures().values()

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from itertools import combinations
+from pathlib import Path
 from typing import Any, TypeVar
 
 from fastvmt.core.content_address import canonical_json, digest
-from fastvmt.core.spelling import shown
-from fastvmt.errors import NotComparable, SpecError
+from fastvmt.core.spelling import public, shown
+from fastvmt.errors import NotComparable
 from fastvmt.jobs.growth import case_difference, method_differences
 from fastvmt.jobs.run_config import Asked, RunConfig
-from fastvmt.model import Case, MethodSpec, Suite
-from fastvmt.plugins import metric_labels, registry
+from fastvmt.model import Case, MethodSpec, Reference, Setting, Suite
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.records.same_setting import refuse_other_setting
 from fastvmt.store.foreign_run import OWN_NOTE, Source
@@ -39,7 +39,6 @@ def unite(sources: Sequence[Source], plugins: tuple[str, ...] = ()) -> RunConfig
 
     Raises:
         NotComparable: when settings, suites, protocols, threads of a CPU, or parameters under one label differ.
-        SpecError: for a method or metric that this installation does not know.
     """
     for one, other in combinations(sources, 2):
         refuse_other_setting(one.name, one.config, other.name, other.config)
@@ -50,15 +49,14 @@ def unite(sources: Sequence[Source], plugins: tuple[str, ...] = ()) -> RunConfig
     if not ablates:
         refuse_mixed_presets(methods)
     metrics = in_order([c.metrics for c in configs], str)
-    _refuse_unknown(sources, methods, [*metrics, *dict.fromkeys(m for s in sources for _, m in s.records)])
     if len(devices := sorted({c.device for c in configs})) > 1:
         notes.append(f"{OWN_NOTE}made on {' and '.join(devices)}; going on with `bench resume` uses {devices[0]}.")
     return RunConfig(
-        suite=Suite(name=configs[0].suite.name, cases=_cases(sources)), setting=configs[0].setting, methods=methods,
+        suite=Suite(name=configs[0].suite.name, cases=_cases(sources)), setting=_setting(configs[0].setting), methods=methods,
         seeds=tuple(in_order([c.seeds for c in configs], int)), metrics=tuple(metrics), plugins=plugins, device=devices[0],
         threads=min(c.threads for c in configs), offload=any(c.offload for c in configs), repeats=configs[0].repeats,
         ablates_presets=ablates, merged=tuple(s.name for s in sources), asked=_asked(configs),
-        notes=tuple(dict.fromkeys([*(n for c in configs for n in c.notes if not n.startswith(OWN_NOTE)), *notes])),
+        notes=tuple(dict.fromkeys([*(public(n) for c in configs for n in c.notes if not n.startswith(OWN_NOTE)), *notes])),
     )  # fmt: skip
 
 
@@ -97,7 +95,19 @@ def _cases(sources: Sequence[Source]) -> tuple[Case, ...]:
     kept: dict[str, Case] = {}
     for case in (c for s in sources for c in s.config.suite.cases):
         kept[case.id] = min(case, kept.get(case.id, case), key=_text)
-    return tuple(kept[i] for i in in_order([[c.id for c in s.config.suite.cases] for s in sources], str))
+    order = in_order([[c.id for c in s.config.suite.cases] for s in sources], str)
+    return tuple(kept[i].model_copy(update={"reference": _published(kept[i].reference)}) for i in order)
+
+
+def _published(reference: Reference) -> Reference:
+    """Without the way to the clip on somebody's machine."""
+    return reference.model_copy(update={"source": public(reference.source), "notes": tuple(map(public, reference.notes))})
+
+
+def _setting(setting: Setting) -> Setting:
+    """A backbone's folder stays where this machine has it and can go on with it; else its name alone, which changes no key."""
+    where = Path(setting.backbone)
+    return setting if not where.is_absolute() or where.exists() else setting.model_copy(update={"backbone": f"/{where.name}"})
 
 
 def _text(case: Case) -> str:
@@ -130,27 +140,3 @@ def _methods(sources: Sequence[Source]) -> tuple[tuple[MethodSpec, ...], list[st
     lists = [list(dict.fromkeys(renamed.get(m.label, m.label) for m in s.config.methods)) for s in sources]
     order = in_order(lists, lambda label: (not kept[label].control, label))
     return tuple(kept[label] for label in order), notes
-
-
-def _refuse_unknown(sources: Sequence[Source], methods: Iterable[MethodSpec], metrics: Iterable[str]) -> None:
-    problems = []
-    for kind, look_up, names in (
-        ("method", registry.methods.get, dict.fromkeys(m.method for m in methods)),
-        ("metric", metric_labels.build, dict.fromkeys(metrics)),
-    ):
-        for name in names:
-            try:
-                look_up(name)
-            except SpecError as error:
-                problems.append(f"{kind} '{shown(name)}': {error}")
-    files = sorted({shown(_file_name(p)) for s in sources for p in s.config.plugins})
-    if problems and files:
-        problems.append(
-            f"The runs used plug-ins ({', '.join(files)}), which are not loaded from there: give yours by --plugin."
-        )
-    if problems:
-        raise SpecError("\n".join(problems))
-
-
-def _file_name(path: str) -> str:
-    return path.replace("\\", "/").rsplit("/", 1)[-1]

@@ -54,13 +54,3 @@ def check(options: Options) -> None:
     name, library = options.executor, LIBRARIES.get(options.executor)
     if library and importlib.util.find_spec(library) is None:
         raise SpecError(f"--executor {name} needs {library}, which is not installed: pip install 'fastvmt-bench[{name}]'.")
-
-
-def words(options: Options) -> list[str]:
-    """The executor as options of the command line; none for workers on this machine."""
-    if options.executor == "local":
-        return []
-    found = ["--executor", options.executor]
-    found += ["--address", options.address] if options.address else []
-    found += ["--workers", str(options.workers)] if options.workers else []
-    return found + [word for key, value in options.slurm for word in ("--slurm", f"{key}={value}")]

@@ -15,11 +15,18 @@ from typing import Any
 
 from fastvmt.backbones import card as cards
 from fastvmt.backbones import device
+from fastvmt.core.atomic import own_file
+from fastvmt.core.children import python_environment
 from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import RunConfig
+from fastvmt.runner import code
 from fastvmt.runner.executors import Hand, Inbox
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import WORKERS
+
+NOWHERE = os.path.abspath(os.sep)  # noqa: PTH100
+"""Where workers run: no stranger writes to it, as he may to a run folder. Libraries read settings, weights and shared objects
+from the folder that they run in."""
 
 
 def require_device(config: RunConfig, root: Path, why: str = "") -> None:
@@ -36,16 +43,16 @@ def require_device(config: RunConfig, root: Path, why: str = "") -> None:
         )
 
 
-def worker_environment(threads: int, crowded: bool, gpu: str | None = None) -> dict[str, str]:
-    """What a worker's environment adds to ours.
+def worker_environment(config: RunConfig, crowded: bool, gpu: str | None = None) -> dict[str, str]:
+    """What a worker's environment adds to ours: its CPU threads, and whose code it may load.
 
     Args:
-        threads: CPU threads of the worker.
+        config: its ``plugins`` are loaded here.
         crowded: other workers share the cores. Waiting threads spin unless told to sleep: right for one worker on idle cores,
             ruinous when several share them.
         gpu: the only one it shall see; None leaves that as it is.
     """
-    found = {"PYTHONSAFEPATH": "1", "OMP_NUM_THREADS": str(threads), "PYTHONUNBUFFERED": "1"}
+    found = {"OMP_NUM_THREADS": str(config.threads), "PYTHONUNBUFFERED": "1"} | code.as_environment(config.plugins)
     if crowded:
         found["OMP_WAIT_POLICY"] = "PASSIVE"
     if gpu is not None:
@@ -60,10 +67,10 @@ class Child:
         self, root: Path, name: str, holder: str, more: dict[str, str], take: Callable[[dict[str, Any]], None]
     ) -> None:
         self.log = root / WORKERS / f"worker-{name}.log"
-        with open(self.log, "ab") as log:
+        with open(self.log, "ab", opener=own_file) as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "fastvmt.runner.worker", str(root.resolve()), holder],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=os.environ | more, cwd=root,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=python_environment() | more, cwd=NOWHERE,
                 start_new_session=True,
             )  # fmt: skip
         self._take = take
@@ -140,7 +147,7 @@ class LocalExecutor:
     def start(self, number: int, inbox: Inbox) -> Hand:
         self._hands = [h for h in self._hands if h.process.poll() is None]
         gpu = min(self.gpus, key=lambda g: sum(h.gpu == g for h in self._hands), default=None)
-        more = worker_environment(self.config.threads, self.slots > 1, gpu)
+        more = worker_environment(self.config, self.slots > 1, gpu)
         name = f"{self.store.writer}-{number}".lstrip("-")
         self._hands.append(LocalHand(number, inbox, gpu, self.store.root, name, self.store.holder, more))
         return self._hands[-1]

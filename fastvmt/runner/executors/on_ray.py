@@ -21,7 +21,7 @@ from typing import Any
 from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.executors import Hand, Inbox
-from fastvmt.runner.executors.local import Child, tail, visible_gpus, worker_environment
+from fastvmt.runner.executors.local import NOWHERE, Child, tail, visible_gpus, worker_environment
 from fastvmt.runner.settings import Options
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import WORKERS
@@ -167,7 +167,8 @@ class RayExecutor:
             "object_store_memory": OBJECT_STORE, "_node_ip_address": "127.0.0.1",
         }  # fmt: skip
         try:
-            ray.init(**({"address": options.address} if options.address else own), **quiet)
+            with contextlib.chdir(NOWHERE):  # Ray lets its workers import from the folder that it is started in
+                ray.init(**({"address": options.address} if options.address else own), **quiet)
         except Exception as error:  # noqa: BLE001 - Ray raises many classes here, bare Exception among them
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
             if options.address:
@@ -207,7 +208,7 @@ class RayExecutor:
     def start(self, number: int, inbox: Inbox) -> Hand:
         import ray
 
-        more = worker_environment(self.config.threads, self.slots > 1)
+        more = worker_environment(self.config, self.slots > 1)
         name = f"{self.store.writer}-{number}".lstrip("-")
         root = str(self.store.root.resolve())
         needs: dict[str, Any] = {f"num_{k.lower()}s": n for k, n in self.needs.items()}

@@ -9,27 +9,31 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from fastvmt.core.atomic import write_atomic
+from fastvmt.core.children import python_environment
 from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.jobs.part import Part
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
 from fastvmt.records.missing import scan
-from fastvmt.runner import executors
+from fastvmt.runner.code import handed, load_handed, said_of_stale, states
+from fastvmt.runner.command import go_on, words
 from fastvmt.runner.executors.local import tail
 from fastvmt.runner.leases import Leases
 from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.settings import Options, Outcome
-from fastvmt.runner.status import go_on
 from fastvmt.store.folder import Store
 
 MINUTES = 240
@@ -43,17 +47,24 @@ GPUS = ("gres", "gpus_per_node", "gpus_per_task", "num_gpus")
 """Keys that ask for GPUs."""
 
 
+_TASKS = TypeAdapter(list[Annotated[str, Field(pattern=r"^tasks-[0-9a-f]{16}/[0-9]+(_[0-9]+)?$")]])
+"""Tasks that were submitted, by their places; what a task unpickles lies there."""
+
+
 @dataclass(frozen=True)
 class Join:
-    """What a task does; all that submitit carries to it: a folder, and by name the function that helps with it."""
+    """What a task does; all that submitit carries to it: a folder, by name the function that helps with it, and whose code it
+    may load: plug-in files with their digests."""
 
     work: Callable[[Path, Options], Outcome]
     root: str
     timeout: float
     fail_fast: bool = False
     part: Part | None = None
+    plugins: tuple[tuple[str, str], ...] = ()
 
     def __call__(self, number: int) -> dict[str, Any]:
+        load_handed(self.plugins)
         if self.fail_fast and Leases(Path(self.root)).failed():  # while it was queued
             return {}
         return vars(self.work(Path(self.root), Options(timeout=self.timeout, fail_fast=self.fail_fast, part=self.part)))
@@ -70,8 +81,12 @@ class Crew:
 
     def __init__(self, store: Store, config: RunConfig, options: Options, work: Callable[[Path, Options], Outcome]) -> None:
         self.store, self.config, self.options = store, config, options
-        self._join = Join(work, str(store.root.resolve()), options.timeout, options.fail_fast, options.part)
+        more = options.part, tuple(handed(config.plugins))
+        self._join = Join(work, str(store.root.resolve()), options.timeout, options.fail_fast, *more)
         self._list = store.root / "slurm" / "submitted.json"
+        # A folder of a name that nobody can know: tasks unpickle what lies there under their number, and would take what came
+        # with the run folder for it.
+        self._place = store.root.resolve() / "slurm" / f"tasks-{secrets.token_hex(8)}"
         given = dict(options.slurm)
         self.cluster = given.pop("cluster", "slurm")
         self.size = options.workers or 1
@@ -85,9 +100,9 @@ class Crew:
         import submitit
 
         one_of("--slurm", f"cluster={self.cluster}", ("cluster=slurm", "cluster=local", "cluster=debug"))
-        parameters, place = self._parameters(given), self.store.root.resolve() / "slurm"
+        parameters = self._parameters(given)
         try:
-            executor = submitit.AutoExecutor(place, cluster=self.cluster, slurm_max_num_timeout=TIMEOUTS)
+            executor = submitit.AutoExecutor(self._place, cluster=self.cluster, slurm_max_num_timeout=TIMEOUTS)
             executor.update_parameters(**parameters)
         except (RuntimeError, ValueError, TypeError, NameError) as error:
             why = str(error).splitlines()[0]
@@ -107,13 +122,15 @@ class Crew:
             if not set(GPUS) & set(given):
                 found["gpus_per_node"] = 1
             found["cpus_per_task"] *= gpus_of(given)  # a worker for each of them
+        found["slurm_setup"] = ["export PYTHONSAFEPATH=1"]  # also where --slurm export=NONE passes none of our environment on
         other = {}
         for key, text in given.items():
             value: Any = int(text) if text.isdecimal() else text
             if key in GENERAL:
                 found[key] = value
             elif key in known:
-                found[f"slurm_{key}"] = [text] if key in ("setup", "teardown", "srun_args") else value
+                several = key in ("setup", "teardown", "srun_args")
+                found[f"slurm_{key}"] = [*found.get(f"slurm_{key}", []), text] if several else value
             else:
                 other[key.replace("_", "-")] = value
         return found | ({"slurm_additional_parameters": other} if other else {})
@@ -126,16 +143,15 @@ class Crew:
         try:
             wanted = list(self.config.metrics)
             adopt = self.options.reuse and not self.config.repeats
-            there = scan(
-                self.store, self.config, wanted, verify=self.options.verify, adopt=adopt, part=self.options.part
-            )  # fmt: skip
+            there = scan(self.store, self.config, wanted, verify=self.options.verify, adopt=adopt, part=self.options.part,
+                         codes=states(self.config), keep_old=self.options.keep_old)  # fmt: skip
             self.left = {job.key: job for job, _ in there.jobs(there.to_do)}
             found = there.found
             self.progress = Progress(there.total, found, self.options.style)
-            for sentence in (*self.store.warnings, *self.store.news):
+            for sentence in (*self.store.warnings, *self.store.news, *said_of_stale(there, self.options.keep_old)):
                 self.progress.event("note", sentence, text=sentence)
             self.store.event("started", jobs=len(there.grid), found=found, workers=self.size,
-                             how=executors.words(self.options), time=time.time())  # fmt: skip
+                             how=words(self.options), time=time.time())  # fmt: skip
             while self.left and self._round():
                 pass
         except KeyboardInterrupt:
@@ -159,7 +175,7 @@ class Crew:
         where = f"{len(tasks)} tasks are with {self.cluster} ({', '.join(names)}); their logs: {self.store.root}/slurm"
         self.progress.event("note", where, text=where)
         if not self.options.wait:
-            back = f"Come back with: {go_on(self.store.root)}"
+            back = f"Come back with: {go_on(self.store.root, self.options)}"
             self.progress.event("note", back, text=back)
             return False
         self._wait(tasks)
@@ -187,15 +203,19 @@ class Crew:
         return self.options.fail_fast and self.failed > 0
 
     def _submit(self) -> list[Any]:
-        environ = {k: os.environ.pop(k) for k in list(os.environ) if k.startswith("SLURM_")}  # we may be in a task ourselves
+        ours = dict(os.environ)
+        safe = {k: v for k, v in python_environment().items() if not k.startswith("SLURM_")}  # we may be in a task ourselves
         try:
+            os.environ.clear()
+            os.environ.update(safe)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 tasks: list[Any] = list(self.executor.map_array(self._join, range(min(self.size, len(self.left)))))
         finally:
-            os.environ.update(environ)
+            os.environ.clear()
+            os.environ.update(ours)
         if self.cluster == "slurm":
-            write_atomic(self._list, json.dumps([t.job_id for t in tasks]))
+            write_atomic(self._list, json.dumps([f"{self._place.name}/{t.job_id}" for t in tasks]))
         return tasks
 
     def _submitted(self) -> list[Any]:
@@ -204,11 +224,16 @@ class Crew:
             return []
         import submitit
 
-        ids = json.loads(self._list.read_text())
-        tasks: list[Any] = [submitit.SlurmJob(self._list.parent, str(i)) for i in ids]
-        alive = [t for t in tasks if not t.done(force_check=True)]  # asks sacct, which may take long, or be stopped with Ctrl-C
-        write_atomic(self._list, json.dumps([t.job_id for t in alive]))
-        return alive
+        try:
+            names = _TASKS.validate_json(self._list.read_bytes())
+        except ValueError:
+            raise StoreError(f"{self._list} is damaged; remove it, and cancel what SLURM still has of this run.") from None
+        places = [self._list.parent / name for name in names]
+        tasks: list[Any] = [submitit.SlurmJob(place.parent, place.name) for place in places]
+        # asks sacct, which may take long, or be stopped with Ctrl-C
+        alive = {name: t for name, t in zip(names, tasks, strict=True) if not t.done(force_check=True)}
+        write_atomic(self._list, json.dumps([*alive]))
+        return [*alive.values()]
 
     def _wait(self, tasks: list[Any]) -> None:
         while self.left and not self._stopped:
@@ -226,11 +251,11 @@ class Crew:
         for key in (self.left.keys() & follow.made.keys()) - self._told:
             self._told.add(key)
             self.made += 1
-            name, seconds = _name(self.left[key]), follow.made[key]
+            name, seconds = self.left[key].name, follow.made[key]
             self.progress.event("made", f"{name}: made in {seconds:.1f} s", job=name, seconds=seconds)
         for key in self.left.keys() & follow.failed.keys():
             self.failed += 1
-            name = _name(self.left.pop(key))
+            name = self.left.pop(key).name
             self.progress.event("failed", f"{name}: FAILED ({follow.failed[key]})", job=name, kind=follow.failed[key])
         for key in self.left.keys() & follow.scored.keys():
             del self.left[key]
@@ -270,7 +295,3 @@ def minutes(text: str) -> int:
     except ValueError:
         raise SpecError(f"--slurm time={text}: minutes, H:M:S or D-H:M:S are needed.") from None
     return max(1, -(-(((d * 24 + h) * 60 + m) * 60 + s) // 60))
-
-
-def _name(job: Job) -> str:
-    return f"{job.case_id} {job.method.label} s{job.seed}"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from fastvmt.core.status_line import doing
 from fastvmt.errors import SpecError
 from fastvmt.jobs.numbering import slug
 from fastvmt.media.files import Frames
@@ -20,6 +21,8 @@ from fastvmt.suites.opening import list_suite, open_suite
 
 KEPT_BYTES = 256 << 20
 """Decoded references held between planning and storing; what goes beyond is decoded a second time instead."""
+EVERY = 10
+"""Cases between two words on how far it is."""
 OPENED_BY_PLAN = 20
 """``bench plan`` opens the clips of suites up to this many; larger ones it counts."""
 
@@ -64,6 +67,8 @@ def cases_of(request: Request, wanted: Wanted, decode: bool = True) -> Listed:
         if case.id in ids:
             raise SpecError(f"{request.suite}: two cases are called '{case.id}'; rename one clip.")
         ids.add(case.id)
+        if len(ids) % EVERY == 0:
+            doing(f"reading the request and its clips, {len(ids):,} so far")
         cases.append(case)
         if frames is not None and case.reference.frames_digest not in kept and frames.nbytes <= room:
             kept[case.reference.frames_digest] = frames

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
@@ -18,6 +19,8 @@ from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.media.files import Fit, Frames, write_lossless
 from fastvmt.model import Setting
 from fastvmt.plugins import metric_labels, registry
+from fastvmt.plugins.labels import in_words
+from fastvmt.runner.code import open_run
 from fastvmt.runner.plan.cases import Listed, cases_of
 from fastvmt.runner.plan.methods import chosen_methods
 from fastvmt.runner.settings import Request
@@ -25,6 +28,9 @@ from fastvmt.store import layout
 from fastvmt.store.folder import Store
 from fastvmt.suites.cases import Short, Wanted
 from fastvmt.suites.opening import habits
+
+MOST_JOBS = 1_000_000
+"""Videos of one run; each costs a look when it is resumed."""
 
 
 @dataclass
@@ -43,13 +49,15 @@ class Plan:
 
     def default_folder(self) -> Path:
         """``runs/<suite>-<backbone>-<digest>``: the same request gives the same folder, which is how it resumes."""
+        return self._default_folder
+
+    @cached_property
+    def _default_folder(self) -> Path:
         c = self.config
         # Threads too: they change the last bits of a sum, and one table must not mix two settings.
         identity = [c.suite.digest(), c.setting.identity(), [m.identity() for m in c.methods], list(c.seeds), c.threads]
         identity += [c.repeats] if c.repeats else []
-        backbone = c.setting.backbone
-        named = Path(backbone).name if Path(backbone).is_absolute() else backbone
-        return Path("runs") / f"{slug(c.suite.name)}-{slug(named)}-{digest(identity)[:8]}"
+        return Path("runs") / f"{slug(c.suite.name)}-{slug(c.setting.called)}-{digest(identity)[:8]}"
 
     def open_store(self, out: Path | None, hold: bool = False) -> Store:
         """Create or reopen the run folder and store the references; ``hold`` locks it first and leaves it locked."""
@@ -88,13 +96,10 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     for plugin in request.plugins:
         registry.load_plugin(plugin)
     card = cards.load(request.backbone)
-    width, height = (_or(getattr(request, k), card.defaults[k]) for k in ("width", "height"))
     habit = habits(request.suite, _path(request.root))
-    frames = _or(request.frames, _or(habit.frames, card.defaults["frames"]))
+    width, height, frames, steps, guidance, shift = _size_and_grid(request, card, habit.frames)
     card.check_size(width, height, frames)
-    sigmas = sigma_grid(
-        _or(request.steps, card.defaults["steps"]), _or(request.shift, card.defaults["shift"]), request.strength
-    )
+    sigmas = sigma_grid(steps, shift, request.strength)
     methods, dropped, budget = chosen_methods(request, card, card.shape(width, height, frames, sigmas))
     metrics, missing = metric_labels.choose(request.metrics, card.defaults["metrics"])
     found = cases_of(request, Wanted(
@@ -102,37 +107,35 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         short=cast(Short, _or(request.short_clips, _or(habit.short, "error"))), fit=cast(Fit, request.fit),
         truncated=request.allow_truncated, upscale=request.allow_upscale, cases=request.cases,
     ), decode)  # fmt: skip
+    if (videos := len(methods) * len(found.suite.cases) * len(request.seeds)) > MOST_JOBS:
+        raise SpecError(
+            f"{videos:,} videos (methods x cases x seeds) are more than the {MOST_JOBS:,} of one run: use --limit, fewer "
+            "--seeds, or several runs."
+        )
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
-    setting = Setting(
-        backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
-        steps=len(sigmas) - 1, guidance=_or(request.guidance, card.defaults["guidance"]), sigmas=sigmas,
-        dtype=("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype,
-        negative=card.defaults["negative"], protocol=cast(Any, request.protocol), budget=budget,
-    )  # fmt: skip
     same = {name: getattr(request, name) for name in ("seeds", "offload", "repeats", "ablates_presets")}
-    config = RunConfig(
-        suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
-        plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
-        asked=_asked(request),
-        notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
-    )  # fmt: skip
+    with in_words("This run"):
+        setting = Setting(
+            backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
+            steps=len(sigmas) - 1, guidance=guidance, sigmas=sigmas,
+            dtype=("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype,
+            negative=card.defaults["negative"], protocol=cast(Any, request.protocol), budget=budget,
+        )  # fmt: skip
+        config = RunConfig(
+            suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
+            plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
+            asked=_asked(request),
+            notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
+        )  # fmt: skip
     return Plan(config, card, found, (*found.notes, *dropped))
 
 
 def _with_plugins_of(folder: Path, config: RunConfig) -> RunConfig:
-    """The configuration with the plug-ins of the run that it is added to, where that run needs more than were given."""
+    """The configuration with the plug-ins of the run that it is added to, as far as the user ever gave them."""
     if not layout.is_run(folder):
         return config
-    before = Store(folder).config()
-    try:
-        for spec in before.methods:
-            registry.methods.get(spec.method)
-        for label in before.metrics:
-            metric_labels.build(label)
-    except SpecError:
-        registry.load_own_plugins(folder, before.plugins)
-        return config.model_copy(update={"plugins": tuple(dict.fromkeys([*before.plugins, *config.plugins]))})
-    return config
+    _, before = open_run(folder, config.plugins)
+    return config.model_copy(update={"plugins": tuple(dict.fromkeys([*before.plugins, *config.plugins]))})
 
 
 def _asked(request: Request) -> Asked:
@@ -142,6 +145,21 @@ def _asked(request: Request) -> Asked:
     found |= {name: str(Path(found[name]).resolve()) for name in paths if found[name]}
     command, *words = request.command
     return Asked(**found, some=bool(request.cases or request.limit), command=cast(Any, command), words=tuple(words))
+
+
+def _size_and_grid(request: Request, card: cards.Card, habitual: int | None) -> tuple[Any, ...]:
+    """Width, height, frames, steps, guidance and shift: as asked, else the suite's, else the backbone's.
+
+    Raises:
+        SpecError: where those of a backbone's folder cannot be.
+    """
+    names = ("width", "height", "frames", "steps", "guidance", "shift")
+    found = [_or(getattr(request, k), _or(habitual if k == "frames" else None, card.defaults[k])) for k in names]
+    try:
+        replace(request, **dict(zip(names, found, strict=True)))  # its values are checked as if they had been typed
+    except SpecError as error:
+        raise SpecError(f"The defaults of backbone '{card.id}' or suite '{request.suite}': {error}") from None
+    return tuple(found)
 
 
 def _or(value: Any, default: Any) -> Any:

@@ -82,3 +82,10 @@ def test_the_path_error_knows_how_the_reference_was_cropped(width: int, height: 
         source="drawn:shapes/single-object-100",
     )  # fmt: skip
     assert found.value is not None and found.value > 0.95 and found.details["relative_error"] < 0.1
+
+
+@pytest.mark.parametrize("source", ["drawn:fake/case-0000", "drawn:", "drawn:shapes", "drawn:shapes/nobody", "else:shapes/x"])
+def test_a_reference_that_only_calls_itself_drawn_has_no_known_path(source: str) -> None:
+    from fastvmt.datasets.drawn.suites import find_pair
+
+    assert find_pair(source, 5) is None

@@ -114,7 +114,7 @@ def test_the_hub_layout_is_what_datasets_reads(tmp_path: Path, run: Path) -> Non
 
 def test_a_hostile_prompt_and_suite_name_stay_text_in_the_card(tmp_path: Path) -> None:
     bad = 'x"\nlicense: mit\n---\n<script>alert(1)</script>'
-    run = make_run(tmp_path / "run", make_cases(1, prompt=bad), suite=bad, notes=[bad])
+    run = make_run(tmp_path / "run", make_cases(1, prompt=bad), suite=bad.replace("\n", " "), notes=[bad])
     fastvmt.export([run], "hub", tmp_path / "h")
     text = (tmp_path / "h" / "README.md").read_text()
     head = header_of(text)

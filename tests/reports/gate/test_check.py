@@ -186,8 +186,10 @@ def test_another_preset_is_not_compared_and_other_parameters_are_said() -> None:
 
 
 def test_one_reference_clip_has_no_interval_whatever_its_numbers() -> None:
-    base = measured([0.9, 0.9, 0.9], clips=["same"] * 3)
-    (row,) = check(measured([0.1, 0.1, 0.1], clips=["same"] * 3), base, tolerances.Tolerances()).rows
+    base = measured([0.9, 0.9, 0.9], clips=["5a3e"] * 3)
+    run = measured([0.1, 0.1, 0.1], clips=["5a3e"] * 3)
+    elsewhere = run.model_copy(update={"videos": tuple(v.model_copy(update={"device": "another"}) for v in run.videos)})
+    (row,) = check(elsewhere, base, tolerances.Tolerances()).rows
     assert row.verdict == "unclear" and "one reference clip has no interval" in row.sentence and row.low is None
 
 
@@ -237,29 +239,15 @@ def test_a_floor_under_a_method_whose_every_video_failed_is_worse(tmp_path: Path
     assert code == 1 and row["verdict"] == "worse" and "nothing of it is left to measure" in row["sentence"]
 
 
-def test_a_floor_that_cannot_be_checked_is_not_green_under_strict(tmp_path: Path) -> None:
+def test_a_floor_that_cannot_be_checked_is_not_green(tmp_path: Path) -> None:
     """The method to be held against is what failed: no verdict on fastvmt."""
     run = run_folder(tmp_path / "r", failed=dict.fromkeys(jobs_of("ditflow"), "out of luck"))
     wish = toml(tmp_path, FLOORS)
-    code, said = bench("check", run, "--tolerances", wish, "--json")
-    assert code == 0 and rows_of(said)["speed-up over ditflow: floor", "fastvmt"]["verdict"] == "not compared"
-    code, said = bench("check", run, "--tolerances", wish, "--strict", "--junit", tmp_path / "x.xml", "--github")
+    code, said = bench("check", run, "--tolerances", wish, "--junit", tmp_path / "x.xml", "--github")
     assert code == 4 and "gate: could not make every check (2 not compared, 1 same)" in said
     words = "1 check that was asked for could not be made: speed-up over ditflow: floor, fastvmt"
     assert words in said and "::error title=gate%3A not compared" in said
     assert words in (tmp_path / "x.xml").read_text()
-
-
-def test_what_a_run_did_not_make_or_score_is_not_green_under_strict(tmp_path: Path, stored: Path) -> None:
-    unmade = run_folder(tmp_path / "unmade", missing=jobs_of("ditflow"))
-    unscored = run_folder(tmp_path / "unscored", metrics=(SCORE,))
-    for run, words in ((unmade, "(not made)"), (unscored, "the run was not scored with it")):
-        code, said = bench("check", run, "--baseline", stored)
-        assert code == 0 and words in said
-        code, said = bench("check", run, "--baseline", stored, "--strict")
-        assert code == 4 and "gate: could not make every check (" in said
-    both = run_folder(tmp_path / "both", only(-0.2), missing=jobs_of("ditflow"))
-    assert bench("check", both, "--baseline", stored, "--strict")[0] == 1, "worse comes first"
 
 
 def test_what_a_machine_cannot_compare_stays_green_under_strict_and_a_pattern_without_a_match_does_not(

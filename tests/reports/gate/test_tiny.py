@@ -6,6 +6,7 @@ with the tolerances and the baseline that continuous integration uses.
 
 from __future__ import annotations
 
+import re
 import subprocess
 from itertools import pairwise
 
@@ -55,7 +56,7 @@ def worse(outcome: GateResult) -> set[tuple[str, str]]:
 @pytest.mark.slow
 def test_fastvmt_as_it_is_passes_and_everything_is_compared(made: Measured) -> None:
     outcome = judged(made, "fastvmt")
-    assert outcome.exit_code() == 0, outcome.rows
+    assert outcome.exit_code(strict=True) == 0, outcome.rows
     assert len(outcome.rows) == 6 and not outcome.of("not compared")
 
 
@@ -83,6 +84,13 @@ def test_the_stored_baseline_and_the_example_are_of_this_run() -> None:
     stored = baseline.read(STORED)
     assert STORED.stat().st_size < 200_000 and list(stored.methods) == ["fastvmt", "ditflow", "none"]
     assert not stored.incomplete() and len(stored.videos) == 9
+    for text in (
+        p.read_text().replace("\\\n", " ")
+        for p in [ROOT / "README.md", ROOT / "gate.toml", *(ROOT / "docs").rglob("*.*")]
+        if p.suffix in (".md", ".yml", ".toml")
+    ):
+        checks = [x for x in text.splitlines() if re.search(r"bench check \S+ --baseline", x) and "--calibrate" not in x]
+        assert all("--strict" in x for x in checks), "what we show is what is copied"
     example = (ROOT / "docs" / "reference" / "github-actions.yml").read_text().replace("\\\n", " ")
     line = next(line for line in example.splitlines() if "bench run" in line)
     words = dict(pairwise(line.split()))

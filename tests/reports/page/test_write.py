@@ -155,7 +155,7 @@ def test_a_thousand_cases_read_every_clip_once_and_no_page_is_large(tmp_path: Pa
     )  # fmt: skip
     tidy = gather([root])
     reads: list[Path] = []
-    monkeypatch.setattr(gallery, "read_lossless", lambda path: reads.append(path) or read_lossless(path))
+    monkeypatch.setattr(gallery, "read_lossless", lambda path, shape: reads.append(path) or read_lossless(path, shape))
     write_report(tidy, [some_view(tidy)], tmp_path / "o", tracks=False)
     assert 0 < len(reads) <= len(clips)
     assert len(list((tmp_path / "o" / "cases").glob("*.html"))) == 1000

@@ -134,7 +134,7 @@ def test_hostile_prompts_stay_text(tmp_path: Path) -> None:
         (study.StudyDesign(("fastvmt", "moth")), "--methods moth: the run has fastvmt, ditflow"),
         (study.StudyDesign(("fastvmt",)), "A study ranks 2 to 26 methods, not 1 \\(fastvmt\\)"),
         (study.StudyDesign(("ditflow", "ditflow")), "named twice"),
-        (study.StudyDesign(cases=0), "--cases 0: at least 1"),
+        (study.StudyDesign(cases=0), "--cases 0: 1 to 10000"),
         (study.StudyDesign(raters=-1), "--raters -1"),
     ],
 )

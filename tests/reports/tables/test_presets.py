@@ -32,7 +32,7 @@ def test_tests_ratios_and_ranks_are_over_one_preset_of_each_method(tmp_path: Pat
     for view in (compare.versus(tidy), compare.ratios(tidy), compare.ranks(tidy), *bundle.tables_of(tidy, ("ranks", "ratios"))):
         assert other.label not in {line.key for line in view.lines} and len(view.lines) >= 2, view.id
     assert any(n.startswith(f"left out: {other.label}") for n in compare.versus(tidy).notes)
-    of_other = json.loads(fastvmt.compare([root], base=other.label, form="json"))
+    of_other = fastvmt.compare([root], base=other.label).data()
     keys = [{line["key"] for line in view["lines"]} for view in of_other.values()]
     assert keys == [{"none", "ditflow"}, {"none", "ditflow"}, {other.label, "ditflow"}]
 

@@ -1,0 +1,71 @@
+"""What a field of a stored model may hold. Run folders, baselines and studies come from anywhere: all is checked when read.
+
+Keys and digests end up in names of files, words in lines of a terminal or a table, numbers in sums.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import PurePath
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+LARGEST = 1e100
+"""Of a number, either way: sums and squares of such are still finite."""
+MOST = 2**63 - 1
+DEEPEST = 32
+
+Hex = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{0,64}$")]
+"""A key or digest, or its beginning."""
+Line = Annotated[str, StringConstraints(pattern=r"^[^\p{Cc}\u{2028}\u{2029}]*$", max_length=4096)]
+"""Words on one line: no control characters."""
+Label = Annotated[str, StringConstraints(pattern=r"^[^\p{Cc}\u{2028}\u{2029}]+$", max_length=4096)]
+"""A name as the user typed it: a line that is not empty."""
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-LARGEST, le=LARGEST)]
+Amount = Annotated[float, Field(allow_inf_nan=False, ge=0, le=LARGEST)]
+"""Of seconds, joules, forward passes."""
+Count = Annotated[int, Field(ge=0, le=MOST)]
+Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
+"""Of something that is there: pixels, frames, steps, the parts of a fraction."""
+Seed = Annotated[int, Field(ge=-(2**63), le=2**64 - 1)]
+
+
+def is_plain_name(name: str) -> bool:
+    """Whether a name is that of a file in its folder and nothing else.
+
+    >>> is_plain_name("frames.mkv"), is_plain_name("../frames.mkv"), is_plain_name(".lock"), is_plain_name("")
+    (True, False, False, False)
+    """
+    return name == PurePath(name).name and name[:1] not in ("", ".") and name.isprintable() and len(name) < 128
+
+
+def _plain_name(name: str) -> str:
+    if not is_plain_name(name):
+        raise ValueError("no plain name of a file")
+    return name
+
+
+FileName = Annotated[str, AfterValidator(_plain_name)]
+
+
+def _facts(value: Any, finite: bool = True, depth: int = 0) -> Any:
+    """Plain data whose numbers can be computed with."""
+    if type(value) is int:
+        if not -MOST <= value <= 2 * MOST + 1:
+            raise ValueError("a whole number beyond 64 bits")
+    elif type(value) is float:
+        if finite and not math.isfinite(value):
+            raise ValueError(f"{value} is no number")
+    elif isinstance(value, dict | list | tuple):
+        if depth > DEEPEST:
+            raise ValueError(f"nested deeper than {DEEPEST}")
+        for part in value.values() if isinstance(value, dict) else value:
+            _facts(part, finite, depth + 1)
+    return value
+
+
+Facts = Annotated[dict[str, Any], AfterValidator(lambda value: _facts(value))]
+"""What somebody else's code said of itself and keys are made of: parameters, identities."""
+Details = Annotated[dict[str, Any], AfterValidator(lambda value: _facts(value, finite=False))]
+"""What it said beside a number."""
