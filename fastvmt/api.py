@@ -315,8 +315,7 @@ def _go(
             outcome = Runner(store, config, options).run(generate, metrics, rescore)
         doing("reading the numbers")
         found = build(store, config)
-        lacking = sum(c.planned - c.made - sum(c.failed.values()) for c in found.tidy.counts.values())
-        if options.part and lacking and not outcome.interrupted:
+        if lacking := _unasked(store, config, options):
             store.news.append(f"{lacking} videos of this run were not asked for; `{go_on(store.root)}` makes them.")
         found.notes += store.news
         outcome = replace(outcome, unscored=found.unscored(config.metrics if metrics is None else metrics))  # whoever scored
@@ -328,6 +327,14 @@ def _go(
     finally:
         store.unlock()
     return Result(store.root, outcome, found, sheet)
+
+
+def _unasked(store: Store, config: RunConfig, options: Options) -> int:
+    """Videos that are not there and that the command did not name."""
+    if (part := options.part) is None:
+        return 0
+    grid = ((job, part.holds(job.method.label, job.case_id, job.seed)) for job in config.grid() if not job.method.imported)
+    return sum(not named and not store.folder(job).exists() for job, named in grid)
 
 
 def _mark_to_remake(store: Store, config: RunConfig, options: Options) -> None:

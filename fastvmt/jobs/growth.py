@@ -16,6 +16,9 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.plugins.labels import refuse_mixed_presets
 
+SHOWN = 3
+"""Cases that differ and are named; a suite may have thousands."""
+
 
 def grown(before: RunConfig, new: RunConfig, made: bool) -> tuple[RunConfig, list[str]]:
     """A run's configuration with what a new command adds.
@@ -125,15 +128,19 @@ def method_differences(one: MethodSpec, two: MethodSpec) -> Iterator[str]:
         yield f"version {one.version} and {two.version}"
     for name in sorted(one.params.keys() | two.params.keys()):
         if one.params.get(name) != two.params.get(name):
-            yield f"{shown(name)} {shown(one.params.get(name))} and {shown(two.params.get(name))}"
+            before, now = (shown(spec.params.get(name)) or "''" for spec in (one, two))
+            yield f"{shown(name)} {before} and {now}"
 
 
 def _differing(before: RunConfig, new: RunConfig) -> Iterator[str]:
     """What would change the meaning of what is there."""
-    yield from setting_differences(before.setting, new.setting)
+    yield from (settings := setting_differences(before.setting, new.setting))
     if before.repeats != new.repeats:
         yield f"repeats: {before.repeats} and {new.repeats}"
-    yield from _differing_suites(before.suite, new.suite)
+    suites = [] if settings else list(_differing_suites(before.suite, new.suite))  # of another size all clips are others
+    yield from suites[:SHOWN]
+    if len(suites) > SHOWN:
+        yield f"and {len(suites) - SHOWN} more cases"
     known, same = {m.label: m for m in before.methods}, {digest(m.identity()): m.label for m in before.methods}
     for spec in new.methods:
         there = known.get(spec.label)

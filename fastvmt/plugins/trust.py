@@ -39,6 +39,11 @@ def places_of(sha256: str) -> list[Path]:
     return [file for digest, file in _pairs() if digest == sha256]
 
 
+def was_given(file: Path) -> bool:
+    """Whether the user has given the file that lies there, in whatever state."""
+    return any(place == file for _, place in _pairs())
+
+
 def _pairs() -> Iterator[tuple[str, Path]]:
     try:
         lines = listed().read_text(errors="replace").splitlines()

@@ -87,7 +87,8 @@ class Failed:
 
     @property
     def line(self) -> str:
-        return f"{self.number:>3}  {self.job[:SHOWN]}  {self.name}: {self.message}"
+        said = " ".join(self.message.split())
+        return f"{self.number:>3}  {self.job[:SHOWN]}  {self.name}: {said}"
 
 
 def failures_of(store: Store, config: RunConfig) -> list[Failed]:

@@ -75,6 +75,8 @@ def command(tidy: Tidy) -> str:
     """The command that makes the same run, as far as a run folder knows it; paths are as seen from the current folder."""
     configs = [store.config() for store in tidy.stores]
     labels = tuple(k for k, m in tidy.methods.items() if not m.imported)
+    if not labels:
+        return "# every video was imported, and no command makes them"
     some = configs[0].asked is not None and configs[0].asked.some
     parts = typed(
         configs[0], methods=labels, seeds=tidy.seeds, metrics=tuple(tidy.metrics), controls={"none", "sdedit"} <= set(labels),

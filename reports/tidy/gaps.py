@@ -109,7 +109,7 @@ def why_unscored(jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricR
     for job in jobs:
         for name, record in records.get(job.key, {}).items():
             if record.status == "failed":
-                found.setdefault(name, []).append((job.method.label, cause_of(record) or "nobody knows why"))
+                found.setdefault(name, []).append((job.method.label, public(cause_of(record)) or "nobody knows why"))
     notes = []
     for name, pairs in found.items():
         first, *others = dict.fromkeys(why for _, why in pairs)

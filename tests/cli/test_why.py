@@ -10,6 +10,7 @@ from support.cli import bench
 from support.runs import make_run
 
 from fastvmt import Request, api
+from fastvmt.core.content_address import digest
 from fastvmt.model import Failure, MetricRecord
 from fastvmt.store.folder import Store
 
@@ -33,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         value = 1.0 if status == "ok" else None
         store.add(
             MetricRecord(
-                key="ab" + metric, job_key=job.key, metric=metric, identity={}, status=status, value=value, details=details
+                key=digest(metric), job_key=job.key, metric=metric, identity={}, status=status, value=value, details=details
             )
         )
     return folder
@@ -92,6 +93,17 @@ def test_the_command_for_a_video_is_for_that_one_alone(tmp_path: Path) -> None:
     said = bench("plan", *again[2:], "--json").data
     assert (said["jobs"], said["done"]) == (1, 0) and [m["label"] for m in said["methods"]] == [job.method.label]
     assert again[again.index("--cases") + 1] == job.case_id and again[again.index("--seeds") + 1] == "3"
+
+
+def test_no_command_runs_a_file_that_only_the_folder_names(tmp_path: Path) -> None:
+    folder = tmp_path / "r"
+    plan, _ = api.plan(Request(methods=("none",), limit=1, steps=2, metrics=("time",)), folder)
+    store = plan.open_store(folder)
+    config = store.config().model_copy(update={"plugins": ("/proc/self/cwd/share/evil.py",)})
+    (folder / "config.json").write_text(config.model_dump_json())
+    store.add(Failure(job_key=config.jobs()[0].key, kind="error", stage="denoise", message="no"))
+    said = bench("why", folder)
+    assert said.code == 0 and "evil" not in said.out and f"try it again: bench resume {folder}" in said.out
 
 
 def test_a_run_without_failures_says_so(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ OTHERS: list[tuple[Callable[[RunConfig], dict[str, Any]], str]] = [
     (lambda c: {"suite": case_with(prompt="another")}, r"case 'case-0000': prompt \('.*' and 'another'\)"),
     (lambda c: {"suite": case_with(negative="n")}, r"case 'case-0000': negative \('None' and 'n'\)"),
     (lambda c: {"suite": Suite(name="other", cases=make_cases(4)[2:])}, r"suite: 'quick' and 'other'"),
-    (lambda c: {"methods": (quick(do="print"),)}, r"quick: do  and print"),
+    (lambda c: {"setting": make_setting((5, 16, 8)), "suite": case_with(prompt="x")}, r"\(height: 8 and 16: its"),
+    (lambda c: {"methods": (quick(do="print"),)}, "quick: do '' and print"),
     (lambda c: {"methods": (quick("same"),)}, r"'same' and the run's 'quick' are the same"),
     (lambda c: {"methods": (quick(method="light"),)}, r"quick: method quick and light"),
 ]  # fmt: skip
@@ -101,6 +102,13 @@ def test_a_suite_that_names_its_cases_anew_is_known_by_their_content(run: tuple[
     renamed = before.model_copy(update={"suite": suite(2, "elsewhere")})
     assert Store.create(folder, renamed).config().suite == config.suite.model_copy(update={"cases": tuple(
         make_cases(2)) + config.suite.cases[2:]})  # fmt: skip
+
+
+def test_of_many_cases_that_differ_some_are_named(tmp_path: Path) -> None:
+    before = Store(make_quick(tmp_path / "r", 9)).config()
+    cases = tuple(c.model_copy(update={"caption": "another"}) for c in before.suite.cases)
+    with pytest.raises(StoreError, match="case-0002.*; and 6 more cases: its own value first"):
+        Store.create(tmp_path / "r", before.model_copy(update={"suite": Suite(name="quick", cases=cases)}))
 
 
 def test_a_note_on_what_was_missing_goes_when_it_is_there(run: tuple[Path, RunConfig]) -> None:

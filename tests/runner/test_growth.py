@@ -46,6 +46,7 @@ def test_a_command_adds_to_a_run_makes_what_it_names_and_shows_all(tmp_path: Pat
     resumed = bench("resume", out, "--json")
     assert [(r["made"], r["planned"]) for r in resumed.data["rows"]] == [(6, 6), (6, 6)]
     assert resumed.data["outcome"]["made"] == 9 and max(times(out, "made").values()) == 1
+    assert not any("not asked for" in n for n in run(out, "--limit", "1").data["notes"])
 
 
 def test_slurm_tasks_make_what_the_command_names(tmp_path: Path) -> None:

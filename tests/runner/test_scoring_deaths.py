@@ -94,6 +94,8 @@ def test_the_metric_that_ended_its_worker_failed_and_the_others_are_scored(tmp_p
     assert told["metric"] == metric and told["message"] == failed.details["cause"]
     cell = said.data["rows"][0]["metrics"][metric]
     assert (cell["n"], cell["failed"]) == (1, 1)
+    assert any(metric in note and WORDS[metric] in note for note in said.data["notes"]), "the reason, below the table"
+    assert bench("status", run, "--json").data["unscored"] == 1
 
 
 def test_scored_again_once_it_does_not_die_any_more(tmp_path: Path) -> None:

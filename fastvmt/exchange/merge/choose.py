@@ -121,6 +121,8 @@ def _same_identity(
     metric: str, records: list[tuple[Source, MetricRecord]], known: dict[str, tuple[str, dict[str, Any]]]
 ) -> None:
     for source, record in records:
+        if record.status == "failed":
+            continue  # it has no number that could share a mean
         name, before = known.setdefault(metric, (source.name, record.identity))
         if before != record.identity:
             keys = differing(before, record.identity)

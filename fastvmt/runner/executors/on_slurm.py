@@ -169,7 +169,8 @@ class Crew:
         if self.cluster == "debug":
             return self._do_here()
         before = len(self.left)
-        tasks = self._submitted() or self._submit()
+        earlier = self._submitted()  # of another command perhaps, which named other videos
+        tasks = earlier or self._submit()
         names = sorted({t.job_id.partition("_")[0] for t in tasks})
         where = f"{len(tasks)} tasks are with {self.cluster} ({', '.join(names)}); their logs: {self.store.root}/slurm"
         self.progress.event("note", where, text=where)
@@ -180,7 +181,7 @@ class Crew:
         self._wait(tasks)
         if self._stopped:
             return False
-        if self.left and len(self.left) == before:
+        if self.left and len(self.left) == before and not earlier:
             last = self._last_words(tasks)
             raise StoreError(f"All tasks ended with {before} jobs left and none done: {last}. See {self.store.root}/slurm.")
         return bool(self.left)

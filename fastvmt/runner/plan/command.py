@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.jobs.run_config import Asked, RunConfig
+from fastvmt.plugins import trust
 from fastvmt.runner.settings import Request, words_of
 
 
@@ -40,9 +41,11 @@ def typed(config: RunConfig, **more: Any) -> list[str]:
 
 def for_one_job(config: RunConfig, folder: Path, case: str, method: str, seed: int) -> str:
     """The command that makes one video of a run in its folder; "" where the folder does not say how its suite was asked for,
-    or a command could not name the method alone.
+    where no command names the method alone, or where it would run files that the user has never given.
     """
-    if config.asked is None or config.ablates_presets or any(m.label == method and m.imported for m in config.methods):
+    strange = any(not trust.was_given(Path(plugin)) for plugin in config.plugins)
+    imported = any(m.label == method and m.imported for m in config.methods)
+    if config.asked is None or config.ablates_presets or strange or imported:
         return ""
     plain = config.model_copy(update={"asked": config.asked.model_copy(update={"command": "run", "words": ()})})
     parts = typed(plain, methods=(method,), cases=(case,), seeds=(seed,), controls=False)
