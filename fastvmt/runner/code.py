@@ -178,8 +178,10 @@ def _registered(kind: str) -> set[str]:
 
 
 def states(config: RunConfig) -> list[str]:
-    """For each method of a run the state of its code, "" where no file of the user's takes part in it."""
-    return [edited_method(m.method, m.params) for m in config.methods]
+    """For each method of a run the state of its code, "" where no file of the user's takes part in it, or where it has another
+    version now: videos of the old one are not made again by it."""
+    found = [(m, edited_method(m.method, m.params)) for m in config.methods]
+    return [code if code and registry.methods.get(m.method).version == m.version else "" for m, code in found]
 
 
 def said_of_stale(there: Scan, keep_old: bool) -> list[str]:

@@ -34,7 +34,13 @@ def test_a_command_adds_to_a_run_makes_what_it_names_and_shows_all(tmp_path: Pat
     before = artefacts(out)
     said = run(out, "--cases", "camera-10[23]", "--seeds", "1", methods="quick:mark=x", metrics="half")
     assert said.code == 3 or said.code == 0, said.err
-    assert said.data["outcome"] | {"failed": 0} == {"made": 2, "found": 1, "failed": 0, "interrupted": False}
+    assert said.data["outcome"] | {"failed": 0, "unscored": 0} == {
+        "made": 2,
+        "found": 1,
+        "failed": 0,
+        "unscored": 0,
+        "interrupted": False,
+    }
     rows = {r["method"]: r for r in said.data["rows"]}
     assert [(r["made"], r["planned"]) for r in rows.values()] == [(1, 6), (2, 6)]
     assert set(rows["quick"]["metrics"]) == {"nibble", "half"}
@@ -72,7 +78,7 @@ def test_videos_are_made_again_and_scored_again_and_their_records_with_them(tmp_
     assert bench("resume", out).code == 0
     before, records = artefacts(out), (out / "records.jsonl").read_bytes().count(b"\n")
     said = bench("resume", out, "--remake", "b", "--json")
-    assert said.code == 0 and said.data["outcome"] == {"made": 2, "found": 2, "failed": 0, "interrupted": False}
+    assert said.code == 0 and said.data["outcome"] == {"made": 2, "found": 2, "failed": 0, "unscored": 0, "interrupted": False}
     after = artefacts(out)
     other = {k for k in before if before[k].log["pid"] != after[k].log["pid"]}
     assert other == {j.key for j in Store(out).config().jobs() if j.method.label == "b"}
@@ -136,7 +142,7 @@ def test_a_version_that_was_raised_makes_its_videos_again_and_gc_removes_the_old
     assert bench("run", *words).code == 0
     plugin.write_text(code.replace('    id = "quick"\n', '    id = "quick"\n    version = 7\n'))
     next((tmp_path / "r" / "artefacts").iterdir()).rename(tmp_path / "aside")  # so that something is to be made
-    said = bench("resume", tmp_path / "r")
+    said = bench("resume", tmp_path / "r", "--plugin", plugin)
     assert said.code == 2 and "quick has version 1 in this run and 7 here" in said.err
     said = bench("run", *words, "--json")
     assert said.code == 0 and said.data["outcome"]["made"] == 2, said.err
