@@ -88,7 +88,7 @@ def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[s
                 "raise the version, or give another --out."
             )
         kinds = [failures[j.key].kind for j in jobs if j.method is spec and j.key not in artefacts and j.key in failures]
-        notes += [f"{spec.label}: {kinds.count(k)} failed ({k}); see failures.jsonl." for k in sorted(set(kinds))]
+        notes += [f"{spec.label}: {kinds.count(k)} failed ({k}); `bench why RUN` says more." for k in sorted(set(kinds))]
     shared: dict[tuple[str, str], set[int]] = {}
     clips = {c.id: c.reference.frames_digest for c in config.suite.cases}
     for j in jobs if "time_amortised" in config.metrics else ():

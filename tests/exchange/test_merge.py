@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,9 +19,9 @@ from support.runs import make_cases, make_run, make_setting, paint, values
 
 import fastvmt
 from fastvmt.errors import BenchError, NotComparable, SpecError, StoreError
-from fastvmt.exchange.merge import folder
+from fastvmt.exchange.merge import choose, folder
 from fastvmt.media.files import Frames
-from fastvmt.model import Case
+from fastvmt.model import Case, MetricRecord
 from fastvmt.store import foreign_run
 from fastvmt.store.folder import Store
 
@@ -373,3 +374,13 @@ def test_bad_words_on_the_command_line(tmp_path: Path) -> None:
         fastvmt.merge([a], tmp_path / "m", prefer=["z"])
     with pytest.raises(StoreError, match="not a run folder"):
         fastvmt.merge([tmp_path / "nowhere"], tmp_path / "m")
+
+
+def test_a_number_that_failed_keeps_no_runs_apart() -> None:
+    said = {"key": "0" * 64, "job_key": "1" * 64, "metric": "m"}
+    failed = MetricRecord(**said, identity={"metric": "m"}, status="failed", value=None)
+    sound = MetricRecord(**said, identity={"metric": "m", "version": 2}, status="ok", value=1.0)
+    runs: Any = [(SimpleNamespace(name="a"), failed), (SimpleNamespace(name="b"), sound)]
+    known: dict[str, Any] = {}
+    choose._same_identity("m", runs, known)
+    assert known == {"m": ("b", sound.identity)}
