@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
@@ -13,6 +12,7 @@ from fastvmt.errors import JobError, MissingWeights, SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, read_lossless
 from fastvmt.model import Artefact, Case, Job, MetricRecord, Reference
+from fastvmt.model.fields import LARGEST
 from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.plugins.metric_labels import build
 from fastvmt.records.identity import machine, record_key
@@ -64,7 +64,7 @@ def _record(metric: Metric, scored: Scored | None, artefact: Artefact, case: Cas
     status: Literal["ok", "undefined", "failed"]
     try:
         found = metric.score(subject)
-        if found.value is not None and not math.isfinite(found.value):
+        if found.value is not None and not abs(found.value) <= LARGEST:
             raise ArithmeticError(
                 f"the metric returned {found.value}"
             )  # NaN is no "undefined", whose reason a metric has to give
