@@ -11,8 +11,8 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-LARGEST = 1e100
-"""Of a number, either way: sums and squares of such are still finite."""
+from fastvmt.core.reading import LARGEST
+
 MOST = 2**63 - 1
 DEEPEST = 32
 

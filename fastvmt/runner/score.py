@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import json
-import math
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from fastvmt.artefacts.code_state import edited_metric
 from fastvmt.core.content_address import frames_digest
+from fastvmt.core.reading import LARGEST
 from fastvmt.core.sealed import Shared, sealed
 from fastvmt.core.spelling import value_shown
 from fastvmt.errors import JobError, MissingWeights, SpecError, WrongOutput, is_full
@@ -130,7 +130,7 @@ def measured(metric: Metric, scored: Scored) -> Value:
     at = f" ({here})" if (here := defined(cls.score)) else ""
     if not isinstance(found, Value) or not isinstance(found.details, dict):
         raise WrongOutput(f"score returned {value_shown(found)}, expected a Value with a dictionary of details{at}")
-    if number is not None and not (isinstance(number, float) and math.isfinite(number)):
+    if number is not None and not (isinstance(number, float) and abs(number) <= LARGEST):
         said = number if isinstance(number, float) else value_shown(found.value)
         raise WrongOutput(f"score returned {said}, expected a finite number, or None and why there is none{at}")
     plain = lambda v: v.tolist() if hasattr(v, "tolist") else str(v)  # noqa: E731 - arrays and their numbers; the rest as text

@@ -40,7 +40,7 @@ def _random_job(rng: random.Random) -> tuple[dict[str, Any], dict[str, Any], dic
     }
     setting = make_setting().model_dump(mode="json") | {"negative": text(), "guidance": float(number())}
     params = {text() or "p": rng.choice([number(), text(), None, True, [number(), {"b": 1, "a": number()}]]) for _ in range(4)}
-    return {"label": text(), "method": "m", "version": 1, "params": params}, case, setting, rng.randrange(1 << 31)
+    return {"label": text() or "m", "method": "m", "version": 1, "params": params}, case, setting, rng.randrange(1 << 31)
 
 
 def _shuffled(value: Any, rng: random.Random) -> Any:
