@@ -37,7 +37,7 @@ from .plugins.tracker import Tracks as Tracks
 from .plugins.workspace import Workspace as Workspace
 from .reports.export.write import export as export
 from .reports.tables.comparison import Comparison as Comparison
-from .runner.score import score_clip as score_clip
+from .runner.scoring.score import score_clip as score_clip
 from .runner.settings import Options as Options
 from .runner.settings import Request as Request
 from .suites.cases import ClipEntry as ClipEntry

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from fastvmt.backbones.device import has_cuda
 from fastvmt.core.places import Place, Places, path_or_none, paths
-from fastvmt.core.status_line import doing
+from fastvmt.core.screen.status_line import doing
 from fastvmt.estimates.plan_estimate import Conditions, Estimate, estimate, note_prediction, refuse_what_cannot_fit
 from fastvmt.jobs.growth import part_of
 from fastvmt.jobs.run_config import RunConfig
@@ -226,7 +226,7 @@ def probe(folder: Path) -> Path | None:
     import json
 
     from fastvmt.backbones import card as cards
-    from fastvmt.core.atomic import write_atomic
+    from fastvmt.core.disk.atomic import write_atomic
 
     path = folder / layout.PROBE
     if path.exists():
@@ -296,7 +296,7 @@ def _go(
     store: Store, config: RunConfig, options: Options, generate: bool = True,
     metrics: tuple[str, ...] | None = None, rescore: bool = False,
 ) -> Result:  # fmt: skip
-    from fastvmt.core.atomic import write_atomic
+    from fastvmt.core.disk.atomic import write_atomic
     from fastvmt.reports.figures.sheet import write_sheet
     from fastvmt.reports.tables.run_table import as_lines, build
 

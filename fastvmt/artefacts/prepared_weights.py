@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.artefacts.code_state import other_code
-from fastvmt.core.atomic import own_file, publish_folder, write_atomic
+from fastvmt.core.disk.atomic import own_file, publish_folder, write_atomic
 from fastvmt.model import FileInfo, Frozen
 from fastvmt.model.fields import FileName, Hex, Label, Line
 from fastvmt.plugins.workspace import Spent

@@ -14,7 +14,7 @@ from fastvmt.backbones.token_grid import Shape
 from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.choices import hint
 from fastvmt.core.content_address import digest
-from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.disk.file_digests import sha256_of
 from fastvmt.core.limits import MAX_MEMORY
 from fastvmt.core.reading import parse_json, parse_toml
 from fastvmt.core.spelling import gib, shown

@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from fastvmt.core import status_line
+from fastvmt.core.screen import status_line
 
 __all__ = ["app", "guarded", "main"]
 _SILENT = {"--help", "--version", "--json", "--show-completion", "--install-completion"}

@@ -101,7 +101,7 @@ def _measured(runs: list[Path]) -> Measured:
 
 def _write(outcome: GateResult, strict: bool, wanted: dict[str, Path | None]) -> None:
     """The files asked for, and the step summary where GitHub names a file for it."""
-    from fastvmt.core.atomic import write_atomic
+    from fastvmt.core.disk.atomic import write_atomic
     from fastvmt.errors import StoreError
     from fastvmt.reports.gate import junit as forms
 

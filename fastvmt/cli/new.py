@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from fastvmt.core.atomic import write_atomic
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.errors import SpecError, UserError
 
 KINDS = {

@@ -9,11 +9,11 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep, verify, why
-from fastvmt.cli.streams import steady
-from fastvmt.core import status_line
+from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep, why
 from fastvmt.core.lazy import load_when_used
-from fastvmt.core.terminal import visible, watching
+from fastvmt.core.screen import status_line
+from fastvmt.core.screen.streams import steady
+from fastvmt.core.screen.terminal import visible, watching
 from fastvmt.errors import FULL, BenchError, SpecError, StoreError, UserError, is_full
 
 INTERRUPTED = 130
@@ -26,7 +26,7 @@ app = typer.Typer(
 for command in (
     run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, run.ablate,
     run.paper, gate.check, share.merge, share.import_, share.export, listing.list_, listing.describe, upkeep.status,
-    verify.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
+    upkeep.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(watching(command))
 for name, group in {"suite": suite.app, "study": study.app, "baseline": gate.baseline, "env": fetch.env}.items():

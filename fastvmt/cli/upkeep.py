@@ -1,4 +1,4 @@
-"""``bench status``, ``bench gc`` and ``bench doctor``: where a run stands, what can go, and how this machine is."""
+"""``bench status``, ``verify``, ``gc``, ``doctor``: where a run stands, if it is sound, what can go, how this machine is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,21 @@ from typing import Annotated
 
 import typer
 
-from fastvmt.cli.options import FrameCount, Height, Json, Plugin, Run, Width, load_plugins, note, number, table_form, tell
+from fastvmt.cli.options import (
+    Asked,
+    FrameCount,
+    Height,
+    Json,
+    Plugin,
+    Run,
+    Width,
+    load_plugins,
+    note,
+    number,
+    table_form,
+    takes,
+    tell,
+)  # fmt: skip
 from fastvmt.core.spelling import mib
 from fastvmt.errors import SpecError
 
@@ -29,6 +43,21 @@ def status(folder: Run, as_json: Json = False) -> None:
 
     found = standing.status(folder)
     tell(as_json, vars(found), standing.as_lines(found))
+
+
+@takes("plugins", "as_json")
+def verify(
+    asked: Asked, folder: Run,
+    row: Annotated[str, typer.Option(help="Only the videos of this row of the table, e.g. fastvmt.")] = "",
+    scores: Annotated[bool, typer.Option("--scores", help="Compute every score again, too.")] = False,
+) -> None:  # fmt: skip
+    """Compute the digests of all files and frames again, and with --scores all numbers; exit code 3 when one differs."""
+    from fastvmt.upkeep.verify import verify as look
+
+    found = look(folder, row, scores, note, asked.plugins)
+    tell(asked.as_json, {"folder": folder} | found.data(), "\n".join([f"{folder}: {found.words()}", *found.faults]))
+    if found.faults:
+        raise typer.Exit(3)
 
 
 def gc(folder: Folder, dry_run: DryRun = False, as_json: Json = False) -> None:

@@ -25,8 +25,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from fastvmt.backbones import card as cards
-from fastvmt.core.atomic import plain_file, write_atomic
 from fastvmt.core.content_address import digest
+from fastvmt.core.disk.atomic import plain_file, write_atomic
 from fastvmt.errors import BenchError
 from fastvmt.jobs.numbering import label_in, slug
 from fastvmt.jobs.run_config import RunConfig

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastvmt.core.atomic import write_atomic
 from fastvmt.core.caches import place
-from fastvmt.core.held_folder import new_folder
+from fastvmt.core.disk.atomic import write_atomic
+from fastvmt.core.disk.held_folder import new_folder
 from fastvmt.core.reading import parse_json
 from fastvmt.errors import SpecError, UserError
 from fastvmt.plugins import registry

@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from fastvmt.core.atomic import append_line
+from fastvmt.core.disk.atomic import append_line
 
 
 def listed() -> Path:

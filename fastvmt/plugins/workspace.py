@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.core.atomic import write_atomic
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.reading import parse_json
 from fastvmt.media.files import Frames
 from fastvmt.model import Frozen, Reference

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastvmt.backbones import card as cards
-from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import noise_seed
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.reading import parse_json
 from fastvmt.errors import SuiteError
 from fastvmt.suites.prompts import PromptedClip

@@ -8,9 +8,9 @@ import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
+from fastvmt.core.screen.status_line import BAR, left_to_others
+from fastvmt.core.screen.terminal import raw, visible
 from fastvmt.core.spelling import duration
-from fastvmt.core.status_line import BAR, left_to_others
-from fastvmt.core.terminal import raw, visible
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from fastvmt.core.status_line import doing
+from fastvmt.core.screen.status_line import doing
 from fastvmt.errors import FULL, StoreError
 from fastvmt.jobs.prepared_key import keys_for
 from fastvmt.jobs.run_config import RunConfig
@@ -23,9 +23,9 @@ from fastvmt.runner import code
 from fastvmt.runner.at_work import ATTEMPTS, START_DEATHS
 from fastvmt.runner.at_work import AtWork as _Worker
 from fastvmt.runner.command import words
+from fastvmt.runner.crew.neighbours import Neighbours
 from fastvmt.runner.executors import Executor, Hand, Inbox, local
 from fastvmt.runner.executors.choose import executor_for
-from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.queue import Task, Tasks
 from fastvmt.runner.settings import Options, Outcome
@@ -342,7 +342,7 @@ class Runner:
         task = worker.task
         if task is None or task.kind != "score":
             return False
-        from fastvmt.runner.unscored import not_scored
+        from fastvmt.runner.scoring.unscored import not_scored
 
         records = not_scored(self.store, self.config, task.job, labels, message, trace)
         if records is None:

@@ -16,7 +16,7 @@ from fastvmt.jobs.numbering import beginning, key_in, label_in
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.records.failures import failures_of
 from fastvmt.runner.command import go_on
-from fastvmt.runner.leases import Leases
+from fastvmt.runner.crew.leases import Leases
 from fastvmt.store import layout
 from fastvmt.store.events import Event, events_in
 from fastvmt.store.folder import Store

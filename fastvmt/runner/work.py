@@ -21,7 +21,7 @@ from fastvmt.runner.settings import Options, Outcome
 def work(folder: Path, options: Options | None = None, plugins: Sequence[str] = ()) -> Outcome:
     """Join a run folder as one more runner, from any machine that sees it; each job is still done once.
 
-    It needs no lock: jobs are claimed one by one (see ``fastvmt.runner.leases``). It ends when nothing is left to do, here or
+    It needs no lock: jobs are claimed one by one (``fastvmt.runner.crew.leases``). It ends when nothing is left to do, here or
     elsewhere.
 
     Args:

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fastvmt.core.atomic import write_all
+from fastvmt.core.disk.atomic import write_all
 from fastvmt.errors import NonFinite, SpecError, WrongOutput, is_full
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job
@@ -127,7 +127,7 @@ class Worker:
         self.report("made", key=job.key, seconds=seconds, digest=artefact.frames_digest)
 
     def _score(self, job: Job, metrics: list[str]) -> None:
-        from fastvmt.runner.score import score_job
+        from fastvmt.runner.scoring.score import score_job
 
         self._stage = "score"
         enter = lambda label: self.report("scoring", key=job.key, metric=label)  # noqa: E731

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from fastvmt.core.atomic import plain_file
+from fastvmt.core.disk.atomic import plain_file
 from fastvmt.core.spelling import shown
 from fastvmt.core.validation import first_problem
 from fastvmt.model import Artefact, FileInfo, Job

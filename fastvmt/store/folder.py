@@ -10,7 +10,7 @@
     cache/               text embeddings and reference latents
     prepared/            weights fitted to a reference by methods that train (``prepared.py``)
     workers/             what the workers printed
-    leases/              who works on what just now (fastvmt/runner/leases.py)
+    leases/              who works on what just now (fastvmt/runner/crew/leases.py)
     remake/              which videos are to be made or scored again (--remake)
 
 Runners that join with ``bench work`` write logs of their own, ``events/NAME.jsonl``, ``records/NAME.jsonl`` and
@@ -32,8 +32,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import frames_digest
+from fastvmt.core.disk.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.reading import parse_json
 from fastvmt.errors import DamagedFile, JobError, StoreError
 from fastvmt.jobs.growth import grown, other_neighbours, other_versions

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from fastvmt.core.atomic import append_line
+from fastvmt.core.disk.atomic import append_line
 from fastvmt.model import Artefact
 from fastvmt.store.layout import CACHE, META, VIDEO
 

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 from typing import IO
 
-from fastvmt.core.atomic import own_file
+from fastvmt.core.disk.atomic import own_file
 from fastvmt.core.spelling import shown
 from fastvmt.errors import StoreError
 from fastvmt.store import layout

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from fastvmt.core.content_address import digest, frames_digest
-from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.disk.file_digests import sha256_of
 from fastvmt.core.places import path_or_none
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import Fit, Frames, fit_frames, read_clip

@@ -28,10 +28,10 @@ from pathlib import Path
 from typing import IO, Any
 from urllib.parse import urlsplit
 
-from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.core.caches import place
+from fastvmt.core.disk.atomic import publish_folder, write_atomic
 from fastvmt.core.reading import parse_json
-from fastvmt.core.terminal import raw
+from fastvmt.core.screen.terminal import raw
 from fastvmt.errors import UserError
 
 MANIFEST = "manifest.json"

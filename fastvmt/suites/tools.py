@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import Clip, Frames, read_clip
 from fastvmt.suites.cases import (

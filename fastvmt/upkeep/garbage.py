@@ -13,7 +13,7 @@ from pathlib import Path
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins import registry
-from fastvmt.runner.leases import Leases
+from fastvmt.runner.crew.leases import Leases
 from fastvmt.runner.status import holder, runners
 from fastvmt.store import layout
 from fastvmt.store.folder import Store

@@ -20,7 +20,7 @@ from fastvmt.model import Job, MetricRecord
 from fastvmt.records.verified import Verified
 from fastvmt.runner.code import open_run
 from fastvmt.runner.executors.local import worker_environment
-from fastvmt.runner.score import score_job
+from fastvmt.runner.scoring.score import score_job
 from fastvmt.store import layout
 from fastvmt.store.artefact_files import artefact_of, file_info
 from fastvmt.store.folder import Store

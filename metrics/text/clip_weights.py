@@ -22,7 +22,7 @@ from typing import Any
 from fastvmt.backbones.card import TINY_CLIP
 from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.content_address import digest
-from fastvmt.core.file_digests import sha256_of
+from fastvmt.core.disk.file_digests import sha256_of
 from fastvmt.core.reading import parse_json
 from fastvmt.errors import MissingWeights, SpecError
 

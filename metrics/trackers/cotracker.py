@@ -23,7 +23,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastvmt.core.caches import place, torch_home
-from fastvmt.core.file_digests import code_sha256, sha256_of
+from fastvmt.core.disk.file_digests import code_sha256, sha256_of
 from fastvmt.errors import MissingWeights, UserError
 from fastvmt.media.files import Frames
 from fastvmt.plugins.tracker import F64, Tracker, Tracks

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastvmt.core.caches import place, torch_home
-from fastvmt.core.file_digests import code_sha256, sha256_of
+from fastvmt.core.disk.file_digests import code_sha256, sha256_of
 from fastvmt.plugins.environments import Recipe, find
 
 VERSION = "0.1.5"

@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastvmt.core.atomic import bring_file, write_atomic
+from fastvmt.core.disk.atomic import bring_file, write_atomic
 from fastvmt.jobs.numbering import slug
 from fastvmt.reports.export.parquet import plain_numbers, to_parquet, video_frame
 from fastvmt.reports.tables.grid import clean

@@ -6,7 +6,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastvmt.core.atomic import write_atomic
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.errors import SpecError
 from fastvmt.reports.tidy import TEXTS, Tidy, Video, videos_of
 

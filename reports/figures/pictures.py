@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fastvmt.core.reading import parse_json
-from fastvmt.core.status_line import doing
+from fastvmt.core.screen.status_line import doing
 from fastvmt.errors import UserError
 from fastvmt.reports.figures import draw, inner_steps
 from fastvmt.reports.figures.style import Drawn, Picture, save

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from fastvmt.core.atomic import write_atomic
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.errors import DamagedFile
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import read_lossless

@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, cast, get_args
 
 from pydantic import Field, ValidationError
 
-from fastvmt.core.atomic import write_atomic
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.reading import parse_json
 from fastvmt.core.spelling import shown
 from fastvmt.core.validation import first_problem

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from fastvmt.core.atomic import write_atomic
 from fastvmt.core.choices import hint, one_of
+from fastvmt.core.disk.atomic import write_atomic
+from fastvmt.core.screen.status_line import doing
 from fastvmt.core.spelling import csv_cell
-from fastvmt.core.status_line import doing
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.tables import ablation, against_papers, compare, views

@@ -21,9 +21,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fastvmt.core.atomic import write_atomic
+from fastvmt.core.disk.atomic import write_atomic
+from fastvmt.core.screen.status_line import doing
 from fastvmt.core.spelling import public
-from fastvmt.core.status_line import doing
 from fastvmt.errors import UserError
 from fastvmt.reports.figures.style import Picture
 from fastvmt.reports.page.atlas import as_script, json_text

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastvmt.core.atomic import publish_folder, write_atomic
 from fastvmt.core.content_address import digest
-from fastvmt.core.held_folder import new_folder
+from fastvmt.core.disk.atomic import publish_folder, write_atomic
+from fastvmt.core.disk.held_folder import new_folder
 from fastvmt.errors import SpecError, StoreError, UserError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import read_lossless

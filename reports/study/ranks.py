@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.core.atomic import write_atomic
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.spelling import csv_cell, shown
 from fastvmt.errors import UserError
 from fastvmt.reports.statistics import Interval, mean_interval

@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from fastvmt.core.atomic import write_atomic
 from fastvmt.core.choices import one_of
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.spelling import csv_cell
 from fastvmt.errors import SpecError
 from fastvmt.reports.tables.grid import GridRow, clean, grid, is_wide, pieces, sound, tail, wide_of

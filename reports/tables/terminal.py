@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from fastvmt.core.terminal import PLAIN, STYLES
+from fastvmt.core.screen.terminal import PLAIN, STYLES
 from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, clean, fold, grid, is_wide, pieces, sound, tail, wide_of
 from fastvmt.reports.tables.view import Cell, Column, Line, View
 

@@ -9,7 +9,7 @@ from functools import reduce
 from pathlib import Path
 
 from fastvmt.core.content_address import digest
-from fastvmt.core.status_line import doing
+from fastvmt.core.screen.status_line import doing
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins import registry

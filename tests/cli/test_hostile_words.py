@@ -15,7 +15,7 @@ import pytest
 from support.cli import Said, bench, command
 from support.runs import make_cases, make_run
 
-from fastvmt.core.terminal import visible
+from fastvmt.core.screen.terminal import visible
 from fastvmt.model import Failure, Reference
 from fastvmt.store.layout import CONFIG
 

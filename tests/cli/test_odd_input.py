@@ -16,8 +16,8 @@ from support.runs import make_run
 from fastvmt.errors import SpecError
 from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.records.missing import scan
-from fastvmt.runner import score as scoring
 from fastvmt.runner.progress import Progress
+from fastvmt.runner.scoring import score as scoring
 from fastvmt.runner.settings import Request
 from fastvmt.store.folder import Store
 

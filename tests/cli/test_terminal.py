@@ -12,7 +12,7 @@ from support.light_runs import make_quick, quick
 from support.runs import make_run
 from support.terminal import CTRL_C, left_standing, on_terminal
 
-from fastvmt.core import status_line
+from fastvmt.core.screen import status_line
 from fastvmt.reports.tables.terminal import drawn
 from fastvmt.runner.progress import Progress
 
@@ -74,7 +74,7 @@ def test_the_line_counts_what_can_be_counted(monkeypatch: pytest.MonkeyPatch) ->
     now = [7.0]
     monkeypatch.setattr(status_line._line, "stream", object())
     monkeypatch.setattr(status_line._line, "show", said.append)
-    monkeypatch.setattr("fastvmt.core.status_line.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("fastvmt.core.screen.status_line.time.monotonic", lambda: now[0])
     for n in range(3):
         status_line.doing("making the page", n, 4)
         now[0] += 10

@@ -8,7 +8,7 @@ import pytest
 
 from fastvmt.core.caches import place, seconds
 from fastvmt.errors import UserError
-from fastvmt.runner.leases import SILENCE, patience
+from fastvmt.runner.crew.leases import SILENCE, patience
 
 
 @pytest.mark.parametrize(("said", "found"), [(None, "/usual"), ("", "/usual"), ("/x/y", "/x/y"), ("$SOME/z", "/some/z")])

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from fastvmt.core.held_folder import new_folder
+from fastvmt.core.disk.held_folder import new_folder
 
 KILLED = """
 import os, signal, sys
 from pathlib import Path
-from fastvmt.core.held_folder import new_folder
+from fastvmt.core.disk.held_folder import new_folder
 with new_folder(Path(sys.argv[1]), "study") as made:
     (made / "half").write_text("a clip")
     os.kill(os.getpid(), signal.SIGKILL)

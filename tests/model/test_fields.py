@@ -17,7 +17,7 @@ from support.cli import bench
 from support.runs import make_run
 
 from fastvmt.model import Case, Failure, FileInfo, MethodSpec, MetricRecord
-from fastvmt.runner.leases import _identity
+from fastvmt.runner.crew.leases import _identity
 
 VALUES: list[Any] = [
     None, True, -1, 0, 10**400, 2**70, 1e308, float("nan"), float("inf"), "", "x" * 5000, "../../victim", "/tmp/victim", "a\nb", [], {},

@@ -24,7 +24,7 @@ from fastvmt.reports.gate.check import check
 from fastvmt.reports.gate.tolerances import Tolerances
 from fastvmt.reports.tables.run_table import as_data, build
 from fastvmt.reports.tidy import gather
-from fastvmt.runner.score import score_job
+from fastvmt.runner.scoring.score import score_job
 from fastvmt.store.folder import Store
 
 

@@ -15,7 +15,7 @@ from support.runs import make_run
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.records.identity import key_of
 from fastvmt.records.missing import INDEX, made_by_label, scan
-from fastvmt.runner.score import wanted_metrics
+from fastvmt.runner.scoring.score import wanted_metrics
 from fastvmt.store.folder import Store
 
 METRICS = ("motion_fidelity", "time", "peak_memory")

@@ -10,7 +10,7 @@ from support.cli import Said, bench, start
 from support.light_runs import PLUGIN, events, finished, make_quick, quick, times, wait_for
 from support.runs import make_run
 
-from fastvmt.core import atomic
+from fastvmt.core.disk import atomic
 from fastvmt.model import Artefact
 from fastvmt.records.missing import scan
 from fastvmt.runner.plan import resolve

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from support.elsewhere import foreign
 
-from fastvmt.runner.leases import Leases, _identity
+from fastvmt.runner.crew.leases import Leases, _identity
 
 
 class Clock:
@@ -33,7 +33,7 @@ def lease(root: Path, clock: Clock | None = None) -> Leases:
 
 
 def test_the_last_beat_of_one_that_leaves_does_not_bring_its_card_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fastvmt.runner.leases.BEAT", 0.001)
+    monkeypatch.setattr("fastvmt.runner.crew.leases.BEAT", 0.001)
     leaving, held, go = lease(tmp_path), threading.Event(), threading.Event()
     beat = leaving._beat
 
@@ -90,7 +90,7 @@ def test_a_thousand_claims_from_eight_sides_are_won_once_each(tmp_path: Path) ->
 
 def test_a_holder_killed_on_this_machine_loses_its_claim_at_once(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib; from fastvmt.runner.leases import Leases\n"
+        "import sys, pathlib; from fastvmt.runner.crew.leases import Leases\n"
         "a = Leases(pathlib.Path(sys.argv[1])); a.start(); print(a.claim('job'), flush=True); sys.stdin.read()"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:

@@ -14,8 +14,8 @@ from support.elsewhere import foreign, workers_of
 from support.light_runs import events, make_quick, quick, times, wait_for
 
 from fastvmt.model import Failure
-from fastvmt.runner.leases import Leases
-from fastvmt.runner.neighbours import Neighbours
+from fastvmt.runner.crew.leases import Leases
+from fastvmt.runner.crew.neighbours import Neighbours
 from fastvmt.runner.queue import Task
 from fastvmt.store.folder import Store
 

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.runs import make_run, make_setting
 
-from fastvmt.core.atomic import append_line, publish_folder, write_atomic
 from fastvmt.core.content_address import canonical_json, digest
+from fastvmt.core.disk.atomic import append_line, publish_folder, write_atomic
 from fastvmt.errors import StoreError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Case, Failure, Job, MethodSpec, Reference, Suite
@@ -111,7 +111,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("fastvmt.core.atomic.os.fsync", full)
+    monkeypatch.setattr("fastvmt.core.disk.atomic.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_atomic(target, "new")
     assert target.read_text() == "old" and os.listdir(tmp_path) == ["x.json"]
@@ -145,7 +145,7 @@ def test_a_record_scored_again_replaces_the_older_one_in_every_table(tmp_path: P
 def test_what_a_full_disk_takes_only_half_of_is_an_error(tmp_path: Path) -> None:
     """The kernel writes what fits and says so by a count: taken for success, the line would be lost without a word."""
     code = (
-        "import resource, signal, sys; from pathlib import Path; from fastvmt.core.atomic import append_line\n"
+        "import resource, signal, sys; from pathlib import Path; from fastvmt.core.disk.atomic import append_line\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (20, 20))\n"
         "append_line(Path(sys.argv[1]), 'short'); append_line(Path(sys.argv[1]), 'a line that is longer than the limit')"
     )
@@ -188,6 +188,6 @@ def test_a_folders_nested_files_are_on_the_disk_before_its_name(tmp_path: Path, 
     (made / "in").mkdir(parents=True)
     (made / "in" / "file").write_text("x")
     synced = []
-    monkeypatch.setattr("fastvmt.core.atomic._sync", lambda path: synced.append(path.name))
+    monkeypatch.setattr("fastvmt.core.disk.atomic._sync", lambda path: synced.append(path.name))
     assert publish_folder(made, tmp_path / "final")
     assert set(synced[:-1]) == {"made", "in", "file"} and synced[-1] == tmp_path.name

@@ -11,8 +11,8 @@ from support.cli import Said, bench
 from support.light_runs import make_quick
 from support.runs import make_run
 
-from fastvmt.core.atomic import append_line
-from fastvmt.runner.leases import Leases
+from fastvmt.core.disk.atomic import append_line
+from fastvmt.runner.crew.leases import Leases
 from fastvmt.store import layout
 from fastvmt.store.folder import Store
 from fastvmt.store.plain import check_plain

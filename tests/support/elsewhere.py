@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from fastvmt.runner.leases import _identity
+from fastvmt.runner.crew.leases import _identity
 from support.cli import Said, start
 from support.places import SUPPORT
 

@@ -19,7 +19,7 @@ from fastvmt.errors import StoreError
 from fastvmt.upkeep import garbage
 
 HOLD = (
-    "import sys; from pathlib import Path; from fastvmt.store.folder import Store; from fastvmt.runner.leases import Leases\n"
+    "import sys; from pathlib import Path; from fastvmt.store.folder import Store; from fastvmt.runner.crew.leases import Leases\n"
     "store = Store.open(Path(sys.argv[1])); lock = len(sys.argv) < 3; leases = Leases(store.root); leases.start()\n"
     "store.lock() if lock else None; leases.claim('b' * 64); print('held', flush=True); sys.stdin.read()"
 )

@@ -13,7 +13,7 @@ import pytest
 from support.cli import bench
 from support.runs import make_run
 
-from fastvmt.core.atomic import write_atomic
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.media.files import write_lossless
 from fastvmt.store.artefact_files import file_info
 from fastvmt.store.folder import Store

@@ -10,8 +10,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from fastvmt.core.atomic import write_atomic
 from fastvmt.core.content_address import digest, frames_digest
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.errors import SpecError, StoreError, SuiteError
 from fastvmt.exchange.imports.claims import differences, read_claims, worded
 from fastvmt.exchange.imports.frames import Policy, Read, read
@@ -20,7 +20,7 @@ from fastvmt.jobs.numbering import JobGrid
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import write_lossless, write_viewable
 from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
-from fastvmt.runner.leases import Leases
+from fastvmt.runner.crew.leases import Leases
 from fastvmt.runner.plan import resolve
 from fastvmt.runner.settings import Request
 from fastvmt.store import layout

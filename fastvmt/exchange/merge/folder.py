@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fastvmt.core.atomic import bring_file, write_atomic
 from fastvmt.core.content_address import digest, frames_digest
+from fastvmt.core.disk.atomic import bring_file, write_atomic
 from fastvmt.core.reading import parse_json
 from fastvmt.errors import StoreError
 from fastvmt.exchange.merge.choose import Choice

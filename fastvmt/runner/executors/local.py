@@ -15,8 +15,8 @@ from typing import Any
 
 from fastvmt.backbones import card as cards
 from fastvmt.backbones import device
-from fastvmt.core.atomic import own_file
 from fastvmt.core.children import python_environment
+from fastvmt.core.disk.atomic import own_file
 from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner import code

@@ -19,9 +19,9 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter
 
-from fastvmt.core.atomic import write_atomic
 from fastvmt.core.children import python_environment
 from fastvmt.core.choices import one_of
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.jobs.part import Part
 from fastvmt.jobs.run_config import RunConfig
@@ -29,9 +29,9 @@ from fastvmt.model import Job
 from fastvmt.records.missing import scan
 from fastvmt.runner.code import handed, load_handed, said_of_stale, states
 from fastvmt.runner.command import go_on, words
+from fastvmt.runner.crew.leases import Leases
+from fastvmt.runner.crew.neighbours import Neighbours
 from fastvmt.runner.executors.local import tail
-from fastvmt.runner.leases import Leases
-from fastvmt.runner.neighbours import Neighbours
 from fastvmt.runner.progress import Progress
 from fastvmt.runner.settings import Options, Outcome
 from fastvmt.store.folder import Store

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from fastvmt.core.status_line import doing
+from fastvmt.core.screen.status_line import doing
 from fastvmt.errors import SpecError
 from fastvmt.jobs.numbering import slug
 from fastvmt.media.files import Frames

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from fastvmt.runner.leases import BEAT, Leases
+from fastvmt.runner.crew.leases import BEAT, Leases
 from fastvmt.runner.queue import Task
 from fastvmt.store.events import Event, events_in
 from fastvmt.store.folder import TO_MAKE, Store

@@ -30,8 +30,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from fastvmt.core.atomic import own_file, touch
 from fastvmt.core.caches import seconds
+from fastvmt.core.disk.atomic import own_file, touch
 from fastvmt.core.spelling import shown
 from fastvmt.model.fields import Count, Line
 from fastvmt.store.layout import HOLDERS, LEASES

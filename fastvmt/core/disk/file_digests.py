@@ -7,8 +7,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from fastvmt.core.atomic import write_atomic
 from fastvmt.core.caches import place
+from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.reading import parse_json
 
 

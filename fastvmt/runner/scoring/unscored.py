@@ -8,7 +8,7 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Job, MetricRecord
 from fastvmt.records.failures import CAUSE, TRACE
 from fastvmt.records.identity import key_of, machine
-from fastvmt.runner.score import wanted_metrics
+from fastvmt.runner.scoring.score import wanted_metrics
 from fastvmt.store.folder import Store
 
 

@@ -1,0 +1,1 @@
+"""Metrics on one video: a record of each, of those that fail as well."""
