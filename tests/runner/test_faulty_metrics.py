@@ -35,6 +35,8 @@ FAULTS: dict[str, tuple[str, str]] = {
     "params": ("scored.job.method.params.update(do='raise')", r"ReadOnlyError: this dictionary is read-only"),
     "files": ("scored.artefact.files.pop('frames.mkv')", r"ReadOnlyError"),
     "cached": ("scored.cache['kept'].fill(0)", r"ValueError: .*read-only"),
+    "huge": ("Value(0.5, {'n': 10**30})", r"cannot be stored: details: a whole number beyond 64 bits"),
+    "deep": ("Value(0.5, {'n': eval('[' * 50 + ']' * 50)})", r"cannot be stored: details: nested deeper than 32"),
     "choosy": ("", r"in applies: SystemExit: 1 \(faulty.py, line \d+\)"),
 }  # fmt: skip
 QUIET = {

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from fastvmt.artefacts.code_state import edited_metric
 from fastvmt.core.content_address import frames_digest
 from fastvmt.core.reading import LARGEST
 from fastvmt.core.sealed import Shared, sealed
 from fastvmt.core.spelling import value_shown
+from fastvmt.core.validation import first_problem
 from fastvmt.errors import JobError, MissingWeights, SpecError, WrongOutput, is_full
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, read_lossless
@@ -91,26 +94,31 @@ def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, 
 
 
 def _record(metric: Metric, scored: Scored, artefact: Artefact, case: Case, job: Job) -> MetricRecord:
-    value, details = None, dict[str, Any]()
-    status: Literal["ok", "undefined", "failed"]
-    identity = '{"metric":' + json.dumps(metric.label) + "}"
+    identity = nameless = '{"metric":' + json.dumps(metric.label) + "}"
+
+    def record(status: Literal["ok", "undefined", "failed"], value: float | None, details: dict[str, Any]) -> MetricRecord:
+        device, software = machine(artefact) if metric.timing else (None, None)
+        return MetricRecord(
+            key=record_key(identity, metric.timing, artefact, case.reference.frames_digest).hex(), job_key=job.key,
+            metric=metric.label, identity=json.loads(identity), status=status, value=value, details=details, device=device,
+            software=software, code=edited_metric(metric) or None,
+        )  # fmt: skip
+
     try:
         identity = identity_of(metric)
         metric.applies(case)  # for what it raises
         found = measured(metric, scored)
-        value, details, status = found.value, found.details, "undefined" if found.value is None else "ok"
+        try:
+            return record("undefined" if found.value is None else "ok", found.value, found.details)
+        except ValidationError as error:
+            identity = nameless
+            raise WrongOutput(f"what it returned cannot be stored: {first_problem(error)}") from None
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # one metric's failure on one clip is a record, not the end of the run
         if is_full(error):
             raise
-        status, details = "failed", why_failed(words(error, type(metric)), error)
-    device, software = machine(artefact) if metric.timing else (None, None)
-    return MetricRecord(
-        key=record_key(identity, metric.timing, artefact, case.reference.frames_digest).hex(), job_key=job.key,
-        metric=metric.label, identity=json.loads(identity), status=status, value=value, details=details, device=device,
-        software=software, code=edited_metric(metric) or None,
-    )  # fmt: skip
+        return record("failed", None, why_failed(words(error, type(metric)), error))
 
 
 def measured(metric: Metric, scored: Scored) -> Value:
