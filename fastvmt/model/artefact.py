@@ -38,7 +38,7 @@ class Artefact(Frozen):
     """Counted while it was made."""
     device: Line
     software: dict[Line, Line]
-    timing_key: Hex
+    timing_key: Line
     repeats: tuple[Amount, ...] = ()
     """Seconds of each timed repeat (protocol timing); ``stages`` then holds the median of each stage."""
     warm_up_seconds: Amount = 0.0

@@ -38,7 +38,7 @@ class Setting(Frozen):
 
     backbone: Label
     """Name, hub id, or the absolute path of a folder."""
-    weights_digest: Annotated[str, Field(pattern=r"^([0-9a-f]{0,64}|unfetched)$")]
+    weights_digest: Annotated[str, Field(pattern=r"^[0-9a-z]{0,64}$")]
     width: Size
     height: Size
     frames: Size

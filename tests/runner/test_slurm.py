@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from hashlib import sha256
@@ -115,7 +116,8 @@ def test_a_driver_stopped_while_it_asks_for_its_tasks_does_not_forget_them(
 
     driver = crew(make_quick(tmp_path / "run", 1), monkeypatch, "slurm")
     driver._list.parent.mkdir()
-    driver._list.write_text('["7_0", "7_1"]')
+    names = [f"tasks-{'0' * 16}/7_{n}" for n in range(2)]
+    driver._list.write_text(json.dumps(names))
 
     class Slow:
         def __init__(self, folder: Path, job_id: str) -> None:
@@ -129,9 +131,9 @@ def test_a_driver_stopped_while_it_asks_for_its_tasks_does_not_forget_them(
     monkeypatch.setattr(submitit, "SlurmJob", Slow)
     with pytest.raises(KeyboardInterrupt):
         driver._submitted()
-    assert driver._list.read_text() == '["7_0", "7_1"]'
+    assert json.loads(driver._list.read_text()) == names
     monkeypatch.setattr(Slow, "done", lambda self, force_check: self.job_id == "7_0")
-    assert [t.job_id for t in driver._submitted()] == ["7_1"] and driver._list.read_text() == '["7_1"]'
+    assert [t.job_id for t in driver._submitted()] == ["7_1"] and json.loads(driver._list.read_text()) == names[1:]
 
 
 @pytest.fixture

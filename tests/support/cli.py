@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -59,11 +60,21 @@ def bench(*args: str | Path, cwd: Path | None = None) -> Said:
     out, err, code = io.StringIO(), io.StringIO(), 0
     with contextlib.chdir(cwd or "."), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), same_plugins():
         try:
-            program.guarded(lambda: program.app([str(a) for a in args], prog_name="bench"))
+            program.guarded(lambda: _program()([str(a) for a in args], prog_name="bench"))
         except SystemExit as end:
             code = end.code if isinstance(end.code, int) else int(end.code is not None)
     assert "Traceback" not in err.getvalue(), err.getvalue()
     return Said(code, out.getvalue(), err.getvalue())
+
+
+@cache
+def _program() -> Any:
+    """All commands with their options, which are put together once and not for each call."""
+    from typer.main import get_command
+
+    from fastvmt.cli import program
+
+    return get_command(program.app)
 
 
 @contextlib.contextmanager
