@@ -67,6 +67,10 @@ class Setting(Frozen):
         """The backbone as tables and pages name it: of a folder on this machine its last part."""
         return Path(self.backbone).name if Path(self.backbone).is_absolute() else self.backbone
 
+    def published(self) -> Setting:
+        """The same setting, without the way to a folder on somebody's machine."""
+        return self.model_copy(update={"backbone": f"/{self.called}"}) if Path(self.backbone).is_absolute() else self
+
     @property
     def fairness(self) -> str:
         """The protocol as tables head it: ``protocol matched-budget (40 forward-equivalents)``."""

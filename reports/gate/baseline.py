@@ -150,7 +150,8 @@ def of(tidy: Tidy) -> Measured:
         reasons = {k: w for k, w in gaps.get(job.key, {}).items() if k not in numbers}
         videos.append(Video(method=job.method.label, case=job.case_id, seed=job.seed, values=numbers, gaps=reasons, **facts))
     return Measured(
-        title=tidy.title, suite=tidy.suite.name, suite_digest=tidy.suite.digest(), setting=tidy.setting, device=tidy.device,
+        title=tidy.title, suite=tidy.suite.name, suite_digest=tidy.suite.digest(), setting=tidy.setting.published(),
+        device=tidy.device,
         timed=_timed(tidy),
         references={c.id: c.reference.frames_digest[:16] for c in tidy.cases.values()},
         metrics={

@@ -66,8 +66,8 @@ def _refusal(run: Measured, base: Measured) -> str:
             f"the run is of another suite ({run.suite} {run.suite_digest[:12]}) than the baseline "
             f"({base.suite} {base.suite_digest[:12]})"
         )
-    if run.setting != base.setting:
-        names = [k for k in type(run.setting).model_fields if getattr(run.setting, k) != getattr(base.setting, k)]
+    now, before = run.setting.identity(), base.setting.identity()  # not where a backbone's folder lies
+    if names := [k for k in type(run.setting).model_fields if now.get(k) != before.get(k)]:
         both = f" ({run.setting.fairness} and {base.setting.fairness})" if "protocol" in names or "budget" in names else ""
         return f"run and baseline differ in {', '.join(names)}{both}"
     return ""

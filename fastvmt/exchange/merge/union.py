@@ -106,8 +106,7 @@ def _published(reference: Reference) -> Reference:
 
 def _setting(setting: Setting) -> Setting:
     """A backbone's folder stays where this machine has it and can go on with it; else its name alone, which changes no key."""
-    where = Path(setting.backbone)
-    return setting if not where.is_absolute() or where.exists() else setting.model_copy(update={"backbone": f"/{where.name}"})
+    return setting if Path(setting.backbone).exists() else setting.published()
 
 
 def _text(case: Case) -> str:

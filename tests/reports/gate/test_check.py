@@ -123,6 +123,12 @@ def test_another_suite_or_setting_is_never_green(tmp_path: Path, stored: Path) -
     for args in ((), ("--tolerances", wish)):
         code, said = bench("check", other, "--baseline", stored, *args)
         assert code == 4 and "the run is of another suite (others" in said and "gate: could not compare" in said
+    for number, place in enumerate(("/home/me/wan", "/data/wan")):  # the same weights elsewhere are no other setting
+        moved = run_folder(tmp_path / f"moved{number}", setting=make_setting(backbone=place))
+        assert number or bench("baseline", "write", moved, "--out", tmp_path / "moved.json")[0] == 0
+        assert "/home/me" not in (tmp_path / "moved.json").read_text()
+        code, said = bench("check", moved, "--baseline", tmp_path / "moved.json")
+        assert code == 0, said
     steps = run_folder(tmp_path / "steps", setting=make_setting(steps=5))
     code, said = bench("check", steps, "--baseline", stored)
     assert code == 4 and "differ in steps, sigmas" in said
