@@ -31,6 +31,7 @@ from support.study_runs import answers, by_quality, run_folder, write
 
 from fastvmt.model.artefact import _seal
 from fastvmt.reports.study.key import read_key
+from fastvmt.runner.crew.leases import _identity
 from faults.fault import Figure, fault
 
 PATIENCE = 60
@@ -143,6 +144,7 @@ def _base(base: Path) -> Path:
         run_folder(
             base / name, prompts=("a red disc", "a blue box"), missing=(("case-0001", "moft:inner=3"),), frames=(5, 16, 16)
         )
+    _more_files(base / "run")
     (base / "suite").mkdir()
     for name in ("one", "two"):
         clip(base / "suite" / f"{name}.mp4", frames=9)
@@ -155,6 +157,25 @@ def _base(base: Path) -> Path:
     key = read_key(base / "study-key.json")
     write(base / "answers", [answers(key, rater, by_quality) for rater in ("anna", "bo")])
     return base
+
+
+def _more_files(run: Path) -> None:
+    """What a run in work, or a merged one, holds beside its videos and numbers."""
+    key = next((run / "artefacts").glob("*/meta.json")).read_text().split('"key": "')[1].split('"')[0]
+    failure = {"job_key": key, "kind": "error", "stage": "denoise", "message": "m", "traceback": "t"}
+    said = (
+        {"event": "started", "jobs": 1, "workers": 2, "how": ["--executor", "ray"]},
+        {"event": "made", "key": key, "seconds": 1.0},
+    )
+    texts = {
+        "failures.jsonl": json.dumps(failure) + "\n", "events.jsonl": "".join(json.dumps(line) + "\n" for line in said),
+        "plan.json": json.dumps({"time": 1.0, "device": "cpu", "seconds": {"none": 1.0}, "left": {"none": 1}}),
+        "conflicts.json": json.dumps({"frames": [{"job": key, "runs": {"a": key}, "used": None}], "numbers": []}),
+        "leases/holders/0123456789abcdef": json.dumps(_identity()) + "\n000000000001\n",
+    }  # fmt: skip
+    (run / "leases" / "holders").mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (run / name).write_text(text)
 
 
 def _one(data: st.DataObject, base: Path, place: Path, ends: Counter[int]) -> tuple[str, str]:
@@ -218,7 +239,7 @@ def _change(data: st.DataObject, now: Path, where: Path, outside: Path) -> str:
     kind = data.draw(st.sampled_from(kinds))
     if kind == "link":
         return _link(data, where, files, outside)
-    texts = [f for f in files if f.suffix in (".json", ".jsonl")]
+    texts = [f for f in files if f.suffix in (".json", ".jsonl") or f.parent.name == "holders"]
     if kind == "bytes" or not texts:
         return _bytes(data, data.draw(st.sampled_from(files)), now) if files else "nothing"
     return _value(data, data.draw(st.sampled_from(texts)), now, outside)
@@ -226,7 +247,8 @@ def _change(data: st.DataObject, now: Path, where: Path, outside: Path) -> str:
 
 def _value(data: st.DataObject, file: Path, now: Path, outside: Path) -> str:
     """One value of a JSON file, or of a line: another one, gone, or with a strange neighbour; seals made anew as a forger would."""
-    lines = file.read_text(errors="replace").splitlines() if file.suffix == ".jsonl" else [file.read_text(errors="replace")]
+    whole = file.read_text(errors="replace")
+    lines = [whole] if file.suffix == ".json" else whole.splitlines()
     number = data.draw(st.integers(0, max(0, len(lines) - 1)))
     try:
         facts = json.loads(lines[number])
@@ -255,7 +277,7 @@ def _value(data: st.DataObject, file: Path, now: Path, outside: Path) -> str:
         bare = line[: line.rindex(', "crc32"')] + "}" if ', "crc32"' in line else line
         line = f'{bare[:-1]},"crc32":"{zlib.crc32(bare.encode("utf-8", "replace")):08x}"}}'
     lines[number] = line
-    file.write_text("\n".join(lines) + ("\n" if file.suffix == ".jsonl" else ""), errors="replace")
+    file.write_text("\n".join(lines) + ("" if file.suffix == ".json" else "\n"), errors="replace")
     return f"{what} {path} of {file.relative_to(now)} line {number + 1} ({strange!r:.60})"
 
 
