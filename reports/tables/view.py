@@ -99,6 +99,7 @@ class View:
         id: short name for files and ``--tables``.
         protocol: under which the videos were made, which ``setting`` also says; "" where it does not apply.
         title: one line; setting: suite, backbone, size; notes: what a reader has to know; legend: what cells and marks say.
+        verdict: sentences that say what the numbers decide; every form opens with them.
     """
 
     id: str
@@ -111,6 +112,7 @@ class View:
     suite_digest: str = ""
     legend: str = LEGEND
     protocol: str = ""
+    verdict: tuple[str, ...] = ()
 
     @property
     def groups(self) -> list[str]:
@@ -134,7 +136,7 @@ class View:
         return {
             "id": self.id, "title": self.title, "setting": self.setting, "columns": heads, "lines": lines,
             "notes": list(self.notes), "legend": self.legend, "digest": self.digest, "suite_digest": self.suite_digest,
-            "protocol": self.protocol,
+            "protocol": self.protocol, "verdict": list(self.verdict),
         }  # fmt: skip
 
 
