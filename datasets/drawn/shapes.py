@@ -83,18 +83,25 @@ class Pair:
     target: str
 
 
+def motions_of(rng: np.random.Generator, category: str, number: int) -> tuple[tuple[str, ...], str]:
+    """What moves in pair ``number`` of a category: a motion for each mover, and the camera's.
+
+    Args:
+        rng: consumed.
+    """
+    moving = tuple(TRAVEL)
+    if category == "camera":
+        return ("static",), ("pan", "pan", "zoom_in", "zoom_out")[number % 4]
+    if category == "single_object":
+        return (moving[number % len(moving)],), "still"
+    if category == "multiple_objects":
+        return (_pick(rng, moving), _pick(rng, moving)), "still"
+    return (_pick(rng, (*IN_PLACE[1:], "bounce", "circle")),), "pan"
+
+
 def _pair(number: int, category: str, frames: int) -> Pair:
     rng = stream("suite", number)
-    camera, moving = "still", tuple(TRAVEL)
-    if category == "camera":
-        camera = ("pan", "pan", "zoom_in", "zoom_out")[number % 4]
-        motions: tuple[str, ...] = ("static",)
-    elif category == "single_object":
-        motions = (moving[number % len(moving)],)
-    elif category == "multiple_objects":
-        motions = (_pick(rng, moving), _pick(rng, moving))
-    else:
-        motions, camera = (_pick(rng, (*IN_PLACE[1:], "bounce", "circle")),), "pan"
+    motions, camera = motions_of(rng, category, number)
     reference = make_scene(rng, motions, camera, frames)
     target = make_scene(rng, motions, "still", 1, avoid=reference.caption()).caption()
     return Pair(f"{category.replace('_', '-')}-{number:02d}", category, reference, target)
