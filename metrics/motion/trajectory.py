@@ -36,11 +36,11 @@ class Trajectory(Metric):
 
     It is ``direction`` (cosine of all steps over four frames) times ``size`` (2|a||b| / (|a|^2 + |b|^2): too little and too
     much motion cost alike) times ``seen`` (share of frames that show each subject, once). Subjects are matched to the
-    reference's in the order that agrees best; ``in_order`` is the score if the caption's order had to hold. Only the coordinates that move
-    in the reference count: place, size, angle. ``turn_grow`` is the agreement of size and angle, ``path`` the mean cosine of
-    the place's steps, ``ground`` the agreement of the ground with a camera that moves (not part of the score).
-    ``trajectory:part=path`` shows a part as a column. With several subjects chance lies above 0, because the best order is
-    taken: read it beside ``trajectory_wrong``.
+    reference's in the order that agrees best; ``in_order`` is the score if the caption's order had to hold. Only the
+    coordinates that move in the reference count: place, size, angle. ``turn_grow`` is the agreement of size and angle,
+    ``path`` the mean cosine of the place's steps, ``ground`` the agreement of the ground with a camera that moves (not part
+    of the score). ``trajectory:part=path`` shows a part as a column. With several subjects chance lies above 0, because the
+    best order is taken: read it beside ``trajectory_wrong``.
 
     >>> from fastvmt import score_clip
     >>> from fastvmt.datasets.drawn.suites import clip
