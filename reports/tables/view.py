@@ -100,6 +100,8 @@ class View:
         protocol: under which the videos were made, which ``setting`` also says; "" where it does not apply.
         title: one line; setting: suite, backbone, size; notes: what a reader has to know; legend: what cells and marks say.
         verdict: sentences that say what the numbers decide; every form opens with them.
+        main: keys of the columns that people see first, in their order; empty for all columns.
+        whole: people see every column, interval and note.
     """
 
     id: str
@@ -113,6 +115,19 @@ class View:
     legend: str = LEGEND
     protocol: str = ""
     verdict: tuple[str, ...] = ()
+    main: tuple[str, ...] = ()
+    whole: bool = False
+
+    @property
+    def brief(self) -> bool:
+        """Whether forms for people show the main columns alone."""
+        return bool(self.main) and not self.whole
+
+    def of(self, keys: Sequence[str]) -> View:
+        """The view with these columns alone, in this order."""
+        at = [[c.key for c in self.columns].index(key) for key in keys]
+        lines = tuple(replace(line, cells=tuple(line.cells[n] for n in at)) for line in self.lines)
+        return replace(self, columns=tuple(self.columns[n] for n in at), lines=lines)
 
     @property
     def groups(self) -> list[str]:
