@@ -136,5 +136,6 @@ def ranks(tidy: Tidy, metrics: Sequence[str] = (), labels: Sequence[str] = ()) -
         p = "" if np.isnan(ranking.p) else f" Friedman p {ranking.p:.4f},"
         notes.append(f"{label}:{p} ranks further apart than {ranking.critical_difference:.2f} differ at 5 % (Nemenyi).")
     lines = [Line(m, m, tuple(c[n] for c in cells)) for n, m in enumerate(methods)]
+    lines.sort(key=lambda line: all(c.value is None for c in line.cells))  # who has no rank stands under those who have one
     legend = "mean rank over reference clips, 1 is best, ties averaged; controls are left out"
     return view_of(tidy, "ranks", "Mean ranks", columns, lines, (*notes, *tidy.notes), legend)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastvmt.model import CATEGORIES
-from fastvmt.reports.statistics import Interval, mean_intervals, paired_ratio
+from fastvmt.reports.statistics import Gap, Interval, gaps, mean_intervals, paired_ratio
 from fastvmt.reports.tables.headings import changes, display, heading
 from fastvmt.reports.tables.look import SPEED_UP, main_columns
 from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, id_of, marked
@@ -134,12 +134,11 @@ def _column(
     expected = Counter(rows["label"])
     if not len(rows):
         return [Cell(None, why="" if column.key.startswith(STAGE) else "–") for _ in labels], None
-    wide = tidy.wide(column.key).reindex(columns=list(labels))
-    there = [label for label in labels if wide[label].notna().any()]
-    common = wide[there].dropna()
+    common = _common(tidy, column.key, labels)
+    there = [str(k) for k in common]
     total = max((expected[label] for label in labels), default=0)
     share = (len(common), total) if there and len(common) < total else None
-    clips = common.groupby(level="reference", sort=False, observed=True).mean() if len(common) else common
+    clips = _by_clip(common)
     keep = partial(_kept, tidy, column.key, len(common) == len(tidy.wide(column.key)))
     columns = {str(k): clips[k].to_numpy(float) for k in clips}
     intervals = dict(zip(columns, keep(columns), strict=True)) if len(clips) else {}
@@ -154,6 +153,37 @@ def _column(
             low, high = (_finite(interval.low), _finite(interval.high))
             found.append(Cell(interval.value, low, high, len(common), expected[label], tied=label in tied))
     return found, share
+
+
+def _common(tidy: Tidy, metric: str, labels: Sequence[str]) -> pd.DataFrame:
+    """The cases that all of these methods have a value for; a method without any value is no column."""
+    wide = tidy.wide(metric).reindex(columns=list(labels))
+    return wide.dropna(axis=1, how="all").dropna()
+
+
+def _by_clip(common: pd.DataFrame) -> pd.DataFrame:
+    return common.groupby(level="reference", sort=False, observed=True).mean() if len(common) else common
+
+
+def apart(tidy: Tidy, metric_label: str, labels: Iterable[str]) -> dict[tuple[str, str], Gap]:
+    """Which of these methods can be told apart by a metric: every ordered pair, all tested as one family.
+
+    The one answer that marks of tables, ``bench compare`` and verdicts share. It is over the cases that all of these methods
+    have a value for, averaged inside a reference clip; a method without any value is in no pair. Give all rows of a column:
+    who else is looked at together moves p and intervals.
+    """
+    if not len(tidy.of(metric_label)):
+        return {}
+    # In the run's order whatever order is asked for: a pair's digits are the same wherever the same rows are tested.
+    wanted = set(labels)
+    clips = _by_clip(_common(tidy, metric_label, [k for k in tidy.methods if k in wanted]))
+    kept: dict[tuple[str, ...], dict[tuple[str, str], Gap]] = tidy.__dict__.setdefault("_apart", {})
+    names = [str(k) for k in clips]
+    key = (metric_label, *names)
+    if key not in kept:
+        found = gaps(clips.to_numpy(float)) if len(clips) else {}
+        kept[key] = {(names[a], names[b]): gap for (a, b), gap in found.items()}
+    return kept[key]
 
 
 def _finite(value: float) -> float | None:
