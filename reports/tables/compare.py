@@ -13,6 +13,7 @@ import numpy as np
 
 from fastvmt.core.choices import one_of
 from fastvmt.errors import NotComparable, SpecError
+from fastvmt.plugins.metric_labels import resolved
 from fastvmt.reports.statistics import Better, cluster_means, holm, mean_ranks, paired_difference
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import Cell, Column, Line, View, id_of
@@ -72,10 +73,11 @@ def _left_out(tidy: Tidy, chosen: Sequence[str]) -> list[str]:
 
 
 def _chosen(tidy: Tidy, metrics: Sequence[str]) -> list[str]:
-    for name in metrics:
+    named = [resolved(name, tidy.metrics) for name in metrics]
+    for name in named:
         if name not in tidy.metrics:
             raise SpecError(f"--metrics {name}: the run has not scored it. It has: {', '.join(tidy.metrics)}.")
-    return list(metrics) or [k for k, m in tidy.metrics.items() if m.direction != "none"]
+    return named or [k for k, m in tidy.metrics.items() if m.direction != "none"]
 
 
 def _metric_lines(tidy: Tidy, base: str, label: str, others: Sequence[str]) -> list[Line]:
