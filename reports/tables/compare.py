@@ -14,6 +14,7 @@ import numpy as np
 
 from fastvmt.core.choices import one_of
 from fastvmt.errors import NotComparable, SpecError
+from fastvmt.plugins.metric_labels import resolved
 from fastvmt.reports.statistics import Better, Gap, cluster_means, mean_ranks, paired_difference
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.shared_cases import apart, by_clip, common, few_clips, lacking
@@ -80,10 +81,11 @@ def _left_out(tidy: Tidy, chosen: Sequence[str]) -> list[str]:
 
 
 def _chosen(tidy: Tidy, metrics: Sequence[str]) -> list[str]:
-    for name in metrics:
+    named = [resolved(name, tidy.metrics) for name in metrics]
+    for name in named:
         if name not in tidy.metrics:
             raise SpecError(f"--metrics {name}: the run has not scored it. It has: {', '.join(tidy.metrics)}.")
-    return list(metrics) or [k for k, m in tidy.metrics.items() if m.direction != "none"]
+    return named or [k for k, m in tidy.metrics.items() if m.direction != "none"]
 
 
 def _metric_lines(tidy: Tidy, base: str, label: str, chosen: Sequence[str]) -> list[Line]:
