@@ -29,13 +29,14 @@ class MetricTraits(Frozen):
     unit: str = Field(default="", max_length=40, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
     decimals: int = Field(default=3, ge=0, le=12)
     timing: bool = False
+    count: bool = False
     backend: str = Field(default="none", max_length=200)
     without: tuple[str, ...] = ()
     code: str = Field(default="", pattern="^([0-9a-f]{16})?$")
 
     def as_metric(self, label: str) -> Metric:
         """A metric that answers what tables ask, and cannot score."""
-        facts = {name: getattr(self, name) for name in ("id", "direction", "unit", "decimals", "timing", "backend")}
+        facts = {name: getattr(self, name) for name in ("id", "direction", "unit", "decimals", "timing", "count", "backend")}
         without = frozenset(self.without)
         more = {"label": label, "applies": lambda metric, case: case.id not in without}
         found: Metric = type("Recorded", (Metric,), facts | more)()

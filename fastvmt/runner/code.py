@@ -219,7 +219,8 @@ def _method(id: str, params: dict[str, Any]) -> MethodTraits:
 
 def _metric(label: str, config: RunConfig) -> MetricTraits:
     metric = build(label)
-    facts: dict[str, Any] = {k: getattr(metric, k) for k in ("id", "direction", "unit", "decimals", "timing", "backend")}
+    said = ("id", "direction", "unit", "decimals", "timing", "count", "backend")
+    facts: dict[str, Any] = {k: getattr(metric, k) for k in said}
     with in_words(f"Metric '{label}'"):
         without = tuple(case.id for case in config.suite.cases if not applies(metric, case))
         return MetricTraits(without=without, code=edited_metric(metric), **facts)
