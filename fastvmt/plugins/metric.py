@@ -62,6 +62,7 @@ class Metric:
         decimals: how many are worth printing.
         timing: true for numbers that belong to one machine and are never taken over from elsewhere.
         count: true for counts of work, the same on every machine: the gate lets none of it grow.
+        heading: short words over its column; made from the id when empty.
     """
 
     id: ClassVar[str] = ""
@@ -76,6 +77,7 @@ class Metric:
     decimals: ClassVar[int] = 3
     timing: ClassVar[bool] = False
     count: ClassVar[bool] = False
+    heading: ClassVar[str] = ""
     Params: ClassVar[type[BaseParams]] = BaseParams
 
     def __init__(self, params: BaseParams | None = None) -> None:
