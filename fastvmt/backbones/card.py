@@ -20,6 +20,7 @@ from fastvmt.core.reading import parse_json, parse_toml
 from fastvmt.core.spelling import gib, shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import MissingWeights, SpecError, UserError
+from fastvmt.model.fields import Line
 
 CARDS = Path(__file__).parent
 TINY = Path(__file__).parent / "tiny" / "weights"
@@ -61,6 +62,7 @@ class OwnFacts(_Own):
     """What a folder's ``bench.toml`` may say; see ``Card``. What is not there is not taken from here."""
 
     note: str = ""
+    caveat: Line = ""
     hub: str = ""
     download_gb: float = Field(0.0, ge=0)
     shape: OwnShape = OwnShape()
@@ -81,6 +83,7 @@ class Card:
         defaults: width, height, frames, steps, guidance, shift, negative, metrics.
         methods: parameter defaults by method id.
         note: what must stand under every table made with it.
+        caveat: a sentence that every verdict about a run of it must say.
     """
 
     id: str
@@ -98,6 +101,7 @@ class Card:
     defaults: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
     note: str = ""
+    caveat: str = ""
 
     @property
     def multiple(self) -> int:
@@ -285,7 +289,8 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
     return Card(
         id=name, folder=folder, hub=facts.get("hub", ""), download_gb=facts.get("download_gb", 0.0), patch=(t, h, w),
         parameters=facts.get("shape", {}).get("parameters", 0), defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
-        methods=facts.get("methods", {}), note=facts.get("note", ""), **sizes,
+        methods=facts.get("methods", {}), note=facts.get("note", ""), caveat=facts.get("caveat", ""),
+        **sizes,
     )  # fmt: skip
 
 

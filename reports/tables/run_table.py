@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.reports.tables.render import html, render
+from fastvmt.reports.tables.verdict import verdict
 from fastvmt.reports.tables.view import Cell, View
 from fastvmt.reports.tables.views import SPEED_UP, by_category, comparison
 from fastvmt.reports.tidy import Tidy, of_stores
@@ -58,7 +59,13 @@ def build(store: Store, config: RunConfig) -> Table:
     tidy = of_stores([(store, config)])
     if not config.ablates_presets:
         refuse_mixed_presets(config.methods)
-    return Table(tidy, comparison(tidy, first_presets(tidy)))
+    return Table(tidy, first_table(tidy))
+
+
+def first_table(tidy: Tidy, labels: Sequence[str] = ()) -> View:
+    """The comparison of these methods (``first_presets``), which opens with what it decides."""
+    labels = labels or first_presets(tidy)
+    return replace(comparison(tidy, labels), verdict=verdict(tidy, labels))
 
 
 def first_presets(tidy: Tidy, base: str = "") -> list[str]:
@@ -103,7 +110,7 @@ def as_data(table: Table) -> dict[str, Any]:
             "speed_up": vars(speed_up) if speed_up and speed_up.value is not None else None,
         })  # fmt: skip
     return {
-        "title": tidy.title, "protocol": tidy.setting.protocol, "budget": tidy.setting.budget,
+        "verdict": list(view.verdict), "title": tidy.title, "protocol": tidy.setting.protocol, "budget": tidy.setting.budget,
         "rows": rows, "identities": tidy.identities, "notes": [*view.notes, *table.notes],
         "videos": str(_videos(table)), "suite_digest": tidy.suite_digest, "digest": tidy.digest,
     }  # fmt: skip

@@ -151,6 +151,12 @@ def _by_clip(common: pd.DataFrame) -> pd.DataFrame:
     return common.groupby(level="reference", sort=False, observed=True).mean() if len(common) else common
 
 
+def clips_of(tidy: Tidy, metric_label: str, labels: Iterable[str]) -> pd.DataFrame:
+    """What ``apart`` tests: a row for each clip that all of these methods have a value for, a column for each method."""
+    wanted = set(labels)  # in the run's order whatever order is asked for
+    return _by_clip(_common(tidy, metric_label, [k for k in tidy.methods if k in wanted]))
+
+
 def apart(tidy: Tidy, metric_label: str, labels: Iterable[str]) -> dict[tuple[str, str], Gap]:
     """Which of these methods can be told apart by a metric: every ordered pair, all tested as one family.
 
@@ -160,9 +166,7 @@ def apart(tidy: Tidy, metric_label: str, labels: Iterable[str]) -> dict[tuple[st
     """
     if not len(tidy.of(metric_label)):
         return {}
-    # In the run's order whatever order is asked for: a pair's digits are the same wherever the same rows are tested.
-    wanted = set(labels)
-    clips = _by_clip(_common(tidy, metric_label, [k for k in tidy.methods if k in wanted]))
+    clips = clips_of(tidy, metric_label, labels)  # a pair's digits are the same wherever the same rows are tested
     kept: dict[tuple[str, ...], dict[tuple[str, str], Gap]] = tidy.__dict__.setdefault("_apart", {})
     names = [str(k) for k in clips]
     key = (metric_label, *names)
