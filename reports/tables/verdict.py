@@ -1,7 +1,7 @@
 """What a run decides, in sentences made from its statistics, never typed.
 
 Who follows the motion, what cannot be told apart, who is faster, what it costs in text alignment, and what the run cannot say.
-That two methods differ is said only where ``views.apart`` tells them apart, as the marks of a table and ``bench compare`` do.
+That two methods differ is said only where ``apart`` tells them apart, as the marks of a table and ``bench compare`` do.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastvmt.reports.statistics import MOST_CLIPS, Gap, clips_needed, fewest_clips
+from fastvmt.reports.tables.shared_cases import apart, by_clip, common
 from fastvmt.reports.tables.view import Column
-from fastvmt.reports.tables.views import apart, clips_of, column_of, metrics_of, ratio_cell
+from fastvmt.reports.tables.views import column_of, metrics_of, ratio_cell
 from fastvmt.reports.tidy import Tidy
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Scores:
     @cached_property
     def table(self) -> pd.DataFrame:
         """Clips by methods."""
-        return clips_of(self.tidy, self.metric, self.labels)
+        return by_clip(common(self.tidy, self.metric, self.labels))
 
     @cached_property
     def means(self) -> dict[str, float]:
@@ -66,8 +67,15 @@ class Scores:
 
     @property
     def name(self) -> str:
-        """``motion fidelity``, without parameters."""
-        return self.tidy.metrics[self.metric].id.replace("_", " ")
+        """``motion fidelity``, without parameters, or what the reader calls it."""
+        id, names = self.tidy.metrics[self.metric].id, self.tidy.names
+        return names.get(self.metric) or names.get(id) or id.replace("_", " ")
+
+    def names(self, labels: Sequence[str], last: str = "and") -> str:
+        """Labels in a row, or what the reader calls them; of too many the first ones, and how many more there are."""
+        words = [self.tidy.names.get(k, k) for k in labels]
+        more = [f"{len(words) - MOST_NAMES} more"] if len(words) > MOST_NAMES else []
+        return _joined([*words[:MOST_NAMES], *more], last)
 
     @property
     def _sign(self) -> int:
@@ -164,21 +172,21 @@ def _who_follows(motion: Scores, ranked: Sequence[str], followers: Sequence[str]
         return [f"No method has a {motion.name}, so this run cannot say who follows the motion."]
     if not floor:
         said = f"There is no {motion.name} of {NONE} (the control none), so this run cannot say who follows the motion"
-        return [f"{said}; it is {motion.values(ranked)} for {_names(ranked)} ({motion.over})."]
+        return [f"{said}; it is {motion.values(ranked)} for {motion.names(ranked)} ({motion.over})."]
     below = [k for k in ranked if motion.better(floor, k)]
     unclear = [k for k in ranked if k not in followers and k not in below]
     none = f"{NONE} {motion.text(motion.means[floor])}"
     if not followers:
         shown = [(k, floor) for k in unclear if motion.means[k] > motion.means[floor]]
-        said = f"These {_count(motion.clips, 'clip')} do not show that {_names(ranked, 'or')} follows the reference's motion"
+        said = f"These {motion.clips} clips do not show that {motion.names(ranked, 'or')} follows the reference's motion"
         said += f": {motion.name} {motion.values(ranked)}, {none}{motion.could(shown)}"
-        return [f"{said}." if not below else f"{said}; {_names(below)} {_verb(below, 'lies', 'lie')} below it."]
+        return [f"{said}." if not below else f"{said}; {motion.names(below)} {_verb(below, 'lies', 'lie')} below it."]
     several = "differences" if len(followers) > 1 else "difference"
-    said = f"{_names(followers)} {_verb(followers, 'follows', 'follow')} the reference's motion: {motion.name} "
+    said = f"{motion.names(followers)} {_verb(followers, 'follows', 'follow')} the reference's motion: {motion.name} "
     said += f"{motion.values(followers)}, {none} "
     said += f"({several} {motion.differences([(k, floor) for k in followers])}, {motion.over})"
-    said += f"; {_names(unclear)} cannot be told from {NONE}" if unclear else ""
-    return [said + (f"; {_names(below)} {_verb(below, 'lies', 'lie')} below it." if below else ".")]
+    said += f"; {motion.names(unclear)} cannot be told from {NONE}" if unclear else ""
+    return [said + (f"; {motion.names(below)} {_verb(below, 'lies', 'lie')} below it." if below else ".")]
 
 
 def _who_leads(motion: Scores, ranked: Sequence[str]) -> list[str]:
@@ -190,10 +198,11 @@ def _who_leads(motion: Scores, ranked: Sequence[str]) -> list[str]:
     if tied:
         pairs = [(first, k) for k in tied]
         by = f" (difference {motion.differences(pairs)})" if len(tied) == 1 else ""
-        clips = _count(motion.clips, "clip")
-        return [f"These {clips} cannot tell {first} from {_names(tied, 'or')} in motion{by}{motion.could(pairs)}."]
-    beside = others[0] if len(others) == 1 else f"all others, above the next one, {others[0]},"
-    return [f"In motion {first} lies above {beside} by {motion.differences([(first, others[0])])}."]
+        said = f"These {motion.clips} clips cannot tell {motion.names([first])} from {motion.names(tied, 'or')} in motion"
+        return [f"{said}{by}{motion.could(pairs)}."]
+    next_one = motion.names(others[:1])
+    beside = next_one if len(others) == 1 else f"all others, above the next one, {next_one},"
+    return [f"In motion {motion.names([first])} lies above {beside} by {motion.differences([(first, others[0])])}."]
 
 
 def _speed(tidy: Tidy, labels: tuple[str, ...], methods: Sequence[str]) -> list[str]:
@@ -213,12 +222,13 @@ def _speed(tidy: Tidy, labels: tuple[str, ...], methods: Sequence[str]) -> list[
         return f"{cell.value:.2f}{ends}"
 
     if slower:
-        said = f"{first} is {' and '.join(f'{times(k)} times as fast as {k}' for k in dict.fromkeys((slower[0], slower[-1])))}"
-        said += f"; these clips cannot tell it from {_names(tied, 'or')} in seconds" if tied else ""
+        than = [f"{times(k)} times as fast as {seconds.names([k])}" for k in dict.fromkeys((slower[0], slower[-1]))]
+        said = f"{seconds.names([first])} is {_joined(than)}"
+        said += f"; these clips cannot tell it from {seconds.names(tied, 'or')} in seconds" if tied else ""
     elif not tied:
         return []
     else:
-        said = f"These {_count(seconds.clips, 'clip')} cannot tell {first} from {_names(tied, 'or')} in seconds"
+        said = f"These {seconds.clips} clips cannot tell {seconds.names([first])} from {seconds.names(tied, 'or')} in seconds"
         said += f" (ratio {times(tied[0])})" if len(tied) == 1 else ""
     return [f"On a busy machine: {said}." if any(tidy.counts[k].busy for k in ranked) else f"{said}."]
 
@@ -234,24 +244,23 @@ def _text_alignment(tidy: Tidy, labels: tuple[str, ...], followers: Sequence[str
     same = [k for k in ranked if k not in lower and k not in higher]
     floor_text = text.text(text.means[floor])
     if not lower and not higher:
-        return [
-            f"In {text.name} {_names(same)} cannot be told from {NONE} ({text.values(same)}; {NONE} {floor_text}, {text.over})."
-        ]
+        told = f"cannot be told from {NONE} ({text.values(same)}; {NONE} {floor_text}, {text.over})"
+        return [f"In {text.name} {text.names(same)} {told}."]
     said = [
-        f"{_names(who)} {_verb(who, 'lies', 'lie')} {side} {NONE} by {text.differences(pairs)}"
+        f"{text.names(who)} {_verb(who, 'lies', 'lie')} {side} {NONE} by {text.differences(pairs)}"
         for who, side, pairs in (
             (lower, "below", [(floor, k) for k in lower]),
             (higher, "above", [(k, floor) for k in higher]),
         )
         if who
     ]
-    said += [f"{_names(same)} cannot be told from it"] if same else []
+    said += [f"{text.names(same)} cannot be told from it"] if same else []
     return [f"In {text.name} {'; '.join(said)} ({NONE} {floor_text}, {text.over})."]
 
 
 def _cannot_say(tidy: Tidy, labels: Sequence[str]) -> list[str]:
     """Videos that are not there, a single seed, and what the backbone's card wants said."""
-    counts = [(k, tidy.counts[k]) for k in labels if k in tidy.counts]
+    counts = [(tidy.names.get(k, k), tidy.counts[k]) for k in labels if k in tidy.counts]
     # Of an imported method, a video that was not given is not there; nothing of ours failed.
     lost = [(k, sum(n for kind, n in c.failed.items() if kind != "not_given"), c) for k, c in counts]
     failed = [(k, n, c.planned) for k, n, c in lost if n]
@@ -276,13 +285,6 @@ def _lost(found: Sequence[tuple[str, int, int]]) -> str:
 
 def _joined(words: Sequence[str], last: str = "and") -> str:
     return f"{', '.join(words[:-1])} {last} {words[-1]}" if len(words) > 1 else words[0]
-
-
-def _names(labels: Sequence[str], last: str = "and") -> str:
-    """Labels in a row; of too many the first ones, and how many more there are."""
-    if len(labels) <= MOST_NAMES:
-        return _joined(labels, last)
-    return f"{', '.join(labels[:MOST_NAMES])} {last} {len(labels) - MOST_NAMES} more"
 
 
 def _few(words: Sequence[str], span: str) -> str:

@@ -24,9 +24,9 @@ from fastvmt.exchange.merge.merge import merge
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import metric_labels
 from fastvmt.reports.tables.run_table import build
+from fastvmt.reports.tables.shared_cases import apart
 from fastvmt.reports.tables.verdict import verdict
 from fastvmt.reports.tables.view import View
-from fastvmt.reports.tables.views import apart
 from fastvmt.reports.tidy import Tidy, gather
 from fastvmt.reports.tidy.frame import Count
 from fastvmt.runner.plan.resolve import resolve
@@ -180,6 +180,14 @@ def test_the_score_of_motion_that_has_clips_enough_is_taken() -> None:
     )
     apart_clips = {k: np.where(np.arange(16) % 4 == n, v, np.nan) for n, (k, v) in enumerate(table[MOTION].items())}
     assert said(tidy_of({MOTION: apart_clips}))[0].startswith("No clip has a score of motion from every method")
+
+
+def test_what_the_reader_calls_them_is_what_they_are_called() -> None:
+    tidy = tidy_of(
+        drawn({k: LEVELS[k] for k in ("none", "fastvmt", "ditflow")}), names={"fastvmt": "Ours", MOTION: "path score"}
+    )
+    found = " ".join(said(tidy))
+    assert "Ours" in found and "path score 0.8" in found and "fastvmt" not in found and "trajectory" not in found
 
 
 def test_ten_methods_are_grouped_and_the_sentences_stay_few() -> None:
