@@ -21,6 +21,7 @@ from fastvmt.core.reading import parse_json, parse_toml
 from fastvmt.core.spelling import gib, shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import MissingWeights, SpecError, UserError
+from fastvmt.model.fields import Line
 
 CARDS = Path(__file__).parent
 TINY = Path(__file__).parent / "tiny" / "weights"
@@ -64,6 +65,7 @@ class OwnFacts(_Own):
     note: str = ""
     domain: str = ""
     outside: str = ""
+    caveat: Line = ""
     hub: str = ""
     download_gb: float = Field(0.0, ge=0)
     shape: OwnShape = OwnShape()
@@ -86,6 +88,7 @@ class Card:
         note: what must stand under every table made with it.
         domain: what the ``source`` of references begins with that it was trained on, ``drawn`` say; "" for any clip.
         outside: the sentence about a run of other references.
+        caveat: a sentence that every verdict about a run of it must say.
     """
 
     id: str
@@ -105,6 +108,7 @@ class Card:
     note: str = ""
     domain: str = ""
     outside: str = ""
+    caveat: str = ""
 
     @property
     def multiple(self) -> int:
@@ -298,7 +302,7 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
         id=name, folder=folder, hub=facts.get("hub", ""), download_gb=facts.get("download_gb", 0.0), patch=(t, h, w),
         parameters=facts.get("shape", {}).get("parameters", 0), defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
         methods=facts.get("methods", {}), note=facts.get("note", ""), domain=facts.get("domain", ""),
-        outside=facts.get("outside", ""), **sizes,
+        outside=facts.get("outside", ""), caveat=facts.get("caveat", ""), **sizes,
     )  # fmt: skip
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,17 +80,21 @@ def check(
     from fastvmt.reports.gate import baseline as baselines
     from fastvmt.reports.gate import check as gate
     from fastvmt.reports.gate import tolerances as files
+    from fastvmt.reports.tables.run_table import first_presets
+    from fastvmt.reports.tables.verdict import verdict
+    from fastvmt.reports.tidy import gather
 
     # The small files first: a wrong key is said before a large run is read.
     allowed = files.read(tolerances) if tolerances else files.Tolerances()
     base = baselines.read(baseline) if baseline else None
     if base is None and tolerances is None:
         raise NotComparable("bench check: give --baseline FILE, or --tolerances FILE with floors; nothing was compared.")
-    run = _measured(runs)
+    tidy = gather(runs)
+    run = baselines.of(tidy)
     if calibrate:
         _calibrate(run, base, allowed, as_json)
         return
-    outcome = gate.check(run, base, allowed)
+    outcome = replace(gate.check(run, base, allowed), run_says=verdict(tidy, first_presets(tidy)))
     if power:
         _power(outcome, strict, as_json)
         return
@@ -149,7 +154,7 @@ def _print(outcome: GateResult, strict: bool, as_json: bool, github: bool) -> No
 
     rows = [{k: v for k, v in vars(r).items() if k != "gains"} | {"finds": _number(drop_of(r, strict))} for r in outcome.rows]
     facts = {"exit_code": outcome.exit_code(strict), "headline": headline(outcome, strict), "refused": outcome.refused}
-    facts |= {"title": outcome.title, "rows": rows, "notes": outcome.notes}
+    facts |= {"title": outcome.title, "rows": rows, "notes": outcome.notes, "run_says": outcome.run_says}
     tell(as_json, facts, "\n".join(forms.as_lines(outcome, strict)))
     for line in forms.github(outcome, strict) if github else ():
         # Beside JSON the commands go where they do not spoil it; GitHub reads both streams.

@@ -81,8 +81,7 @@ def _command(level: str, title: str, message: str) -> str:
 
 def summary(outcome: GateResult, strict: bool = False) -> str:
     """Markdown for a step summary: every verdict."""
-    head = [f"### Gate: {_text(headline(outcome, strict))}", "", _text(outcome.title)]
-    return _page(head, [_table(_ordered(outcome))], outcome)
+    return _page([f"### Gate: {_text(headline(outcome, strict))}", *_said(outcome)], [_table(_ordered(outcome))], outcome)
 
 
 def comment(outcome: GateResult, strict: bool = False) -> str:
@@ -93,7 +92,12 @@ def comment(outcome: GateResult, strict: bool = False) -> str:
     parts = [_table(look)] if look else []
     if rest:
         parts.append([f"<details><summary>{len(rest)} more verdicts</summary>", "", *_table(rest), "", "</details>"])
-    return _page([MARKER, f"**Gate: {_text(headline(outcome, strict))}**", "", _text(outcome.title)], parts, outcome)
+    return _page([MARKER, f"**Gate: {_text(headline(outcome, strict))}**", *_said(outcome)], parts, outcome)
+
+
+def _said(outcome: GateResult) -> list[str]:
+    """The run, and what it decides by itself."""
+    return ["", _text(outcome.title), *(["", " ".join(map(_text, outcome.run_says))] if outcome.run_says else [])]
 
 
 def _page(head: list[str], parts: list[list[str]], outcome: GateResult) -> str:

@@ -69,6 +69,8 @@ class GateResult:
     notes: tuple[str, ...] = ()
     refused: str = ""
     """Why nothing could be compared with the baseline that was given, or ""."""
+    run_says: tuple[str, ...] = ()
+    """The run's own verdict (``reports.tables.verdict``), beside the gate's on its change."""
 
     def of(self, verdict: Verdict) -> list[Judgement]:
         return [r for r in self.rows if r.verdict == verdict]
