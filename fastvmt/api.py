@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from fastvmt.exchange.imports.videos import Claim
     from fastvmt.reports.tables.comparison import Comparison
+    from fastvmt.reports.tables.look import Look
     from fastvmt.reports.tables.run_table import Table
 
 PROBE_CLIPS = 6
@@ -145,12 +146,12 @@ def table(folder: Place) -> Table:
 def report(
     folders: Places, out: Place | None = None, *, against: str = "", tables: tuple[str, ...] = (),
     formats: tuple[str, ...] = ("md", "csv", "tex", "html", "json"), frame: tuple[str, ...] = (), page: bool = True,
-    figures: bool = True, tracks: bool = True, say: Callable[[str], None] = lambda line: None,
+    figures: bool = True, tracks: bool = True, look: Look | None = None, say: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:  # fmt: skip
     """Write the report of a run, or of several of one suite and setting, into ``out`` (the first run's ``report/``).
 
     Args:
-        against, tables, formats, frame, page, figures, tracks: see ``reports.page.bundle.ReportContents``.
+        against, tables, formats, frame, page, figures, tracks, look: see ``reports.page.bundle.ReportContents``.
         say: gets a sentence for every figure that the run has no numbers for.
 
     Returns:
@@ -160,9 +161,11 @@ def report(
         NotComparable: when the runs must not share a table.
     """
     from fastvmt.reports.page.bundle import ReportContents, write
+    from fastvmt.reports.tables.look import Look
     from fastvmt.reports.tidy import gather
 
-    contents, runs = ReportContents(against, tables, formats, frame, page, figures, tracks), paths(folders)
+    contents = ReportContents(against, tables, formats, frame, page, figures, tracks, look or Look())
+    runs = paths(folders)
     tidy = gather(runs)
     return write(tidy, path_or_none(out) or runs[0] / layout.REPORT, contents, say)
 
@@ -178,43 +181,53 @@ def frame(folders: Places) -> pd.DataFrame:
     return gather(paths(folders)).frame
 
 
-def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal") -> str:
+def print_tables(
+    folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal", look: Look | None = None
+) -> str:
     """Tables of runs as text: all, or those whose id begins with one of the words; in one of ``render.FORMATS``."""
     from fastvmt.core.choices import one_of
     from fastvmt.reports.page.bundle import tables_of
+    from fastvmt.reports.tables.look import Look
     from fastvmt.reports.tables.render import FORMATS, as_json, render
     from fastvmt.reports.tidy import gather
 
     one_of("--print", form, FORMATS)
-    tidy = gather(folders)
-    shown = tables_of(tidy, tables, against)
+    look = look or Look()
+    tidy = look.named(gather(folders))
+    shown = look.of(tables_of(tidy, tables, against))
     if form == "json":
         return as_json(shown)
     brief = [replace(v, notes=tuple(n for n in v.notes if n not in tidy.notes)) for v in shown[:-1]]  # said once, at the end
     return "\n\n".join(render(view, form).rstrip() for view in (*brief, *shown[-1:]))
 
 
-def compare(folders: Places, base: str = "", metrics: Sequence[str] = (), form: str = "terminal") -> Comparison:
+def compare(
+    folders: Places, base: str = "", metrics: Sequence[str] = (), form: str = "terminal", look: Look | None = None
+) -> Comparison:
     """One method against every other with tests; one preset a method: the base's, and the first of every other.
 
     Args:
         base: a method's label; the first one that is no control without it.
         metrics: labels; all that have a direction without any.
         form: of ``str()`` and ``print``; one of ``render.FORMATS``.
+        look: which columns and rows, and how they are called.
 
     Raises:
-        SpecError: for an unknown base or metric.
+        SpecError: for an unknown base or metric, or what ``look`` names and the run has not.
         NotComparable: when the runs must not share a table, or nothing is paired.
     """
     from fastvmt.core.choices import one_of
     from fastvmt.reports.tables.comparison import of
+    from fastvmt.reports.tables.look import Look
     from fastvmt.reports.tables.render import FORMATS
     from fastvmt.reports.tidy import gather
 
     one_of("form", form, FORMATS)
-    tidy = gather(paths(folders))
+    look = look or Look()
+    tidy = look.named(gather(paths(folders)))
     doing("reckoning intervals and tests")
-    return of(tidy, base, split(metrics) if isinstance(metrics, str) else metrics, form)
+    found = of(tidy, base, split(metrics) if isinstance(metrics, str) else metrics, form)
+    return replace(found, views=tuple(look.of(found.views)))
 
 
 def probe(folder: Path) -> Path | None:

@@ -88,6 +88,7 @@ class Forwards(Cost):
     """
 
     id = "forwards"
+    heading = "FE"
     summary = "forward-equivalents per video, counted"
     source = "docs/explanation/cost-and-memory.md, section Forward-equivalents"
     decimals = 1

@@ -25,7 +25,7 @@ from fastvmt.plugins.card import card_of
 from fastvmt.plugins.labels import in_words, trains
 from fastvmt.plugins.metric_labels import applies, build, name_of
 from fastvmt.plugins.registry import BUILTIN, PluginFile
-from fastvmt.plugins.traits import MethodTraits, MetricTraits, Traits
+from fastvmt.plugins.traits import FACTS, MethodTraits, MetricTraits, Traits
 from fastvmt.records.missing import Scan
 from fastvmt.store.folder import Store
 
@@ -219,7 +219,7 @@ def _method(id: str, params: dict[str, Any]) -> MethodTraits:
 
 def _metric(label: str, config: RunConfig) -> MetricTraits:
     metric = build(label)
-    facts: dict[str, Any] = {k: getattr(metric, k) for k in ("id", "direction", "unit", "decimals", "timing", "backend")}
+    facts: dict[str, Any] = {k: getattr(metric, k) for k in FACTS}
     with in_words(f"Metric '{label}'"):
         without = tuple(case.id for case in config.suite.cases if not applies(metric, case))
         return MetricTraits(without=without, code=edited_metric(metric), **facts)

@@ -1,6 +1,7 @@
 """Motion fidelity with any tracker: the headline, the published scripts' form, diagnostics, and controls.
 
-Every class is one formula (``tracklets.py``) under one ``policy``; the tracker is a parameter.
+Every class is one formula (``tracklets.py``) under one ``policy``; the tracker is a parameter. What the reference lacks makes
+a number undefined, for every method alike. What the generated clip lacks is a 0: no row gains by clips that show nothing.
 """
 
 from __future__ import annotations
@@ -113,8 +114,10 @@ class MotionFidelity(Metric):
             return Value(None, {"why": "every case has the same reference"})
         if min(g.points.shape[1], r.points.shape[1]) < 2:
             return Value(None, {"why": "one frame has no motion"})
-        if min(len(g.points), len(r.points)) < MIN_TRACKS:
-            return Value(None, {"why": f"fewer than {MIN_TRACKS} tracks on one side"})
+        if len(r.points) < MIN_TRACKS:
+            return Value(None, {"why": f"fewer than {MIN_TRACKS} tracks in the reference"})
+        if len(g.points) < MIN_TRACKS:
+            return Value(0.0, {"why": f"fewer than {MIN_TRACKS} tracks in the generated clip"})
         return self.compare(g, r, scored.generated.shape[2])
 
     def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
@@ -123,7 +126,12 @@ class MotionFidelity(Metric):
         found = fidelity(g.points, r.points, "zero", STATIC_PX, radius=radius and radius * width)
         floor = round(chance_floor(g.points, r.points, STATIC_PX), 4)
         facts = {"backward": found.backward, "both": found.both, "chance_floor": floor} | _shares(g, r)
-        return Value(getattr(found, self.policy["direction"]), facts)
+        return _defined(getattr(found, self.policy["direction"]), facts, "near one of the reference")
+
+
+def _defined(value: float | None, facts: dict[str, Any], where: str) -> Value:
+    """0 where no pair of tracks could be compared, though the reference has tracks for it."""
+    return Value(0.0, facts | {"why": f"no track of the generated clip {where}"}) if value is None else Value(value, facts)
 
 
 def _shares(g: Tracks, r: Tracks) -> dict[str, Any]:
@@ -138,10 +146,10 @@ def _steps(tracks: Tracks) -> NDArray[np.float64]:
     return np.linalg.norm(np.diff(tracks.points, axis=1), axis=2)
 
 
-def _moves(tracks: Tracks, tau: float) -> NDArray[np.bool_]:
-    """(N,) which tracks have a step that moves and is seen at both ends; how many a pair needs is the policy's."""
+def _moves(tracks: Tracks, tau: float) -> NDArray[np.int64]:
+    """(N,) how many steps of each track move and are seen at both ends."""
     seen: NDArray[np.bool_] = (_steps(tracks) > tau) & tracks.visible[:, 1:] & tracks.visible[:, :-1]
-    return np.asarray(seen.any(axis=1), np.bool_)
+    return np.asarray(seen.sum(axis=1), np.int64)
 
 
 class MotionFidelityScript(MotionFidelity):
@@ -161,7 +169,8 @@ class MotionFidelityScript(MotionFidelity):
     policy: ClassVar[dict[str, Any]] = MotionFidelity.policy | {"minus_identity": True}
 
     def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
-        return Value(script_form(g.points, r.points, "zero", tau=STATIC_PX))
+        found = script_form(g.points, r.points, "zero", tau=STATIC_PX)
+        return Value(found, {} if found is not None else {"why": "the scripts need equally many tracks on both sides"})
 
 
 class MotionFidelityBackward(MotionFidelity):
@@ -217,7 +226,9 @@ class MotionFidelityLocal(MotionFidelity):
 
 
 class MotionFidelityMoving(MotionFidelity):
-    """Only steps that move and are visible in both count, and a pair needs half of them; undefined when nothing moves.
+    """Only steps that move and are visible in both count, and a pair needs half of them.
+
+    Undefined where the reference does not move; 0 where the generated clip does not, or never while the reference does.
 
     The headline cannot tell a small object's path from its reverse over a static ground; this can, as long as what counts
     as moving lies above the jitter that a VAE gives to still points (``moving_px``; see docs/results/metrics.md).
@@ -231,7 +242,7 @@ class MotionFidelityMoving(MotionFidelity):
     """
 
     id = "motion_fidelity_moving"
-    version = 2
+    version = 3
     summary = "motion fidelity over moving, visible points only"
     Params: ClassVar[type[Params]] = MovingParams
     policy: ClassVar[dict[str, Any]] = {"policy": "mask50", "tau_px_at_512": MOVING_PX_AT_512, "direction": "forward"}
@@ -242,12 +253,18 @@ class MotionFidelityMoving(MotionFidelity):
     def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
         tau = self.params.moving_px * width / 512
         moving = [_moves(t, tau) for t in (g, r)]
-        counts = {"moving_tracks": [int(m.sum()) for m in moving]}
-        if min(counts["moving_tracks"]) < MIN_TRACKS:
-            return Value(None, counts | {"why": f"fewer than {MIN_TRACKS} moving tracks on one side"})
-        (a, seen_a), (b, seen_b) = ((t.points[m], t.visible[m]) for t, m in zip((g, r), moving, strict=True))
+        counts: dict[str, Any] = {"moving_tracks": [int((m > 0).sum()) for m in moving]}
+        of_generated, of_reference = counts["moving_tracks"]
+        if of_reference < MIN_TRACKS:
+            return Value(None, counts | {"why": f"fewer than {MIN_TRACKS} moving tracks in the reference"})
+        if 2 * moving[1].max() < min(g.points.shape[1], r.points.shape[1]) - 1:
+            return Value(None, counts | {"why": "no track of the reference moves in half of its steps"})
+        if of_generated < MIN_TRACKS:
+            return Value(0.0, counts | {"why": f"fewer than {MIN_TRACKS} moving tracks in the generated clip"})
+        (a, seen_a), (b, seen_b) = ((t.points[m > 0], t.visible[m > 0]) for t, m in zip((g, r), moving, strict=True))
         found = fidelity(a, b, "mask50", tau, (seen_a, seen_b))
-        return Value(getattr(found, self.policy["direction"]), counts | {"backward": found.backward, "both": found.both})
+        facts = counts | {"backward": found.backward, "both": found.both}
+        return _defined(getattr(found, self.policy["direction"]), facts, "moves with one of the reference in half of the steps")
 
 
 class _AgainstNext(MotionFidelity):

@@ -6,16 +6,19 @@ tidy frame by ``views``. Marks are computed here, on the printed precision, neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fastvmt.core.content_address import digest
 from fastvmt.jobs.numbering import slug
 
+INTERVAL, HALF, VALUE = "interval", "half", "value"
+"""How much of its interval a cell says: both ends, half of its width, or nothing."""
+INTERVALS = "value [95 % interval over reference clips]"
 LEGEND = (
-    "value [95 % interval over reference clips]; bold: best, underlined: second, ties share the mark, controls are not "
-    "ranked; ≈: not separable from the best (the interval of the paired difference holds 0)"
+    f"{INTERVALS}; bold: best, underlined: second, ties share the mark, controls are not "
+    "ranked; ≈: cannot be told from the best (5 %, all rows of a column tested together); nothing is bold where that is all"
 )
 
 
@@ -42,7 +45,7 @@ class Cell:
         low, high: ends of its 95 % interval; None with fewer than two reference clips.
         n: videos behind it; expected: videos that should stand behind it.
         mark: ``best``, ``second`` or nothing.
-        tied: not the best, and not separable from it.
+        tied: not the best, and not to be told from it.
         why: what is said in place of a missing value (``failed``, ``undefined``, ``missing``, ``elsewhere``), or "".
     """
 
@@ -151,40 +154,46 @@ class View:
         return {
             "id": self.id, "title": self.title, "setting": self.setting, "columns": heads, "lines": lines,
             "notes": list(self.notes), "legend": self.legend, "digest": self.digest, "suite_digest": self.suite_digest,
-            "protocol": self.protocol, "verdict": list(self.verdict),
+            "protocol": self.protocol, "verdict": list(self.verdict), "main": list(self.main),
         }  # fmt: skip
 
 
-def cell_text(cell: Cell, column: Column) -> str:
-    """A cell as plain text: ``0.812 [0.790, 0.831]``, with ``(n=7)`` where videos are missing, or why it is empty."""
+def cell_text(cell: Cell, column: Column, spread: str = INTERVAL) -> str:
+    """A cell as plain text: ``0.812 [0.790, 0.831]`` or ``0.812 ±.020``, with ``(n=7)`` where videos are missing, or why it is
+    empty."""
     if cell.value is None:
         return cell.why or "–"
     text = column.text(cell.value)
-    if cell.low is not None and cell.high is not None:
-        text += f" [{column.text(cell.low)}, {column.text(cell.high)}]"
+    if cell.low is not None and cell.high is not None and spread != VALUE:
+        ends, half = f"[{column.text(cell.low)}, {column.text(cell.high)}]", column.text((cell.high - cell.low) / 2)
+        text += f" {ends}" if spread == INTERVAL else f" ±{half.removeprefix('0') if '.' in half else half}"
     if cell.tied:
         text += " ≈"
     return text if cell.n == cell.expected else f"{text} (n={cell.n})"
 
 
-def marked(columns: Sequence[Column], lines: Sequence[Line]) -> tuple[Line, ...]:
+def marked(columns: Sequence[Column], lines: Sequence[Line], silent: Collection[str] = ()) -> tuple[Line, ...]:
     """The lines with best and second marked in every column that has a direction.
 
-    Compared as printed: two values that print alike share the mark, and behind a shared first place nobody is second.
+    Compared as printed: two values that print alike share the mark, and behind a shared first place nobody is second. Where no
+    ranked line can be told from the best, none is: a mark would claim a winner.
+
+    Args:
+        silent: keys of columns that have no marks, as too few clips stand behind them.
     """
     rows = [list(line.cells) for line in lines]
     for at, column in enumerate(columns):
-        if column.direction == "none":
+        if column.direction == "none" or column.key in silent:
             continue
         ranked = [
             (n, float(column.text(c.value)))
             for n, line in enumerate(lines)
             if line.ranked and (c := line.cells[at]).value is not None
         ]
-        if len(ranked) < 2:
-            continue
         order = sorted({v for _, v in ranked}, reverse=column.direction == "up")
         first = [n for n, v in ranked if v == order[0]]
+        if all(n in first or rows[n][at].tied for n, _ in ranked):
+            continue
         second = [n for n, v in ranked if len(order) > 1 and v == order[1]] if len(first) == 1 else []
         for mark, numbers in (("best", first), ("second", second)):
             for n in numbers:
