@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from fastvmt.exchange.imports.videos import Claim
     from fastvmt.reports.tables.comparison import Comparison
+    from fastvmt.reports.tables.look import Look
     from fastvmt.reports.tables.run_table import Table
 
 PROBE_CLIPS = 6
@@ -91,6 +92,7 @@ def run(request: Request, out: Place | None = None, options: Options | None = No
     refuse_what_cannot_fit(estimate(plan.config, plan.card, out or plan.default_folder(), where), options.force)
     doing("storing reference clips")
     store = plan.open_store(out, hold=True)
+    store.news += plan.warnings
     config = store.config()  # with all that the folder had before
     return _go(store, config, replace(options, part=part_of(config, plan.config)))
 
@@ -113,15 +115,18 @@ def score(
     """Score what a run folder holds, without generating.
 
     Args:
-        metrics: labels or patterns such as ``vbench:*``; none for those of the run.
+        metrics: labels or patterns such as ``vbench:*``; ``+label`` beside those of the run. None for those of the run, and
+            those of ``plugins``.
         again: compute even what is already recorded.
         plugins: as for ``resume``; only metrics are needed.
     """
-    from fastvmt.plugins import metric_labels
+    from fastvmt.plugins import metric_labels, registry
+    from fastvmt.runner.plan.command import own_metrics
 
     wanted = tuple(split(metrics) if isinstance(metrics, str) else metrics)
     store, config = open_run(Path(folder), plugins, wanted or None, generate=False)
-    chosen, missing = metric_labels.choose(wanted, config.metrics)
+    default = (*config.metrics, *registry.defined_in("metrics", plugins))
+    chosen, missing = metric_labels.choose(wanted, default, own_metrics(config))
     before, log = store.records() if again else {}, store.log(layout.RECORDS)
     lines = sum(1 for _ in store.each_record(log)) if again else 0
     result = _go(store, config, options or Options(), generate=False, metrics=chosen, rescore=again)
@@ -145,12 +150,12 @@ def table(folder: Place) -> Table:
 def report(
     folders: Places, out: Place | None = None, *, against: str = "", tables: tuple[str, ...] = (),
     formats: tuple[str, ...] = ("md", "csv", "tex", "html", "json"), frame: tuple[str, ...] = (), page: bool = True,
-    figures: bool = True, tracks: bool = True, say: Callable[[str], None] = lambda line: None,
+    figures: bool = True, tracks: bool = True, look: Look | None = None, say: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:  # fmt: skip
     """Write the report of a run, or of several of one suite and setting, into ``out`` (the first run's ``report/``).
 
     Args:
-        against, tables, formats, frame, page, figures, tracks: see ``reports.page.bundle.ReportContents``.
+        against, tables, formats, frame, page, figures, tracks, look: see ``reports.page.bundle.ReportContents``.
         say: gets a sentence for every figure that the run has no numbers for.
 
     Returns:
@@ -160,9 +165,11 @@ def report(
         NotComparable: when the runs must not share a table.
     """
     from fastvmt.reports.page.bundle import ReportContents, write
+    from fastvmt.reports.tables.look import Look
     from fastvmt.reports.tidy import gather
 
-    contents, runs = ReportContents(against, tables, formats, frame, page, figures, tracks), paths(folders)
+    contents = ReportContents(against, tables, formats, frame, page, figures, tracks, look or Look())
+    runs = paths(folders)
     tidy = gather(runs)
     return write(tidy, path_or_none(out) or runs[0] / layout.REPORT, contents, say)
 
@@ -178,43 +185,53 @@ def frame(folders: Places) -> pd.DataFrame:
     return gather(paths(folders)).frame
 
 
-def print_tables(folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal") -> str:
+def print_tables(
+    folders: Sequence[Path], tables: tuple[str, ...] = (), against: str = "", form: str = "terminal", look: Look | None = None
+) -> str:
     """Tables of runs as text: all, or those whose id begins with one of the words; in one of ``render.FORMATS``."""
     from fastvmt.core.choices import one_of
     from fastvmt.reports.page.bundle import tables_of
+    from fastvmt.reports.tables.look import Look
     from fastvmt.reports.tables.render import FORMATS, as_json, render
     from fastvmt.reports.tidy import gather
 
     one_of("--print", form, FORMATS)
-    tidy = gather(folders)
-    shown = tables_of(tidy, tables, against)
+    look = look or Look()
+    tidy = look.named(gather(folders))
+    shown = look.of(tables_of(tidy, tables, against))
     if form == "json":
         return as_json(shown)
     brief = [replace(v, notes=tuple(n for n in v.notes if n not in tidy.notes)) for v in shown[:-1]]  # said once, at the end
     return "\n\n".join(render(view, form).rstrip() for view in (*brief, *shown[-1:]))
 
 
-def compare(folders: Places, base: str = "", metrics: Sequence[str] = (), form: str = "terminal") -> Comparison:
+def compare(
+    folders: Places, base: str = "", metrics: Sequence[str] = (), form: str = "terminal", look: Look | None = None
+) -> Comparison:
     """One method against every other with tests; one preset a method: the base's, and the first of every other.
 
     Args:
         base: a method's label; the first one that is no control without it.
         metrics: labels; all that have a direction without any.
         form: of ``str()`` and ``print``; one of ``render.FORMATS``.
+        look: which columns and rows, and how they are called.
 
     Raises:
-        SpecError: for an unknown base or metric.
+        SpecError: for an unknown base or metric, or what ``look`` names and the run has not.
         NotComparable: when the runs must not share a table, or nothing is paired.
     """
     from fastvmt.core.choices import one_of
     from fastvmt.reports.tables.comparison import of
+    from fastvmt.reports.tables.look import Look
     from fastvmt.reports.tables.render import FORMATS
     from fastvmt.reports.tidy import gather
 
     one_of("form", form, FORMATS)
-    tidy = gather(paths(folders))
+    look = look or Look()
+    tidy = look.named(gather(paths(folders)))
     doing("reckoning intervals and tests")
-    return of(tidy, base, split(metrics) if isinstance(metrics, str) else metrics, form)
+    found = of(tidy, base, split(metrics) if isinstance(metrics, str) else metrics, form)
+    return replace(found, views=tuple(look.of(found.views)))
 
 
 def probe(folder: Path) -> Path | None:
@@ -317,7 +334,7 @@ def _go(
         found = build(store, config)
         if lacking := _unasked(store, config, options):
             store.news.append(f"{lacking} videos of this run were not asked for; `{go_on(store.root)}` makes them.")
-        found.notes += store.news
+        found.notes += [said for said in store.news if said not in found.tidy.notes]
         outcome = replace(outcome, unscored=found.unscored(config.metrics if metrics is None else metrics))  # whoever scored
         sheet = None
         if not outcome.interrupted and found.made:

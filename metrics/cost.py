@@ -88,10 +88,12 @@ class Forwards(Cost):
     """
 
     id = "forwards"
+    heading = "FE"
     summary = "forward-equivalents per video, counted"
     source = "docs/explanation/cost-and-memory.md, section Forward-equivalents"
     decimals = 1
     timing: ClassVar[bool] = False
+    count: ClassVar[bool] = True
 
     def score(self, scored: Scored) -> Value:
         found = scored.artefact

@@ -16,7 +16,15 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.datasets.drawn.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, pattern_weight, signed_distance
+from fastvmt.datasets.drawn.scene import (
+    GROUND_COLOURS,
+    PATTERNS,
+    SHAPES,
+    SUBJECT_COLOURS,
+    pattern_weight,
+    read_caption,
+    signed_distance,
+)  # fmt: skip
 from fastvmt.datasets.drawn.suites import SIDE
 from fastvmt.media.files import Frames, fit_frames
 from fastvmt.model import Case
@@ -46,12 +54,12 @@ class Seen(Named):
     outline: float
 
 
-def read_caption(caption: str) -> Named | None:
+def named_in(caption: str) -> Named | None:
     """The one subject and ground that a caption names; None for several subjects or another form of caption."""
-    words = caption.split()
-    if len(words) != 8 or words[0] != "a" or words[3:5] != ["on", "a"]:
+    found = read_caption(caption)
+    if found is None or len(found.subjects) != 1:
         return None
-    return Named(words[1], words[2], words[5], words[6])
+    return Named(*found.subjects[0], found.ground, found.pattern)
 
 
 def nearest_colours(frames: Frames) -> NDArray[np.int64]:
@@ -178,10 +186,10 @@ class Looks(Metric):
     part: ClassVar[str] = ""
 
     def applies(self, case: Case) -> bool:
-        return case.reference.source.startswith("drawn:") and read_caption(case.prompt) is not None
+        return case.reference.source.startswith("drawn:") and named_in(case.prompt) is not None
 
     def score(self, scored: Scored) -> Value:
-        named, seen = read_caption(scored.case.prompt), seen_in(scored)
+        named, seen = named_in(scored.case.prompt), seen_in(scored)
         assert named is not None
         found = getattr(seen, self.part)
         return Value(float(found == getattr(named, self.part)), {"seen": found})

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,9 +82,35 @@ class Scene:
 
     def caption(self) -> str:
         """Names subjects and ground, never the motion."""
-        subjects = [f"a {m.colour} {m.shape}" for m in self.movers]
-        names = " and ".join(subjects) if subjects else "an empty scene"
+        return Described(tuple((m.colour, m.shape) for m in self.movers), self.ground, self.pattern).caption()
+
+
+class Described(NamedTuple):
+    """What a caption names: (colour, shape) of each subject, back to front, then the ground's colour and pattern."""
+
+    subjects: tuple[tuple[str, str], ...]
+    ground: str
+    pattern: str
+
+    def caption(self) -> str:
+        names = " and ".join(f"a {colour} {shape}" for colour, shape in self.subjects) or "an empty scene"
         return f"{names} on a {self.ground} {self.pattern} background"
+
+
+def read_caption(caption: str) -> Described | None:
+    """The inverse of ``Scene.caption``; None for another form of caption or unknown words.
+
+    >>> read_caption("a red circle and a blue star on a gray plain background").subjects
+    (('red', 'circle'), ('blue', 'star'))
+    """
+    names, _, place = caption.partition(" on a ")
+    subjects = tuple(tuple(name.split()[1:]) for name in names.split(" and ") if name.startswith("a "))
+    ground, *rest = [*place.split(), ""][:3]
+    known = all(len(s) == 2 and s[0] in SUBJECT_COLOURS and s[1] in SHAPES for s in subjects)
+    if not known or ground not in GROUND_COLOURS or rest[0] not in PATTERNS:
+        return None
+    found = Described(tuple((colour, shape) for colour, shape in subjects), ground, rest[0])
+    return found if found.caption() == caption else None
 
 
 def _snap(values: NDArray[np.float64], shape: tuple[int, ...]) -> F32:

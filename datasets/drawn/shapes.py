@@ -7,6 +7,7 @@ streams (``STREAMS``).
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -83,43 +84,54 @@ class Pair:
     target: str
 
 
+def motions_of(rng: np.random.Generator, category: str, number: int) -> tuple[tuple[str, ...], str]:
+    """What moves in pair ``number`` of a category: a motion for each mover, and the camera's.
+
+    Args:
+        rng: consumed.
+    """
+    moving = tuple(TRAVEL)
+    if category == "camera":
+        return ("static",), ("pan", "pan", "zoom_in", "zoom_out")[number % 4]
+    if category == "single_object":
+        return (moving[number % len(moving)],), "still"
+    if category == "multiple_objects":
+        return (_pick(rng, moving), _pick(rng, moving)), "still"
+    return (_pick(rng, (*IN_PLACE[1:], "bounce", "circle")),), "pan"
+
+
 def _pair(number: int, category: str, frames: int) -> Pair:
     rng = stream("suite", number)
-    camera, moving = "still", tuple(TRAVEL)
-    if category == "camera":
-        camera = ("pan", "pan", "zoom_in", "zoom_out")[number % 4]
-        motions: tuple[str, ...] = ("static",)
-    elif category == "single_object":
-        motions = (moving[number % len(moving)],)
-    elif category == "multiple_objects":
-        motions = (_pick(rng, moving), _pick(rng, moving))
-    else:
-        motions, camera = (_pick(rng, (*IN_PLACE[1:], "bounce", "circle")),), "pan"
+    motions, camera = motions_of(rng, category, number)
     reference = make_scene(rng, motions, camera, frames)
     target = make_scene(rng, motions, "still", 1, avoid=reference.caption()).caption()
     return Pair(f"{category.replace('_', '-')}-{number:02d}", category, reference, target)
 
 
+_NUMBERS: dict[str, dict[str, Iterable[int]]] = {
+    "shapes": {
+        "single_object": (100, 101, *range(108, 114)), "multiple_objects": (104, 105, 114, 115), "camera": (102, 103),
+        "complex": (106, 107),
+    },
+    "shapes-64": {
+        "single_object": range(40), "camera": range(40, 48), "multiple_objects": range(48, 56), "complex": range(56, 64),
+    },
+}  # fmt: skip
+"""Of each suite's pairs by category. A number decides what is drawn, so that a suite which grows keeps its pairs."""
+
+
 def suite_pairs(name: str, frames: int = 33) -> list[Pair]:
-    """The pairs of a drawn suite.
+    """The pairs of a drawn suite, by category.
 
     Args:
-        name: ``shapes`` (8 pairs, two per category) or ``shapes-64`` (40 single-object, 8 of each other category).
+        name: ``shapes`` (16 pairs: 8 single-object, 4 multiple-objects, 2 camera, 2 complex) or ``shapes-64`` (40
+            single-object, 8 of each other category).
         frames: T of the reference clips.
 
     Raises:
         KeyError: for another name.
     """
-    counts = {
-        "shapes": {"single_object": 2, "camera": 2, "multiple_objects": 2, "complex": 2},
-        "shapes-64": {"single_object": 40, "camera": 8, "multiple_objects": 8, "complex": 8},
-    }[name]
-    pairs, number = [], 0 if name == "shapes-64" else 100
-    for category, count in counts.items():
-        for _ in range(count):
-            pairs.append(_pair(number, category, frames))
-            number += 1
-    return pairs
+    return [_pair(n, category, frames) for category, numbers in _NUMBERS[name].items() for n in numbers]
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Drawn:
 
 class Shapes(Drawn):
     name = "shapes"
-    summary = "8 drawn clips with known motion, two of each category: the offline default"
+    summary = "16 drawn clips with known motion: 8 single-object, 4 multiple objects, 2 camera, 2 complex; the offline default"
 
 
 class Shapes64(Drawn):

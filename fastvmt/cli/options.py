@@ -7,13 +7,17 @@ import json
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt.runner.option import Option
+from fastvmt.runner.option import Option, split
 from fastvmt.runner.settings import COMMON, OUTPUT, PANELS, Options, Request, from_words, options_of
+
+if TYPE_CHECKING:
+    from fastvmt.reports.tables.look import Look
 
 SETTINGS = {option.name: option for option in options_of(Request, Options)} | {
     "out": Option(
@@ -27,12 +31,26 @@ SETTINGS = {option.name: option for option in options_of(Request, Options)} | {
     "as_json": Option(
         "Print one JSON object instead of text.", OUTPUT, kind=bool, typed=False, flags=("--json",), name="as_json"
     ),
-}
+    "columns": Option(
+        "Columns of the tables: ids, heads or patterns, comma-separated; all for every column, interval and note.",
+        OUTPUT, kind=str, typed="", flags=("--columns",), name="columns",
+    ),
+    "rows": Option(
+        "Methods in the tables: labels or patterns, comma-separated; empty for all.",
+        OUTPUT, kind=str, typed="", flags=("--rows",), name="rows",
+    ),
+    "names": Option(
+        "TOML or JSON file of display names, tables [methods] and [metrics] by label.",
+        OUTPUT, kind=Path | None, of=Path, flags=("--names",), name="names",
+    ),
+}  # fmt: skip
+LOOK = ("columns", "rows", "names")
+"""How printed and written tables look."""
 RUN = tuple(name for name in SETTINGS if name != "verify")
 """What ``run`` and ``plan`` take."""
 OWN = tuple(name for name in RUN if name != "methods")
 """What the commands take that choose the methods by themselves."""
-HOW = (*(option.name for option in options_of(Options) if option.name != "force"), "as_json")
+HOW = (*(option.name for option in options_of(Options) if option.name != "force"), "as_json", *LOOK)
 """What a command takes that goes on with a run folder."""
 
 
@@ -148,6 +166,19 @@ class Asked:
             found.pop("repeats", None)
         return Request(**found | more)
 
+    @cached_property
+    def look(self) -> Look:
+        """How tables are to look.
+
+        Raises:
+            SpecError: for a file of names that cannot be read.
+        """
+        from fastvmt.reports.tables.look import Look, Names, read_names
+
+        words = self.words
+        names = read_names(words["names"]) if words["names"] else Names()
+        return Look(split(words["columns"]), split(words["rows"]), names)
+
     def options(self) -> Options:
         """How to run.
 
@@ -169,6 +200,8 @@ def takes(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     def with_options(command: Callable[..., None]) -> Callable[..., None]:
         def call(**given: Any) -> None:
             asked = Asked({name: given.pop(name) for name in names})
+            if asked.words.get("names"):
+                _ = asked.look  # a wrong file is said before a long run
             command(**given, asked=asked)
 
         one = inspect.Parameter.KEYWORD_ONLY

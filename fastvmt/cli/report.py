@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt.cli.options import By, Json, Run, note, place, table_form, tell
+from fastvmt.cli.options import LOOK, Asked, By, Run, note, place, table_form, takes, tell
 from fastvmt.core.choices import one_of
 from fastvmt.runner.option import split
 
@@ -27,14 +27,15 @@ Print = Annotated[str, typer.Option("--print", help="Print these tables as: term
 Base = Annotated[str, typer.Option(help="Method to compare with; the first one that is no control by default.")]
 
 
-def table(folder: Run, by: By = "", as_json: Json = False) -> None:
+@takes("as_json", *LOOK)
+def table(asked: Asked, folder: Run, by: By = "") -> None:
     """Print the table of a run folder."""
     from fastvmt import api
     from fastvmt.store.layout import SHEET
 
     check_by(by)
     sheet = folder / SHEET
-    show(api.table(folder), sheet if sheet.exists() else None, as_json, by)
+    show(api.table(folder), sheet if sheet.exists() else None, asked, by)
 
 
 def check_by(by: str) -> None:
@@ -46,27 +47,29 @@ def check_by(by: str) -> None:
         one_of("--by", by, ["category"])
 
 
-def show(table: Table, sheet: Path | None, as_json: bool = False, by: str = "", more: dict[str, Any] | None = None) -> None:
+def show(table: Table, sheet: Path | None, asked: Asked, by: str = "", more: dict[str, Any] | None = None) -> None:
     """Print a run's table, and split where that was asked for; as JSON with ``more`` facts."""
     from fastvmt.reports.tables.run_table import as_data, as_lines, split_lines
 
-    form = table_form()
+    form, table = table_form(), table.seen(asked.look)
     text = as_lines(table, sheet, form) + (f"\n\n{split_lines(table, form)}" if by else "")
-    tell(as_json, as_data(table) | (more or {}), text)
+    tell(asked.as_json, as_data(table) | (more or {}), text)
 
 
+@takes(*LOOK)
 def report(
-    runs: Runs, against: Against = "", tables: Tables = "", formats: Formats = "md,csv,tex,html,json", frame: Frame = "",
-    out: ReportOut = None, page: Page = True, figures: Figures = True, tracks: Tracks = True, print_as: Print = "",
+    asked: Asked, runs: Runs, against: Against = "", tables: Tables = "", formats: Formats = "md,csv,tex,html,json",
+    frame: Frame = "", out: ReportOut = None, page: Page = True, figures: Figures = True, tracks: Tracks = True,
+    print_as: Print = "",
 ) -> None:  # fmt: skip
     """Write the report of a run: page with gallery, tables in every form, figures. With --print, tables go to the terminal."""
     from fastvmt import api
 
     if print_as:
-        print(api.print_tables(runs, split(tables), against, print_as))
+        print(api.print_tables(runs, split(tables), against, print_as, asked.look))
         return
     found = api.report(runs, out, against=against, tables=split(tables), formats=split(formats), frame=split(frame), page=page,
-                       figures=figures, tracks=tracks, say=say)  # fmt: skip
+                       figures=figures, tracks=tracks, look=asked.look, say=say)  # fmt: skip
     for path in found:
         print(path)
 
@@ -75,13 +78,13 @@ def say(line: str) -> None:
     note(f"note: {line}")
 
 
+@takes("as_json", *LOOK)
 def compare(
-    runs: Runs, base: Base = "",
+    asked: Asked, runs: Runs, base: Base = "",
     metrics: Annotated[str, typer.Option(help="Comma-separated labels; all that have a direction when empty.")] = "",
-    as_json: Json = False,
 ) -> None:  # fmt: skip
     """One method against every other: paired differences with intervals, tests, effect sizes, win/tie/loss, and mean ranks."""
     from fastvmt import api
 
-    found = api.compare(runs, base, split(metrics))
-    tell(as_json, found.data(), found)
+    found = api.compare(runs, base, split(metrics), look=asked.look)
+    tell(asked.as_json, found.data(), found)

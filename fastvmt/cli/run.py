@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from fastvmt.cli.options import HOW, OWN, RUN, Asked, By, Run, load_plugins, note, table_form, takes, tell
+from fastvmt.cli.options import HOW, LOOK, OWN, RUN, Asked, By, Run, load_plugins, note, table_form, takes, tell
 from fastvmt.cli.report import Against, check_by, say, show
 from fastvmt.errors import SpecError
 from fastvmt.runner.option import split
@@ -56,7 +57,7 @@ def work(asked: Asked, folder: Run) -> None:
         raise typer.Exit(outcome.exit_code)
 
 
-@takes("metrics", "workers", "plugins", "keep_old", "as_json")
+@takes("metrics", "workers", "plugins", "keep_old", "as_json", *LOOK)
 def score(
     asked: Asked, folder: Run,
     again: Annotated[bool, typer.Option("--again", help="Compute even what is already recorded.")] = False,
@@ -79,7 +80,7 @@ def finish(
         note(f"Interrupted before the first video; nothing is made yet. Go on with: {go_on(result.folder, asked.options())}")
         raise typer.Exit(130)
     if asked.as_json or text is None:
-        show(result.table, result.sheet, asked.as_json, by, {"folder": str(result.folder), "outcome": vars(outcome)})
+        show(result.table, result.sheet, asked, by, {"folder": str(result.folder), "outcome": vars(outcome)})
     else:
         print(text())
     if outcome.interrupted:
@@ -129,8 +130,9 @@ def _ablate(
     def after(folder: Path) -> None:
         if api.probe(folder) is None:
             say("the probe of the backbone's blocks is left out: its weights or its device are not on this machine.")
-        for path in api.report([folder], None, against=against, page=False, say=say):
+        for path in api.report([folder], None, against=against, page=False, look=asked.look, say=say):
             print(path, file=sys.stderr if asked.as_json else sys.stdout)
 
     found = api.run(request, asked.out, asked.options())
-    finish(found, asked, after=after, text=lambda: api.print_tables([found.folder], SHOWN, form=table_form()))
+    shown = partial(api.print_tables, [found.folder], SHOWN, form=table_form(), look=asked.look)
+    finish(found, asked, after=after, text=shown)

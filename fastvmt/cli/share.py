@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fastvmt.cli.options import RUN, Asked, Json, Plugin, Runs, note, place, takes
+from fastvmt.cli.options import LOOK, RUN, Asked, Plugin, Runs, note, place, takes
 from fastvmt.cli.report import show
 
 Prefer = Annotated[
@@ -15,13 +15,14 @@ Prefer = Annotated[
 ]
 
 
+@takes("as_json", *LOOK)
 def merge(
+    asked: Asked,
     runs: Runs,
     out: Annotated[Path, place("The merged run's folder.")],
     prefer: Prefer = None,
     copy: Annotated[bool, typer.Option("--copy", help="Copy videos; by default they are hard links where possible.")] = False,
     plugin: Plugin = None,
-    as_json: Json = False,
 ) -> None:
     """Unite runs of several machines and people into one run folder. The same command resumes.
 
@@ -36,8 +37,8 @@ def merge(
         "folder": str(out), "merged": list(found.sources), "new": found.new, "videos": found.videos,
         "failures": found.failures, "conflicts": {"frames": list(found.frames), "numbers": list(found.numbers)},
     }  # fmt: skip
-    show(table, None, as_json, more=facts)
-    for line in () if as_json else found.lines():
+    show(table, None, asked, more=facts)
+    for line in () if asked.as_json else found.lines():
         note(line)
     if found.undecided or found.damaged:
         raise typer.Exit(3)

@@ -20,6 +20,9 @@ from fastvmt.plugins.metric import Metric
 from fastvmt.plugins.metric_labels import build, name_of
 from fastvmt.plugins.registry import BUILTIN, PluginFile
 
+FACTS = ("id", "direction", "unit", "decimals", "timing", "count", "heading", "backend")
+"""Of a metric: attributes that are kept as they are."""
+
 
 class MetricTraits(Frozen):
     """See ``Metric``. ``without``: ids of the cases for which it has no meaning; ``code``: digest of its code."""
@@ -29,13 +32,15 @@ class MetricTraits(Frozen):
     unit: str = Field(default="", max_length=40, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
     decimals: int = Field(default=3, ge=0, le=12)
     timing: bool = False
+    count: bool = False
+    heading: str = Field(default="", max_length=40, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
     backend: str = Field(default="none", max_length=200)
     without: tuple[str, ...] = ()
     code: str = Field(default="", pattern="^([0-9a-f]{16})?$")
 
     def as_metric(self, label: str) -> Metric:
         """A metric that answers what tables ask, and cannot score."""
-        facts = {name: getattr(self, name) for name in ("id", "direction", "unit", "decimals", "timing", "backend")}
+        facts = {name: getattr(self, name) for name in FACTS}
         without = frozenset(self.without)
         more = {"label": label, "applies": lambda metric, case: case.id not in without}
         found: Metric = type("Recorded", (Metric,), facts | more)()

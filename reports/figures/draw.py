@@ -12,6 +12,7 @@ from fastvmt.errors import UserError
 from fastvmt.reports.figures.style import (
     COLUMN,
     GREY,
+    HUES,
     INK,
     MARKERS,
     PAGE,
@@ -41,10 +42,11 @@ Metric = tuple[str, str, Values, Values, Values]
 
 @styled
 def quality_time(points: Sequence[Mapping[str, Any]], quality_name: str, direction: str = "up") -> Drawn:
-    """One point per method: seconds (logarithmic) against quality, with a bar for each interval.
+    """One point per method: seconds (logarithmic) against quality, a bar for each interval, a line through the frontier.
 
     Args:
-        points: ``label``, ``seconds``, ``quality``, their ``_low`` and ``_high`` (None draws no bar), ``control``, and ``n``.
+        points: ``label``, ``seconds``, ``quality``, their ``_low`` and ``_high`` (None draws no bar), ``control``, ``n``;
+            ``colour``, a place in the palette; ``floor``, true for no transfer, whose quality is drawn as a level.
         quality_name: of the vertical axis.
         direction: ``up``, ``down`` or ``none``.
 
@@ -54,12 +56,12 @@ def quality_time(points: Sequence[Mapping[str, Any]], quality_name: str, directi
     drawable = [p for p in points if (finite(p.get("seconds")) or 0) > 0 and finite(p.get("quality")) is not None]
     if not drawable:
         raise UserError(f"No method has both a time and a value of {plain(quality_name)}: there is nothing to draw.")
-    figure = new_figure(COLUMN * 1.25, 3.0 + 0.08 * len(drawable))
+    figure = new_figure(COLUMN, 2.5 + 0.08 * len(drawable))
     axes = figure.subplots()
     axes.grid(True)
     for index, p in enumerate(drawable):
         x, y, control = float(p["seconds"]), float(p["quality"]), bool(p.get("control"))
-        colour = GREY if control else PALETTE[index % 7]
+        colour = GREY if control else PALETTE[p.get("colour", index) % HUES]
         axes.errorbar(
             x, y,
             yerr=bar_of(y, p.get("quality_low"), p.get("quality_high")),
@@ -67,6 +69,11 @@ def quality_time(points: Sequence[Mapping[str, Any]], quality_name: str, directi
             fmt=MARKERS[index % len(MARKERS)], color=colour, markersize=5, elinewidth=0.9, capsize=2,
             markerfacecolor="white" if control else colour, label=plain(p["label"], 32),
         )  # fmt: skip
+        if p.get("floor"):
+            axes.axhline(y, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
+            axes.annotate("no transfer", (1, y), (-2, 2), ("axes fraction", "data"), "offset points", ha="right", color=GREY)
+    best = _frontier(drawable, direction)
+    axes.plot([p["seconds"] for p in best], [p["quality"] for p in best], color=INK, linewidth=0.8, linestyle=":", zorder=1)
     axes.margins(0.18)
     seconds_axis(axes)
     axes.set_xlabel("seconds per video (logarithmic, less is better)")
@@ -77,9 +84,20 @@ def quality_time(points: Sequence[Mapping[str, Any]], quality_name: str, directi
     caption = (
         f"{plain(quality_name)} against seconds per video; {counted([p.get('n') for p in drawable])} videos a method. Bars: "
         "95 % interval. Hollow grey points are controls."
+        + (" Dotted: nothing is both faster and better." if len(best) > 1 else "")
         + (f" Not drawn, since a value is missing: {', '.join(left)}." if left else "")
     )
     return Drawn(figure, f"Scatter plot of {plain(quality_name)} against seconds per video. {said}.", caption)
+
+
+def _frontier(points: Sequence[Mapping[str, Any]], direction: str) -> list[Mapping[str, Any]]:
+    """The points than which none is both faster and better, the fastest first; none where no direction is better."""
+    found: list[Mapping[str, Any]] = []
+    sign = {"up": 1, "down": -1}.get(direction, 0)
+    for p in sorted(points, key=lambda p: (p["seconds"], -sign * p["quality"])) if sign else ():
+        if not found or sign * p["quality"] > sign * found[-1]["quality"]:
+            found.append(p)
+    return found
 
 
 @styled

@@ -10,8 +10,9 @@ from fastvmt.core.reading import parse_json
 from fastvmt.core.screen.status_line import doing
 from fastvmt.errors import UserError
 from fastvmt.reports.figures import draw, inner_steps
-from fastvmt.reports.figures.style import Drawn, Picture, save
+from fastvmt.reports.figures.style import Drawn, Picture, colours, save
 from fastvmt.reports.tables import ablation, views
+from fastvmt.reports.tables.headings import heading
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import View, id_of
 from fastvmt.reports.tidy import STAGE, Tidy
@@ -55,22 +56,29 @@ def _wanted(tidy: Tidy) -> Iterator[tuple[str, Callable[[], Drawn]]]:
         yield f"skip-paths-{name}", lambda base=base: skip_paths(tidy, base)  # type: ignore[misc]
 
 
+def motion_score(tidy: Tidy) -> str:
+    """The metric that stands for following the motion, or ""."""
+    return next(iter(views.metrics_of(tidy, QUALITY)), "")
+
+
 def quality_time(tidy: Tidy) -> Drawn:
     """Quality against seconds, a point a method; forms of one method only where there is nothing else to compare."""
-    names = views.metrics_of(tidy, QUALITY)
+    quality = motion_score(tidy)
     times = views.metrics_of(tidy, ("time",))
-    if not names or not times:
+    if not quality or not times:
         raise UserError("the run has no time or no measure of motion")
     main = ablation.compared(tidy)
     shown = main if sum(not tidy.methods[label].control for label in main) > 1 else first_presets(tidy)
-    view = views.build(tidy, "", "", views.lines_of(tidy, shown), [times[0], names[0]])
+    view = views.build(tidy, "", "", views.lines_of(tidy, shown), [times[0], quality])
+    places = colours(tidy.methods)
     points = [
         {"label": line.head, "control": not line.ranked, "n": line.cells[1].n,
+         "floor": tidy.methods[line.key].method == "none", "colour": places[line.key],
          "seconds": line.cells[0].value, "seconds_low": line.cells[0].low, "seconds_high": line.cells[0].high,
          "quality": line.cells[1].value, "quality_low": line.cells[1].low, "quality_high": line.cells[1].high}
         for line in view.lines
     ]  # fmt: skip
-    return draw.quality_time(points, names[0], tidy.metrics[names[0]].direction)
+    return draw.quality_time(points, heading(quality), tidy.metrics[quality].direction)
 
 
 def stage_bars(tidy: Tidy) -> Drawn:

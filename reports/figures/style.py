@@ -6,7 +6,7 @@ import functools
 import io
 import math
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +20,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from fastvmt.model import MethodSpec
+
 P = ParamSpec("P")
 COLUMN, PAGE = 3.4, 7.0
 """Widths in inches: one column of a paper, and its whole page."""
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
 """Okabe and Ito's colours, the yellow last since it is faint on white."""
 GREY, INK = "#7A7A7A", "#222222"
+HUES = 7
+"""Colours of methods; the next place is the controls' grey, here and in the page's style sheet (``s0`` ... ``s7``)."""
 MARKERS = "osD^vPX<>p*h"
 STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans"], "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7,
@@ -153,6 +157,12 @@ def finite(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         return None
     return float(value)
+
+
+def colours(methods: Mapping[str, MethodSpec]) -> dict[str, int]:
+    """The place of each method's colour, the same in every figure and table of a report."""
+    own = [label for label, spec in methods.items() if not spec.control]
+    return {label: own.index(label) % HUES if label in own else HUES for label in methods}
 
 
 # --- axes -----------------------------------------------------------------------------------------------------------

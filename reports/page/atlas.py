@@ -67,6 +67,14 @@ class Layout:
         """File names of the atlases of a clip."""
         return [f"{digest[:16]}{f'-{n}' if n else ''}.webp" for n in range(self.files)]
 
+    def still(self) -> tuple[int, int, int, int, int]:
+        """The frame in the middle: number of its file, left and top of the frame in it, width and height of that picture."""
+        each = self.columns * self.rows
+        file, inside = divmod(self.frames // 2, each)
+        top, left = divmod(inside, self.columns)
+        rows = -(-min(each, self.frames - file * each) // self.columns)
+        return file, left * self.width, top * self.height, self.columns * self.width, rows * self.height
+
 
 def write_clip(folder: Path, digest: str, layout: Layout, read: Callable[[], Frames], tracks: bool, still: bool) -> bool:
     """Write what is missing of a clip's files; nothing is read when nothing is missing.

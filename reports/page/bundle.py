@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,6 +23,7 @@ from fastvmt.core.spelling import csv_cell
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.tables import ablation, against_papers, compare, views
+from fastvmt.reports.tables.look import Look
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy, no_collection
@@ -45,6 +46,7 @@ class ReportContents:
         tables: ids or beginnings of ids of views; empty for all.
         formats: of tables; frame: ``csv``, ``parquet`` or none.
         page, figures: false to leave them out.
+        look: of the tables; its names hold for figures and page, too.
     """
 
     against: str = ""
@@ -54,6 +56,7 @@ class ReportContents:
     page: bool = True
     figures: bool = True
     tracks: bool = True
+    look: Look = field(default_factory=Look)
 
     def __post_init__(self) -> None:
         for option, given, known in (("--formats", self.formats, FILES), ("--frame", self.frame, FRAMES)):
@@ -88,8 +91,9 @@ def write(tidy: Tidy, out: Path, contents: ReportContents, say: Callable[[str], 
     """Write what is wanted and return the files a reader opens first; ``say`` gets what could not be drawn."""
     from fastvmt.reports.tables import latex, render
 
+    tidy = contents.look.named(tidy)
+    shown = contents.look.of(tables_of(tidy, contents.tables, contents.against))
     out.mkdir(parents=True, exist_ok=True)
-    shown = tables_of(tidy, contents.tables, contents.against)
     for view in shown:
         render.write(view, out / "tables", contents.formats)
     found = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from fastvmt.media.files import read_lossless
 from fastvmt.model import Case, Failure, Job
 from fastvmt.reports.page.atlas import Layout, Unreadable, still_name, tracks_name, write_clip
 from fastvmt.reports.page.logs import Chart, charts
+from fastvmt.reports.tables.views import lines_of
 from fastvmt.reports.tidy import STAGE, WORK, Tidy
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES
@@ -24,7 +24,6 @@ from fastvmt.store.layout import FRAMES
 class Number:
     """One metric of one video: ``text`` is printed; ``missing`` when it is a reason and not a number."""
 
-    name: str
     label: str
     text: str
     unit: str
@@ -38,7 +37,7 @@ class GalleryClip:
     Attributes:
         key: short, safe, unique within the case.
         state: ``ok``, ``failed``, ``missing`` or ``unreadable``; why: in words when not ok.
-        files: atlases, as addresses from the case's page.
+        files: atlases, by name; tracks: its file's name, or "".
     """
 
     key: str
@@ -54,11 +53,12 @@ class GalleryClip:
     numbers: tuple[Number, ...] = ()
     charts: tuple[Chart, ...] = ()
 
-    def data(self) -> dict[str, Any]:
-        """What the page's script needs."""
+    def data(self, clips: str) -> dict[str, Any]:
+        """What the page's script needs; ``clips`` is the address of their folder, as the page sees it."""
         k = self.layout or Layout(0, 0, 0, 0, 0, 0)
         return {
-            "key": self.key, "seed": self.seed, "files": list(self.files), "digest": self.digest[:16], "tracks": self.tracks,
+            "key": self.key, "seed": self.seed, "files": [clips + name for name in self.files], "digest": self.digest[:16],
+            "tracks": self.tracks and clips + self.tracks,
             "frames": k.frames, "columns": k.columns, "rows": k.rows, "w": k.width, "h": k.height,
         }  # fmt: skip
 
@@ -92,13 +92,6 @@ def page_name(case_id: str) -> str:
     return f"{readable}-{hashlib.sha256(case_id.encode('utf-8', 'replace')).hexdigest()[:10]}.html"
 
 
-def short_names(labels: Sequence[str]) -> dict[str, str]:
-    """Labels without what follows their first ``:name=``, where that leaves them different."""
-    short = {label: re.split(r":[a-z_]+=", label)[0] for label in labels}
-    taken = list(short.values())
-    return {label: name if taken.count(name) == 1 else label for label, name in short.items()}
-
-
 class Gallery:
     """Reads the runs case by case, so that a thousand cases need no more memory than one."""
 
@@ -110,8 +103,8 @@ class Gallery:
         for store in tidy.stores:
             for job in store.config().jobs():
                 self._jobs[job.case_id].append((store, job))
-        self._short = short_names(list(tidy.metrics))
         self._numbers = self._all_numbers()
+        self._places = {line.label: n for n, line in enumerate(lines_of(tidy))}
         self.written = 0
 
     def _all_numbers(self) -> dict[str, list[Number]]:
@@ -124,7 +117,7 @@ class Gallery:
             good = status == "ok" and value == value
             text = f"{value:.{metric.decimals}f}" if good else str(why or status)
             unit = metric.unit if good else ""
-            found.setdefault(job, {})[label] = Number(self._short[label], label, text, unit, not good)
+            found.setdefault(job, {})[label] = Number(label, text, unit, not good)
         return {job: [by[m] for m in self.tidy.metrics if m in by] for job, by in found.items()}
 
     def page(self, case: Case) -> CasePage:
@@ -141,7 +134,9 @@ class Gallery:
                 role = "control" if job.method.control else "method"
                 shown = GalleryClip(key, job.method.label, role, job.seed, "missing", "not made yet")
                 best[at] = self._job(store, job, shown)
-        for (label, seed), (shown, failure) in best.items():
+        order = sorted(best, key=lambda at: (self.tidy.seeds.index(at[1]), self._places[at[0]]))
+        for label, seed in order:  # methods, then what was imported, then controls, as in the tables
+            shown, failure = best[label, seed]
             made.shown.append(shown)
             made.failed += shown.state == "failed"
             made.missing += shown.state in ("missing", "unreadable")
@@ -176,8 +171,7 @@ class Gallery:
             self.written += write_clip(self.clips, digest, layout, lambda: read_lossless(path, size), self.tracks, still)
         except Unreadable:
             return replace(shown, state="unreadable", why=f"{path.name} cannot be read; make the video again")
-        files = tuple(f"../clips/{n}" for n in layout.names(digest))
-        tracks = f"../clips/{tracks_name(digest)}" if self.tracks else ""
+        files, tracks = tuple(layout.names(digest)), tracks_name(digest) if self.tracks else ""
         return replace(shown, state="ok", why="", layout=layout, files=files, digest=digest, tracks=tracks)
 
 

@@ -15,8 +15,8 @@ of its own, and a content policy lets nothing in but this folder's files. Names 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,11 +25,14 @@ from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.screen.status_line import doing
 from fastvmt.core.spelling import public
 from fastvmt.errors import UserError
-from fastvmt.reports.figures.style import Picture
+from fastvmt.model import Case
+from fastvmt.reports.figures.pictures import motion_score
+from fastvmt.reports.figures.style import Picture, colours
 from fastvmt.reports.page.atlas import as_script, json_text
 from fastvmt.reports.page.facts import command, facts, method_cards
-from fastvmt.reports.page.gallery import CasePage, Gallery, missing_numbers, page_name
-from fastvmt.reports.page.logs import COLOURS
+from fastvmt.reports.page.gallery import CasePage, Gallery, GalleryClip, missing_numbers, page_name
+from fastvmt.reports.page.telling import Telling, telling
+from fastvmt.reports.tables.headings import display, heading
 from fastvmt.reports.tables.view import Column, View
 from fastvmt.reports.tidy import Tidy
 
@@ -65,15 +68,20 @@ def write_report(
         (out / name).mkdir(parents=True, exist_ok=True)
     for name in ASSETS:
         writer.put(f"assets/{name}", (TEMPLATES / name).read_bytes())
-    colours = {label: n % COLOURS for n, label in enumerate(tidy.methods)}
     gallery = Gallery(tidy, out / "clips", tracks)
     failed = sum(sum(count.failed.values()) for count in tidy.counts.values())
-    writer.common = {"mark": MARK, "tidy": tidy, "colours": colours, "failures_number": failed}
-    listed = _write_cases(writer, gallery, per_page)
+    writer.common = {
+        "mark": MARK, "tidy": tidy, "colours": colours(tidy.methods), "failures_number": failed,
+        "called": {k: display(k, tidy) for k in tidy.methods} | {k: heading(k, tidy) for k in tidy.metrics},
+    }  # fmt: skip
+    chosen = {t.case: t for t in telling(tidy)}
+    told = _write_cases(writer, gallery, per_page, chosen)
     _write_list(writer, "failures", gallery.failures, per_page, missing=missing_numbers(tidy))
+    first = next((view.of(view.main) if view.brief else view for view in views), None)
     writer.page(
-        "index.html", "index.jinja", up="", facts=facts(tidy), cards=method_cards(tidy), command=command(tidy), views=views,
-        shown=[_copy(writer, p) for p in pictures], cases=len(listed), examples=listed[:4],
+        "index.html", "index.jinja", up="", facts=facts(tidy), cards=method_cards(tidy), command=command(tidy),
+        first=first, rest=views[first in views[:1] :], shown=[_copy(writer, p) for p in pictures], score=motion_score(tidy),
+        told=[(t, *told[case]) for case, t in chosen.items()], data=_clips_of(told),
     )  # fmt: skip
     writer.remove_old()
     return out / "index.html"
@@ -87,27 +95,52 @@ def _refuse_other(out: Path) -> None:
         raise UserError(f"{index} is not a page of a report and would be written over. Give another folder.")
 
 
-def _write_cases(writer: _Writer, gallery: Gallery, per_page: int) -> list[CasePage]:
-    """A page for each case, then the list of all in pages, and the same list as data for the search."""
+def _write_cases(
+    writer: _Writer, gallery: Gallery, per_page: int, chosen: Mapping[str, Telling]
+) -> dict[str, tuple[CasePage, list[GalleryClip]]]:
+    """A page for each case, then the list of all in pages, and the same list as data for the search.
+
+    Returns:
+        For each case chosen its page, and the clips of it that the report opens with: the reference first.
+    """
     cases = list(gallery.tidy.cases.values())
     addresses = ["", *(page_name(case.id) for case in cases), ""]
     listed: list[CasePage] = []
+    told = {}
     for n, case in enumerate(cases):
         doing("making the page", n, len(cases))
         page = gallery.page(case)
-        fps = case.reference.fps_num / max(1, case.reference.fps_den)
-        data = {"clips": [s.data() for s in page.shown], "fps": fps}
+        data = {"clips": [s.data("../clips/") for s in page.shown], "fps": _fps(case)}
         writer.page(
             f"cases/{page.page}", "case.jinja", up="../", page=page, data=data, number=n + 1, cases=len(cases),
             before=addresses[n], after=addresses[n + 2], list_page=_names("cases", len(cases), per_page)[n // per_page],
         )  # fmt: skip
+        if t := chosen.get(case.id):
+            told[case.id] = page, _of_telling(page.shown, t, f"case-{n}-")
         page.shown.clear()  # a thousand cases' charts would fill the memory
         listed.append(page)
     categories = {k: sum(p.case.category == k for p in listed) for k in dict.fromkeys(p.case.category for p in listed)}
     _write_list(writer, "cases", listed, per_page, categories=categories)
     rows = [[p.page, p.case.id, p.case.category, p.case.prompt, p.case.caption, p.still, p.failed, p.missing] for p in listed]
     writer.put("data/cases.js", as_script("cases", json_text({"rows": rows, "per_page": per_page})))
-    return listed
+    return told
+
+
+def _of_telling(shown: Sequence[GalleryClip], chosen: Telling, prefix: str) -> list[GalleryClip]:
+    """Reference and methods of a case that the report opens with, under names that are unique on its first page."""
+    by = {(clip.role == "reference", clip.label): clip for clip in shown if clip.seed in (None, chosen.seed)}
+    wanted = [(True, "reference"), *((False, label) for label in chosen.labels)]
+    return [replace(by[at], key=prefix + by[at].key) for at in wanted if at in by]
+
+
+def _clips_of(told: Mapping[str, tuple[CasePage, Sequence[GalleryClip]]]) -> dict[str, Any]:
+    """What the first page's script needs: one clock moves the clips of all cases."""
+    fps = [_fps(page.case) for page, _ in told.values()]
+    return {"clips": [clip.data("clips/") for _, strip in told.values() for clip in strip], "fps": fps[0] if fps else 1}
+
+
+def _fps(case: Case) -> float:
+    return case.reference.fps_num / max(1, case.reference.fps_den)
 
 
 def _names(stem: str, total: int, per_page: int) -> tuple[str, ...]:

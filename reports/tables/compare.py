@@ -14,6 +14,7 @@ import numpy as np
 
 from fastvmt.core.choices import one_of
 from fastvmt.errors import NotComparable, SpecError
+from fastvmt.plugins.metric_labels import resolved
 from fastvmt.reports.statistics import Better, Gap, cluster_means, mean_ranks, paired_difference
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.shared_cases import apart, by_clip, common, few_clips, lacking
@@ -80,10 +81,11 @@ def _left_out(tidy: Tidy, chosen: Sequence[str]) -> list[str]:
 
 
 def _chosen(tidy: Tidy, metrics: Sequence[str]) -> list[str]:
-    for name in metrics:
+    named = [resolved(name, tidy.metrics) for name in metrics]
+    for name in named:
         if name not in tidy.metrics:
             raise SpecError(f"--metrics {name}: the run has not scored it. It has: {', '.join(tidy.metrics)}.")
-    return list(metrics) or [k for k, m in tidy.metrics.items() if m.direction != "none"]
+    return named or [k for k, m in tidy.metrics.items() if m.direction != "none"]
 
 
 def _metric_lines(tidy: Tidy, base: str, label: str, chosen: Sequence[str]) -> list[Line]:
@@ -145,6 +147,7 @@ def ranks(tidy: Tidy, metrics: Sequence[str] = (), labels: Sequence[str] = ()) -
         if not np.isnan(ranking.p):
             notes.append(f"{label}: Friedman p {ranking.p:.4f}.")
     lines = [Line(m, m, tuple(c[n] for c in cells)) for n, m in enumerate(methods)]
+    lines.sort(key=lambda line: all(c.value is None for c in line.cells))  # who has no rank stands under those who have one
     legend = (
         "rank: mean over reference clips, 1 is best, ties averaged; place: by the mean [that it may hold: behind all that are "
         "surely better, before all that are surely worse, at 5 %, as ≈ in tables]; controls are left out"

@@ -12,10 +12,8 @@ import unicodedata
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from fastvmt.reports.tables.view import Cell, Column, View, cell_text
+from fastvmt.reports.tables.view import HALF, INTERVAL, INTERVALS, VALUE, Cell, Column, Line, View, cell_text
 
-MOST_COLUMNS = 9
-"""A wider table is turned: a line for each metric, a column for each method."""
 HEAD_WIDTH = 18
 """A longer column head is broken where the numbers under it are narrower."""
 UNTITLED_GROUP = "–"
@@ -35,11 +33,15 @@ class GridRow:
 
 @dataclass(frozen=True)
 class Grid:
-    """A view laid out: columns across and lines down, or turned. ``over`` holds a group for each head, if turned."""
+    """A view laid out."""
 
-    heads: tuple[str, ...]
-    over: tuple[str, ...]
+    columns: tuple[Column, ...]
     rows: tuple[GridRow, ...]
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What stands over each column."""
+        return tuple(clean(column.title) for column in self.columns)
 
     @property
     def grouped(self) -> bool:
@@ -75,40 +77,63 @@ def _sound(cell: Cell) -> Cell:
     return replace(cell, value=value, low=low, high=high, n=n, expected=expected, tied=bool(cell.tied))
 
 
-def is_wide(view: View) -> bool:
-    """Whether the view is to be turned: too many columns, and fewer lines than columns, so that turning helps."""
-    return len(view.columns) > MOST_COLUMNS and 0 < len(view.lines) < len(view.columns)
-
-
-def grid(view: View, turned: bool) -> Grid:
+def grid(view: View) -> Grid:
     """The layout of a view, all words clean and none escaped."""
-    titles = tuple(clean(c.title) for c in view.columns)
-    heads = tuple(clean(f"{line.head} ({line.note})" if line.note else line.head) for line in view.lines)
-    groups = tuple(clean(line.group) for line in view.lines)
-    if turned:
-        rows = [
-            GridRow(title, "", tuple((line.cells[n], column) for line in view.lines))
-            for n, (title, column) in enumerate(zip(titles, view.columns, strict=True))
-        ]
-        return Grid(heads, groups if any(groups) else (), tuple(rows))
-    across = [tuple(zip(line.cells, view.columns, strict=True)) for line in view.lines]
-    return Grid(titles, (), tuple(GridRow(h, g, c) for h, g, c in zip(heads, groups, across, strict=True)))
+    cells = [[line.cells[n] for line in view.lines] for n in range(len(view.columns))]
+    pairs = [_counted(column, found) for column, found in zip(view.columns, cells, strict=True)]
+    rows = [
+        GridRow(_head(line), clean(line.group), tuple((found[n], column) for column, found in pairs))
+        for n, line in enumerate(view.lines)
+    ]
+    return Grid(tuple(column for column, _ in pairs), tuple(rows))
 
 
-def pieces(cell: Cell, column: Column) -> tuple[str, str]:
+def _head(line: Line) -> str:
+    """A line's head; a note that its group says already is left out."""
+    return clean(f"{line.head} ({line.note})" if line.note and not line.group.startswith(line.note) else line.head)
+
+
+def _counted(column: Column, cells: list[Cell]) -> tuple[Column, list[Cell]]:
+    """A column of which every number stands on the same part of the videos says so in its head instead of in each cell."""
+    valued = [cell for cell in cells if cell.value is not None]
+    if len(counts := {cell.n for cell in valued}) != 1 or all(cell.n == cell.expected for cell in valued):
+        return column, cells
+    return replace(column, head=f"{column.head} (n={counts.pop()})"), [replace(c, expected=c.n) for c in cells]
+
+
+def pieces(cell: Cell, column: Column, spread: str = INTERVAL) -> tuple[str, str]:
     """The number that a mark is put on, and what follows it; a missing cell has no number and follows with its reason."""
     if cell.value is None:
         return "", clean(cell_text(cell, column)) or "–"
     number = column.text(cell.value)
-    return number, cell_text(cell, column)[len(number) :]
+    return number, cell_text(cell, column, spread)[len(number) :]
 
 
-def tail(view: View, legend: str | None = None) -> list[str]:
-    """What stands under the table, a paragraph each."""
+def for_people(view: View) -> tuple[View, str]:
+    """The view with the columns that people see, and how much of the intervals beside them."""
+    view = sound(view)
+    return (view.of(view.main), HALF) if view.brief else (view, INTERVAL)
+
+
+def tail(view: View, spread: str = INTERVAL) -> list[str]:
+    """What stands under the table, a paragraph each: what signs mean, notes, and what is left out."""
     empty = [] if view.lines and view.columns else ["note: there is nothing to show in this table"]
-    said = [view.legend if legend is None else legend, *empty, *(f"note: {note}" for note in view.notes)]
-    digests = (("suite digest", view.suite_digest), ("table digest", view.digest))
-    return [clean(s) for s in said if s] + [f"{name}: {clean(digest)}" for name, digest in digests if digest]
+    said = {HALF: "value ± half of the 95 % interval over reference clips", VALUE: "value"}.get(spread, INTERVALS)
+    paragraphs = [view.legend.replace(INTERVALS, said), *empty, *(f"note: {note}" for note in view.notes)]
+    return [clean(paragraph) for paragraph in paragraphs if paragraph]
+
+
+def more(view: View, notes: int = 0) -> str:
+    """Says what of a view people do not see: columns, and so many notes; or ""."""
+    hidden = {"column": len(view.columns) - len(view.main) if view.brief else 0, "note": notes}
+    said = [f"{n} more {what}{'s' * (n > 1)}" for what, n in hidden.items() if n]
+    return f"{' and '.join(said)}: --columns all" if said else ""
+
+
+def digests(view: View) -> list[str]:
+    """Digest of suite and table, a paragraph each."""
+    found = (("suite digest", view.suite_digest), ("table digest", view.digest))
+    return [f"{name}: {clean(digest)}" for name, digest in found if digest]
 
 
 def fold(text: str, width: int) -> list[str]:

@@ -11,9 +11,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterable
-from itertools import groupby
 
-from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, clean, fold, grid, is_wide, pieces, sound, tail
+from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, clean, digests, fold, for_people, grid, more, pieces, tail
 from fastvmt.reports.tables.view import Cell, Column, View
 
 PREAMBLE = r"""\documentclass{article}
@@ -27,6 +26,8 @@ PREAMBLE = r"""\documentclass{article}
 """
 TABLES_A_PAGE = 8
 """LaTeX keeps a limited number of floats waiting; they are set before it runs out."""
+NOTES = 3
+"""So many notes stand in the float."""
 
 _ASCII = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "^": r"\textasciicircum{}",
@@ -80,23 +81,29 @@ def _sign(c: str) -> str:
 
 
 def latex(view: View) -> str:
-    """The table as a float, shrunk to the line where it is wider, with legend, notes and digests under it."""
-    view = sound(view)
-    laid = grid(view, is_wide(view))
-    caption = tex(view.title) + (rf". {tex(view.setting)}" if view.setting else "")
+    """The table as a float, shrunk to the line where it is wider: verdict in the caption, legend and the first notes under it.
+
+    What else there is to know of it, digests among it, stands in comments before it.
+    """
+    shown, spread = for_people(view)
+    laid, (legend, *notes) = grid(shown), [*tail(shown, spread), ""]
+    aside = [*notes[NOTES:], more(view), *digests(view)]
+    caption = ". ".join(filter(None, [tex(view.title), tex(view.setting), " ".join(map(tex, view.verdict))]))
     return "\n".join([
-        f"% {_comment(view.id)}; table digest: {_comment(view.digest) or 'none'}",
+        f"% {_comment(view.id)}",
+        *(f"% {_comment(text)}" for text in aside if text),
         r"\begin{table}[!htbp]",
         r"\centering",
         rf"\caption{{{caption}}}",
+        rf"\label{{tab:{re.sub('[^A-Za-z0-9._-]', '-', view.id)}}}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{@{{}}l{'r' * len(laid.heads)}@{{}}}}",
+        rf"\begin{{tabular}}{{@{{}}l{'r' * len(laid.columns)}@{{}}}}",
         r"\toprule",
         *_heads(laid),
-        *_body(laid),
+        *_body(laid, spread),
         r"\bottomrule",
         r"\end{tabular}}",
-        *_under(view),
+        *_under([legend, *notes[:NOTES]]),
         r"\end{table}",
         "",
     ])  # fmt: skip
@@ -116,17 +123,8 @@ def _comment(text: str) -> str:
 
 
 def _heads(laid: Grid) -> list[str]:
-    lines, at = [], 2
-    if laid.over:
-        spans = [(group, len(list(same))) for group, same in groupby(laid.over)]
-        rules = []
-        for group, wide in spans:
-            rules += [rf"\cmidrule(lr){{{at}-{at + wide - 1}}}"] if group else []
-            at += wide
-        cells = [rf"\multicolumn{{{wide}}}{{c}}{{{tex(group)}}}" for group, wide in spans]
-        lines = [" & ".join(["", *cells]) + r" \\", " ".join(rules)]
     corner = r"\hspace{1em}"  # a table of no width cannot be scaled
-    return [*lines, " & ".join([corner, *map(_head, laid.heads)]) + r" \\", r"\midrule"]
+    return [" & ".join([corner, *map(_head, laid.heads)]) + r" \\", r"\midrule"]
 
 
 def _head(text: str) -> str:
@@ -136,19 +134,19 @@ def _head(text: str) -> str:
     return stacked if len(lines) == 1 else rf"\begin{{tabular}}[b]{{@{{}}r@{{}}}}{stacked}\end{{tabular}}"
 
 
-def _body(laid: Grid) -> list[str]:
+def _body(laid: Grid, spread: str) -> list[str]:
     lines = []
     for n, (group, band) in enumerate(laid.bands):
         if n:
             lines.append(r"\midrule")
         if group:
-            lines.append(rf"\multicolumn{{{len(laid.heads) + 1}}}{{@{{}}l}}{{\textit{{{tex(group)}}}}} \\")
-        lines += [" & ".join([tex(row.head), *(_cell(*pair) for pair in row.cells)]) + r" \\" for row in band]
+            lines.append(rf"\multicolumn{{{len(laid.columns) + 1}}}{{@{{}}l}}{{\textit{{{tex(group)}}}}} \\")
+        lines += [" & ".join([tex(row.head), *(_cell(*pair, spread) for pair in row.cells)]) + r" \\" for row in band]
     return lines
 
 
-def _cell(cell: Cell, column: Column) -> str:
-    number, rest = pieces(cell, column)
+def _cell(cell: Cell, column: Column, spread: str) -> str:
+    number, rest = pieces(cell, column, spread)
     if not number:
         return rf"\textit{{{tex(rest)}}}"
     number = number.replace("-", "$-$")
@@ -158,14 +156,16 @@ def _cell(cell: Cell, column: Column) -> str:
 
 def _rest(rest: str) -> str:
     """What follows a number: the interval small, then the signs."""
-    found = re.fullmatch(r" (\[[^]]*\])(.*)", rest)
+    found = re.fullmatch(r" (\[[^]]*\]|±[0-9.]+)(.*)", rest)
     if found is None:
         return "" if not rest else f" {tex(rest)}"
-    return rf" {{\scriptsize {found[1].replace('-', '$-$')}}}" + (f" {tex(found[2])}" if found[2] else "")
+    return rf" {{\scriptsize {found[1].replace('-', '$-$').replace('±', _SIGNS['±'])}}}" + (
+        f" {tex(found[2])}" if found[2] else ""
+    )
 
 
-def _under(view: View) -> list[str]:
-    paragraphs = [tex(text) + r"\par" for text in tail(view)]
+def _under(said: Iterable[str]) -> list[str]:
+    paragraphs = [tex(text) + r"\par" for text in said if text]
     if not paragraphs:
         return []
     opening = r"\begin{minipage}{\linewidth}\footnotesize\raggedright"

@@ -21,7 +21,7 @@ from fastvmt.core.choices import one_of
 from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.spelling import csv_cell
 from fastvmt.errors import SpecError
-from fastvmt.reports.tables.grid import GridRow, clean, grid, is_wide, pieces, sound, tail, wide_of
+from fastvmt.reports.tables.grid import GridRow, clean, digests, for_people, grid, more, pieces, sound, tail, wide_of
 from fastvmt.reports.tables.latex import latex
 from fastvmt.reports.tables.terminal import terminal
 from fastvmt.reports.tables.view import Cell, Column, Line, View
@@ -70,23 +70,22 @@ def write(view: View, folder: Path, formats: Iterable[str]) -> list[Path]:
 
 def markdown(view: View) -> str:
     """GitHub's Markdown, with aligned columns so that it also reads raw."""
-    view = sound(view)
-    laid = grid(view, is_wide(view))
-    columns = [_aligned([_md_cell(*row.cells[at]) for row in laid.rows]) for at in range(len(laid.heads))]
+    shown, spread = for_people(view)
+    laid = grid(shown)
+    columns = [_aligned([_md_cell(*row.cells[at], spread) for row in laid.rows]) for at in range(len(laid.columns))]
     rows = [["", *map(_md, laid.heads)]]
-    if laid.over:
-        rows.append(["**group**", *map(_md, laid.over)])
     numbers = iter(range(len(laid.rows)))
     for group, band in laid.bands:
         if group:
             rows.append([f"**{_md(group)}**", *("" for _ in columns)])
         rows += [[_md(row.head), *(column[n] for column in columns)] for row, n in zip(band, numbers, strict=False)]
     head = f"**{_md(clean(view.title))}**" + (f" · {_md(clean(view.setting))}" if view.setting else "")
-    return "\n\n".join([head, "\n".join(_ruled(rows)), *map(_md, tail(view))]) + "\n"
+    verdict, under = (clean(text) for text in view.verdict), filter(None, [*tail(shown, spread), more(view), *digests(view)])
+    return "\n\n".join([*map(_md, verdict), head, "\n".join(_ruled(rows)), *map(_md, under)]) + "\n"
 
 
-def _md_cell(cell: Cell, column: Column) -> tuple[str, str]:
-    number, rest = pieces(cell, column)
+def _md_cell(cell: Cell, column: Column, spread: str) -> tuple[str, str]:
+    number, rest = pieces(cell, column, spread)
     before, after = _MD_MARKS.get(cell.mark, ("", ""))
     return (f"{before}{number}{after}", rest) if number else ("", _md(rest))
 
@@ -141,15 +140,16 @@ def as_json(shown: Iterable[View]) -> str:
 
 
 def html(view: View) -> str:
-    """A fragment for a page: the table, then its legend, notes and digests. Classes only; no style, no script.
+    """A fragment for a page: verdict, table, then its legend, notes and digests. Classes only; no style, no script.
 
     ``data-sort`` of a cell holds the number in full, or nothing where it is missing.
     """
-    view = sound(view)
-    laid = grid(view, False)
+    view, notes = for_people(view)[0], [more(view), *digests(view)]
+    laid = grid(view)
     setting = f" <small>{_html(view.setting)}</small>" if view.setting else ""
-    lines = [f'<table class="view" data-table="{_html(view.id)}">', f"<caption>{_html(view.title)}{setting}</caption>"]
-    heads = "".join(_html_head(column) for column in view.columns)
+    lines = ['<div class="verdict">', *(f"<p>{_html(text)}</p>" for text in view.verdict), "</div>"] if view.verdict else []
+    lines += [f'<table class="view" data-table="{_html(view.id)}">', f"<caption>{_html(view.title)}{setting}</caption>"]
+    heads = "".join(map(_html_head, laid.columns))
     lines += ["<thead>", f"<tr><td></td>{heads}</tr>", "</thead>"]
     order = iter(view.lines)
     for group, band in laid.bands:
@@ -160,7 +160,8 @@ def html(view: View) -> str:
             )
         lines += [_html_line(line, row) for row, line in zip(band, order, strict=False)]
         lines.append("</tbody>")
-    lines += ["</table>", '<div class="table-notes">', *(f"<p>{escape(text)}</p>" for text in tail(view)), "</div>"]
+    under = [f"<p>{escape(text)}</p>" for text in (*tail(view), *notes) if text]
+    lines += ["</table>", '<div class="table-notes">', *under, "</div>"]
     return "\n".join(lines) + "\n"
 
 

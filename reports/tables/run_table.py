@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from html import escape
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.labels import refuse_mixed_presets
+from fastvmt.reports.tables.look import SPEED_UP, Look
 from fastvmt.reports.tables.render import html, render
 from fastvmt.reports.tables.view import Cell, View
-from fastvmt.reports.tables.views import SPEED_UP, by_category, comparison
+from fastvmt.reports.tables.views import by_category, comparison
 from fastvmt.reports.tidy import Tidy, of_stores
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import ARTEFACTS
@@ -21,17 +21,33 @@ from fastvmt.store.layout import ARTEFACTS
 
 @dataclass
 class Table:
-    """A run's frame with its first view. ``notes`` may grow: what was not scored, say."""
+    """A run's frame with its first view. ``notes`` may grow: what was not scored, say. ``look`` is the view's already."""
 
     tidy: Tidy
     view: View
     notes: list[str] = field(default_factory=list)
+    look: Look = field(default_factory=Look)
 
     def __str__(self) -> str:
         return as_lines(self)
 
     def _repr_html_(self) -> str:
-        return "\n".join([html(self.view), *(f"<p>{escape(note)}</p>" for note in self.notes)])
+        return html(self.noted)
+
+    @property
+    def noted(self) -> View:
+        """The view with the notes that have come since, first."""
+        return replace(self.view, notes=(*self.notes, *self.view.notes))
+
+    def seen(self, look: Look) -> Table:
+        """The table as somebody wants it to look.
+
+        Raises:
+            SpecError: for a column, row or name that it has not.
+        """
+        tidy = look.named(self.tidy)
+        (view,) = look.of([self.view if tidy is self.tidy else comparison(tidy, first_presets(tidy))])
+        return Table(tidy, view, self.notes, look)
 
     @property
     def digest(self) -> str:
@@ -74,13 +90,13 @@ def first_presets(tidy: Tidy, base: str = "") -> list[str]:
 def as_lines(table: Table, picture: Path | None = None, form: str = "md") -> str:
     """The table as text, with where its videos are; ``form`` is Markdown, or ``terminal`` for that one's width."""
     where = [f"picture: {picture}"] if picture else []
-    notes = [f"note: {n}" for n in table.notes]
-    return "\n".join([render(table.view, form).rstrip(), *notes, *where, f"videos: {_videos(table)}"])
+    return "\n".join([render(table.noted, form).rstrip(), *where, f"videos: {_videos(table)}"])
 
 
 def split_lines(table: Table, form: str = "md") -> str:
     """The table once for every category of cases."""
-    return "\n\n".join(render(view, form).rstrip() for view in by_category(table.tidy, [x.key for x in table.view.lines]))
+    views = by_category(table.tidy, first_presets(table.tidy))
+    return "\n\n".join(render(view, form).rstrip() for view in (table.look.of(views) if views else ()))
 
 
 def _videos(table: Table) -> Path:
@@ -98,12 +114,14 @@ def as_data(table: Table) -> dict[str, Any]:
         by_key = dict(zip((c.key for c in view.columns), cells, strict=True))
         speed_up = by_key.pop(SPEED_UP, None)
         rows.append({
-            "method": label, "control": spec.control, "made": count.made, "planned": count.planned, "failed": count.failed,
+            "method": label, "name": view.line(label).head, "control": spec.control,
+            "made": count.made, "planned": count.planned, "failed": count.failed,
             "metrics": {m: _cell(cell, tidy, label, m) for m, cell in by_key.items()},
             "speed_up": vars(speed_up) if speed_up and speed_up.value is not None else None,
         })  # fmt: skip
     return {
-        "title": tidy.title, "protocol": tidy.setting.protocol, "budget": tidy.setting.budget,
+        "verdict": list(view.verdict), "title": tidy.title, "protocol": tidy.setting.protocol,
+        "budget": tidy.setting.budget,
         "rows": rows, "identities": tidy.identities, "notes": [*view.notes, *table.notes],
         "videos": str(_videos(table)), "suite_digest": tidy.suite_digest, "digest": tidy.digest,
     }  # fmt: skip

@@ -1,4 +1,7 @@
-"""A table on a terminal: turned, or in blocks of columns that repeat the first one, so that no number is ever broken."""
+"""A table on a terminal, with as much of the intervals as it has room for; else in blocks of columns that repeat the first one.
+
+No number is ever broken.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,26 @@ import sys
 import textwrap
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from fastvmt.core.screen.terminal import PLAIN, STYLES
-from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, clean, fold, grid, is_wide, pieces, sound, tail, wide_of
-from fastvmt.reports.tables.view import Cell, Column, Line, View
+from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, clean, digests, fold, for_people, grid, more, pieces, tail, wide_of
+from fastvmt.reports.tables.view import HALF, INTERVAL, VALUE, Cell, Column, Line, View
 
 PLAIN_WIDTH = 100
 """Columns of text where the width of the terminal is not known."""
+LINES_UNDER = 5
+"""So many lines stand under a table; what else there is to say has to be asked for."""
 GAP = "  "
 _SIGNS = {"best": "*", "second": "'"}
 
 
 @dataclass(frozen=True)
 class Strip:
-    """One printed column: its head, what stands over it, a cell for each row, and how wide it is."""
+    """One printed column: its head, a cell for each row, and how wide it is."""
 
     head: str
-    over: str
     cells: tuple[str, ...]
     width: int
 
@@ -38,21 +42,39 @@ def terminal(view: View, width: int | None = None, colour: bool | None = None) -
         width: columns of text; the terminal's, or ``PLAIN_WIDTH`` where there is none, and paragraphs then stay unbroken.
         colour: bold and underlined marks, else ``*`` and ``'``; by default on a terminal unless NO_COLOR is set.
     """
-    view = sound(view)
     on_terminal = sys.stdout.isatty()
     if colour is None:
         colour = on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     broken = width is not None or on_terminal
     width = width or shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns
-    title = [clean(text) for text in (view.title, view.setting) if text]
-    under = tail(view, view.legend if colour else _plain_legend(view))
-    if broken:
-        title, under = (["\n".join(textwrap.wrap(text, width) or [""]) for text in texts] for texts in (title, under))
+    shown, _ = for_people(view)
+    spread, blocks = _blocks(shown, width, colour, view.whole) if shown.lines and shown.columns else (INTERVAL, [])
+
+    def wrapped(texts: Sequence[str]) -> list[list[str]]:
+        return [(textwrap.wrap(text, width) if broken else [text]) or [""] for text in texts]
+
+    title = ["\n".join(lines) for lines in wrapped([clean(text) for text in (view.title, view.setting) if text])]
     if colour:
         title[:1] = [_styled(text, "bold", 0, len(text)) for text in title[:1]]
-    blocks = _blocks(view, width, colour) if view.lines and view.columns else []
-    parts = ["\n".join(title), *blocks, "\n".join(under)]
+    verdict = "\n".join(line for lines in wrapped([clean(text) for text in view.verdict]) for line in lines)
+    legend = view.legend if colour else _plain_legend(shown)
+    under = wrapped(tail(replace(shown, legend=legend), spread))
+    if view.whole or not view.main:
+        under += wrapped(digests(view))
+    else:
+        under = _few(view, under)
+    parts = [verdict, "\n".join(title), *blocks, "\n".join(line for lines in under for line in lines)]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _few(view: View, under: list[list[str]]) -> list[list[str]]:
+    """As many paragraphs as there is room for under a table, and what else there is."""
+    lines = [sum(map(len, under[: n + 1])) for n in range(len(under))]
+    kept = sum(n <= LINES_UNDER for n in lines)
+    if kept < len(under) or more(view):
+        kept = sum(n < LINES_UNDER for n in lines)
+    said = more(view, len(under) - kept)
+    return [*under[:kept], *([[said]] if said else [])]
 
 
 def drawn(text: str) -> str:
@@ -80,16 +102,19 @@ def _plain_legend(view: View) -> str:
     return "; ".join(text for text in (legend, "*: best, ': second") if text)
 
 
-def _blocks(view: View, width: int, colour: bool) -> list[str]:
-    """The view in as few blocks of columns as fit; turned if it has to be, or if that takes fewer blocks."""
-    straight = [] if is_wide(view) else _split(grid(view, False), width, colour)
-    turned = _split(grid(view, True), width, colour) if len(straight) != 1 else []
-    return turned if turned and (not straight or len(turned) < len(straight)) else straight
+def _blocks(view: View, width: int, colour: bool, whole: bool) -> tuple[str, list[str]]:
+    """How much of the intervals is said, and the view: in one block if it fits, else with whole intervals in several."""
+    laid = grid(view)
+    for spread in () if whole else (INTERVAL, HALF, VALUE):
+        for narrow in (False, True):
+            if len(blocks := _split(laid, width, colour, spread, narrow)) == 1:
+                return spread, blocks
+    return INTERVAL, _split(laid, width, colour, INTERVAL, False)
 
 
-def _split(laid: Grid, width: int, colour: bool) -> list[str]:
+def _split(laid: Grid, width: int, colour: bool, spread: str, narrow: bool) -> list[str]:
     """Blocks of columns; the first column is narrowed, its heads broken, where that takes fewer blocks."""
-    strips = [_strip(laid, at, colour) for at in range(len(laid.heads))]
+    strips = [_strip(laid, at, colour, spread, narrow) for at in range(len(laid.columns))]
     firsts = sorted({_first(laid, max(20, width * share // 20)) for share in (5, 6, 8)}, reverse=True)
     packed = [(first, _packed(strips, first, width)) for first in firsts]
     first, blocks = min(packed, key=lambda pair: len(pair[1]))
@@ -108,37 +133,37 @@ def _packed(strips: Sequence[Strip], first: int, width: int) -> list[list[Strip]
 def _first(laid: Grid, most: int) -> int:
     """Width of the first column: what its longest head needs, and no more than ``most``."""
     indent = len(GAP) if laid.grouped else 0
-    longest = max([wide_of(row.head) + indent for row in laid.rows] + [wide_of(name) for name, _ in laid.bands], default=0)
-    return max(len("group") if laid.over else 0, min(longest, most))
+    return min(max((wide_of(row.head) + indent for row in laid.rows), default=0), most)
 
 
-def _strip(laid: Grid, at: int, colour: bool) -> Strip:
-    """A column, its numbers brought under each other, marked by style, or by sign where there is no style."""
-    found = [(*pieces(*row.cells[at]), row.cells[at][0].mark) for row in laid.rows]
-    wide = max((len(number) for number, _, _ in found), default=0)
-    signed = not colour and any(mark in _SIGNS for _, _, mark in found)
+def _strip(laid: Grid, at: int, colour: bool, spread: str, narrow: bool) -> Strip:
+    """A column, its numbers brought under each other, marked by style, or by sign where there is no style.
+
+    Args:
+        narrow: its head may be broken between words, to the width of the numbers.
+    """
+    cells = [row.cells[at] for row in laid.rows]
+    found = [(*pieces(replace(c, tied=False), column, spread), c.mark, c.tied) for c, column in cells]
+    wide = max((len(number) for number, *_ in found), default=0)
+    signs = ["≈" if tied else "" if colour else _SIGNS.get(mark, "") for _, _, mark, tied in found]
     texts = []
-    for number, rest, mark in found:
+    for (number, rest, mark, _), sign in zip(found, signs, strict=True):
         start = wide - len(number)
-        behind = (_SIGNS.get(mark, " ") if signed else "") + rest if number else ""
-        text = " " * start + number + behind if number else rest.rjust(wide)
+        text = " " * start + number + (sign or " " * any(signs)) + rest if number else rest.rjust(wide)
         texts.append((text.rstrip(), mark if colour and number and mark in STYLES else "", start))
-    cells = max((wide_of(text) for text, _, _ in texts), default=0)
-    heads = [laid.heads[at], *(laid.over[at : at + 1])]
-    width = max([cells, *(min(wide_of(head), HEAD_WIDTH) for head in heads)])
-    shown = tuple(_styled(_padded(text, width), style, start, wide) for text, style, start in texts)
-    return Strip(heads[0], "".join(heads[1:]), shown, width)
+    head = laid.heads[at]
+    least = max(map(wide_of, head.split()), default=0) if narrow else wide_of(head)
+    width = max([min(least, HEAD_WIDTH), *(wide_of(text) for text, _, _ in texts)])
+    return Strip(head, tuple(_styled(_padded(text, width), style, start, wide) for text, style, start in texts), width)
 
 
 def _block(laid: Grid, strips: Sequence[Strip], first: int, colour: bool) -> str:
     """The first column and some others; only heads are broken."""
-    lines = _folded("", [strip.head for strip in strips], first, strips, raised=True)
-    lines.append("─" * (first + sum(len(GAP) + strip.width for strip in strips)))
-    if laid.over:
-        lines += _folded("group", [strip.over for strip in strips], first, strips)
+    whole = first + sum(len(GAP) + strip.width for strip in strips)
+    lines = [*_heads(first, strips), "─" * whole]
     numbers = iter(range(len(laid.rows)))
     for group, band in laid.bands:
-        names = [_settled(part) for part in fold(group, first + sum(len(GAP) + s.width for s in strips))] if group else []
+        names = [_settled(part) for part in fold(group, whole)] if group else []
         lines += [_styled(name, "bold" if colour else "", 0, len(name)) for name in names]
         for row, n in zip(band, numbers, strict=False):
             indent = GAP if laid.grouped else ""
@@ -149,16 +174,13 @@ def _block(laid: Grid, strips: Sequence[Strip], first: int, colour: bool) -> str
     return "\n".join(line.rstrip() for line in lines)
 
 
-def _folded(name: str, texts: Sequence[str], first: int, strips: Sequence[Strip], raised: bool = False) -> list[str]:
-    """A row of words, each broken to its column; ``raised`` puts the shorter ones on the ground."""
-    folds = [fold(text, strip.width) for text, strip in zip(texts, strips, strict=True)]
+def _heads(first: int, strips: Sequence[Strip]) -> list[str]:
+    """The heads, each broken to its column, the shorter ones on the ground."""
+    folds = [fold(strip.head, strip.width) for strip in strips]
     tall = max([1, *map(len, folds)])
-    folds = [[""] * (tall - len(fold)) + fold if raised else fold + [""] * (tall - len(fold)) for fold in folds]
-    lines = []
-    for n in range(tall):
-        cells = "".join(GAP + _padded(_settled(fold[n]), s.width) for fold, s in zip(folds, strips, strict=True))
-        lines.append(_padded("" if n else name, first) + cells)
-    return lines
+    folds = [[""] * (tall - len(lines)) + lines for lines in folds]
+    rows = [[_padded(_settled(lines[n]), s.width) for lines, s in zip(folds, strips, strict=True)] for n in range(tall)]
+    return [" " * first + "".join(GAP + text for text in row) for row in rows]
 
 
 def _styled(text: str, style: str, start: int, end: int) -> str:

@@ -13,8 +13,11 @@ from typing import Any
 from fastvmt.core.content_address import digest
 from fastvmt.jobs.numbering import slug
 
+INTERVAL, HALF, VALUE = "interval", "half", "value"
+"""How much of its interval a cell says: both ends, half of its width, or nothing."""
+INTERVALS = "value [95 % interval over reference clips]"
 LEGEND = (
-    "value [95 % interval over reference clips]; bold: best, underlined: second, ties share the mark, controls are not "
+    f"{INTERVALS}; bold: best, underlined: second, ties share the mark, controls are not "
     "ranked; ≈: cannot be told from the best (5 %, all rows of a column tested together); nothing is bold where that is all"
 )
 
@@ -101,6 +104,7 @@ class View:
         title: one line; setting: suite, backbone, size; notes: what a reader has to know; legend: what cells and marks say.
         verdict: sentences that say what the numbers decide; every form opens with them.
         main: keys of the columns that people see first, in their order; empty for all columns.
+        whole: people see every column, interval and note.
     """
 
     id: str
@@ -115,6 +119,12 @@ class View:
     protocol: str = ""
     verdict: tuple[str, ...] = ()
     main: tuple[str, ...] = ()
+    whole: bool = False
+
+    @property
+    def brief(self) -> bool:
+        """Whether forms for people show the main columns alone."""
+        return bool(self.main) and not self.whole
 
     def of(self, keys: Sequence[str]) -> View:
         """The view with these columns alone, in this order."""
@@ -144,17 +154,19 @@ class View:
         return {
             "id": self.id, "title": self.title, "setting": self.setting, "columns": heads, "lines": lines,
             "notes": list(self.notes), "legend": self.legend, "digest": self.digest, "suite_digest": self.suite_digest,
-            "protocol": self.protocol, "verdict": list(self.verdict),
+            "protocol": self.protocol, "verdict": list(self.verdict), "main": list(self.main),
         }  # fmt: skip
 
 
-def cell_text(cell: Cell, column: Column) -> str:
-    """A cell as plain text: ``0.812 [0.790, 0.831]``, with ``(n=7)`` where videos are missing, or why it is empty."""
+def cell_text(cell: Cell, column: Column, spread: str = INTERVAL) -> str:
+    """A cell as plain text: ``0.812 [0.790, 0.831]`` or ``0.812 ±.020``, with ``(n=7)`` where videos are missing, or why it is
+    empty."""
     if cell.value is None:
         return cell.why or "–"
     text = column.text(cell.value)
-    if cell.low is not None and cell.high is not None:
-        text += f" [{column.text(cell.low)}, {column.text(cell.high)}]"
+    if cell.low is not None and cell.high is not None and spread != VALUE:
+        ends, half = f"[{column.text(cell.low)}, {column.text(cell.high)}]", column.text((cell.high - cell.low) / 2)
+        text += f" {ends}" if spread == INTERVAL else f" ±{half.removeprefix('0') if '.' in half else half}"
     if cell.tied:
         text += " ≈"
     return text if cell.n == cell.expected else f"{text} (n={cell.n})"

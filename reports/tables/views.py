@@ -16,6 +16,8 @@ import numpy as np
 
 from fastvmt.model import CATEGORIES
 from fastvmt.reports.statistics import Interval, fewest_clips, mean_intervals, paired_ratio
+from fastvmt.reports.tables.headings import changes, display, heading
+from fastvmt.reports.tables.look import SPEED_UP, main_columns
 from fastvmt.reports.tables.shared_cases import apart as apart
 from fastvmt.reports.tables.shared_cases import by_clip, clips_of, common, few_clips, lacking
 from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, id_of, marked
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-SPEED_UP = "speed_up"
 RATIOS = "paired geometric mean of ratios [95 % interval over reference clips]"
 """Legend of tables of ratios."""
 TRAINING_FREE, TRAINING_BASED, CONTROLS = "training-free methods", "training-based methods", "controls"
@@ -58,7 +59,7 @@ def column_of(tidy: Tidy, label: str) -> Column:
     if label.startswith(STAGE):
         return Column(label, label.removeprefix(STAGE), "s", "none", 2)
     metric = tidy.metrics[label]
-    return Column(label, label, metric.unit, metric.direction, metric.decimals)
+    return Column(label, heading(label, tidy), metric.unit, metric.direction, metric.decimals)
 
 
 def build(
@@ -81,12 +82,24 @@ def build(
     silent = {c.key for c in columns if clips_of(tidy, c.key, labels) < fewest_clips()}
     columns, counted = _with_counts(columns, cells)
     if over:
-        columns.append(Column(SPEED_UP, f"speed-up over {over}", "×", "up", 2))
+        columns.append(Column(SPEED_UP, tidy.names.get(SPEED_UP, "Speed-up"), "×", "up", 2))
         ratios = [Cell(None, why="–") if label == over else ratio_cell(tidy, over, label) for label in labels]
         cells.append(_tied(tidy, "time", labels, ranked, ratios, "up"))
         silent |= {SPEED_UP} if "time" in silent else set()
     lines = [Line(w.label, w.head, tuple(c[n] for c in cells), w.group, w.note, w.ranked) for n, w in enumerate(wanted)]
-    return view_of(tidy, id, title, columns, marked(columns, lines, silent), (*counted, *told, *tidy.notes))
+    told += [f"Speed-up: over {display(over, tidy)}, by paired seconds."] if over else []
+    notes = (*counted, *told, *_changed(columns), *tidy.notes)
+    return view_of(tidy, id, title, columns, marked(columns, lines, silent), notes)
+
+
+def _changed(columns: Iterable[Column]) -> list[str]:
+    """What was changed in the metrics of columns whose heads do not say it."""
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        if (changed := changes(column.key)) and changed not in column.head:
+            found.setdefault(changed, []).append(column.head)
+    said = [f"{', '.join(heads)}: {changed}" for changed, heads in found.items()]
+    return [f"{'; '.join(said)}."] if said else []
 
 
 def view_of(
@@ -94,6 +107,8 @@ def view_of(
     legend: str = LEGEND,
 ) -> View:  # fmt: skip
     """A view with what all of a run's views say: its setting, digests and protocol."""
+    columns = [replace(c, head=heading(c.key, tidy)) if c.head == c.key in tidy.metrics else c for c in columns]
+    lines = [replace(line, head=display(line.key, tidy)) if line.head == line.key in tidy.methods else line for line in lines]
     return View(
         id, title, tidy.title, tuple(columns), tuple(lines), tuple(notes), tidy.digest, tidy.suite_digest, legend,
         tidy.setting.protocol,
@@ -209,7 +224,11 @@ def comparison(tidy: Tidy, labels: Iterable[str] | None = None, metrics: Sequenc
     chosen = lines_of(tidy, labels)
     names = list(tidy.metrics) if metrics is None else list(metrics)
     over = baseline_of(tidy, chosen) if "time" in names else ""
-    return build(tidy, "comparison", "Methods compared", chosen, names, over)
+    return _with_main(tidy, build(tidy, "comparison", "Methods compared", chosen, names, over))
+
+
+def _with_main(tidy: Tidy, view: View) -> View:
+    return replace(view, main=main_columns(tidy, [column.key for column in view.columns]))
 
 
 def by_category(tidy: Tidy, labels: Iterable[str] | None = None) -> list[View]:
@@ -221,7 +240,7 @@ def by_category(tidy: Tidy, labels: Iterable[str] | None = None) -> list[View]:
         only = tidy.frame["category"] == kind
         there = [m for m in names if bool((only & (tidy.frame["metric"] == m)).any())]
         title, name = f"Category {kind.replace('_', ' ')}", kind if kind in CATEGORIES else id_of(kind)
-        found.append(build(tidy, f"category-{name}", title, lines_of(tidy, labels), there, only=only))
+        found.append(_with_main(tidy, build(tidy, f"category-{name}", title, lines_of(tidy, labels), there, only=only)))
     return found
 
 

@@ -76,6 +76,8 @@ class Tidy:
     own_identities: dict[str, dict[str, Any]] = field(default_factory=dict)
     traits: Traits = field(default_factory=Traits)
     """Of the runs' plug-ins, whose code is not here."""
+    names: dict[str, str] = field(default_factory=dict)
+    """What a reader calls methods and metrics, by their labels or a metric's id; see ``tables.headings``."""
 
     def method(self, label: str) -> type[Method]:
         """The method of a line, or what the run says of it."""

@@ -13,7 +13,7 @@ from fastvmt.datasets.drawn.scene import SHAPES, draw
 from fastvmt.datasets.drawn.shapes import make_scene, random_scene, stream
 from fastvmt.datasets.drawn.suites import Shapes64
 from fastvmt.media.files import fit_frames
-from fastvmt.metrics.looks import Outline, SubjectShape, judge, read_caption
+from fastvmt.metrics.looks import Outline, SubjectShape, judge, named_in
 from fastvmt.plugins.metric import Scored
 from fastvmt.suites.opening import Wanted
 
@@ -26,7 +26,7 @@ def single(count: int) -> list[Any]:
 def test_the_prompt_does_not_lead_the_verdict() -> None:
     """A circle under a prompt that asks for each shape is right once in six times."""
     case, frames = next(iter(Shapes64().cases(Wanted(width=64, height=64, frames=9))))
-    shown = read_caption(case.caption)
+    shown = named_in(case.caption)
     assert shown is not None
     verdicts = {}
     for shape in SHAPES:
@@ -54,13 +54,13 @@ def test_a_wobbling_outline_scores_lower_than_a_still_one() -> None:
 @pytest.mark.parametrize(("width", "height", "count"), [(64, 64, 40), (128, 128, 8), (192, 192, 8), (416, 240, 8)])
 def test_every_verdict_is_right_on_drawn_clips_of_any_size(width: int, height: int, count: int) -> None:
     for scene in single(count):
-        named, seen = read_caption(scene.caption()), judge(fit_frames(draw(scene), width, height))
+        named, seen = named_in(scene.caption()), judge(fit_frames(draw(scene), width, height))
         assert named is not None
         assert (seen.colour, seen.shape, seen.ground, seen.pattern) == (named.colour, named.shape, named.ground, named.pattern)
 
 
 @pytest.mark.parametrize("caption", ["a red circle and a blue star on a navy plain background", "a dog", ""])
 def test_prompts_of_another_form_are_not_judged(caption: str) -> None:
-    assert read_caption(caption) is None
+    assert named_in(caption) is None
     case = next(iter(Shapes64().cases(Wanted(width=64, height=64, frames=5))))[0]
     assert not Outline().applies(case.model_copy(update={"prompt": caption}))

@@ -3,9 +3,10 @@
     python -m tools.tiny.sweep --pairs 12 --steps 20 "fastvmt" "fastvmt:block=2" "ditflow:lr_first=0.04"
     python -m tools.tiny.sweep --grid          # the published grid: as many trials for ditflow as for fastvmt
 
-Prints, for every label, the mean trajectory cosine over the pairs with its standard error, the share of pairs above 0.7,
-how often colours and shape came out as the prompt says, and seconds a clip with one thread for each worker. Labels are
-resolved with the backbone card's defaults, so a label names only what it changes.
+Prints, for every label, the mean trajectory score over the pairs with its standard error, the share of pairs above 0.7, the
+mean cosine of the path, the agreement of the ground under a moving camera, how often colours and shape came out as the prompt
+says, and seconds a clip with one thread for each worker. Labels are resolved with the backbone card's defaults, so a label
+names only what it changes.
 """
 
 from __future__ import annotations
@@ -26,12 +27,11 @@ from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
-from fastvmt.datasets.drawn.motion import TRAVEL
 from fastvmt.datasets.drawn.scene import draw
-from fastvmt.datasets.drawn.shapes import make_scene, stream, truth
+from fastvmt.datasets.drawn.shapes import CATEGORIES, make_scene, motions_of, stream
 from fastvmt.denoise import denoise
-from fastvmt.metrics.looks import judge, read_caption
-from fastvmt.metrics.motion.trajectory import centroids, path_cosine, subject_mask
+from fastvmt.metrics.looks import judge, named_in
+from fastvmt.metrics.motion.trajectory import parts
 from fastvmt.model import Reference
 from fastvmt.plugins import labels as specs
 from fastvmt.plugins.method import Context
@@ -64,9 +64,11 @@ GRID = [
 
 @dataclass(frozen=True)
 class Trial:
-    """One tuning pair under one label; a lost subject has cosine 0."""
+    """One tuning pair under one label: the score against known motion (0 for a lost subject), and the looks."""
 
-    cosine: float
+    score: float
+    path: float
+    ground: float
     colours: bool
     shape: bool
     seconds: float
@@ -92,17 +94,19 @@ class Pair:
         return Workspace(known, lambda: self.clip)
 
     def judged(self, frames: NDArray[np.uint8], seconds: float = 0.0) -> Trial:
-        found, seen, named = centroids(subject_mask(frames, self.target)), judge(frames), read_caption(self.target)
-        cosine = 0.0 if found is None else path_cosine(found, truth(self.scene).centroids[0], self.scene.width) or 0.0
-        assert named is not None
-        colours = (seen.colour, seen.ground) == (named.colour, named.ground)
-        return Trial(cosine, colours, seen.shape == named.shape, seconds)
+        found, seen, named = parts(frames, self.target, self.scene), judge(frames), named_in(self.target)
+        colours = named is None or (seen.colour, seen.ground) == (named.colour, named.ground)  # nobody judges several
+        shape = named is None or seen.shape == named.shape
+        path, ground = (float(found.get(k, np.nan)) for k in ("path", "ground"))
+        return Trial(found["value"], path, ground, bool(colours), bool(shape), seconds)
 
 
-def tuning_pair(backbone: Backbone, number: int) -> Pair:
+def tuning_pair(backbone: Backbone, number: int, category: str = "single_object") -> Pair:
+    """Pair ``number`` of the tuning stream; its motions are those that the suites draw for the category and number."""
     rng = stream("tune", number)
-    scene = make_scene(rng, (TRAVEL[number % len(TRAVEL)],), "still", backbone.card.defaults["frames"])
-    target = make_scene(rng, ("static",), "still", 1, avoid=scene.caption()).caption()
+    motions, camera = motions_of(rng, category, number)
+    scene = make_scene(rng, motions, camera, backbone.card.defaults["frames"])
+    target = make_scene(rng, motions, "still", 1, avoid=scene.caption()).caption()
     clip, null = draw(scene), backbone.encode_text("")
     texts = {"target": backbone.encode_text(target), "negative": null, "null": null}
     texts["caption"] = backbone.encode_text(scene.caption())
@@ -112,7 +116,10 @@ def tuning_pair(backbone: Backbone, number: int) -> Pair:
 _loaded: dict[str, Backbone] = {}
 
 
-def run_trial(backbone_name: str, label: str, number: int, steps: int | None = None, guidance: float | None = None) -> Trial:
+def run_trial(
+    backbone_name: str, label: str, number: int, steps: int | None = None, guidance: float | None = None,
+    category: str = "single_object",
+) -> Trial:  # fmt: skip
     """Generate and judge tuning pair ``number``; steps and guidance scale are the card's unless given."""
     torch.set_num_threads(1)
     if backbone_name not in _loaded:
@@ -120,7 +127,7 @@ def run_trial(backbone_name: str, label: str, number: int, steps: int | None = N
     backbone = _loaded[backbone_name]
     defaults = backbone.card.defaults
     sigmas = sigma_grid(steps or defaults["steps"], defaults["shift"])
-    pair = tuning_pair(backbone, number)
+    pair = tuning_pair(backbone, number, category)
     start = time.perf_counter()
     scene = pair.scene
     spec = specs.resolve(
@@ -136,11 +143,17 @@ def run_trial(backbone_name: str, label: str, number: int, steps: int | None = N
 def line(label: str, trials: Iterable[Trial]) -> str:
     """One row of the published table."""
     found = list(trials)
-    cosine = np.array([t.cosine for t in found])
-    error = cosine.std(ddof=1) / len(cosine) ** 0.5 if len(cosine) > 1 else float("nan")
+    score = np.array([t.score for t in found])
+    error = score.std(ddof=1) / len(score) ** 0.5 if len(score) > 1 else float("nan")
     colours, shape, seconds = (float(np.mean([getattr(t, k) for t in found])) for k in ("colours", "shape", "seconds"))
-    cells = (f"{cosine.mean():.3f} ± {error:.3f}", f"{(cosine > 0.7).mean():.2f}", f"{colours:.2f}", f"{shape:.2f}")
+    path, ground = (_mean([getattr(t, k) for t in found]) for k in ("path", "ground"))
+    cells = (f"{score.mean():.3f} ± {error:.3f}", f"{(score > 0.7).mean():.2f}", path, ground, f"{colours:.2f}", f"{shape:.2f}")
     return f"| {label} | {' | '.join(cells)} | {seconds:.1f} |"
+
+
+def _mean(values: list[float]) -> str:
+    there = [v for v in values if np.isfinite(v)]
+    return f"{np.mean(there):.3f}" if there else "–"
 
 
 def main() -> None:
@@ -151,6 +164,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--first", type=int, default=0, help="number of the first tuning pair")
     parser.add_argument("--numbers", help="these tuning pairs instead, e.g. 4,10,16; number n has motion n mod 6 of TRAVEL")
+    parser.add_argument("--category", default="single_object", choices=CATEGORIES)
     parser.add_argument("--steps", type=int)
     parser.add_argument("--guidance", type=float, help="classifier-free guidance scale; the card's unless given")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
@@ -163,10 +177,11 @@ def main() -> None:
         specs.parse(label)  # a misspelt one is told now, not after an hour
     steps = args.steps or cards.load(args.backbone).defaults["steps"]
     scale = "" if args.guidance is None else f", guidance scale {args.guidance:g}"
-    print(f"{len(numbers)} tuning pairs, {steps} steps{scale}, {args.workers} workers of one thread")
-    print("| label | cosine | above 0.7 | colours | shape | s a clip |\n|---|---|---|---|---|---|", flush=True)
+    print(f"{len(numbers)} tuning pairs, {args.category}, {steps} steps{scale}, {args.workers} workers of one thread")
+    print("| label | trajectory | above 0.7 | path | ground | colours | shape | s a clip |")
+    print("|---" * 8 + "|", flush=True)
     with ProcessPoolExecutor(args.workers, mp_context=get_context("spawn")) as pool:
-        rest = (args.steps, args.guidance)
+        rest = (args.steps, args.guidance, args.category)
         waiting = {label: [pool.submit(run_trial, args.backbone, label, n, *rest) for n in numbers] for label in labels}
         for label, trials in waiting.items():
             print(line(label, (t.result() for t in trials)), flush=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 from fastvmt.core.caches import place
@@ -16,6 +17,12 @@ def _memory_path() -> Path:
     return place("FASTVMT_CACHE", "~/.cache/fastvmt") / "file-digests.json"
 
 
+@lru_cache(maxsize=1)
+def _read(path: Path, size: int, changed: int) -> dict[str, str]:
+    """What was remembered when the file had this size and time: scoring asks several times for every video."""
+    return dict(parse_json(path.read_bytes()))
+
+
 def sha256_of(paths: list[Path]) -> list[str]:
     """SHA-256 (hex) of each file, computed only for files that are new or changed since the last call on this machine.
 
@@ -24,7 +31,8 @@ def sha256_of(paths: list[Path]) -> list[str]:
     """
     memory_path = _memory_path()
     try:
-        memory: dict[str, str] = dict(parse_json(memory_path.read_bytes()))
+        stat = memory_path.stat()
+        memory = dict(_read(memory_path, stat.st_size, stat.st_mtime_ns))
     except (OSError, ValueError, TypeError):
         memory = {}
     known_before, found = len(memory), []

@@ -1,4 +1,4 @@
-// One case: all clips are drawn from pictures of their frames by one clock, so they show the same frame by construction.
+// All clips of a page are drawn from pictures of their frames by one clock, so they show the same frame by construction.
 "use strict";
 (() => {
   const block = document.getElementById("clips");
@@ -6,6 +6,7 @@
   const { clips: known, fps } = JSON.parse(block.textContent);
   const get = (id) => document.getElementById(id);
   const [play, scrub, at, speed, seed, overlay] = ["play", "scrub", "at", "speed", "seed", "tracks"].map(get);
+  const help = document.querySelector(".help"); // keys act on pages that tell them; elsewhere they scroll
   const BUDGET = 400e6; // bytes of decoded pictures kept at once
   const TAIL = 12; // frames of a track that are drawn behind its point
 
@@ -174,7 +175,7 @@
   };
 
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
+    if (!help || event.ctrlKey || event.altKey || event.metaKey || event.defaultPrevented) return;
     const on = event.target.closest("input, select, textarea, button, summary, a, pre, [contenteditable]");
     // A control keeps its own keys; the frame slider keeps none, since the page's do the same and a little more.
     if (on && on !== scrub && (event.key === " " || on.matches("input, select, textarea"))) return;
@@ -192,7 +193,9 @@
 
   scrub.max = count - 1;
   if (seed) seed.addEventListener("change", chooseSeed);
-  get("controls").hidden = clips.length === 0;
+  const controls = get("controls");
+  controls.hidden = clips.length === 0;
   for (const clip of clips) { clip.over.hidden = true; watch.observe(clip.place); }
   chooseSeed();
+  if (controls.hasAttribute("data-plays") && !matchMedia("(prefers-reduced-motion: reduce)").matches) setPlaying(true);
 })();

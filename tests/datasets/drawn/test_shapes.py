@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 
@@ -21,10 +23,28 @@ PINNED = "2a8f0009d3f693553e843b55c1a1ae7026e9505697989b9ed0f816fd192b7525"
 
 def test_suites_have_the_promised_pairs() -> None:
     small, large = shapes.suite_pairs("shapes"), shapes.suite_pairs("shapes-64")
-    assert len(small) == 8 and len(large) == 64
-    assert sum(p.category == "single_object" for p in large) == 40
-    assert {p.category for p in small} == set(shapes.CATEGORIES)
-    assert len({p.name for p in small + large}) == 72
+    assert Counter(p.category for p in small) == {"single_object": 8, "multiple_objects": 4, "camera": 2, "complex": 2}
+    assert Counter(p.category for p in large) == {"single_object": 40, "camera": 8, "multiple_objects": 8, "complex": 8}
+    assert len({p.name for p in small + large}) == 80
+    assert [p.name for p in small[:2]] == ["single-object-100", "single-object-101"]  # what --limit takes, as ever
+
+
+def test_the_default_suite_has_the_pairs_it_had_before_it_grew() -> None:
+    """A run folder of the eight first ones goes on, and its references are drawn again."""
+    drawn = {p.name: (p.target, frames_digest(sc.draw(p.reference))[:12]) for p in shapes.suite_pairs("shapes", 9)}
+    assert (
+        drawn.items()
+        >= {
+            "single-object-100": ("a green cross on a navy striped background", "fb1b805e1778"),
+            "single-object-101": ("a purple cross on a navy checker background", "8c869e90d5a8"),
+            "camera-102": ("a green circle on a navy plain background", "a3a393dfc79e"),
+            "camera-103": ("a purple star on a navy checker background", "b0adb273d98a"),
+            "multiple-objects-104": ("a yellow square and a purple cross on a navy striped background", "7d679d4b04d4"),
+            "multiple-objects-105": ("a green ring and a blue cross on a teal dotted background", "aa40826bba7c"),
+            "complex-106": ("a yellow cross on a navy striped background", "8d3c4fcae851"),
+            "complex-107": ("a cyan triangle on a navy checker background", "4d4485bc9bbf"),
+        }.items()
+    )
 
 
 def test_targets_share_no_subject_colour_shape_or_ground() -> None:
