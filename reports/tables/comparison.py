@@ -35,21 +35,13 @@ class Comparison:
 
     def text(self, form: str = "terminal") -> str:
         """In one of ``render.FORMATS``."""
-        if form == "json":
-            return as_json(self.views)
-        shown = self.views if form == "csv" else map(_main, self.views)
-        return "\n\n".join(render(view, form).rstrip() for view in shown)
+        return as_json(self.views) if form == "json" else "\n\n".join(render(view, form).rstrip() for view in self.views)
 
     def __str__(self) -> str:
         return self.text(self.form)
 
     def _repr_html_(self) -> str:
-        return "\n".join(html(_main(view)) for view in self.views)
-
-
-def _main(view: View) -> View:
-    """What people see first; CSV and JSON have it all."""
-    return view.of(view.main) if view.main else view
+        return "\n".join(map(html, self.views))
 
 
 def of(tidy: Tidy, base: str = "", metrics: Sequence[str] = (), form: str = "terminal") -> Comparison:

@@ -142,8 +142,7 @@ def test_a_comparison_is_a_line_a_pair_in_80_columns(tmp_path: Path) -> None:
     run(
         root, {"none": [v / 4 for v in long], "fastvmt": long, "motionclone": [2.5 * v for v in long]}, "time", frames=(9, 8, 8)
     )
-    text = fastvmt.compare([root], "motionclone").views[0]
-    printed = terminal(text.of(text.main), 80, colour=False)
+    printed = terminal(fastvmt.compare([root], "motionclone").views[0], 80, colour=False)
     (line,) = (line for line in printed.splitlines() if "motionclone - fastvmt" in line)
     assert re.fullmatch(r" *motionclone - fastvmt +1\d{3}\.\d+ \[1\d{3}\.\d+, \d{4}\.\d+\] +0\.0\d+ +0 +0 +8", line), line
     assert max(map(len, printed.splitlines())) <= 80 and "time ↓" in printed
