@@ -229,7 +229,7 @@ def _speed(tidy: Tidy, labels: tuple[str, ...], methods: Sequence[str]) -> list[
         return []
     else:
         said = f"These {seconds.clips} clips cannot tell {seconds.names([first])} from {seconds.names(tied, 'or')} in seconds"
-        said += f" (ratio {times(tied[0])})" if len(tied) == 1 else ""
+        said += f" (ratio {times(tied[0])})" if len(tied) == 1 and ratios[tied[0]].value is not None else ""
     return [f"On a busy machine: {said}." if any(tidy.counts[k].busy for k in ranked) else f"{said}."]
 
 

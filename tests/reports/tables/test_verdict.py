@@ -201,6 +201,8 @@ def test_seconds_that_cannot_be_compared_are_not_and_a_busy_machine_is_named() -
     table = drawn(LEVELS)
     unlike = table | {TIME: {k: np.full(16, np.nan) if k == "ditflow" else v for k, v in table[TIME].items()}}
     assert not any("fast as" in s or "seconds" in s for s in said(tidy_of(unlike)))
+    none_at_all = table | {TIME: dict.fromkeys(LEVELS, np.zeros(16))}
+    assert sentence(tidy_of(none_at_all), "in seconds").endswith(" in seconds.")
     counts = {k: Count(16, 16, busy=k == "ditflow") for k in LEVELS}
     assert sentence(tidy_of(table, counts=counts), "fast as").startswith("On a busy machine: fastvmt is 1.")
 
