@@ -60,7 +60,9 @@ def test_where_chance_is_possible_the_interval_decides_and_unclear_is_the_headli
     outcome = judged(run.model_copy(update={"software": tuple(software)}), base)
     assert (outcome.exit_code(), outcome.exit_code(strict=True)) == (0, 1)
     for strict in (False, True):
-        assert headline(outcome, strict).startswith("Cannot say: nothing that was compared is worse; too noisy to tell 1 of 1 check")
+        assert headline(outcome, strict).startswith(
+            "Cannot say: nothing that was compared is worse; too noisy to tell 1 of 1 check"
+        )
     assert "--strict" in headline(outcome)
 
 
