@@ -92,6 +92,7 @@ def run(request: Request, out: Place | None = None, options: Options | None = No
     refuse_what_cannot_fit(estimate(plan.config, plan.card, out or plan.default_folder(), where), options.force)
     doing("storing reference clips")
     store = plan.open_store(out, hold=True)
+    store.news += plan.warnings
     config = store.config()  # with all that the folder had before
     return _go(store, config, replace(options, part=part_of(config, plan.config)))
 
@@ -114,15 +115,18 @@ def score(
     """Score what a run folder holds, without generating.
 
     Args:
-        metrics: labels or patterns such as ``vbench:*``; none for those of the run.
+        metrics: labels or patterns such as ``vbench:*``; ``+label`` beside those of the run. None for those of the run, and
+            those of ``plugins``.
         again: compute even what is already recorded.
         plugins: as for ``resume``; only metrics are needed.
     """
-    from fastvmt.plugins import metric_labels
+    from fastvmt.plugins import metric_labels, registry
+    from fastvmt.runner.plan.command import own_metrics
 
     wanted = tuple(split(metrics) if isinstance(metrics, str) else metrics)
     store, config = open_run(Path(folder), plugins, wanted or None, generate=False)
-    chosen, missing = metric_labels.choose(wanted, config.metrics)
+    default = (*config.metrics, *registry.defined_in("metrics", plugins))
+    chosen, missing = metric_labels.choose(wanted, default, own_metrics(config))
     before, log = store.records() if again else {}, store.log(layout.RECORDS)
     lines = sum(1 for _ in store.each_record(log)) if again else 0
     result = _go(store, config, options or Options(), generate=False, metrics=chosen, rescore=again)
@@ -330,7 +334,7 @@ def _go(
         found = build(store, config)
         if lacking := _unasked(store, config, options):
             store.news.append(f"{lacking} videos of this run were not asked for; `{go_on(store.root)}` makes them.")
-        found.notes += store.news
+        found.notes += [said for said in store.news if said not in found.tidy.notes]
         outcome = replace(outcome, unscored=found.unscored(config.metrics if metrics is None else metrics))  # whoever scored
         sheet = None
         if not outcome.interrupted and found.made:

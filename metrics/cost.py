@@ -93,6 +93,7 @@ class Forwards(Cost):
     source = "docs/explanation/cost-and-memory.md, section Forward-equivalents"
     decimals = 1
     timing: ClassVar[bool] = False
+    count: ClassVar[bool] = True
 
     def score(self, scored: Scored) -> Value:
         found = scored.artefact

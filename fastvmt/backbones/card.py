@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from fastvmt.core.reading import parse_json, parse_toml
 from fastvmt.core.spelling import gib, shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import MissingWeights, SpecError, UserError
+from fastvmt.model.fields import Line
 
 CARDS = Path(__file__).parent
 TINY = Path(__file__).parent / "tiny" / "weights"
@@ -61,6 +63,9 @@ class OwnFacts(_Own):
     """What a folder's ``bench.toml`` may say; see ``Card``. What is not there is not taken from here."""
 
     note: str = ""
+    domain: str = ""
+    outside: str = ""
+    caveat: Line = ""
     hub: str = ""
     download_gb: float = Field(0.0, ge=0)
     shape: OwnShape = OwnShape()
@@ -81,6 +86,9 @@ class Card:
         defaults: width, height, frames, steps, guidance, shift, negative, metrics.
         methods: parameter defaults by method id.
         note: what must stand under every table made with it.
+        domain: what the ``source`` of references begins with that it was trained on, ``drawn`` say; "" for any clip.
+        outside: the sentence about a run of other references.
+        caveat: a sentence that every verdict about a run of it must say.
     """
 
     id: str
@@ -98,11 +106,19 @@ class Card:
     defaults: dict[str, Any] = field(default_factory=dict)
     methods: dict[str, dict[str, Any]] = field(default_factory=dict)
     note: str = ""
+    domain: str = ""
+    outside: str = ""
+    caveat: str = ""
 
     @property
     def multiple(self) -> int:
         """Width and height must be multiples of this many px."""
         return self.vae_spatial * self.patch[1]
+
+    def said_of(self, sources: Iterable[str]) -> str:
+        """``outside`` where one of these references is of another domain; else ""."""
+        strange = self.domain and any(source.partition(":")[0] != self.domain for source in sources)
+        return self.outside if strange else ""
 
     def latent_shape(self, width: int, height: int, frames: int) -> tuple[int, int, int, int, int]:
         """(1, C, F, H, W) of a video."""
@@ -285,7 +301,8 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
     return Card(
         id=name, folder=folder, hub=facts.get("hub", ""), download_gb=facts.get("download_gb", 0.0), patch=(t, h, w),
         parameters=facts.get("shape", {}).get("parameters", 0), defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
-        methods=facts.get("methods", {}), note=facts.get("note", ""), **sizes,
+        methods=facts.get("methods", {}), note=facts.get("note", ""), domain=facts.get("domain", ""),
+        outside=facts.get("outside", ""), caveat=facts.get("caveat", ""), **sizes,
     )  # fmt: skip
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,6 +70,9 @@ def check(
     calibrate: Annotated[
         bool, typer.Option("--calibrate", help="Print the gate's own false-alarm rate (A/A) instead.")
     ] = False,
+    power: Annotated[
+        bool, typer.Option("--power", help="Print the smallest drop that the gate finds 9 times of 10 instead, check by check.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Compare a run with a baseline. Exit code 1: worse; 4: nothing was compared, or something is missing."""
@@ -75,17 +80,24 @@ def check(
     from fastvmt.reports.gate import baseline as baselines
     from fastvmt.reports.gate import check as gate
     from fastvmt.reports.gate import tolerances as files
+    from fastvmt.reports.tables.run_table import first_presets
+    from fastvmt.reports.tables.verdict import verdict
+    from fastvmt.reports.tidy import gather
 
     # The small files first: a wrong key is said before a large run is read.
     allowed = files.read(tolerances) if tolerances else files.Tolerances()
     base = baselines.read(baseline) if baseline else None
     if base is None and tolerances is None:
         raise NotComparable("bench check: give --baseline FILE, or --tolerances FILE with floors; nothing was compared.")
-    run = _measured(runs)
+    tidy = gather(runs)
+    run = baselines.of(tidy)
     if calibrate:
         _calibrate(run, base, allowed, as_json)
         return
-    outcome = gate.check(run, base, allowed)
+    outcome = replace(gate.check(run, base, allowed), run_says=verdict(tidy, first_presets(tidy)))
+    if power:
+        _power(outcome, strict, as_json)
+        return
     _write(outcome, strict, {"junit": junit, "summary": summary, "comment": comment})
     _print(outcome, strict, as_json, github or os.environ.get("GITHUB_ACTIONS") == "true")
     if code := outcome.exit_code(strict):
@@ -119,12 +131,30 @@ def _write(outcome: GateResult, strict: bool, wanted: dict[str, Path | None]) ->
             note(f"warning: GITHUB_STEP_SUMMARY {step} cannot be written ({error.strerror})")
 
 
+def _number(amount: float | None) -> float | None:
+    return amount if amount is not None and math.isfinite(amount) else None
+
+
+def _power(outcome: GateResult, strict: bool, as_json: bool) -> None:
+    from fastvmt.errors import NotComparable
+    from fastvmt.reports.gate import power
+    from fastvmt.reports.gate.sentence import headline
+
+    found, whole = power.powers(outcome, strict)
+    if not found:
+        raise NotComparable(f"bench check --power: {headline(outcome, strict)}")
+    rows = [vars(p) | {"drop": _number(p.drop), "alarms": vars(p.alarms)} for p in found]
+    tell(as_json, {"power": rows, "whole": vars(whole)}, "\n".join(power.as_lines(found, whole, strict)))
+
+
 def _print(outcome: GateResult, strict: bool, as_json: bool, github: bool) -> None:
     from fastvmt.reports.gate import junit as forms
+    from fastvmt.reports.gate.power import drop_of
+    from fastvmt.reports.gate.sentence import headline
 
-    rows = [{k: v for k, v in vars(r).items() if k != "gains"} for r in outcome.rows]
-    facts = {"exit_code": outcome.exit_code(strict), "headline": outcome.headline(strict), "refused": outcome.refused}
-    facts |= {"title": outcome.title, "rows": rows, "notes": outcome.notes}
+    rows = [{k: v for k, v in vars(r).items() if k != "gains"} | {"finds": _number(drop_of(r, strict))} for r in outcome.rows]
+    facts = {"exit_code": outcome.exit_code(strict), "headline": headline(outcome, strict), "refused": outcome.refused}
+    facts |= {"title": outcome.title, "rows": rows, "notes": outcome.notes, "run_says": outcome.run_says}
     tell(as_json, facts, "\n".join(forms.as_lines(outcome, strict)))
     for line in forms.github(outcome, strict) if github else ():
         # Beside JSON the commands go where they do not spoil it; GitHub reads both streams.

@@ -31,7 +31,11 @@ def plan(asked: Asked, device_memory: DeviceMemory = 0.0) -> None:
     found, cost = api.plan(asked.request(), asked.out, where)
     folder = asked.out or found.default_folder()
     facts = cost.data() | {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
-    facts |= {"folder": folder, "methods": [m.model_dump(mode="json") for m in found.config.methods]}
+    facts |= {
+        "folder": folder,
+        "warnings": found.warnings,
+        "methods": [m.model_dump(mode="json") for m in found.config.methods],
+    }
     tell(asked.as_json, facts, "\n".join(as_lines(found, cost, folder)))
     refuse_what_cannot_fit(cost, options.force)
 
@@ -42,7 +46,7 @@ def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:
     lines.append(found.config.setting.fairness)
     on_gpu = found.config.device == "cuda" or "A100" in cost.seconds_basis
     lines += _table(cost, "GPU" if on_gpu else "core" if found.config.threads == 1 else "worker")
-    lines += found.notes
+    lines += [*found.warnings, *found.notes]
     if not found.listed.decoded:
         lines.append("clips were listed, not opened: what is already there is not counted, and the folder's name can change")
     capacity = cost.memory_capacity

@@ -41,9 +41,10 @@ def why(folder: Run, job: What = "", as_json: Json = False) -> None:
 
 def again(failed: Failed, config: RunConfig, folder: Path) -> str:
     """The command that tries a failure again: one number, or one video; all that is missing where no command says less."""
+    from fastvmt.plugins.metric_labels import in_full
     from fastvmt.runner.command import go_on
-    from fastvmt.runner.plan.command import for_one_job
+    from fastvmt.runner.plan.command import for_one_job, own_metrics
 
     if failed.metric:
-        return shlex.join(["bench", "score", str(folder), "--metrics", failed.metric])
+        return shlex.join(["bench", "score", str(folder), "--metrics", in_full(failed.metric, own_metrics(config))])
     return for_one_job(config, folder, failed.case, failed.method, failed.seed) or go_on(folder)

@@ -23,14 +23,16 @@ class Stages:
 
     Attributes:
         seconds: wall-clock seconds by stage.
+        processor: processor seconds of this process by stage, which waiting for others does not add to.
         listener: called with the stage's name at each entry, for progress and for a failure's stage.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
+    processor: dict[str, float] = field(default_factory=dict)
     listener: Callable[[str], None] = lambda name: None
     synchronise: Callable[[], None] = lambda: None
     _open: list[str] = field(default_factory=list)
-    _since: float = 0.0
+    _since: tuple[float, float] = (0.0, 0.0)
 
     @contextmanager
     def __call__(self, name: str) -> Iterator[None]:
@@ -51,9 +53,11 @@ class Stages:
 
     def _turn(self) -> None:
         self.synchronise()
-        now = time.perf_counter()
+        now = time.perf_counter(), time.process_time()
         if self._open:
-            self.seconds[self._open[-1]] = self.seconds.get(self._open[-1], 0.0) + now - self._since
+            name = self._open[-1]
+            for clock, ends, began in zip((self.seconds, self.processor), now, self._since, strict=True):
+                clock[name] = clock.get(name, 0.0) + ends - began
         self._since = now
 
 

@@ -53,6 +53,8 @@ class RunConfig(Frozen):
     """Several presets of one method are wanted side by side (``bench ablate``); else they must not share a table."""
     notes: tuple[str, ...] = ()
     """Under every table of the run."""
+    caveat: Line = ""
+    """What the backbone's card says that every verdict must say; "" in runs older than this field."""
     asked: Asked | None = None
     """How the last `bench run` of it was typed, as far as nothing else here says it; None in runs older than this field."""
     merged: tuple[Line, ...] = ()

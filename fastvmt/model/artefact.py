@@ -41,6 +41,8 @@ class Artefact(Frozen):
     timing_key: Line
     repeats: tuple[Amount, ...] = ()
     """Seconds of each timed repeat (protocol timing); ``stages`` then holds the median of each stage."""
+    processor: dict[Line, Amount] = {}
+    """Processor seconds by stage, without stages whose work videos share; empty on a GPU and in files older than this field."""
     warm_up_seconds: Amount = 0.0
     """A whole video made and discarded first (protocol timing, first job of a method in a worker); else 0."""
     forward_formula: Amount | None = None

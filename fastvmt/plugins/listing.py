@@ -11,6 +11,7 @@ from fastvmt.errors import BenchError, SpecError
 from fastvmt.plugins import registry
 from fastvmt.plugins.blame import blamed
 from fastvmt.plugins.card import NO_CARD, card_of
+from fastvmt.plugins.metric_labels import of_backbone, resolved
 
 KINDS = ("methods", "metrics", "trackers", "suites", "archives", "backbones")
 
@@ -41,9 +42,18 @@ def listing(kind: str) -> list[dict[str, str]]:
 
 def _rows(entry: registry.Entry, value: Any) -> list[dict[str, str]]:
     rows = [(entry.name, str(getattr(value, "summary", "")))]
+    if entry.name in registry.BUILTIN["metrics"]:
+        said = [f"on {where} {label.removeprefix(entry.name + ':')}" for where, label in _on_backbones(entry.name).items()]
+        rows = [(entry.name, "; ".join([rows[0][1], *said]))]
     for variant, changes in getattr(value, "variants", {}).items():
         rows.append((f"{entry.name}:{variant}", ", ".join(f"{k}={v}" for k, v in changes.items())))
     return [{"name": name, "origin": entry.origin, "summary": summary} for name, summary in rows]
+
+
+def _on_backbones(metric: str) -> dict[str, str]:
+    """What a metric's bare name stands for on the backbones whose card has another form of it."""
+    found = {name: resolved(metric, of_backbone(name)) for name in cards.known()}
+    return {name: label for name, label in found.items() if label != metric}
 
 
 def _backbone_summary(name: str) -> str:
@@ -98,6 +108,8 @@ def _plugin(kind: str, name: str, value: Any) -> dict[str, Any]:
         facts["variants"] = {k: dict(v) for k, v in value.variants.items()}
         facts["ablations"] = {k: ", ".join(v) for k, v in value.study.ablations.items()}
         facts["card"] = card.facts() if (card := card_of(value)) else NO_CARD
+    if kind == "metrics" and (forms := _on_backbones(name)):
+        facts["backbones"] = forms
     if kind in ("methods", "metrics"):
         facts["parameters"] = {
             k: {"default": f.default, "meaning": f.description or ""} for k, f in value.Params.model_fields.items()

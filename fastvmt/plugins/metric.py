@@ -61,6 +61,7 @@ class Metric:
         backend: what computes the features, e.g. ``opencv-lk``.
         decimals: how many are worth printing.
         timing: true for numbers that belong to one machine and are never taken over from elsewhere.
+        count: true for counts of work, the same on every machine: the gate lets none of it grow.
         heading: short words over its column; made from the id when empty.
     """
 
@@ -75,6 +76,7 @@ class Metric:
     backend: ClassVar[str] = "none"
     decimals: ClassVar[int] = 3
     timing: ClassVar[bool] = False
+    count: ClassVar[bool] = False
     heading: ClassVar[str] = ""
     Params: ClassVar[type[BaseParams]] = BaseParams
 

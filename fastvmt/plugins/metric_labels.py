@@ -6,9 +6,10 @@ import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 
+from fastvmt.backbones import card as cards
 from fastvmt.core.choices import hint
 from fastvmt.core.spelling import shown
-from fastvmt.errors import MissingWeights, SpecError
+from fastvmt.errors import BenchError, MissingWeights, SpecError
 from fastvmt.model import Case
 from fastvmt.plugins import registry
 from fastvmt.plugins.blame import blamed, guard, need
@@ -76,28 +77,88 @@ def expand(pattern: str) -> Labels:
     return tuple(found)
 
 
-def choose(asked: Iterable[str], default: Iterable[str]) -> tuple[Labels, Labels]:
+def of_backbone(name: str) -> Labels:
+    """What a backbone's card scores when nothing else is said; none where its card is not on this machine."""
+    try:
+        return tuple(cards.load(name).defaults["metrics"])
+    except BenchError:
+        return ()
+
+
+def resolved(label: str, own: Iterable[str]) -> str:
+    """What a bare name stands for beside a list: the list's first label of that name. Any other label is itself.
+
+    >>> own = ["trajectory", "text_similarity:clip=tiny-shapes"]
+    >>> resolved("text_similarity", own), resolved("trajectory", own), resolved("text_similarity:clip=x", own)
+    ('text_similarity:clip=tiny-shapes', 'trajectory', 'text_similarity:clip=x')
+    """
+    name, changes = _parts(label)
+    if changes:
+        return label
+    near = [known for known in own if fnmatchcase(name, name_of(known))]
+    found = [one for known in near for one in (expand(known) if _several(known) else (known,)) if name_of(one) == name]
+    return label if label in found or not found else found[0]
+
+
+def in_full(label: str, own: Iterable[str]) -> str:
+    """A label as it is typed where ``resolved`` would take its bare name for another one: with the values that differ.
+
+    >>> in_full("text_similarity", ["text_similarity:clip=tiny-shapes"])
+    'text_similarity:clip=ViT-B-32-quickgelu/openai'
+    """
+    if (other := resolved(label, own)) == label:
+        return label
+    name, changes = _parts(other)
+    fields = registry.metrics.get(name).Params.model_fields
+    return ":".join([name, *(f"{key}={fields[key].default}" for key in changes)])
+
+
+def listed(asked: Iterable[str], default: Iterable[str]) -> tuple[Labels, Labels]:
+    """What stands in the list by default, and what was named: ``+name`` adds to the default, anything else replaces it.
+
+    Raises:
+        SpecError: where some names have a ``+`` and others have none, or a ``+`` has no name.
+    """
+    asked = tuple(asked)
+    added = tuple(name.strip()[1:].strip() for name in asked if name.strip().startswith("+"))
+    if added and (len(added) < len(asked) or not all(added)):
+        raise SpecError(
+            f"--metrics {shown(','.join(asked))}: write + before every name (+a,+b) to add to the default list, or before none "
+            "(a,b) to score these alone."
+        )
+    return (tuple(default) if added or not asked else ()), added or asked
+
+
+def choose(asked: Iterable[str], default: Iterable[str], own: Iterable[str] = ()) -> tuple[Labels, Labels]:
     """Labels to score, and one sentence for each that cannot be.
 
     What the user asked for by its full name must be there; what a pattern or the default list brings in is left out
     when its weights are not on this machine, and said.
 
+    Args:
+        asked: names, labels and patterns; see ``listed``.
+        default: what is scored when nothing is asked.
+        own: what bare names stand for; see ``resolved``.
+
     Raises:
         SpecError: for an unknown name, parameter or pattern.
         MissingWeights: for a metric named in full whose weights are missing.
     """
-    asked = tuple(asked)
+    by_default, named = listed(asked, default)
     labels: dict[str, None] = {}
     notes: dict[str, None] = {}
-    for pattern in asked or tuple(default):
-        several = "*" in pattern or "?" in pattern
-        for label in expand(pattern) if several else (pattern,):
-            metric = build(label)
+    for pattern, by_user in [*((p, False) for p in by_default), *((p, True) for p in named)]:
+        for label in expand(pattern) if _several(pattern) else (pattern,):
+            metric = build(resolved(label, own) if by_user else label)
             sentence = metric.missing()
             if not sentence:
                 labels[metric.label] = None
-            elif asked and not several:
+            elif by_user and not _several(pattern):
                 raise MissingWeights(f"{metric.label}: {sentence}")
             else:
                 notes[f"{metric.label} is not scored: {sentence}"] = None
     return tuple(labels), tuple(notes)
+
+
+def _several(pattern: str) -> bool:
+    return "*" in pattern or "?" in pattern

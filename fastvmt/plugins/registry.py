@@ -11,7 +11,7 @@ import importlib.util
 import inspect
 import pkgutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -267,6 +267,13 @@ def file_of(kind: str, name: str) -> str:
     registry = next(r for r in OF_FILES if r.kind == kind)
     entry = registry._entries.get(name)
     return entry.origin if entry and Path(entry.origin).is_absolute() else ""
+
+
+def defined_in(kind: str, files: Iterable[str]) -> tuple[str, ...]:
+    """Names of a kind that these plug-in files have registered."""
+    places = {str(Path(file).resolve()) for file in files}
+    registry = next(r for r in OF_FILES if r.kind == kind)
+    return tuple(name for name, entry in registry._entries.items() if entry.origin in places)
 
 
 def _module_name(file: Path) -> str:

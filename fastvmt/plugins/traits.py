@@ -20,7 +20,7 @@ from fastvmt.plugins.metric import Metric
 from fastvmt.plugins.metric_labels import build, name_of
 from fastvmt.plugins.registry import BUILTIN, PluginFile
 
-FACTS = ("id", "direction", "unit", "decimals", "timing", "heading", "backend")
+FACTS = ("id", "direction", "unit", "decimals", "timing", "count", "heading", "backend")
 """Of a metric: attributes that are kept as they are."""
 
 
@@ -32,6 +32,7 @@ class MetricTraits(Frozen):
     unit: str = Field(default="", max_length=40, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
     decimals: int = Field(default=3, ge=0, le=12)
     timing: bool = False
+    count: bool = False
     heading: str = Field(default="", max_length=40, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
     backend: str = Field(default="none", max_length=200)
     without: tuple[str, ...] = ()

@@ -23,7 +23,7 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins import registry, trust
 from fastvmt.plugins.card import card_of
 from fastvmt.plugins.labels import in_words, trains
-from fastvmt.plugins.metric_labels import applies, build, name_of
+from fastvmt.plugins.metric_labels import applies, build, listed, name_of
 from fastvmt.plugins.registry import BUILTIN, PluginFile
 from fastvmt.plugins.traits import FACTS, MethodTraits, MetricTraits, Traits
 from fastvmt.records.missing import Scan
@@ -57,7 +57,11 @@ def open_run(
     for path in plugins:
         registry.load_plugin(path)
     methods = [m.method for m in config.methods if not m.imported] if generate else []
-    labels = config.metrics if metrics is None else metrics
+    labels = (
+        config.metrics
+        if metrics is None
+        else [n for names in listed(metrics, config.metrics if metrics else ()) for n in names]
+    )
     names = dict.fromkeys([*config.plugins, *known])
     there = [place for name in names if (place := Path(name)).is_absolute() and _is_loaded(place, _digest(place))]
     used, refused = list(dict.fromkeys([*(Path(p).resolve() for p in plugins), *there])), []

@@ -179,8 +179,10 @@ class Generator:
         take = takes[-1]
         if any(frames_digest(t.frames) != frames_digest(take.frames) for t in takes):
             take.ctx.log["repeats_differ"] = True  # the same job gave other pixels: said under the table
-        for name in take.stages.seconds:
-            take.stages.seconds[name] = statistics.median(t.stages.seconds.get(name, 0.0) for t in takes)
+        for clock in ("seconds", "processor"):
+            mine: dict[str, float] = getattr(take.stages, clock)
+            for name in mine:
+                mine[name] = statistics.median(getattr(t.stages, clock).get(name, 0.0) for t in takes)
         cost = {
             "repeats": tuple(round(t.seconds, 6) for t in takes) if self.config.repeats else (),
             "warm_up_seconds": round(warm_up, 6),
@@ -271,6 +273,8 @@ class Generator:
         with stages("write"):
             write_lossless(folder / FRAMES, frames, fps)
             write_viewable(folder / VIDEO, frames, fps)
+        # What another job may have paid for (texts, encoding, training) has wall seconds alone.
+        own = {k: v for k, v in stages.processor.items() if k in stages.seconds}
         device = self._device_name()
         versions, repeats = software(), self.config.repeats
         edited = edited_method(job.method.method, job.method.params)  # seconds of another state of the code are no record of it
@@ -284,6 +288,7 @@ class Generator:
             fps_den=fps.denominator,
             files={p.name: file_info(p) for p in sorted(folder.iterdir())},
             stages={k: round(v, 6) for k, v in stages.seconds.items()} | {"load": round(self.load_seconds, 6)},
+            processor={k: round(v, 6) for k, v in own.items()} if self.device.type == "cpu" else {},
             forward_equivalents=round(self.backbone.forward_equivalents, 3),
             device=device,
             software=versions,

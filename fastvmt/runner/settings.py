@@ -76,7 +76,10 @@ class Request(_Checked):
         needs="one or more, each of them once, e.g. --seeds 0,1",
     )  # fmt: skip
     metrics: tuple[str, ...] = _setting(
-        (), COMMON, "Comma-separated labels or patterns, e.g. vbench:*; empty for the backbone's own list.", names="metrics"
+        (),
+        COMMON,
+        "Comma-separated labels or patterns, e.g. vbench:*; +a,+b adds to the backbone's own list, which empty stands for.",
+        names="metrics",
     )
     controls: bool = _setting(True, WHAT, "Add the rows no transfer and SDEdit.")
     prompt: str | None = _setting(

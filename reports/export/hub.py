@@ -19,8 +19,7 @@ from fastvmt.jobs.numbering import slug
 from fastvmt.reports.export.parquet import plain_numbers, to_parquet, video_frame
 from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.render import markdown
-from fastvmt.reports.tables.run_table import first_presets
-from fastvmt.reports.tables.views import comparison
+from fastvmt.reports.tables.run_table import first_table
 from fastvmt.reports.tidy import Tidy, Video, videos_of
 from fastvmt.store.layout import FRAMES, VIDEO
 
@@ -93,7 +92,7 @@ def card(tidy: Tidy, frames: dict[str, pd.DataFrame], videos: int) -> str:
         "```python", "from datasets import load_dataset", "",
         'load_dataset("FOLDER", "numbers")  # a row for every number, with the reason where there is none',
         'load_dataset("FOLDER", "videos")   # a row for every video: prompt, method, parameters, digest, device', "```",
-        *several, "", "## Table", "", markdown(comparison(tidy, first_presets(tidy))),
+        *several, "", "## Table", "", markdown(first_table(tidy)),
     ]  # fmt: skip
     return "\n".join(parts)
 

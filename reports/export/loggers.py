@@ -21,7 +21,7 @@ from fastvmt.errors import SpecError
 from fastvmt.jobs.numbering import slug
 from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.render import markdown
-from fastvmt.reports.tables.run_table import first_presets
+from fastvmt.reports.tables.run_table import first_presets, first_table
 from fastvmt.reports.tables.views import comparison
 from fastvmt.reports.tidy import Tidy
 
@@ -110,7 +110,7 @@ def _wandb(wandb: Any, tidy: Tidy, out: Path) -> None:
 def _mlflow(mlflow: Any, tidy: Tidy, out: Path) -> None:
     mlflow.set_tracking_uri(out.resolve().as_uri())
     mlflow.set_experiment(_project(tidy))
-    table = markdown(comparison(tidy, first_presets(tidy)))
+    table = markdown(first_table(tidy))
     for entry in entries(tidy):
         with mlflow.start_run(run_name=entry.label):
             mlflow.log_params({_mlflow_name(k): v for k, v in entry.config.items()})

@@ -45,6 +45,7 @@ class MetricFacts(Frozen):
     identity: Facts
     direction: Direction
     timing: bool
+    count: bool = False
     unit: Line = ""
     decimals: Annotated[int, Field(ge=0, le=15)] = 3
 
@@ -80,11 +81,13 @@ class Video(Frozen):
     gaps: dict[Label, Line] = {}
     stages: dict[Line, Amount] = {}
     """Seconds; empty for a video taken over from another run, or trained on another device: they belong elsewhere."""
+    processor: dict[Line, Amount] = {}
+    """Processor seconds of stages; empty likewise, on a GPU, and in runs older than this field."""
 
-    def seconds(self, stage: str = "") -> float | None:
+    def seconds(self, stage: str = "", processor: bool = False) -> float | None:
         """Of one stage, or of the whole video without loading; None where they are not known."""
         if stage:
-            return self.stages.get(stage)
+            return (self.processor if processor else self.stages).get(stage)
         if "time" in self.values:
             return self.values["time"]
         return sum(v for k, v in self.stages.items() if k != "load") or None
@@ -158,7 +161,7 @@ def of(tidy: Tidy) -> Measured:
             k: MetricFacts(
                 identity=tidy.own_identities.get(k) or m.identity(),
                 direction=_direction(m.direction if tidy.traits.knows(k) else "unknown"),
-                timing=m.timing, unit=m.unit, decimals=m.decimals,
+                timing=m.timing, count=m.count, unit=m.unit, decimals=m.decimals,
             )
             for k, m in tidy.metrics.items()
         },
@@ -197,9 +200,10 @@ def _numbers(tidy: Tidy) -> tuple[dict[str, dict[str, float]], dict[str, dict[st
 def _facts(artefact: Artefact, software: list[dict[str, str]]) -> dict[str, Any]:
     if artefact.software not in software:
         software.append(artefact.software)
+    elsewhere = artefact.reused_from or trained_on(artefact)
     return {
         "frames_digest": artefact.frames_digest, "device": artefact.device, "software": software.index(artefact.software),
-        "stages": {} if artefact.reused_from or trained_on(artefact) else artefact.stages,
+        "stages": {} if elsewhere else artefact.stages, "processor": {} if elsewhere else artefact.processor,
         "busy": bool(artefact.busy and not artefact.reused_from), "unsteady": bool(artefact.log.get("repeats_differ")),
     }  # fmt: skip
 

@@ -85,10 +85,11 @@ def _noisy(run: Measured, base: Measured | None, tolerances: Tolerances) -> list
     return list(found.values())
 
 
-def alarms(gains: Sequence[Gains], rounds: int = ROUNDS) -> tuple[Interval, Floats]:
+def alarms(gains: Sequence[Gains], rounds: int = ROUNDS, strict: bool = False) -> tuple[Interval, Floats]:
     """Tosses the signs of clips' gains: how often any of the rules fires, and each one's margins, (rounds, rules).
 
-    A rule fires where its margin exceeds its tolerance. A clip has one toss for all, so that rules stay as related as they are.
+    A rule fires where its margin exceeds its tolerance, ``strict`` also where it is too noisy to tell. A clip has one toss for
+    all, so that rules stay as related as they are.
     """
     clips = sorted({c for g in gains for c in g.clips})
     table = np.full((len(clips), len(gains)), np.nan)
@@ -98,8 +99,9 @@ def alarms(gains: Sequence[Gains], rounds: int = ROUNDS) -> tuple[Interval, Floa
     margins: list[Floats] = []
 
     def rule(low: Floats, high: Floats, tolerance: Any) -> Any:
-        margins.append(-high)
-        return beyond(low, high, tolerance)
+        end = low if strict else high
+        margins.append(-end)
+        return beyond(low, end, tolerance)
 
     whole = false_alarm_rate(table, rule, [g.tolerance for g in gains], rounds)
     return whole, np.concatenate(margins)

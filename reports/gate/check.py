@@ -20,13 +20,15 @@ from fastvmt.records.identity import OF_THE_MACHINE
 from fastvmt.reports.gate import within_run
 from fastvmt.reports.gate.baseline import UNKNOWN, Key, Measured, MetricFacts, Timed, Video, named
 from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
-from fastvmt.reports.gate.verdicts import VIDEOS, Gains, GateResult, Judgement, judged
+from fastvmt.reports.gate.verdicts import VIDEOS, Gains, GateResult, Judgement, counted, judged
 from fastvmt.reports.statistics import mean_interval
 
 NOT_IN_RUN, NOT_MADE, NOT_SCORED = "not in the run", "not made", "not scored"
 MISSING = {NOT_IN_RUN, NOT_MADE, NOT_SCORED}
 """Gaps of a run that has not done what its baseline did."""
 PACKAGE = "fastvmt-bench"
+GONE = {NOT_SCORED, "failed", "undefined"}
+"""Gaps of a video that was made, where the baseline has a number."""
 OTHER_DEVICE, TAKEN_OVER = "another device", "taken over from another run"
 
 
@@ -44,6 +46,8 @@ def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> GateR
     for asked in tolerances.speed_up:
         rows += within_run.speed_up(run, base, asked, why)
     rows += [within_run.better(run, base, asked) for asked in tolerances.better]
+    if base and not refused:
+        rows += _unasked(run, base, {(r.metric, r.method) for r in rows})
     return GateResult(run.title, tuple(rows), tuple(notes), refused)
 
 
@@ -53,7 +57,8 @@ def _as_baseline_says(run: Measured, base: Measured) -> Measured:
     for label in found.keys() & base.metrics.keys():
         before = base.metrics[label]
         if before.direction != "unknown":
-            found[label] = found[label].model_copy(update={"direction": before.direction, "timing": before.timing})
+            said = {"direction": before.direction, "timing": before.timing, "count": before.count or found[label].count}
+            found[label] = found[label].model_copy(update=said)
     return run.model_copy(update={"metrics": found})
 
 
@@ -107,13 +112,13 @@ def _differing(before: dict[str, object], now: dict[str, object]) -> str:
 
 
 def _videos(run: Measured, base: Measured) -> list[Judgement]:
-    """A row for each method of the run that has lost videos since the baseline: to failures, or because they were not made."""
+    """A row for each method that has lost videos since the baseline: to failures, or because they were not made."""
     rows = []
     for label in base.methods:
         now = run.of_method(label)
         had = {k for k, v in base.of_method(label).items() if v.frames_digest}
         row = partial(Judgement, VIDEOS, label, n=len(had), clips=len({run.references.get(k[0]) for k in had}))
-        lost = [k for k in sorted(had) if label in run.methods and not (k in now and now[k].frames_digest)]
+        lost = [k for k in sorted(had) if not (k in now and now[k].frames_digest)]
         failed = [k for k in lost if k in now and now[k].failed]
         if failed:
             sentence = f"{len(failed)} of {len(had)} videos that the baseline has failed: {_named(now, failed, '')}"
@@ -122,6 +127,20 @@ def _videos(run: Measured, base: Measured) -> list[Judgement]:
             many = "is" if len(absent) == 1 else "are"
             sentence = f"{len(absent)} of {len(had)} videos that the baseline has {many} not there: {_named(now, absent, '')}"
             rows.append(row("not compared", sentence, missing=True))
+    return rows
+
+
+def _unasked(run: Measured, base: Measured, asked: set[tuple[str, str]]) -> list[Judgement]:
+    """A row for each number that nobody judges, a control's for instance, which the baseline has of more of the videos."""
+    rows = []
+    for label in base.methods:
+        now, before = run.of_method(label), base.of_method(label)
+        for metric in base.metrics:
+            had = [k for k, v in before.items() if metric in v.values]
+            gone = [k for k in had if k in now and _gap(now[k], metric) in GONE and now[k].frames_digest]
+            if gone and (metric, label) not in asked:
+                sentence = f"{len(gone)} of {len(had)} numbers that the baseline has are not there: {_named(now, gone, metric)}"
+                rows.append(Judgement(metric, label, "not compared", sentence, unmet=True))
     return rows
 
 
@@ -150,7 +169,7 @@ def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, w
             )
         pairs = [
             (m, label) for m in labels if m not in plain for label, control in methods.items()
-            if tolerances.under(pattern, known[m]).covers(label, control)
+            if tolerances.under(pattern, m, known[m]).covers(label, control)
         ]  # fmt: skip
         if not pairs:
             why_not = "no metric and method of run or baseline match"
@@ -159,7 +178,7 @@ def _metric_rows(run: Measured, base: Measured | None, tolerances: Tolerances, w
             if pair not in taken:
                 taken.add(pair)
                 facts = known[pair[0]]
-                rows.append(_metric(run, base, *pair, facts, tolerances.under(pattern, facts), why, asked))
+                rows.append(_metric(run, base, *pair, facts, tolerances.under(pattern, pair[0], facts), why, asked))
     return rows
 
 
@@ -177,8 +196,10 @@ def _metric(
         # What is new in a run fails nothing unless somebody has named it in a file.
         return row("not compared", why, unmet=asked)
     if why := _not_alike(run, base, metric, label):
-        return row("not compared", why)
+        return row("not compared", why, unmet=True)
     found = _compared(row, two, allowed)
+    if found.verdict != "not compared" and found.n < len(two.had):
+        found = replace(found, unmet=True)
     if not any(_gap(two.now.get(k), metric) in MISSING for k in two.had):
         return found
     return replace(found, verdict=found.verdict if found.verdict == "worse" else "not compared", missing=True)
@@ -204,7 +225,9 @@ class _Sides:
         """Whether these numbers can differ by nothing but the change that is judged: scores of videos made on one machine, with
         one software but for ours, and never seen to differ by themselves."""
         pairs = [(self.now[k], self.before[k]) for k in keys]
-        return not self.facts.timing and not any(
+        if self.facts.count or self.facts.timing:
+            return self.facts.count
+        return not any(
             a.device != b.device or a.unsteady or b.unsteady or _packages(self.run, a) != _packages(self.base, b)
             for a, b in pairs
         )
@@ -224,7 +247,8 @@ def _compared(row: partial[Judgement], two: _Sides, allowed: Tolerance) -> Judge
             return row("not compared", why)
         shared = [k for k in shared if now[k].device == before[k].device]
         if had and not shared:
-            return row("not compared", _no_seconds(now, before, had, metric))
+            why = _no_seconds(now, before, had, metric)
+            return row("not compared", why, unmet=not why.startswith(OTHER_DEVICE))
     lost = [k for k in had if k not in shared]
     missing = f"; without {len(lost)} of {len(had)}: {_named(now, lost, metric)}" if lost else ""
     gaps = [now[k].gaps.get(metric) for k in lost if k in now and now[k].frames_digest]
@@ -233,14 +257,16 @@ def _compared(row: partial[Judgement], two: _Sides, allowed: Tolerance) -> Judge
     if not shared:
         # A mean over nothing cannot be worse, and a method that left nothing to measure is.
         gone = gaps.count("undefined") == len(had) > 1
-        return row("worse" if gone else "not compared", f"no video has a number on both sides{missing}")
-    if not lost and not facts.timing and all(_same(now[k], before[k], metric) for k in shared):
-        clips = len({k[0] for k in shared})
-        return row("identical", f"the same {len(shared)} videos and numbers", 0.0, n=len(shared), clips=clips)
+        return row("worse" if gone else "not compared", f"no video has a number on both sides{missing}", unmet=not gone)
     a, b = ([side[k].values[metric] for k in shared] for side in (now, before))
     clip = [two.run.references[k[0]] for k in shared]
-    means, gains = _means(a, b, clip, facts), _gains(a, b, clip, facts, allowed)
-    found = judged(metric, two.label, gains, means, facts, missing, two.exact(shared))
+    means, gains = _means(a, b, clip, facts), replace(_gains(a, b, clip, facts, allowed), exact=two.exact(shared))
+    if not lost and not facts.timing and all(_same(now[k], before[k], metric) for k in shared):
+        clips = len({k[0] for k in shared})
+        return row("identical", f"the same {len(shared)} videos and numbers", 0.0, n=len(shared), clips=clips, gains=gains)
+    if facts.count:
+        return counted(metric, two.label, gains, [f"{k[0]} seed {k[1]}" for k in shared], means, facts, missing)
+    found = judged(metric, two.label, gains, means, facts, missing)
     return replace(found, verdict="unclear") if "undefined" in gaps and found.verdict in ("same", "better") else found
 
 

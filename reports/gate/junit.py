@@ -9,6 +9,7 @@ import html
 import re
 from xml.etree import ElementTree as ET
 
+from fastvmt.reports.gate.sentence import headline
 from fastvmt.reports.gate.verdicts import VERDICTS, GateResult, Judgement
 from fastvmt.reports.tables.grid import clean
 
@@ -22,10 +23,11 @@ _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|~$-])")
 
 
 def as_lines(outcome: GateResult, strict: bool = False) -> list[str]:
-    """For a terminal: what is worse first."""
+    """For a terminal: the sentence, then what is worse first."""
     width = max((len(r.verdict) for r in outcome.rows), default=0)
     rows = [f"{r.verdict:<{width}}  {clean(_name(r))}: {clean(r.sentence)}" for r in _ordered(outcome)]
-    return [clean(outcome.title), *rows, *(f"note: {clean(n)}" for n in _notes(outcome)), f"gate: {outcome.headline(strict)}"]
+    notes = [f"note: {clean(n)}" for n in _notes(outcome)]
+    return [clean(headline(outcome, strict)), clean(outcome.title), *rows, *notes, f"gate: {outcome.ending(strict)}"]
 
 
 def junit(outcome: GateResult, strict: bool = False) -> str:
@@ -79,7 +81,7 @@ def _command(level: str, title: str, message: str) -> str:
 
 def summary(outcome: GateResult, strict: bool = False) -> str:
     """Markdown for a step summary: every verdict."""
-    return _page([f"### Gate: {outcome.headline(strict)}", "", _text(outcome.title)], [_table(_ordered(outcome))], outcome)
+    return _page([f"### Gate: {_text(headline(outcome, strict))}", *_said(outcome)], [_table(_ordered(outcome))], outcome)
 
 
 def comment(outcome: GateResult, strict: bool = False) -> str:
@@ -90,7 +92,12 @@ def comment(outcome: GateResult, strict: bool = False) -> str:
     parts = [_table(look)] if look else []
     if rest:
         parts.append([f"<details><summary>{len(rest)} more verdicts</summary>", "", *_table(rest), "", "</details>"])
-    return _page([MARKER, f"**Gate: {outcome.headline(strict)}**", "", _text(outcome.title)], parts, outcome)
+    return _page([MARKER, f"**Gate: {_text(headline(outcome, strict))}**", *_said(outcome)], parts, outcome)
+
+
+def _said(outcome: GateResult) -> list[str]:
+    """The run, and what it decides by itself."""
+    return ["", _text(outcome.title), *(["", " ".join(map(_text, outcome.run_says))] if outcome.run_says else [])]
 
 
 def _page(head: list[str], parts: list[list[str]], outcome: GateResult) -> str:

@@ -8,6 +8,8 @@ methods = ["fastvmt*"]            # without it every method that is no control
 of = "fastvmt"
 over = "ditflow"
 stage = "guidance"                # without it the whole video, loading apart
+over_stage = "denoise"            # of `over`; without it the same stage
+clock = "processor"               # of stages made on a CPU: without what others made it wait for
 at_least = 1.5
 relative = 0.1                    # against the baseline's own speed-up
 
@@ -22,7 +24,7 @@ from __future__ import annotations
 
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -61,6 +63,8 @@ class SpeedUp(Frozen):
     of: str
     over: str
     stage: str = ""
+    over_stage: str = ""
+    clock: Literal["wall", "processor"] = "wall"
     at_least: Floor | None = None
     relative: Share | None = None
 
@@ -70,11 +74,15 @@ class SpeedUp(Frozen):
             raise ValueError("at_least, relative or both are needed")
         if self.of == self.over:
             raise ValueError("of and over are the same method")
+        if not self.stage and (self.over_stage or self.clock == "processor"):
+            raise ValueError("over_stage and processor seconds need a stage")
         return self
 
     @property
     def name(self) -> str:
-        return f"speed-up over {self.over}" + (f" ({self.stage})" if self.stage else "")
+        facts = [self.stage + (f" by {self.over_stage}" if self.over_stage else "")] if self.stage else []
+        facts += ["processor"] if self.clock == "processor" else []
+        return f"speed-up over {self.over}" + (f" ({', '.join(facts)})" if facts else "")
 
 
 class Better(Frozen):
@@ -101,10 +109,12 @@ class Tolerances(Frozen):
     def patterns(self) -> list[str]:
         return ["*"] if self.metrics is None else list(self.metrics)
 
-    def under(self, pattern: str, facts: MetricFacts) -> Tolerance:
-        if self.metrics is None:
-            return Tolerance(relative=TIMING) if facts.timing else Tolerance(absolute=SCORE)
-        return self.metrics[pattern]
+    def under(self, pattern: str, label: str, facts: MetricFacts) -> Tolerance:
+        """What a metric may lose under a pattern; of counted work nothing, unless the file names it by its own label."""
+        found = Tolerance(relative=TIMING) if facts.timing else Tolerance(absolute=SCORE)
+        if self.metrics is not None:
+            found = self.metrics[pattern]
+        return Tolerance(absolute=0.0, methods=found.methods) if facts.count and pattern != label else found
 
 
 def read(path: Path) -> Tolerances:

@@ -8,7 +8,7 @@ the mean itself where nothing but the change that is judged can have moved it.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -34,6 +34,8 @@ class Gains:
     log: bool = False
     floor: float | None = None
     """What the mean must reach instead, for checks inside one run."""
+    exact: bool = False
+    """Chance has no part in them: their mean decides, whatever its interval."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class GateResult:
     notes: tuple[str, ...] = ()
     refused: str = ""
     """Why nothing could be compared with the baseline that was given, or ""."""
+    run_says: tuple[str, ...] = ()
+    """The run's own verdict (``reports.tables.verdict``), beside the gate's on its change."""
 
     def of(self, verdict: Verdict) -> list[Judgement]:
         return [r for r in self.rows if r.verdict == verdict]
@@ -75,14 +79,14 @@ class GateResult:
         """1 worse, 4 what ``could_not`` says, 0 else; with ``strict`` 1 also for what is unclear."""
         if self.of("worse"):
             return 1
-        if not self._nothing() and strict and self.of("unclear"):
+        if not self.nothing and strict and self.of("unclear"):
             return 1
         return 4 if self.could_not(strict) else 0
 
     def could_not(self, strict: bool = False) -> str:
         """Why the gate ends with 4, or "": a baseline of another run, nothing compared, something missing, with ``strict``
         less than asked."""
-        if self._nothing():
+        if self.nothing:
             return self.refused or "nothing was compared"
         unmet = [f"{r.metric}, {r.method}" if r.method else r.metric for r in self.rows if r.red(strict)]
         if not unmet:
@@ -90,18 +94,16 @@ class GateResult:
         many = "1 check that was" if len(unmet) == 1 else f"{len(unmet)} checks that were"
         return f"{many} asked for could not be made: {named(unmet)}"
 
-    def _nothing(self) -> bool:
+    @property
+    def nothing(self) -> bool:
         return bool(self.refused) or all(r.verdict == "not compared" for r in self.rows)
 
-    def headline(self, strict: bool = False) -> str:
-        """One sentence: how it ended, and how often each verdict was given."""
+    def ending(self, strict: bool = False) -> str:
+        """How it ended in a word or two, and how often each verdict was given."""
         counts = ", ".join(f"{n} {v}" for v in VERDICTS if (n := len(self.of(v))))
-        if unclear := len(self.of("unclear")):
-            green = f"{unclear} of {len(self.rows)} checks {'is' if unclear == 1 else 'are'} {UNCLEAR}; --strict fails on it"
-        else:
-            green = "nothing that was compared is worse" if self.of("not compared") else "nothing is worse"
-        left = "could not compare" if self._nothing() else "could not make every check"
-        ends = {0: green, 1: "worse" if self.of("worse") else UNCLEAR, 4: left}
+        left = "could not compare" if self.nothing else "could not make every check"
+        unclear = UNCLEAR if self.of("unclear") else "not worse"
+        ends = {0: unclear, 1: "worse" if self.of("worse") else UNCLEAR, 4: left}
         return f"{ends[self.exit_code(strict)]} ({counts or 'no check applies'})"
 
 
@@ -125,16 +127,10 @@ def decide(low: float, high: float, tolerance: float) -> Verdict:
     return "better" if low > 0 and high > tolerance else "same"
 
 
-def judged(
-    metric: str, label: str, gains: Gains, means: str, facts: MetricFacts, missing: str, exact: bool = False
-) -> Judgement:  # fmt: skip
-    """The verdict on gains, and the sentence that says it.
-
-    Args:
-        exact: chance has no part in the gains, so that a mean beyond the tolerance is a loss whatever its interval.
-    """
+def judged(metric: str, label: str, gains: Gains, means: str, facts: MetricFacts, missing: str) -> Judgement:
+    """The verdict on gains, and the sentence that says it."""
     found = mean_interval(gains.values, gains.clips)
-    verdict, why = _decided(found, gains.tolerance, exact)
+    verdict, why = _decided(found, gains.tolerance, gains.exact)
     ends = sorted((facts.sign * found.low, facts.sign * found.high))
     value, low, high = (_power(v) if gains.log else v for v in (facts.sign * found.value, *ends))
     places = 3 if gains.log else facts.decimals + 1
@@ -142,6 +138,18 @@ def judged(
     allowed = _power(-facts.sign * gains.tolerance) if gains.log else -facts.sign * gains.tolerance
     sentence += f", allowed to {allowed:.{places}f}" if gains.log else f", allowed to {allowed:+.{places}f}"
     return _row(metric, label, verdict, sentence + why + missing, (value, low, high), gains)
+
+
+def counted(
+    metric: str, label: str, gains: Gains, names: list[str], means: str, facts: MetricFacts, missing: str
+) -> Judgement:  # fmt: skip
+    """The verdict on counts of work, which are the same on every machine: worse where one pair alone lost."""
+    lost = [name for name, gain in zip(names, gains.values, strict=True) if gain < -gains.tolerance - 1e-9]
+    value = facts.sign * mean_interval(gains.values, gains.clips).value
+    word = "more" if facts.sign < 0 else "fewer"
+    which = f"{word} on {len(lost)} of {len(names)}: {named(lost)}" if lost else f"{word} on none"
+    verdict: Verdict = "worse" if lost else "better" if max(gains.values) > 1e-9 else "same"
+    return _row(metric, label, verdict, f"{means}, {which}{missing}", (value, math.nan, math.nan), replace(gains, exact=True))
 
 
 def _decided(found: Interval, tolerance: float, exact: bool, floor: float = 0.0) -> tuple[Verdict, str]:
@@ -170,10 +178,10 @@ def _row(metric: str, label: str, verdict: Verdict, sentence: str, ends: tuple[f
     return Judgement(metric, label, verdict, sentence + over + why, value, low, high, n, clips, gains)
 
 
-def floored(name: str, label: str, gains: Gains, sentence: str, places: int, exact: bool = False) -> Judgement:
-    """Worse where the whole interval lies under the floor, unclear where it lies inside; ``exact`` as in ``judged``."""
+def floored(name: str, label: str, gains: Gains, sentence: str, places: int) -> Judgement:
+    """Worse where the whole interval lies under the floor, unclear where it lies inside."""
     found = mean_interval(gains.values, gains.clips)
-    verdict, why = _decided(found, 0.0, exact, gains.floor or 0.0)
+    verdict, why = _decided(found, 0.0, gains.exact, gains.floor or 0.0)
     verdict = "same" if verdict == "better" else verdict
     value, low, high = (_power(v) if gains.log else v for v in (found.value, found.low, found.high))
     said = sentence.format(_interval(value, low, high, places, False)) + why

@@ -7,6 +7,7 @@ the baseline's, as far as the two machines share a kind of device.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from dataclasses import replace
 
 from fastvmt.errors import SpecError
@@ -21,7 +22,8 @@ def _logs(side: Measured, asked: SpeedUp) -> dict[Key, float]:
     of, over = side.of_method(asked.of), side.of_method(asked.over)
     found = {}
     for key in of.keys() & over.keys():
-        a, b = of[key].seconds(asked.stage), over[key].seconds(asked.stage)
+        processor = asked.clock == "processor"
+        a, b = of[key].seconds(asked.stage, processor), over[key].seconds(asked.over_stage or asked.stage, processor)
         if a and b and of[key].device == over[key].device:
             found[key] = math.log(b / a)
     return dict(sorted(found.items()))
@@ -50,10 +52,16 @@ def _lacking(run: Measured, base: Measured | None, labels: tuple[str, str], metr
     )
 
 
-def _whole(found: Judgement, lacking: int) -> Judgement:
+def _unpaired(run: Measured, base: Measured | None, label: str, here: Collection[Key], before: Collection[Key]) -> bool:
+    """Whether a planned video is in no pair of the run's, though it may be in one of the baseline's."""
+    known = base.of_method(label) if base else {}
+    return any(k not in here and (k in before or k not in known) for k in run.of_method(label))
+
+
+def _whole(found: Judgement, lacking: int, unpaired: bool) -> Judgement:
     """A check over a part of what was planned is none, unless that part is worse already."""
     if not lacking:
-        return found
+        return replace(found, unmet=found.unmet or unpaired)
     return replace(found, verdict=found.verdict if found.verdict == "worse" else "not compared", missing=True)
 
 
@@ -71,17 +79,18 @@ def speed_up(run: Measured, base: Measured | None, asked: SpeedUp, why: str) -> 
         none = f"the run has no method {' and no method '.join(absent)}"
     gone = _nothing_left(run, asked.of)
     lacking = len(absent) or _lacking(run, base, (asked.of, asked.over))
+    unpaired = _unpaired(run, base, asked.of, here, _logs(base, asked) if base else ())
     rows = []
     if asked.at_least is not None:
         name = f"{asked.name}: floor"
         gains = _gains(run, here, log=True, floor=math.log(asked.at_least))
         words = f"speed-up {{}}, at least {asked.at_least:g} is asked for{_without(run, asked.of, len(here))}"
         row = floored(name, asked.of, gains, words, 2) if here else _not_made(name, asked.of, gone, none)
-        rows.append(_whole(row, lacking))
+        rows.append(_whole(row, lacking, unpaired))
     if asked.relative is not None:
         name = f"{asked.name}: against baseline"
         row = _against(run, base, asked, here, why) if here or why else _not_made(name, asked.of, gone, none)
-        rows.append(row if why else _whole(row, lacking))
+        rows.append(row if why else _whole(row, lacking, unpaired))
     return rows
 
 
@@ -111,7 +120,16 @@ def _against(run: Measured, base: Measured | None, asked: SpeedUp, here: dict[Ke
 def better(run: Measured, base: Measured | None, asked: Better) -> Judgement:
     absent = [m for m in (asked.of, asked.than) if m not in run.methods]
     lacking = len(absent) or _lacking(run, base, (asked.of, asked.than), asked.metric)
-    return _whole(_better(run, asked, absent), lacking or asked.metric not in run.metrics)
+    before = _values(base, asked) if base else ()
+    unpaired = _unpaired(run, base, asked.of, _values(run, asked), before)
+    return _whole(_better(run, asked, absent), lacking or asked.metric not in run.metrics, unpaired)
+
+
+def _values(side: Measured, asked: Better) -> dict[Key, tuple[float, float]]:
+    """By case and seed: the metric's value of ``of`` and of ``than``, where both have one."""
+    of, than = side.of_method(asked.of), side.of_method(asked.than)
+    both = [k for k in sorted(of.keys() & than.keys()) if asked.metric in of[k].values and asked.metric in than[k].values]
+    return {k: (of[k].values[asked.metric], than[k].values[asked.metric]) for k in both}
 
 
 def _better(run: Measured, asked: Better, absent: list[str]) -> Judgement:
@@ -124,17 +142,14 @@ def _better(run: Measured, asked: Better, absent: list[str]) -> Judgement:
         return _not_made(name, asked.of, "", UNKNOWN)
     if facts.direction == "none":
         raise SpecError(f"[[better]] metric '{asked.metric}': neither more nor less of it is better. Choose another metric.")
-    of, than = (
-        {k: v.values[asked.metric] for k, v in run.of_method(m).items() if asked.metric in v.values}
-        for m in (asked.of, asked.than)
-    )
-    shared = sorted(of.keys() & than.keys())
-    if not shared:
+    pairs = _values(run, asked)
+    if not pairs:
+        than = any(asked.metric in v.values for v in run.of_method(asked.than).values())
         gone = _nothing_left(run, asked.of, asked.metric if than else "")
         return _not_made(name, asked.of, gone, "no case has a number of both methods")
-    gains = _gains(run, {k: facts.sign * (of[k] - than[k]) for k in shared}, floor=asked.by)
-    words = f"better by {{}}, at least {asked.by:g} is asked for{_without(run, asked.of, len(shared))}"
-    return floored(name, asked.of, gains, words, facts.decimals, exact=not facts.timing)
+    gains = _gains(run, {k: facts.sign * (of - than) for k, (of, than) in pairs.items()}, floor=asked.by)
+    words = f"better by {{}}, at least {asked.by:g} is asked for{_without(run, asked.of, len(pairs))}"
+    return floored(name, asked.of, replace(gains, exact=not facts.timing), words, facts.decimals)
 
 
 def _without(run: Measured, label: str, pairs: int) -> str:

@@ -24,7 +24,7 @@ from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
 from fastvmt.reports.tables import ablation, against_papers, compare, views
 from fastvmt.reports.tables.look import Look
-from fastvmt.reports.tables.run_table import first_presets
+from fastvmt.reports.tables.run_table import first_presets, first_table
 from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy, no_collection
 
@@ -75,7 +75,7 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
     """
     doing("reckoning intervals and tests")
     labels, main = first_presets(tidy), ablation.compared(tidy)
-    found = [views.comparison(tidy, main), *ablation.all_of(tidy), *views.by_category(tidy, main),
+    found = [first_table(tidy, main), *ablation.all_of(tidy), *views.by_category(tidy, main),
              views.stages(tidy, labels), views.cost(tidy, labels)]  # fmt: skip
     with contextlib.suppress(NotComparable):  # a single method: nothing stands against it
         found += [compare.versus(tidy, labels=main), compare.ratios(tidy), compare.ranks(tidy, labels=main)]

@@ -33,7 +33,7 @@ from fastvmt.reports.page.facts import command, facts, method_cards
 from fastvmt.reports.page.gallery import CasePage, Gallery, GalleryClip, missing_numbers, page_name
 from fastvmt.reports.page.telling import Telling, telling
 from fastvmt.reports.tables.headings import display, heading
-from fastvmt.reports.tables.view import Column, View
+from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def write_report(
     first = next((view.of(view.main) if view.brief else view for view in views), None)
     writer.page(
         "index.html", "index.jinja", up="", facts=facts(tidy), cards=method_cards(tidy), command=command(tidy),
-        first=first, rest=views[first in views[:1] :], shown=[_copy(writer, p) for p in pictures], score=motion_score(tidy),
+        first=first, rest=views[0 if views and views[0].brief else 1 :], shown=[_copy(writer, p) for p in pictures], score=motion_score(tidy),
         told=[(t, *told[case]) for case, t in chosen.items()], data=_clips_of(told),
     )  # fmt: skip
     writer.remove_old()
@@ -185,15 +185,6 @@ def breakable(text: str) -> Any:
     return Markup(re.sub(r"([_:/@])(?=[^;\s])", r"\1<wbr>", safe))  # noqa: S704 - escaped above
 
 
-def headed(column: Column) -> Any:
-    """A column's head: its name, what was changed in the metric in small, unit and direction."""
-    from markupsafe import Markup
-
-    name, *changes = re.split(r":(?=[a-z_]+=)", column.head)
-    small = Markup("").join(Markup("<small>{}</small>").format(breakable(c)) for c in changes)
-    return Markup("{}{}{}").format(breakable(name), breakable(column.title.removeprefix(column.head)), small)
-
-
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
@@ -203,7 +194,6 @@ def _environment() -> Environment:
         finalize=printable,
     )  # fmt: skip
     made.filters["breakable"] = breakable
-    made.filters["headed"] = headed
     made.filters["public"] = public
     made.filters["json_block"] = lambda value: Markup(json_text(value))  # noqa: S704 - holds no markup
     made.filters["words"] = lambda text: str(text).replace("_", " ")

@@ -1,11 +1,10 @@
-"""Tests of one method against another, by scipy: sign flips, signed ranks, Holm's correction, mean ranks.
+"""Tests of one method against another, by scipy: sign flips, signed ranks, mean ranks.
 
 They take one number per cluster (reference clip); ``fastvmt.reports.statistics.intervals`` pairs, averages and checks.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, NamedTuple
 
@@ -23,11 +22,10 @@ Better = Literal["up", "down"]
 
 
 class Ranking(NamedTuple):
-    """Mean rank of each method (1 is best, ties averaged), Friedman's p, and Nemenyi's critical difference at 5 %."""
+    """Mean rank of each method (1 is best, ties averaged), and Friedman's p."""
 
     ranks: Floats
     p: float
-    critical_difference: float
 
 
 def direction(better: Better) -> int:
@@ -97,22 +95,8 @@ def signed_rank(differences: Floats) -> tuple[float, float]:
     return float((ranks * np.sign(moved)).sum() / ranks.sum()), float(stats.wilcoxon(moved).pvalue)
 
 
-def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment, in the order given: monotone in p and at most 1."""
-    given = np.asarray(p, np.float64)
-    if not ((given >= 0) & (given <= 1)).all():
-        raise ValueError("every p must lie between 0 and 1.")
-    order = np.argsort(given, kind="stable")
-    adjusted = np.empty_like(given)
-    adjusted[order] = np.minimum(np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1)), 1.0)
-    return [float(value) for value in adjusted]
-
-
 def mean_ranks(scores: ArrayLike, better: Better = "up") -> Ranking:
-    """Ranks of methods from (cases, methods) without gaps; ``p`` is NaN for two methods (take ``paired_difference``).
-
-    Methods whose mean ranks differ by less than the critical difference are not separable at 5 %.
-    """
+    """Ranks of methods from (cases, methods) without gaps; ``p`` is NaN for two methods. Who differs from whom: ``gaps``."""
     from scipy import stats
 
     table = np.asarray(scores, np.float64)
@@ -120,7 +104,7 @@ def mean_ranks(scores: ArrayLike, better: Better = "up") -> Ranking:
         raise ValueError(f"scores must be cases x methods with a case and two methods at least, not {table.shape}.")
     if not np.isfinite(table).all():
         raise ValueError("scores must be finite; rank the cases that every method has.")
-    cases, methods = table.shape
+    methods = table.shape[1]
     ranks = stats.rankdata(-table * direction(better), axis=1)
     if methods < 3:
         p = float("nan")
@@ -128,11 +112,4 @@ def mean_ranks(scores: ArrayLike, better: Better = "up") -> Ranking:
         p = 1.0
     else:
         p = float(stats.friedmanchisquare(*table.T).pvalue)
-    return Ranking(ranks.mean(axis=0), p, _nemenyi(methods) * (methods * (methods + 1) / (6 * cases)) ** 0.5)
-
-
-@lru_cache(maxsize=64)
-def _nemenyi(methods: int) -> float:
-    from scipy import stats
-
-    return float(stats.studentized_range.ppf(0.95, methods, np.inf) / 2**0.5)
+    return Ranking(ranks.mean(axis=0), p)

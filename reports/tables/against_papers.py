@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fastvmt.errors import SpecError
-from fastvmt.reports.tables import published
-from fastvmt.reports.tables.published import Published, PublishedValue
+from fastvmt.reports.tables.papers import published
+from fastvmt.reports.tables.papers.published import Published, PublishedValue
 from fastvmt.reports.tables.view import Cell, Column, Line, View
 from fastvmt.reports.tables.views import LineRequest, build, view_of
 from fastvmt.reports.tidy import Tidy

@@ -1,37 +1,41 @@
 """``bench compare``: one method against every other, paired by case and seed, with tests that hold; and mean ranks.
 
-The sign-flip permutation test and Wilcoxon's are scipy's, over reference clips; p-values are adjusted by Holm across the
-methods of one metric. Failed and missing videos are left out on both sides and counted.
+Difference, interval and p are those of ``apart``, as the marks of tables are: all methods of a metric are one family, over the
+cases that all of them have. The other statistics are of each pair alone.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from fastvmt.core.choices import one_of
 from fastvmt.errors import NotComparable, SpecError
-from fastvmt.reports.statistics import Better, cluster_means, holm, mean_ranks, paired_difference
+from fastvmt.plugins.metric_labels import resolved
+from fastvmt.reports.statistics import Better, Gap, cluster_means, mean_ranks, paired_difference
 from fastvmt.reports.tables.run_table import first_presets
+from fastvmt.reports.tables.shared_cases import apart, by_clip, common, few_clips, lacking
 from fastvmt.reports.tables.view import Cell, Column, Line, View, id_of
-from fastvmt.reports.tables.views import RATIOS, ratio_cell, view_of
+from fastvmt.reports.tables.views import RATIOS, column_of, ratio_cell, view_of
 from fastvmt.reports.tidy import Tidy
 
 COLUMNS = (
+    Column("difference", "base - other", decimals=3), Column("p", "p", decimals=4),
+    Column("wins", "win", decimals=0), Column("ties", "tie", decimals=0), Column("losses", "loss", decimals=0),
     Column("pairs", "pairs", decimals=0), Column("base", "base", decimals=4), Column("other", "other", decimals=4),
-    Column("difference", "base - other", decimals=4), Column("p", "p (sign flip)", decimals=4),
-    Column("p_holm", "p (Holm)", decimals=4), Column("p_wilcoxon", "p (Wilcoxon)", decimals=4),
+    Column("p_alone", "p (sign flip, alone)", decimals=4), Column("p_wilcoxon", "p (Wilcoxon, alone)", decimals=4),
     Column("effect", "d_z", decimals=2), Column("rank_biserial", "rank-biserial", decimals=2),
-    Column("wins", "base wins", decimals=0), Column("ties", "ties", decimals=0), Column("losses", "base loses", decimals=0),
 )  # fmt: skip
-DIFFERENCE, P, HOLM = (next(n for n, c in enumerate(COLUMNS) if c.key == k) for k in ("difference", "p", "p_holm"))
+MAIN = tuple(c.key for c in COLUMNS[:5])
+"""What people see first; the rest stands in JSON and CSV."""
 LEGEND = (
-    "base - other: mean paired difference [95 % bootstrap interval over reference clips]; p: sign-flip permutation test over "
-    "reference clips, two-sided; Holm: adjusted over the methods of one metric; d_z: mean over standard deviation of the "
-    "differences; wins count videos, ties by printed precision"
+    "base - other: mean paired difference over reference clips [95 % interval]; p: sign flips over clips, two-sided; interval "
+    "and p hold for all methods of a metric together (max-T), as ≈ in tables does; wins count videos, ties by printed precision"
 )
+PAIRS = next(n for n, c in enumerate(COLUMNS) if c.key == "pairs")
 
 
 def base_of(tidy: Tidy, label: str) -> str:
@@ -57,13 +61,18 @@ def versus(tidy: Tidy, base: str = "", metrics: Sequence[str] = (), labels: Sequ
     base = base_of(tidy, base)
     chosen = list(labels) or first_presets(tidy, base)
     lines: list[Line] = []
-    for label in _chosen(tidy, metrics):
-        lines += _metric_lines(tidy, base, label, [k for k in chosen if k != base])
+    names = _chosen(tidy, metrics)
+    for label in names:
+        lines += _metric_lines(tidy, base, label, chosen)
+    columns = [column_of(tidy, label) for label in names]
+    gaps_in_cases = lacking(tidy, chosen, columns)
     if not any(line.cells[0].n for line in lines):
-        raise NotComparable(f"{base}: no other method of the run has a video of the same case and seed; nothing was compared.")
+        why = gaps_in_cases[0] if gaps_in_cases else "no other method of the run has a video of the same case and seed."
+        raise NotComparable(f"{base}: {why} So nothing was compared.")
     id, title = f"versus-{id_of(base)}", f"{base} against the others"
-    notes = (*(() if labels else _left_out(tidy, chosen)), *tidy.notes)
-    return view_of(tidy, id, title, COLUMNS, lines, notes, LEGEND)
+    told = [*few_clips(tidy, chosen, columns, chosen), *gaps_in_cases]
+    notes = (*(() if labels else _left_out(tidy, chosen)), *told, *tidy.notes)
+    return replace(view_of(tidy, id, title, COLUMNS, lines, notes, LEGEND), main=MAIN)
 
 
 def _left_out(tidy: Tidy, chosen: Sequence[str]) -> list[str]:
@@ -72,38 +81,37 @@ def _left_out(tidy: Tidy, chosen: Sequence[str]) -> list[str]:
 
 
 def _chosen(tidy: Tidy, metrics: Sequence[str]) -> list[str]:
-    for name in metrics:
+    named = [resolved(name, tidy.metrics) for name in metrics]
+    for name in named:
         if name not in tidy.metrics:
             raise SpecError(f"--metrics {name}: the run has not scored it. It has: {', '.join(tidy.metrics)}.")
-    return list(metrics) or [k for k, m in tidy.metrics.items() if m.direction != "none"]
+    return named or [k for k, m in tidy.metrics.items() if m.direction != "none"]
 
 
-def _metric_lines(tidy: Tidy, base: str, label: str, others: Sequence[str]) -> list[Line]:
-    metric, wide = tidy.metrics[label], tidy.wide(label)
-    better: Better = "down" if metric.direction == "down" else "up"
+def _metric_lines(tidy: Tidy, base: str, label: str, chosen: Sequence[str]) -> list[Line]:
+    metric = tidy.metrics[label]
     head = label + {"up": " ↑", "down": " ↓"}.get(metric.direction, "")
-    found: list[tuple[str, list[Cell]]] = []
-    for other in others:
-        pairs = wide.reindex(columns=[base, other]).dropna()
-        expected = int((tidy.of(label)["label"] == other).sum())
-        if not len(pairs):
-            found.append((other, [Cell(None, why="no pair", expected=expected) for _ in COLUMNS]))
-            continue
-        clips = pairs.index.get_level_values("reference").to_numpy().astype(str)
-        a, b = (pairs[name].to_numpy(float) for name in (base, other))
-        d = paired_difference(a, b, clips, better, ties=0.5 * 10.0**-metric.decimals)
-        means = (cluster_means(side, clips).mean() for side in (a, b))
-        tests = d.value, d.p, 0.0, d.wilcoxon_p, d.effect, d.rank_biserial
-        numbers = (d.n, *means, *tests, d.wins, d.ties, d.losses)
-        cells = [Cell(v if math.isfinite(v) else None, n=d.n, expected=d.n, why="–") for v in map(float, numbers)]
-        cells[0] = Cell(float(d.n), n=d.n, expected=expected)
-        if math.isfinite(d.low):
-            cells[DIFFERENCE] = Cell(d.value, d.low, d.high, d.n, d.n)
-        found.append((other, cells))
-    tested = [cells for _, cells in found if cells[P].value is not None]
-    for cells, p in zip(tested, holm([float(c[P].value or 0.0) for c in tested]) if tested else [], strict=True):
-        cells[HOLM] = Cell(p, n=cells[P].n, expected=cells[P].n)
-    return [Line(other, other, tuple(cells), head) for other, cells in found]
+    gaps, cases = apart(tidy, label, chosen), common(tidy, label, chosen)
+    clips = cases.index.get_level_values("reference").to_numpy().astype(str)
+    better: Better = "down" if metric.direction == "down" else "up"
+    lines = []
+    for other in (k for k in chosen if k != base):
+        gap, expected = gaps.get((base, other)), int((tidy.of(label)["label"] == other).sum())
+        if gap is None:
+            cells = tuple(Cell(None, why="no pair", expected=expected) for _ in COLUMNS)
+        else:
+            a, b = (cases[name].to_numpy(float) for name in (base, other))
+            d = paired_difference(a, b, clips, better, ties=0.5 * 10.0**-metric.decimals)
+            means = (float(cluster_means(side, clips).mean()) for side in (a, b))
+            alone = d.p, d.wilcoxon_p, d.effect, d.rank_biserial
+            numbers = (gap.value, gap.p, d.wins, d.ties, d.losses, d.n, *means, *alone)
+            found = [Cell(float(v) if math.isfinite(v) else None, n=d.n, expected=d.n, why="–") for v in numbers]
+            if math.isfinite(gap.low):
+                found[0] = Cell(gap.value, gap.low, gap.high, d.n, d.n)
+            found[PAIRS] = Cell(float(d.n), n=d.n, expected=expected)
+            cells = tuple(found)
+        lines.append(Line(other, f"{base} - {other}", cells, head))
+    return lines
 
 
 def ratios(tidy: Tidy, base: str = "", metric: str = "time") -> View:
@@ -118,24 +126,43 @@ def ratios(tidy: Tidy, base: str = "", metric: str = "time") -> View:
 
 
 def ranks(tidy: Tidy, metrics: Sequence[str] = (), labels: Sequence[str] = ()) -> View:
-    """Mean rank of each method (or of ``labels``) over reference clips (1 is best, ties averaged), with Friedman's test and
-    Nemenyi's distance. Without ``labels`` each method has its first preset."""
+    """Mean rank of each method (or of ``labels``) over reference clips (1 is best, ties averaged), the places that it may hold,
+    and Friedman's test. Without ``labels`` each method has its first preset."""
     columns, cells, notes = [], [], []
-    methods = [k for k in labels or first_presets(tidy) if not tidy.methods[k].control]
+    rows = list(labels or first_presets(tidy))
+    methods = [k for k in rows if not tidy.methods[k].control]
     for label in _chosen(tidy, metrics):
-        metric, wide = tidy.metrics[label], tidy.wide(label)
-        there = [m for m in methods if m in wide.columns and wide[m].notna().any()]
-        clips = wide[there].dropna().groupby(level="reference", sort=False, observed=True).mean()
+        better: Better = "down" if tidy.metrics[label].direction == "down" else "up"
+        clips = by_clip(common(tidy, label, rows))
+        there = [k for k in methods if k in clips]
         if len(there) < 2 or len(clips) < 2:
             continue
-        ranking = mean_ranks(clips.to_numpy(float), "down" if metric.direction == "down" else "up")
+        ranking = mean_ranks(clips[there].to_numpy(float), better)
         by = dict(zip(there, ranking.ranks, strict=True))
-        columns.append(Column(label, label, "rank", "down", 2))
+        places = _places(apart(tidy, label, rows), there, better)
+        columns += [Column(label, label, "rank", "down", 2), Column(f"{label}:place", f"{label}: place", decimals=0)]
         n = len(clips)
         cells.append([Cell(float(by[m]), n=n, expected=n) if m in by else Cell(None, why="–") for m in methods])
-        p = "" if np.isnan(ranking.p) else f" Friedman p {ranking.p:.4f},"
-        notes.append(f"{label}:{p} ranks further apart than {ranking.critical_difference:.2f} differ at 5 % (Nemenyi).")
+        cells.append([places.get(m, Cell(None, why="–")) for m in methods])
+        if not np.isnan(ranking.p):
+            notes.append(f"{label}: Friedman p {ranking.p:.4f}.")
     lines = [Line(m, m, tuple(c[n] for c in cells)) for n, m in enumerate(methods)]
     lines.sort(key=lambda line: all(c.value is None for c in line.cells))  # who has no rank stands under those who have one
-    legend = "mean rank over reference clips, 1 is best, ties averaged; controls are left out"
+    legend = (
+        "rank: mean over reference clips, 1 is best, ties averaged; place: by the mean [that it may hold: behind all that are "
+        "surely better, before all that are surely worse, at 5 %, as ≈ in tables]; controls are left out"
+    )
     return view_of(tidy, "ranks", "Mean ranks", columns, lines, (*notes, *tidy.notes), legend)
+
+
+def _places(gaps: Mapping[tuple[str, str], Gap], methods: Sequence[str], better: Better) -> dict[str, Cell]:
+    """Each method's place by its mean, with the places that cannot be excluded."""
+    sign = -1 if better == "down" else 1
+    found = {}
+    for m in methods:
+        others = [gap for k in methods if k != m and (gap := gaps.get((m, k)))]
+        place = 1 + sum(sign * gap.value < 0 for gap in others)
+        ahead, behind = (sum(gap.apart and side * sign * gap.value > 0 for gap in others) for side in (-1, 1))
+        if others:
+            found[m] = Cell(float(place), 1.0 + ahead, float(len(others) + 1 - behind))
+    return found

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fastvmt.reports.tables import compare
 from fastvmt.reports.tables.grid import sound
 from fastvmt.reports.tables.render import as_json, html, render
 from fastvmt.reports.tables.run_table import first_presets
+from fastvmt.reports.tables.verdict import verdict
 from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy
 
@@ -47,5 +48,6 @@ def of(tidy: Tidy, base: str = "", metrics: Sequence[str] = (), form: str = "ter
     """The comparison of a run; see ``fastvmt.compare``."""
     base = compare.base_of(tidy, base)
     labels = first_presets(tidy, base)
-    found = compare.versus(tidy, base, metrics), compare.ratios(tidy, base), compare.ranks(tidy, metrics, labels)
+    tests = replace(compare.versus(tidy, base, metrics), verdict=verdict(tidy, labels))
+    found = tests, compare.ratios(tidy, base), compare.ranks(tidy, metrics, labels)
     return Comparison(base, tuple(view for view in found if view.columns and view.lines), form)

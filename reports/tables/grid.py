@@ -112,7 +112,7 @@ def pieces(cell: Cell, column: Column, spread: str = INTERVAL) -> tuple[str, str
 def for_people(view: View) -> tuple[View, str]:
     """The view with the columns that people see, and how much of the intervals beside them."""
     view = sound(view)
-    return (view.of(view.main), HALF) if view.brief else (view, INTERVAL)
+    return (view.of(view.main), HALF if INTERVALS in view.legend else INTERVAL) if view.brief else (view, INTERVAL)
 
 
 def tail(view: View, spread: str = INTERVAL) -> list[str]:

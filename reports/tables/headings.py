@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
@@ -73,7 +73,7 @@ def display(label: str, tidy: Tidy | None = None) -> str:
 
 
 def _title(cls: type[Method], id: str) -> str:
-    title = cls.card.get("title") if isinstance(cls.card, Mapping) else _of_card(cls)
+    title = cls.card.get("title") if isinstance(cls.card, Mapping) else _of_card(cast(Any, cls))
     return shown(re.sub(r" *\(.*\)$", "", title)) if isinstance(title, str) and title else id
 
 

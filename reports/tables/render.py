@@ -190,7 +190,7 @@ def _html_cell(cell: Cell, column: Column) -> str:
     tag = {"best": "strong", "second": "ins"}.get(cell.mark)
     kind = f' class="{cell.mark}"' if tag else ""
     said = f"<{tag}>{number}</{tag}>" if tag else number
-    rest = escape(rest.strip()).replace("≈", '<abbr title="not separable from the best">≈</abbr>')
+    rest = escape(rest.strip()).replace("≈", '<abbr title="cannot be told from the best">≈</abbr>')
     behind = f" <small>{rest}</small>" if rest else ""
     return f'<td{kind} data-sort="{cell.value!r}" data-n="{cell.n}">{said}{behind}</td>'
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.reports.tables.look import SPEED_UP, Look
 from fastvmt.reports.tables.render import html, render
+from fastvmt.reports.tables.verdict import verdict
 from fastvmt.reports.tables.view import Cell, View
 from fastvmt.reports.tables.views import by_category, comparison
 from fastvmt.reports.tidy import Tidy, of_stores
@@ -46,7 +47,7 @@ class Table:
             SpecError: for a column, row or name that it has not.
         """
         tidy = look.named(self.tidy)
-        (view,) = look.of([self.view if tidy is self.tidy else comparison(tidy, first_presets(tidy))])
+        (view,) = look.of([self.view if tidy is self.tidy else first_table(tidy)])
         return Table(tidy, view, self.notes, look)
 
     @property
@@ -74,7 +75,13 @@ def build(store: Store, config: RunConfig) -> Table:
     tidy = of_stores([(store, config)])
     if not config.ablates_presets:
         refuse_mixed_presets(config.methods)
-    return Table(tidy, comparison(tidy, first_presets(tidy)))
+    return Table(tidy, first_table(tidy))
+
+
+def first_table(tidy: Tidy, labels: Sequence[str] = ()) -> View:
+    """The comparison of these methods (``first_presets``), which opens with what it decides."""
+    labels = labels or first_presets(tidy)
+    return replace(comparison(tidy, labels), verdict=verdict(tidy, labels))
 
 
 def first_presets(tidy: Tidy, base: str = "") -> list[str]:

@@ -7,7 +7,7 @@ tidy frame by ``views``. Marks are computed here, on the printed precision, neve
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,7 +19,7 @@ INTERVAL, HALF, SCORES, VALUE = "interval", "half", "scores", "value"
 INTERVALS = "value [95 % interval over reference clips]"
 LEGEND = (
     f"{INTERVALS}; bold: best, underlined: second, ties share the mark, controls are not "
-    "ranked; ≈: not separable from the best (the interval of the paired difference holds 0)"
+    "ranked; ≈: cannot be told from the best (5 %, all rows of a column tested together); nothing is bold where that is all"
 )
 
 
@@ -46,7 +46,7 @@ class Cell:
         low, high: ends of its 95 % interval; None with fewer than two reference clips.
         n: videos behind it; expected: videos that should stand behind it.
         mark: ``best``, ``second`` or nothing.
-        tied: not the best, and not separable from it.
+        tied: not the best, and not to be told from it.
         why: what is said in place of a missing value (``failed``, ``undefined``, ``missing``, ``elsewhere``), or "".
     """
 
@@ -181,24 +181,28 @@ def _half(width: float, decimals: int) -> str:
     return text.removeprefix("0") if "." in text else text
 
 
-def marked(columns: Sequence[Column], lines: Sequence[Line]) -> tuple[Line, ...]:
+def marked(columns: Sequence[Column], lines: Sequence[Line], silent: Collection[str] = ()) -> tuple[Line, ...]:
     """The lines with best and second marked in every column that has a direction.
 
-    Compared as printed: two values that print alike share the mark, and behind a shared first place nobody is second.
+    Compared as printed: two values that print alike share the mark, and behind a shared first place nobody is second. Where no
+    ranked line can be told from the best, none is: a mark would claim a winner.
+
+    Args:
+        silent: keys of columns that have no marks, as too few clips stand behind them.
     """
     rows = [list(line.cells) for line in lines]
     for at, column in enumerate(columns):
-        if column.direction == "none":
+        if column.direction == "none" or column.key in silent:
             continue
         ranked = [
             (n, float(column.text(c.value)))
             for n, line in enumerate(lines)
             if line.ranked and (c := line.cells[at]).value is not None
         ]
-        if len(ranked) < 2:
-            continue
         order = sorted({v for _, v in ranked}, reverse=column.direction == "up")
         first = [n for n, v in ranked if v == order[0]]
+        if all(n in first or rows[n][at].tied for n, _ in ranked):
+            continue
         second = [n for n, v in ranked if len(order) > 1 and v == order[1]] if len(first) == 1 else []
         for mark, numbers in (("best", first), ("second", second)):
             for n in numbers:

@@ -7,7 +7,7 @@ note says so. The unit of analysis is the reference clip: prompts and seeds of o
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastvmt.model import CATEGORIES
-from fastvmt.reports.statistics import Gap, Interval, gaps, mean_intervals, paired_ratio
+from fastvmt.reports.statistics import Interval, fewest_clips, mean_intervals, paired_ratio
 from fastvmt.reports.tables.headings import changes, display, heading
 from fastvmt.reports.tables.look import SPEED_UP, main_columns
+from fastvmt.reports.tables.shared_cases import apart as apart
+from fastvmt.reports.tables.shared_cases import by_clip, clips_of, common, few_clips, lacking
 from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, id_of, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
 from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
@@ -75,24 +77,19 @@ def build(
     labels = [w.label for w in wanted]
     columns = [column_of(tidy, m) for m in metrics]
     ranked = [w.label for w in wanted if w.ranked]
-    cells = []
-    shares: dict[tuple[int, int], list[str]] = {}
-    for column in columns:
-        found, share = _column(tidy, labels, ranked, column)
-        cells.append(found)
-        if share:
-            shares.setdefault(share, []).append(column.head)
+    cells = [_column(tidy, labels, ranked, column) for column in columns]
+    told = [*few_clips(tidy, labels, columns, ranked), *lacking(tidy, labels, columns)]
+    silent = {c.key for c in columns if clips_of(tidy, c.key, labels) < fewest_clips()}
     columns, counted = _with_counts(columns, cells)
     if over:
         columns.append(Column(SPEED_UP, tidy.names.get(SPEED_UP, "Speed-up"), "×", "up", 2))
-        cells.append([Cell(None, why="–") if label == over else ratio_cell(tidy, over, label) for label in labels])
+        ratios = [Cell(None, why="–") if label == over else ratio_cell(tidy, over, label) for label in labels]
+        cells.append(_tied(tidy, "time", labels, ranked, ratios, "up"))
+        silent |= {SPEED_UP} if "time" in silent else set()
     lines = [Line(w.label, w.head, tuple(c[n] for c in cells), w.group, w.note, w.ranked) for n, w in enumerate(wanted)]
-    said = [
-        f"{', '.join(names)}: {n} of {total} videos of each method are compared, those that every method has a value for."
-        for (n, total), names in shares.items()
-    ]
-    said += [f"Speed-up: over {display(over, tidy)}, by paired seconds."] if over else []
-    return view_of(tidy, id, title, columns, marked(columns, lines), (*counted, *said, *_changed(columns), *tidy.notes))
+    told += [f"Speed-up: over {display(over, tidy)}, by paired seconds."] if over else []
+    notes = (*counted, *told, *_changed(columns), *tidy.notes)
+    return view_of(tidy, id, title, columns, marked(columns, lines, silent), notes)
 
 
 def _changed(columns: Iterable[Column]) -> list[str]:
@@ -126,64 +123,40 @@ def _with_counts(columns: list[Column], cells: list[list[Cell]]) -> tuple[list[C
     return named, [f"n = {most} videos of each method where no other n stands."] if most else []
 
 
-def _column(
-    tidy: Tidy, labels: Sequence[str], ranked: Sequence[str], column: Column
-) -> tuple[list[Cell], tuple[int, int] | None]:
-    """A metric's cells, and (compared, expected) where less than everything could be compared."""
+def _column(tidy: Tidy, labels: Sequence[str], ranked: Sequence[str], column: Column) -> list[Cell]:
+    """A metric's cells."""
     rows = tidy.of(column.key)
     expected = Counter(rows["label"])
     if not len(rows):
-        return [Cell(None, why="" if column.key.startswith(STAGE) else "–") for _ in labels], None
-    common = _common(tidy, column.key, labels)
-    there = [str(k) for k in common]
-    total = max((expected[label] for label in labels), default=0)
-    share = (len(common), total) if there and len(common) < total else None
-    clips = _by_clip(common)
-    keep = partial(_kept, tidy, column.key, len(common) == len(tidy.wide(column.key)))
+        return [Cell(None, why="" if column.key.startswith(STAGE) else "–") for _ in labels]
+    cases = common(tidy, column.key, labels)
+    clips = by_clip(cases)
+    keep = partial(_kept, tidy, column.key, len(cases) == len(tidy.wide(column.key)))
     columns = {str(k): clips[k].to_numpy(float) for k in clips}
     intervals = dict(zip(columns, keep(columns), strict=True)) if len(clips) else {}
-    tied = _tied(keep, clips, [label for label in there if label in ranked], column.direction)
     found = []
     for label in labels:
         interval = intervals.get(label)
         if interval is None:
-            why = "no common video" if label in there else _why(rows[rows["label"] == label])
+            why = "no common video" if label in columns else _why(rows[rows["label"] == label])
             found.append(Cell(None, n=0, expected=expected[label], why=why))
         else:
             low, high = (_finite(interval.low), _finite(interval.high))
-            found.append(Cell(interval.value, low, high, len(common), expected[label], tied=label in tied))
-    return found, share
+            found.append(Cell(interval.value, low, high, len(cases), expected[label]))
+    return _tied(tidy, column.key, labels, ranked, found, column.direction)
 
 
-def _common(tidy: Tidy, metric: str, labels: Sequence[str]) -> pd.DataFrame:
-    """The cases that all of these methods have a value for; a method without any value is no column."""
-    wide = tidy.wide(metric).reindex(columns=list(labels))
-    return wide.dropna(axis=1, how="all").dropna()
-
-
-def _by_clip(common: pd.DataFrame) -> pd.DataFrame:
-    return common.groupby(level="reference", sort=False, observed=True).mean() if len(common) else common
-
-
-def apart(tidy: Tidy, metric_label: str, labels: Iterable[str]) -> dict[tuple[str, str], Gap]:
-    """Which of these methods can be told apart by a metric: every ordered pair, all tested as one family.
-
-    The one answer that marks of tables, ``bench compare`` and verdicts share. It is over the cases that all of these methods
-    have a value for, averaged inside a reference clip; a method without any value is in no pair. Give all rows of a column:
-    who else is looked at together moves p and intervals.
-    """
-    if not len(tidy.of(metric_label)):
-        return {}
-    # In the run's order whatever order is asked for: a pair's digits are the same wherever the same rows are tested.
-    wanted = set(labels)
-    clips = _by_clip(_common(tidy, metric_label, [k for k in tidy.methods if k in wanted]))
-    kept: dict[tuple[str, ...], dict[tuple[str, str], Gap]] = tidy.__dict__.setdefault("_apart", {})
-    names = [str(k) for k in clips]
-    key = (metric_label, *names)
-    if key not in kept:
-        found = gaps(clips.to_numpy(float)) if len(clips) else {}
-        kept[key] = {(names[a], names[b]): gap for (a, b), gap in found.items()}
-    return kept[key]
+def _tied(
+    tidy: Tidy, metric: str, labels: Sequence[str], ranked: Sequence[str], cells: list[Cell], direction: str
+) -> list[Cell]:
+    """The cells, those of ranked rows marked that cannot be told from the best one by this metric."""
+    values = {k: cell.value for k, cell in zip(labels, cells, strict=True) if k in ranked and cell.value is not None}
+    if direction == "none" or len(values) < 2 or clips_of(tidy, metric, labels) < fewest_clips():
+        return cells
+    best = (max if direction == "up" else min)(values, key=lambda k: values[k])
+    gaps = apart(tidy, metric, labels)
+    tied = {k for k in values if k != best and not gaps[best, k].apart}
+    return [replace(cell, tied=k in tied) for k, cell in zip(labels, cells, strict=True)]
 
 
 def _finite(value: float) -> float | None:
@@ -208,23 +181,6 @@ def _kept(tidy: Tidy, metric: str, whole: bool, wanted: Mapping[Any, NDArray[np.
         made = mean_intervals(np.stack(list(new.values()), axis=1))
         found.update(((metric, k), interval) for k, interval in zip(new, made, strict=True))
     return [found[metric, k] for k in wanted]
-
-
-def _tied(
-    keep: Callable[[Mapping[Any, NDArray[np.float64]]], list[Interval]],
-    clips: pd.DataFrame,
-    ranked: Sequence[str],
-    direction: str,
-) -> set[str]:
-    """Labels whose paired difference to the best has an interval that holds 0."""
-    if direction == "none" or len(ranked) < 2 or len(clips) < 2:
-        return set()
-    means = clips[list(ranked)].mean()
-    best = str(means.idxmax() if direction == "up" else means.idxmin())
-    others = [label for label in ranked if label != best]
-    top = clips[best].to_numpy(float)
-    gaps = keep({(best, k): clips[k].to_numpy(float) - top for k in others})
-    return {label for label, gap in zip(others, gaps, strict=True) if gap.low <= 0 <= gap.high}
 
 
 def ratio_cell(tidy: Tidy, numerator: str, denominator: str, metric: str = "time") -> Cell:

@@ -35,11 +35,12 @@ WORK, FORMULA = "forward_equivalents", "forward_formula"
 
 @dataclass
 class Count:
-    """Videos of one method: made, planned, and failed by kind."""
+    """Videos of one method: made, planned, failed by kind, and made here while others used the machine."""
 
     made: int = 0
     planned: int = 0
     failed: dict[str, int] = field(default_factory=dict)
+    busy: int = 0
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Tidy:
         stores: where it came from, the first run's folder first.
         cases: by id.
         counts: videos made, planned and failed, by method label.
-        notes: what a reader has to know.
+        notes: what a reader has to know; caveat: what the backbone's card wants said with every verdict, or "".
         digest: over the frames digests of every finished job and every untimed record: equal numbers, equal digest.
         suite_digest: over every case's texts and decoded reference.
     """
@@ -78,6 +79,7 @@ class Tidy:
     """Of the runs' plug-ins, whose code is not here."""
     names: dict[str, str] = field(default_factory=dict)
     """What a reader calls methods and metrics, by their labels or a metric's id; see ``tables.headings``."""
+    caveat: str = ""
 
     def method(self, label: str) -> type[Method]:
         """The method of a line, or what the run says of it."""

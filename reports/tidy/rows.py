@@ -89,6 +89,7 @@ class Rows:
             count = self.counts.setdefault(job.method.label, Count())
             count.planned += 1
             count.made += artefact is not None
+            count.busy += bool(artefact and artefact.busy and not artefact.reused_from)
             if failure:
                 count.failed[failure.kind] = count.failed.get(failure.kind, 0) + 1
             state = ("failed", failure.kind) if failure else ("missing", "not made yet")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from fastvmt.core.content_address import digest
 from fastvmt.core.screen.status_line import doing
+from fastvmt.core.spelling import public
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins import registry
@@ -92,6 +93,7 @@ def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Ti
         setting=first.setting, device=first.device, seeds=tuple(dict.fromkeys(s for _, c in opened for s in c.seeds)),
         notes=tuple(dict.fromkeys(rows.notes)), digest=digest([sorted(rows.made), sorted(rows.scored)])[:16],
         suite_digest=first.suite.digest()[:16], counts=rows.counts, own_identities=rows.own_identities,
+        caveat=public(next((c.caveat for _, c in opened if c.caveat), "")),
     )  # fmt: skip
 
 

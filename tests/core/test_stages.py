@@ -12,13 +12,16 @@ from fastvmt.core.stages import Stages, peak_process_bytes, reset_peak
 
 def test_stages_are_exclusive_and_add_up(monkeypatch: pytest.MonkeyPatch) -> None:
     now = iter([0.0, 1.0, 4.0, 10.0])
+    used = iter([0.0, 1.0, 2.0, 5.0])
     monkeypatch.setattr("fastvmt.core.stages.time.perf_counter", lambda: next(now))
+    monkeypatch.setattr("fastvmt.core.stages.time.process_time", lambda: next(used))
     entered: list[str] = []
     stages = Stages(listener=entered.append)
     with stages("guidance"):
         with stages("reference"):
             pass
     assert stages.seconds == {"guidance": 7.0, "reference": 3.0}
+    assert stages.processor == {"guidance": 4.0, "reference": 1.0}, "waiting is no work"
     assert entered == ["guidance", "reference", "guidance"]
 
 

@@ -56,6 +56,7 @@ def unite(sources: Sequence[Source], plugins: tuple[str, ...] = ()) -> RunConfig
         seeds=tuple(in_order([c.seeds for c in configs], int)), metrics=tuple(metrics), plugins=plugins, device=devices[0],
         threads=min(c.threads for c in configs), offload=any(c.offload for c in configs), repeats=configs[0].repeats,
         ablates_presets=ablates, merged=tuple(s.name for s in sources), asked=_asked(configs),
+        caveat=public(next((c.caveat for c in configs if c.caveat), "")),
         notes=tuple(dict.fromkeys([*(public(n) for c in configs for n in c.notes if not n.startswith(OWN_NOTE)), *notes])),
     )  # fmt: skip
 

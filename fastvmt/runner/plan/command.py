@@ -9,6 +9,7 @@ from typing import Any
 
 from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.plugins import trust
+from fastvmt.plugins.metric_labels import in_full, of_backbone
 from fastvmt.runner.settings import Request, words_of
 
 
@@ -23,9 +24,10 @@ def typed(config: RunConfig, **more: Any) -> list[str]:
     for name in {"suite", "root", "prompts"} & asked.keys():
         asked[name] = from_here(asked[name])
     asked |= {"cases": tuple(c.id for c in config.suite.cases)} if how.some else {}
-    labels = [m.label for m in config.methods if not m.imported]
+    labels, own = [m.label for m in config.methods if not m.imported], of_backbone(s.backbone)
     values = asked | {
-        "backbone": from_here(s.backbone), "seeds": config.seeds, "metrics": config.metrics,
+        "backbone": from_here(s.backbone), "seeds": config.seeds,
+        "metrics": tuple(in_full(label, own) for label in config.metrics),
         "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps, "guidance": s.guidance, "dtype": s.dtype,
         "protocol": f"{s.protocol},timing" if config.repeats else s.protocol, "repeats": config.repeats or None,
         "budget": s.budget, "device": config.device if config.device in ("cpu", "cuda") else None,
@@ -50,6 +52,11 @@ def for_one_job(config: RunConfig, folder: Path, case: str, method: str, seed: i
     plain = config.model_copy(update={"asked": config.asked.model_copy(update={"command": "run", "words": ()})})
     parts = typed(plain, methods=(method,), cases=(case,), seeds=(seed,), controls=False)
     return " ".join([*parts, "--out", shlex.quote(str(folder))])
+
+
+def own_metrics(config: RunConfig) -> tuple[str, ...]:
+    """What bare names of metrics stand for beside a run: its own labels, then those of its backbone's card."""
+    return (*config.metrics, *of_backbone(config.setting.backbone))
 
 
 def from_here(path: str) -> str:

@@ -40,12 +40,14 @@ class Plan:
     Attributes:
         listed: its cases; those of a large suite that ``bench plan`` only listed have digests and keys that are not a run's.
         notes: clips and methods that are left out.
+        warnings: what has to be known of the results before they are made.
     """
 
     config: RunConfig
     card: cards.Card
     listed: Listed = field(repr=False)
     notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
     def default_folder(self) -> Path:
         """``runs/<suite>-<backbone>-<digest>``: the same request gives the same folder, which is how it resumes."""
@@ -101,7 +103,8 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     card.check_size(width, height, frames)
     sigmas = sigma_grid(steps, shift, request.strength)
     methods, dropped, budget = chosen_methods(request, card, card.shape(width, height, frames, sigmas))
-    metrics, missing = metric_labels.choose(request.metrics, card.defaults["metrics"])
+    own = card.defaults["metrics"]
+    metrics, missing = metric_labels.choose(request.metrics, (*own, *registry.defined_in("metrics", request.plugins)), own)
     found = cases_of(request, Wanted(
         width, height, frames, request.stride, root=_path(request.root), prompts=_path(request.prompts),
         short=cast(Short, _or(request.short_clips, _or(habit.short, "error"))), fit=cast(Fit, request.fit),
@@ -112,6 +115,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
             f"{videos:,} videos (methods x cases x seeds) are more than the {MOST_JOBS:,} of one run: use --limit, fewer "
             "--seeds, or several runs."
         )
+    warnings = tuple(filter(None, [card.said_of(c.reference.source for c in found.suite.cases)]))
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
     same = {name: getattr(request, name) for name in ("seeds", "offload", "repeats", "ablates_presets")}
     with in_words("This run"):
@@ -124,10 +128,10 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         config = RunConfig(
             suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
             plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
-            asked=_asked(request),
-            notes=(*((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
+            asked=_asked(request), caveat=card.caveat,
+            notes=(*warnings, *((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
         )  # fmt: skip
-    return Plan(config, card, found, (*found.notes, *dropped))
+    return Plan(config, card, found, (*found.notes, *dropped), warnings)
 
 
 def _with_plugins_of(folder: Path, config: RunConfig) -> RunConfig:

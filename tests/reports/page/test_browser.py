@@ -18,6 +18,7 @@ from support.runs import make_cases, make_run
 
 from fastvmt.media.files import Frames
 from fastvmt.model import Case
+from fastvmt.reports.figures.style import Picture
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.write import write_report
 from fastvmt.reports.tables.view import Cell, Column, View
@@ -25,6 +26,7 @@ from fastvmt.reports.tidy import Tidy, gather
 
 T = 9
 CASES = 13
+VERDICT = ("One follows the motion, and 12 clips say so.", "It costs nothing.", "One seed was run: another may give other numbers.")
 
 
 def painted(case: Case | None, label: str, seed: int, frames: int, height: int, width: int) -> Frames:
@@ -40,7 +42,8 @@ def wide_view(tidy: Tidy) -> View:
     """The small table with a metric whose name is as long as they get."""
     view, head = some_view(tidy), "vbench:background_consistency:backend=tiny-shapes"
     lines = tuple(replace(line, cells=(*line.cells, Cell(0.9))) for line in view.lines)
-    return replace(view, columns=(*view.columns, Column(head, head, "", "up")), lines=lines)
+    columns = (*view.columns, Column(head, head, "", "up"))
+    return replace(view, columns=columns, lines=lines, main=("motion_fidelity", "time"), verdict=VERDICT)
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +59,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         logs=lambda case, label, seed: {"loss": {"0": [2.0, 1.0]}} if label == "fastvmt" else {},
     )  # fmt: skip
     tidy = gather([root])
-    write_report(tidy, [wide_view(tidy)], place / "o", per_page=5)
+    Image.new("RGB", (680, 560)).save(place / "plot.png")
+    plot = Picture("quality-time", place / "plot.png", "Motion against seconds", "Bars: 95 % interval.")
+    write_report(tidy, [wide_view(tidy)], place / "o", [plot], per_page=5)
     return place / "o"
 
 
 @pytest.fixture
 def watched(browser: Any) -> Iterator[Watched]:
-    made = Watched(browser)
+    made = Watched(browser, reduced_motion="reduce")
     yield made
     made.context.close()
     made.quiet()
@@ -85,6 +90,53 @@ def reds(page: Any) -> list[int]:
         with Image.open(BytesIO(canvas.screenshot(animations="disabled"))) as seen:
             found.append(seen.convert("RGB").getpixel((seen.width // 2, seen.height // 2))[0])
     return found
+
+
+def test_the_first_screen_answers(browser: Any, report: Path) -> None:
+    """Verdict, table, plot and three cases in step, in this order, on one screen; nothing has to be opened or pressed."""
+    watched = Watched(browser, viewport={"width": 1280, "height": 800})
+    page = watched.go(report / "index.html")
+    page.wait_for_function(LOADED, arg=12)
+    places = [page.locator(at).first.bounding_box() for at in (".verdict", "#first", "#telling", ".strip")]
+    assert [box["y"] for box in places] == sorted(box["y"] for box in places)
+    plot, shown = page.locator(".picture img").bounding_box(), page.locator(".told figure").evaluate_all(
+        "all => all.map((one) => one.getBoundingClientRect().bottom)"
+    )
+    assert plot["y"] < places[2]["y"] and len(shown) == 12 and max(shown) <= 800
+    assert all(page.get_by_text(sentence).count() == 1 for sentence in VERDICT)
+    assert page.locator("#first thead th").count() == 3 and page.locator("#numbers").get_attribute("open") is None
+    assert page.get_attribute("#play", "aria-pressed") == "true" and len(set(page.evaluate(FRAMES))) == 1
+    assert page.locator(".told h3").evaluate_all("all => all.map((one) => one.innerText.split(' ')[0])") == [
+        "Best", "Typical", "Worst",
+    ]  # fmt: skip
+    before = page.evaluate("window.scrollY")
+    page.keyboard.press("End")
+    page.wait_for_function(f"() => window.scrollY > {before}")
+    watched.context.close()
+    watched.quiet()
+
+
+def test_names_are_those_people_say_and_ids_are_on_hover(watched: Watched, report: Path) -> None:
+    page = gallery(watched, report)
+    titled = "[...document.querySelectorAll('.clip [title]')].map(e => [e.textContent, e.title])"
+    assert {("FastVMT", "fastvmt"), ("No transfer", "none"), ("Motion fid.", "motion_fidelity")} <= {*map(tuple, page.evaluate(titled))}
+    page = watched.go(report / "index.html")
+    assert page.get_attribute("#first thead th:nth-child(2)", "title") == "motion_fidelity"
+    assert page.get_attribute(".strip .name [title=fastvmt]", "title") == "fastvmt"
+
+
+def test_the_reference_stays_in_sight_and_in_step_on_a_phone(watched: Watched, report: Path) -> None:
+    watched.page.set_viewport_size({"width": 390, "height": 844})
+    page = gallery(watched, report)
+    last = page.locator("#gallery figure:not([hidden])").last
+    last.evaluate("one => window.scrollTo(0, one.getBoundingClientRect().bottom + window.scrollY - 600)")
+    page.wait_for_function("() => window.scrollY > 200")
+    box, screen = page.locator("figure.reference").bounding_box(), page.locator("figure.reference canvas.frame").bounding_box()
+    assert 0 <= box["y"] < 60 and 60 < screen["width"] and box["height"] < 200
+    bar = page.locator("#controls").bounding_box()
+    assert bar["y"] + bar["height"] == 844 and last.bounding_box()["y"] >= box["y"] + box["height"]
+    page.keyboard.press("End")
+    assert page.evaluate(FRAMES) == [str(T - 1)] * 4 and reds(page)[0] == 20 * (T - 1) + 15
 
 
 def test_all_clips_show_the_scrubbed_frame(watched: Watched, report: Path) -> None:
@@ -169,17 +221,17 @@ def test_tracks_are_drawn_and_taken_away(watched: Watched, report: Path) -> None
 
 def test_a_table_sorts_by_numbers_with_missing_last(watched: Watched, report: Path) -> None:
     page = watched.go(report / "index.html")
-    names = "[...document.querySelectorAll('#view-0 tbody tr:not(.group) th bdi')].map(b => b.textContent)"
+    names = "[...document.querySelectorAll('#first tbody tr:not(.group) th bdi')].map(b => b.textContent)"
     printed = page.evaluate(names)
     assert printed == ["none", "fastvmt", "ditflow"]
-    head = page.locator("#view-0 thead th").nth(1)
+    head = page.locator("#first thead th").nth(1)
     press = head.locator("button")
     press.click()
     assert head.get_attribute("aria-sort") == "descending" and page.evaluate(names) == ["none", "ditflow", "fastvmt"]
     press.focus()
     page.keyboard.press("Enter")
     assert head.get_attribute("aria-sort") == "ascending" and page.evaluate(names) == ["none", "fastvmt", "ditflow"]
-    time = page.locator("#view-0 thead th").nth(2)
+    time = page.locator("#first thead th").nth(2)
     for way in ("ascending", "descending"):
         time.locator("button").click()
         assert time.get_attribute("aria-sort") == way and head.get_attribute("aria-sort") is None
@@ -243,6 +295,7 @@ def test_text_can_be_read_and_nothing_is_wider_than_a_phone(browser: Any, report
     watched.page.set_viewport_size({"width": 390, "height": 800})
     for name in ("index.html", "cases.html", "failures.html", f"cases/{page_name('case-0003')}"):
         page = watched.go(report / name)
+        page.evaluate("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
         assert page.evaluate(LOW_CONTRAST) == [], name
         assert page.evaluate("document.documentElement.scrollWidth") <= 390, name
         assert page.locator("#play[aria-pressed=true]").count() == 0
@@ -254,11 +307,15 @@ def test_text_can_be_read_and_nothing_is_wider_than_a_phone(browser: Any, report
 def test_without_scripts_everything_but_playing_is_there(browser: Any, report: Path) -> None:
     plain = Watched(browser, java_script_enabled=False)
     page = plain.go(report / "index.html")
-    assert page.locator("table.sortable").first.is_visible()
+    assert page.locator("table.sortable").first.is_visible() and page.locator(".told .still").count() == 12
     page = plain.go(report / "cases.html")
     assert page.locator(".card").count() == 5 and page.locator("#filter").is_hidden()
     page = plain.go(report / "cases" / page_name("case-0000"))
     assert page.get_by_text("Playing needs JavaScript").is_visible() and page.locator("#controls").is_hidden()
+    for still in page.locator(".still").all():
+        with Image.open(BytesIO(still.screenshot())) as seen:
+            found = seen.convert("RGB").getpixel((seen.width // 2, seen.height // 2))
+        assert seen.width > 100 and found[0] == 20 * (T // 2) + 15, "the frame in the middle of the clip"
     plain.context.close()
 
 

@@ -47,5 +47,5 @@ def test_cases_are_chosen_by_the_score_of_the_method_that_leads(
 
 def test_imported_videos_without_a_score_are_not_on_top_of_a_ranking(tmp_path: Path) -> None:
     tidy = run_of(tmp_path / "r", ("none", "ditflow", "fastvmt"))
-    assert list(tidy.methods)[0] == RIVAL.label
+    assert next(iter(tidy.methods)) == RIVAL.label
     assert [line.key for line in ranks(tidy).lines] == ["ditflow", "fastvmt", RIVAL.label]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastvmt.reports.statistics import holm, mean_ranks
+from fastvmt.reports.statistics import mean_ranks
 from fastvmt.reports.statistics.intervals import (
     Difference,
     Interval,
@@ -56,15 +56,6 @@ def test_wins_follow_the_direction_and_the_tolerance() -> None:
     assert up.value == down.value == pytest.approx((-0.5 - 0.05 + 3) / 4)
 
 
-def test_holm_of_the_textbook() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert holm([0.9, 0.8]) == [1.0, 1.0]
-    assert holm([]) == []
-    for bad in ([0.1, 1.1], [-0.1], [math.nan]):
-        with pytest.raises(ValueError, match="between 0 and 1"):
-            holm(bad)
-
-
 def test_the_bootstrap_of_three_is_a_binomial() -> None:
     # The mean of (0, 0, 3) redrawn is 0, 1, 2, 3 with chances 8, 12, 6, 1 of 27: 3 is above 96.3 % and 0 below 29.6 %.
     assert mean_interval([0, 3, 0]) == Interval(1.0, 0.0, pytest.approx(3.0), 3)
@@ -83,13 +74,6 @@ def test_geometric_mean_of_ratios() -> None:
 def test_ranks_with_ties() -> None:
     found = mean_ranks([[9, 9, 1], [3, 2, 1], [5, 5, 5]])
     assert found.ranks == pytest.approx([(1.5 + 1 + 2) / 3, (1.5 + 2 + 2) / 3, (3 + 3 + 2) / 3])
-
-
-@pytest.mark.parametrize(("methods", "q"), [(2, 1.960), (3, 2.343), (4, 2.569), (5, 2.728), (8, 3.031), (10, 3.164)])
-def test_critical_difference_of_the_published_quantiles(methods: int, q: float) -> None:
-    # Two-tailed Nemenyi quantiles at 5 % as the textbooks print them.
-    scores = np.arange(14 * methods).reshape(14, methods)
-    assert mean_ranks(scores).critical_difference == pytest.approx(q * math.sqrt(methods * (methods + 1) / (6 * 14)), abs=1e-3)
 
 
 def test_ranks_of_full_agreement_and_of_none() -> None:

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from fastvmt.reports.statistics import holm, intervals
+from fastvmt.reports.statistics import intervals
 from fastvmt.reports.statistics.intervals import (
     FEWEST,
     Interval,
@@ -64,15 +64,6 @@ def test_the_interval_holds_the_mean(values: list[float]) -> None:
     found = mean_interval(values)
     room = 1e-6 * (max(values) - min(values)) + 1e-9
     assert min(values) - room <= found.low <= found.value <= found.high <= max(values) + room
-
-
-@few
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
-def test_holm_is_monotone_and_never_below_the_given(p: list[float]) -> None:
-    adjusted = holm(p)
-    assert all(given <= found <= min(1, len(p) * given) for given, found in zip(p, adjusted, strict=True))
-    in_order = [found for _, found in sorted(zip(p, adjusted, strict=True))]
-    assert in_order == sorted(in_order)
 
 
 # --- agreement with scipy, and with the truth ---------------------------------------------------------------------------

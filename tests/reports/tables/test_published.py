@@ -11,8 +11,8 @@ from support.places import shared
 from fastvmt.errors import SpecError
 from fastvmt.plugins import labels as specs
 from fastvmt.plugins import metric_labels, registry
-from fastvmt.reports.tables import published
-from fastvmt.reports.tables.published import Published
+from fastvmt.reports.tables.papers import published
+from fastvmt.reports.tables.papers.published import Published
 
 TABLES = [
     "fastvmt-appendix-table1", "fastvmt-appendix-table2", "fastvmt-appendix-table3", "fastvmt-appendix-table4",

@@ -4,7 +4,7 @@
     found = published.value("fastvmt-table2", "ditflow", "time")
     found.printed, found.column.comparable    # '626.83', 'in rank only'
 
-One TOML file per table in ``papers/``. Numbers are the paper's, as printed; sentences are ours. A published number is
+One TOML file per table beside this file. Numbers are the paper's, as printed; sentences are ours. A published number is
 never averaged with ours: ``comparable`` says whether it may stand beside one, and ``why``.
 """
 
@@ -21,7 +21,7 @@ from fastvmt.core.choices import hint
 from fastvmt.errors import SpecError
 from fastvmt.model import Frozen
 
-FOLDER = Path(__file__).resolve().parent / "papers"
+FOLDER = Path(__file__).resolve().parent
 FOREIGN_FEATURES = "tiny-shapes"
 """A metric with this value of a parameter sees with other networks: no published number belongs beside it."""
 

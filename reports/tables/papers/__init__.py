@@ -1,0 +1,1 @@
+"""What papers printed: their tables as data (TOML), and a reader of them."""

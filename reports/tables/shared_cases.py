@@ -1,0 +1,92 @@
+"""The cases that all methods of a column have: which, over how many clips, what is lacking, and who can be told apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from fastvmt.reports.statistics import Gap, fewest_clips, gaps
+from fastvmt.reports.tables.view import Column
+from fastvmt.reports.tidy import Tidy
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def common(tidy: Tidy, metric: str, labels: Iterable[str]) -> pd.DataFrame:
+    """The cases that all of these methods have a value for; a method without any value is no column."""
+    wide = tidy.wide(metric).reindex(columns=list(labels))
+    return wide.dropna(axis=1, how="all").dropna()
+
+
+def by_clip(cases: pd.DataFrame) -> pd.DataFrame:
+    """Means over the cases and seeds of each reference clip."""
+    return cases.groupby(level="reference", sort=False, observed=True).mean() if len(cases) else cases
+
+
+def clips_of(tidy: Tidy, metric: str, labels: Iterable[str]) -> int:
+    """How many reference clips these methods are compared over."""
+    return common(tidy, metric, labels).index.get_level_values("reference").nunique() if len(tidy.of(metric)) else 0
+
+
+def few_clips(tidy: Tidy, labels: Sequence[str], columns: Sequence[Column], ranked: Sequence[str]) -> list[str]:
+    """Notes on columns whose clips are too few to tell any two methods apart."""
+    counts = {
+        c.head: clips_of(tidy, c.key, labels)
+        for c in columns
+        if c.direction != "none" and len(common(tidy, c.key, ranked).columns) > 1
+    }
+    notes = []
+    for clips in sorted({n for n in counts.values() if 0 < n < fewest_clips()}):
+        heads = [head for head, n in counts.items() if n == clips]
+        named = f"{', '.join(heads)}: " if len(heads) < len(counts) else ""
+        some = "1 reference clip is" if clips == 1 else f"{clips} reference clips are"
+        notes.append(
+            f"{named}{some} too few to tell methods apart, however large the difference (at 5 % it takes {fewest_clips()}); "
+            "neither best nor second nor ≈ is marked."
+        )
+    return notes
+
+
+def lacking(tidy: Tidy, labels: Sequence[str], columns: Iterable[Column]) -> list[str]:
+    """Notes on columns that are over a part of the cases: how many, and which methods' gaps cost the others."""
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        if not len(tidy.of(column.key)):
+            continue
+        cases = common(tidy, column.key, labels)
+        wide = tidy.wide(column.key)
+        gone = wide[[label for label in wide if label in cases]].isna()
+        if not len(cases.columns) or not gone.to_numpy().any():
+            continue
+        nobody = gone.all(axis=1)
+        missing = gone[~nobody].sum().sort_values(ascending=False, kind="stable")
+        costs = [f"{label} {n}" for label, n in missing.items() if n]
+        costs += [f"all of them {nobody.sum()}"] if nobody.any() else []
+        said = (
+            f"{len(cases)} of {len(gone)} videos of each method are compared, those that every method has a value for "
+            f"(lacking: {', '.join(costs)})."
+        )
+        found.setdefault(said, []).append(column.head)
+    return [f"{', '.join(heads)}: {said}" for said, heads in found.items()]
+
+
+def apart(tidy: Tidy, metric_label: str, labels: Iterable[str]) -> dict[tuple[str, str], Gap]:
+    """Which of these methods can be told apart by a metric: every ordered pair, all tested as one family.
+
+    The one answer that marks of tables, ``bench compare`` and verdicts share. It is over the cases that all of these methods
+    have a value for, averaged inside a reference clip; a method without any value is in no pair. Give all rows of a column:
+    who else is looked at together moves p and intervals.
+    """
+    if not len(tidy.of(metric_label)):
+        return {}
+    # In the run's order whatever order is asked for: a pair's digits are the same wherever the same rows are tested.
+    wanted = set(labels)
+    clips = by_clip(common(tidy, metric_label, [k for k in tidy.methods if k in wanted]))
+    kept: dict[tuple[str, ...], dict[tuple[str, str], Gap]] = tidy.__dict__.setdefault("_apart", {})
+    names = [str(k) for k in clips]
+    key = (metric_label, *names)
+    if key not in kept:
+        found = gaps(clips.to_numpy(float)) if len(clips) else {}
+        kept[key] = {(names[a], names[b]): gap for (a, b), gap in found.items()}
+    return kept[key]
