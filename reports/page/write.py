@@ -80,7 +80,8 @@ def write_report(
     first = next((view.of(view.main) if view.brief else view for view in views), None)
     writer.page(
         "index.html", "index.jinja", up="", facts=facts(tidy), cards=method_cards(tidy), command=command(tidy),
-        first=first, rest=views[0 if views and views[0].brief else 1 :], shown=[_copy(writer, p) for p in pictures], score=motion_score(tidy),
+        first=first, rest=views[0 if views and views[0].brief else 1 :],
+        shown=[_copy(writer, p) for p in pictures], score=motion_score(tidy),
         told=[(t, *told[case]) for case, t in chosen.items()], data=_clips_of(told),
     )  # fmt: skip
     writer.remove_old()

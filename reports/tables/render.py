@@ -123,7 +123,8 @@ def csv_text(view: View) -> str:
         for cell, column in zip(line.cells, view.columns, strict=True):
             texts = [view.id, line.key, line.head, line.group, column.key, column.unit, column.direction]
             numbers = ["" if number is None else repr(number) for number in (cell.value, cell.low, cell.high)]
-            said = [cell.mark, str(cell.tied).lower(), *(csv_cell(clean(text)) for text in (cell.why, view.protocol, column.head))]
+            behind = (csv_cell(clean(text)) for text in (cell.why, view.protocol, column.head))
+            said = [cell.mark, str(cell.tied).lower(), *behind]
             writer.writerow([*(csv_cell(clean(text)) for text in texts), *numbers, cell.n, cell.expected, *said])
     return file.getvalue()
 

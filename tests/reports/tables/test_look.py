@@ -22,7 +22,18 @@ from fastvmt.reports.tables.look import Look, main_columns
 from fastvmt.reports.tables.render import csv_text, render, terminal
 from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
 
-LABELS = ("FastVMT", "DiTFlow", "MOFT", "MotionClone", "SMM", "MotionInversion", "MotionDirector", "DeT", "No transfer", "SDEdit")
+LABELS = (
+    "FastVMT",
+    "DiTFlow",
+    "MOFT",
+    "MotionClone",
+    "SMM",
+    "MotionInversion",
+    "MotionDirector",
+    "DeT",
+    "No transfer",
+    "SDEdit",
+)
 FIELD = (
     Column("trajectory", "Trajectory", "", "up", 3), Column("motion_fidelity", "Motion fid.", "", "up", 3),
     Column("text_similarity", "Text sim.", "", "up", 4), Column("temporal_consistency", "Temp. cons.", "", "up", 4),
@@ -51,7 +62,9 @@ def scored(lines: int, spread: float, shown: tuple[str, ...] = MAIN, tied: bool 
 
 @settings(max_examples=40, deadline=None)
 @given(lines=st.integers(1, 10), spread=st.floats(0, 0.5), shown=st.integers(1, 8), tied=st.booleans(), colour=st.booleans())
-def test_what_is_printed_at_first_fits_a_plain_terminal(lines: int, spread: float, shown: int, tied: bool, colour: bool) -> None:
+def test_what_is_printed_at_first_fits_a_plain_terminal(
+    lines: int, spread: float, shown: int, tied: bool, colour: bool
+) -> None:
     view = scored(lines, spread, MAIN[:shown], tied)
     text = terminal(view, 100, colour)
     for code in ("\x1b[0m", "\x1b[1m", "\x1b[4m"):
@@ -115,7 +128,9 @@ def test_which_columns_are_shown_at_first(metrics: dict[str, dict[str, Any]], sh
 
 
 def test_headings_are_the_fields() -> None:
-    assert [heading(k) for k in MAIN if k not in ("speed_up", "own")] == [c.head for c in FIELD if c.key in MAIN[:5] + MAIN[6:7]]
+    assert [heading(k) for k in MAIN if k not in ("speed_up", "own")] == [
+        c.head for c in FIELD if c.key in MAIN[:5] + MAIN[6:7]
+    ]
     assert heading("vbench:subject_consistency:backend=native") == "Subject cons."
     assert display("fastvmt:no-window") == "FastVMT:no-window" and display("somebodys") == "somebodys"
 

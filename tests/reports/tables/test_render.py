@@ -186,7 +186,9 @@ def test_ties_share_the_mark_in_every_form() -> None:
 def test_every_column_of_a_wide_table_is_printed_in_blocks() -> None:
     view = wide()
     (rows,) = rendered(view).tables
-    printed = {(row[0], head): text for row in rows[1:] if len(row) > 1 for head, text in zip(rows[0][1:], row[1:], strict=True)}
+    printed = {
+        (row[0], head): text for row in rows[1:] if len(row) > 1 for head, text in zip(rows[0][1:], row[1:], strict=True)
+    }
     text = terminal(view, 40, False)
     for line in view.lines:
         for column, cell in zip(view.columns, line.cells, strict=True):
