@@ -18,9 +18,11 @@ from support.views import SMALL
 from fastvmt.model import Case
 from fastvmt.plugins.metric import Metric
 from fastvmt.reports.tables.headings import display, heading
-from fastvmt.reports.tables.look import Look, main_columns
-from fastvmt.reports.tables.render import csv_text, render, terminal
+from fastvmt.reports.tables.look import Look, main_columns, read_names
+from fastvmt.reports.tables.render import FORMATS, csv_text, render, terminal
 from fastvmt.reports.tables.view import Cell, Column, Line, View, marked
+from fastvmt.reports.tables.views import comparison
+from fastvmt.reports.tidy import gather
 
 LABELS = (
     "FastVMT",
@@ -177,12 +179,9 @@ def test_what_there_is_not_is_said_in_one_sentence(root: Path, tmp_path: Path, o
     if option == "--names":
         (tmp_path / "n.toml").write_text(word or "") if word is not None else None
         word = str(tmp_path / "n.toml")
-    for command in (("table",), ("report", "--print", "md", "--tables", "comparison")):
-        found = bench(command[0], root, *command[1:], option, word)
-        if not said:
-            assert found.code == 0, found.err
-        else:
-            assert found.code == 2 and said in found.err and len(found.err.strip().splitlines()) == 1, found.err
+    found = bench("table", root, option, word)
+    assert found.code == (2 if said else 0) and said in found.err, found.err
+    assert len(found.err.strip().splitlines()) == bool(said)
 
 
 @pytest.mark.parametrize("ending", ["toml", "json"])
@@ -193,12 +192,19 @@ def test_names_stand_in_every_output(root: Path, tmp_path: Path, ending: str) ->
         if ending == "toml"
         else json.dumps({"methods": {"fastvmt": "Ours & <b>"}, "metrics": {"text_similarity": "Words"}})
     )
-    forms = {form: bench("report", root, "--print", form, "--tables", "comparison", "--names", file).out
-             for form in ("terminal", "md", "csv", "tex", "html", "json")}  # fmt: skip
-    ours = {"md": "Ours &amp; &lt;b&gt;", "html": "Ours &amp; &lt;b&gt;", "tex": r"Ours \& \textless{}b\textgreater{}"}
+    look = Look(names=read_names(file))
+    view = comparison(look.named(gather([root])))
+    forms = {form: render(view, form) for form in FORMATS} | {"typed": bench("table", root, "--names", file).out}
+    html = "Ours &amp; &lt;b&gt;"
+    ours = {"md": html, "typed": html, "html": html, "tex": r"Ours \& \textless{}b\textgreater{}"}
     for form, text in forms.items():
         assert ours.get(form, "Ours & <b>") in text and "FastVMT" not in text, form
         assert "Words" in text, form
-    assert bench("compare", root, "--names", file).out.count("Ours & <b>")
-    said = bench("report", root, "--names", file, "--no-figures", "--no-tracks", "--out", tmp_path / "page")
-    assert said.code == 0 and "Ours &amp; &lt;b&gt;" in (tmp_path / "page" / "index.html").read_text()
+
+
+def test_names_stand_in_a_comparison_and_on_the_page(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "n.toml").write_text("[methods]\nditflow = 'Theirs & <b>'\n")
+    more = ("--names", tmp_path / "n.toml")
+    said = bench("report", root, *more, "--no-figures", "--no-tracks", "--formats", "csv", "--out", tmp_path / "page")
+    assert said.code == 0 and "Theirs &amp; &lt;b&gt;" in (tmp_path / "page" / "index.html").read_text()
+    assert "Theirs & <b>" in (tmp_path / "page" / "tables" / "ratios-fastvmt.csv").read_text()
