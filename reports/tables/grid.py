@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-from fastvmt.reports.tables.view import HALF, INTERVAL, INTERVALS, VALUE, Cell, Column, Line, View, cell_text
+from fastvmt.reports.tables.view import HALF, INTERVAL, INTERVALS, SCORES, VALUE, Cell, Column, Line, View, cell_text
 
 HEAD_WIDTH = 18
 """A longer column head is broken where the numbers under it are narrower."""
@@ -112,14 +112,15 @@ def pieces(cell: Cell, column: Column, spread: str = INTERVAL) -> tuple[str, str
 def for_people(view: View) -> tuple[View, str]:
     """The view with the columns that people see, and how much of the intervals beside them."""
     view = sound(view)
-    return (view.of(view.main), HALF) if view.brief else (view, INTERVAL)
+    return (view.of(view.main), HALF if INTERVALS in view.legend else INTERVAL) if view.brief else (view, INTERVAL)
 
 
 def tail(view: View, spread: str = INTERVAL) -> list[str]:
     """What stands under the table, a paragraph each: what signs mean, notes, and what is left out."""
     empty = [] if view.lines and view.columns else ["note: there is nothing to show in this table"]
-    said = {HALF: "value ± half of the 95 % interval over reference clips", VALUE: "value"}.get(spread, INTERVALS)
-    paragraphs = [view.legend.replace(INTERVALS, said), *empty, *(f"note: {note}" for note in view.notes)]
+    half = "value ± half of the 95 % interval over reference clips"
+    said = {HALF: half, SCORES: half, VALUE: ""}.get(spread, INTERVALS)
+    paragraphs = [view.legend.replace(INTERVALS, said).removeprefix("; "), *empty, *(f"note: {note}" for note in view.notes)]
     return [clean(paragraph) for paragraph in paragraphs if paragraph]
 
 

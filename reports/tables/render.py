@@ -31,7 +31,7 @@ __all__ = ["FORMATS", "csv_text", "html", "json_text", "markdown", "render", "te
 FORMATS = ("terminal", "md", "csv", "tex", "html", "json")
 CSV_HEADS = (
     "table", "line", "head", "group", "column", "unit", "direction", "value", "low", "high", "n", "expected", "mark", "tied",
-    "why", "protocol",
+    "why", "protocol", "heading",
 )  # fmt: skip
 _MD_MARKS = {"best": ("**", "**"), "second": ("<ins>", "</ins>")}
 _SAFE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -123,7 +123,8 @@ def csv_text(view: View) -> str:
         for cell, column in zip(line.cells, view.columns, strict=True):
             texts = [view.id, line.key, line.head, line.group, column.key, column.unit, column.direction]
             numbers = ["" if number is None else repr(number) for number in (cell.value, cell.low, cell.high)]
-            said = [cell.mark, str(cell.tied).lower(), *(csv_cell(clean(text)) for text in (cell.why, view.protocol))]
+            behind = (csv_cell(clean(text)) for text in (cell.why, view.protocol, column.head))
+            said = [cell.mark, str(cell.tied).lower(), *behind]
             writer.writerow([*(csv_cell(clean(text)) for text in texts), *numbers, cell.n, cell.expected, *said])
     return file.getvalue()
 

@@ -103,7 +103,7 @@ def as_lines(table: Table, picture: Path | None = None, form: str = "md") -> str
 def split_lines(table: Table, form: str = "md") -> str:
     """The table once for every category of cases."""
     views = by_category(table.tidy, first_presets(table.tidy))
-    return "\n\n".join(render(view, form).rstrip() for view in (table.look.of(views) if views else ()))
+    return "\n\n".join(render(view, form).rstrip() for view in table.look.of([table.view, *views])[1:])
 
 
 def _videos(table: Table) -> Path:

@@ -16,7 +16,7 @@ from itertools import groupby
 
 from fastvmt.core.screen.terminal import PLAIN, STYLES
 from fastvmt.reports.tables.grid import HEAD_WIDTH, Grid, clean, digests, fold, for_people, grid, more, pieces, tail, wide_of
-from fastvmt.reports.tables.view import HALF, INTERVAL, VALUE, Cell, Column, Line, View
+from fastvmt.reports.tables.view import HALF, INTERVAL, INTERVALS, SCORES, VALUE, Cell, Column, Line, View
 
 PLAIN_WIDTH = 100
 """Columns of text where the width of the terminal is not known."""
@@ -105,7 +105,8 @@ def _plain_legend(view: View) -> str:
 def _blocks(view: View, width: int, colour: bool, whole: bool) -> tuple[str, list[str]]:
     """How much of the intervals is said, and the view: in one block if it fits, else with whole intervals in several."""
     laid = grid(view)
-    for spread in () if whole else (INTERVAL, HALF, VALUE):
+    spreads = (INTERVAL, HALF, SCORES, VALUE) if INTERVALS in view.legend else (INTERVAL,)  # else nothing would explain ±
+    for spread in () if whole else spreads:
         for narrow in (False, True):
             if len(blocks := _split(laid, width, colour, spread, narrow)) == 1:
                 return spread, blocks

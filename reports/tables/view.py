@@ -6,6 +6,7 @@ tidy frame by ``views``. Marks are computed here, on the printed precision, neve
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,8 +14,8 @@ from typing import Any
 from fastvmt.core.content_address import digest
 from fastvmt.jobs.numbering import slug
 
-INTERVAL, HALF, VALUE = "interval", "half", "value"
-"""How much of its interval a cell says: both ends, half of its width, or nothing."""
+INTERVAL, HALF, SCORES, VALUE = "interval", "half", "scores", "value"
+"""How much of its interval a cell says: both ends, half of its width, that of scores alone (not of costs), or nothing."""
 INTERVALS = "value [95 % interval over reference clips]"
 LEGEND = (
     f"{INTERVALS}; bold: best, underlined: second, ties share the mark, controls are not "
@@ -164,12 +165,20 @@ def cell_text(cell: Cell, column: Column, spread: str = INTERVAL) -> str:
     if cell.value is None:
         return cell.why or "–"
     text = column.text(cell.value)
-    if cell.low is not None and cell.high is not None and spread != VALUE:
-        ends, half = f"[{column.text(cell.low)}, {column.text(cell.high)}]", column.text((cell.high - cell.low) / 2)
-        text += f" {ends}" if spread == INTERVAL else f" ±{half.removeprefix('0') if '.' in half else half}"
+    silent = spread == VALUE or (spread == SCORES and column.direction == "down")
+    if cell.low is not None and cell.high is not None and not silent:
+        ends = f"[{column.text(cell.low)}, {column.text(cell.high)}]"
+        text += f" {ends}" if spread == INTERVAL else f" ±{_half((cell.high - cell.low) / 2, column.decimals)}"
     if cell.tied:
         text += " ≈"
     return text if cell.n == cell.expected else f"{text} (n={cell.n})"
+
+
+def _half(width: float, decimals: int) -> str:
+    """Half of an interval to two digits, and to no more decimals than its number has."""
+    digits = min(decimals, max(0, 1 - math.floor(math.log10(width)))) if width > 0 else decimals
+    text = f"{width:.{digits}f}"
+    return text.removeprefix("0") if "." in text else text
 
 
 def marked(columns: Sequence[Column], lines: Sequence[Line], silent: Collection[str] = ()) -> tuple[Line, ...]:

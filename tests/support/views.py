@@ -41,7 +41,8 @@ def hostile(id: str = "hostile") -> View:
         cells = [Cell(float(n + at), n + at - 2.0, n + at + 1.0, 3, 3) for at in range(len(columns))]
         cells[n % len(columns)] = Cell(None, expected=3, why=text)
         lines.append(Line(text, text, tuple(cells), HOSTILE[n // 4], text))
-    return View(id, HOSTILE[2], HOSTILE[0], columns, marked(columns, lines), HOSTILE, HOSTILE[4], HOSTILE[-4], HOSTILE[1])
+    return View(id, HOSTILE[2], HOSTILE[0], columns, marked(columns, lines), HOSTILE, HOSTILE[4], HOSTILE[-4], HOSTILE[1],
+                verdict=HOSTILE)  # fmt: skip
 
 
 def wide(lines: int = 3, columns: int = 10) -> View:
