@@ -19,6 +19,7 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import nctdtr, stdtrit
 
@@ -39,7 +40,7 @@ Scores = dict[tuple[str, str, int], float]
 """By label, category and number of the tuning pair."""
 
 
-def mean_and_spread(differences: Mapping[str, np.ndarray], mix: Mapping[str, float]) -> tuple[float, float]:
+def mean_and_spread(differences: Mapping[str, NDArray[np.float64]], mix: Mapping[str, float]) -> tuple[float, float]:
     """Of a paired difference over clips of such a mix: what categories differ by is spread as well.
 
     >>> mean_and_spread({"camera": np.array([0.0, 2.0]), "complex": np.array([3.0, 3.0])}, {"camera": 1, "complex": 1})
@@ -69,7 +70,7 @@ def table(scores: Scores, labels: list[str], tests: int) -> Iterable[str]:
     """The two printed tables for every label after the first."""
     base = labels[0]
     for other in labels[1:]:
-        paired: dict[str, np.ndarray] = {}
+        paired: dict[str, NDArray[np.float64]] = {}
         yield f"\n{base} - {other}, trajectory\n\n| category | pairs | mean | spread |\n|---|---|---|---|"
         for name in CATEGORIES:
             both = [n for (label, c, n) in scores if (label, c) == (base, name) and (other, name, n) in scores]
