@@ -2,7 +2,8 @@
 
 Both follow from the spread over clips of the paired numbers at hand. The rule fires where the interval's upper end (with
 ``--strict`` its lower one) lies beyond the tolerance; how far beyond the tolerance a drop must be is found by the gate's own
-intervals on clips that are drawn anew. Where chance has no part in a number, what is beyond the tolerance is found, always, and nothing else.
+intervals on clips that are drawn anew. Where chance has no part in a number, whatever is beyond the tolerance is found, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -90,7 +91,8 @@ def _error(gains: Gains) -> float:
     means = _means(gains)
     if gains.exact:
         return 0.0
-    return float(means.std(ddof=1) / len(means) ** 0.5) if len(means) >= FEWEST else math.inf
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers of any size
+        return float(np.nan_to_num(means.std(ddof=1) / len(means) ** 0.5, nan=math.inf)) if len(means) >= FEWEST else math.inf
 
 
 def _quiet(gains: Gains) -> Gains:

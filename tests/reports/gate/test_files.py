@@ -139,7 +139,10 @@ def test_on_github_the_step_summary_is_appended_and_annotations_are_printed(tmp_
     files = {name: tmp_path / name for name in ("junit", "summary", "comment")}
     code, said = bench("check", run, "--baseline", stored, *(x for n, p in files.items() for x in (f"--{n}", p)), env=env)
     assert code == 1 and any(x.startswith(f"::error title=gate%3A worse%3A {SCORE}%2C fastvmt::0.7") for x in said.splitlines())
-    assert step.read_text().startswith("before\n### Gate: Worse: 1 of 4 checks \\(motion") and files["summary"].read_text() in step.read_text()
+    assert (
+        step.read_text().startswith("before\n### Gate: Worse: 1 of 4 checks \\(motion")
+        and files["summary"].read_text() in step.read_text()
+    )
     assert ET.parse(files["junit"]).getroot().get("failures") == "1"
     assert (
         junit.MARKER in files["comment"].read_text()

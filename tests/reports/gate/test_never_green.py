@@ -61,7 +61,9 @@ def test_where_chance_is_possible_the_interval_decides_and_unclear_is_the_headli
     outcome = judged(run.model_copy(update={"software": tuple(software)}), base)
     assert (outcome.exit_code(), outcome.exit_code(strict=True)) == (0, 1)
     for strict in (False, True):
-        assert headline(outcome, strict).startswith("Cannot say: nothing that was compared is worse; too noisy to tell 1 of 1 check")
+        assert headline(outcome, strict).startswith(
+            "Cannot say: nothing that was compared is worse; too noisy to tell 1 of 1 check"
+        )
     assert "--strict" in headline(outcome)
 
 
@@ -226,7 +228,7 @@ def gapped(metric: str, label: str, why: str) -> Callable[[Measured], Measured]:
 
 def no_metric(side: Measured, metric: str) -> Measured:
     metrics = {k: f for k, f in side.metrics.items() if k != metric}
-    return with_videos(side.model_copy(update={"metrics": metrics}), values={k: 0.5 for k in metrics})
+    return with_videos(side.model_copy(update={"metrics": metrics}), values=dict.fromkeys(metrics, 0.5))
 
 
 def renamed(side: Measured) -> Measured:
