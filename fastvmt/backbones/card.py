@@ -297,7 +297,8 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
     return Card(
         id=name, folder=folder, hub=facts.get("hub", ""), download_gb=facts.get("download_gb", 0.0), patch=(t, h, w),
         parameters=facts.get("shape", {}).get("parameters", 0), defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
-        methods=facts.get("methods", {}), **{name: facts.get(name, "") for name in ("note", "domain", "outside")}, **sizes,
+        methods=facts.get("methods", {}), note=facts.get("note", ""), domain=facts.get("domain", ""),
+        outside=facts.get("outside", ""), **sizes,
     )  # fmt: skip
 
 

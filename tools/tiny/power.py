@@ -26,6 +26,7 @@ from scipy.special import nctdtr, stdtrit
 from fastvmt.datasets.drawn.shapes import CATEGORIES
 from fastvmt.plugins import labels as specs
 from fastvmt.reports.statistics import ALPHA, fewest_clips
+
 from .sweep import Trial, run_trial
 
 POWER = 0.9
