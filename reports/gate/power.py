@@ -1,8 +1,9 @@
 """What the gate could have found: the smallest drop of every gated number that it finds 9 times of 10, and its false alarms.
 
 Both follow from the spread over clips of the paired numbers at hand. The rule fires where the interval's upper end (with
-``--strict`` its lower one) lies beyond the tolerance; for a mean of n clips whose errors are normal that is Student's t, moved
-by the drop. Where chance has no part in a number, what is beyond the tolerance is found, always, and nothing else.
+``--strict`` its lower one) lies beyond the tolerance; how far beyond the tolerance a drop must be is found by the gate's own
+intervals on clips that are drawn anew. Where chance has no part in a number, whatever is beyond the tolerance is found, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -17,11 +18,13 @@ import numpy as np
 
 from fastvmt.reports.gate.calibrate import ROUNDS, alarms
 from fastvmt.reports.gate.verdicts import Gains, GateResult, Judgement
-from fastvmt.reports.statistics import Interval, cluster_means, share_of
-from fastvmt.reports.statistics.intervals import FEWEST, LEVEL
+from fastvmt.reports.statistics import Interval, cluster_means, mean_intervals, share_of
+from fastvmt.reports.statistics.intervals import FEWEST
 
 FOUND = 0.9
 """Share of runs in which the smallest drop is found."""
+DRAWS, MANY = 300, 64
+"""Runs drawn anew, and clips beyond which more of them change nothing."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ def drop_of(row: Judgement, strict: bool = False) -> float | None:
     if row.gains is None:
         return None
     error = _error(row.gains)
-    return _readable(max(0.0, _room(row.gains) + (error * _reach(row.clips, strict) if error else 0.0)), row.gains)
+    return _readable(max(0.0, _room(row.gains) + (error * _reach(min(row.clips, MANY), strict) if error else 0.0)), row.gains)
 
 
 def powers(outcome: GateResult, strict: bool = False, rounds: int = ROUNDS) -> tuple[list[Power], Interval]:
@@ -88,7 +91,8 @@ def _error(gains: Gains) -> float:
     means = _means(gains)
     if gains.exact:
         return 0.0
-    return float(means.std(ddof=1) / len(means) ** 0.5) if len(means) >= FEWEST else math.inf
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers of any size
+        return float(np.nan_to_num(means.std(ddof=1) / len(means) ** 0.5, nan=math.inf)) if len(means) >= FEWEST else math.inf
 
 
 def _quiet(gains: Gains) -> Gains:
@@ -100,13 +104,12 @@ def _quiet(gains: Gains) -> Gains:
 
 @lru_cache(maxsize=256)
 def _reach(clips: int, strict: bool) -> float:
-    """Standard errors beyond the tolerance at which a drop is found ``FOUND`` of the time; negative before it."""
-    from scipy import optimize, stats
-
+    """Simulated: standard errors beyond the tolerance at which a drop is found ``FOUND`` of the time; negative before it."""
     if clips < FEWEST:
         return -math.inf if strict else math.inf
-    edge = float(stats.t.ppf((1 + LEVEL) / 2, clips - 1)) * (-1 if strict else 1)
-    return float(optimize.brentq(lambda d: stats.nct.sf(edge, clips - 1, d) - FOUND, -60, 60))
+    drawn = np.random.default_rng([clips, 3]).normal(0, 1, (clips, DRAWS))
+    ends = [i.low if strict else i.high for i in mean_intervals(drawn)]
+    return float(np.quantile(ends, FOUND)) * clips**0.5
 
 
 def _readable(amount: float, gains: Gains) -> float:

@@ -72,7 +72,7 @@ def write_report(
     failed = sum(sum(count.failed.values()) for count in tidy.counts.values())
     writer.common = {
         "mark": MARK, "tidy": tidy, "colours": colours(tidy.methods), "failures_number": failed,
-        "called": {k: display(k, tidy) for k in tidy.methods} | {k: heading(k, tidy) for k in tidy.metrics},
+        "called": {k: display(k, tidy) for k in tidy.methods}, "heads": {k: heading(k, tidy) for k in tidy.metrics},
     }  # fmt: skip
     chosen = {t.case: t for t in telling(tidy)}
     told = _write_cases(writer, gallery, per_page, chosen)
@@ -80,9 +80,8 @@ def write_report(
     first = next((view.of(view.main) if view.brief else view for view in views), None)
     writer.page(
         "index.html", "index.jinja", up="", facts=facts(tidy), cards=method_cards(tidy), command=command(tidy),
-        first=first, rest=views[0 if views and views[0].brief else 1 :],
-        shown=[_copy(writer, p) for p in pictures], score=motion_score(tidy),
-        told=[(t, *told[case]) for case, t in chosen.items()], data=_clips_of(told),
+        first=first, rest=views[first in views[:1] :], shown=[_copy(writer, p) for p in pictures],
+        score=motion_score(tidy), told=[(t, *told[case]) for case, t in chosen.items()], data=_clips_of(told),
     )  # fmt: skip
     writer.remove_old()
     return out / "index.html"

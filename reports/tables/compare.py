@@ -140,7 +140,7 @@ def ranks(tidy: Tidy, metrics: Sequence[str] = (), labels: Sequence[str] = ()) -
         ranking = mean_ranks(clips[there].to_numpy(float), better)
         by = dict(zip(there, ranking.ranks, strict=True))
         places = _places(apart(tidy, label, rows), there, better)
-        columns += [Column(label, label, "rank", "down", 2), Column(f"{label}:place", f"{label}: place", decimals=0)]
+        columns += [Column(label, label, "rank", "down", 2), Column(f"{label}:place", "place", decimals=0)]
         n = len(clips)
         cells.append([Cell(float(by[m]), n=n, expected=n) if m in by else Cell(None, why="–") for m in methods])
         cells.append([places.get(m, Cell(None, why="–")) for m in methods])

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastvmt.reports.statistics import MOST_CLIPS, Gap, clips_needed, fewest_clips
+from fastvmt.reports.tables.headings import display
 from fastvmt.reports.tables.shared_cases import apart, by_clip, common
 from fastvmt.reports.tables.view import Column
 from fastvmt.reports.tables.views import column_of, metrics_of, ratio_cell
@@ -73,7 +74,7 @@ class Scores:
 
     def names(self, labels: Sequence[str], last: str = "and") -> str:
         """Labels in a row, or what the reader calls them; of too many the first ones, and how many more there are."""
-        words = [self.tidy.names.get(k, k) for k in labels]
+        words = [display(k, self.tidy) for k in labels]
         more = [f"{len(words) - MOST_NAMES} more"] if len(words) > MOST_NAMES else []
         return _joined([*words[:MOST_NAMES], *more], last)
 
@@ -229,7 +230,7 @@ def _speed(tidy: Tidy, labels: tuple[str, ...], methods: Sequence[str]) -> list[
         return []
     else:
         said = f"These {seconds.clips} clips cannot tell {seconds.names([first])} from {seconds.names(tied, 'or')} in seconds"
-        said += f" (ratio {times(tied[0])})" if len(tied) == 1 else ""
+        said += f" (ratio {times(tied[0])})" if len(tied) == 1 and ratios[tied[0]].value is not None else ""
     return [f"On a busy machine: {said}." if any(tidy.counts[k].busy for k in ranked) else f"{said}."]
 
 
@@ -260,7 +261,7 @@ def _text_alignment(tidy: Tidy, labels: tuple[str, ...], followers: Sequence[str
 
 def _cannot_say(tidy: Tidy, labels: Sequence[str]) -> list[str]:
     """Videos that are not there, a single seed, and what the backbone's card wants said."""
-    counts = [(tidy.names.get(k, k), tidy.counts[k]) for k in labels if k in tidy.counts]
+    counts = [(display(k, tidy), tidy.counts[k]) for k in labels if k in tidy.counts]
     # Of an imported method, a video that was not given is not there; nothing of ours failed.
     lost = [(k, sum(n for kind, n in c.failed.items() if kind != "not_given"), c) for k, c in counts]
     failed = [(k, n, c.planned) for k, n, c in lost if n]

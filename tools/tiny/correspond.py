@@ -18,7 +18,7 @@ from torch import Tensor
 from fastvmt.datasets.drawn.scene import Scene, coverage
 
 PATCH = 8  # px a token is wide and high
-GROUND_SHARE = 0.5  # of the ground's mean beside the subjects' mean
+GROUND_SHARE = 0.25  # of the ground's mean beside the subjects' mean
 MIDDLE = 2  # px frames before a latent frame's last one: about the middle of the four it holds
 
 F64 = NDArray[np.floating[Any]]

@@ -2,7 +2,7 @@
 
 Target velocity = noise - latent, timestep = 1000 sigma, as Wan. Sigma is logit-normal, shifted by 3 for clips and 2 for
 single frames. One caption in ten is empty. From nothing: 1, then 5, then 9 latent frames; warm:
-9 and, every third step until near the end (``match``: to the end), single frames.
+9 and, every third step until near the end, single frames (``match``: every second step to the end).
 """
 
 from __future__ import annotations
@@ -52,7 +52,8 @@ def draw_sigma(count: int, shift: float, generator: torch.Generator) -> Tensor:
 def stage_of(share: float, warm: bool, step: int, match: bool = False) -> tuple[int, int]:
     """(frames, clips a batch over all processes) by share of the training time."""
     if warm:  # single frames, which show eight times as many subjects in the time, in turn with whole clips
-        return (1, 64) if step % 3 == 2 and (match or share < 0.85) else (33, 8)
+        every = 2 if match else 3
+        return (1, 64) if step % every == every - 1 and (match or share < 0.85) else (33, 8)
     if share < 0.10:
         return 1, 64
     if share < 0.25:

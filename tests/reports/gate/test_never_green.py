@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from support.gate_runs import stored as stored  # a fixture
 from support.runs import make_setting
 
 from fastvmt.reports.gate import tolerances
-from fastvmt.reports.gate.baseline import Measured
+from fastvmt.reports.gate.baseline import Measured, MethodFacts, Video
 from fastvmt.reports.gate.check import check
 from fastvmt.reports.gate.sentence import headline
 from fastvmt.reports.gate.verdicts import GateResult
@@ -192,3 +193,104 @@ def test_numbers_of_any_size_end_in_a_verdict(low: float, high: float) -> None:
     timed = [side.model_copy(update={"metrics": {"score": side.metrics["score"].model_copy(update={"timing": True})},
                                      "setting": make_setting()}) for side in (base, run)]  # fmt: skip
     assert check(timed[0], timed[1], tolerances.Tolerances()).exit_code() in (0, 1)
+
+
+def wide() -> Measured:
+    """Six clips, two seeds, a method and a control, a gated score and a number beside it that nobody judges."""
+    plain = measured([0.5 + 0.01 * n for n in range(6)])
+    videos = tuple(
+        v.model_copy(update={"method": label, "seed": seed, "values": v.values | {"beside": 1.0}})
+        for label in ("m", "control") for seed in (0, 1) for v in plain.videos
+    )  # fmt: skip
+    methods = plain.methods | {"control": MethodFacts(identity={}, control=True)}
+    beside = plain.metrics["score"].model_copy(update={"direction": "none"})
+    return plain.model_copy(update={"videos": videos, "methods": methods, "metrics": plain.metrics | {"beside": beside}})
+
+
+def without(side: Measured, gone: Callable[[Video], bool]) -> Measured:
+    return side.model_copy(update={"videos": tuple(v for v in side.videos if not gone(v))})
+
+
+def gapped(metric: str, label: str, why: str) -> Callable[[Measured], Measured]:
+    """A number that one video has lost."""
+
+    def change(side: Measured) -> Measured:
+        def lose(v: Video) -> Video:
+            if (v.method, v.case, v.seed) != (label, "c000", 0):
+                return v
+            values = {k: x for k, x in v.values.items() if k != metric}
+            return v.model_copy(update={"values": values, "gaps": {metric: why} if why else {}})
+
+        return side.model_copy(update={"videos": tuple(lose(v) for v in side.videos)})
+
+    return change
+
+
+def no_metric(side: Measured, metric: str) -> Measured:
+    metrics = {k: f for k, f in side.metrics.items() if k != metric}
+    return with_videos(side.model_copy(update={"metrics": metrics}), values=dict.fromkeys(metrics, 0.5))
+
+
+def renamed(side: Measured) -> Measured:
+    facts = {k: f.model_copy(update={"identity": {"version": 2}}) for k, f in side.metrics.items()}
+    return side.model_copy(update={"metrics": facts})
+
+
+def no_control(side: Measured) -> Measured:
+    left = without(side, lambda v: v.method == "control")
+    return left.model_copy(update={"methods": {"m": side.methods["m"]}})
+
+
+LESS: dict[str, Callable[[Measured], Measured]] = {
+    "half of the cases": lambda s: without(s, lambda v: v.case > "c002"), "one case": lambda s: without(s, lambda v: v.case == "c000"),
+    "one seed": lambda s: without(s, lambda v: v.seed == 1), "a method": no_control,
+    "the gated metric": lambda s: no_metric(s, "score"), "a metric beside": lambda s: no_metric(s, "beside"),
+    "a version of the metric": renamed,
+    **{f"{metric} of {label} {why}": gapped(metric, label, why)
+       for metric, label in (("score", "m"), ("score", "control"), ("beside", "m")) for why in ("failed", "missing", "undefined", "")},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LESS)
+def test_less_than_the_baseline_holds_is_never_green_under_strict_and_is_said_without_it(name: str) -> None:
+    base = wide()
+    assert judged(base, base).exit_code(strict=True) == 0
+    outcome = judged_score(LESS[name](base), base)
+    assert outcome.exit_code(strict=True) in (1, 4)
+    assert headline(outcome).startswith(("Worse", "Cannot say")) or "not compared " in headline(outcome)
+
+
+def judged_score(run: Measured, base: Measured) -> GateResult:
+    return check(run, base, tolerances.Tolerances(metrics={"score": tolerances.Tolerance(absolute=0.1)}))
+
+
+def test_a_margin_and_a_speed_up_over_a_part_of_the_videos_are_not_green_under_strict() -> None:
+    """The number is undefined there, or the video was taken over and its seconds belong elsewhere: neither is a failure."""
+    margin = tolerances.Tolerances(metrics={}, better=(tolerances.Better(metric="score", of="m", than="control"),))
+    speed = tolerances.Tolerances(metrics={}, speed_up=(tolerances.SpeedUp(of="m", over="control", at_least=0.5),))
+    whole = with_videos(wide(), stages={"guidance": 1.0})
+    reused = whole.model_copy(
+        update={"videos": (whole.videos[0].model_copy(update={"stages": {}, "values": {"score": 0.5}}), *whole.videos[1:])}
+    )
+    for allowed, part in ((margin, gapped("score", "m", "undefined")(whole)), (speed, reused)):
+        assert check(whole, None, allowed).exit_code(strict=True) == 0
+        outcome = check(part, None, allowed)
+        assert outcome.exit_code(strict=True) == 4 and "over a part of what was planned 1 of 1 check" in headline(outcome)
+
+
+def counts(values: list[float], device: str = "") -> Measured:
+    side = measured(values, direction="down", metric="work")
+    facts = {"work": side.metrics["work"].model_copy(update={"count": True})}
+    return with_videos(side.model_copy(update={"metrics": facts}), device=device)
+
+
+@pytest.mark.parametrize("pattern", [None, "*", "wor*"])
+def test_counted_work_may_not_grow_by_anything_on_any_machine(pattern: str | None) -> None:
+    """One pair alone is enough, and what others saved does not pay for it; a pattern gives it no tolerance."""
+    allowed = tolerances.Tolerances(metrics={pattern: tolerances.Tolerance(relative=0.5)} if pattern else None)
+    base, more, less = counts([17.4] * 6), counts([18.4, *[15.0] * 5], "another"), counts([17.4, *[15.0] * 5], "another")
+    outcome = check(more, base, allowed)
+    assert outcome.exit_code() == 1 and "more on 1 of 6: c000 seed 0" in outcome.rows[0].sentence
+    assert check(less, base, allowed).rows[0].verdict == "better"
+    own = tolerances.Tolerances(metrics={"work": tolerances.Tolerance(absolute=1.0)})
+    assert check(more, base, own).exit_code() == 0

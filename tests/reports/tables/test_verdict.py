@@ -50,7 +50,7 @@ def tidy_of(table: dict[str, dict[str, Any]], seeds: tuple[int, ...] = (0,), **m
     frame = pd.DataFrame(rows, columns=["metric", "label", "reference", "case", "seed", "value", "status"])
     clips = frame["case"].nunique()
     methods = {
-        k: MethodSpec(label=k, method=k if k in CONTROLS else "fastvmt", version=1, params={}, control=k in CONTROLS)
+        k: MethodSpec(label=k, method=k if k in LEVELS else "fastvmt", version=1, params={}, control=k in CONTROLS)
         for k in labels
     }
     nothing: Any = cast(Any, None)
@@ -95,7 +95,7 @@ def test_who_follows_who_does_not_and_by_how_much() -> None:
     number = r"-?\d\.\d{3}"
     gap = rf"{number} \[{number}, {number}\]"
     assert re.fullmatch(
-        rf"(fastvmt and ditflow|ditflow and fastvmt) follow the reference's motion: trajectory {number} and {number}, no transfer "
+        rf"(FastVMT and DiTFlow|DiTFlow and FastVMT) follow the reference's motion: trajectory {number} and {number}, no transfer "
         rf"{number} \(differences {gap} and {gap}, 16 clips\); still cannot be told from no transfer\.", first,
     )  # fmt: skip
     floor = apart(tidy, MOTION, tidy.methods)["fastvmt", "none"]
@@ -103,7 +103,7 @@ def test_who_follows_who_does_not_and_by_how_much() -> None:
     assert re.fullmatch(
         rf"These 16 clips cannot tell \w+ from \w+ in motion \(difference {gap}\); about \d+ could\.", second
     )  # fmt: skip
-    assert re.fullmatch(r"fastvmt is 1\.\d\d \[1\.\d\d, 1\.\d\d\] times as fast as ditflow\.", third)
+    assert re.fullmatch(r"FastVMT is 1\.\d\d \[1\.\d\d, 1\.\d\d\] times as fast as DiTFlow\.", third)
     assert re.fullmatch(
         r"In text similarity .* cannot be told from no transfer \(0\.\d{4} and 0\.\d{4}; .*16 clips\)\.", fourth
     )
@@ -112,18 +112,18 @@ def test_who_follows_who_does_not_and_by_how_much() -> None:
 def test_a_method_far_ahead_of_the_others_is_said_to_be() -> None:
     levels = {k: LEVELS[k] for k in ("none", "fastvmt")} | {"worse": (0.6, 0.32, 9.0), "worst": (0.4, 0.32, 9.0)}
     tidy = tidy_of(drawn(levels))
-    assert sentence(tidy, "In motion").startswith("In motion fastvmt lies above all others, above the next one, worse, by 0.2")
-    assert "fastvmt, worse and worst follow" in said(tidy)[0] and "(differences from 0.3" in said(tidy)[0]
+    assert sentence(tidy, "In motion").startswith("In motion FastVMT lies above all others, above the next one, worse, by 0.2")
+    assert "FastVMT, worse and worst follow" in said(tidy)[0] and "(differences from 0.3" in said(tidy)[0]
     assert "lies above worse by" in sentence(tidy_of(drawn({k: levels[k] for k in ("fastvmt", "worse")})), "In motion")
 
 
 @pytest.mark.parametrize(
-    ("level", "words"), [(0.2, "fastvmt lies below no transfer by 0.1"), (0.45, "fastvmt lies above no transfer by 0.1")]
+    ("level", "words"), [(0.2, "FastVMT lies below no transfer by 0.1"), (0.45, "FastVMT lies above no transfer by 0.1")]
 )
 def test_what_it_costs_in_text_alignment(level: float, words: str) -> None:
     levels = {"none": LEVELS["none"], "fastvmt": (0.86, level, 6.0), "ditflow": LEVELS["ditflow"]}
     found = sentence(tidy_of(drawn(levels)), "text similarity")
-    assert words in found and "; ditflow cannot be told from it (no transfer 0.3" in found
+    assert words in found and "; DiTFlow cannot be told from it (no transfer 0.3" in found
 
 
 def test_equal_methods_that_do_not_follow() -> None:
@@ -159,12 +159,12 @@ def test_without_controls_nobody_is_said_to_follow() -> None:
     assert said(tidy)[0].startswith(
         "There is no trajectory of no transfer (the control none), so this run cannot say who follows"
     )
-    assert any("times as fast as ditflow" in s for s in said(tidy)) and not any("text" in s for s in said(tidy))
+    assert any("times as fast as DiTFlow" in s for s in said(tidy)) and not any("text" in s for s in said(tidy))
 
 
 def test_one_method_is_compared_with_no_transfer_alone() -> None:
     assert [s.split()[0] for s in said(tidy_of(drawn({k: LEVELS[k] for k in ("none", "fastvmt")}), seeds=(0, 1)))] == [
-        "fastvmt",
+        "FastVMT",
         "In",
     ]
     assert said(tidy_of(drawn({"none": LEVELS["none"]})))[0] == "Only controls were run: there is no method to judge."
@@ -201,8 +201,10 @@ def test_seconds_that_cannot_be_compared_are_not_and_a_busy_machine_is_named() -
     table = drawn(LEVELS)
     unlike = table | {TIME: {k: np.full(16, np.nan) if k == "ditflow" else v for k, v in table[TIME].items()}}
     assert not any("fast as" in s or "seconds" in s for s in said(tidy_of(unlike)))
+    none_at_all = table | {TIME: dict.fromkeys(LEVELS, np.zeros(16))}
+    assert sentence(tidy_of(none_at_all), "in seconds").endswith(" in seconds.")
     counts = {k: Count(16, 16, busy=k == "ditflow") for k in LEVELS}
-    assert sentence(tidy_of(table, counts=counts), "fast as").startswith("On a busy machine: fastvmt is 1.")
+    assert sentence(tidy_of(table, counts=counts), "fast as").startswith("On a busy machine: FastVMT is 1.")
 
 
 def test_what_failed_what_is_missing_and_the_card_are_said() -> None:
@@ -212,11 +214,11 @@ def test_what_failed_what_is_missing_and_the_card_are_said() -> None:
     }  # fmt: skip
     tidy = tidy_of(drawn(LEVELS), counts=counts, caveat="A card says so.")
     assert said(tidy)[-4:] == [
-        "3 of 16 videos of fastvmt and 1 of 16 of ditflow failed.", "1 of 16 videos of sdedit is missing.",
+        "3 of 16 videos of FastVMT and 1 of 16 of DiTFlow failed.", "1 of 16 videos of SDEdit is missing.",
         "One seed was run: another may give other numbers.", "A card says so.",
     ]  # fmt: skip
     given = replace(tidy, counts=counts | {"fastvmt": Count(13, 16, {"not_given": 3})})
-    assert said(given)[-3] == "1 of 16 videos of sdedit and 3 of 16 of fastvmt are missing."
+    assert said(given)[-3] == "1 of 16 videos of SDEdit and 3 of 16 of FastVMT are missing."
     nothing = tidy_of({MOTION: {k: np.full(3, np.nan) for k in LEVELS}}, counts={k: Count(0, 3) for k in LEVELS})
     assert said(nothing)[0] == "No video has been made yet."
 
@@ -290,7 +292,7 @@ def test_table_comparison_report_and_gate_say_the_same(run: Path, tmp_path: Path
     table = build(store, store.config())
     wanted = list(table.view.verdict)
     assert wanted[0].startswith("2 clips are too few") and wanted[-1] == "Taught for it."
-    assert "1 of 3 videos of ditflow failed." in wanted
+    assert "1 of 3 videos of DiTFlow failed." in wanted
     assert bench("table", run, "--json").data["verdict"] == wanted
     compared: Any = next(iter(fastvmt.compare([run]).data().values()))
     assert compared["verdict"] == wanted
