@@ -163,7 +163,7 @@ def test_a_comparison_is_over_what_every_method_has(tmp_path: Path) -> None:
     view = views.comparison(gather([root]))
     cell = view.cell("fastvmt", QUALITY)
     assert cell.value == pytest.approx(0.8) and (cell.n, cell.expected) == (3, 4)  # not 0.65: case 3 has no value of ditflow
-    assert any(f"{QUALITY}: 3 of 4" in note for note in view.notes)
+    assert any("Motion fid.: 3 of 4" in note for note in view.notes)
     assert cell.low is not None and cell.low <= 0.8 <= (cell.high or 0)
     assert view.line("none").note == "control"
     assert [line.group for line in view.lines] == ["training-free methods"] * 2 + ["controls"]
