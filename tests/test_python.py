@@ -45,7 +45,7 @@ def test_runs_that_are_made_take_text_too(tmp_path: Path) -> None:
     made = make_quick(tmp_path / "quick", 1)
     done = fastvmt.resume(str(made))
     assert done.outcome.made == 1 and str(done) == bench("table", made).out.rstrip("\n")
-    assert done._repr_html_().startswith(f"<p>{made}: 1 made, 0 found, 0 failed</p>\n<table")
+    assert done._repr_html_().startswith(f'<p>{made}: 1 made, 0 found, 0 failed</p>\n<div class="verdict">')
     wanted = fastvmt.Wanted(8, 8, 5, root=str(tmp_path))  # type: ignore[arg-type]
     assert wanted.root == tmp_path
 
@@ -81,6 +81,6 @@ def test_a_comparison_is_data_and_its_text_and_json_are_views_of_it(run: Path) -
         == json.loads(found.text("json"))
         == json.loads(json.dumps(found.data()))
     )
-    assert str(fastvmt.compare(run, form="md")).startswith("**fastvmt against the others**")
+    assert "\n\n**fastvmt against the others**" in str(fastvmt.compare(run, form="md"))
     with pytest.raises(fastvmt.SpecError, match="Did you mean terminal"):
         fastvmt.compare(run, form="termnal")

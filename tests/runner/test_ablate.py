@@ -21,7 +21,7 @@ def ablated(xs: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, S
 def test_it_runs_the_base_and_every_change_and_says_what_was_left_out(ablated: tuple[Path, Said]) -> None:
     out, said = ablated
     assert said.code == 0, said.err
-    for label in ("fastvmt (base)", "fastvmt:no-step-skip", "fastvmt:interval=2", "ditflow", "none (control)"):
+    for label in ("FastVMT (base)", "FastVMT:no-step-skip", "FastVMT:interval=2", "DiTFlow", "No transfer"):
         assert label in said.out
     assert "left out: fastvmt:released needs tokens" in said.out  # its tiles do not fit 4x4 tokens
     assert "what each saving gives" in said.out

@@ -71,7 +71,7 @@ def test_one_command_plans_makes_scores_and_tabulates(xs: Path, undisturbed: tup
     plan = bench("plan", *args(xs, out)[1:], "--json").data
     assert plan["jobs"] == plan["done"] == 8 and plan["seconds"] == 0
     text = bench("table", out).out
-    assert "none (control)" in text and "speed-up over ditflow" in text and str(out) in text
+    assert "No transfer" in text and "Speed-up: over DiTFlow" in text and str(out) in text
 
 
 def test_the_same_command_again_makes_nothing(xs: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:

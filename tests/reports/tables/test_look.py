@@ -167,7 +167,7 @@ def test_columns_and_rows_are_chosen(root: Path) -> None:
         (("--rows", "fastmvt"), "Did you mean fastvmt"),
         (("--names", "[methods]\nfastmvt = 'x'"), "methods.fastmvt: there is no such one. Did you mean fastvmt"),
         (("--names", "[metrics]\ntime = 3"), "metrics.time: "),
-        (("--names", "[metrics]\ntime = 'a\\nb'"), "a name in one line"),
+        (("--names", '[metrics]\ntime = "a\\nb"'), "a name in one line"),
         (("--names", "[rows]\na = 'b'"), "rows: "),
         (("--names", "["), "--names "),
         (("--names", ""), ""),
