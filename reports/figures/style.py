@@ -30,6 +30,8 @@ PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 GREY, INK = "#7A7A7A", "#222222"
 HUES = 7
 """Colours of methods; the next place is the controls' grey, here and in the page's style sheet (``s0`` ... ``s7``)."""
+DPI = 200
+"""Of PNGs."""
 MARKERS = "osD^vPX<>p*h"
 STYLE: dict[str, Any] = {
     "font.family": ["DejaVu Sans"], "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7,
@@ -123,7 +125,9 @@ def save(figure: Figure | Drawn, path: Path, formats: Sequence[str] = ("png", "s
         raw = io.BytesIO()
         with style(), warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Glyph .* missing from")  # it is drawn as a box
-            drawing.savefig(raw, format=kind, dpi=200, metadata=metadata)
+            drawing.set_dpi(DPI)
+            drawing.draw_without_rendering()  # the layout settles in its second draw
+            drawing.savefig(raw, format=kind, dpi=DPI, metadata=metadata)
         target = path.with_name(f"{path.name}.{kind}")
         write_atomic(target, raw.getvalue())
         made.append(target)
