@@ -128,7 +128,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         config = RunConfig(
             suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
             plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
-            asked=_asked(request), caveat=card.caveat,
+            asked=_asked(request), caveat=warnings[0] if warnings else card.caveat,
             notes=(*warnings, *((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
         )  # fmt: skip
     return Plan(config, card, found, (*found.notes, *dropped), warnings)
