@@ -95,9 +95,9 @@ def test_hours_wall_time_and_workers(tmp_path: Path) -> None:
     args = ["plan", "--backbone", "wan2.1-1.3b", "--frames", "33", "--methods", "fastvmt", "--no-controls", "--json",
             "--device-memory", "80", "--workers"]  # fmt: skip
     one, eight = (bench(*args, n, cwd=tmp_path).data for n in ("1", "8"))
-    assert one["jobs"] == 8 and one["seconds"] == pytest.approx(8 * 184.18, rel=0.001) and "A100-80GB" in one["seconds_basis"]
+    assert one["jobs"] == 16 and one["seconds"] == pytest.approx(16 * 184.18, rel=0.001) and "A100-80GB" in one["seconds_basis"]
     assert one["wall_seconds"] == pytest.approx(one["seconds"])
-    assert eight["seconds"] == one["seconds"] and eight["wall_seconds"] == pytest.approx(184.18, rel=0.001)
+    assert eight["seconds"] == one["seconds"] and eight["wall_seconds"] == pytest.approx(2 * 184.18, rel=0.001)
     assert one["methods"][0]["label"] == "fastvmt" and one["disk_free"] > 0 < one["disk_bytes"]
 
 

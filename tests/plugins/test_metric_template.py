@@ -41,4 +41,4 @@ def test_scoring_frames_in_memory_refuses_what_it_cannot_know() -> None:
     with pytest.raises(MissingWeights, match="MUSIQ|musiq|vbench"):
         score_clip("vbench:imaging_quality", frames)
     still = score_clip("motion_fidelity_moving", np.zeros((5, 64, 64, 3), np.uint8), frames)
-    assert still.value is None and still.details["why"]
+    assert still.value == 0.0 and still.details["why"]

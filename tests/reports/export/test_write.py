@@ -107,7 +107,7 @@ def test_the_hub_layout_is_what_datasets_reads(tmp_path: Path, run: Path) -> Non
     lines = [json.loads(x) for x in (tmp_path / "h" / "videos" / "metadata.jsonl").read_text().splitlines()]
     names = {p.name for p in (tmp_path / "h" / "videos").iterdir()} - {"metadata.jsonl"}
     assert {x["file_name"] for x in lines} == names and len(names) == 8
-    assert "fastvmt" in text.split("## Table")[1] and "1 failed (error)" in text
+    assert "FastVMT" in text.split("## Table")[1] and "1 failed (error)" in text
     fastvmt.export([run], "hub", tmp_path / "without", videos=False)
     assert not (tmp_path / "without" / "videos").exists()
 

@@ -1,6 +1,6 @@
 """What the guided block's attention flow says of ground and subject under a camera that moves, by noise level.
 
-    python -m tools.tiny.flows
+    python -m tools.tiny.studies.flows
 
 Tuning clips of the category camera. The flow of a token is the mean place that its softmax chooses in another latent frame,
 less its own; it is held against the true one by 2<a, b> / (|a|^2 + |b|^2): 1 is the true flow, 0 none. A method that guides by
@@ -19,8 +19,7 @@ from fastvmt.backbones import card as cards
 from fastvmt.backbones.wan import Backbone
 from fastvmt.datasets.drawn.scene import Scene, draw
 from fastvmt.datasets.drawn.shapes import make_scene, motions_of, stream
-
-from .correspond import links
+from tools.tiny.correspond import links
 
 LEVELS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95)
 FARTHEST = 4  # latent frames between the two of a flow

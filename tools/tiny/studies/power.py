@@ -1,6 +1,6 @@
 """How many clips tell two methods apart by the trajectory score, on drawn pairs of the ``tune`` stream and never on a suite.
 
-    python -m tools.tiny.power --pairs 8 --first 60 --trials power.jsonl fastvmt none ditflow
+    python -m tools.tiny.studies.power --pairs 8 --first 60 --trials power.jsonl fastvmt none ditflow
 
 Generates the pairs of every category under every label and prints, for the first label against each other one, the mean
 paired difference and its spread by category; then, for suites of so many clips and several mixes of categories, the smallest
@@ -26,8 +26,7 @@ from scipy.special import nctdtr, stdtrit
 from fastvmt.datasets.drawn.shapes import CATEGORIES
 from fastvmt.plugins import labels as specs
 from fastvmt.reports.statistics import ALPHA, fewest_clips
-
-from .sweep import Trial, run_trial
+from tools.tiny.sweep import Trial, run_trial
 
 POWER = 0.9
 SIZES = (8, 12, 16, 24, 32, 64)
