@@ -19,7 +19,8 @@ from fastvmt.backbones import card as cards
 from fastvmt.backbones.wan import Backbone
 from fastvmt.datasets.drawn.scene import Scene, draw
 from fastvmt.datasets.drawn.shapes import make_scene, motions_of, stream
-from tools.tiny.correspond import links
+
+from ..correspond import links
 
 LEVELS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95)
 FARTHEST = 4  # latent frames between the two of a flow
@@ -35,7 +36,9 @@ def _flow(q: torch.Tensor, k: torch.Tensor, rows: NDArray[np.floating], width: i
 
 
 @torch.no_grad()
-def flows(backbone: Backbone, scene: Scene, number: int, level: float) -> tuple[NDArray[np.floating], ...]:
+def flows(
+    backbone: Backbone, scene: Scene, number: int, level: float
+) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.bool_]]:
     """Found and true flows (N, 2) in tokens of one clip's links, and which are of the ground."""
     latent = backbone.encode_video(draw(scene))
     noise = torch.randn(latent.shape, generator=torch.Generator().manual_seed(number)).to(latent)

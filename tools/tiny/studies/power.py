@@ -26,7 +26,8 @@ from scipy.special import nctdtr, stdtrit
 from fastvmt.datasets.drawn.shapes import CATEGORIES
 from fastvmt.plugins import labels as specs
 from fastvmt.reports.statistics import ALPHA, fewest_clips
-from tools.tiny.sweep import Trial, run_trial
+
+from ..sweep import Trial, run_trial
 
 POWER = 0.9
 SIZES = (8, 12, 16, 24, 32, 64)
