@@ -14,12 +14,11 @@ from fastvmt.reports.figures.style import Drawn, Picture, colours, save
 from fastvmt.reports.tables import ablation, views
 from fastvmt.reports.tables.headings import heading
 from fastvmt.reports.tables.run_table import first_presets
+from fastvmt.reports.tables.verdict import MOTION
 from fastvmt.reports.tables.view import View, id_of
 from fastvmt.reports.tidy import STAGE, Tidy
 from fastvmt.store.layout import PROBE
 
-QUALITY = ("trajectory", "motion_fidelity_moving", "motion_fidelity")
-"""What stands for quality against time: the first of these that the run has."""
 LOGGED_VIDEOS = 64
 """Videos of one method whose logs go into a figure; more would not change it."""
 FORMATS = ("png", "svg", "pdf")
@@ -58,7 +57,7 @@ def _wanted(tidy: Tidy) -> Iterator[tuple[str, Callable[[], Drawn]]]:
 
 def motion_score(tidy: Tidy) -> str:
     """The metric that stands for following the motion, or ""."""
-    return next(iter(views.metrics_of(tidy, QUALITY)), "")
+    return next(iter(views.metrics_of(tidy, MOTION)), "")
 
 
 def quality_time(tidy: Tidy) -> Drawn:
