@@ -78,7 +78,8 @@ def gaps(table: ArrayLike, seed: int = 0) -> dict[tuple[int, int], Gap]:
         half = _half(float(error[n]), reach, float(abs(mean[n])), bool(p[n] < ALPHA))
         value = float(mean[n])
         found[a, b] = Gap(value, value - half, value + half, float(p[n]))
-        found[b, a] = Gap(-value, -value - half, -value + half, float(p[n]))
+        back = 0.0 - value  # and not -value, which makes -0.0 of 0
+        found[b, a] = Gap(back, back - half, back + half, float(p[n]))
     return found
 
 

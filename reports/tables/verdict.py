@@ -231,7 +231,9 @@ def _speed(tidy: Tidy, labels: tuple[str, ...], methods: Sequence[str]) -> list[
     else:
         said = f"These {seconds.clips} clips cannot tell {seconds.names([first])} from {seconds.names(tied, 'or')} in seconds"
         said += f" (ratio {times(tied[0])})" if len(tied) == 1 and ratios[tied[0]].value is not None else ""
-    return [f"On a busy machine: {said}." if any(tidy.counts[k].busy for k in ranked) else f"{said}."]
+    return [
+        f"On a busy machine: {said.replace('These', 'these', 1)}." if any(tidy.counts[k].busy for k in ranked) else f"{said}."
+    ]
 
 
 def _text_alignment(tidy: Tidy, labels: tuple[str, ...], followers: Sequence[str], floor: str) -> list[str]:
