@@ -67,7 +67,6 @@ def find(frames: Frames, named: Described, radius: F64) -> Found:
             state[n, t] = _state(frames[t], patch, np.array(SUBJECT_COLOURS[colour], float))
             copies[n, t], seen[n, t] = second, 0.5 if second else 1.0
         state[n] = _filled(state[n])
-        state[n, :, 3] = np.unwrap(state[n, :, 3])
     state[:, :, 2:] *= radius[:, None, None]
     return Found(state, seen, copies)
 

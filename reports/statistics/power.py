@@ -35,11 +35,11 @@ def clips_needed(differences: ArrayLike, tests: int = 1, power: float = POWER) -
     if mean == 0:
         return None
     sizes = np.arange(fewest_clips(), MOST_CLIPS + 1)
-    enough = np.nonzero(_power(abs(mean) / spread if spread else np.inf, sizes, ALPHA / tests) >= power)[0]
+    enough = np.nonzero(power_of(abs(mean) / spread if spread else np.inf, sizes, ALPHA / tests) >= power)[0]
     return int(sizes[enough[0]]) if len(enough) else MOST_CLIPS + 1
 
 
-def _power(
+def power_of(
     effect: float, clips: np.ndarray[tuple[int], np.dtype[np.int64]], level: float
 ) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Power of the paired t-test for a mean of so many standard deviations, by the non-central t distribution."""

@@ -104,7 +104,9 @@ def test_real_clips_on_tiny_are_said_to_be_a_smoke_test(tmp_path: Path) -> None:
     sentence = "tiny knows drawn shapes only: this is a smoke test, its numbers say nothing about the methods."
     assert said.code == 0 and said.err.count(sentence) == 1, said.err
     assert said.err.index(sentence) < said.err.index("started")
-    assert said.out.index(sentence) < said.out.index("Methods compared") and Store(tmp_path / "run").config().notes[0] == sentence
+    assert (
+        said.out.index(sentence) < said.out.index("Methods compared") and Store(tmp_path / "run").config().notes[0] == sentence
+    )
     assert bench("table", tmp_path / "run", "--json").data["notes"].count(sentence) == 1
     assert sentence in bench("plan", *words).out
     drawn = resolve(Request(limit=1, methods=("none",), frames=5))

@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
-from scipy.special import nctdtr, stdtrit
 
 from fastvmt.datasets.drawn.shapes import CATEGORIES
 from fastvmt.plugins import labels as specs
 from fastvmt.reports.statistics import ALPHA, fewest_clips
+from fastvmt.reports.statistics.power import power_of
 
 from ..sweep import Trial, run_trial
 
@@ -63,8 +63,8 @@ def smallest(spread: float, clips: int, tests: int = 1) -> float:
     """
     if clips < fewest_clips():
         return float("inf")
-    bar = stdtrit(clips - 1, 1 - ALPHA / tests / 2)
-    return float(brentq(lambda d: 1 - nctdtr(clips - 1, d, bar) - POWER, 0, 30) * spread / clips**0.5)
+    size = np.array([clips])
+    return float(brentq(lambda d: power_of(d, size, ALPHA / tests)[0] - POWER, 0, 30) * spread)
 
 
 def table(scores: Scores, labels: list[str], tests: int) -> Iterable[str]:
