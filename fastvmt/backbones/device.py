@@ -11,8 +11,10 @@ from typing import Any
 NODES = ("nvidia*", "nvgpu*", "nvhost*", "dxg", "kfd")
 """What Linux has in /dev for a GPU that torch can use: NVIDIA's driver, Jetson's, WSL's, AMD's."""
 
-BUSY_LOAD = 0.5
-"""Running threads a core, beside ours, from which a CPU counts as busy."""
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def has_cuda() -> bool:
@@ -59,8 +61,14 @@ def energy_joules(device: str, index: int = 0) -> float | None:
         return None
 
 
-def others(device: str, index: int = 0) -> str:
-    """Who else uses the device: a few words for the record, or "" when it is ours alone (or cannot be known)."""
+def others(device: str, threads: int = 1, index: int = 0) -> str:
+    """Who else uses the device: a few words for the record, or "" where nobody waits for it (or that cannot be known).
+
+    Args:
+        device: ``cpu`` or ``cuda``.
+        threads: CPU threads that we are about to use.
+        index: number of the GPU.
+    """
     if device.startswith("cuda"):
         found = _nvml(index)
         if found is None:
@@ -73,7 +81,7 @@ def others(device: str, index: int = 0) -> str:
         # In a container the driver counts processes by the host's numbers, ours among them: those say nothing.
         pids = [p.pid for p in running if p.pid != os.getpid() and Path(f"/proc/{p.pid}").exists()]
         return f"{len(pids)} other processes on the GPU" if pids else ""
-    return busy_cpu(min(_running(pause) for pause in (0.0, 0.01, 0.01)), os.cpu_count() or 1)
+    return busy_cpu(min(_running(pause) for pause in (0.0, 0.01, 0.01)), os.cpu_count() or 1, threads)
 
 
 def _running(pause: float) -> int:
@@ -86,11 +94,12 @@ def _running(pause: float) -> int:
         return 0
 
 
-def busy_cpu(running: int, cores: int) -> str:
-    """
-    >>> busy_cpu(0, 2), busy_cpu(1, 2)
+def busy_cpu(running: int, cores: int, ours: int) -> str:
+    """Others that leave our threads no core of their own.
+
+    >>> busy_cpu(1, 2, ours=1), busy_cpu(1, 2, ours=2)
     ('', '1 other thread running on 2 cores')
     """
-    if running < max(1, BUSY_LOAD * cores):
+    if running < 1 or running + ours <= cores:
         return ""
     return f"{running} other thread{'s' if running > 1 else ''} running on {cores} cores"

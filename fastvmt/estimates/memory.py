@@ -22,6 +22,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from fastvmt.backbones.card import Card
+from fastvmt.backbones.device import cores
 from fastvmt.backbones.token_grid import ACTIVATION_FACTOR
 from fastvmt.core.reading import parse_json
 from fastvmt.core.spelling import GIB
@@ -35,6 +36,8 @@ DECODE_BYTES = 8 * 96 * 4 * 4
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}
 LONGEST_HEADER = 100_000_000
 """Bytes of a .safetensors file's header, as its own library limits them."""
+ROOM = 0.8
+"""Of a machine's memory: what workers that nobody counted may take together."""
 STORED = 0.6
 """Of the free memory: what ``Backbone`` lets kept activations take before it recomputes them."""
 
@@ -166,3 +169,20 @@ def device_count(device: str) -> int:
     import torch
 
     return max(1, torch.cuda.device_count())
+
+
+def threads_when_unsaid(device: str, least: int) -> int:
+    """CPU threads of a worker: on a CPU as few as leave no core idle, where each worker needs ``least`` bytes.
+
+    One thread a worker does more than several threads in one, and its sums do not depend on how many cores a machine has.
+    """
+    return cores() if device == "cuda" else -(-cores() // _side_by_side(least))
+
+
+def workers_when_unsaid(device: str, threads: int, least: int) -> int:
+    """One for every GPU; on a CPU one for every ``threads`` cores, as far as memory goes."""
+    return device_count(device) if device == "cuda" else max(1, min(cores() // threads, _side_by_side(least)))
+
+
+def _side_by_side(least: int) -> int:
+    return max(1, min(cores(), int(ROOM * device_bytes("cpu") / least)))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from fastvmt.backbones import card as cards
+from fastvmt.backbones.device import cores
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.spelling import gib
 from fastvmt.errors import UserError
 from fastvmt.estimates import seconds as costmodel
-from fastvmt.estimates.memory import Need, device_bytes, device_count, need
+from fastvmt.estimates.memory import Need, device_bytes, device_count, need, workers_when_unsaid
 from fastvmt.estimates.seconds import Outcome, Prediction, Sample, work
 from fastvmt.jobs.protocol import cost_of
 from fastvmt.jobs.run_config import RunConfig
@@ -81,7 +81,7 @@ class Conditions:
     """Where a run is to happen.
 
     Attributes:
-        workers: at once; 0 for one a GPU, or one.
+        workers: at once; 0 for as many as ``workers_of`` says.
         device_bytes: plan for devices of so many bytes, one a worker, instead of this machine's; 0 for this machine's.
         elsewhere: the workers are not on this machine, so that its memory says nothing.
         remake: labels whose videos are made again where they are there.
@@ -101,7 +101,7 @@ def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions
     """
     where = where or Conditions()
     store = Store.open(place) if layout.is_run(place) else None
-    where = where if where.workers else replace(where, workers=1 if where.device_bytes else device_count(config.device))
+    where = where if where.workers else replace(where, workers=1 if where.device_bytes else workers_of(config, card))
     per_method = len(config.suite.cases) * len(config.seeds)
     made = made_by_label(store, config) if store else {}
     made |= dict.fromkeys(made.keys() & set(where.remake), 0)
@@ -137,6 +137,13 @@ def refuse_what_cannot_fit(found: Estimate, force: bool) -> None:
     """
     if found.problem and not force:
         raise UserError(f"{found.problem} (--force tries it anyway.)")
+
+
+def workers_of(config: RunConfig, card: cards.Card) -> int:
+    """How many workers a run gets on this machine when nobody says; timed repeats are one after another on a CPU."""
+    if config.repeats and config.device == "cpu":
+        return 1
+    return workers_when_unsaid(config.device, config.threads, _need(config, card).least)
 
 
 def note_prediction(store: Store, config: RunConfig) -> None:
@@ -205,8 +212,7 @@ def _at_once(config: RunConfig, where: Conditions) -> int:
     """Workers that do not take each other's time: one a GPU, and on a CPU as many as have cores of their own."""
     if config.device == "cuda" or where.device_bytes or where.elsewhere:
         return where.workers
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(where.workers, cores // max(1, config.threads)))
+    return max(1, min(where.workers, cores() // max(1, config.threads)))
 
 
 # --- memory and disk -----------------------------------------------------------------------------------------------------

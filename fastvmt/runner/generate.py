@@ -166,7 +166,7 @@ class Generator:
         Raises:
             JobError: for NaN or a wrong shape; anything else a method raises passes through.
         """
-        busy, warm_up = others(self.config.device), 0.0
+        busy, warm_up = others(self.config.device, self.config.threads), 0.0
         prepared = self._prepared(job, tick, enter)
         if self.config.repeats and job.method.label not in self.warm:
             self.warm.add(job.method.label)

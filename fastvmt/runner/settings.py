@@ -121,7 +121,11 @@ class Request(_Checked):
         "auto", MODEL, "auto, float32, bfloat16 or float16.", known=("auto", "float32", "bfloat16", "float16")
     )
     threads: int = _setting(
-        0, SPEED, "CPU threads of each worker; 0 for all cores.", between=(0, 1024), needs="0 for all cores"
+        0,
+        SPEED,
+        "CPU threads of each worker; 0 for one, or more where workers for every core would not fit in memory.",
+        between=(0, 1024),
+        needs="0 to choose by memory",
     )
     offload: bool = _setting(False, SPEED, "Keep text encoder and VAE on the CPU between uses.")
     protocol: str = _setting(
@@ -154,7 +158,7 @@ class Options(_Checked):
     """How a run is done, without influence on its results.
 
     Attributes:
-        workers: 0 for one a GPU, or one.
+        workers: 0 for one a GPU, or for as many as cores and memory allow.
         reuse: the seconds of videos that are taken over are not reported.
         remake: each video is replaced when its new one is there, and scored again.
         part: what is made where it is missing; None for all of the run.
@@ -167,8 +171,8 @@ class Options(_Checked):
     """
 
     workers: int = _setting(
-        0, SPEED, "Workers; by default one for every GPU, or one.", between=(0, 10_000), counted=True, kind=int | None,
-        typed=None,
+        0, SPEED, "Workers; by default one for every GPU, or on a CPU one for every --threads cores.", between=(0, 10_000),
+        counted=True, kind=int | None, typed=None,
     )  # fmt: skip
     timeout: float = _setting(
         0.0,

@@ -119,7 +119,8 @@ def test_a_run_that_cannot_fit_does_not_begin(
     from fastvmt.runner.settings import Request
 
     request = Request(methods=("none",), backbone=str(xs), limit=1, controls=False, metrics=("time",), threads=1)
-    monkeypatch.setattr(plan_estimate, "device_bytes", lambda device: 100 << 20)
+    for module in (plan_estimate, memory):
+        monkeypatch.setattr(module, "device_bytes", lambda device: 100 << 20)
     with pytest.raises(
         UserError, match=r"this machine has 0\.1 GiB: even one frame needs .* a larger device is needed\. \(--force"
     ):
@@ -131,6 +132,21 @@ def test_a_run_that_cannot_fit_does_not_begin(
     with pytest.raises(UserError, match="are free: give --out on another disk, or fewer clips with --limit"):
         api.run(request, tmp_path / "r")
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize(
+    ("memory_gib", "each_gib", "threads", "workers"),
+    [(64, 1, 1, 6), (64, 40, 6, 1), (64, 20, 3, 2), (64, 12, 2, 3), (1, 40, 6, 1)],
+)
+def test_nobody_says_how_many_workers(
+    memory_gib: int, each_gib: int, threads: int, workers: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All six cores have work, and what runs together fits."""
+    monkeypatch.setattr(memory, "cores", lambda: 6)
+    monkeypatch.setattr(memory, "device_bytes", lambda device: memory_gib * GIB)
+    assert memory.threads_when_unsaid("cpu", each_gib * GIB) == threads
+    assert memory.workers_when_unsaid("cpu", threads, each_gib * GIB) == workers
+    assert memory.workers_when_unsaid("cpu", 4, each_gib * GIB) == 1
 
 
 def test_workers_share_a_machines_memory(xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

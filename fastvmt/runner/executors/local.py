@@ -18,6 +18,7 @@ from fastvmt.backbones import device
 from fastvmt.core.children import python_environment
 from fastvmt.core.disk.atomic import own_file
 from fastvmt.errors import SpecError
+from fastvmt.estimates.plan_estimate import workers_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner import code
 from fastvmt.runner.executors import Hand, Inbox
@@ -141,7 +142,7 @@ class LocalExecutor:
     def __init__(self, store: Store, config: RunConfig, workers: int) -> None:
         self.store, self.config = store, config
         self.gpus = visible_gpus() if config.device.startswith("cuda") else []
-        self.slots = workers or max(1, len(self.gpus))
+        self.slots = workers or workers_of(config, cards.load(config.setting.backbone))
         self._hands: list[LocalHand] = []
 
     def start(self, number: int, inbox: Inbox) -> Hand:

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, cast
 
 from fastvmt.backbones import card as cards
-from fastvmt.backbones.device import has_cuda
+from fastvmt.backbones.device import cores, has_cuda
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.choices import one_of
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError
+from fastvmt.estimates.memory import need, threads_when_unsaid
 from fastvmt.jobs.numbering import slug
 from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.media.files import Fit, Frames, write_lossless
@@ -127,11 +128,19 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         )  # fmt: skip
         config = RunConfig(
             suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
-            plugins=tuple(str(Path(p).resolve()) for p in request.plugins), threads=request.threads or _cores(),
+            plugins=tuple(str(Path(p).resolve()) for p in request.plugins),
             asked=_asked(request), caveat=warnings[0] if warnings else card.caveat,
             notes=(*warnings, *((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
         )  # fmt: skip
-    return Plan(config, card, found, (*found.notes, *dropped), warnings)
+    return Plan(_with_threads(config, card, request.threads), card, found, (*found.notes, *dropped), warnings)
+
+
+def _with_threads(config: RunConfig, card: cards.Card, wanted: int) -> RunConfig:
+    """All cores for timed repeats, which are one after another."""
+    s = config.setting
+    size = need(card, s.width, s.height, s.frames, s.dtype, config.methods, offload=config.offload, device=config.device)
+    unsaid = cores() if config.repeats else threads_when_unsaid(config.device, size.least)
+    return config.model_copy(update={"threads": wanted or unsaid})
 
 
 def _with_plugins_of(folder: Path, config: RunConfig) -> RunConfig:
@@ -172,12 +181,6 @@ def _or(value: Any, default: Any) -> Any:
 
 def _path(text: str | None) -> Path | None:
     return Path(text) if text else None
-
-
-def _cores() -> int:
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def device_named(name: str) -> str:
