@@ -86,17 +86,23 @@ class Metric:
     @property
     def label(self) -> str:
         """The id, with every parameter that is not at its default: ``motion_fidelity:tracker=cotracker3``."""
+        return ":".join([self.id, *(f"{k}={v}" for k, v in self._changed().items())])
+
+    def _changed(self) -> dict[str, Any]:
         fields = type(self.params).model_fields
-        changed = [f"{k}={v}" for k, f in fields.items() if (v := getattr(self.params, k)) != f.default]
-        return ":".join([self.id, *changed])
+        return {k: v for k, f in fields.items() if (v := getattr(self.params, k)) != f.default}
 
     def missing(self) -> str:
         """What has to be fetched before this metric can be computed: one sentence with size and command, or ""."""
         return ""
 
     def identity(self) -> dict[str, Any]:
-        """Formula version, backend and settings."""
-        return {"metric": self.id, "version": self.version, "backend": self.backend}
+        """Formula version, backend and settings. Records are kept by it: what makes another number must be in it.
+
+        Parameters that are not at their defaults are here already; a class with an ``identity`` of its own names them itself.
+        """
+        own = {"metric": self.id, "version": self.version, "backend": self.backend}
+        return own | (self._changed() if type(self).identity is Metric.identity else {})
 
     def applies(self, case: Case) -> bool:
         """False where the metric has no meaning for a case (a record is then not made)."""

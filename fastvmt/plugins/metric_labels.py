@@ -8,11 +8,12 @@ from fnmatch import fnmatchcase
 
 from fastvmt.backbones import card as cards
 from fastvmt.core.choices import hint
+from fastvmt.core.content_address import canonical_json
 from fastvmt.core.spelling import shown
 from fastvmt.errors import BenchError, MissingWeights, SpecError
 from fastvmt.model import Case
 from fastvmt.plugins import registry
-from fastvmt.plugins.blame import blamed, guard, need
+from fastvmt.plugins.blame import blamed, defined, guard, need
 from fastvmt.plugins.labels import in_words
 from fastvmt.plugins.metric import Metric
 
@@ -157,7 +158,27 @@ def choose(asked: Iterable[str], default: Iterable[str], own: Iterable[str] = ()
                 raise MissingWeights(f"{metric.label}: {sentence}")
             else:
                 notes[f"{metric.label} is not scored: {sentence}"] = None
+    _need_apart(labels)
     return tuple(labels), tuple(notes)
+
+
+def _need_apart(labels: Iterable[str]) -> None:
+    """
+    Raises:
+        SpecError: for two labels of one metric with one identity, so that each would find the other's records.
+    """
+    of_name: dict[str, list[str]] = {}
+    for label in labels:
+        of_name.setdefault(name_of(label), []).append(label)
+    for same in of_name.values():
+        said: dict[str, str] = {}
+        for metric in map(build, same if len(same) > 1 else ()):
+            other = said.setdefault(canonical_json(metric.identity()), metric.label)
+            if other != metric.label:
+                raise SpecError(
+                    f"Metrics '{other}' and '{metric.label}' have one identity, by which records are kept: their "
+                    f"identity() must name what differs ({defined(type(metric)) or type(metric).__name__})."
+                )
 
 
 def _several(pattern: str) -> bool:

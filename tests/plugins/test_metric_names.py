@@ -10,8 +10,9 @@ from support.cli import bench
 from support.clips import clip
 from support.light_runs import PLUGIN, make_quick
 
-from fastvmt import Request
+from fastvmt import Metric, Params, Request
 from fastvmt.errors import SpecError
+from fastvmt.plugins import registry
 from fastvmt.plugins.metric_labels import build, choose, in_full, resolved
 from fastvmt.runner.plan import resolve
 from fastvmt.store.folder import Store
@@ -111,3 +112,29 @@ def test_real_clips_on_tiny_are_said_to_be_a_smoke_test(tmp_path: Path) -> None:
     assert sentence in bench("plan", *words).out
     drawn = resolve(Request(limit=1, methods=("none",), frames=5))
     assert sentence not in drawn.config.notes and not drawn.warnings
+
+
+def test_every_setting_of_a_metric_keeps_records_of_its_own() -> None:
+    """Two columns of one metric in one run would else find each other's numbers."""
+    parts = ("trajectory", "trajectory:part=direction", "trajectory:part=ground")
+    assert len({str(build(label).identity()) for label in parts}) == len(parts)
+    assert "part" not in build("trajectory").identity()
+    assert choose(parts, ())[0] == parts
+
+
+def test_metrics_that_cannot_be_told_apart_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Levels(Params):
+        level: int = 1
+
+    class Careless(Metric):
+        """Says nothing of its level."""
+
+        id = "careless"
+        Params = Levels
+
+        def identity(self) -> dict[str, Any]:
+            return {"metric": self.id, "version": 1}
+
+    monkeypatch.setattr(registry.metrics, "get", {"careless": Careless}.__getitem__)
+    with pytest.raises(SpecError, match=r"'careless' and 'careless:level=2' have one identity, .* must name what differs"):
+        choose(["careless", "careless:level=2"], ())
