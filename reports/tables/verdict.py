@@ -219,8 +219,8 @@ def _speed(tidy: Tidy, labels: tuple[str, ...], methods: Sequence[str]) -> list[
 
     def times(label: str) -> str:
         cell = ratios[label]
-        ends = "" if cell.low is None or cell.high is None else f" [{cell.low:.2f}, {cell.high:.2f}]"
-        return f"{cell.value:.2f}{ends}"
+        ends = "" if cell.low is None or cell.high is None else f" [{cell.low:z.2f}, {cell.high:z.2f}]"
+        return f"{cell.value:z.2f}{ends}"
 
     if slower:
         than = [f"{times(k)} times as fast as {seconds.names([k])}" for k in dict.fromkeys((slower[0], slower[-1]))]

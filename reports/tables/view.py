@@ -80,7 +80,7 @@ class Column:
         return self.head + (f" [{self.unit}]" if self.unit else "") + arrow
 
     def text(self, value: float | None) -> str:
-        return "" if value is None else f"{value:.{self.decimals}f}"
+        return "" if value is None else f"{value:z.{self.decimals}f}"
 
 
 @dataclass(frozen=True)
