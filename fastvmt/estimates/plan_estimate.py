@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import cores
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.spelling import gib
-from fastvmt.errors import UserError
+from fastvmt.errors import BenchError, UserError
 from fastvmt.estimates import seconds as costmodel
 from fastvmt.estimates.memory import Need, device_bytes, device_count, need, workers_when_unsaid
 from fastvmt.estimates.seconds import Outcome, Prediction, Sample, work
@@ -139,11 +140,19 @@ def refuse_what_cannot_fit(found: Estimate, force: bool) -> None:
         raise UserError(f"{found.problem} (--force tries it anyway.)")
 
 
-def workers_of(config: RunConfig, card: cards.Card) -> int:
-    """How many workers a run gets on this machine when nobody says; timed repeats are one after another on a CPU."""
-    if config.repeats and config.device == "cpu":
+def workers_of(config: RunConfig, card: cards.Card | None = None) -> int:
+    """How many workers a run gets on this machine when nobody says; timed repeats are one after another on a CPU.
+
+    Args:
+        card: of its backbone; looked up when left out. A run whose backbone is nothing here is only scored.
+    """
+    device = "cuda" if config.device.startswith("cuda") else "cpu"
+    if config.repeats and device == "cpu":
         return 1
-    return workers_when_unsaid(config.device, config.threads, _need(config, card).least)
+    with suppress(BenchError):
+        here = config.model_copy(update={"device": device})
+        return workers_when_unsaid(device, config.threads, _need(here, card or cards.load(config.setting.backbone)).least)
+    return 1
 
 
 def note_prediction(store: Store, config: RunConfig) -> None:

@@ -18,7 +18,6 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from fastvmt.backbones.card import load
 from fastvmt.errors import SpecError
 from fastvmt.estimates.plan_estimate import workers_of
 from fastvmt.jobs.run_config import RunConfig
@@ -163,7 +162,7 @@ class RayExecutor:
         self._ours = not ray.is_initialized()
         if not self._ours:
             return
-        slots = options.workers or workers_of(self.config, load(self.config.setting.backbone))
+        slots = options.workers or workers_of(self.config)
         own: dict[str, Any] = {
             "address": "local", "num_cpus": max(1, slots * self.config.threads), "include_dashboard": False,
             "object_store_memory": OBJECT_STORE, "_node_ip_address": "127.0.0.1",
