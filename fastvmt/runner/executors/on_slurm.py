@@ -62,12 +62,14 @@ class Join:
     fail_fast: bool = False
     part: Part | None = None
     plugins: tuple[tuple[str, str], ...] = ()
+    workers: int = 0
 
     def __call__(self, number: int) -> dict[str, Any]:
         load_handed(self.plugins)
         if self.fail_fast and Leases(Path(self.root)).failed():  # while it was queued
             return {}
-        return vars(self.work(Path(self.root), Options(timeout=self.timeout, fail_fast=self.fail_fast, part=self.part)))
+        options = Options(workers=self.workers, timeout=self.timeout, fail_fast=self.fail_fast, part=self.part)
+        return vars(self.work(Path(self.root), options))
 
     def checkpoint(self, number: int) -> Any:
         """Asked by submitit when the task is preempted: the same again."""
@@ -81,7 +83,8 @@ class Crew:
 
     def __init__(self, store: Store, config: RunConfig, options: Options, work: Callable[[Path, Options], Outcome]) -> None:
         self.store, self.config, self.options = store, config, options
-        more = options.part, tuple(handed(config.plugins))
+        alone = 0 if config.device.startswith("cuda") else 1  # a task has the cores of one worker, whatever it sees
+        more = options.part, tuple(handed(config.plugins)), alone
         self._join = Join(work, str(store.root.resolve()), options.timeout, options.fail_fast, *more)
         self._list = store.root / "slurm" / "submitted.json"
         # A folder of a name that nobody can know: tasks unpickle what lies there under their number, and would take what came
