@@ -52,6 +52,7 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
             "motion_fidelity_local": "MotionFidelityLocal", "motion_fidelity_moving": "MotionFidelityMoving",
             "motion_fidelity_wrong": "MotionFidelityWrong", "motion_fidelity_moving_wrong": "MotionFidelityMovingWrong",
             "motion_fidelity_frozen": "MotionFidelityFrozen",
+            "motion_fidelity_tracked": "MotionFidelityTracked", "motion_fidelity_tracked_wrong": "MotionFidelityTrackedWrong",
         },
         "metrics.motion.det_hybrid": {"motion_fidelity@det-hybrid": "MotionFidelityDeT"},
         "metrics.vbench.dimensions": {
@@ -72,7 +73,7 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "trackers": {
-        "metrics.trackers.lk": {"lk": "LK"},
+        "metrics.trackers.lk": {"lk": "LK", "lk-live": "LKLive"},
         "metrics.trackers.cotracker": {"cotracker3": "CoTracker3", "cotracker2": "CoTracker2"},
     },
     "environments": {"metrics.vbench.files": {"vbench": "RECIPE"}},

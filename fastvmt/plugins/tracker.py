@@ -19,6 +19,8 @@ from fastvmt.plugins import registry
 from fastvmt.plugins.blame import blamed, guard, is_ours, need
 
 F64 = NDArray[np.float64]
+FARTHEST_PX = 1e6
+"""Of a visible point: farther out is no place in a clip, and squares of steps stay numbers."""
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class Tracks:
     """Points followed from the first frame.
 
     Attributes:
-        points: (N, T, 2) as (x, y) in px of the given frames, the centre of the top left pixel at (0, 0).
-        visible: (N, T) bool.
+        points: (N, T, 2) as (x, y) in px of the given frames, the centre of the top left pixel at (0, 0); anything, NaN too,
+            where a track is not visible.
+        visible: (N, T) bool; what is lost, hidden or outside the frame is not visible.
         subject: (N,) bool, on a mover and not on the ground; None where nobody knows.
     """
 
@@ -92,7 +95,23 @@ def _track(track: Callable[..., Any], cls: type[Tracker], doing: str, frames: Fr
     n = len(points) if queries is None and points.ndim else 0 if queries is None else len(queries)
     need(cls, f"{doing}: points", points, points.shape == (n, len(frames), 2), f"of shape ({n}, {len(frames)}, 2)")
     need(cls, f"{doing}: visible", visible, visible.shape == (n, len(frames)), f"of shape ({n}, {len(frames)})")
-    return found
+    need(cls, f"{doing}: points", points, points.dtype.kind in "fiu", "numbers")
+    seen = visible == 1
+    need(cls, f"{doing}: visible", visible, bool((seen | (visible == 0)).all()), "booleans")
+    places = points.astype(np.float64)
+    usable = np.abs(places) <= FARTHEST_PX
+    bad = places[seen[..., None] & ~usable]
+    need(cls, f"{doing}: points", float(bad[0]) if len(bad) else None, not len(bad), "finite px where a track is visible (else visible=False)")
+    return Tracks(_held(places, usable.all(-1)), seen, found.subject)
+
+
+def _held(points: F64, usable: NDArray[np.bool_]) -> F64:
+    """Points whose unusable places are the last usable one of their track, else the first: an unseen point stands still."""
+    frames = np.arange(points.shape[1])
+    last = np.maximum.accumulate(np.where(usable, frames, -1), axis=1)
+    last = np.where(last < 0, usable.argmax(axis=1)[:, None], last) if points.shape[1] else last
+    held = np.take_along_axis(points, last[..., None], axis=1)
+    return np.where(usable.any(axis=1)[:, None, None], held, 0.0)
 
 
 def get(name: str) -> Tracker:

@@ -12,6 +12,7 @@ What happens where nothing moves (|v| <= tau) is a policy:
     mask    only steps count that move (and are visible) in both; no such step: the pair is undefined
     mask50  as mask, but a pair needs at least ceil((T-1)/2) such steps
     match   as zero, but a step static in both counts as agreement 1
+    live    as zero, over the steps alone that are visible at both ends in both; a pair needs at least ceil((T-1)/2) such steps
 
 All pairs are one matrix product (block by block), never an array of n x m x (T-1).
 """
@@ -27,7 +28,9 @@ from numpy.typing import NDArray
 
 F64 = NDArray[np.float64]
 Floats = NDArray[Any]
-Policy = Literal["zero", "nan", "mask", "mask50", "match"]
+Policy = Literal["zero", "nan", "mask", "mask50", "match", "live"]
+_COMMON: tuple[Policy, ...] = ("mask", "mask50", "live")
+"""Policies that look at visibility and divide each pair by a count of its own."""
 Visible = tuple[NDArray[np.bool_] | None, NDArray[np.bool_] | None]
 BLOCK = 256
 UNSEEN: Visible = (None, None)
@@ -51,6 +54,7 @@ class _Steps:
     unit: Floats  # (n, (T-1)*2), zeros where not usable
     moving: NDArray[np.bool_]  # (n, T-1) |v| > tau
     usable: NDArray[np.bool_]  # (n, T-1) moving, and visible at both ends where visibility counts
+    live: NDArray[np.bool_]  # (n, T-1) visible at both ends where visibility counts, moving or not
 
 
 def _steps(points: Floats, visible: NDArray[np.bool_] | None, tau: float) -> _Steps:
@@ -58,7 +62,8 @@ def _steps(points: Floats, visible: NDArray[np.bool_] | None, tau: float) -> _St
     x, y = (np.diff(points[..., k].astype(np.float64, order="C"), axis=1) for k in (0, 1))
     length = np.sqrt(x * x + y * y)
     moving = length > tau
-    usable = moving if visible is None else moving & visible[:, 1:] & visible[:, :-1]
+    live = np.ones_like(moving) if visible is None else visible[:, 1:] & visible[:, :-1]
+    usable = moving & live
     unit = np.empty((*x.shape, 2))
     length[~moving] = 1.0
     for k, part in enumerate((x, y)):  # coordinate by coordinate: a last axis of 2 is numpy's slowest case
@@ -66,7 +71,7 @@ def _steps(points: Floats, visible: NDArray[np.bool_] | None, tau: float) -> _St
         unit[..., k] = part
     if not usable.all():
         unit[~usable] = 0
-    return _Steps(points[:, 0].astype(np.float64), unit.reshape(len(points), -1), moving, usable)
+    return _Steps(points[:, 0].astype(np.float64), unit.reshape(len(points), -1), moving, usable, live)
 
 
 def _blocks(
@@ -79,7 +84,7 @@ def _blocks(
     ``undefined`` stands for pairs without enough usable steps or too far apart; by policy ``nan`` pairs with a static step
     are NaN. Every block is written over the one before: fresh memory costs as much as the product itself.
     """
-    masked, count = policy in ("mask", "mask50"), _common_steps(generated, reference)
+    masked, count = policy in _COMMON, _common_steps(generated, reference)
     frames = count + 1
     seen = [v[:, :frames] if masked and v is not None else None for v in visible]
     g, r = (_steps(p[:, :frames], v, tau) for p, v in zip((generated, reference), seen, strict=True))
@@ -88,7 +93,8 @@ def _blocks(
         rows = slice(first, first + BLOCK)
         block = np.matmul(g.unit[rows], r.unit.T, out=kept[: len(generated) - first])
         if masked:
-            shared = g.usable[rows].astype(np.float64) @ r.usable.T.astype(np.float64)
+            a, b = (g.live, r.live) if policy == "live" else (g.usable, r.usable)
+            shared = a[rows].astype(np.float64) @ b.T.astype(np.float64)
             block /= np.maximum(shared, 1)
             block[shared < (1 if policy == "mask" else -(-count // 2))] = undefined
         elif policy == "match":
@@ -109,8 +115,8 @@ def _common_steps(generated: Floats, reference: Floats) -> int:
 
 
 def _divisor(generated: Floats, reference: Floats, policy: Policy) -> int:
-    """What sums over steps are divided by; the mask policies divide each pair by a count of its own."""
-    return 1 if policy in ("mask", "mask50") else _common_steps(generated, reference)
+    """What sums over steps are divided by; some policies divide each pair by a count of its own."""
+    return 1 if policy in _COMMON else _common_steps(generated, reference)
 
 
 def correlation_rows(
@@ -123,7 +129,7 @@ def correlation_rows(
         generated: (n, T, 2); reference: (m, T', 2), px; the longer one is cut.
         policy: see the module's docstring.
         tau: steps not longer than this (px) are static.
-        visible: (n, T) and (m, T') booleans, used by the mask policies only.
+        visible: (n, T) and (m, T') booleans, used by the policies mask, mask50 and live only.
         radius: pairs whose first points are farther apart (px) are undefined.
 
     Returns:

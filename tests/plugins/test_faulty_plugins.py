@@ -150,6 +150,20 @@ TRACKER = "from fastvmt import *\n\nclass Mine(Tracker):\n    id = 'mine'\n    d
             "track: points returned ndarray of shape .*, expected of shape",
         ),
         ("return None", "track returned None, expected Tracks"),
+        *[
+            (f"import numpy as np\n        p = np.zeros((len(queries), len(frames), 2), {kind})\n        {code}\n"
+             "        return Tracks(p, np.ones(p.shape[:2], bool))", words)
+            for kind, code, words in [
+                ("float", "p[3, 2, 0] = np.nan", "points returned float nan, .*finite.*where a track is visible"),
+                ("'float32'", "p[0, 0, 1] = -np.inf", "points returned float -inf, .*finite"),
+                ("float", "p[:] = 1e300", "points returned float 1e.300, .*finite"),  # the square of its steps is no number
+                ("object", "p[:] = None", "points returned ndarray .*, expected numbers"),
+            ]
+        ],
+        (
+            "import numpy as np\n        n, t = len(queries), len(frames)\n"
+            "        return Tracks(np.zeros((n, t, 2)), np.full((n, t), 0.4))", "visible returned ndarray .*, expected booleans",
+        ),
         ("frames[:] = 0", "read-only"),
     ],
 )

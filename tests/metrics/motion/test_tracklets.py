@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from fastvmt.metrics.motion import tracklets
 from fastvmt.metrics.motion.tracklets import fidelity
 
-POLICIES = ("zero", "nan", "mask", "mask50", "match")
-FINITE = ("zero", "mask", "mask50", "match")
+POLICIES = ("zero", "nan", "mask", "mask50", "match", "live")
+FINITE = ("zero", "mask", "mask50", "match", "live")
+LOOK = ("mask", "mask50", "live")
 few = settings(max_examples=15, deadline=None)
 
 
@@ -50,16 +51,18 @@ def loops(sets: dict[str, Any], policy: str, radius: float | None) -> list[float
     for i, a in enumerate(gen):
         table.append([])
         for j, b in enumerate(ref):
-            total, used, both_still, count = 0.0, 0, 0, len(a) - 1
+            total, used, both_still, shown, count = 0.0, 0, 0, 0, len(a) - 1
             for k in range(count):
                 u, v = a[k + 1] - a[k], b[k + 1] - b[k]
-                in_view = all((seen_a[i][k], seen_a[i][k + 1], seen_b[j][k], seen_b[j][k + 1])) or "mask" not in policy
+                in_view = all((seen_a[i][k], seen_a[i][k + 1], seen_b[j][k], seen_b[j][k + 1])) or policy not in LOOK
+                shown += in_view
                 if math.hypot(*u) > 0 and math.hypot(*v) > 0 and in_view:
                     total += (u[0] * v[0] + u[1] * v[1]) / math.hypot(*u) / math.hypot(*v)
                     used += 1
                 both_still += math.hypot(*u) == 0 == math.hypot(*v)
-            need = {"mask": 1, "mask50": math.ceil(count / 2)}.get(policy, 0)
-            value = total / max(used, 1) if "mask" in policy else (total + both_still * (policy == "match")) / count
+            used = shown if policy == "live" else used
+            need = {"mask": 1, "mask50": math.ceil(count / 2), "live": math.ceil(count / 2)}.get(policy, 0)
+            value = total / max(used, 1) if policy in LOOK else (total + both_still * (policy == "match")) / count
             far = radius is not None and math.dist(a[0], b[0]) > radius
             table[-1].append(None if far or used < need else value)
     best = []
@@ -82,7 +85,7 @@ def test_never_nan_but_under_its_own_policy(sets: dict[str, Any], radius: float)
         for near in (None, radius):
             found = values(sets, policy, radius=near, tau=0.5)
             assert all(v is None or -1 - 1e-12 <= v <= 1 + 1e-12 for v in found), (policy, found)
-        assert policy in ("mask", "mask50") or None not in values(sets, policy)
+        assert policy in LOOK or None not in values(sets, policy)
     stands = (np.diff(sets["generated"], axis=1) == 0).all(2).any() or (np.diff(sets["reference"], axis=1) == 0).all(2).any()
     assert bool(np.isnan(fidelity(sets["generated"], sets["reference"], "nan").forward or 0)) == stands
 
