@@ -147,6 +147,7 @@ class DynamicDegree(Dimension):
 
     id = "vbench:dynamic_degree"
     summary = "VBench dynamic degree: share of clips that move, by optical flow"
+    binary = True
     least = FPS // 8 + 1
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from fastvmt.reports.statistics import Gap, fewest_clips, gaps
+from fastvmt.plugins.metric import bounds_of
+from fastvmt.reports.statistics import Gap, Scale, fewest_clips, gaps
 from fastvmt.reports.tables.view import Column
 from fastvmt.reports.tidy import Tidy
 
@@ -27,6 +28,13 @@ def by_clip(cases: pd.DataFrame) -> pd.DataFrame:
 def clips_of(tidy: Tidy, metric: str, labels: Iterable[str]) -> int:
     """How many reference clips these methods are compared over."""
     return common(tidy, metric, labels).index.get_level_values("reference").nunique() if len(tidy.of(metric)) else 0
+
+
+def scale_of(tidy: Tidy, metric: str) -> Scale | None:
+    """What the numbers of a metric can be, where it is bounded."""
+    facts = tidy.metrics.get(metric)
+    ends = bounds_of(facts) if facts else None
+    return Scale(*ends, share=facts.binary is True) if facts and ends else None
 
 
 def few_clips(tidy: Tidy, labels: Sequence[str], columns: Sequence[Column], ranked: Sequence[str]) -> list[str]:
@@ -87,6 +95,6 @@ def apart(tidy: Tidy, metric_label: str, labels: Iterable[str]) -> dict[tuple[st
     names = [str(k) for k in clips]
     key = (metric_label, *names)
     if key not in kept:
-        found = gaps(clips.to_numpy(float)) if len(clips) else {}
+        found = gaps(clips.to_numpy(float), scale=scale_of(tidy, metric_label)) if len(clips) else {}
         kept[key] = {(names[a], names[b]): gap for (a, b), gap in found.items()}
     return kept[key]
