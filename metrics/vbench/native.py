@@ -47,7 +47,8 @@ def missing(name: str) -> str:
 def identity(name: str, device: str) -> dict[str, Any]:
     if name == "temporal_flickering":
         return {"features": "pixels"}
-    return {"device": device, "weights": files.digests(NEEDED[name])}
+    found = {"device": device, "weights": files.digests(NEEDED[name])}
+    return found | ({"positions": 2} if name == "subject_consistency" else {})  # 1: other numbers where a clip is nearly square
 
 
 def score(name: str, scored: Scored, device: str) -> Value:
