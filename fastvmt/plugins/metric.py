@@ -7,7 +7,7 @@ share a cell of a table.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -104,6 +104,10 @@ class Metric:
     def applies(self, case: Case) -> bool:
         """False where the metric has no meaning for a case (a record is then not made)."""
         return True
+
+    def caution(self, cases: Sequence[Case]) -> str:
+        """What has to be known of its numbers of these cases before they are made: one sentence, or ""."""
+        return ""
 
     def score(self, scored: Scored) -> Value:
         """The number for one clip."""

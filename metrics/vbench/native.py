@@ -40,7 +40,10 @@ def missing(name: str) -> str:
             "backend=tiny-shapes, which is another number."
         )
     if name == "imaging_quality" and importlib.util.find_spec("pyiqa") is None:
-        return "MUSIQ is defined in pyiqa, which is not installed here: use `vbench:imaging_quality` (backend=package)."
+        return (
+            "MUSIQ is defined in pyiqa, which is not installed here: install it with `pip install pyiqa` (non-commercial licence), "
+            "or use `vbench:imaging_quality` (backend=package)."
+        )
     return files.lacking(NEEDED[name])
 
 

@@ -19,7 +19,7 @@ from fastvmt.reports.statistics import Interval, fewest_clips, mean_intervals, p
 from fastvmt.reports.tables.headings import changes, display, heading
 from fastvmt.reports.tables.look import SPEED_UP, main_columns
 from fastvmt.reports.tables.shared_cases import apart as apart
-from fastvmt.reports.tables.shared_cases import by_clip, clips_of, common, few_clips, lacking, scale_of
+from fastvmt.reports.tables.shared_cases import by_clip, clips_of, common, few_clips, lacking, scale_of, skewed
 from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, id_of, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
 from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
@@ -78,7 +78,7 @@ def build(
     columns = [column_of(tidy, m) for m in metrics]
     ranked = [w.label for w in wanted if w.ranked]
     cells = [_column(tidy, labels, ranked, column) for column in columns]
-    told = [*few_clips(tidy, labels, columns, ranked), *lacking(tidy, labels, columns)]
+    told = [*few_clips(tidy, labels, columns, ranked), *lacking(tidy, labels, columns), *skewed(tidy, columns, labels, ranked)]
     silent = {c.key for c in columns if clips_of(tidy, c.key, labels) < fewest_clips()}
     columns, counted = _with_counts(columns, cells)
     if over:

@@ -131,7 +131,8 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
             asked=_asked(request), caveat=warnings[0] if warnings else card.caveat,
             notes=(*warnings, *((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
         )  # fmt: skip
-    return Plan(config, card, found, (*found.notes, *dropped), warnings)
+    cautions = [metric_labels.build(label).caution(found.suite.cases) for label in metrics]
+    return Plan(config, card, found, (*found.notes, *dropped), (*warnings, *filter(None, cautions)))
 
 
 def _with_plugins_of(folder: Path, config: RunConfig) -> RunConfig:
