@@ -215,7 +215,7 @@ def _agreement(id: str, part: str, summary: str, doc: str, other: str) -> type[L
     [1.0, 0.0]
     """
     name = id.title().replace("_", "")
-    facts = {"id": id, "part": part, "summary": summary, "__doc__": f"{doc}\n{example}", "__module__": __name__}
+    facts = {"id": id, "part": part, "summary": summary, "binary": True, "__doc__": f"{doc}\n{example}", "__module__": __name__}
     return type(name, (Looks,), facts | {"__qualname__": name})
 
 

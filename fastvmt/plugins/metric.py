@@ -6,7 +6,8 @@ share a cell of a table.
 
 from __future__ import annotations
 
-from collections.abc import Callable, MutableMapping
+import math
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -59,6 +60,7 @@ class Metric:
         range: lowest and highest possible value; unit: "" for a pure number.
         needs: what must be there beside frames, e.g. ``known motion``.
         backend: what computes the features, e.g. ``opencv-lk``.
+        binary: true where each clip scores 0 or 1, so that the mean is a share and has the interval of one.
         decimals: how many are worth printing.
         timing: true for numbers that belong to one machine and are never taken over from elsewhere.
         count: true for counts of work, the same on every machine: the gate lets none of it grow.
@@ -74,6 +76,7 @@ class Metric:
     unit: ClassVar[str] = ""
     needs: ClassVar[tuple[str, ...]] = ()
     backend: ClassVar[str] = "none"
+    binary: ClassVar[bool] = False
     decimals: ClassVar[int] = 3
     timing: ClassVar[bool] = False
     count: ClassVar[bool] = False
@@ -108,6 +111,20 @@ class Metric:
         """False where the metric has no meaning for a case (a record is then not made)."""
         return True
 
+    def caution(self, cases: Sequence[Case]) -> str:
+        """What has to be known of its numbers of these cases before they are made: one sentence, or ""."""
+        return ""
+
     def score(self, scored: Scored) -> Value:
         """The number for one clip."""
         raise NotImplementedError
+
+
+def bounds_of(metric: Metric) -> tuple[float, float] | None:
+    """A metric's range, where both ends are finite and chance is in its numbers: counts of work have none."""
+    if metric.binary is True:
+        return 0.0, 1.0
+    ends: Any = metric.range  # an author's, who may have declared anything
+    plain = isinstance(ends, tuple) and len(ends) == 2 and all(isinstance(end, int | float) for end in ends)
+    chance = plain and not metric.count and not metric.timing and all(map(math.isfinite, ends)) and ends[0] < ends[1]
+    return (float(ends[0]), float(ends[1])) if chance else None

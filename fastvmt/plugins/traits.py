@@ -7,10 +7,11 @@ What is built in speaks for itself, whatever a folder says of it.
 
 from __future__ import annotations
 
+import math
 from contextlib import suppress
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, FiniteFloat
 
 from fastvmt.errors import SpecError
 from fastvmt.model import Frozen
@@ -20,16 +21,19 @@ from fastvmt.plugins.metric import Metric
 from fastvmt.plugins.metric_labels import build, name_of
 from fastvmt.plugins.registry import BUILTIN, PluginFile
 
-FACTS = ("id", "direction", "unit", "decimals", "timing", "count", "heading", "backend")
+FACTS = ("id", "direction", "unit", "binary", "decimals", "timing", "count", "heading", "backend")
 """Of a metric: attributes that are kept as they are."""
 
 
 class MetricTraits(Frozen):
-    """See ``Metric``. ``without``: ids of the cases for which it has no meaning; ``code``: digest of its code."""
+    """See ``Metric``. ``bounds``: its range, where that is finite; ``without``: ids of the cases for which it has no meaning;
+    ``code``: digest of its code."""
 
     id: str = Field(max_length=200)
     direction: Literal["up", "down", "none"]
     unit: str = Field(default="", max_length=40, pattern=r"^[^\x00-\x1f\x7f-\x9f]*$")
+    binary: bool = False
+    bounds: tuple[FiniteFloat, FiniteFloat] | None = None
     decimals: int = Field(default=3, ge=0, le=12)
     timing: bool = False
     count: bool = False
@@ -42,7 +46,7 @@ class MetricTraits(Frozen):
         """A metric that answers what tables ask, and cannot score."""
         facts = {name: getattr(self, name) for name in FACTS}
         without = frozenset(self.without)
-        more = {"label": label, "applies": lambda metric, case: case.id not in without}
+        more = {"label": label, "range": self.bounds or (-math.inf, math.inf), "applies": lambda metric, case: case.id not in without}
         found: Metric = type("Recorded", (Metric,), facts | more)()
         return found
 

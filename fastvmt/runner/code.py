@@ -23,6 +23,7 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.plugins import registry, trust
 from fastvmt.plugins.card import card_of
 from fastvmt.plugins.labels import in_words, trains
+from fastvmt.plugins.metric import bounds_of
 from fastvmt.plugins.metric_labels import applies, build, listed, name_of
 from fastvmt.plugins.registry import BUILTIN, PluginFile
 from fastvmt.plugins.traits import FACTS, MethodTraits, MetricTraits, Traits
@@ -226,4 +227,4 @@ def _metric(label: str, config: RunConfig) -> MetricTraits:
     facts: dict[str, Any] = {k: getattr(metric, k) for k in FACTS}
     with in_words(f"Metric '{label}'"):
         without = tuple(case.id for case in config.suite.cases if not applies(metric, case))
-        return MetricTraits(without=without, code=edited_metric(metric), **facts)
+        return MetricTraits(bounds=bounds_of(metric), without=without, code=edited_metric(metric), **facts)

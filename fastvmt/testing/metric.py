@@ -66,6 +66,7 @@ def it_says_what_it_is(trial: Trial) -> None:
         "id": (cls.id, bool(cls.id), "a name"),
         "direction": (cls.direction, cls.direction in ("up", "down", "none"), "up, down or none"),
         "range": (cls.range, len(cls.range) == 2 and cls.range[0] < cls.range[1], "lowest and highest value"),
+        "binary": (cls.binary, cls.binary in (True, False), "True or False"),
         "decimals": (cls.decimals, isinstance(cls.decimals, int) and cls.decimals >= 0, "a whole number from 0"),
         "version": (cls.version, isinstance(cls.version, int), "a whole number"),
     }
@@ -97,6 +98,8 @@ def scores_are_values_in_its_range(trial: Trial) -> None:
             number = isinstance(found.value, int | float) and math.isfinite(found.value)
             returned(trial.cls.id, "score", found.value, number, "a finite number or None")
             inside = low - 1e-6 <= found.value <= high + 1e-6
+            if trial.cls.binary:
+                returned(trial.cls.id, "score", found.value, found.value in (0, 1), "0 or 1 (it is binary)")
             assert inside, f"{trial.cls.id}: score returned {found.value}, expected {low} to {high} (its range)"
 
 

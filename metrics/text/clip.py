@@ -7,6 +7,7 @@ Nothing is ever fetched; ``clip_weights.py`` says what ``clip=...`` may be.
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -20,7 +21,8 @@ from fastvmt.core.sealed import sealed
 from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.media.files import Frames
 from fastvmt.metrics.formulas import temporal_consistency, text_similarity
-from fastvmt.metrics.text.clip_weights import DEFAULT, WORD_LIST, missing, read, weights_identity
+from fastvmt.metrics.text.clip_weights import DEFAULT, WORD_LIST, Clip, cut_said, missing, read, weights_identity
+from fastvmt.model import Case
 from fastvmt.plugins.method import Params
 from fastvmt.plugins.metric import Metric, Scored, Value
 
@@ -33,6 +35,24 @@ ARCHIVE_EXTRAS = ("input_resolution", "context_length", "vocab_size", "attn_mask
 
 def device() -> str:
     return "cuda" if has_cuda() else "cpu"
+
+
+def tokenizer_of(clip: Clip) -> tuple[Any, int]:
+    """A CLIP's tokenizer, which needs no weights, and how many tokens it reads of a text."""
+    length: int = clip.config["text_cfg"].get("context_length", 77)
+    if clip.local and clip.weights and (clip.weights.parent / WORD_LIST).is_file():
+        from fastvmt.metrics.text.words import WordTokenizer
+
+        return WordTokenizer.load(clip.weights.parent, length), length
+    import open_clip
+
+    return open_clip.get_tokenizer(clip.name), length
+
+
+def tokens_in(tokenizer: Any, text: str) -> int:
+    """How many tokens a text has, counted in a row that none can fill: open_clip cuts a long one without a word."""
+    row = tokenizer([text], context_length=len(text.encode()) + 16)[0]
+    return int((row != row[-1]).nonzero().max()) + 1
 
 
 class Model:
@@ -50,8 +70,6 @@ class Model:
         import open_clip
         import torch
         from open_clip.transform import PreprocessCfg, image_transform_v2
-
-        from fastvmt.metrics.text.words import WordTokenizer
 
         clip = read(spec)
         if clip.weights is None:
@@ -71,11 +89,7 @@ class Model:
             raise UserError(f"clip={spec}: {clip.weights.name} does not fit ({why}); give another file.") from error
         self.net.eval()
         self.prepare = image_transform_v2(PreprocessCfg(**clip.preprocess), is_train=False)
-        self.context_length: int = clip.config["text_cfg"].get("context_length", 77)
-        if clip.local and (clip.weights.parent / WORD_LIST).is_file():
-            self.tokenizer: Any = WordTokenizer.load(clip.weights.parent, self.context_length)
-        else:
-            self.tokenizer = open_clip.get_tokenizer(clip.name)
+        self.tokenizer, self.context_length = tokenizer_of(clip)
 
     def images(self, frames: Frames) -> F64:
         """Features (T, D), not normalised, of uint8 RGB frames (T, H, W, 3).
@@ -96,15 +110,14 @@ class Model:
     def text(self, text: str) -> tuple[F64, dict[str, Any]]:
         """Feature (D,), not normalised; and what the number must be read with.
 
-        open_clip cuts a long prompt without a word, so that tokens are counted in a row that none can fill. Details hold
-        ``truncated``, ``tokens`` and ``context_length`` where it was cut, and ``unknown_words`` of a small vocabulary.
+        Details hold ``truncated``, ``tokens`` and ``context_length`` where it was cut, and ``unknown_words`` of a small
+        vocabulary.
         """
         import torch
 
         from fastvmt.metrics.text.words import WordTokenizer
 
-        row = self.tokenizer([text], context_length=len(text.encode()) + 16)[0]
-        tokens = int((row != row[-1]).nonzero().max()) + 1
+        tokens = tokens_in(self.tokenizer, text)
         details: dict[str, Any] = {}
         if tokens > self.context_length:
             details = {"truncated": True, "tokens": tokens, "context_length": self.context_length}
@@ -188,6 +201,17 @@ class TextSimilarity(_Clip):
 
     id = "text_similarity"
     summary = "mean CLIP cosine of generated frames and prompt"
+
+    def caution(self, cases: Sequence[Case]) -> str:
+        clip = read(self.params.clip)
+        length = (clip.config or {}).get("text_cfg", {}).get("context_length", 77)
+        # A token is a byte at least, so that most prompts need no tokenizer.
+        long = [p for p in dict.fromkeys(c.prompt for c in cases) if len(p.encode()) + 2 > length]
+        if not long or self.missing():
+            return ""
+        tokenizer, _ = tokenizer_of(clip)
+        cut = sum(tokens_in(tokenizer, prompt) > length for prompt in long)
+        return cut_said(self.label, cut, length) if cut else ""
 
     def score(self, scored: Scored) -> Value:
         text, details = text_features(scored.case.prompt, self.params.clip)

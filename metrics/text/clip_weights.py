@@ -87,6 +87,12 @@ class Clip:
         return "openai" in self.spec.rpartition("/")[2].lower() or self.torchscript
 
 
+def cut_said(label: str, prompts: int, limit: int) -> str:
+    """What has to be said of prompts that a CLIP does not read to their end: before a run, and under its table."""
+    which = "1 prompt is" if prompts == 1 else f"{prompts} prompts are"
+    return f"{label}: {which} longer than the {limit} tokens that its CLIP reads; what stands behind them is not scored."
+
+
 def read(spec: str) -> Clip:
     """The model behind a spec, whether its weights are here or not.
 

@@ -129,7 +129,7 @@ class MotionSmoothness(Dimension):
     """
 
     id = "vbench:motion_smoothness"
-    summary = "VBench motion smoothness: how well AMT-S foretells the odd frames"
+    summary = "VBench motion smoothness: how well AMT-S foretells the odd frames; backend=native is not available"
     least = 3
 
 
@@ -146,7 +146,8 @@ class DynamicDegree(Dimension):
     """
 
     id = "vbench:dynamic_degree"
-    summary = "VBench dynamic degree: share of clips that move, by optical flow"
+    summary = "VBench dynamic degree: share of clips that move, by optical flow; backend=native is not available"
+    binary = True
     least = FPS // 8 + 1
 
 
@@ -176,12 +177,15 @@ class ImagingQuality(Dimension):
     """
 
     id = "vbench:imaging_quality"
-    summary = "VBench imaging quality: MUSIQ, over 100"
+    summary = "VBench imaging quality: MUSIQ, over 100; backend=native is not available until `pip install pyiqa`"
     least = 1
 
 
 class TemporalFlickering(Dimension):
     """1 - mean absolute change between consecutive frames / 255; needs no network, so every backend gives VBench's number.
+
+    VBench's own code takes static videos alone. What moves changes from frame to frame and lowers the number, so that it has no
+    better end here: no arrow, no mark.
 
     >>> from fastvmt import score_clip
     >>> from fastvmt.datasets.drawn.suites import clip
@@ -192,5 +196,7 @@ class TemporalFlickering(Dimension):
     """
 
     id = "vbench:temporal_flickering"
-    summary = "VBench temporal flickering: 1 - mean absolute change between frames"
+    summary = "VBench temporal flickering: 1 - mean absolute change between frames; meant for static videos, so never ranked"
+    direction = "none"
+    heading = "Temp. flickering (static)"
     Params: ClassVar[type[BaseParams]] = FlickerParams

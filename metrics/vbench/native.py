@@ -40,14 +40,18 @@ def missing(name: str) -> str:
             "backend=tiny-shapes, which is another number."
         )
     if name == "imaging_quality" and importlib.util.find_spec("pyiqa") is None:
-        return "MUSIQ is defined in pyiqa, which is not installed here: use `vbench:imaging_quality` (backend=package)."
+        return (
+            "MUSIQ is defined in pyiqa, which is not installed here: install it with `pip install pyiqa` (non-commercial licence), "
+            "or use `vbench:imaging_quality` (backend=package)."
+        )
     return files.lacking(NEEDED[name])
 
 
 def identity(name: str, device: str) -> dict[str, Any]:
     if name == "temporal_flickering":
         return {"features": "pixels"}
-    return {"device": device, "weights": files.digests(NEEDED[name])}
+    found = {"device": device, "weights": files.digests(NEEDED[name])}
+    return found | ({"positions": 2} if name == "subject_consistency" else {})  # 1: other numbers where a clip is nearly square
 
 
 def score(name: str, scored: Scored, device: str) -> Value:

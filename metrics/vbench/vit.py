@@ -38,7 +38,7 @@ class VisionTransformer:
         x = F.conv2d(images, patches, w.get("patch_embed.proj.bias"), stride=patches.shape[-1])
         rows, columns = x.shape[-2:]
         x = torch.cat([w["cls_token"].reshape(1, 1, -1).expand(len(x), -1, -1), x.flatten(2).mT], 1)
-        x = x + self._positions(rows, columns)
+        x = x + self._positions(rows, columns, images.shape[-2] == images.shape[-1])
         if "norm_pre.weight" in w:
             x = self._norm(x, "norm_pre")
         for n in range(sum(k.endswith("norm1.weight") for k in w)):
@@ -60,11 +60,12 @@ class VisionTransformer:
         mixed = F.scaled_dot_product_attention(packed[0], packed[1], packed[2])
         return self._linear(mixed.transpose(1, 2).reshape(n, tokens, width), f"{name}.proj")
 
-    def _positions(self, rows: int, columns: int) -> Tensor:
-        """(1, 1 + rows * columns, D) position embeddings; DINO resamples its square grid, scaled by (side + 0.1) / grid."""
+    def _positions(self, rows: int, columns: int, square: bool) -> Tensor:
+        """(1, 1 + rows * columns, D) position embeddings; DINO resamples its square grid, scaled by (side + 0.1) / grid, even to
+        its own size where the image is not square."""
         own = self.weights["pos_embed"].reshape(1, -1, self.weights["pos_embed"].shape[-1])
         side = round((own.shape[1] - 1) ** 0.5)
-        if (rows, columns) == (side, side):
+        if square and rows == side:
             return own
         grid = own[:, 1:].mT.reshape(1, -1, side, side)
         scale = ((rows + 0.1) / side, (columns + 0.1) / side)  # DINO's own guard against rounding; it moves the samples too

@@ -1,5 +1,6 @@
 """How sure are we: intervals over reference clips, paired tests, ranks."""
 
+from fastvmt.reports.statistics.bounded import Scale
 from fastvmt.reports.statistics.intervals import (
     Interval,
     cluster_means,
@@ -10,12 +11,12 @@ from fastvmt.reports.statistics.intervals import (
     paired_ratio,
     share_of,
 )  # fmt: skip
-from fastvmt.reports.statistics.paired import Better, mean_ranks
+from fastvmt.reports.statistics.paired import Better, lopsided, mean_ranks
 from fastvmt.reports.statistics.power import MOST_CLIPS, clips_needed
 from fastvmt.reports.statistics.together import ALPHA, Gap, fewest_clips, gaps, smallest_p
 
 __all__ = [
-    "ALPHA", "MOST_CLIPS", "Better", "Gap", "Interval", "clips_needed", "cluster_means", "false_alarm_rate", "fewest_clips",
-    "gaps", "mean_interval", "mean_intervals", "mean_ranks", "paired_difference", "paired_ratio", "share_of",
+    "ALPHA", "MOST_CLIPS", "Better", "Gap", "Interval", "Scale", "clips_needed", "cluster_means", "false_alarm_rate", "fewest_clips",
+    "gaps", "mean_interval", "lopsided", "mean_intervals", "mean_ranks", "paired_difference", "paired_ratio", "share_of",
     "smallest_p",
 ]  # fmt: skip

@@ -4,23 +4,23 @@ The unit of analysis is the reference clip: prompts and seeds of one clip are no
 inside a clip (a *cluster*) first, and clips are what is resampled, sign-flipped and ranked. Every result depends on
 the values and the seed only, never on the order in which the cases are given.
 
-Intervals are percentile bootstrap intervals, widened for few clusters (``tail``). ``false_alarm_rate`` says what they do to
-a decision.
+Intervals are percentile bootstrap intervals, widened for few clusters (``tail``), but for shares and bounded scores of which
+none differs (``bounded``). ``false_alarm_rate`` says what they do to a decision.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastvmt.reports.statistics.bounded import LEVEL, Scale, room, share_ends
 from fastvmt.reports.statistics.paired import BATCH, RESAMPLES, Better, Floats, coins, d_z, direction, sign_flip_p, signed_rank
 
-LEVEL = 0.95
 FEWEST = 3
 """Clusters below which there is no interval: two values span nothing but themselves."""
 # At most 100 MB of float32 weights at a time.
@@ -146,24 +146,47 @@ def tail(clusters: int, level: float = LEVEL) -> float:
     return float(ndtr(-((clusters / (clusters - 1)) ** 0.5) * stdtrit(clusters - 1, (1 + level) / 2)))
 
 
-def mean_intervals(values: Floats, seed: int = 0) -> list[Interval]:
+def mean_intervals(values: Floats, seed: int = 0, scale: Scale | None = None, each: float = 1.0) -> list[Interval]:
     """The mean of each column of (clusters, columns), over the clusters that have a value (are not NaN).
 
     A column with fewer than ``FEWEST`` values has no interval, and one with none has no mean either: those numbers are NaN.
+
+    Args:
+        scale: what the numbers can be, where they are bounded: then no interval is without width by chance.
+        each: numbers behind one of them, on average.
     """
     table = np.asarray(values, np.float64)
     if table.ndim != 2:
         raise ValueError(f"values must have the two axes clusters and columns, not {table.ndim}.")
     if np.isinf(table).any():
         raise ValueError("values must not be infinite.")
-    return [Interval(float(m), float(lo), float(hi), int(n)) for m, lo, hi, n in zip(*bounds(table, seed), strict=True)]
+    found = [Interval(float(m), float(lo), float(hi), int(n)) for m, lo, hi, n in zip(*bounds(table, seed), strict=True)]
+    return [within(i, table[:, at], scale, each) for at, i in enumerate(found)] if scale else found
 
 
-def mean_interval(values: ArrayLike, clusters: ArrayLike | None = None, seed: int = 0) -> Interval:
+def mean_interval(values: ArrayLike, clusters: ArrayLike | None = None, seed: int = 0, scale: Scale | None = None) -> Interval:
     """The mean over clusters of the mean inside each; ``n`` counts values. NaN for the ends with few clusters (``FEWEST``)."""
     flat = _finite("values", values)
-    (mean,), (low,), (high,), _ = bounds(cluster_means(flat, clusters)[:, None], seed)
-    return Interval(float(mean), float(low), float(high), len(flat))
+    means = cluster_means(flat, clusters)
+    (found,) = mean_intervals(means[:, None], seed, scale, len(flat) / len(means))
+    return replace(found, n=len(flat))
+
+
+def within(found: Interval, column: Floats, scale: Scale, each: float) -> Interval:
+    """The interval of a bounded mean: a share's own, and that of equal numbers with the room that they leave.
+
+    Numbers outside the range that their metric declares are taken as they are.
+    """
+    column = column[~np.isnan(column)]
+    if len(column) < FEWEST or not scale.holds(column):
+        return found
+    if scale.share:
+        low, high = share_ends(np.clip(column, 0.0, 1.0), round(each * len(column)))
+    elif scale.constant(column):
+        low, high = room(found.value, scale.low, scale.high, len(column))
+    else:
+        return found
+    return replace(found, low=low, high=high)
 
 
 def cluster_means(values: ArrayLike, clusters: ArrayLike | None = None) -> Floats:

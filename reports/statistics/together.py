@@ -15,9 +15,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastvmt.reports.statistics.bounded import LEVEL, Scale, room
 from fastvmt.reports.statistics.paired import BATCH, EXACT_CLUSTERS, RESAMPLES, Floats, coins
 
-LEVEL = 0.95
 ALPHA = 0.05
 
 
@@ -49,8 +49,13 @@ def fewest_clips() -> int:
     return next(n for n in range(1, 64) if smallest_p(n) < ALPHA)
 
 
-def gaps(table: ArrayLike, seed: int = 0) -> dict[tuple[int, int], Gap]:
+def gaps(table: ArrayLike, seed: int = 0, scale: Scale | None = None) -> dict[tuple[int, int], Gap]:
     """Every ordered pair of columns of (clips, methods), without gaps in the table, tested as one family.
+
+    Args:
+        scale: what the numbers can be, where they are bounded. Equal differences of shares, and of columns without any
+            spread, then have the room that clips not drawn leave; two methods that agree to the last digit on clips that
+            differ make one video, and have none.
 
     Raises:
         ValueError: for a table that is not two-dimensional, is empty or holds numbers that are not finite.
@@ -75,12 +80,22 @@ def gaps(table: ArrayLike, seed: int = 0) -> dict[tuple[int, int], Gap]:
     reach = float(np.quantile(largest, LEVEL, method="higher")) if clips >= fewest_clips() else np.inf
     found: dict[tuple[int, int], Gap] = {}
     for n, (a, b) in enumerate(pairs):
-        half = _half(float(error[n]), reach, float(abs(mean[n])), bool(p[n] < ALPHA))
-        value = float(mean[n])
-        found[a, b] = Gap(value, value - half, value + half, float(p[n]))
-        back = 0.0 - value  # and not -value, which makes -0.0 of 0
-        found[b, a] = Gap(back, back - half, back + half, float(p[n]))
+        value, size, told = float(mean[n]), float(abs(mean[n])), bool(p[n] < ALPHA)
+        half = _half(float(error[n]), reach, size, told)
+        low, high = value - half, value + half
+        if half == 0 and scale and _by_chance(values[:, [a, b]], scale):
+            most = scale.high - scale.low
+            low, high = room(value, -most, most, clips, 1 - (1 - LEVEL) / len(pairs))
+            if told and low <= 0 <= high:
+                low, high = (max(low, np.nextafter(0, 1)), high) if value > 0 else (low, min(high, np.nextafter(0, -1)))
+        found[a, b] = Gap(value, low, high, float(p[n]))
+        found[b, a] = Gap(0.0 - value, 0.0 - high, 0.0 - low, float(p[n]))  # and not -value, which makes -0.0 of 0
     return found
+
+
+def _by_chance(pair: Floats, scale: Scale) -> bool:
+    """Whether two columns (clips, 2) that differ by the same in every clip may do so because few clips were drawn."""
+    return scale.holds(pair.ravel()) and (scale.share or all(scale.constant(side) for side in pair.T))
 
 
 def _half(error: float, reach: float, size: float, apart: bool) -> float:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.spelling import csv_cell, shown
 from fastvmt.errors import UserError
-from fastvmt.reports.statistics import Interval, mean_interval
+from fastvmt.reports.statistics import Interval, Scale, mean_interval
 from fastvmt.reports.study.answers import Answer, Collected
 from fastvmt.reports.study.key import CRITERIA, Key
 
@@ -84,7 +84,8 @@ def _by_method(answer: Answer, key: Key, criterion: str) -> list[int]:
 
 
 def _judge(table: Table, who: NDArray[np.str_], what: NDArray[np.str_], methods: tuple[str, ...]) -> CriterionRanks:
-    means = {m: mean_interval(table[:, i], clusters=who) for i, m in enumerate(methods)}
+    scale = Scale(1.0, float(len(methods)))
+    means = {m: mean_interval(table[:, i], clusters=who, scale=scale) for i, m in enumerate(methods)}
     agreed = kendall(np.array([table[who == rater].mean(axis=0) for rater in np.unique(who)]))
     by_clip = [kendall(table[what == question]) for question in np.unique(what)]
     known = [pair[0] for pair in by_clip if pair]

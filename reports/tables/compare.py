@@ -17,7 +17,7 @@ from fastvmt.errors import NotComparable, SpecError
 from fastvmt.plugins.metric_labels import resolved
 from fastvmt.reports.statistics import Better, Gap, cluster_means, mean_ranks, paired_difference
 from fastvmt.reports.tables.run_table import first_presets
-from fastvmt.reports.tables.shared_cases import apart, by_clip, common, few_clips, lacking
+from fastvmt.reports.tables.shared_cases import apart, by_clip, common, few_clips, lacking, skewed
 from fastvmt.reports.tables.view import Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import RATIOS, column_of, ratio_cell, view_of
 from fastvmt.reports.tidy import Tidy
@@ -70,7 +70,7 @@ def versus(tidy: Tidy, base: str = "", metrics: Sequence[str] = (), labels: Sequ
         why = gaps_in_cases[0] if gaps_in_cases else "no other method of the run has a video of the same case and seed."
         raise NotComparable(f"{base}: {why} So nothing was compared.")
     id, title = f"versus-{id_of(base)}", f"{base} against the others"
-    told = [*few_clips(tidy, chosen, columns, chosen), *gaps_in_cases]
+    told = [*few_clips(tidy, chosen, columns, chosen), *gaps_in_cases, *skewed(tidy, columns, chosen, chosen, base)]
     notes = (*(() if labels else _left_out(tidy, chosen)), *told, *tidy.notes)
     return replace(view_of(tidy, id, title, COLUMNS, lines, notes, LEGEND), main=MAIN)
 

@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from fastvmt.reports.statistics import Gap, fewest_clips, gaps
+from fastvmt.plugins.metric import bounds_of
+from fastvmt.reports.statistics import Gap, Scale, fewest_clips, gaps, lopsided
 from fastvmt.reports.tables.view import Column
 from fastvmt.reports.tidy import Tidy
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+CLOSE = 0.005
+"""A smaller p leaves room for what skewed differences do to it."""
 
 
 def common(tidy: Tidy, metric: str, labels: Iterable[str]) -> pd.DataFrame:
@@ -27,6 +32,13 @@ def by_clip(cases: pd.DataFrame) -> pd.DataFrame:
 def clips_of(tidy: Tidy, metric: str, labels: Iterable[str]) -> int:
     """How many reference clips these methods are compared over."""
     return common(tidy, metric, labels).index.get_level_values("reference").nunique() if len(tidy.of(metric)) else 0
+
+
+def scale_of(tidy: Tidy, metric: str) -> Scale | None:
+    """What the numbers of a metric can be, where it is bounded."""
+    facts = tidy.metrics.get(metric)
+    ends = bounds_of(facts) if facts else None
+    return Scale(*ends, share=facts.binary is True) if facts and ends else None
 
 
 def few_clips(tidy: Tidy, labels: Sequence[str], columns: Sequence[Column], ranked: Sequence[str]) -> list[str]:
@@ -46,6 +58,30 @@ def few_clips(tidy: Tidy, labels: Sequence[str], columns: Sequence[Column], rank
             "neither best nor second nor ≈ is marked."
         )
     return notes
+
+
+def skewed(tidy: Tidy, columns: Iterable[Column], labels: Sequence[str], among: Sequence[str], base: str = "") -> list[str]:
+    """A note on methods that are told apart by little and whose differences are clearly skewed, which the test does not allow for.
+
+    Args:
+        labels: the rows that are tested together.
+        among: those that are looked at, each against ``base``, by default the best of them.
+    """
+    found: dict[str, list[str]] = {}
+    for column in (c for c in columns if c.direction != "none"):
+        gaps_here = apart(tidy, column.key, labels)
+        if not any(gap.apart and gap.p >= CLOSE for gap in gaps_here.values()):
+            continue
+        clips = by_clip(common(tidy, column.key, labels))
+        there = [k for k in among if k in clips]
+        means = clips[there].mean()
+        first = base or str(means.idxmax() if column.direction == "up" else means.idxmin())
+        for other in there:
+            gap = gaps_here.get((first, other))
+            if gap and gap.apart and gap.p >= CLOSE and lopsided((clips[first] - clips[other]).to_numpy(float)):
+                found.setdefault(column.head, []).append(f"{first} and {other}")
+    said = "; ".join(f"{head}: {', '.join(which)}" for head, which in found.items())
+    return [f"skewed differences, which the test takes as symmetric; p may be half of what it should be ({said})."] if said else []
 
 
 def lacking(tidy: Tidy, labels: Sequence[str], columns: Iterable[Column]) -> list[str]:
@@ -87,6 +123,6 @@ def apart(tidy: Tidy, metric_label: str, labels: Iterable[str]) -> dict[tuple[st
     names = [str(k) for k in clips]
     key = (metric_label, *names)
     if key not in kept:
-        found = gaps(clips.to_numpy(float)) if len(clips) else {}
+        found = gaps(clips.to_numpy(float), scale=scale_of(tidy, metric_label)) if len(clips) else {}
         kept[key] = {(names[a], names[b]): gap for (a, b), gap in found.items()}
     return kept[key]

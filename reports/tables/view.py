@@ -168,7 +168,8 @@ def cell_text(cell: Cell, column: Column, spread: str = INTERVAL) -> str:
     silent = spread == VALUE or (spread == SCORES and column.direction == "down")
     if cell.low is not None and cell.high is not None and not silent:
         ends = f"[{column.text(cell.low)}, {column.text(cell.high)}]"
-        text += f" {ends}" if spread == INTERVAL else f" ±{_half((cell.high - cell.low) / 2, column.decimals)}"
+        one_sided = (cell.low == cell.value) != (cell.high == cell.value)  # half of it on either side would be a lie
+        text += f" {ends}" if spread == INTERVAL or one_sided else f" ±{_half((cell.high - cell.low) / 2, column.decimals)}"
     if cell.tied:
         text += " ≈"
     return text if cell.n == cell.expected else f"{text} (n={cell.n})"

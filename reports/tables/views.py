@@ -19,7 +19,7 @@ from fastvmt.reports.statistics import Interval, fewest_clips, mean_intervals, p
 from fastvmt.reports.tables.headings import changes, display, heading
 from fastvmt.reports.tables.look import SPEED_UP, main_columns
 from fastvmt.reports.tables.shared_cases import apart as apart
-from fastvmt.reports.tables.shared_cases import by_clip, clips_of, common, few_clips, lacking
+from fastvmt.reports.tables.shared_cases import by_clip, clips_of, common, few_clips, lacking, scale_of, skewed
 from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, id_of, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
 from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
@@ -78,7 +78,7 @@ def build(
     columns = [column_of(tidy, m) for m in metrics]
     ranked = [w.label for w in wanted if w.ranked]
     cells = [_column(tidy, labels, ranked, column) for column in columns]
-    told = [*few_clips(tidy, labels, columns, ranked), *lacking(tidy, labels, columns)]
+    told = [*few_clips(tidy, labels, columns, ranked), *lacking(tidy, labels, columns), *skewed(tidy, columns, labels, ranked)]
     silent = {c.key for c in columns if clips_of(tidy, c.key, labels) < fewest_clips()}
     columns, counted = _with_counts(columns, cells)
     if over:
@@ -131,7 +131,8 @@ def _column(tidy: Tidy, labels: Sequence[str], ranked: Sequence[str], column: Co
         return [Cell(None, why="" if column.key.startswith(STAGE) else "–") for _ in labels]
     cases = common(tidy, column.key, labels)
     clips = by_clip(cases)
-    keep = partial(_kept, tidy, column.key, len(cases) == len(tidy.wide(column.key)))
+    each = len(cases) / max(1, len(clips))
+    keep = partial(_kept, tidy, column.key, len(cases) == len(tidy.wide(column.key)), each)
     columns = {str(k): clips[k].to_numpy(float) for k in clips}
     intervals = dict(zip(columns, keep(columns), strict=True)) if len(clips) else {}
     found = []
@@ -172,13 +173,13 @@ def _why(rows: pd.DataFrame) -> str:
     return "–"
 
 
-def _kept(tidy: Tidy, metric: str, whole: bool, wanted: Mapping[Any, NDArray[np.float64]]) -> list[Interval]:
+def _kept(tidy: Tidy, metric: str, whole: bool, each: float, wanted: Mapping[Any, NDArray[np.float64]]) -> list[Interval]:
     """Intervals of one metric, kept between the views of a run, so that a line has the same digits in all of them."""
     # A subset of the cases has numbers of its own.
     found: dict[Any, Interval] = tidy.__dict__.setdefault("_intervals", {}) if whole else {}
     new = {k: v for k, v in wanted.items() if (metric, k) not in found}
     if new:
-        made = mean_intervals(np.stack(list(new.values()), axis=1))
+        made = mean_intervals(np.stack(list(new.values()), axis=1), scale=scale_of(tidy, metric), each=each)
         found.update(((metric, k), interval) for k, interval in zip(new, made, strict=True))
     return [found[metric, k] for k in wanted]
 

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 
 from fastvmt.core.spelling import public
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.model import Artefact, Job, MethodSpec, MetricRecord
+from fastvmt.metrics.text.clip_weights import cut_said
+from fastvmt.model import Artefact, Case, Job, MethodSpec, MetricRecord
 from fastvmt.records.failures import cause_of
 from fastvmt.records.identity import machine
 from fastvmt.store.folder import TO_MAKE, Store
@@ -117,6 +118,17 @@ def why_unscored(jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricR
         labels = ", ".join(dict.fromkeys(label for label, _ in pairs))
         notes.append(f"{name} failed on {len(pairs)} videos ({labels}): {first}{more}; `bench why RUN` says more.")
     return notes
+
+
+def cut_prompts(cases: Mapping[str, Case], jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricRecord]]) -> list[str]:
+    """A note for each metric that did not read some prompts to their end; ``records`` as in ``why_unscored``."""
+    found: dict[tuple[str, int], set[str]] = {}
+    for job in jobs:
+        for name, record in records.get(job.key, {}).items():
+            limit = record.details.get("context_length")
+            if record.details.get("truncated") is True and isinstance(limit, int):
+                found.setdefault((name, limit), set()).add(cases[job.case_id].prompt)
+    return [cut_said(name, len(prompts), limit) for (name, limit), prompts in found.items()]
 
 
 def line_note(spec: MethodSpec) -> str:

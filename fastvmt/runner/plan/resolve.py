@@ -132,7 +132,9 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
             asked=_asked(request), caveat=warnings[0] if warnings else card.caveat,
             notes=(*warnings, *((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
         )  # fmt: skip
-    return Plan(_with_threads(config, card, request.threads), card, found, (*found.notes, *dropped), warnings)
+    cautions = [metric_labels.build(label).caution(found.suite.cases) for label in metrics]
+    said = (*warnings, *filter(None, cautions))
+    return Plan(_with_threads(config, card, request.threads), card, found, (*found.notes, *dropped), said)
 
 
 def _with_threads(config: RunConfig, card: cards.Card, wanted: int) -> RunConfig:

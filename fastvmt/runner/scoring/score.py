@@ -1,4 +1,4 @@
-"""From an artefact and metrics to records. Frames are decoded once per job; features are shared through a cache."""
+"""From an artefact and metrics to records. Frames are decoded once per job, references once per process; features are shared through a cache."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.plugins.metric_labels import applies, build
 from fastvmt.records.failures import why_failed
 from fastvmt.records.identity import identity_of, machine, record_key
+from fastvmt.runner.scoring.references import REFERENCES
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES
 
@@ -58,7 +59,7 @@ def score_job(
             generated = read_lossless(store.folder(job) / FRAMES, artefact.shape)
             if frames_digest(generated) != artefact.frames_digest:
                 raise JobError(f"{FRAMES} does not decode to the frames it was published with")
-            reference = store.reference(case.reference)
+            reference = REFERENCES.of(store, case.reference)
             wrong = partial(_wrong_reference, store, config, case)
             handed.all = replace(handed.all, generated=generated, reference=reference, wrong_reference=wrong)
         enter(metric.label)
@@ -90,7 +91,7 @@ class _Handed:
 
 def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, Frames] | None:
     other = config.suite.other_reference(case)
-    return (other.frames_digest, store.reference(other)) if other else None
+    return (other.frames_digest, REFERENCES.of(store, other)) if other else None
 
 
 def _record(metric: Metric, scored: Scored, artefact: Artefact, case: Case, job: Job) -> MetricRecord:

@@ -22,6 +22,7 @@ from fastvmt.metrics import formulas
 from fastvmt.metrics.text import clip, clip_weights
 from fastvmt.plugins.metric import Scored, Value
 from fastvmt.plugins.metric_labels import build, choose
+from fastvmt.reports.tidy.gaps import cut_prompts
 
 PROMPT = "a red ball on the moon"
 
@@ -87,6 +88,20 @@ def test_a_prompt_that_is_cut_is_flagged(folder: Path, frames: Frames) -> None:
     fits, long = " ".join(["moon"] * 18), " ".join(["moon"] * 19)  # and a start and an end: 20 tokens is what fits
     assert not score(label, frames, fits).details
     assert score(label, frames, long).details == {"truncated": True, "tokens": 21, "context_length": 20}
+
+
+def test_cut_prompts_are_said_before_a_run_and_under_its_table(folder: Path, frames: Frames) -> None:
+    label = f"text_similarity:clip=local-dir:{folder}"
+    fits, long = (" ".join(["moon"] * n) for n in (18, 19))
+    cases = {f"c{n}": SimpleNamespace(id=f"c{n}", prompt=p) for n, p in enumerate((fits, long, long, long + " moon"))}
+    jobs: Any = [SimpleNamespace(key=case.id, case_id=case.id) for case in cases.values()]
+    records: Any = {
+        c.id: {label: SimpleNamespace(details=score(label, frames, c.prompt).details, status="ok")} for c in cases.values()
+    }
+    before = build(label).caution(list(cases.values()))
+    assert before == f"{label}: 2 prompts are longer than the 20 tokens that its CLIP reads; what stands behind them is not scored."
+    assert cut_prompts(cases, jobs, records) == [before]  # type: ignore[arg-type]
+    assert build(label).caution([cases["c0"]]) == "" == build("text_similarity").caution(list(cases.values()))
 
 
 def test_records_tell_models_apart_by_content_not_by_place(folder: Path, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from support import dino
 from support.cli import bench, make_fake_environment
 from support.light_runs import alive, wait_for
 from support.places import SUPPORT, lacking
@@ -270,6 +271,16 @@ def test_our_vision_transformer_equals_timm_and_open_clip(tmp_path: Path) -> Non
         torch.jit.script(holder).save(str(tmp_path / "clip.pt"))
         torch.testing.assert_close(load_dino(tmp_path / "dino.pth")(images), dino(images), atol=2e-6, rtol=1e-5)
         torch.testing.assert_close(load_clip(tmp_path / "clip.pt")(images), clip(images), atol=2e-6, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("height", "width"), dino.SIZES)
+def test_our_vision_transformer_equals_dinos_own_code(height: int, width: int, tmp_path: Path) -> None:
+    from fastvmt.metrics.vbench.vit import load_dino
+
+    stored = json.loads(dino.STORED.read_text())
+    torch.save(dino.weights({k: tuple(v) for k, v in stored["shapes"].items()}), tmp_path / "dino.pth")
+    found = load_dino(tmp_path / "dino.pth")(dino.image(height, width))[0]
+    torch.testing.assert_close(found, torch.tensor(stored["features"][f"{height}x{width}"]), atol=1e-5, rtol=1e-5)
 
 
 class QuickGELU(torch.nn.Module):

@@ -49,7 +49,7 @@ def test_among_equal_methods_hardly_a_column_shows_a_difference(clips: int, roun
         # Some clips are harder than others, for all methods alike.
         values = rng.normal(0, 1, (clips, 1)) + rng.normal(0, 0.3, (clips, 8))
         wide = pd.DataFrame(values, cases, labels)
-        tidy: Any = SimpleNamespace(of=lambda metric: rows, wide=lambda metric, wide=wide: wide, methods=dict.fromkeys(labels))
+        tidy: Any = SimpleNamespace(of=lambda metric: rows, wide=lambda metric, wide=wide: wide, methods=dict.fromkeys(labels), metrics={})
         cells = views._column(tidy, labels, labels, head)
         marks = [line.cells[0].mark for line in marked([head], [Line(k, k, (c,)) for k, c in zip(labels, cells, strict=True)])]
         found = sum(cell.tied for cell in cells) < 7
@@ -161,3 +161,16 @@ def test_places_say_who_may_stand_where(tmp_path: Path) -> None:
     places = {line.key: view.cell(line.key, f"{QUALITY}:place") for line in view.lines}
     assert {k: (cell.low, cell.high) for k, cell in places.items()} == {"fastvmt": (1, 2), "ditflow": (1, 2), "smm": (3, 3)}
     assert sorted(cell.value or 0 for cell in places.values()) == [1, 2, 3]
+
+
+def test_skewed_differences_that_decide_are_said(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    even, near = rng.uniform(0.2, 0.4, 12), rng.normal(0.05, 0.05, 12)
+    skew = np.array([-0.02, 0.02, 0.03, 0.04, 0.05, 0.05, 0.06, 0.06, 0.07, 0.08, 0.09, 0.3])
+    tidy = run(tmp_path / "r", {"smm": list(even), "fastvmt": list(even + skew), "ditflow": list(even + near)})
+    assert views.apart(tidy, QUALITY, ["smm", "fastvmt", "ditflow"])["fastvmt", "smm"].apart
+    for view in (views.comparison(tidy), compare.versus(tidy, "fastvmt")):
+        (said,) = (note for note in view.notes if "skewed" in note)
+        assert "fastvmt and smm" in said and "ditflow" not in said
+    plain = run(tmp_path / "s", {"smm": list(even), "ditflow": list(even + near)})
+    assert not any("skewed" in note for view in (views.comparison(plain), compare.versus(plain)) for note in view.notes)

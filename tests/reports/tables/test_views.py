@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from fastvmt.model import Case
 from fastvmt.plugins import labels
 from fastvmt.plugins.method import Shape
 from fastvmt.reports.tables import ablation, against_papers, compare, views
+from fastvmt.reports.tables.render import render
 from fastvmt.reports.tables.view import Cell, id_of
 from fastvmt.reports.tidy import COLUMNS, gather
 from fastvmt.runner import ablate
@@ -345,3 +348,21 @@ def test_report_and_compare_as_a_user_types_them(tmp_path: Path) -> None:
     said = bench("report", root, "--no-page", "--frame", "csv")
     assert said.code == 0 and (root / "report" / "tables.tex").exists() and (root / "report" / "frame.csv").exists()
     assert "correspondence is not drawn" in said.err and (root / "report" / "figures" / "quality-time.svg").exists()
+
+
+# --- shares -----------------------------------------------------------------------------------------------------------
+
+
+def test_eight_of_eight_is_no_certainty_in_any_form(tmp_path: Path) -> None:
+    metric = "vbench:dynamic_degree:backend=tiny-shapes"
+    table: dict[str, list[float | None]] = {"none": [0.0, 1.0] * 4, "fastvmt": [1.0] * 8}
+    path = make_run(tmp_path / "r", 8, tuple(table), values=fixed(table, metric), videos=False, metrics=(metric, QUALITY, "forwards"))
+    tidy = gather([path])
+    shown = views.comparison(tidy)
+    share_cell, score, count = (shown.cell("fastvmt", key) for key in (metric, QUALITY, "forwards"))
+    assert (share_cell.low, share_cell.high) == (pytest.approx(0.6306, abs=1e-4), 1.0)
+    assert score.low is not None and score.low < 0.5  # eight scores of 1 in the range -1 to 1
+    assert (count.low, count.high) == (1.0, 1.0)  # counted, with no chance in it
+    for form in ("terminal", "md", "csv", "html", "tex"):
+        for view in (shown, replace(shown, main=(metric,))):
+            assert re.search(r"0?\.63\d*", render(view, form)), form
