@@ -1,4 +1,4 @@
-"""The right motion made worse by a known amount: drawn clips for judging metrics, since what each of them shows is known exactly.
+"""The right motion made worse by a known amount: drawn clips for judging metrics, as what each of them shows is known.
 
 All begin on the frame that the right clip begins on and have the looks that the pair's caption names, so that nothing but the
 motion can tell them from each other.

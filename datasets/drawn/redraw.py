@@ -37,7 +37,5 @@ def backwards(scene: Scene) -> Scene:
 
 def played(scene: Scene, order: NDArray[np.intp]) -> Scene:
     """The scene's frames in another order: (T',) indices of its own."""
-    movers = tuple(
-        replace(m, x=m.x[order], y=m.y[order], angle=m.angle[order], radius=m.radius[order]) for m in scene.movers
-    )
+    movers = tuple(replace(m, x=m.x[order], y=m.y[order], angle=m.angle[order], radius=m.radius[order]) for m in scene.movers)
     return replace(scene, movers=movers, pan_x=scene.pan_x[order], pan_y=scene.pan_y[order], zoom=scene.zoom[order])

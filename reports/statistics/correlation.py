@@ -1,8 +1,8 @@
 """Rank correlation of rows with a truth, where numbers may be missing: Kendall's tau-b and Spearman's rho.
 
 Both are Daniels' coefficient, sum(a_ij b_ij) / sqrt(sum(a_ij^2) sum(b_ij^2)) over pairs i < j, where a_ij is the sign of a
-difference (tau-b) or the difference of ranks (rho). A number that is missing ties with all others: it decides nothing, and costs
-the row the pairs that it leaves undecided. A pair whose truth is missing is left out.
+difference (tau-b) or the difference of ranks (rho). A missing number ties with all others: it decides nothing, and the pairs
+that it leaves undecided count against the row. A pair whose truth is missing is left out.
 """
 
 from __future__ import annotations
