@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastvmt.datasets.drawn.scene import GROUND_COLOURS, Mover, Scene, draw, read_caption
+from fastvmt.datasets.drawn.degraded import blank, creeping, noise, shortened
+from fastvmt.datasets.drawn.redraw import backwards, redraw
+from fastvmt.datasets.drawn.scene import GROUND_COLOURS, Scene, draw
 from fastvmt.datasets.drawn.shapes import CATEGORIES, Pair, suite_pairs
 from fastvmt.metrics.motion.trajectory import parts
 
@@ -21,34 +24,18 @@ PAIRS = suite_pairs("shapes-64")
 
 
 def as_asked(pair: Pair) -> Scene:
-    named = read_caption(pair.target)
-    assert named is not None
-    looks = zip(pair.reference.movers, named.subjects, strict=True)
-    movers = tuple(replace(m, shape=shape, colour=colour) for m, (colour, shape) in looks)
-    return replace(pair.reference, ground=named.ground, pattern=named.pattern, movers=movers)
+    return redraw(pair.reference, pair.target)
 
 
-def _with_movers(pair: Pair, change: Callable[[list[Mover]], list[Mover]]) -> Frames:
-    scene = as_asked(pair)
-    return draw(replace(scene, movers=tuple(change(list(scene.movers)))))
+def _drawn(change: Callable[[Scene], Scene]) -> Callable[[Pair], Frames]:
+    return lambda pair: draw(change(as_asked(pair)))
 
 
-def _short(m: Mover, share: float) -> Mover:
-    return replace(m, **{k: (v := getattr(m, k))[0] + share * (v - v[0]) for k in ("x", "y", "angle", "radius")})
-
-
-def _short_path(share: float) -> Callable[[Pair], Frames]:
-    def make(pair: Pair) -> Frames:
-        scene = as_asked(pair)
-        camera = {k: share * getattr(scene, k) for k in ("pan_x", "pan_y")} | {"zoom": scene.zoom**share}
-        return draw(replace(scene, movers=tuple(_short(m, share) for m in scene.movers), **camera))
-
-    return make
-
-
-def _swapped(movers: list[Mover]) -> list[Mover]:
-    paths = movers[1:] + movers[:1]
-    return [replace(m, x=p.x, y=p.y, angle=p.angle, radius=p.radius) for m, p in zip(movers, paths, strict=True)]
+def _exchanged(scene: Scene) -> Scene:
+    """Every subject on the whole path of the next one, its beginning as well."""
+    paths = (*scene.movers[1:], scene.movers[0])
+    movers = [replace(m, x=p.x, y=p.y, angle=p.angle, radius=p.radius) for m, p in zip(scene.movers, paths, strict=True)]
+    return replace(scene, movers=tuple(movers))
 
 
 def _lost(count: int) -> Callable[[Pair], Frames]:
@@ -61,31 +48,18 @@ def _lost(count: int) -> Callable[[Pair], Frames]:
     return make
 
 
-def _noise(pair: Pair) -> Frames:
-    return np.random.default_rng(0).integers(0, 256, (pair.reference.frames, 64, 64, 3)).astype(np.uint8)
-
-
-def _drift(pair: Pair) -> Frames:
-    """A still clip whose subjects move by 0.02 px a frame."""
-    along = 0.02 * np.arange(pair.reference.frames)
-    held = [replace(_short(m, 0.0), x=m.x[0] + along, y=m.y[0] + along) for m in as_asked(pair).movers]
-    scene = as_asked(pair)
-    zero, one = np.zeros(scene.frames), np.ones(scene.frames)
-    return draw(replace(scene, movers=tuple(held), pan_x=zero, pan_y=zero, zoom=one))
-
-
 CLIPS: dict[str, Callable[[Pair], Frames]] = {
-    "as asked": lambda p: draw(as_asked(p)),
-    "backwards": lambda p: draw(as_asked(p))[::-1],
-    "half the motion": _short_path(0.5),
-    "a tenth of the motion": _short_path(0.1),
-    "frozen": lambda p: draw(as_asked(p))[:1].repeat(p.reference.frames, axis=0),
-    "drift of 0.02 px a frame": _drift,
-    "blank": lambda p: np.full((p.reference.frames, 64, 64, 3), GROUND_COLOURS["gray"], np.uint8),
-    "noise": _noise,
+    "as asked": _drawn(lambda scene: scene),
+    "backwards": _drawn(backwards),
+    "half the motion": _drawn(partial(shortened, share=0.5)),
+    "a tenth of the motion": _drawn(partial(shortened, share=0.1)),
+    "frozen": _drawn(partial(shortened, share=0)),
+    "drift of 0.02 px a frame": _drawn(creeping),
+    "blank": lambda p: blank(p.reference),
+    "noise": lambda p: noise(p.reference),
     "one frame lost": _lost(1),
     "a third of the frames lost": _lost(11),
-    "subjects swapped": lambda p: _with_movers(p, _swapped),
+    "subjects swapped": _drawn(_exchanged),
 }
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastvmt.datasets.drawn.scene import GROUND_COLOURS, PATTERNS, SHAPES, SUBJECT_COLOURS, Scene
 
 
@@ -29,9 +32,10 @@ def redraw(scene: Scene, caption: str) -> Scene:
 
 def backwards(scene: Scene) -> Scene:
     """The scene played from its last frame to its first."""
-    movers = tuple(
-        replace(m, x=m.x[::-1].copy(), y=m.y[::-1].copy(), angle=m.angle[::-1].copy(), radius=m.radius[::-1].copy())
-        for m in scene.movers
-    )
-    pan_x, pan_y, zoom = (a[::-1].copy() for a in (scene.pan_x, scene.pan_y, scene.zoom))
-    return replace(scene, movers=movers, pan_x=pan_x, pan_y=pan_y, zoom=zoom)
+    return played(scene, np.arange(scene.frames)[::-1])
+
+
+def played(scene: Scene, order: NDArray[np.intp]) -> Scene:
+    """The scene's frames in another order: (T',) indices of its own."""
+    movers = tuple(replace(m, x=m.x[order], y=m.y[order], angle=m.angle[order], radius=m.radius[order]) for m in scene.movers)
+    return replace(scene, movers=movers, pan_x=scene.pan_x[order], pan_y=scene.pan_y[order], zoom=scene.zoom[order])

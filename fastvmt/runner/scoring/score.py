@@ -173,21 +173,33 @@ def score_clip(
     >>> score_clip("vbench:temporal_flickering:backend=native", still).value
     1.0
     """
+    return scorer(generated, reference, prompt=prompt, other=other, source=source)(label)
+
+
+def scorer(
+    generated: Frames, reference: Frames | None = None, *, prompt: str = "", other: Frames | None = None, source: str = "memory"
+) -> Callable[[str], Value]:
+    """``score_clip`` of one clip by any label; its metrics share what they compute."""
     reference = generated if reference is None else reference
-    metric = build(label)
-    if metric.timing:
-        raise SpecError(f"{label}: costs are measured while a video is made; use `bench run`.")
-    if metric.missing():
-        raise MissingWeights(metric.missing())
     digests = {name: frames_digest(f) for name, f in (("own", reference), ("other", other)) if f is not None}
     frames, height, width = reference.shape[:3]
     known = Reference(frames_digest=digests["own"], width=width, height=height, frames=frames, source=source)
     case = Case(id="clip", prompt=prompt, reference=known)
-    if not metric.applies(case):
-        raise SpecError(f"{label} has no meaning for this clip: it needs {', '.join(metric.needs)}.")
     nowhere: Any = None  # a metric that is no cost reads neither job nor artefact
     scored = Scored(generated, reference, case, nowhere, nowhere)
     if other is not None:
         scored.wrong_reference = lambda: (digests["other"], other)
-    with blamed(type(metric), f"Metric '{label}'"):
-        return measured(metric, _Handed(scored).to(metric))
+    handed = _Handed(scored)
+
+    def score(label: str) -> Value:
+        metric = build(label)
+        if metric.timing:
+            raise SpecError(f"{label}: costs are measured while a video is made; use `bench run`.")
+        if metric.missing():
+            raise MissingWeights(metric.missing())
+        if not metric.applies(case):
+            raise SpecError(f"{label} has no meaning for this clip: it needs {', '.join(metric.needs)}.")
+        with blamed(type(metric), f"Metric '{label}'"):
+            return measured(metric, handed.to(metric))
+
+    return score
