@@ -54,6 +54,10 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
             "motion_fidelity_frozen": "MotionFidelityFrozen",
         },
         "metrics.motion.det_hybrid": {"motion_fidelity@det-hybrid": "MotionFidelityDeT"},
+        "metrics.motion.camera_agreement": {
+            "camera_agreement": "CameraAgreement", "camera_agreement_wrong": "CameraAgreementWrong",
+            "object_agreement": "ObjectAgreement", "object_agreement_wrong": "ObjectAgreementWrong",
+        },
         "metrics.vbench.dimensions": {
             "vbench:subject_consistency": "SubjectConsistency", "vbench:background_consistency": "BackgroundConsistency",
             "vbench:motion_smoothness": "MotionSmoothness", "vbench:dynamic_degree": "DynamicDegree",
