@@ -78,6 +78,9 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
     "trackers": {
         "metrics.trackers.lk": {"lk": "LK"},
         "metrics.trackers.cotracker": {"cotracker3": "CoTracker3", "cotracker2": "CoTracker2"},
+        "metrics.trackers.anchored": {"lk-anchored": "Anchored"},
+        "metrics.trackers.tapnext": {"tapnext": "TAPNext"},
+        "metrics.trackers.alltracker": {"alltracker": "AllTracker"},
     },
     "environments": {"metrics.vbench.files": {"vbench": "RECIPE"}},
     "suites": {

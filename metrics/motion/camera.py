@@ -12,21 +12,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from fastvmt.metrics.motion.agreement import EVERY, LEAST_EXTENT_SHARE
+from fastvmt.metrics.trackers.agreed import agreed, spread
 from fastvmt.plugins.tracker import F64, Tracks
 
 TOLERANCE = 0.006
 """Widths that a point may be off the fit of a step and still agree with it (0.4 of 64 px, 5 of 832 px)."""
 RADIUS = 1 / 3
 """Widths from the centre at which zoom and turn are measured: the root mean square over a frame of 16 to 9."""
-LEAST_SPREAD = 0.25
-"""Area over which the points that agree are spread, as a share of that of all points in the first frame."""
-LEAST_POINTS = 8
 MATCHED = 100
 """Movers of a clip that are matched with those of the other."""
 
@@ -72,29 +69,16 @@ def told_apart(tracks: Tracks) -> Told:
     points, visible = tracks.points, tracks.visible
     span = min(EVERY, points.shape[1] - 1)
     start, end, seen = points[:, :-span], points[:, span:], visible[:, :-span] & visible[:, span:]
-    least = LEAST_SPREAD * _spread(points[:, 0])
+    whole = spread(points[:, 0])
     camera, fitted, own = np.zeros((seen.shape[1], 4)), np.zeros(seen.shape[1], bool), end - start
     for k in range(seen.shape[1]):
-        fit = _similarity(start[seen[:, k], k], end[seen[:, k], k], least)
+        fit = agreed(start[seen[:, k], k], end[seen[:, k], k], TOLERANCE, whole)
         if fit is not None:
             turn, shift = fit[:, :2], fit[:, 2]
             zoomed, turned = np.log(np.hypot(*turn[:, 0])), np.arctan2(turn[1, 0], turn[0, 0])
             camera[k], fitted[k] = [*shift, RADIUS * zoomed, RADIUS * turned], True
             own[:, k] = end[:, k] - start[:, k] @ turn.T - shift
     return Told(camera, fitted, own, seen & fitted if fitted.any() else seen, span)
-
-
-def _similarity(start: F64, end: F64, least: float) -> F64 | None:
-    """(2, 3) what most points agree on; None where these are few or close together. OpenCV draws by a fixed seed."""
-    if len(start) < LEAST_POINTS:
-        return None
-    fit, agree = cv2.estimateAffinePartial2D(start, end, method=cv2.RANSAC, ransacReprojThreshold=TOLERANCE, confidence=0.999)
-    taken = start[agree[:, 0] == 1] if fit is not None else start[:0]
-    return np.asarray(fit, np.float64) if len(taken) >= LEAST_POINTS and _spread(taken) >= least else None
-
-
-def _spread(points: F64) -> float:
-    return float(np.sqrt(max(0.0, np.linalg.det(np.cov(points.T)))))
 
 
 def matched(generated: Told, reference: Told) -> tuple[float, float, float]:

@@ -1,7 +1,7 @@
 """Camera and object motion, each by itself: a pan, which most tracks show, cannot hide what the objects do, nor the reverse.
 
-Both are 2<a, b> / (|a|^2 + |b|^2) of the generated clip's steps a and the reference's b (``agreement.py``): 1 for the same motion,
-0 for none or motion by chance, 0.2 for a tenth of it, -1 for the way back. How the two are told apart: ``camera.py``.
+Both are 2<a, b> / (|a|^2 + |b|^2) of the generated clip's steps a and the reference's b (``agreement.py``): 1 for the same
+motion, 0 for none or motion by chance, 0.2 for a tenth of it, -1 for the way back. How the two are told apart: ``camera.py``.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import numpy as np
 from fastvmt.metrics.motion import camera
 from fastvmt.metrics.motion.agreement import EVERY, LEAST_EXTENT_SHARE, agreement
 from fastvmt.metrics.motion.fidelity import MIN_TRACKS, MotionFidelity, _AgainstNext
+from fastvmt.metrics.trackers.agreed import LEAST_SPREAD
 from fastvmt.plugins.metric import Scored, Value
 from fastvmt.plugins.tracker import Tracks
 
 _FIT: dict[str, Any] = {
     "fit": "similarity by RANSAC", "frames_of_a_step": EVERY, "tolerance_of_width": camera.TOLERANCE,
-    "least_spread": camera.LEAST_SPREAD, "least_extent_of_width": LEAST_EXTENT_SHARE,
+    "least_spread": LEAST_SPREAD, "least_extent_of_width": LEAST_EXTENT_SHARE,
 }  # fmt: skip
 
 
