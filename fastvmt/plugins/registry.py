@@ -55,6 +55,10 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
             "motion_fidelity_tracked": "MotionFidelityTracked", "motion_fidelity_tracked_wrong": "MotionFidelityTrackedWrong",
         },
         "metrics.motion.det_hybrid": {"motion_fidelity@det-hybrid": "MotionFidelityDeT"},
+        "metrics.motion.camera_agreement": {
+            "camera_agreement": "CameraAgreement", "camera_agreement_wrong": "CameraAgreementWrong",
+            "object_agreement": "ObjectAgreement", "object_agreement_wrong": "ObjectAgreementWrong",
+        },
         "metrics.vbench.dimensions": {
             "vbench:subject_consistency": "SubjectConsistency", "vbench:background_consistency": "BackgroundConsistency",
             "vbench:motion_smoothness": "MotionSmoothness", "vbench:dynamic_degree": "DynamicDegree",
@@ -75,6 +79,9 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
     "trackers": {
         "metrics.trackers.lk": {"lk": "LK", "lk-live": "LKLive"},
         "metrics.trackers.cotracker": {"cotracker3": "CoTracker3", "cotracker2": "CoTracker2"},
+        "metrics.trackers.anchored": {"lk-anchored": "Anchored"},
+        "metrics.trackers.tapnext": {"tapnext": "TAPNext"},
+        "metrics.trackers.alltracker": {"alltracker": "AllTracker"},
     },
     "environments": {"metrics.vbench.files": {"vbench": "RECIPE"}},
     "suites": {

@@ -9,6 +9,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +115,7 @@ def test_what_is_missing_is_one_sentence(home: Path, tracker: type[CoTracker3], 
 def test_the_hubs_folder_is_run_only_when_it_is_the_pinned_commit(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_checkout(home / "hub" / f"facebookresearch_co-tracker_{cotracker.COMMIT}")
     assert "is not facebookresearch/co-tracker at 82e02e8" in CoTracker3().missing()
-    monkeypatch.setattr(cotracker, "CODE_SHA256", cotracker.code_digest(folder))
+    monkeypatch.setattr(CoTracker3, "code", replace(CoTracker3.code, sha256=CoTracker3.code.digest(folder)))
     assert "lacks its checkpoint scaled_offline.pth" in CoTracker3().missing()
     make_checkpoint(folder / "checkpoints")
     assert CoTracker3().missing() == "" and CoTracker3().identity()["commit"] == cotracker.COMMIT
