@@ -63,7 +63,6 @@ class TheReference(Method):
     summary = "ceiling: the reference itself, scored as a video; nothing is generated"
     source = "control; what a motion metric gives to the very motion that is asked for"
     role = "control"
-    card = None
 
     @classmethod
     def cost(cls, params: Params, shape: Shape) -> float:

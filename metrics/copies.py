@@ -7,7 +7,7 @@ import numpy as np
 from fastvmt.media.files import Frames, fit_frames
 
 MOST_FRAMES, WIDE, COPY = 17, 128, 0.1
-"""A copy repeats more than ``COPY`` of the reference's change: x264 at CRF 35 keeps 0.17 and more, all else lies below -0.3
+"""A copy repeats more than ``COPY`` of the reference's change: x264 at CRF 35 keeps 0.2 and more, all else lies below -0.4
 (docs/results/metrics.md)."""
 
 

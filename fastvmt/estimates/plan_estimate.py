@@ -185,10 +185,8 @@ def _seconds_left(config: RunConfig, each: Prediction, left: dict[str, int]) -> 
     """Seconds of all videos to make by label. Shared stages are charged to every video, done for the first of a reference;
     timed videos are made ``repeats`` times, and one more of each method is discarded."""
     references = len({c.reference.frames_digest for c in config.suite.cases})
-    found = {m.label: 0.0 for m in config.methods if m.ceiling}  # written down, not made
+    found = {}
     for label, n in left.items():
-        if label in found:
-            continue
         shared = each.shared.get(label, 0.0)
         takes = n * config.repeats + 1 if config.repeats and n else n
         found[label] = each.seconds[label] * (takes * (1 - shared) + min(n, references) * shared)

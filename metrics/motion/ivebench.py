@@ -1,8 +1,8 @@
 """What IVEBench calls motion fidelity: closeness of places and speeds of tracks, under the best one-to-one matching.
 
 Tracks of 10 x 10 points; the seen part of each is stretched to the length of the shorter clip (so time is distorted where
-points are hidden), and one seen in fewer than two frames is left out. For two tracks p and q, with s the mean of the diagonals of
-their two bounding boxes (1 where neither moves) and dp, dq their steps (the first one twice),
+points are hidden), and one seen in fewer than two frames is left out. For two tracks p and q, with s the mean of the diagonals
+of their two bounding boxes (1 where neither moves) and dp, dq their steps (the first one twice),
 
     closeness = mean over t of 0.7 / (1 + |p_t - q_t| / s) + 0.3 / (1 + |dp_t - dq_t| / s)
 

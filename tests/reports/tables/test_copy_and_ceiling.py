@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.cli import bench
+from support.clips import make
 from support.runs import make_run, paint
 
-from fastvmt.media.files import write_viewable
 from fastvmt.model import Job
 from fastvmt.reports.tables.compare import ranks, versus
 from fastvmt.reports.tables.run_table import first_table
@@ -52,7 +51,8 @@ def test_the_reference_re_encoded_and_imported_is_said_to_be_a_copy_and_wins_not
     theirs = tmp_path / "theirs"
     theirs.mkdir()
     for case in Store.open(run).config().suite.cases:
-        write_viewable(theirs / f"{case.id}.mp4", paint(case, "", 0, *SIZE), Fraction(15))  # x264, loses pixels
+        made = {"crf": "30", "preset": "medium"}  # loses pixels
+        make(theirs / f"{case.id}.mp4", paint(case, "", 0, *SIZE), pixels="yuv420p", options=made)
     assert bench("import", theirs, "--method", "rival", "--into", run).code == 0
     tidy = scored(run, RIVAL)
     view = first_table(tidy)
