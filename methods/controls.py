@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 
 from fastvmt.errors import SpecError
+from fastvmt.model import REFERENCE
 from fastvmt.plugins.method import Context, Method, Params, Shape
 
 if TYPE_CHECKING:
@@ -49,6 +50,26 @@ class SDEdit(Method):
 
     def start(self, ctx: Context) -> tuple[Tensor, int]:
         return noised_start(ctx, self.params.sigma)
+
+
+class TheReference(Method):
+    """The reference itself as its own video: stored as it is, never through the model, and scored by every metric.
+
+    No method can be asked for more motion than this row has; what it lacks to 1 is the metric's own. Its looks are the wrong
+    ones wherever the prompt names others.
+    """
+
+    id = REFERENCE
+    summary = "ceiling: the reference itself, scored as a video; nothing is generated"
+    source = "control; what a motion metric gives to the very motion that is asked for"
+    role = "control"
+
+    @classmethod
+    def cost(cls, params: Params, shape: Shape) -> float:
+        return 0.0
+
+    def fit(self, ctx: Context) -> None:
+        raise SpecError("the control 'reference' is stored from the reference's frames; no model makes it")
 
 
 def noised_start(ctx: Context, sigma: float) -> tuple[Tensor, int]:

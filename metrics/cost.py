@@ -99,6 +99,8 @@ class Forwards(Cost):
         found = scored.artefact
         if found.imported:
             return Value(None, {"why": "imported: its work was not counted here"})
+        if found.ceiling:
+            return Value(None, {"why": "the reference itself: nothing was generated"})
         return Value(found.forward_equivalents, {"formula": found.forward_formula})
 
 

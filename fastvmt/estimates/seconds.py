@@ -244,6 +244,9 @@ def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample
     line, chosen, words = fitted[0]
     seconds, shared, measured = {}, {}, 0
     for spec in config.methods:
+        if spec.ceiling:  # stored, and made by nobody
+            seconds[spec.label] = shared[spec.label] = 0.0
+            continue
         method = _identity(spec.method, spec.version, spec.params)
         own_past = [m for m in same if m.method == method]
         seconds[spec.label] = round(line(works[spec.label]), 3)

@@ -8,8 +8,11 @@ from typing import Any, Literal
 
 from pydantic import model_validator
 
-from fastvmt.model.case import IMPORTED, Frozen
+from fastvmt.model.case import IMPORTED, REFERENCE, Frozen
 from fastvmt.model.fields import Amount, Count, Details, Facts, FileName, Hex, Label, Line, Number, Size
+
+COPIES = "copies_reference"
+"""In the details of every number of a video that is (nearly) its reference."""
 
 
 class FileInfo(Frozen):
@@ -69,6 +72,16 @@ class Artefact(Frozen):
         """Made by somebody else, and not from another run of ours."""
         return self.reused_from == IMPORTED
 
+    @property
+    def ceiling(self) -> bool:
+        """The reference itself, which nobody made."""
+        return self.reused_from == REFERENCE
+
+    @property
+    def taken_over(self) -> bool:
+        """Made for another run of ours."""
+        return bool(self.reused_from) and not self.imported and not self.ceiling
+
     def sealed(self) -> Artefact:
         """The same facts with their ``check``, as they are written."""
         facts = json.loads(self.model_dump_json(exclude={"check"}))
@@ -104,6 +117,11 @@ class MetricRecord(Frozen):
     software: Line | None = None
     code: Line | None = None
     """State of the metric's code, where it is a file of the user's."""
+
+    @property
+    def copies(self) -> bool:
+        """Whether the video was found to be (nearly) its reference when it was scored."""
+        return COPIES in self.details
 
 
 class Failure(Frozen):

@@ -11,6 +11,8 @@ from fastvmt.model.fields import Hex, Line, Size
 
 IMPORTED = "imported"
 """Id of the method whose videos somebody else made, first part of its labels, and ``reused_from`` of its artefacts."""
+REFERENCE = "reference"
+"""Id of the control whose videos are the references themselves, and ``reused_from`` of its artefacts."""
 CATEGORIES = ("camera", "single_object", "multiple_objects", "complex_human_motion", "complex", "uncategorised")
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from fastvmt.core.content_address import canonical_json, job_key
-from fastvmt.model.case import IMPORTED, Case, Frozen
+from fastvmt.model.case import IMPORTED, REFERENCE, Case, Frozen
 from fastvmt.model.fields import Amount, Count, Facts, Hex, Label, Line, Number, Seed, Size
 
 
@@ -27,6 +27,11 @@ class MethodSpec(Frozen):
     def imported(self) -> bool:
         """Made by somebody else: its parameters are claims."""
         return self.method == IMPORTED
+
+    @property
+    def ceiling(self) -> bool:
+        """The references themselves, scored as if a method had made them: never ranked or compared, and made by nobody."""
+        return self.method == REFERENCE
 
     def identity(self) -> dict[str, Any]:
         """What determines the video: not the label."""

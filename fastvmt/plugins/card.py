@@ -24,7 +24,7 @@ NO_CARD = "no card: nothing is said here about what is faithful to a paper and w
 class Budget(Frozen):
     """Work of one video with defaults on Wan2.1 1.3B, 50 steps, in forward-equivalents, and what makes it up."""
 
-    forwards: float = Field(gt=0)
+    forwards: float = Field(ge=0)
     says: str = Field(min_length=1)
 
 

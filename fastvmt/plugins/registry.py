@@ -33,7 +33,7 @@ from fastvmt.plugins.vetting import vet
 
 _PLACES: dict[str, dict[str, dict[str, str]]] = {
     "methods": {
-        "methods.controls": {"none": "NoTransfer", "sdedit": "SDEdit"},
+        "methods.controls": {"none": "NoTransfer", "sdedit": "SDEdit", "reference": "TheReference"},
         "methods.ditflow": {"ditflow": "DiTFlow"},
         "methods.fastvmt": {"fastvmt": "FastVMT"},
         "methods.moft": {"moft": "MOFT"},
@@ -54,11 +54,15 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
             "motion_fidelity_frozen": "MotionFidelityFrozen",
             "motion_fidelity_tracked": "MotionFidelityTracked", "motion_fidelity_tracked_wrong": "MotionFidelityTrackedWrong",
         },
-        "metrics.motion.det_hybrid": {"motion_fidelity@det-hybrid": "MotionFidelityDeT"},
         "metrics.motion.camera_agreement": {
             "camera_agreement": "CameraAgreement", "camera_agreement_wrong": "CameraAgreementWrong",
             "object_agreement": "ObjectAgreement", "object_agreement_wrong": "ObjectAgreementWrong",
         },
+        "metrics.motion.det_hybrid": {
+            "motion_fidelity@det": "MotionFidelityDeTDefault", "motion_fidelity@det-hybrid": "MotionFidelityDeT",
+        },
+        "metrics.motion.ftd": {"ftd": "FTD", "ftd@ropecraft-script": "FTDScript"},
+        "metrics.motion.ivebench": {"motion_fidelity@ivebench": "MotionFidelityIVEBench"},
         "metrics.vbench.dimensions": {
             "vbench:subject_consistency": "SubjectConsistency", "vbench:background_consistency": "BackgroundConsistency",
             "vbench:motion_smoothness": "MotionSmoothness", "vbench:dynamic_degree": "DynamicDegree",
@@ -70,6 +74,9 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
         "metrics.looks": {
             "subject_colour": "SubjectColour", "subject_shape": "SubjectShape", "ground_colour": "GroundColour",
             "ground_pattern": "GroundPattern", "outline": "Outline",
+        },
+        "metrics.leakage": {
+            "appearance_leakage": "AppearanceLeakage", "appearance_leakage_wrong": "AppearanceLeakageWrong",
         },
         "metrics.cost": {
             "time": "Time", "forwards": "Forwards", "time_amortised": "TimeAmortised", "peak_memory": "PeakMemory",

@@ -81,7 +81,7 @@ class Request(_Checked):
         "Comma-separated labels or patterns, e.g. vbench:*; +a,+b adds to the backbone's own list, which empty stands for.",
         names="metrics",
     )
-    controls: bool = _setting(True, WHAT, "Add the rows no transfer and SDEdit.")
+    controls: bool = _setting(True, WHAT, "Add the rows no transfer, SDEdit and the reference itself.")
     prompt: str | None = _setting(
         None, WHAT, "Target prompt for every clip of a folder, or for one clip.", most=10_000, lines=True
     )

@@ -20,10 +20,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fastvmt.artefacts.given import publish_given
 from fastvmt.core.disk.atomic import write_all
 from fastvmt.errors import NonFinite, SpecError, WrongOutput, is_full
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.model import Job
+from fastvmt.model import REFERENCE, Job
 from fastvmt.plugins import registry
 from fastvmt.plugins.blame import words
 from fastvmt.runner.code import VARIABLE, load_handed
@@ -121,8 +122,12 @@ class Worker:
         self.report("prepared", key=job.key, seconds=seconds)
 
     def _generate(self, job: Job) -> None:
-        self._load()
-        artefact = self._generator.make(job, self._tick(job), self._enter)
+        if job.method.ceiling:  # no model is needed, so none is loaded
+            case = next(c for c in self.config.suite.cases if c.id == job.case_id)
+            artefact = publish_given(self.store, job, case, self.store.reference(case.reference), REFERENCE, {})
+        else:
+            self._load()
+            artefact = self._generator.make(job, self._tick(job), self._enter)
         seconds = sum(v for k, v in artefact.stages.items() if k != "load")
         self.report("made", key=job.key, seconds=seconds, digest=artefact.frames_digest)
 

@@ -26,7 +26,10 @@ from fastvmt.model import Case
 from fastvmt.plugins.method import Params
 from fastvmt.plugins.metric import Metric, Scored, Value
 
-__all__ = ["Model", "TemporalConsistency", "TextSimilarity", "image_features", "text_features", "weights_identity"]
+__all__ = [
+    "Model", "TemporalConsistency", "TextSimilarity", "image_features", "reference_features", "text_features",
+    "weights_identity",
+]  # fmt: skip
 
 F64 = NDArray[np.float64]
 BATCH = {"cpu": 32, "cuda": 128}
@@ -149,6 +152,20 @@ def image_features(scored: Scored, spec: str) -> F64:
         scored.cache[at] = _model(spec, key).images(scored.generated)
     found: F64 = scored.cache[at]
     return found
+
+
+_REFERENCES: dict[tuple[str, str], F64] = {}
+"""Features of references already seen by this process, by model and digest."""
+
+
+def reference_features(frames_digest: str, frames: Frames, spec: str) -> F64:
+    """CLIP features (T, D) of a reference's frames, as ``image_features``; kept for the other methods of its case."""
+    key = digest(weights_identity(spec)), frames_digest
+    if key not in _REFERENCES:
+        if len(_REFERENCES) >= 128:
+            _REFERENCES.clear()
+        _REFERENCES[key] = sealed(_model(spec, key[0]).images(frames))
+    return _REFERENCES[key]
 
 
 def text_features(text: str, spec: str) -> tuple[F64, dict[str, Any]]:

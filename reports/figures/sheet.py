@@ -26,7 +26,7 @@ def write_sheet(store: Store, config: RunConfig, path: Path) -> Path:
     for case in config.suite.cases[:MAX_CASES]:
         known = case.reference
         clips = {f"reference: {case.caption or case.id}": (store.reference_path(known.frames_digest), known.shape)}
-        for job in (jobs[case.id, m.label] for m in config.methods):
+        for job in (jobs[case.id, m.label] for m in config.methods if not m.ceiling):
             if video := store.artefact(job):
                 clips[job.method.label] = (store.folder(job) / FRAMES, video.shape)
         rows = [_row(label, *clip) for label, clip in clips.items() if clip[0].exists()]

@@ -13,6 +13,7 @@ from fastvmt.plugins.method import Method
 from fastvmt.reports.tidy import Tidy
 from fastvmt.reports.tidy.frame import Count
 from fastvmt.runner.plan.command import from_here, typed
+from fastvmt.runner.plan.methods import CONTROLS
 
 
 def facts(tidy: Tidy) -> list[tuple[str, str]]:
@@ -79,7 +80,7 @@ def command(tidy: Tidy) -> str:
         return "# every video was imported, and no command makes them"
     some = configs[0].asked is not None and configs[0].asked.some
     parts = typed(
-        configs[0], methods=labels, seeds=tidy.seeds, metrics=tuple(tidy.metrics), controls={"none", "sdedit"} <= set(labels),
+        configs[0], methods=labels, seeds=tidy.seeds, metrics=tuple(tidy.metrics), controls={*CONTROLS} <= {*labels},
         plugins=tuple(dict.fromkeys(from_here(p) for c in configs for p in c.plugins)),
         **({"cases": tuple(tidy.cases)} if some else {}),
     )  # fmt: skip

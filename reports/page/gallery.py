@@ -101,7 +101,7 @@ class Gallery:
         self._found_failures = {id(s): s.failures() for s in tidy.stores}
         self._jobs: dict[str, list[tuple[Store, Job]]] = {case: [] for case in tidy.cases}
         for store in tidy.stores:
-            for job in store.config().jobs():
+            for job in (j for j in store.config().jobs() if not j.method.ceiling):  # shown on top already
                 self._jobs[job.case_id].append((store, job))
         self._numbers = self._all_numbers()
         self._places = {line.label: n for n, line in enumerate(lines_of(tidy))}

@@ -17,7 +17,7 @@ from fastvmt.errors import NotComparable, SpecError
 from fastvmt.plugins.metric_labels import resolved
 from fastvmt.reports.statistics import Better, Gap, cluster_means, mean_ranks, paired_difference
 from fastvmt.reports.tables.run_table import first_presets
-from fastvmt.reports.tables.shared_cases import apart, by_clip, common, few_clips, lacking, skewed
+from fastvmt.reports.tables.shared_cases import apart, by_clip, common, few_clips, is_ceiling, lacking, skewed
 from fastvmt.reports.tables.view import Cell, Column, Line, View, id_of
 from fastvmt.reports.tables.views import RATIOS, column_of, ratio_cell, view_of
 from fastvmt.reports.tidy import Tidy
@@ -45,7 +45,7 @@ def base_of(tidy: Tidy, label: str) -> str:
         SpecError: when the run has no such label, naming the nearest ones.
     """
     if label:
-        return one_of("--base", label, tidy.methods)
+        return one_of("--base", label, [k for k, spec in tidy.methods.items() if not spec.ceiling])
     return next((name for name, spec in tidy.methods.items() if not spec.control), next(iter(tidy.methods)))
 
 
@@ -59,7 +59,7 @@ def versus(tidy: Tidy, base: str = "", metrics: Sequence[str] = (), labels: Sequ
         NotComparable: when nothing at all is paired.
     """
     base = base_of(tidy, base)
-    chosen = list(labels) or first_presets(tidy, base)
+    chosen = [k for k in labels or first_presets(tidy, base) if not is_ceiling(tidy, k)]
     lines: list[Line] = []
     names = _chosen(tidy, metrics)
     for label in names:
@@ -76,7 +76,7 @@ def versus(tidy: Tidy, base: str = "", metrics: Sequence[str] = (), labels: Sequ
 
 
 def _left_out(tidy: Tidy, chosen: Sequence[str]) -> list[str]:
-    gone = [k for k in tidy.methods if k not in chosen]
+    gone = [k for k in tidy.methods if k not in chosen and not is_ceiling(tidy, k)]
     return [f"left out: {', '.join(gone)}; presets of one method are not compared, --base names another one."] if gone else []
 
 
@@ -121,7 +121,11 @@ def ratios(tidy: Tidy, base: str = "", metric: str = "time") -> View:
     """
     base = base_of(tidy, base)
     column = Column("ratio", f"{metric} over {base}'s", "×", "none", 3)
-    lines = [Line(k, k, (ratio_cell(tidy, k, base, metric),)) for k in first_presets(tidy, base) if k != base]
+    lines = [
+        Line(k, k, (ratio_cell(tidy, k, base, metric),))
+        for k in first_presets(tidy, base)
+        if k != base and not is_ceiling(tidy, k)
+    ]
     return view_of(tidy, f"ratios-{id_of(base)}", f"Seconds relative to {base}", (column,), lines, legend=RATIOS)
 
 
@@ -130,7 +134,7 @@ def ranks(tidy: Tidy, metrics: Sequence[str] = (), labels: Sequence[str] = ()) -
     and Friedman's test. Without ``labels`` each method has its first preset."""
     columns, cells, notes = [], [], []
     rows = list(labels or first_presets(tidy))
-    methods = [k for k in rows if not tidy.methods[k].control]
+    methods = [k for k in rows if not tidy.methods[k].control and not tidy.copies(k)]
     for label in _chosen(tidy, metrics):
         better: Better = "down" if tidy.metrics[label].direction == "down" else "up"
         clips = by_clip(common(tidy, label, rows))

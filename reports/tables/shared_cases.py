@@ -19,9 +19,18 @@ CLOSE = 0.005
 
 
 def common(tidy: Tidy, metric: str, labels: Iterable[str]) -> pd.DataFrame:
-    """The cases that all of these methods have a value for; a method without any value is no column."""
-    wide = tidy.wide(metric).reindex(columns=list(labels))
+    """The cases that all of these methods have a value for; a method without any value is no column.
+
+    A ceiling is no method: it is in no comparison, and costs none of them a case. It is one where nothing else is asked for.
+    """
+    labels = list(labels)
+    wide = tidy.wide(metric).reindex(columns=[k for k in labels if not is_ceiling(tidy, k)] or labels)
     return wide.dropna(axis=1, how="all").dropna()
+
+
+def is_ceiling(tidy: Tidy, label: str) -> bool:
+    """Whether a line is the references themselves."""
+    return label in tidy.methods and tidy.methods[label].ceiling
 
 
 def by_clip(cases: pd.DataFrame) -> pd.DataFrame:

@@ -126,13 +126,22 @@ class Scores:
 
 def verdict(tidy: Tidy, labels: Sequence[str]) -> tuple[str, ...]:
     """The sentences about these methods of a run: all rows of its table, controls included."""
-    methods = [k for k in labels if not tidy.methods[k].control]
+    methods = [k for k in labels if not tidy.methods[k].control and not tidy.copies(k)]
+    copies = [k for k in labels if tidy.copies(k)]
     if not any(tidy.counts[k].made for k in labels if k in tidy.counts):
         said = ["No video has been made yet."]
+    elif not methods and copies:
+        said = ["There is no method to judge."]
     elif not methods:
         said = ["Only controls were run: there is no method to judge."]
     else:
         said = _decided(tidy, tuple(labels), methods)
+    if copies:
+        them = Scores(tidy, "", ()).names(copies)
+        said = [
+            *said,
+            f"The videos of {them} are (nearly) the reference itself: a copy gets its motion for free, and is not ranked.",
+        ]
     return (*said, *_cannot_say(tidy, labels))
 
 

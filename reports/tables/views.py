@@ -19,7 +19,7 @@ from fastvmt.reports.statistics import Interval, fewest_clips, mean_intervals, p
 from fastvmt.reports.tables.headings import changes, display, heading
 from fastvmt.reports.tables.look import SPEED_UP, main_columns
 from fastvmt.reports.tables.shared_cases import apart as apart
-from fastvmt.reports.tables.shared_cases import by_clip, clips_of, common, few_clips, lacking, scale_of, skewed
+from fastvmt.reports.tables.shared_cases import by_clip, clips_of, common, few_clips, is_ceiling, lacking, scale_of, skewed
 from fastvmt.reports.tables.view import LEGEND, Cell, Column, Line, View, id_of, marked
 from fastvmt.reports.tidy import FORMULA, STAGE, WORK, Tidy
 from fastvmt.reports.tidy.gaps import IMPORTED_GROUP, line_note
@@ -134,12 +134,17 @@ def _column(tidy: Tidy, labels: Sequence[str], ranked: Sequence[str], column: Co
     each = len(cases) / max(1, len(clips))
     keep = partial(_kept, tidy, column.key, len(cases) == len(tidy.wide(column.key)), each)
     columns = {str(k): clips[k].to_numpy(float) for k in clips}
+    for label in labels:
+        if label not in columns and is_ceiling(tidy, label):  # over the cases of the others, among whom it is not
+            own = tidy.wide(column.key).reindex(columns=[label]).loc[cases.index]
+            columns |= {label: by_clip(own)[label].to_numpy(float)} if len(own) and own.notna().all(axis=None) else {}
     intervals = dict(zip(columns, keep(columns), strict=True)) if len(clips) else {}
     found = []
     for label in labels:
         interval = intervals.get(label)
         if interval is None:
             why = "no common video" if label in columns else _why(rows[rows["label"] == label])
+            why = "–" if is_ceiling(tidy, label) and why != "failed" else why
             found.append(Cell(None, n=0, expected=expected[label], why=why))
         else:
             low, high = (_finite(interval.low), _finite(interval.high))
@@ -209,7 +214,9 @@ def lines_of(tidy: Tidy, labels: Iterable[str] | None = None) -> list[LineReques
         cls = tidy.method(label)
         free_or_not = TRAINING_BASED if cls.trains() else TRAINING_FREE
         group = IMPORTED_GROUP if spec.imported else CONTROLS if spec.control else free_or_not
-        groups[group].append(LineRequest(label, label, group, line_note(spec), not spec.control))
+        copied = tidy.copies(label)
+        note = "copies the reference" if copied else line_note(spec)
+        groups[group].append(LineRequest(label, label, group, note, not spec.control and not copied))
     return [line for group in groups.values() for line in group]
 
 

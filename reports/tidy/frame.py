@@ -35,12 +35,13 @@ WORK, FORMULA = "forward_equivalents", "forward_formula"
 
 @dataclass
 class Count:
-    """Videos of one method: made, planned, failed by kind, and made here while others used the machine."""
+    """Videos of one method: made, planned, failed by kind, made here while others used the machine; (nearly) the reference."""
 
     made: int = 0
     planned: int = 0
     failed: dict[str, int] = field(default_factory=dict)
     busy: int = 0
+    copies: int = 0
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,11 @@ class Tidy:
     def method(self, label: str) -> type[Method]:
         """The method of a line, or what the run says of it."""
         return self.traits.method(self.methods[label].method)
+
+    def copies(self, label: str) -> bool:
+        """Whether at least half of a line's videos are (nearly) their references; a ceiling's are meant to be."""
+        count = self.counts.get(label, Count())
+        return 0 < count.made <= 2 * count.copies
 
     @property
     def title(self) -> str:

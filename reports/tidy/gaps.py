@@ -11,9 +11,11 @@ from fastvmt.metrics.text.clip_weights import cut_said
 from fastvmt.model import Artefact, Case, Job, MethodSpec, MetricRecord
 from fastvmt.records.failures import cause_of
 from fastvmt.records.identity import machine
+from fastvmt.reports.tidy.frame import Count
 from fastvmt.store.folder import TO_MAKE, Store
 
 IMPORTED_WHY = "imported: made elsewhere, not timed here"
+CEILING_WHY = "the reference itself: nothing was generated"
 TAKEN_OVER_WHY = "the video was taken over from another run"
 IMPORTED_GROUP = "imported (made elsewhere)"
 
@@ -60,14 +62,14 @@ def why_untimed(artefact: Artefact | None) -> str:
     """Why a video has no seconds of this run, or ""."""
     if artefact is None or not artefact.reused_from:
         return ""
-    return IMPORTED_WHY if artefact.imported else TAKEN_OVER_WHY
+    return IMPORTED_WHY if artefact.imported else CEILING_WHY if artefact.ceiling else TAKEN_OVER_WHY
 
 
 def notes_of(store: Store, config: RunConfig, jobs: list[Job], artefacts: dict[str, Artefact]) -> list[str]:
     """What a reader of a run's table has to know: of its videos, of failures, and what the run noted itself."""
     notes = list(store.warnings)
     found = list(artefacts.values())
-    if reused := sum(bool(a.reused_from) and not a.imported for a in found):
+    if reused := sum(a.taken_over for a in found):
         notes.append(
             f"{reused} videos were taken over from other runs; their seconds are not reported (--no-reuse makes them again)."
         )
@@ -132,7 +134,17 @@ def cut_prompts(cases: Mapping[str, Case], jobs: Iterable[Job], records: Mapping
 
 
 def line_note(spec: MethodSpec) -> str:
-    """What stands behind a method's name: ``control``, ``imported``, or nothing."""
+    """What stands behind a method's name: ``control``, ``ceiling``, ``imported``, or nothing."""
     if spec.imported:
         return "imported, lossy" if spec.params.get("lossy") else "imported"
-    return "control" if spec.control else ""
+    return "ceiling" if spec.ceiling else "control" if spec.control else ""
+
+
+def said_of_copies(counts: Mapping[str, Count]) -> list[str]:
+    """A note for each method of which videos are (nearly) the reference."""
+    return [
+        f"{label}: {count.copies} of {count.made} videos are (nearly) their reference, frame for frame: they have its motion "
+        "for free." + (" The row is not ranked." if 2 * count.copies >= count.made else "")
+        for label, count in counts.items()
+        if count.copies
+    ]

@@ -90,6 +90,7 @@ class Rows:
             count.planned += 1
             count.made += artefact is not None
             count.busy += bool(artefact and artefact.busy and not artefact.reused_from)
+            count.copies += artefact is not None and any(r.copies for r in records.get(job.key, {}).values())
             if failure:
                 count.failed[failure.kind] = count.failed.get(failure.kind, 0) + 1
             state = ("failed", failure.kind) if failure else ("missing", "not made yet")
@@ -155,7 +156,7 @@ class Rows:
                 status, why = ("missing", "not scored yet") if artefact else state
             rows.append((name, metric.unit, value, status, why, metric.timing, *self._identity(name, metric)))
         imported = job.method.imported
-        if artefact and not imported:
+        if artefact and not imported and not artefact.ceiling:
             rows.append((WORK, "", artefact.forward_equivalents, "ok", "", False, "", ""))
             if artefact.forward_formula is not None:
                 rows.append((FORMULA, "", artefact.forward_formula, "ok", "", False, "", ""))

@@ -19,6 +19,7 @@ from fastvmt.plugins.traits import Traits
 from fastvmt.records.identity import Identities
 from fastvmt.records.same_setting import refuse_other_setting, refuse_other_timing
 from fastvmt.reports.tidy.frame import TEXTS, Tidy
+from fastvmt.reports.tidy.gaps import said_of_copies
 from fastvmt.reports.tidy.rows import Rows
 from fastvmt.store.folder import Store
 
@@ -91,7 +92,8 @@ def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Ti
         identities=rows.identities, methods=rows.methods,
         cases={c.id: c for c in first.suite.cases}, stores=tuple(s for s, _ in opened), suite=first.suite,
         setting=first.setting, device=first.device, seeds=tuple(dict.fromkeys(s for _, c in opened for s in c.seeds)),
-        notes=tuple(dict.fromkeys(rows.notes)), digest=digest([sorted(rows.made), sorted(rows.scored)])[:16],
+        notes=tuple(dict.fromkeys([*said_of_copies(rows.counts), *rows.notes])),
+        digest=digest([sorted(rows.made), sorted(rows.scored)])[:16],
         suite_digest=first.suite.digest()[:16], counts=rows.counts, own_identities=rows.own_identities,
         caveat=public(next((c.caveat for _, c in opened if c.caveat), "")),
     )  # fmt: skip

@@ -11,10 +11,14 @@ import torch
 
 from fastvmt.backbones import card
 from fastvmt.backbones.wan import Backbone
+from fastvmt.model import REFERENCE
 from fastvmt.plugins import registry
 from fastvmt.testing import Trial, random_wan, small
 
-METHODS = [name for name in registry.BUILTIN["methods"] if registry.methods.get(name).role not in ("toy", "imported")]
+METHODS = [
+    name for name in registry.BUILTIN["methods"]
+    if name != REFERENCE and registry.methods.get(name).role not in ("toy", "imported")  # made by a model
+]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -58,18 +58,21 @@ def test_a_run_in_work_is_not_touched_by_another_command(
 
 def test_one_command_plans_makes_scores_and_tabulates(xs: Path, undisturbed: tuple[Path, dict[str, Any]]) -> None:
     out, data = undisturbed
-    assert [r["method"] for r in data["rows"]] == ["none", "sdedit", "ditflow", "fastvmt"]
-    assert [r["control"] for r in data["rows"]] == [True, True, False, False]
+    assert [r["method"] for r in data["rows"]] == ["none", "sdedit", "reference", "ditflow", "fastvmt"]
+    assert [r["control"] for r in data["rows"]] == [True, True, True, False, False]
     assert all(r["made"] == r["planned"] == 2 for r in data["rows"])
-    fast = data["rows"][3]
+    fast, ceiling = data["rows"][4], data["rows"][2]["metrics"]
+    assert ceiling["motion_fidelity"]["value"] > 0.5 and ceiling["time"]["value"] is None
     assert fast["metrics"]["time"]["n"] == 2 and fast["speed_up"]["n"] == 2
     assert fast["speed_up"]["value"] > 0 and fast["speed_up"]["low"] is None  # two clips have no interval
     for name in ("config.json", "events.jsonl", "records.jsonl", "table.md", "sheet.png"):
         assert (out / name).stat().st_size > 0
     folders = sorted((out / "artefacts").iterdir())
-    assert len(folders) == 8 and all({"frames.mkv", "video.mp4", "meta.json"} == {p.name for p in f.iterdir()} for f in folders)
+    assert len(folders) == 10 and all(
+        {"frames.mkv", "video.mp4", "meta.json"} == {p.name for p in f.iterdir()} for f in folders
+    )
     plan = bench("plan", *args(xs, out)[1:], "--json").data
-    assert plan["jobs"] == plan["done"] == 8 and plan["seconds"] == 0
+    assert plan["jobs"] == plan["done"] == 10 and plan["seconds"] == 0
     text = bench("table", out).out
     assert "No transfer" in text and "Speed-up: over DiTFlow" in text and str(out) in text
 
@@ -78,7 +81,7 @@ def test_the_same_command_again_makes_nothing(xs: Path, undisturbed: tuple[Path,
     out, data = undisturbed
     before = {p: p.stat().st_mtime_ns for p in (out / "artefacts").rglob("*")}
     again = bench(*args(xs, out, "--json")).data
-    assert again["outcome"]["made"] == 0 and again["outcome"]["found"] == 8 and again["digest"] == data["digest"]
+    assert again["outcome"]["made"] == 0 and again["outcome"]["found"] == 10 and again["digest"] == data["digest"]
     assert again["rows"] == data["rows"]
     resumed = bench("resume", out, "--json").data
     assert resumed["digest"] == data["digest"]
@@ -96,13 +99,13 @@ def test_a_video_made_in_another_run_is_taken_over_without_its_seconds(
     other = bench(*args(xs, out.with_name("other"), "--json", methods="fastvmt,ditflow:inner=2"))
     assert other.code == 0 and other.data["outcome"] == {
         "made": 2,
-        "found": 6,
+        "found": 8,
         "failed": 0,
         "interrupted": False,
         "unscored": 0,
     }
-    fast, new = other.data["rows"][2:]
-    assert fast["metrics"]["motion_fidelity"] == data["rows"][3]["metrics"]["motion_fidelity"]
+    fast, new = other.data["rows"][3:]
+    assert fast["metrics"]["motion_fidelity"] == data["rows"][4]["metrics"]["motion_fidelity"]
     assert fast["metrics"]["time"]["n"] == 0 and new["metrics"]["time"]["n"] == 2
     assert any("taken over from other runs" in n for n in other.data["notes"])
 

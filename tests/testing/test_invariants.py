@@ -9,11 +9,15 @@ import pytest
 import torch
 
 from fastvmt.methods.controls import NoTransfer, SDEdit
+from fastvmt.model import REFERENCE
 from fastvmt.plugins import registry
 from fastvmt.plugins.method import Context, Method, Params
 from fastvmt.testing import CHECKS, Trial, check_method, small
 
-METHODS = [name for name in registry.BUILTIN["methods"] if registry.methods.get(name).role not in ("toy", "imported")]
+METHODS = [
+    name for name in registry.BUILTIN["methods"]
+    if name != REFERENCE and registry.methods.get(name).role not in ("toy", "imported")  # made by a model
+]  # fmt: skip
 FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "ditflow": ({}, {k: v for k, v in registry.methods.get("ditflow").variants["fork-motionclone"].items() if k != "begin"}),
     "fastvmt": ({"window": 3},),

@@ -6,10 +6,10 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from fastvmt.artefacts.given import publish_given
 from fastvmt.core.content_address import digest, frames_digest
 from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.errors import SpecError, StoreError, SuiteError
@@ -18,13 +18,11 @@ from fastvmt.exchange.imports.frames import Policy, Read, read
 from fastvmt.exchange.imports.matching import VideoFiles, match
 from fastvmt.jobs.numbering import JobGrid
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.media.files import write_lossless, write_viewable
-from fastvmt.model import IMPORTED, Artefact, Case, Failure, Job, MethodSpec
+from fastvmt.model import IMPORTED, Case, Failure, Job, MethodSpec
 from fastvmt.runner.crew.leases import Leases
 from fastvmt.runner.plan import resolve
 from fastvmt.runner.settings import Request
 from fastvmt.store import layout
-from fastvmt.store.artefact_files import file_info
 from fastvmt.store.folder import Store
 from fastvmt.suites.cases import content_sha256
 
@@ -214,15 +212,5 @@ def _write(store: Store, config: RunConfig, job: Job, case: Case, path: Path, se
     at = (job.case_id, job.seed)
     if frames_digest(clip.frames) != seen.made[at]:
         raise StoreError(f"{path.name} changed while it was imported. Import again when nothing writes to it.")
-    fps = Fraction(case.reference.fps_num, case.reference.fps_den)
-    folder = store.new_folder()
-    write_lossless(folder / layout.FRAMES, clip.frames, fps)
-    write_viewable(folder / layout.VIDEO, clip.frames, fps)
     facts = {"file": path.name, "sha256": seen.shas[at], "lossy": clip.lossy, "fitted": clip.fitted, "notes": list(clip.notes)}
-    artefact = Artefact(
-        key=job.key, frames_digest=seen.made[at], width=config.setting.width, height=config.setting.height,
-        frames=len(clip.frames), fps_num=fps.numerator, fps_den=fps.denominator,
-        files={p.name: file_info(p) for p in sorted(folder.iterdir())}, stages={}, peak_memory_bytes=0, forward_equivalents=0.0,
-        device="elsewhere", software={}, timing_key=digest([job.key, IMPORTED]), reused_from=IMPORTED, log={IMPORTED: facts},
-    )  # fmt: skip
-    store.publish(folder, job, artefact)
+    publish_given(store, job, case, clip.frames, IMPORTED, {IMPORTED: facts})

@@ -10,6 +10,7 @@ from typing import Any
 from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.plugins import trust
 from fastvmt.plugins.metric_labels import in_full, of_backbone
+from fastvmt.runner.plan.methods import CONTROLS
 from fastvmt.runner.settings import Request, words_of
 
 
@@ -31,7 +32,7 @@ def typed(config: RunConfig, **more: Any) -> list[str]:
         "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps, "guidance": s.guidance, "dtype": s.dtype,
         "protocol": f"{s.protocol},timing" if config.repeats else s.protocol, "repeats": config.repeats or None,
         "budget": s.budget, "device": config.device if config.device in ("cpu", "cuda") else None,
-        "threads": config.threads, "offload": config.offload, "controls": {"none", "sdedit"} <= set(labels),
+        "threads": config.threads, "offload": config.offload, "controls": {*CONTROLS} <= {*labels},
         "plugins": tuple(from_here(p) for p in config.plugins), "methods": tuple(labels),
     } | more  # fmt: skip
     start = ["bench", how.command, *how.words]

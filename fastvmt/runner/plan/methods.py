@@ -6,13 +6,14 @@ from fastvmt.backbones.card import Card
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError
 from fastvmt.jobs import protocol
-from fastvmt.model import MethodSpec
+from fastvmt.model import REFERENCE, MethodSpec
 from fastvmt.plugins import labels as specs
 from fastvmt.plugins import registry
 from fastvmt.plugins.method import Shape
 from fastvmt.runner.settings import Request
 
-CONTROLS = ("none", "sdedit")
+CONTROLS = ("none", "sdedit", REFERENCE)
+"""Rows under every table unless ``--no-controls``: the floor, the noised reference, and the reference itself as the ceiling."""
 
 
 def chosen_methods(request: Request, card: Card, shape: Shape) -> tuple[tuple[MethodSpec, ...], list[str], float | None]:

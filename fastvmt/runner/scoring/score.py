@@ -21,7 +21,8 @@ from fastvmt.core.validation import first_problem
 from fastvmt.errors import JobError, MissingWeights, SpecError, WrongOutput, is_full
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, read_lossless
-from fastvmt.model import Artefact, Case, Job, MetricRecord, Reference
+from fastvmt.metrics.copies import COPY, repeated
+from fastvmt.model import COPIES, Artefact, Case, Job, MetricRecord, Reference
 from fastvmt.plugins.blame import aside, blamed, defined, in_hook, is_ours, words
 from fastvmt.plugins.metric import Metric, Scored, Value
 from fastvmt.plugins.metric_labels import applies, build
@@ -54,6 +55,7 @@ def score_job(
         raise JobError(f"there is no video to score: {why} Give the same command again.")
     case = next(c for c in config.suite.cases if c.id == job.case_id)
     handed = _Handed(Scored(None, None, case, job, sealed(artefact)))  # type: ignore[arg-type]
+    marks: dict[str, Any] = {}
     for metric in sorted(wanted_metrics(names, case, artefact), key=lambda m: not m.timing):  # a timing needs no frames
         if not metric.timing and handed.all.generated is None:
             generated = read_lossless(store.folder(job) / FRAMES, artefact.shape)
@@ -62,8 +64,15 @@ def score_job(
             reference = REFERENCES.of(store, case.reference)
             wrong = partial(_wrong_reference, store, config, case)
             handed.all = replace(handed.all, generated=generated, reference=reference, wrong_reference=wrong)
+            marks = _marks(generated, reference, job)
         enter(metric.label)
-        yield _record(metric, handed.to(metric), artefact, case, job)
+        yield _record(metric, handed.to(metric), artefact, case, job, marks)
+
+
+def _marks(generated: Frames, reference: Frames, job: Job) -> dict[str, Any]:
+    """What every number of a video says of it: that it is (nearly) the reference, and by how much."""
+    share = None if job.method.ceiling else repeated(generated, reference)
+    return {} if share is None or share <= COPY else {COPIES: round(share, 3)}
 
 
 @dataclass
@@ -94,7 +103,7 @@ def _wrong_reference(store: Store, config: RunConfig, case: Case) -> tuple[str, 
     return (other.frames_digest, REFERENCES.of(store, other)) if other else None
 
 
-def _record(metric: Metric, scored: Scored, artefact: Artefact, case: Case, job: Job) -> MetricRecord:
+def _record(metric: Metric, scored: Scored, artefact: Artefact, case: Case, job: Job, marks: dict[str, Any]) -> MetricRecord:
     identity = nameless = '{"metric":' + json.dumps(metric.label) + "}"
 
     def record(status: Literal["ok", "undefined", "failed"], value: float | None, details: dict[str, Any]) -> MetricRecord:
@@ -110,7 +119,7 @@ def _record(metric: Metric, scored: Scored, artefact: Artefact, case: Case, job:
         metric.applies(case)  # for what it raises
         found = measured(metric, scored)
         try:
-            return record("undefined" if found.value is None else "ok", found.value, found.details)
+            return record("undefined" if found.value is None else "ok", found.value, found.details | marks)
         except ValidationError as error:
             identity = nameless
             raise WrongOutput(f"what it returned cannot be stored: {first_problem(error)}") from None
