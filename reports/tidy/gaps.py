@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from statistics import mean
+from typing import Any
 
-from fastvmt.core.spelling import public
+from fastvmt.core.spelling import public, shown
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import Artefact, Job, MethodSpec, MetricRecord
 from fastvmt.records.failures import cause_of
@@ -15,6 +17,8 @@ from fastvmt.store.folder import TO_MAKE, Store
 IMPORTED_WHY = "imported: made elsewhere, not timed here"
 TAKEN_OVER_WHY = "the video was taken over from another run"
 IMPORTED_GROUP = "imported (made elsewhere)"
+LOOKS = ("live", "mask", "mask50")
+"""Policies of motion metrics that leave out what a tracker does not see."""
 
 
 Machine = tuple[str, str, str]
@@ -117,6 +121,39 @@ def why_unscored(jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricR
         labels = ", ".join(dict.fromkeys(label for label, _ in pairs))
         notes.append(f"{name} failed on {len(pairs)} videos ({labels}): {first}{more}; `bench why RUN` says more.")
     return notes
+
+
+def tracks_seen(jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricRecord]]) -> list[str]:
+    """A note for each tracker: the share of its tracks that motion numbers stand on, and which numbers take in the rest.
+
+    Args:
+        records: by job key and metric; the share is in their ``details``, as ``live``, or as ``invisible`` in older ones.
+    """
+    shares: dict[str, dict[str, list[float]]] = {}
+    guesses: dict[str, dict[str, None]] = {}
+    for job in jobs:
+        for name, record in records.get(job.key, {}).items():
+            if (share := _seen(record.details)) is not None:
+                tracker = public(shown(str(record.identity.get("tracker", "?")), 40))
+                shares.setdefault(tracker, {}).setdefault(job.method.label, []).append(share)
+                if record.identity.get("policy") not in LOOKS:
+                    guesses.setdefault(tracker, {})[name] = None
+    notes = []
+    for tracker, by_method in shares.items():
+        whole = mean(x for found in by_method.values() for x in found)
+        least, found = min(by_method.items(), key=lambda item: mean(item[1]))
+        rest = f"; {', '.join(guesses[tracker])} count the rest, too" if tracker in guesses else ""
+        notes.append(f"tracks of {tracker}: {whole:.0%} are seen (least: {least}, {mean(found):.0%}){rest}.")
+    return notes
+
+
+def _seen(details: Mapping[str, Any]) -> float | None:
+    """Mean share of both clips in which a record's tracks are seen; None where it does not say."""
+    live, lost = details.get("live"), details.get("invisible")
+    given = [live] if live is not None else [1 - x if isinstance(x, float | int) else x for x in lost] if isinstance(lost, list) else []
+    if not given or not all(isinstance(x, float | int) and 0 <= x <= 1 for x in given):
+        return None
+    return mean(given)
 
 
 def line_note(spec: MethodSpec) -> str:
