@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from fastvmt.datasets.drawn.scene import draw
 from fastvmt.datasets.drawn.shapes import suite_pairs
 from fastvmt.media.files import Frames, fit_frames, read_clip
-from fastvmt.metrics.motion.fidelity import MotionFidelity, MotionFidelityLocal, MotionFidelityTracked
+from fastvmt.metrics.motion.fidelity import MotionFidelity, MotionFidelityLocal
+from fastvmt.metrics.motion.tracked import MotionFidelityTracked
 from fastvmt.metrics.trackers.check import true_tracks
 from fastvmt.plugins import tracker
 from fastvmt.plugins.tracker import F64, Tracks
@@ -66,7 +67,11 @@ def judged(found: Tracks, true: F64, shown: NDArray[np.bool_] | bool, live: bool
 
 
 def printed(title: str, rows: dict[str, dict[str, Row]]) -> None:
-    print(f"| {title} | " + " | ".join(f"{n}: {c}" for n in ("lk", "lk-live") for c in ("counted", "direction", "length", "px")) + " |")
+    print(
+        f"| {title} | "
+        + " | ".join(f"{n}: {c}" for n in ("lk", "lk-live") for c in ("counted", "direction", "length", "px"))
+        + " |"
+    )
     print("|---" * 9 + "|")
     for name, sides in rows.items():
         cells = []
@@ -122,16 +127,21 @@ def videos(clips: dict[str, Frames]) -> None:
     print("| video | seen, last frame | " + " | ".join(f.id for fs in forms.values() for f in fs) + " |\n|---|---|---|---|---|")
     names, found = list(clips), []
     for n, name in enumerate(names):
-        wrong, (height, width) = names[(n + 1) % len(names)], clips[name].shape[1:3]
+        wrong, size = names[(n + 1) % len(names)], clips[name].shape[1:3]
         row = [
-            form.compare(*(form.counted(t, height, width) for t in (tracks[name][side][0], tracks[other][side][1])), width).value
+            _value(form, tracks[name][side][0], tracks[other][side][1], *size)
             for side, all_of in forms.items() for form in all_of for other in (name, wrong)
         ]  # fmt: skip
         found.append(row)
         live = tracks[name]["lk-live"][1].visible
         print(f"| {name} | {live.mean():.2f}, {live[:, -1].mean():.2f} | {_cells(row)} |")
-    means = [statistics.mean(there) if (there := [v for v in column if v is not None]) else None for column in zip(*found, strict=True)]
+    columns = [[v for v in column if v is not None] for column in zip(*found, strict=True)]
+    means = [statistics.mean(values) if values else None for values in columns]
     print(f"| mean, right / wrong | | {_cells(means)} |")
+
+
+def _value(form: MotionFidelity, generated: Tracks, reference: Tracks, height: int, width: int) -> float | None:
+    return form.compare(*(form.counted(t, height, width) for t in (generated, reference)), width).value
 
 
 def _cells(values: list[float | None]) -> str:
@@ -147,7 +157,9 @@ def main() -> None:
     args = parser.parse_args()
     files = sorted(args.folder.glob("*.mp4")) if args.folder else []
     clips = {f.stem: fit_frames(read_clip(f, f.stem).frames[:FRAMES], args.width, args.height) for f in files}
-    noise = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (args.height, args.width, 3)).astype(np.uint8), (0, 0), 2)
+    noise = cv2.GaussianBlur(
+        np.random.default_rng(0).integers(0, 256, (args.height, args.width, 3)).astype(np.uint8), (0, 0), 2
+    )
     first = [c[0] for c in clips.values()] or [np.asarray(noise, np.uint8)]
     printed("drawn, 64 x 64 px", drawn())
     printed("warped, 64 x 64 px", stills(first, 64, 64))

@@ -50,10 +50,6 @@ class MovingParams(FidelityParams):
     )
 
 
-class TrackedParams(MovingParams):
-    tracker: str = Field("lk-live", description="`bench list trackers`")
-
-
 _REFERENCES: dict[tuple[str, str], Tracks] = {}
 """Tracks of references already seen by this process: every method of a case is scored against the same clip."""
 
@@ -138,11 +134,11 @@ class MotionFidelity(Metric):
         radius = self.policy.get("radius_of_width")
         found = fidelity(g.points, r.points, "zero", STATIC_PX, radius=radius and radius * width)
         floor = round(chance_floor(g.points, r.points, STATIC_PX), 4)
-        facts = {"backward": found.backward, "both": found.both, "chance_floor": floor} | _shares(g, r)
-        return _defined(getattr(found, self.policy["direction"]), facts, "near one of the reference")
+        facts = {"backward": found.backward, "both": found.both, "chance_floor": floor} | shares(g, r)
+        return defined(getattr(found, self.policy["direction"]), facts, "near one of the reference")
 
 
-def _defined(value: float | None, facts: dict[str, Any], where: str) -> Value:
+def defined(value: float | None, facts: dict[str, Any], where: str) -> Value:
     """0 where no pair of tracks could be compared, though the reference has tracks for it."""
     return Value(0.0, facts | {"why": f"no track of the generated clip {where}"}) if value is None else Value(value, facts)
 
@@ -153,7 +149,7 @@ def _live_share(g: Tracks, r: Tracks) -> float:
     return round(sum(shares) / 2, 4)
 
 
-def _shares(g: Tracks, r: Tracks) -> dict[str, Any]:
+def shares(g: Tracks, r: Tracks) -> dict[str, Any]:
     return {
         "tracks": [len(g.points), len(r.points)],
         "invisible": [round(float(1 - t.visible.mean()), 4) for t in (g, r)],
@@ -165,13 +161,13 @@ def _steps(tracks: Tracks) -> NDArray[np.float64]:
     return np.linalg.norm(np.diff(tracks.points, axis=1), axis=2)
 
 
-def _moves(tracks: Tracks, tau: float, steps: int | None = None) -> NDArray[np.int64]:
+def moving_steps(tracks: Tracks, tau: float, steps: int | None = None) -> NDArray[np.int64]:
     """(N,) how many of the first steps of each track move and are seen at both ends."""
-    seen: NDArray[np.bool_] = (_steps(tracks) > tau) & _live(tracks)
+    seen: NDArray[np.bool_] = (_steps(tracks) > tau) & seen_steps(tracks)
     return np.asarray(seen[:, :steps].sum(axis=1), np.int64)
 
 
-def _live(tracks: Tracks) -> NDArray[np.bool_]:
+def seen_steps(tracks: Tracks) -> NDArray[np.bool_]:
     """(N, T-1) steps that are seen at both ends."""
     return tracks.visible[:, 1:] & tracks.visible[:, :-1]
 
@@ -276,7 +272,7 @@ class MotionFidelityMoving(MotionFidelity):
 
     def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
         tau = self.params.moving_px * width / 512
-        moving = [_moves(t, tau) for t in (g, r)]
+        moving = [moving_steps(t, tau) for t in (g, r)]
         counts: dict[str, Any] = {"moving_tracks": [int((m > 0).sum()) for m in moving]}
         of_generated, of_reference = counts["moving_tracks"]
         if of_reference < MIN_TRACKS:
@@ -288,58 +284,10 @@ class MotionFidelityMoving(MotionFidelity):
         (a, seen_a), (b, seen_b) = ((t.points[m > 0], t.visible[m > 0]) for t, m in zip((g, r), moving, strict=True))
         found = fidelity(a, b, "mask50", tau, (seen_a, seen_b))
         facts = counts | {"backward": found.backward, "both": found.both}
-        return _defined(getattr(found, self.policy["direction"]), facts, "moves with one of the reference in half of the steps")
+        return defined(getattr(found, self.policy["direction"]), facts, "moves with one of the reference in half of the steps")
 
 
-class MotionFidelityTracked(MotionFidelity):
-    """The headline over live tracks that move: what a tracker lost, what left the frame and what stands still is in no sum.
-
-    A pair of tracks is compared over the steps that both are seen at and one at least moves at; where one stands still, the
-    step adds 0. Tracks count that are seen in half of the steps and move in a quarter, of which each side needs 8: undefined
-    where the reference has fewer, 0 where only the generated clip has. Steps up to ``moving_px`` are static. Range -1 to 1;
-    chance is above 0, as the headline's. Formula: policy ``live`` in ``tracklets.py``.
-
-    >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn.suites import clip
-    >>> frames, caption = clip("single-object-100")
-    >>> stops = frames[[*range(17), *[16] * 16]]
-    >>> label = "motion_fidelity_tracked"
-    >>> same, stopped, still, back = (score_clip(label, g, frames).value for g in (frames, stops, stops[16:], frames[::-1]))
-    >>> same > 0.9 > 0.8 > stopped > still == 0 > back
-    True
-    """
-
-    id = "motion_fidelity_tracked"
-    summary = "motion fidelity over tracks that move, while they are seen: lost and outside points are in no sum"
-    Params: ClassVar[type[Params]] = TrackedParams
-    policy: ClassVar[dict[str, Any]] = {"policy": "live", "direction": "forward", "least_tracks": MIN_TRACKS}
-
-    def identity(self) -> dict[str, Any]:
-        return super().identity() | {"tau_px_at_512": self.params.moving_px}
-
-    def counted(self, tracks: Tracks, height: int, width: int) -> Tracks:
-        """What lies outside the frame is not seen, whatever the tracker says."""
-        on = ((tracks.points >= -0.5) & (tracks.points < np.array([width, height]) - 0.5)).all(-1)
-        return Tracks(tracks.points, tracks.visible & on, tracks.subject)
-
-    def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
-        tau, steps = self.params.moving_px * width / 512, min(g.points.shape[1], r.points.shape[1]) - 1
-        lasting = [_live(t)[:, :steps].sum(axis=1) >= -(-steps // 2) for t in (g, r)]
-        chosen = [last & (_moves(t, tau, steps) >= -(-steps // 4)) for t, last in zip((g, r), lasting, strict=True)]
-        facts = {"lasting_tracks": [int(x.sum()) for x in lasting], "moving_tracks": [int(x.sum()) for x in chosen]}
-        facts |= _shares(g, r)
-        for side, whose, value in ((1, "reference", None), (0, "generated clip", 0.0)):
-            if (count := facts["moving_tracks"][side]) < MIN_TRACKS:
-                last, all_of = facts["lasting_tracks"][side], len((g, r)[side].points)
-                why = f"of {all_of} tracks of the {whose} {last} are seen in half of the steps, and {count} of them move: too few"
-                return Value(value, facts | {"why": why})
-        (a, seen_a), (b, seen_b) = ((t.points[x], t.visible[x]) for t, x in zip((g, r), chosen, strict=True))
-        found = fidelity(a, b, "live", tau, (seen_a, seen_b))
-        facts |= {"backward": found.backward, "both": found.both}
-        return _defined(found.forward, facts, "is seen together with one of the reference in half of the steps")
-
-
-class _AgainstNext(MotionFidelity):
+class AgainstNext(MotionFidelity):
     """The same formula as if another case's reference were this one's own: what it scores is what any motion would."""
 
     direction = "none"
@@ -351,7 +299,7 @@ class _AgainstNext(MotionFidelity):
         return other and _reference_tracks(self.tracker, *other)
 
 
-class MotionFidelityWrong(_AgainstNext):
+class MotionFidelityWrong(AgainstNext):
     """Control: the headline against another case's reference.
 
     >>> from fastvmt import score_clip
@@ -369,23 +317,7 @@ class MotionFidelityWrong(_AgainstNext):
     policy: ClassVar[dict[str, Any]] = MotionFidelity.policy | {"reference": "next case"}
 
 
-class MotionFidelityTrackedWrong(_AgainstNext, MotionFidelityTracked):
-    """Control: the form over live tracks against another case's reference.
-
-    >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn.suites import clip
-    >>> frames, caption = clip("single-object-100")
-    >>> other, _ = clip("single-object-101")
-    >>> score_clip("motion_fidelity_tracked_wrong", frames, frames, other=other).value < 0.4
-    True
-    """
-
-    id = "motion_fidelity_tracked_wrong"
-    summary = "control: motion fidelity over live tracks against another case's reference"
-    policy: ClassVar[dict[str, Any]] = MotionFidelityTracked.policy | {"reference": "next case"}
-
-
-class MotionFidelityMovingWrong(_AgainstNext, MotionFidelityMoving):
+class MotionFidelityMovingWrong(AgainstNext, MotionFidelityMoving):
     """Control: the moving form against another case's reference.
 
     >>> from fastvmt import score_clip

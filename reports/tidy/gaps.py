@@ -142,18 +142,17 @@ def tracks_seen(jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricRe
     for tracker, by_method in shares.items():
         whole = mean(x for found in by_method.values() for x in found)
         least, found = min(by_method.items(), key=lambda item: mean(item[1]))
-        rest = f"; {', '.join(guesses[tracker])} count the rest, too" if tracker in guesses else ""
+        rest = f"; the rest is counted, too, by {', '.join(guesses[tracker])}" if tracker in guesses else ""
         notes.append(f"tracks of {tracker}: {whole:.0%} are seen (least: {least}, {mean(found):.0%}){rest}.")
     return notes
 
 
 def _seen(details: Mapping[str, Any]) -> float | None:
     """Mean share of both clips in which a record's tracks are seen; None where it does not say."""
-    live, lost = details.get("live"), details.get("invisible")
-    given = [live] if live is not None else [1 - x if isinstance(x, float | int) else x for x in lost] if isinstance(lost, list) else []
-    if not given or not all(isinstance(x, float | int) and 0 <= x <= 1 for x in given):
+    given: Any = [details["live"]] if "live" in details else details.get("invisible")
+    if not (isinstance(given, list) and given and all(isinstance(x, float | int) and 0 <= x <= 1 for x in given)):
         return None
-    return mean(given)
+    return mean(given) if "live" in details else 1 - mean(given)
 
 
 def line_note(spec: MethodSpec) -> str:

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from support.clips import scored
 
-from fastvmt.metrics.motion.fidelity import MotionFidelity, MotionFidelityTracked, MotionFidelityTrackedWrong
+from fastvmt.metrics.motion.fidelity import MotionFidelity
+from fastvmt.metrics.motion.tracked import MotionFidelityTracked, MotionFidelityTrackedWrong
 from fastvmt.metrics.trackers import lk
 from fastvmt.plugins import metric_labels, registry, tracker
 from fastvmt.plugins.tracker import Tracks
 
-FORMS = [name for name in registry.BUILTIN["metrics"] if name.startswith("motion_fidelity") and name != "motion_fidelity_frozen"]
+FORMS = [
+    name for name in registry.BUILTIN["metrics"] if name.startswith("motion_fidelity") and name != "motion_fidelity_frozen"
+]
 
 
 def right(seen: int = 9, wild: int = 0, tracks: int = 20, still: int = 0) -> Tracks:
@@ -50,8 +53,8 @@ def test_the_way_back_is_the_way_back() -> None:
     ("generated", "reference", "value", "whose"),
     [(right(4), right(), 0.0, "of 20 tracks of the generated clip 0"), (right(), right(4), None, "of 20 tracks of the reference 0"),
      (right(4), right(4), None, "reference"), (right(tracks=7), right(), 0.0, "7"), (right(), right(tracks=7), None, "7"),
-     (right(still=8), right(), 0.0, "20 are seen in half of the steps, and 0 of them move"),
-     (right(), right(still=8), None, "20 are seen in half of the steps, and 0 of them move")],
+     (right(still=8), right(), 0.0, "20 are seen in half of the steps, 0 of them move"),
+     (right(), right(still=8), None, "20 are seen in half of the steps, 0 of them move")],
 )  # fmt: skip
 def test_only_a_reference_without_live_tracks_leaves_the_number_undefined(
     form: type[MotionFidelityTracked], generated: Tracks, reference: Tracks, value: float | None, whose: str
