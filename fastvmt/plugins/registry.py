@@ -52,6 +52,8 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
             "motion_fidelity_local": "MotionFidelityLocal", "motion_fidelity_moving": "MotionFidelityMoving",
             "motion_fidelity_wrong": "MotionFidelityWrong", "motion_fidelity_moving_wrong": "MotionFidelityMovingWrong",
             "motion_fidelity_frozen": "MotionFidelityFrozen",
+        },
+        "metrics.motion.tracked": {
             "motion_fidelity_tracked": "MotionFidelityTracked", "motion_fidelity_tracked_wrong": "MotionFidelityTrackedWrong",
         },
         "metrics.motion.camera_agreement": {

@@ -101,7 +101,13 @@ def _track(track: Callable[..., Any], cls: type[Tracker], doing: str, frames: Fr
     places = points.astype(np.float64)
     usable = np.abs(places) <= FARTHEST_PX
     bad = places[seen[..., None] & ~usable]
-    need(cls, f"{doing}: points", float(bad[0]) if len(bad) else None, not len(bad), "finite px where a track is visible (else visible=False)")
+    need(
+        cls,
+        f"{doing}: points",
+        float(bad[0]) if len(bad) else None,
+        not len(bad),
+        "finite px where a track is visible (else visible=False)",
+    )
     return Tracks(_held(places, usable.all(-1)), seen, found.subject)
 
 

@@ -26,8 +26,6 @@ STATIC_PX = 1e-6
 MOVING_PX_AT_512 = 0.1
 LOCAL_RADIUS = 0.1
 MIN_TRACKS = 8
-LEAST_SHARE = 0.02
-"""Of the tracks, where a form needs tracks that last."""
 
 
 class FidelityParams(Params):
@@ -50,10 +48,6 @@ class MovingParams(FidelityParams):
         le=1e6,
         description="steps up to this are static (px at 512 px width); set it above the jitter of still points",
     )
-
-
-class TrackedParams(MovingParams):
-    tracker: str = Field("lk-live", description="`bench list trackers`")
 
 
 _REFERENCES: dict[tuple[str, str], Tracks] = {}
@@ -140,11 +134,11 @@ class MotionFidelity(Metric):
         radius = self.policy.get("radius_of_width")
         found = fidelity(g.points, r.points, "zero", STATIC_PX, radius=radius and radius * width)
         floor = round(chance_floor(g.points, r.points, STATIC_PX), 4)
-        facts = {"backward": found.backward, "both": found.both, "chance_floor": floor} | _shares(g, r)
-        return _defined(getattr(found, self.policy["direction"]), facts, "near one of the reference")
+        facts = {"backward": found.backward, "both": found.both, "chance_floor": floor} | shares(g, r)
+        return defined(getattr(found, self.policy["direction"]), facts, "near one of the reference")
 
 
-def _defined(value: float | None, facts: dict[str, Any], where: str) -> Value:
+def defined(value: float | None, facts: dict[str, Any], where: str) -> Value:
     """0 where no pair of tracks could be compared, though the reference has tracks for it."""
     return Value(0.0, facts | {"why": f"no track of the generated clip {where}"}) if value is None else Value(value, facts)
 
@@ -155,7 +149,7 @@ def _live_share(g: Tracks, r: Tracks) -> float:
     return round(sum(shares) / 2, 4)
 
 
-def _shares(g: Tracks, r: Tracks) -> dict[str, Any]:
+def shares(g: Tracks, r: Tracks) -> dict[str, Any]:
     return {
         "tracks": [len(g.points), len(r.points)],
         "invisible": [round(float(1 - t.visible.mean()), 4) for t in (g, r)],
@@ -167,13 +161,13 @@ def _steps(tracks: Tracks) -> NDArray[np.float64]:
     return np.linalg.norm(np.diff(tracks.points, axis=1), axis=2)
 
 
-def _moves(tracks: Tracks, tau: float) -> NDArray[np.int64]:
-    """(N,) how many steps of each track move and are seen at both ends."""
-    seen: NDArray[np.bool_] = (_steps(tracks) > tau) & _live(tracks)
-    return np.asarray(seen.sum(axis=1), np.int64)
+def moving_steps(tracks: Tracks, tau: float, steps: int | None = None) -> NDArray[np.int64]:
+    """(N,) how many of the first steps of each track move and are seen at both ends."""
+    seen: NDArray[np.bool_] = (_steps(tracks) > tau) & seen_steps(tracks)
+    return np.asarray(seen[:, :steps].sum(axis=1), np.int64)
 
 
-def _live(tracks: Tracks) -> NDArray[np.bool_]:
+def seen_steps(tracks: Tracks) -> NDArray[np.bool_]:
     """(N, T-1) steps that are seen at both ends."""
     return tracks.visible[:, 1:] & tracks.visible[:, :-1]
 
@@ -278,7 +272,7 @@ class MotionFidelityMoving(MotionFidelity):
 
     def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
         tau = self.params.moving_px * width / 512
-        moving = [_moves(t, tau) for t in (g, r)]
+        moving = [moving_steps(t, tau) for t in (g, r)]
         counts: dict[str, Any] = {"moving_tracks": [int((m > 0).sum()) for m in moving]}
         of_generated, of_reference = counts["moving_tracks"]
         if of_reference < MIN_TRACKS:
@@ -290,54 +284,10 @@ class MotionFidelityMoving(MotionFidelity):
         (a, seen_a), (b, seen_b) = ((t.points[m > 0], t.visible[m > 0]) for t, m in zip((g, r), moving, strict=True))
         found = fidelity(a, b, "mask50", tau, (seen_a, seen_b))
         facts = counts | {"backward": found.backward, "both": found.both}
-        return _defined(getattr(found, self.policy["direction"]), facts, "moves with one of the reference in half of the steps")
+        return defined(getattr(found, self.policy["direction"]), facts, "moves with one of the reference in half of the steps")
 
 
-class MotionFidelityTracked(MotionFidelity):
-    """The headline over live tracks alone: a pair is compared over the steps that both are seen at, half of all at least.
-
-    What a tracker loses, and what leaves the frame, is in no sum. Static steps add 0, steps of jitter (``moving_px``) too.
-    Undefined where fewer than 8 tracks of the reference, or 2 % of them, are seen in half of its steps; 0 where only the
-    generated clip has so few. Range -1 to 1; chance is above 0, as the headline's. Formula: policy ``live`` in ``tracklets.py``.
-
-    >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn.suites import clip
-    >>> frames, caption = clip("single-object-100")
-    >>> other, _ = clip("single-object-101")
-    >>> same, wrong = (score_clip("motion_fidelity_tracked", g, frames).value for g in (frames, other))
-    >>> same > 0.7 > 0.4 > wrong
-    True
-    """
-
-    id = "motion_fidelity_tracked"
-    summary = "motion fidelity over tracks while they are seen: lost and outside points are in no sum"
-    Params: ClassVar[type[Params]] = TrackedParams
-    policy: ClassVar[dict[str, Any]] = {"policy": "live", "direction": "forward", "least_tracks": [MIN_TRACKS, LEAST_SHARE]}
-
-    def identity(self) -> dict[str, Any]:
-        return super().identity() | {"tau_px_at_512": self.params.moving_px}
-
-    def counted(self, tracks: Tracks, height: int, width: int) -> Tracks:
-        """What lies outside the frame is not seen, whatever the tracker says."""
-        on = ((tracks.points >= -0.5) & (tracks.points < np.array([width, height]) - 0.5)).all(-1)
-        return Tracks(tracks.points, tracks.visible & on, tracks.subject)
-
-    def compare(self, g: Tracks, r: Tracks, width: int) -> Value:
-        steps = min(g.points.shape[1], r.points.shape[1]) - 1
-        lasting = [int((_live(t)[:, :steps].sum(axis=1) >= -(-steps // 2)).sum()) for t in (g, r)]
-        facts = {"lasting_tracks": lasting} | _shares(g, r)
-        too_few = [n < max(MIN_TRACKS, LEAST_SHARE * len(t.points)) for n, t in zip(lasting, (g, r), strict=True)]
-        if any(too_few):
-            whose, n, t = ("reference", lasting[1], r) if too_few[1] else ("generated clip", lasting[0], g)
-            why = f"{n} of {len(t.points)} tracks of the {whose} are seen in half of its steps, which are too few"
-            return Value(None if too_few[1] else 0.0, facts | {"why": why})
-        tau = self.params.moving_px * width / 512
-        found = fidelity(g.points, r.points, "live", tau, (g.visible, r.visible))
-        facts |= {"backward": found.backward, "both": found.both}
-        return _defined(found.forward, facts, "is seen together with one of the reference in half of the steps")
-
-
-class _AgainstNext(MotionFidelity):
+class AgainstNext(MotionFidelity):
     """The same formula as if another case's reference were this one's own: what it scores is what any motion would."""
 
     direction = "none"
@@ -349,7 +299,7 @@ class _AgainstNext(MotionFidelity):
         return other and _reference_tracks(self.tracker, *other)
 
 
-class MotionFidelityWrong(_AgainstNext):
+class MotionFidelityWrong(AgainstNext):
     """Control: the headline against another case's reference.
 
     >>> from fastvmt import score_clip
@@ -367,23 +317,7 @@ class MotionFidelityWrong(_AgainstNext):
     policy: ClassVar[dict[str, Any]] = MotionFidelity.policy | {"reference": "next case"}
 
 
-class MotionFidelityTrackedWrong(_AgainstNext, MotionFidelityTracked):
-    """Control: the form over live tracks against another case's reference.
-
-    >>> from fastvmt import score_clip
-    >>> from fastvmt.datasets.drawn.suites import clip
-    >>> frames, caption = clip("single-object-100")
-    >>> other, _ = clip("single-object-101")
-    >>> score_clip("motion_fidelity_tracked_wrong", frames, frames, other=other).value < 0.4
-    True
-    """
-
-    id = "motion_fidelity_tracked_wrong"
-    summary = "control: motion fidelity over live tracks against another case's reference"
-    policy: ClassVar[dict[str, Any]] = MotionFidelityTracked.policy | {"reference": "next case"}
-
-
-class MotionFidelityMovingWrong(_AgainstNext, MotionFidelityMoving):
+class MotionFidelityMovingWrong(AgainstNext, MotionFidelityMoving):
     """Control: the moving form against another case's reference.
 
     >>> from fastvmt import score_clip

@@ -12,7 +12,8 @@ What happens where nothing moves (|v| <= tau) is a policy:
     mask    only steps count that move (and are visible) in both; no such step: the pair is undefined
     mask50  as mask, but a pair needs at least ceil((T-1)/2) such steps
     match   as zero, but a step static in both counts as agreement 1
-    live    as zero, over the steps alone that are visible at both ends in both; a pair needs at least ceil((T-1)/2) such steps
+    live    only steps count that are visible in both and move in one at least: static in one adds 0, static in both nothing;
+            a pair needs ceil((T-1)/2) steps visible in both, and ceil((T-1)/4) that count
 
 All pairs are one matrix product (block by block), never an array of n x m x (T-1).
 """
@@ -93,10 +94,9 @@ def _blocks(
         rows = slice(first, first + BLOCK)
         block = np.matmul(g.unit[rows], r.unit.T, out=kept[: len(generated) - first])
         if masked:
-            a, b = (g.live, r.live) if policy == "live" else (g.usable, r.usable)
-            shared = a[rows].astype(np.float64) @ b.T.astype(np.float64)
+            shared, enough = _shared(g, r, rows, policy, count)
             block /= np.maximum(shared, 1)
-            block[shared < (1 if policy == "mask" else -(-count // 2))] = undefined
+            block[~enough] = undefined
         elif policy == "match":
             block += (~g.moving[rows]).astype(np.float64) @ (~r.moving).T.astype(np.float64)
         if policy == "nan":
@@ -105,6 +105,20 @@ def _blocks(
             dx, dy = (g.start[rows, None, k] - r.start[None, :, k] for k in (0, 1))
             block[np.sqrt(dx * dx + dy * dy) > radius] = undefined
         yield rows, block
+
+
+def _shared(g: _Steps, r: _Steps, rows: slice, policy: Policy, count: int) -> tuple[F64, NDArray[np.bool_]]:
+    """(rows, m) steps that count for a pair, and whether they are enough."""
+
+    def together(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> F64:
+        return np.asarray(a[rows].astype(np.float64) @ b.T.astype(np.float64))
+
+    if policy != "live":
+        shared = together(g.usable, r.usable)
+        return shared, shared >= (1 if policy == "mask" else -(-count // 2))
+    seen = together(g.live, r.live)
+    shared = seen - together(g.live & ~g.moving, r.live & ~r.moving)
+    return shared, (seen >= -(-count // 2)) & (shared >= -(-count // 4))
 
 
 def _common_steps(generated: Floats, reference: Floats) -> int:

@@ -27,6 +27,7 @@ from fastvmt.datasets.drawn.shapes import make_scene, stream, truth
 from fastvmt.errors import MissingWeights, SpecError
 from fastvmt.media.files import fit_frames
 from fastvmt.metrics.motion.fidelity import MotionFidelity, MotionFidelityBoth, MotionFidelityLocal, MotionFidelityMoving
+from fastvmt.metrics.motion.tracked import MotionFidelityTracked
 from fastvmt.metrics.trackers import tapvid
 from fastvmt.plugins import tracker as trackers
 from fastvmt.plugins.tracker import F64, Tracker, Tracks
@@ -40,7 +41,7 @@ KINDS: dict[str, tuple[tuple[str, ...], str]] = {
     "pan and rotate": (("rotate",), "pan"),
 }
 """Motions of the subjects and of the camera, by the name of the row."""
-FORMS = (MotionFidelity, MotionFidelityBoth, MotionFidelityLocal, MotionFidelityMoving)
+FORMS = (MotionFidelity, MotionFidelityBoth, MotionFidelityLocal, MotionFidelityMoving, MotionFidelityTracked)
 PAIRED = ("linear", "circle", "pan", "zoom in")
 FIRST_CLIP = 20_000
 LEAST_SIDE = 8

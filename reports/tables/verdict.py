@@ -23,7 +23,7 @@ from fastvmt.reports.tidy import Tidy
 if TYPE_CHECKING:
     import pandas as pd
 
-MOTION = ("trajectory", "motion_fidelity_moving", "motion_fidelity")
+MOTION = ("trajectory", "motion_fidelity_tracked", "motion_fidelity_moving", "motion_fidelity")
 """Scores of motion; the one that separates transfer from none best comes first."""
 NONE = "no transfer"
 MOST_NAMES = 6

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from statistics import mean
+from typing import Any
 
-from fastvmt.core.spelling import public
+from fastvmt.core.spelling import public, shown
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.metrics.text.clip_weights import cut_said
 from fastvmt.model import Artefact, Case, Job, MethodSpec, MetricRecord
@@ -18,6 +20,8 @@ IMPORTED_WHY = "imported: made elsewhere, not timed here"
 CEILING_WHY = "the reference itself: nothing was generated"
 TAKEN_OVER_WHY = "the video was taken over from another run"
 IMPORTED_GROUP = "imported (made elsewhere)"
+LOOKS = ("live", "mask", "mask50")
+"""Policies of motion metrics that leave out what a tracker does not see."""
 
 
 Machine = tuple[str, str, str]
@@ -131,6 +135,38 @@ def cut_prompts(cases: Mapping[str, Case], jobs: Iterable[Job], records: Mapping
             if record.details.get("truncated") is True and isinstance(limit, int):
                 found.setdefault((name, limit), set()).add(cases[job.case_id].prompt)
     return [cut_said(name, len(prompts), limit) for (name, limit), prompts in found.items()]
+
+
+def tracks_seen(jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricRecord]]) -> list[str]:
+    """A note for each tracker: the share of its tracks that motion numbers stand on, and which numbers take in the rest.
+
+    Args:
+        records: by job key and metric; the share is in their ``details``, as ``live``, or as ``invisible`` in older ones.
+    """
+    shares: dict[str, dict[str, list[float]]] = {}
+    guesses: dict[str, dict[str, None]] = {}
+    for job in jobs:
+        for name, record in records.get(job.key, {}).items():
+            if (share := _seen(record.details)) is not None:
+                tracker = public(shown(str(record.identity.get("tracker", "?")), 40))
+                shares.setdefault(tracker, {}).setdefault(job.method.label, []).append(share)
+                if record.identity.get("policy") not in LOOKS:
+                    guesses.setdefault(tracker, {})[name] = None
+    notes = []
+    for tracker, by_method in shares.items():
+        whole = mean(x for found in by_method.values() for x in found)
+        least, found = min(by_method.items(), key=lambda item: mean(item[1]))
+        rest = f"; the rest is counted, too, by {', '.join(guesses[tracker])}" if tracker in guesses else ""
+        notes.append(f"tracks of {tracker}: {whole:.0%} are seen (least: {least}, {mean(found):.0%}){rest}.")
+    return notes
+
+
+def _seen(details: Mapping[str, Any]) -> float | None:
+    """Mean share of both clips in which a record's tracks are seen; None where it does not say."""
+    given: Any = [details["live"]] if "live" in details else details.get("invisible")
+    if not (isinstance(given, list) and given and all(isinstance(x, float | int) and 0 <= x <= 1 for x in given)):
+        return None
+    return mean(given) if "live" in details else 1 - mean(given)
 
 
 def line_note(spec: MethodSpec) -> str:

@@ -16,7 +16,7 @@ from fastvmt.plugins.metric_labels import applies
 from fastvmt.records.failures import cause_of
 from fastvmt.records.identity import Identities, differing
 from fastvmt.reports.tidy.frame import COLUMNS, FORMULA, STAGE, WORK, Count
-from fastvmt.reports.tidy.gaps import cut_prompts, notes_of, timed_aside, why_unscored, why_untimed
+from fastvmt.reports.tidy.gaps import cut_prompts, notes_of, timed_aside, tracks_seen, why_unscored, why_untimed
 from fastvmt.store.folder import Store
 
 OF_A_NUMBER = ("metric", "unit", "value", "status", "why", "timing", "backend", "identity")
@@ -96,7 +96,8 @@ class Rows:
             state = ("failed", failure.kind) if failure else ("missing", "not made yet")
             why = aside.get(job.key, "") or why_untimed(artefact)
             self._add_job(store, job, cases[job.case_id], artefact, records.get(job.key, {}), metrics, state, why)
-        self.notes += [*notes_of(store, config, jobs, artefacts), *why_unscored(jobs, records), *cut_prompts(cases, jobs, records)]
+        self.notes += [*notes_of(store, config, jobs, artefacts), *why_unscored(jobs, records)]
+        self.notes += [*tracks_seen(jobs, records), *cut_prompts(cases, jobs, records)]
         self.notes += [
             f"{name}: its numbers were computed by {len(found)} states of its code; `bench score` computes them again."
             for name, found in codes.items()

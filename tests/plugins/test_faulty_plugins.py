@@ -151,8 +151,11 @@ TRACKER = "from fastvmt import *\n\nclass Mine(Tracker):\n    id = 'mine'\n    d
         ),
         ("return None", "track returned None, expected Tracks"),
         *[
-            (f"import numpy as np\n        p = np.zeros((len(queries), len(frames), 2), {kind})\n        {code}\n"
-             "        return Tracks(p, np.ones(p.shape[:2], bool))", words)
+            (
+                f"import numpy as np\n        p = np.zeros((len(queries), len(frames), 2), {kind})\n        {code}\n"
+                "        return Tracks(p, np.ones(p.shape[:2], bool))",
+                words,
+            )
             for kind, code, words in [
                 ("float", "p[3, 2, 0] = np.nan", "points returned float nan, .*finite.*where a track is visible"),
                 ("'float32'", "p[0, 0, 1] = -np.inf", "points returned float -inf, .*finite"),
@@ -162,7 +165,8 @@ TRACKER = "from fastvmt import *\n\nclass Mine(Tracker):\n    id = 'mine'\n    d
         ],
         (
             "import numpy as np\n        n, t = len(queries), len(frames)\n"
-            "        return Tracks(np.zeros((n, t, 2)), np.full((n, t), 0.4))", "visible returned ndarray .*, expected booleans",
+            "        return Tracks(np.zeros((n, t, 2)), np.full((n, t), 0.4))",
+            "visible returned ndarray .*, expected booleans",
         ),
         ("frames[:] = 0", "read-only"),
     ],

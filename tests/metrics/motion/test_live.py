@@ -8,17 +8,22 @@ import numpy as np
 import pytest
 from support.clips import scored
 
-from fastvmt.metrics.motion.fidelity import MotionFidelity, MotionFidelityTracked, MotionFidelityTrackedWrong
+from fastvmt.metrics.motion.fidelity import MotionFidelity
+from fastvmt.metrics.motion.tracked import MotionFidelityTracked, MotionFidelityTrackedWrong
 from fastvmt.metrics.trackers import lk
 from fastvmt.plugins import metric_labels, registry, tracker
 from fastvmt.plugins.tracker import Tracks
 
-FORMS = [name for name in registry.BUILTIN["metrics"] if name.startswith("motion_fidelity") and name != "motion_fidelity_frozen"]
+FORMS = [
+    name for name in registry.BUILTIN["metrics"] if name.startswith("motion_fidelity") and name != "motion_fidelity_frozen"
+]
 
 
-def right(seen: int = 9, wild: int = 0, tracks: int = 20) -> Tracks:
-    """Tracks of 8 steps, 1 px to the right, seen in so many frames; so many of them jump about where they are not seen."""
-    points = np.zeros((tracks, 9, 2)) + np.arange(9)[:, None] * [1.0, 0.0]
+def right(seen: int = 9, wild: int = 0, tracks: int = 20, still: int = 0) -> Tracks:
+    """Tracks of 8 steps, 1 px to the right but for the last ones, seen in so many frames; so many of them jump about where they
+    are not seen.
+    """
+    points = np.zeros((tracks, 9, 2)) + np.minimum(np.arange(9), 8 - still)[:, None] * [1.0, 0.0]
     visible = np.ones((tracks, 9), bool)
     visible[:, seen:] = False
     visible[:wild, 5:] = False
@@ -32,6 +37,12 @@ def test_lost_points_have_no_vote() -> None:
     assert headline is not None and headline < 0.8 and live == pytest.approx(1.0)
 
 
+@pytest.mark.parametrize(("still", "value"), [(0, 1.0), (2, 0.75), (4, 0.5)])
+def test_a_clip_that_stops_on_the_way_scores_what_it_shows(still: int, value: float) -> None:
+    assert MotionFidelityTracked().compare(right(still=still), right(), 512).value == pytest.approx(value)
+    assert MotionFidelityTracked().compare(right(still=still), right(still=still), 512).value == pytest.approx(1.0)
+
+
 def test_the_way_back_is_the_way_back() -> None:
     backwards = Tracks(-right().points, right().visible)
     assert MotionFidelityTracked().compare(backwards, right(), 512).value == pytest.approx(-1.0)
@@ -40,8 +51,10 @@ def test_the_way_back_is_the_way_back() -> None:
 @pytest.mark.parametrize("form", [MotionFidelityTracked, MotionFidelityTrackedWrong])
 @pytest.mark.parametrize(
     ("generated", "reference", "value", "whose"),
-    [(right(4), right(), 0.0, "0 of 20 tracks of the generated clip"), (right(), right(4), None, "0 of 20 tracks of the reference"),
-     (right(4), right(4), None, "reference"), (right(tracks=7), right(), 0.0, "7 of 7"), (right(), right(tracks=7), None, "7 of 7")],
+    [(right(4), right(), 0.0, "of 20 tracks of the generated clip 0"), (right(), right(4), None, "of 20 tracks of the reference 0"),
+     (right(4), right(4), None, "reference"), (right(tracks=7), right(), 0.0, "7"), (right(), right(tracks=7), None, "7"),
+     (right(still=8), right(), 0.0, "20 are seen in half of the steps, 0 of them move"),
+     (right(), right(still=8), None, "20 are seen in half of the steps, 0 of them move")],
 )  # fmt: skip
 def test_only_a_reference_without_live_tracks_leaves_the_number_undefined(
     form: type[MotionFidelityTracked], generated: Tracks, reference: Tracks, value: float | None, whose: str

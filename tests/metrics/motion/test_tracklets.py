@@ -51,20 +51,21 @@ def loops(sets: dict[str, Any], policy: str, radius: float | None) -> list[float
     for i, a in enumerate(gen):
         table.append([])
         for j, b in enumerate(ref):
-            total, used, both_still, shown, count = 0.0, 0, 0, 0, len(a) - 1
+            total, used, both_still, shown, live, count = 0.0, 0, 0, 0, 0, len(a) - 1
             for k in range(count):
                 u, v = a[k + 1] - a[k], b[k + 1] - b[k]
                 in_view = all((seen_a[i][k], seen_a[i][k + 1], seen_b[j][k], seen_b[j][k + 1])) or policy not in LOOK
                 shown += in_view
+                live += in_view and (math.hypot(*u) > 0 or math.hypot(*v) > 0)
                 if math.hypot(*u) > 0 and math.hypot(*v) > 0 and in_view:
                     total += (u[0] * v[0] + u[1] * v[1]) / math.hypot(*u) / math.hypot(*v)
                     used += 1
                 both_still += math.hypot(*u) == 0 == math.hypot(*v)
-            used = shown if policy == "live" else used
-            need = {"mask": 1, "mask50": math.ceil(count / 2), "live": math.ceil(count / 2)}.get(policy, 0)
+            used = live if policy == "live" else used
+            need = {"mask": 1, "mask50": math.ceil(count / 2), "live": math.ceil(count / 4)}.get(policy, 0)
             value = total / max(used, 1) if policy in LOOK else (total + both_still * (policy == "match")) / count
             far = radius is not None and math.dist(a[0], b[0]) > radius
-            table[-1].append(None if far or used < need else value)
+            table[-1].append(None if far or used < need or (policy == "live" and shown < math.ceil(count / 2)) else value)
     best = []
     for rows in (table, list(zip(*table, strict=True))):
         tops = [max(x for x in row if x is not None) for row in rows if any(x is not None for x in row)]
