@@ -33,7 +33,9 @@ def false_difference(values: np.ndarray) -> float:  # type: ignore[type-arg]
 
 def shares(rng: np.random.Generator, draws: int) -> None:
     """Prints how often the intervals of a share hold it."""
-    print("\n| share | clips | bootstrap | printed | bootstrap, 4 videos a clip | printed, 4 videos a clip |\n|---|---|---|---|---|---|")
+    print(
+        "\n| share | clips | bootstrap | printed | bootstrap, 4 videos a clip | printed, 4 videos a clip |\n|---|---|---|---|---|---|"
+    )
     for share in (0.5, 0.8, 0.95):
         for clips in (8, 24):
             one = rng.binomial(1, share, (clips, draws)).astype(float)

@@ -81,7 +81,9 @@ def skewed(tidy: Tidy, columns: Iterable[Column], labels: Sequence[str], among: 
             if gap and gap.apart and gap.p >= CLOSE and lopsided((clips[first] - clips[other]).to_numpy(float)):
                 found.setdefault(column.head, []).append(f"{first} and {other}")
     said = "; ".join(f"{head}: {', '.join(which)}" for head, which in found.items())
-    return [f"skewed differences, which the test takes as symmetric; p may be half of what it should be ({said})."] if said else []
+    return (
+        [f"skewed differences, which the test takes as symmetric; p may be half of what it should be ({said})."] if said else []
+    )
 
 
 def lacking(tidy: Tidy, labels: Sequence[str], columns: Iterable[Column]) -> list[str]:

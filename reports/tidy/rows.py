@@ -95,7 +95,11 @@ class Rows:
             state = ("failed", failure.kind) if failure else ("missing", "not made yet")
             why = aside.get(job.key, "") or why_untimed(artefact)
             self._add_job(store, job, cases[job.case_id], artefact, records.get(job.key, {}), metrics, state, why)
-        self.notes += [*notes_of(store, config, jobs, artefacts), *why_unscored(jobs, records), *cut_prompts(cases, jobs, records)]
+        self.notes += [
+            *notes_of(store, config, jobs, artefacts),
+            *why_unscored(jobs, records),
+            *cut_prompts(cases, jobs, records),
+        ]
         self.notes += [
             f"{name}: its numbers were computed by {len(found)} states of its code; `bench score` computes them again."
             for name, found in codes.items()
