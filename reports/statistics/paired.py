@@ -85,7 +85,7 @@ def coins(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.bool_
 
 
 def lopsided(differences: Floats) -> bool:
-    """Whether differences are clearly skewed: the adjusted skewness lies 2.58 of its standard errors from 0 (1 % of normal ones).
+    """Whether differences are clearly skewed: the adjusted skewness lies 2.58 standard errors from 0 (1 % of normal ones).
 
     >>> lopsided(np.array([0.0, 0.1, 0.0, 0.1, 0.2, 0.1, 0.0, 3.0])), lopsided(np.arange(8.0))
     (True, False)

@@ -61,7 +61,7 @@ def few_clips(tidy: Tidy, labels: Sequence[str], columns: Sequence[Column], rank
 
 
 def skewed(tidy: Tidy, columns: Iterable[Column], labels: Sequence[str], among: Sequence[str], base: str = "") -> list[str]:
-    """A note on methods that are told apart by little and whose differences are clearly skewed, which the test does not allow for.
+    """A note on methods that are told apart by little and by clearly skewed differences, which the test does not allow for.
 
     Args:
         labels: the rows that are tested together.
