@@ -70,10 +70,10 @@ def skewed(tidy: Tidy, columns: Iterable[Column], labels: Sequence[str], among: 
     found: dict[str, list[str]] = {}
     for column in (c for c in columns if c.direction != "none"):
         gaps_here = apart(tidy, column.key, labels)
-        if not any(gap.apart and gap.p >= CLOSE for gap in gaps_here.values()):
-            continue
         clips = by_clip(common(tidy, column.key, labels))
         there = [k for k in among if k in clips]
+        if not there or not any(gap.apart and gap.p >= CLOSE for gap in gaps_here.values()):
+            continue
         means = clips[there].mean()
         first = base or str(means.idxmax() if column.direction == "up" else means.idxmin())
         for other in there:
