@@ -2,8 +2,8 @@
 
 Normal and skewed (exponential) values; a number far below 0.95 says that so few clips cannot carry a claim. Then shares: the
 bootstrap that other means have, beside the interval that tables print, with one video a clip and with four that resemble each
-other. Then how often any two of eight equal methods are told apart, which should be 0.05 at most (a tenth of the draws); and two
-whose differences have a mean of zero and are skewed, which is what the test does not allow for.
+other. Then how often any two of eight equal methods are told apart, which should be 0.05 at most (a tenth of the draws); and
+two whose differences have a mean of zero and are skewed, which is what the test does not allow for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ def false_difference(values: np.ndarray) -> float:  # type: ignore[type-arg]
 
 def shares(rng: np.random.Generator, draws: int) -> None:
     """Prints how often the intervals of a share hold it."""
-    print("\n| share | clips | bootstrap | printed | bootstrap, 4 videos a clip | printed, 4 videos a clip |\n|---|---|---|---|---|---|")
+    heads = ("share", "clips", "bootstrap", "printed", "bootstrap, 4 videos a clip", "printed, 4 videos a clip")
+    print(f"\n| {' | '.join(heads)} |\n{'|---' * len(heads)}|")
     for share in (0.5, 0.8, 0.95):
         for clips in (8, 24):
             one = rng.binomial(1, share, (clips, draws)).astype(float)

@@ -46,7 +46,11 @@ class MetricTraits(Frozen):
         """A metric that answers what tables ask, and cannot score."""
         facts = {name: getattr(self, name) for name in FACTS}
         without = frozenset(self.without)
-        more = {"label": label, "range": self.bounds or (-math.inf, math.inf), "applies": lambda metric, case: case.id not in without}
+        more = {
+            "label": label,
+            "range": self.bounds or (-math.inf, math.inf),
+            "applies": lambda metric, case: case.id not in without,
+        }
         found: Metric = type("Recorded", (Metric,), facts | more)()
         return found
 

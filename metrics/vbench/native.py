@@ -41,8 +41,8 @@ def missing(name: str) -> str:
         )
     if name == "imaging_quality" and importlib.util.find_spec("pyiqa") is None:
         return (
-            "MUSIQ is defined in pyiqa, which is not installed here: install it with `pip install pyiqa` (non-commercial licence), "
-            "or use `vbench:imaging_quality` (backend=package)."
+            "MUSIQ is defined in pyiqa, which is not installed here: install it with `pip install pyiqa` (for non-commercial "
+            "use), or use `vbench:imaging_quality` (backend=package)."
         )
     return files.lacking(NEEDED[name])
 

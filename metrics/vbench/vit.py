@@ -61,8 +61,8 @@ class VisionTransformer:
         return self._linear(mixed.transpose(1, 2).reshape(n, tokens, width), f"{name}.proj")
 
     def _positions(self, rows: int, columns: int, square: bool) -> Tensor:
-        """(1, 1 + rows * columns, D) position embeddings; DINO resamples its square grid, scaled by (side + 0.1) / grid, even to
-        its own size where the image is not square."""
+        """(1, 1 + rows * columns, D) position embeddings; DINO resamples its square grid, scaled by (side + 0.1) / grid,
+        even to its own size where the image is not square."""
         own = self.weights["pos_embed"].reshape(1, -1, self.weights["pos_embed"].shape[-1])
         side = round((own.shape[1] - 1) ** 0.5)
         if square and rows == side:

@@ -16,7 +16,7 @@ from fastvmt.reports.statistics.power import MOST_CLIPS, clips_needed
 from fastvmt.reports.statistics.together import ALPHA, Gap, fewest_clips, gaps, smallest_p
 
 __all__ = [
-    "ALPHA", "MOST_CLIPS", "Better", "Gap", "Interval", "Scale", "clips_needed", "cluster_means", "false_alarm_rate", "fewest_clips",
-    "gaps", "mean_interval", "lopsided", "mean_intervals", "mean_ranks", "paired_difference", "paired_ratio", "share_of",
-    "smallest_p",
+    "ALPHA", "MOST_CLIPS", "Better", "Gap", "Interval", "Scale", "clips_needed", "cluster_means", "false_alarm_rate",
+    "fewest_clips", "gaps", "lopsided", "mean_interval", "mean_intervals", "mean_ranks", "paired_difference", "paired_ratio",
+    "share_of", "smallest_p",
 ]  # fmt: skip

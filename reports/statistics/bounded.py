@@ -1,7 +1,7 @@
 """Intervals of means that cannot leave a range: shares, and bounded scores of which none differs.
 
-A bootstrap sees only what was drawn: of eight clips that all move it makes a share of 1 with no room for doubt. Here a share has
-the interval of Clopper and Pearson, and equal scores have the room that clips not drawn could take.
+A bootstrap sees only what was drawn: of eight clips that all move it makes a share of 1 with no room for doubt. Here a share
+has the interval of Clopper and Pearson, and equal scores have the room that clips not drawn could take.
 """
 
 from __future__ import annotations

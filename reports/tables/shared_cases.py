@@ -70,7 +70,7 @@ def few_clips(tidy: Tidy, labels: Sequence[str], columns: Sequence[Column], rank
 
 
 def skewed(tidy: Tidy, columns: Iterable[Column], labels: Sequence[str], among: Sequence[str], base: str = "") -> list[str]:
-    """A note on methods that are told apart by little and whose differences are clearly skewed, which the test does not allow for.
+    """A note on methods that are told apart by little and by clearly skewed differences, which the test does not allow for.
 
     Args:
         labels: the rows that are tested together.
@@ -79,10 +79,10 @@ def skewed(tidy: Tidy, columns: Iterable[Column], labels: Sequence[str], among: 
     found: dict[str, list[str]] = {}
     for column in (c for c in columns if c.direction != "none"):
         gaps_here = apart(tidy, column.key, labels)
-        if not any(gap.apart and gap.p >= CLOSE for gap in gaps_here.values()):
-            continue
         clips = by_clip(common(tidy, column.key, labels))
         there = [k for k in among if k in clips]
+        if not there or not any(gap.apart and gap.p >= CLOSE for gap in gaps_here.values()):
+            continue
         means = clips[there].mean()
         first = base or str(means.idxmax() if column.direction == "up" else means.idxmin())
         for other in there:
@@ -90,7 +90,9 @@ def skewed(tidy: Tidy, columns: Iterable[Column], labels: Sequence[str], among: 
             if gap and gap.apart and gap.p >= CLOSE and lopsided((clips[first] - clips[other]).to_numpy(float)):
                 found.setdefault(column.head, []).append(f"{first} and {other}")
     said = "; ".join(f"{head}: {', '.join(which)}" for head, which in found.items())
-    return [f"skewed differences, which the test takes as symmetric; p may be half of what it should be ({said})."] if said else []
+    return (
+        [f"skewed differences, which the test takes as symmetric; p may be half of what it should be ({said})."] if said else []
+    )
 
 
 def lacking(tidy: Tidy, labels: Sequence[str], columns: Iterable[Column]) -> list[str]:

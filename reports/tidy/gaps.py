@@ -11,6 +11,7 @@ from fastvmt.core.spelling import public, shown
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.metrics.text.clip_weights import cut_said
 from fastvmt.model import Artefact, Case, Job, MethodSpec, MetricRecord
+from fastvmt.plugins.metric_labels import name_of
 from fastvmt.records.failures import cause_of
 from fastvmt.records.identity import machine
 from fastvmt.reports.tidy.frame import Count
@@ -129,8 +130,13 @@ def why_unscored(jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricR
 def cut_prompts(cases: Mapping[str, Case], jobs: Iterable[Job], records: Mapping[str, Mapping[str, MetricRecord]]) -> list[str]:
     """A note for each metric that did not read some prompts to their end; ``records`` as in ``why_unscored``."""
     found: dict[tuple[str, int], set[str]] = {}
+    names: dict[str, bool] = {}  # of a hundred thousand records only those are opened that have a prompt
     for job in jobs:
         for name, record in records.get(job.key, {}).items():
+            if name not in names:
+                names[name] = name_of(name) == "text_similarity"
+            if not names[name]:
+                continue
             limit = record.details.get("context_length")
             if record.details.get("truncated") is True and isinstance(limit, int):
                 found.setdefault((name, limit), set()).add(cases[job.case_id].prompt)

@@ -1,4 +1,7 @@
-"""From an artefact and metrics to records. Frames are decoded once per job, references once per process; features are shared through a cache."""
+"""From an artefact and metrics to records.
+
+Frames are decoded once per job, references once per process; features are shared through a cache.
+"""
 
 from __future__ import annotations
 

@@ -99,7 +99,10 @@ def test_cut_prompts_are_said_before_a_run_and_under_its_table(folder: Path, fra
         c.id: {label: SimpleNamespace(details=score(label, frames, c.prompt).details, status="ok")} for c in cases.values()
     }
     before = build(label).caution(list(cases.values()))
-    assert before == f"{label}: 2 prompts are longer than the 20 tokens that its CLIP reads; what stands behind them is not scored."
+    assert (
+        before
+        == f"{label}: 2 prompts are longer than the 20 tokens that its CLIP reads; what stands behind them is not scored."
+    )
     assert cut_prompts(cases, jobs, records) == [before]  # type: ignore[arg-type]
     assert build(label).caution([cases["c0"]]) == "" == build("text_similarity").caution(list(cases.values()))
 

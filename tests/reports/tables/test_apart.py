@@ -49,7 +49,9 @@ def test_among_equal_methods_hardly_a_column_shows_a_difference(clips: int, roun
         # Some clips are harder than others, for all methods alike.
         values = rng.normal(0, 1, (clips, 1)) + rng.normal(0, 0.3, (clips, 8))
         wide = pd.DataFrame(values, cases, labels)
-        tidy: Any = SimpleNamespace(of=lambda metric: rows, wide=lambda metric, wide=wide: wide, methods=dict.fromkeys(labels), metrics={})
+        tidy: Any = SimpleNamespace(
+            of=lambda metric: rows, wide=lambda metric, wide=wide: wide, methods=dict.fromkeys(labels), metrics={}
+        )
         cells = views._column(tidy, labels, labels, head)
         marks = [line.cells[0].mark for line in marked([head], [Line(k, k, (c,)) for k, c in zip(labels, cells, strict=True)])]
         found = sum(cell.tied for cell in cells) < 7

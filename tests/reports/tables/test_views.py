@@ -356,7 +356,9 @@ def test_report_and_compare_as_a_user_types_them(tmp_path: Path) -> None:
 def test_eight_of_eight_is_no_certainty_in_any_form(tmp_path: Path) -> None:
     metric = "vbench:dynamic_degree:backend=tiny-shapes"
     table: dict[str, list[float | None]] = {"none": [0.0, 1.0] * 4, "fastvmt": [1.0] * 8}
-    path = make_run(tmp_path / "r", 8, tuple(table), values=fixed(table, metric), videos=False, metrics=(metric, QUALITY, "forwards"))
+    path = make_run(
+        tmp_path / "r", 8, tuple(table), values=fixed(table, metric), videos=False, metrics=(metric, QUALITY, "forwards")
+    )
     tidy = gather([path])
     shown = views.comparison(tidy)
     share_cell, score, count = (shown.cell("fastvmt", key) for key in (metric, QUALITY, "forwards"))
