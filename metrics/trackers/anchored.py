@@ -47,7 +47,8 @@ class Anchored(Tracker):
     def identity(self) -> dict[str, Any]:
         return {
             "tracker": self.id, "version": 1, "opencv": cv2.__version__, "grid": GRID, "window": WINDOW,
-            "return_px": MAX_RETURN_PX, "short_side": SHORT_SIDE, "near_px": NEAR_PX, "likeness": LEAST_LIKENESS, "tolerance_of_width": TOLERANCE,
+            "return_px": MAX_RETURN_PX, "short_side": SHORT_SIDE, "near_px": NEAR_PX, "likeness": LEAST_LIKENESS,
+            "tolerance_of_width": TOLERANCE,
         }  # fmt: skip
 
     def track(self, frames: Frames, queries: F64 | None = None) -> Tracks:
