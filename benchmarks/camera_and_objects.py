@@ -1,8 +1,8 @@
 """What ``camera_agreement`` and ``object_agreement`` say of clips whose camera and objects are known.
 
-``python benchmarks/camera_and_objects.py`` draws clips with a textured ground. ``--clips FOLDER`` takes real pictures instead, moved
-in a known way: the reference from one picture, the generated clip from another. Every clip has a camera and an object; in each row
-one of them, or both, does what the reference's does not.
+``python benchmarks/camera_and_objects.py`` draws clips with a textured ground. ``--clips FOLDER`` takes real pictures instead,
+moved in a known way: the reference from one picture, the generated clip from another. Every clip has a camera and an object; in
+each row one of them, or both, does what the reference's does not.
 """
 
 from __future__ import annotations

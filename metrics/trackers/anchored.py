@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.media.files import Frames
-from fastvmt.metrics.trackers.agreed import affine, agreed, spread
+from fastvmt.metrics.motion.agreed import affine, agreed, spread
 from fastvmt.metrics.trackers.lk import GRID, LEVELS, MAX_RETURN_PX, SHORT_SIDE, WINDOW, _grey, grid_points
 from fastvmt.plugins.tracker import F64, Tracker, Tracks
 
