@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from fastvmt.metrics.motion.agreement import EVERY, LEAST_EXTENT_SHARE
 from fastvmt.metrics.motion.agreed import agreed, spread
+from fastvmt.metrics.motion.agreement import EVERY, LEAST_EXTENT_SHARE
 from fastvmt.plugins.tracker import F64, Tracks
 
 TOLERANCE = 0.006
