@@ -1,7 +1,7 @@
 """Trackers on real pictures that are moved in a known way: pans, turns, zooms, and motions that no camera makes alone.
 
 ``python benchmarks/trackers_on_warps.py FOLDER`` takes the pictures from the clips (mp4) of a folder. ``depth`` moves the lower
-half more than the upper one, by a smooth curve; ``layers`` pans the picture while a piece of another one moves and turns over it.
+half more than the upper one, by a smooth curve; ``layers`` pans the picture while a disc of another one moves and turns on it.
 Errors are in px of 256 x 256, as in ``bench doctor --tracker``; of those points that are truly seen, and of those that the
 tracker says it sees.
 """

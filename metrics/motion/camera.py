@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from fastvmt.metrics.motion.agreed import agreed, spread
 from fastvmt.metrics.motion.agreement import EVERY, LEAST_EXTENT_SHARE
-from fastvmt.metrics.trackers.agreed import agreed, spread
 from fastvmt.plugins.tracker import F64, Tracks
 
 TOLERANCE = 0.006
@@ -35,8 +35,8 @@ class Told:
     Attributes:
         camera: (S, 4) shift x and y of the frame's centre, log zoom and turn (rad) times ``RADIUS``; 0 where not fitted.
         fitted: (S,) bool, whether enough points told the camera's step.
-        own: (N, S, 2) what the camera does not explain of the points' steps.
-        seen: (N, S) bool, whether ``own`` is known.
+        own: (N, S, 2) what the camera does not explain of the points' steps; 0 where not seen.
+        seen: (N, S) bool, whether the point's own step is known.
         span: frames of a step.
     """
 
@@ -53,7 +53,7 @@ class Told:
 
     def movers(self) -> NDArray[np.int64]:
         """Indices of the points that go somewhere by themselves."""
-        way = np.cumsum(self.own * self.seen[..., None], 1) / self.span
+        way = np.cumsum(self.own, 1) / self.span
         return np.flatnonzero(np.hypot(*np.ptp(way, axis=1).T) >= LEAST_EXTENT_SHARE)
 
 
@@ -66,10 +66,10 @@ def centred(tracks: Tracks, width: int, height: int) -> Tracks:
 
 def told_apart(tracks: Tracks) -> Told:
     """Camera and own motion of ``centred`` tracks over two frames or more."""
-    points, visible = tracks.points, tracks.visible
+    points, visible = np.where(tracks.visible[..., None], tracks.points, 0.0), tracks.visible
     span = min(EVERY, points.shape[1] - 1)
     start, end, seen = points[:, :-span], points[:, span:], visible[:, :-span] & visible[:, span:]
-    whole = spread(points[:, 0])
+    whole = spread(points[visible[:, 0], 0])
     camera, fitted, own = np.zeros((seen.shape[1], 4)), np.zeros(seen.shape[1], bool), end - start
     for k in range(seen.shape[1]):
         fit = agreed(start[seen[:, k], k], end[seen[:, k], k], TOLERANCE, whole)
@@ -78,7 +78,8 @@ def told_apart(tracks: Tracks) -> Told:
             zoomed, turned = np.log(np.hypot(*turn[:, 0])), np.arctan2(turn[1, 0], turn[0, 0])
             camera[k], fitted[k] = [*shift, RADIUS * zoomed, RADIUS * turned], True
             own[:, k] = end[:, k] - start[:, k] @ turn.T - shift
-    return Told(camera, fitted, own, seen & fitted if fitted.any() else seen, span)
+    known = seen & fitted if fitted.any() else seen
+    return Told(camera, fitted, np.where(known[..., None], own, 0.0), known, span)
 
 
 def matched(generated: Told, reference: Told) -> tuple[float, float, float]:
@@ -99,8 +100,8 @@ def matched(generated: Told, reference: Told) -> tuple[float, float, float]:
         )
     )
     alone = shared == 0
-    length[alone] = np.broadcast_to((a * a).sum((1, 2)) / np.maximum(in_a.sum(1), 1), alone.shape[::-1]).T[alone]
-    should[alone] = np.broadcast_to((b * b).sum((1, 2)) / np.maximum(in_b.sum(1), 1), alone.shape)[alone]
+    of_a, of_b = ((x * x).sum((1, 2)) / np.maximum(seen.sum(1), 1) for x, seen in ((a, in_a), (b, in_b)))
+    length, should = np.where(alone, of_a[:, None], length), np.where(alone, of_b, should)
     pairs = linear_sum_assignment(length + should - 2 * product)
     return float(product[pairs].sum()), float(length[pairs].sum()), float(should[pairs].sum())
 
@@ -109,5 +110,4 @@ def _chosen(told: Told, steps: int) -> tuple[F64, F64]:
     """(MATCHED, steps, 2) own steps of movers, 0 where not seen, and (MATCHED, steps) 1 where seen."""
     movers = told.movers()
     chosen = movers[np.linspace(0, len(movers) - 1, MATCHED).round().astype(int)]
-    seen = told.seen[chosen, :steps].astype(np.float64)
-    return told.own[chosen, :steps] * seen[..., None], seen
+    return told.own[chosen, :steps], told.seen[chosen, :steps].astype(np.float64)

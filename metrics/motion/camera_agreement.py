@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from fastvmt.metrics.motion import camera
+from fastvmt.metrics.motion.agreed import LEAST_SPREAD
 from fastvmt.metrics.motion.agreement import EVERY, LEAST_EXTENT_SHARE, agreement
 from fastvmt.metrics.motion.fidelity import MIN_TRACKS, MotionFidelity, _AgainstNext
-from fastvmt.metrics.trackers.agreed import LEAST_SPREAD
 from fastvmt.plugins.metric import Scored, Value
 from fastvmt.plugins.tracker import Tracks
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastvmt.media.files import Frames
-from fastvmt.metrics.trackers.agreed import affine, agreed, spread
+from fastvmt.metrics.motion.agreed import affine, agreed, spread
 from fastvmt.metrics.trackers.lk import GRID, LEVELS, MAX_RETURN_PX, SHORT_SIDE, WINDOW, _grey, grid_points
 from fastvmt.plugins.tracker import F64, Tracker, Tracks
 
@@ -47,7 +47,8 @@ class Anchored(Tracker):
     def identity(self) -> dict[str, Any]:
         return {
             "tracker": self.id, "version": 1, "opencv": cv2.__version__, "grid": GRID, "window": WINDOW,
-            "return_px": MAX_RETURN_PX, "short_side": SHORT_SIDE, "near_px": NEAR_PX, "likeness": LEAST_LIKENESS, "tolerance_of_width": TOLERANCE,
+            "return_px": MAX_RETURN_PX, "short_side": SHORT_SIDE, "near_px": NEAR_PX, "likeness": LEAST_LIKENESS,
+            "tolerance_of_width": TOLERANCE,
         }  # fmt: skip
 
     def track(self, frames: Frames, queries: F64 | None = None) -> Tracks:
