@@ -83,23 +83,24 @@ def _mean(values: Floats, ends: bool = True) -> Cell:
     if not len(there):
         return Cell(None, why="–")
     found = mean_interval(there)
-    return Cell(found.value, *((found.low, found.high) if ends else ()), n=found.n, expected=found.n)
+    low, high = (found.low, found.high) if ends else (None, None)
+    return Cell(found.value, low, high, found.n, found.n)
 
 
 def _over(values: Floats, truth: Floats) -> Cell:
     """Tau of means over clips, of the versions that every clip has, with its bootstrap interval over clips."""
     whole = np.isfinite(truth).all(axis=0)
-    clips = np.isfinite(values[:, whole]).all(axis=1)
-    values, truth = values[clips][:, whole], truth[clips][:, whole]
-    if not len(values) or not len(values[0]):
+    clips = np.flatnonzero(np.isfinite(values[:, whole]).all(axis=1))
+    expected, values, truth = len(values), values[clips][:, whole], truth[clips][:, whole]
+    if not values.size:
         return Cell(None, why="undefined")
     value = float(tau_b(*(side.mean(0, keepdims=True).round(9) for side in (values, truth)))[0])
     if len(values) < FEWEST:
-        return Cell(value, n=len(values), expected=len(clips))
+        return Cell(value, n=len(values), expected=expected)
     weights = resampler(len(values), resamples=RESAMPLES).astype(np.float64)
     drawn, share = tau_b((weights @ values).round(9), (weights @ truth).round(9)), tail(len(values))  # equal sums stay equal
     low, high = np.nanquantile(drawn, [share, 1 - share])
-    return Cell(value, min(float(low), value), max(float(high), value), len(values), len(clips))
+    return Cell(value, min(float(low), value), max(float(high), value), len(values), expected)
 
 
 def _told(inside: Mapping[str, Floats], order: list[str], heads: Mapping[str, tuple[str, str]]) -> tuple[set[str], str]:
