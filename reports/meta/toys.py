@@ -73,8 +73,8 @@ def known_agreement(scene: Scene | None, reference: Scene) -> float:
     """How far two drawn motions agree, subject by subject in their order, -1 to 1; 0 where there is no scene to move."""
     if scene is None:
         return 0.0
-    states = [known(each, reference.width, reference.height)[0] for each in (scene, reference)]
-    found = agreement(*states, reference.width)
+    shown, wanted = (known(each, reference.width, reference.height)[0] for each in (scene, reference))
+    found = agreement(shown, wanted, reference.width)
     return found.in_order if found else np.nan
 
 

@@ -12,7 +12,7 @@ from fastvmt.datasets.drawn.degraded import RIGHT
 from fastvmt.plugins.metric_labels import name_of
 from fastvmt.reports.meta.ratings import Ratings, in_order
 from fastvmt.reports.statistics import fewest_clips, gaps, mean_interval
-from fastvmt.reports.statistics.correlation import rho, tau_b
+from fastvmt.reports.statistics.correlation import rho, somers_d, tau_b
 from fastvmt.reports.statistics.intervals import FEWEST, resampler, tail
 from fastvmt.reports.statistics.paired import Floats
 from fastvmt.reports.tables.view import INTERVALS, Cell, Column, Line, View, marked
@@ -21,9 +21,13 @@ RESAMPLES = 2000
 LEGEND = (
     f"{INTERVALS}; tau, rho: Kendall's tau-b and Spearman's rho with the known motion inside each clip, over all {{rated}}: 1 "
     "for the same order, 0 for chance; over {rated}: tau of their means over clips; defined: share of numbers that are there; "
-    "a missing one decides nothing; bold: best; ≈: cannot be told from the best (5 %, all rows tested together)"
+    "a missing one decides nothing; bold: best, underlined: second; ≈: cannot be told from the best (5 %, all rows tested "
+    "together)"
 )
-BLIND = "tau over the right clip and those of one kind, 1 where the metric orders them as they are, 0 where it does not see it"
+BLIND = (
+    "Somers' D over the right clip and those of one kind: of the pairs whose motion differs, those in the right order less "
+    "those in the wrong one; 1: all are told apart, 0: the metric does not see it"
+)
 
 
 def as_views(found: Ratings, title: str, setting: str, names: Mapping[str, str] = {}, digest: str = "") -> tuple[View, ...]:
@@ -71,7 +75,7 @@ def _kinds(found: Ratings, order: list[str], heads: Mapping[str, tuple[str, str]
         cells = [Cell(None, why=heads[label][1] or "–")]
         for kind in kinds:
             some = np.isin(found.kinds, (RIGHT, kind))
-            cells.append(_mean(tau_b(found.scores[label][:, some], found.truth[:, some]), ends=False))
+            cells.append(_mean(somers_d(found.scores[label][:, some], found.truth[:, some]), ends=False))
         lines.append(Line(label, heads[label][0], tuple(cells)))
     columns = (Column("tracker", "tracker"), *(Column(kind, kind, decimals=2) for kind in kinds))
     return View("meta-kinds", "What each metric sees", "", columns, tuple(lines), legend=BLIND)
@@ -83,23 +87,24 @@ def _mean(values: Floats, ends: bool = True) -> Cell:
     if not len(there):
         return Cell(None, why="–")
     found = mean_interval(there)
-    return Cell(found.value, *((found.low, found.high) if ends else ()), n=found.n, expected=found.n)
+    low, high = (found.low, found.high) if ends else (None, None)
+    return Cell(found.value, low, high, found.n, found.n)
 
 
 def _over(values: Floats, truth: Floats) -> Cell:
     """Tau of means over clips, of the versions that every clip has, with its bootstrap interval over clips."""
     whole = np.isfinite(truth).all(axis=0)
-    clips = np.isfinite(values[:, whole]).all(axis=1)
-    values, truth = values[clips][:, whole], truth[clips][:, whole]
-    if not len(values) or not len(values[0]):
+    clips = np.flatnonzero(np.isfinite(values[:, whole]).all(axis=1))
+    expected, values, truth = len(values), values[clips][:, whole], truth[clips][:, whole]
+    if not values.size:
         return Cell(None, why="undefined")
     value = float(tau_b(*(side.mean(0, keepdims=True).round(9) for side in (values, truth)))[0])
     if len(values) < FEWEST:
-        return Cell(value, n=len(values), expected=len(clips))
+        return Cell(value, n=len(values), expected=expected)
     weights = resampler(len(values), resamples=RESAMPLES).astype(np.float64)
     drawn, share = tau_b((weights @ values).round(9), (weights @ truth).round(9)), tail(len(values))  # equal sums stay equal
     low, high = np.nanquantile(drawn, [share, 1 - share])
-    return Cell(value, min(float(low), value), max(float(high), value), len(values), len(clips))
+    return Cell(value, min(float(low), value), max(float(high), value), len(values), expected)
 
 
 def _told(inside: Mapping[str, Floats], order: list[str], heads: Mapping[str, tuple[str, str]]) -> tuple[set[str], str]:

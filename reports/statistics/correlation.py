@@ -1,8 +1,8 @@
-"""Rank correlation of rows with a truth, where numbers may be missing: Kendall's tau-b and Spearman's rho.
+"""Rank correlation of rows with a truth, where numbers may be missing: Kendall's tau-b, Spearman's rho, Somers' D.
 
-Both are Daniels' coefficient, sum(a_ij b_ij) / sqrt(sum(a_ij^2) sum(b_ij^2)) over pairs i < j, where a_ij is the sign of a
-difference (tau-b) or the difference of ranks (rho). A missing number ties with all others: it decides nothing, and the pairs
-that it leaves undecided count against the row. A pair whose truth is missing is left out.
+The first two are Daniels' coefficient, sum(a_ij b_ij) / sqrt(sum(a_ij^2) sum(b_ij^2)) over pairs i < j, where a_ij is the sign
+of a difference (tau-b) or the difference of ranks (rho). A missing number ties with all others: it decides nothing, and the
+pairs that it leaves undecided count against the row. A pair whose truth is missing is left out.
 """
 
 from __future__ import annotations
@@ -33,6 +33,16 @@ def rho(values: Floats, truth: Floats) -> Floats:
 
     known = np.where(np.isfinite(truth), values, np.nan)
     return _daniels(*(_differences(stats.rankdata(side, axis=1, nan_policy="omit")) for side in (known, truth)))
+
+
+def somers_d(values: Floats, truth: Floats) -> Floats:
+    """Of the pairs whose truth differs, those in the right order less those in the wrong one: what is equal may be told apart.
+
+    Arguments and result as of ``tau_b``.
+    """
+    said, wanted = np.nan_to_num(np.sign(_differences(values))), np.nan_to_num(np.sign(_differences(truth)))
+    pairs = np.abs(wanted).sum(1)
+    return np.divide((said * wanted).sum(1), pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
 
 def _differences(values: Floats) -> Floats:

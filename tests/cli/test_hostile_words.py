@@ -52,7 +52,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 COMMANDS = (
     "table RUN", "table RUN --json", "status RUN", "status RUN --json", "compare RUN", "compare RUN --json", "report RUN --print md",
-    "report RUN --print json", "gc RUN --dry-run", "study make RUN --methods none,fastvmt --cases 1 --out OUT/s", "merge RUN --out OUT/m",
+    "meta RUN", "report RUN --print json", "gc RUN --dry-run", "study make RUN --methods none,fastvmt --cases 1 --out OUT/s", "merge RUN --out OUT/m",
     "export RUN --to parquet --out OUT/p", "baseline write RUN --out OUT/b.json", "check RUN --tolerances RUN/config.json",
 )  # fmt: skip
 
