@@ -3,7 +3,7 @@
 Points of one grid are tracked in both clips and divided by width and height. A point that is hidden takes the place of the
 visible point that is nearest to where it was, and one that is never seen again is left out, in either clip. Then
 
-    ftd = sqrt(mean over points of F(p, q)^2),   F: discrete Fréchet distance of the point's two tracks (Eiter and Mannila 1994)
+    ftd = sqrt(mean over points of F(p, q)^2),   F: discrete Fréchet distance of the point's two tracks
 
 0 for the same motion from the same places, 1 for a point that strays by the frame's width. It knows no direction of time: a
 track may wait for the other, but neither goes back.

@@ -85,7 +85,7 @@ def stage_bars(tidy: Tidy) -> Drawn:
     view = views.stages(tidy, first_presets(tidy))
     rows: dict[str, dict[str, float]] = {}
     n = 0
-    for line in view.lines:
+    for line in (row for row in view.lines if not tidy.methods[row.key].ceiling):
         cells = {c.key[len(STAGE) :]: cell for c, cell in zip(view.columns, line.cells, strict=True) if c.key.startswith(STAGE)}
         rows[line.head] = {k: cell.value for k, cell in cells.items() if cell.value is not None and k != "load"}
         n = max([n, *(cell.n for cell in cells.values())])
