@@ -96,10 +96,10 @@ def _track(track: Callable[..., Any], cls: type[Tracker], doing: str, frames: Fr
     need(cls, f"{doing}: points", points, points.shape == (n, len(frames), 2), f"of shape ({n}, {len(frames)}, 2)")
     need(cls, f"{doing}: visible", visible, visible.shape == (n, len(frames)), f"of shape ({n}, {len(frames)})")
     need(cls, f"{doing}: points", points, points.dtype.kind in "fiu", "numbers")
-    seen = visible == 1
+    seen: NDArray[np.bool_] = np.asarray(visible == 1)
     need(cls, f"{doing}: visible", visible, bool((seen | (visible == 0)).all()), "booleans")
     places = points.astype(np.float64)
-    usable = np.abs(places) <= FARTHEST_PX
+    usable: NDArray[np.bool_] = np.asarray(np.abs(places) <= FARTHEST_PX)
     bad = places[seen[..., None] & ~usable]
     need(
         cls,
@@ -108,7 +108,7 @@ def _track(track: Callable[..., Any], cls: type[Tracker], doing: str, frames: Fr
         not len(bad),
         "finite px where a track is visible (else visible=False)",
     )
-    return Tracks(_held(places, usable.all(-1)), seen, found.subject)
+    return Tracks(_held(places, np.asarray(usable.all(-1))), seen, found.subject)
 
 
 def _held(points: F64, usable: NDArray[np.bool_]) -> F64:

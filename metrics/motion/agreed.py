@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fastvmt.plugins.tracker import F64
 
@@ -16,7 +17,13 @@ similarity: Callable[..., Any] = cv2.estimateAffinePartial2D
 affine: Callable[..., Any] = cv2.estimateAffine2D
 
 
-def agreed(start: F64, end: F64, tolerance: float, whole: float, form: Callable[..., Any] = similarity) -> F64 | None:
+def agreed(
+    start: NDArray[np.floating[Any]],
+    end: NDArray[np.floating[Any]],
+    tolerance: float,
+    whole: float,
+    form: Callable[..., Any] = similarity,
+) -> F64 | None:
     """The (2, 3) motion that most points agree on (RANSAC); None where these are few, or together in one place.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 from fastvmt.metrics.motion import camera
 from fastvmt.metrics.motion.agreed import LEAST_SPREAD
 from fastvmt.metrics.motion.agreement import EVERY, LEAST_EXTENT_SHARE, agreement
-from fastvmt.metrics.motion.fidelity import MIN_TRACKS, MotionFidelity, _AgainstNext
+from fastvmt.metrics.motion.fidelity import MIN_TRACKS, AgainstNext, MotionFidelity
 from fastvmt.plugins.metric import Scored, Value
 from fastvmt.plugins.tracker import Tracks
 
@@ -104,7 +104,7 @@ class ObjectAgreement(CameraAgreement):
         return Value(2 * product / (length + should), facts)
 
 
-class CameraAgreementWrong(CameraAgreement, _AgainstNext):
+class CameraAgreementWrong(CameraAgreement, AgainstNext):
     """Control: the camera's motion against that of another case's reference.
 
     >>> from fastvmt import score_clip
@@ -119,7 +119,7 @@ class CameraAgreementWrong(CameraAgreement, _AgainstNext):
     policy: ClassVar[dict[str, Any]] = CameraAgreement.policy | {"reference": "next case"}
 
 
-class ObjectAgreementWrong(ObjectAgreement, _AgainstNext):
+class ObjectAgreementWrong(ObjectAgreement, AgainstNext):
     """Control: the objects' motion against that of another case's reference.
 
     >>> from fastvmt import score_clip

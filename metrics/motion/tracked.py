@@ -62,7 +62,10 @@ class MotionFidelityTracked(MotionFidelity):
         tau, steps = self.params.moving_px * width / 512, min(g.points.shape[1], r.points.shape[1]) - 1
         lasting = [seen_steps(t)[:, :steps].sum(axis=1) >= -(-steps // 2) for t in (g, r)]
         chosen = [last & (moving_steps(t, tau, steps) >= -(-steps // 4)) for t, last in zip((g, r), lasting, strict=True)]
-        facts = {"lasting_tracks": [int(x.sum()) for x in lasting], "moving_tracks": [int(x.sum()) for x in chosen]}
+        facts: dict[str, Any] = {
+            "lasting_tracks": [int(x.sum()) for x in lasting],
+            "moving_tracks": [int(x.sum()) for x in chosen],
+        }
         facts |= shares(g, r)
         for side, whose, value in ((1, "reference", None), (0, "generated clip", 0.0)):
             if (count := facts["moving_tracks"][side]) < MIN_TRACKS:
