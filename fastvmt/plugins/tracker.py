@@ -117,7 +117,7 @@ def _held(points: F64, usable: NDArray[np.bool_]) -> F64:
     last = np.maximum.accumulate(np.where(usable, frames, -1), axis=1)
     last = np.where(last < 0, usable.argmax(axis=1)[:, None], last) if points.shape[1] else last
     held = np.take_along_axis(points, last[..., None], axis=1)
-    return np.where(usable.any(axis=1)[:, None, None], held, 0.0)
+    return np.where(np.asarray(usable.any(axis=1))[:, None, None], held, 0.0)
 
 
 def get(name: str) -> Tracker:

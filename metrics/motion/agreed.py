@@ -11,19 +11,14 @@ from numpy.typing import NDArray
 
 from fastvmt.plugins.tracker import F64
 
+Points = NDArray[np.floating[Any]]
 LEAST_POINTS, LEAST_SPREAD = 8, 0.25
 """Points that must agree, and the area over which they are spread as a share of that of all points in the first frame."""
 similarity: Callable[..., Any] = cv2.estimateAffinePartial2D
 affine: Callable[..., Any] = cv2.estimateAffine2D
 
 
-def agreed(
-    start: NDArray[np.floating[Any]],
-    end: NDArray[np.floating[Any]],
-    tolerance: float,
-    whole: float,
-    form: Callable[..., Any] = similarity,
-) -> F64 | None:
+def agreed(start: Points, end: Points, tolerance: float, whole: float, form: Callable[..., Any] = similarity) -> F64 | None:
     """The (2, 3) motion that most points agree on (RANSAC); None where these are few, or together in one place.
 
     Args:
@@ -38,6 +33,6 @@ def agreed(
     return np.asarray(fit, np.float64) if len(taken) >= LEAST_POINTS and spread(taken) >= LEAST_SPREAD * whole else None
 
 
-def spread(points: F64) -> float:
+def spread(points: Points) -> float:
     """Root of the determinant of the points' covariance, an area; 0 for fewer than two."""
     return float(np.sqrt(max(0.0, np.linalg.det(np.cov(points.T))))) if len(points) > 1 else 0.0
