@@ -108,7 +108,7 @@ def _track(track: Callable[..., Any], cls: type[Tracker], doing: str, frames: Fr
         not len(bad),
         "finite px where a track is visible (else visible=False)",
     )
-    return Tracks(_held(places, usable.all(-1)), seen, found.subject)
+    return Tracks(_held(places, np.asarray(usable.all(-1))), seen, found.subject)
 
 
 def _held(points: F64, usable: NDArray[np.bool_]) -> F64:
@@ -117,7 +117,7 @@ def _held(points: F64, usable: NDArray[np.bool_]) -> F64:
     last = np.maximum.accumulate(np.where(usable, frames, -1), axis=1)
     last = np.where(last < 0, usable.argmax(axis=1)[:, None], last) if points.shape[1] else last
     held = np.take_along_axis(points, last[..., None], axis=1)
-    return np.where(usable.any(axis=1)[:, None, None], held, 0.0)
+    return np.where(np.asarray(usable.any(axis=1))[:, None, None], held, 0.0)
 
 
 def get(name: str) -> Tracker:

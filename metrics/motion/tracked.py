@@ -62,7 +62,10 @@ class MotionFidelityTracked(MotionFidelity):
         tau, steps = self.params.moving_px * width / 512, min(g.points.shape[1], r.points.shape[1]) - 1
         lasting = [seen_steps(t)[:, :steps].sum(axis=1) >= -(-steps // 2) for t in (g, r)]
         chosen = [last & (moving_steps(t, tau, steps) >= -(-steps // 4)) for t, last in zip((g, r), lasting, strict=True)]
-        facts = {"lasting_tracks": [int(x.sum()) for x in lasting], "moving_tracks": [int(x.sum()) for x in chosen]}
+        facts: dict[str, Any] = {
+            "lasting_tracks": [int(x.sum()) for x in lasting],
+            "moving_tracks": [int(x.sum()) for x in chosen],
+        }
         facts |= shares(g, r)
         for side, whose, value in ((1, "reference", None), (0, "generated clip", 0.0)):
             if (count := facts["moving_tracks"][side]) < MIN_TRACKS:
@@ -71,8 +74,8 @@ class MotionFidelityTracked(MotionFidelity):
                 return Value(value, facts | {"why": why})
         (a, seen_a), (b, seen_b) = ((t.points[x], t.visible[x]) for t, x in zip((g, r), chosen, strict=True))
         found = fidelity(a, b, "live", tau, (seen_a, seen_b))
-        facts |= {"backward": found.backward, "both": found.both}
-        return defined(found.forward, facts, "is seen together with one of the reference in half of the steps")
+        sides = {"backward": found.backward, "both": found.both}
+        return defined(found.forward, facts | sides, "is seen together with one of the reference in half of the steps")
 
 
 class MotionFidelityTrackedWrong(AgainstNext, MotionFidelityTracked):

@@ -101,8 +101,7 @@ def track(frames: Frames, queries: F64 | None = None, live: bool = False) -> Tra
 
 def _inside(points: NDArray[np.float32], side: NDArray[np.int64]) -> NDArray[np.bool_]:
     """(N,) whether points lie on a frame of this width and height."""
-    on: NDArray[np.bool_] = ((points >= -0.5) & (points < side - 0.5)).all(1)
-    return on
+    return np.asarray(((points >= -0.5) & (points < side - 0.5)).all(1))
 
 
 def _step(
