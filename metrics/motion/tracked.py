@@ -70,14 +70,12 @@ class MotionFidelityTracked(MotionFidelity):
         for side, whose, value in ((1, "reference", None), (0, "generated clip", 0.0)):
             if (count := facts["moving_tracks"][side]) < MIN_TRACKS:
                 last, all_of = facts["lasting_tracks"][side], len((g, r)[side].points)
-                why = (
-                    f"of {all_of} tracks of the {whose} {last} are seen in half of the steps, and {count} of them move: too few"
-                )
+                why = f"of {all_of} tracks of the {whose} {last} are seen in half of the steps, {count} of them move: too few"
                 return Value(value, facts | {"why": why})
         (a, seen_a), (b, seen_b) = ((t.points[x], t.visible[x]) for t, x in zip((g, r), chosen, strict=True))
         found = fidelity(a, b, "live", tau, (seen_a, seen_b))
-        facts |= {"backward": found.backward, "both": found.both}
-        return defined(found.forward, facts, "is seen together with one of the reference in half of the steps")
+        sides = {"backward": found.backward, "both": found.both}
+        return defined(found.forward, facts | sides, "is seen together with one of the reference in half of the steps")
 
 
 class MotionFidelityTrackedWrong(AgainstNext, MotionFidelityTracked):
