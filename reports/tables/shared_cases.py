@@ -20,8 +20,12 @@ CLOSE = 0.005
 
 def common(tidy: Tidy, metric: str, labels: Iterable[str]) -> pd.DataFrame:
     """The cases that all of these methods have a value for; a method without any value is no column."""
-    wide = tidy.wide(metric).reindex(columns=list(labels))
-    return wide.dropna(axis=1, how="all").dropna()
+    # Asked for by every view, mark and note of a column: kept, and nobody writes into it.
+    kept: dict[tuple[str, ...], pd.DataFrame] = tidy.__dict__.setdefault("_common", {})
+    key = (metric, *labels)
+    if key not in kept:
+        kept[key] = tidy.wide(metric).reindex(columns=list(key[1:])).dropna(axis=1, how="all").dropna()
+    return kept[key]
 
 
 def by_clip(cases: pd.DataFrame) -> pd.DataFrame:
