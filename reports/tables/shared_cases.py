@@ -23,9 +23,13 @@ def common(tidy: Tidy, metric: str, labels: Iterable[str]) -> pd.DataFrame:
 
     A ceiling is no method: it is in no comparison, and costs none of them a case. It is one where nothing else is asked for.
     """
-    labels = list(labels)
-    wide = tidy.wide(metric).reindex(columns=[k for k in labels if not is_ceiling(tidy, k)] or labels)
-    return wide.dropna(axis=1, how="all").dropna()
+    labels = tuple(labels)
+    # Asked for by every view, mark and note of a column: kept, and nobody writes into it.
+    kept: dict[tuple[str, ...], pd.DataFrame] = tidy.__dict__.setdefault("_common", {})
+    if (key := (metric, *labels)) not in kept:
+        wide = tidy.wide(metric).reindex(columns=[k for k in labels if not is_ceiling(tidy, k)] or list(labels))
+        kept[key] = wide.dropna(axis=1, how="all").dropna()
+    return kept[key]
 
 
 def is_ceiling(tidy: Tidy, label: str) -> bool:
