@@ -7,6 +7,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from fastvmt.plugins.tracker import F64
 
@@ -16,7 +17,9 @@ similarity: Callable[..., Any] = cv2.estimateAffinePartial2D
 affine: Callable[..., Any] = cv2.estimateAffine2D
 
 
-def agreed(start: F64, end: F64, tolerance: float, whole: float, form: Callable[..., Any] = similarity) -> F64 | None:
+def agreed(
+    start: NDArray[Any], end: NDArray[Any], tolerance: float, whole: float, form: Callable[..., Any] = similarity
+) -> F64 | None:
     """The (2, 3) motion that most points agree on (RANSAC); None where these are few, or together in one place.
 
     Args:
@@ -31,6 +34,6 @@ def agreed(start: F64, end: F64, tolerance: float, whole: float, form: Callable[
     return np.asarray(fit, np.float64) if len(taken) >= LEAST_POINTS and spread(taken) >= LEAST_SPREAD * whole else None
 
 
-def spread(points: F64) -> float:
+def spread(points: NDArray[Any]) -> float:
     """Root of the determinant of the points' covariance, an area; 0 for fewer than two."""
     return float(np.sqrt(max(0.0, np.linalg.det(np.cov(points.T))))) if len(points) > 1 else 0.0
