@@ -34,7 +34,7 @@ class CameraAgreement(MotionFidelity):
 
     >>> from fastvmt import score_clip
     >>> from fastvmt.datasets.drawn.suites import clip
-    >>> frames, caption = clip("camera-102")
+    >>> frames, caption = clip("camera-44", "shapes-64")
     >>> still = frames[:1].repeat(len(frames), axis=0)
     >>> [round(score_clip("camera_agreement", g, frames).value, 1) for g in (frames, frames[::-1], still)]
     [1.0, -1.0, 0.0]
@@ -109,7 +109,7 @@ class CameraAgreementWrong(CameraAgreement, AgainstNext):
 
     >>> from fastvmt import score_clip
     >>> from fastvmt.datasets.drawn.suites import clip
-    >>> (frames, _), (other, _) = clip("camera-102"), clip("camera-103")
+    >>> (frames, _), (other, _) = clip("camera-44", "shapes-64"), clip("camera-43", "shapes-64")
     >>> score_clip("camera_agreement_wrong", frames, frames, other=other).value < 0.5
     True
     """

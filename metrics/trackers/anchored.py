@@ -63,7 +63,7 @@ class Anchored(Tracker):
 
 def _follow(grey: list[_Grey], start: _Points) -> _Found:
     """(N, T, 2) places and (N, T) whether they are seen, of points of the first of the pictures."""
-    whole, tolerance = spread(start.astype(float)), max(0.75, TOLERANCE * grey[0].shape[1])
+    whole, tolerance = spread(start), max(0.75, TOLERANCE * grey[0].shape[1])
     here, seen, camera = start, _inside(start, grey[0]), _STILL
     own = np.zeros_like(start)
     """What a point moved beside the camera's motion: where to look for it again once it is lost."""
