@@ -88,7 +88,7 @@ def _mean(values: Floats, ends: bool = True) -> Cell:
         return Cell(None, why="–")
     found = mean_interval(there)
     low, high = (found.low, found.high) if ends else (None, None)
-    return Cell(found.value, low, high, found.n, found.n)
+    return Cell(round(found.value, 9) + 0.0, low, high, found.n, found.n)  # and no -0.0
 
 
 def _over(values: Floats, truth: Floats) -> Cell:
