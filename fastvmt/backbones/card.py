@@ -30,8 +30,9 @@ TINY_CLIP = Path(__file__).parent / "tiny" / "clip"
 GENERIC_DEFAULTS: dict[str, Any] = {
     "width": 832, "height": 480, "frames": 81, "steps": 50, "guidance": 5.0, "shift": 3.0, "negative": "",
     "metrics": [
-        "motion_fidelity", "motion_fidelity@smm-script", "motion_fidelity_moving", "motion_fidelity_wrong",
-        "text_similarity", "temporal_consistency", "vbench:*", "time", "forwards", "peak_memory",
+        "motion_fidelity_tracked", "motion_fidelity_tracked_wrong", "camera_agreement", "object_agreement", "motion_fidelity",
+        "motion_fidelity@smm-script", "motion_fidelity_wrong", "text_similarity", "temporal_consistency",
+        "appearance_leakage", "appearance_leakage_wrong", "vbench:*", "time", "forwards", "peak_memory",
     ],
 }  # fmt: skip
 

@@ -25,6 +25,9 @@ from fastvmt.plugins.tracker import Tracks
 
 class TrackedParams(MovingParams):
     tracker: str = Field("lk-live", description="`bench list trackers`")
+    near: float = Field(
+        0.1, ge=0, le=10, description="compare only tracks that start so near each other, in widths of the frame; 0 for any"
+    )
 
 
 class MotionFidelityTracked(MotionFidelity):
@@ -32,8 +35,9 @@ class MotionFidelityTracked(MotionFidelity):
 
     A pair of tracks is compared over the steps that both are seen at and one at least moves at; where one stands still, the
     step adds 0. Tracks count that are seen in half of the steps and move in a quarter, of which each side needs 8: undefined
-    where the reference has fewer, 0 where only the generated clip has. Steps up to ``moving_px`` are static. Range -1 to 1;
-    chance is above 0, as the headline's. Formula: policy ``live`` in ``tracklets.py``.
+    where the reference has fewer, 0 where only the generated clip has. Steps up to ``moving_px`` are static. A track is held
+    against those that start within ``near`` of it: motion must be at its place, which brings chance near 0. Range -1 to 1.
+    Formula: policy ``live`` in ``tracklets.py``.
 
     >>> from fastvmt import score_clip
     >>> from fastvmt.datasets.drawn.suites import clip
@@ -41,7 +45,7 @@ class MotionFidelityTracked(MotionFidelity):
     >>> stops = frames[[*range(17), *[16] * 16]]
     >>> label = "motion_fidelity_tracked"
     >>> same, stopped, still, back = (score_clip(label, g, frames).value for g in (frames, stops, stops[16:], frames[::-1]))
-    >>> same > 0.9 > 0.8 > stopped > still == 0 > back
+    >>> same > 0.9 > 0.8 > stopped > still == 0 >= back
     True
     """
 
@@ -51,7 +55,7 @@ class MotionFidelityTracked(MotionFidelity):
     policy: ClassVar[dict[str, Any]] = {"policy": "live", "direction": "forward", "least_tracks": MIN_TRACKS}
 
     def identity(self) -> dict[str, Any]:
-        return super().identity() | {"tau_px_at_512": self.params.moving_px}
+        return super().identity() | {"tau_px_at_512": self.params.moving_px, "near": self.params.near}
 
     def counted(self, tracks: Tracks, height: int, width: int) -> Tracks:
         """What lies outside the frame is not seen, whatever the tracker says."""
@@ -73,7 +77,7 @@ class MotionFidelityTracked(MotionFidelity):
                 why = f"of {all_of} tracks of the {whose} {last} are seen in half of the steps, {count} of them move: too few"
                 return Value(value, facts | {"why": why})
         (a, seen_a), (b, seen_b) = ((t.points[x], t.visible[x]) for t, x in zip((g, r), chosen, strict=True))
-        found = fidelity(a, b, "live", tau, (seen_a, seen_b))
+        found = fidelity(a, b, "live", tau, (seen_a, seen_b), radius=self.params.near * width or None)
         sides = {"backward": found.backward, "both": found.both}
         return defined(found.forward, facts | sides, "is seen together with one of the reference in half of the steps")
 

@@ -47,7 +47,7 @@ def test_a_form_that_is_not_the_backbones_is_named_in_full() -> None:
 
 def test_plus_adds_to_the_default_list() -> None:
     default = planned()
-    assert planned(metrics=("+motion_fidelity_local", " + text_similarity")) == (*default, "motion_fidelity_local")
+    assert planned(metrics=("+motion_fidelity_both", " + text_similarity")) == (*default, "motion_fidelity_both")
     assert planned(metrics=("+motion_fidelity_moving:moving_px=0.3",)) == (*default, "motion_fidelity_moving:moving_px=0.3")
 
 

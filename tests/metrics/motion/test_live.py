@@ -9,7 +9,7 @@ import pytest
 from support.clips import scored
 
 from fastvmt.metrics.motion.fidelity import MotionFidelity
-from fastvmt.metrics.motion.tracked import MotionFidelityTracked, MotionFidelityTrackedWrong
+from fastvmt.metrics.motion.tracked import MotionFidelityTracked, MotionFidelityTrackedWrong, TrackedParams
 from fastvmt.metrics.trackers import lk
 from fastvmt.plugins import metric_labels, registry, tracker
 from fastvmt.plugins.tracker import Tracks
@@ -41,6 +41,14 @@ def test_lost_points_have_no_vote() -> None:
 def test_a_clip_that_stops_on_the_way_scores_what_it_shows(still: int, value: float) -> None:
     assert MotionFidelityTracked().compare(right(still=still), right(), 512).value == pytest.approx(value)
     assert MotionFidelityTracked().compare(right(still=still), right(still=still), 512).value == pytest.approx(1.0)
+
+
+def test_motion_is_asked_for_at_its_place() -> None:
+    """A tenth of the width away the same motion counts, farther off only without ``near``."""
+    forms = [MotionFidelityTracked(TrackedParams(near=near)) for near in (0.1, 0.0)]
+    for away, values in ((51, [1.0, 1.0]), (52, [0.0, 1.0])):
+        there = Tracks(right().points + [away, 0], right().visible)
+        assert [f.compare(there, right(), 512).value for f in forms] == pytest.approx(values)
 
 
 def test_the_way_back_is_the_way_back() -> None:
