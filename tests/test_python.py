@@ -41,7 +41,7 @@ def test_a_path_may_be_text(run: Path, tmp_path: Path, call: Callable[[Any, Any]
 
 def test_runs_that_are_made_take_text_too(tmp_path: Path) -> None:
     plan = fastvmt.plan(fastvmt.Request(methods=("none",), limit=1), str(tmp_path / "x"))
-    assert plan[1].jobs == 2
+    assert plan[1].jobs == 3
     made = make_quick(tmp_path / "quick", 1)
     done = fastvmt.resume(str(made))
     assert done.outcome.made == 1 and str(done) == bench("table", made).out.rstrip("\n")

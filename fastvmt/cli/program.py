@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from fastvmt.cli import fetch, gate, listing, meta, new, plan, report, run, share, study, suite, upkeep, why
+from fastvmt.cli import fetch, gate, listing, new, plan, report, run, share, study, suite, upkeep, why
 from fastvmt.core.lazy import load_when_used
 from fastvmt.core.screen import status_line
 from fastvmt.core.screen.streams import steady
@@ -24,7 +24,7 @@ app = typer.Typer(
     name="bench", no_args_is_help=True, pretty_exceptions_enable=False,
 )  # fmt: skip
 for command in (
-    run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, meta.meta,
+    run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, report.meta,
     run.ablate, run.paper, gate.check, share.merge, share.import_, share.export, listing.list_, listing.describe, upkeep.status,
     upkeep.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
 ):  # fmt: skip

@@ -22,6 +22,7 @@ from fastvmt.errors import MissingWeights, SpecError, UserError
 from fastvmt.media.files import Frames
 from fastvmt.metrics.formulas import temporal_consistency, text_similarity
 from fastvmt.metrics.text.clip_weights import DEFAULT, WORD_LIST, Clip, cut_said, missing, read, weights_identity
+from fastvmt.metrics.text.words import WordTokenizer
 from fastvmt.model import Case
 from fastvmt.plugins.method import Params
 from fastvmt.plugins.metric import Metric, Scored, Value
@@ -44,8 +45,6 @@ def tokenizer_of(clip: Clip) -> tuple[Any, int]:
     """A CLIP's tokenizer, which needs no weights, and how many tokens it reads of a text."""
     length: int = clip.config["text_cfg"].get("context_length", 77)
     if clip.local and clip.weights and (clip.weights.parent / WORD_LIST).is_file():
-        from fastvmt.metrics.text.words import WordTokenizer
-
         return WordTokenizer.load(clip.weights.parent, length), length
     import open_clip
 
@@ -54,6 +53,8 @@ def tokenizer_of(clip: Clip) -> tuple[Any, int]:
 
 def tokens_in(tokenizer: Any, text: str) -> int:
     """How many tokens a text has, counted in a row that none can fill: open_clip cuts a long one without a word."""
+    if isinstance(tokenizer, WordTokenizer):
+        return len(tokenizer.split(text)) + 1  # without a tensor: planning needs no torch
     row = tokenizer([text], context_length=len(text.encode()) + 16)[0]
     return int((row != row[-1]).nonzero().max()) + 1
 

@@ -6,11 +6,14 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from fastvmt.metrics.text.clip_weights import WORD_LIST
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PAD, UNKNOWN = 0, 1
 

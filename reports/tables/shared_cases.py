@@ -34,7 +34,7 @@ def common(tidy: Tidy, metric: str, labels: Iterable[str]) -> pd.DataFrame:
 
 def is_ceiling(tidy: Tidy, label: str) -> bool:
     """Whether a line is the references themselves."""
-    return label in tidy.methods and tidy.methods[label].ceiling
+    return getattr(tidy.methods.get(label), "ceiling", False)
 
 
 def by_clip(cases: pd.DataFrame) -> pd.DataFrame:

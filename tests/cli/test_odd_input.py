@@ -76,7 +76,7 @@ def test_details_of_a_metric_are_kept_as_json(tmp_path: Path) -> None:
     assert artefact
     metric = Odd()
     metric.details = {"tracks": np.int64(3), "all": np.arange(3), "share": np.float32(0.5), 7: "seven", "place": Path("a")}
-    record = scoring._record(metric, None, artefact, case, job)
+    record = scoring._record(metric, None, artefact, case, job, {})
     assert (record.status, record.value) == ("ok", 0.5)
     assert record.details == {"tracks": 3, "all": [0, 1, 2], "share": 0.5, "7": "seven", "place": "a"}
     store.add(record)

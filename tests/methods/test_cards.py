@@ -65,7 +65,7 @@ def test_a_plug_in_brings_its_own_or_says_that_it_has_none(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("changes", "words"), [({"licence": ""}, "licence"), ({"colour": "red"}, "colour"), ({"budget": {"forwards": 0, "says": "x"}}, "forwards")]
+    ("changes", "words"), [({"licence": ""}, "licence"), ({"colour": "red"}, "colour"), ({"budget": {"forwards": -1, "says": "x"}}, "forwards")]
 )  # fmt: skip
 def test_a_card_that_cannot_be_read_is_named(changes: dict[str, Any], words: str) -> None:
     class Mine(Method):

@@ -110,7 +110,7 @@ def test_scoring_later_ends_with_3_until_all_are_there(run: Any) -> None:
 
 def test_fail_fast_stops_at_the_first_number_that_fails(tmp_path: Path) -> None:
     run = make_quick(tmp_path / "run", 4, [quick()], seeds=(1,), metrics=("half",))
-    said = bench("resume", run, "--fail-fast", "--json")
+    said = bench("resume", run, "--fail-fast", "--workers", "1", "--json")
     assert said.code == 3 and said.data["outcome"]["unscored"] == said.data["outcome"]["made"] == 1
 
 

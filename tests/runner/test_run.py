@@ -218,7 +218,7 @@ def test_python_does_what_the_command_does(xs: Path, undisturbed: tuple[Path, di
         methods=("ditflow", "fastvmt"), backbone=str(xs), limit=2, threads=1, metrics=("motion_fidelity", "time")
     )
     result = fastvmt.run(request, undisturbed[0], fastvmt.Options(style="none"))
-    assert result.table.digest == undisturbed[1]["digest"] and result.outcome.found == 8
+    assert result.table.digest == undisturbed[1]["digest"] and result.outcome.found == 10
 
 
 @pytest.mark.slow

@@ -86,7 +86,7 @@ def test_fail_fast_heeds_the_failures_of_the_others(tmp_path: Path) -> None:
     store = Store.open(make_quick(tmp_path / "run", 3, [quick(do="wait", mark=str(gate))]))
     other = Store.open(store.root)
     other.join("other")
-    runner = Runner(store, store.config(), Options(style="none", fail_fast=True))
+    runner = Runner(store, store.config(), Options(style="none", fail_fast=True, workers=1))
     helper = Thread(target=lambda: (
         wait_for(lambda: times(store.root, "generating")), other.event("failed", key="k", kind="error"),
         wait_for(lambda: runner._stop), gate.touch(),

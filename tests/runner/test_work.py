@@ -60,7 +60,7 @@ def test_a_second_driver_is_refused_and_a_helper_is_not(tmp_path: Path) -> None:
 def test_a_killed_helper_loses_only_what_it_had_in_work(tmp_path: Path, alone: str) -> None:
     gate = tmp_path / "open"
     run = make_quick(tmp_path / "run", 4, [quick(do="wait", mark=str(gate))])
-    helper = start("work", run)
+    helper = start("work", run, "--workers", "1")
     wait_for(lambda: events(run, "generating"))
     helper.send_signal(signal.SIGKILL)
     helper.wait()

@@ -142,7 +142,7 @@ class LocalExecutor:
     def __init__(self, store: Store, config: RunConfig, workers: int) -> None:
         self.store, self.config = store, config
         self.gpus = visible_gpus() if config.device.startswith("cuda") else []
-        self.slots = workers or workers_of(config)
+        self.slots = workers or len(self.gpus) or workers_of(config)
         self._hands: list[LocalHand] = []
 
     def start(self, number: int, inbox: Inbox) -> Hand:

@@ -22,7 +22,7 @@ from fastvmt.errors import SpecError
 from fastvmt.estimates.plan_estimate import workers_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner.executors import Hand, Inbox
-from fastvmt.runner.executors.local import NOWHERE, Child, tail, worker_environment
+from fastvmt.runner.executors.local import NOWHERE, Child, tail, visible_gpus, worker_environment
 from fastvmt.runner.settings import Options
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import WORKERS
@@ -162,7 +162,7 @@ class RayExecutor:
         self._ours = not ray.is_initialized()
         if not self._ours:
             return
-        slots = options.workers or workers_of(self.config)
+        slots = options.workers or (len(visible_gpus()) if self.gpu else workers_of(self.config))
         own: dict[str, Any] = {
             "address": "local", "num_cpus": max(1, slots * self.config.threads), "include_dashboard": False,
             "object_store_memory": OBJECT_STORE, "_node_ip_address": "127.0.0.1",

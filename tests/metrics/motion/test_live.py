@@ -47,7 +47,7 @@ def test_motion_is_asked_for_at_its_place() -> None:
     """A tenth of the width away the same motion counts, farther off only without ``near``."""
     forms = [MotionFidelityTracked(TrackedParams(near=near)) for near in (0.1, 0.0)]
     for away, values in ((51, [1.0, 1.0]), (52, [0.0, 1.0])):
-        there = Tracks(right().points + [away, 0], right().visible)
+        there = Tracks(right().points + np.array([away, 0]), right().visible)
         assert [f.compare(there, right(), 512).value for f in forms] == pytest.approx(values)
 
 
