@@ -97,7 +97,10 @@ class _Handed:
             return other and (other[0], own(other[1]))
 
         cache = self.caches.setdefault("" if ours else type(metric).__module__, Shared())
-        facts = sealed(found.case), sealed(found.job), copy.copy(found.artefact)
+        case = found.case
+        if case and found.job and found.job.method.ceiling and "known motion" in metric.needs:
+            case = case.model_copy(update={"prompt": case.caption})  # it shows what its own words name
+        facts = sealed(case), sealed(found.job), copy.copy(found.artefact)
         return Scored(own(found.generated), own(found.reference), *facts, cache, wrong)
 
 

@@ -120,3 +120,11 @@ def test_it_stands_in_every_table_unless_controls_are_switched_off(tmp_path: Pat
     argv = ("plan", "--suite", "shapes", "--limit", "2", "--methods", "fastvmt", "--metrics", "trajectory", "--json")
     counted, bare = bench(*argv).data, bench(*argv, "--no-controls").data
     assert counted["left"] == {"none": 2, "sdedit": 2, "reference": 2, "fastvmt": 2} and bare["left"] == {"fastvmt": 2}
+
+
+def test_the_ceiling_of_the_known_motion_is_judged_by_the_references_own_words(tmp_path: Path) -> None:
+    """Its subject has the reference's colours, not those that the prompt asks of a method."""
+    argv = ("run", "--suite", "shapes", "--limit", "1", "--methods", "reference", "--no-controls", "--metrics", "trajectory")
+    assert bench(*argv, "--out", tmp_path / "run").code == 0
+    (record,) = Store.open(tmp_path / "run").records().values()
+    assert record.metric == "trajectory" and record.value is not None and record.value > 0.9
