@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from fastvmt.metrics.text.clip_weights import WORD_LIST
 
 if TYPE_CHECKING:
@@ -49,6 +47,8 @@ class WordTokenizer:
 
     def __call__(self, texts: str | Sequence[str], context_length: int | None = None) -> Tensor:
         """Ids (N, context_length), cut to fit, always closed by the end."""
+        import torch  # counting words, as a plan does, needs none
+
         texts, length = [texts] if isinstance(texts, str) else texts, context_length or self.context_length
         out = torch.full((len(texts), length), PAD)
         for row, text in zip(out, texts, strict=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -29,6 +30,10 @@ SIZE = (5, 32, 32)
 """Frames, height and width of the references of ``make_light``."""
 
 
+_LOADING = threading.Lock()
+"""Loading a file anew forgets its names for a moment, and the fault list makes runs in two threads."""
+
+
 def quick(label: str = "quick", method: str = "quick", **params: Any) -> MethodSpec:
     return MethodSpec(label=label, method=method, version=1, params={"work": 0.0, "do": "", "mark": ""} | params)
 
@@ -52,7 +57,6 @@ def make_light(
     Args:
         plugins: loaded before the light one, so that they may break what it uses.
     """
-    registry.load_plugin(str(PLUGIN))
     shape = Shape(blocks=2, heads=2, grid=(2, 4, 4), sigmas=make_setting(SIZE).sigmas)
     found, clips = [], {}
     for number, case in enumerate(make_cases(cases, frames=SIZE)):
@@ -62,15 +66,22 @@ def make_light(
         found.append(case.model_copy(update={"reference": reference}))
     return _create(
         folder, clips, suite=Suite(name="light", cases=tuple(found)), setting=make_setting(SIZE), seeds=tuple(seeds),
-        methods=tuple(labels.resolve(m, shape, {}) for m in methods), metrics=tuple(metrics),
+        methods=_resolved(methods, shape), metrics=tuple(metrics),
         plugins=(*map(str, plugins), str(PLUGIN)), device="cpu",
     )  # fmt: skip
+
+
+def _resolved(methods: Sequence[str], shape: Shape) -> tuple[MethodSpec, ...]:
+    with _LOADING:
+        registry.load_plugin(str(PLUGIN))
+        return tuple(labels.resolve(m, shape, {}) for m in methods)
 
 
 def _create(folder: Path, clips: dict[str, Any], **config: Any) -> Path:
     for path in map(Path, config.get("plugins", ())):  # as if the user had given them, for runners in other processes
         trust.remember(path.resolve(), sha256(path.read_bytes()).hexdigest())
-    registry.load_plugin(str(PLUGIN))  # for runners in this process
+    with _LOADING:
+        registry.load_plugin(str(PLUGIN))  # for runners in this process
     store, made = Store.create(folder, RunConfig(**config)), {}
     for key, clip in clips.items():
         path = store.reference_path(key)
