@@ -21,7 +21,7 @@ from fastvmt.datasets.drawn.scene import draw
 from fastvmt.datasets.drawn.shapes import suite_pairs
 from fastvmt.media.files import Frames, fit_frames, read_clip
 from fastvmt.metrics.motion.fidelity import MotionFidelity, MotionFidelityLocal
-from fastvmt.metrics.motion.tracked import MotionFidelityTracked
+from fastvmt.metrics.motion.tracked import MotionFidelityTracked, TrackedParams
 from fastvmt.metrics.trackers.check import true_tracks
 from fastvmt.plugins import tracker
 from fastvmt.plugins.tracker import F64, Tracks
@@ -117,9 +117,9 @@ def other_looks(clip: Frames, seed: int) -> Frames:
     return np.clip(255 * ((255 - clip[..., [2, 0, 1]]) / 255.0) ** 1.3 + noise, 0, 255).astype(np.uint8)
 
 
-def videos(clips: dict[str, Frames]) -> None:
+def videos(clips: dict[str, Frames], near: float) -> None:
     """Each video in other looks against itself (right) and against the next one (wrong)."""
-    forms = {"lk": (MotionFidelity(), MotionFidelityLocal()), "lk-live": (MotionFidelityTracked(),)}
+    forms = {"lk": (MotionFidelity(), MotionFidelityLocal()), "lk-live": (MotionFidelityTracked(TrackedParams(near=near)),)}
     tracks = {
         name: {side: [tracker.get(side).track(c) for c in (other_looks(clip, n), clip)] for side in forms}
         for n, (name, clip) in enumerate(clips.items())
@@ -154,6 +154,7 @@ def main() -> None:
     parser.add_argument("folder", nargs="?", type=Path, help="a folder of videos of 33 frames and more")
     parser.add_argument("--width", type=int, default=832)
     parser.add_argument("--height", type=int, default=480)
+    parser.add_argument("--near", type=float, default=TrackedParams().near, help="of motion_fidelity_tracked")
     args = parser.parse_args()
     files = sorted(args.folder.glob("*.mp4")) if args.folder else []
     clips = {f.stem: fit_frames(read_clip(f, f.stem).frames[:FRAMES], args.width, args.height) for f in files}
@@ -165,7 +166,7 @@ def main() -> None:
     printed("warped, 64 x 64 px", stills(first, 64, 64))
     printed(f"warped, {args.width} x {args.height} px", stills(first[:2], args.width, args.height))
     if clips:
-        videos(clips)
+        videos(clips, args.near)
 
 
 if __name__ == "__main__":

@@ -61,16 +61,15 @@ def energy_joules(device: str, index: int = 0) -> float | None:
         return None
 
 
-def others(device: str, threads: int = 1, index: int = 0) -> str:
+def others(device: str, threads: int = 1) -> str:
     """Who else uses the device: a few words for the record, or "" where nobody waits for it (or that cannot be known).
 
     Args:
         device: ``cpu`` or ``cuda``.
         threads: CPU threads that we are about to use.
-        index: number of the GPU.
     """
     if device.startswith("cuda"):
-        found = _nvml(index)
+        found = _nvml(0)
         if found is None:
             return ""
         nvml, handle = found
