@@ -50,6 +50,10 @@ RUNS: dict[str, list[dict[str, Any]]] = {
         {"ref_sigma": 0.411}, {"updater": "sgd", "step": 20.0, "repeats": 3}, {"standardise": True}, {"keep": 1.0, "block": 0},
     ],
     "moft:original": [{}],
+    "flowmotion": [
+        {}, {"source": "clean"}, {"across": 1.0}, {"latent_weight": 0.0}, {"difference_weight": 0.0}, {"guided": "share:0"},
+        {"guided": "steps:1-2", "inner": 1},
+    ],
     "motionclone": [{}, {"guided": "share:1.0", "diagonal": "mask"}, {"guided": "share:0"}],
     "smm": [
         {}, {"begin": "noise"}, {"ref": "noised"}, {"ref": "clean"}, {"ref": "clean", "begin": "noise", "guided": "steps:1-2"},
