@@ -32,6 +32,7 @@ Block = Annotated[
 Guided = Annotated[str, Field(description="guided steps: steps:0-9, share:0.2 or sigma:1.0-0.9")]
 Inner = Annotated[int, Field(ge=1, le=10_000, description="optimiser steps per guided step")]
 Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, description="learning rate")]
+Step = Annotated[int | float, Field(ge=0, le=10_000, allow_inf_nan=False, description="index of a step, or a share of them")]
 Temperature = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, description="of a part of the loss, or a factor of it")]
 Inject = Annotated[bool, Field(description="keys and values of block 0 from the noised reference in guided steps")]
