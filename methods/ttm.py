@@ -37,7 +37,8 @@ class TTMParams(Params):
     weak: Step = WEAK
     strong: Step = 0.14
     mask: Literal["suite", "frame"] = Field(
-        "suite", description="where the suite says that subjects are (the whole frame where it does not know), or the whole frame"
+        "suite",
+        description="where the suite says that subjects are (the whole frame where it does not know), or the whole frame",
     )
 
 

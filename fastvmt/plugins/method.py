@@ -141,6 +141,7 @@ class Method:
         role: ``control`` for a row that belongs under every comparison, ``baseline`` for the method that speed-ups are
             over, ``toy`` for one whose result is known beforehand; ``--methods all`` takes methods and baselines.
         protocols, study: see there.
+        whole_gradient: its gradients go through all blocks, without a tapped one; for estimates of memory.
         card: the method's card, as a file or as data; "" for ``cards/<id>.toml`` beside the method's own file, None for none.
     """
 
@@ -153,6 +154,7 @@ class Method:
     role: ClassVar[Role] = "method"
     protocols: ClassVar[Protocols] = Protocols()
     study: ClassVar[Study] = Study()
+    whole_gradient: ClassVar[bool] = False
     card: ClassVar[str | Path | Mapping[str, Any] | None] = ""
 
     def __init_subclass__(cls) -> None:

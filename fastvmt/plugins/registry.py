@@ -40,6 +40,7 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
         "methods.motionclone": {"motionclone": "MotionClone"},
         "methods.smm": {"smm": "SMM"},
         "methods.flowmotion": {"flowmotion": "FlowMotion"},
+        "methods.ropecraft": {"ropecraft": "RoPECraft"},
         "methods.ttm": {"ttm": "TTM"},
         "methods.motion_inversion": {"motion_inversion": "MotionInversion"},
         "methods.motion_director": {"motion_director": "MotionDirector"},

@@ -68,7 +68,9 @@ def test_frame_differences_are_the_published_maps(frames: int) -> None:
     assert float(difference_loss(seen, wanted)) == pytest.approx(looped(plain(seen), plain(wanted), 0.0, 1.0)[0], rel=1e-5)
 
 
-@pytest.mark.parametrize(("step", "source", "across"), [(0, "predicted", 0.1), (1, "predicted", 0.1), (2, "clean", 0.3), (2, "predicted", 1.0)])
+@pytest.mark.parametrize(
+    ("step", "source", "across"), [(0, "predicted", 0.1), (1, "predicted", 0.1), (2, "clean", 0.3), (2, "predicted", 1.0)]
+)
 def test_a_guided_step_is_the_one_in_loops(step: int, source: str, across: float, context: Context) -> None:
     """Adam on a gradient that takes the velocity as constant; the regularised velocity from the second step on."""
     context.guidance = 6.0
@@ -112,7 +114,9 @@ def test_each_step_has_noise_of_its_own_and_every_job_the_same(context: Context)
     assert torch.equal(one, again) and not torch.equal(one, other) and not torch.equal(one, context.noise)
 
 
-@pytest.mark.parametrize(("label", "forwards"), [("flowmotion", 170), ("flowmotion:clean-latent", 160), ("flowmotion:inner=1", 130)])
+@pytest.mark.parametrize(
+    ("label", "forwards"), [("flowmotion", 170), ("flowmotion:clean-latent", 160), ("flowmotion:inner=1", 130)]
+)
 def test_work_on_wan_1b(label: str, forwards: float) -> None:
     shape = card.load("wan2.1-1.3b").shape(832, 480, 81, sigma_grid(50, 3.0))
     spec = labels.resolve(label, shape, {})

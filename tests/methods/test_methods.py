@@ -56,6 +56,9 @@ RUNS: dict[str, list[dict[str, Any]]] = {
         {}, {"source": "clean"}, {"across": 1.0}, {"latent_weight": 0.0}, {"difference_weight": 0.0}, {"guided": "share:0"},
         {"guided": "steps:1-2", "inner": 1},
     ],
+    "ropecraft": [
+        {}, {"warp": False}, {"phase_weight": 0.0}, {"guided": "share:0"}, {"guided": "steps:1-2", "inner": 1, "blur": 0},
+    ],
     "ttm": [{}, {"weak": 0}, {"mask": "frame"}, {"weak": 2, "strong": 3}],
     "motionclone": [{}, {"guided": "share:1.0", "diagonal": "mask"}, {"guided": "share:0"}],
     "smm": [
