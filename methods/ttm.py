@@ -11,7 +11,8 @@ cut and dragged. A text-to-video model has no such picture, so the signal is the
 prompt has to overcome them: the later ``strong``, the more of them stays. The mask is where the suite says that the
 reference's subjects are. A suite that does not know gives none: the whole frame is taken then, and the log says so.
 
-The start belongs to the protocol: ``as-published`` begins at ``weak``, ``matched-start`` from the run's noise (``weak=0``).
+The two clocks are the method, so its start is the same under every protocol. ``weak=0`` starts from the run's noise; ``mask=frame``
+with ``strong`` as the last clock is SDEdit at that step's level, at the price of the steps before it.
 """
 
 from __future__ import annotations
@@ -23,18 +24,16 @@ from pydantic import Field
 
 from fastvmt.errors import SpecError
 from fastvmt.methods._math.guided import Step
-from fastvmt.plugins.method import Context, Method, Params, Protocols, Shape, Study
+from fastvmt.plugins.method import Context, Method, Params, Shape, Study
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from torch import Tensor
 
-WEAK = 0.06
-
 
 class TTMParams(Params):
-    weak: Step = WEAK
+    weak: Step = 0.06
     strong: Step = 0.14
     mask: Literal["suite", "frame"] = Field(
         "suite",
@@ -48,7 +47,6 @@ class TTM(Method):
     source = "Time-to-Move, ICLR 2026 (arXiv 2511.08633), the authors' code"
     Params = TTMParams
     variants = {"camera": {"weak": 0.04, "strong": 0.1}, "whole-frame": {"mask": "frame"}}
-    protocols = Protocols({"as-published": {"weak": WEAK}, "matched-start": {"weak": 0}})
     study = Study({"mask": ("whole-frame",), "strong": ("strong=0.1", "strong=0.3"), "weak": ("weak=0", "weak=0.06")})
 
     @classmethod
