@@ -11,8 +11,8 @@ cut and dragged. A text-to-video model has no such picture, so the signal is the
 prompt has to overcome them: the later ``strong``, the more of them stays. The mask is where the suite says that the
 reference's subjects are. A suite that does not know gives none: the whole frame is taken then, and the log says so.
 
-The two clocks are the method, so its start is the same under every protocol. ``weak=0`` starts from the run's noise; ``mask=frame``
-with ``strong`` as the last clock is SDEdit at that step's level, at the price of the steps before it.
+The two clocks are the method, so its start is the same under every protocol. ``weak=0`` starts from the run's noise; with
+``mask=frame`` the video is SDEdit's from the level of step ``strong``, at the price of the steps before it.
 """
 
 from __future__ import annotations

@@ -58,7 +58,9 @@ class Drawn:
     def masks(self, reference: Reference) -> NDArray[np.bool_] | None:
         """(T, H, W) at the reference's size: pixels of its subjects; None for a clip of another suite."""
         pair = find_pair(reference.source, reference.frames)
-        return None if pair is None else fit_masks(truth(pair.reference).masks.any(0), reference.width, reference.height)
+        if pair is None:
+            return None
+        return fit_masks(np.asarray(truth(pair.reference).masks.any(0)), reference.width, reference.height)
 
 
 class Shapes(Drawn):

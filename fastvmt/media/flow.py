@@ -19,7 +19,7 @@ def consecutive_flow(frames: Frames) -> NDArray[np.float32]:
     large = [enlarged(f) for f in frames]
     found = np.stack([dis_flow(a, b) for a, b in itertools.pairwise(large)])
     height, width = frames.shape[1:3]
-    scale = np.float32([width / found.shape[3], height / found.shape[2]])
+    scale = np.array([width / found.shape[3], height / found.shape[2]], np.float32)
     sized = [[cv2.resize(part, (width, height), interpolation=cv2.INTER_AREA) for part in step] for step in found]
     return np.asarray(sized, np.float32) * scale[:, None, None]
 

@@ -13,7 +13,6 @@ from fastvmt.reports.tables.view import Cell, Column, Line, View
 from fastvmt.reports.tables.views import LineRequest, build, view_of
 from fastvmt.reports.tidy import Tidy
 
-
 BACKBONES = {"wan2.1": "Wan 2.1", "svd": "Stable Video Diffusion or CogVideoX"}
 
 

@@ -12,6 +12,7 @@ from fastvmt.backbones import card
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.denoise import denoise
 from fastvmt.errors import SpecError
+from fastvmt.methods.controls import SDEdit
 from fastvmt.methods.ttm import TTM, TTMParams, latent_mask
 from fastvmt.model import Reference
 from fastvmt.plugins import labels, registry
@@ -55,6 +56,13 @@ def test_two_clocks_are_the_ones_in_a_plain_loop(weak: int, strong: int, context
     found = denoise(made(context, weak=weak, strong=strong), context, 3.0)
     torch.testing.assert_close(found, x, atol=1e-4, rtol=1e-4)
     assert context.log["mask"] == "the suite's"
+
+
+def test_over_the_whole_frame_it_is_sdedit_from_the_strong_clock(context: Context) -> None:
+    plain = SDEdit(SDEdit.Params(sigma=context.sigmas[2]))
+    assert torch.allclose(
+        denoise(made(context, weak=1, strong=2, mask="frame"), context, 3.0), denoise(plain, context, 3.0), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize(

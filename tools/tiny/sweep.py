@@ -88,7 +88,7 @@ class Pair:
         noise = torch.randn(self.latent.shape, generator=torch.Generator().manual_seed(seed))
         return Context(
             backbone, tuple(sigmas), noise, lambda: self.latent, dict(self.texts), Stages(), frames=lambda: self.clip,
-            masks=lambda: truth(self.scene).masks.any(0),
+            masks=lambda: np.asarray(truth(self.scene).masks.any(0)),
         )  # fmt: skip
 
     def workspace(self) -> Workspace:
