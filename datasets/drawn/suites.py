@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastvmt.datasets.drawn.scene import draw
 from fastvmt.datasets.drawn.shapes import Pair, suite_pairs, truth
 from fastvmt.errors import SuiteError
 from fastvmt.media.files import Frames
-from fastvmt.media.framing import fit_points
+from fastvmt.media.framing import fit_masks, fit_points
 from fastvmt.model import Case, Reference
 from fastvmt.plugins.tracker import Tracks
 from fastvmt.suites.cases import Wanted, case_of_frames
@@ -53,6 +54,13 @@ class Drawn:
         placed = fit_points(known.tracks + 0.5, (scene.width, scene.height), size) - 0.5
         inside = ((placed >= -0.5) & (placed < np.array(size) - 0.5)).all(-1)
         return Tracks(placed, known.visible & inside, known.owner >= 0)
+
+    def masks(self, reference: Reference) -> NDArray[np.bool_] | None:
+        """(T, H, W) at the reference's size: pixels of its subjects; None for a clip of another suite."""
+        pair = find_pair(reference.source, reference.frames)
+        if pair is None:
+            return None
+        return fit_masks(np.asarray(truth(pair.reference).masks.any(0)), reference.width, reference.height)
 
 
 class Shapes(Drawn):

@@ -7,7 +7,7 @@ Flow matching: x_s = (1-s) x0 + s eps, velocity v = eps - x0, Euler step x_next 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +178,30 @@ class Backbone:
                 heads = taps[name].unflatten(2, (self.card.heads, -1))
                 taps[name] = rotate(heads, *rotary) if rotary else heads
         return taps
+
+    def rotary(self, x: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+        """Rotary factors of a latent's tokens as if each stood elsewhere: (S, d/2, 2), cosine and sine by pair of channels.
+
+        Args:
+            rows, columns: shifts (F, h, w) in tokens, fractions too; zeros give the model's own factors.
+        """
+        rope = self.transformer.rope
+        cos, sin = (part[0, :, 0].float() for part in rope(x))
+        angle = torch.atan2(rope.freqs_sin[1, 1::2], rope.freqs_cos[1, 0::2]).float()  # of one token further
+        down, right = angle[rope.t_dim // 2 :].split([rope.h_dim // 2, rope.w_dim // 2])
+        still = torch.zeros(len(cos), rope.t_dim // 2, device=cos.device)
+        turn = torch.cat([still, rows.reshape(-1, 1).to(down) * down, columns.reshape(-1, 1).to(right) * right], 1)
+        own = torch.complex(cos[:, 0::2], sin[:, 1::2])
+        return torch.view_as_real(own * torch.polar(torch.ones_like(turn), turn))
+
+    def rotated(self, factors: Callable[[], Tensor]) -> AbstractContextManager[None]:
+        """A context in which every pass, taps too, has these rotary factors, asked for anew and of the form of ``rotary``."""
+
+        def hook(module: nn.Module, args: Any, output: Any) -> tuple[Tensor, Tensor]:
+            cos, sin = (part.repeat_interleave(2, -1)[None, :, None] for part in factors().unbind(-1))
+            return cos, sin
+
+        return self.hooked(("rope", hook))
 
     def _keep(self, taps: Taps, name: str, stop: bool) -> Hook:
         def hook(module: nn.Module, args: Any, output: Tensor) -> None:

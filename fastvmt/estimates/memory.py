@@ -114,10 +114,11 @@ def need(
 
 
 def _depth(spec: MethodSpec, card: Card) -> int:
-    """Blocks that a gradient of this method passes: up to the tapped one, all for one that trains, none for a control."""
+    """Blocks that a gradient of this method passes: up to the tapped one, all for one that trains or says so, else none."""
     from fastvmt.plugins import labels, registry
 
-    if labels.trains(registry.methods.get(spec.method)):
+    cls = registry.methods.get(spec.method)
+    if labels.trains(cls) or cls.whole_gradient:
         return card.blocks
     block = spec.params.get("block")
     return 0 if block is None else int(block) + 1

@@ -19,10 +19,13 @@ from fastvmt.core.limits import MOST_WHOLE, number
 from fastvmt.errors import SpecError
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from fastvmt.backbones.wan import Backbone
     from fastvmt.core.stages import Stages
+    from fastvmt.media.files import Frames
     from fastvmt.model import Case
     from fastvmt.plugins.workspace import Workspace
 
@@ -47,6 +50,14 @@ class Params(BaseModel):
         return value
 
 
+def _no_frames() -> Frames:
+    """
+    Raises:
+        SpecError: always; a context that somebody made by hand holds no frames unless they are given.
+    """
+    raise SpecError("this context was made without the reference's frames: give it `frames`, a function returning them.")
+
+
 @dataclass
 class Context:
     """What the hooks of one job may use.
@@ -62,6 +73,9 @@ class Context:
         prepared: weights by name that ``prepare`` left for this reference, on the model's device.
         state: what ``fit`` returned.
         log: plain data for the artefact (loss curves, centre spread ...).
+        frames: function returning the reference's frames, uint8 RGB (T, H, W, 3), at the run's size, read-only.
+        masks: function returning where the reference's subjects are, (T, H, W) bool at the run's size; None where its suite
+            does not know.
     """
 
     backbone: Backbone
@@ -74,6 +88,8 @@ class Context:
     prepared: Mapping[str, Tensor] = field(default_factory=dict)
     state: Any = None
     log: dict[str, Any] = field(default_factory=dict)
+    frames: Callable[[], Frames] = _no_frames
+    masks: Callable[[], NDArray[np.bool_] | None] = lambda: None
 
 
 Role = Literal["method", "baseline", "control", "toy", "imported"]
@@ -125,6 +141,7 @@ class Method:
         role: ``control`` for a row that belongs under every comparison, ``baseline`` for the method that speed-ups are
             over, ``toy`` for one whose result is known beforehand; ``--methods all`` takes methods and baselines.
         protocols, study: see there.
+        whole_gradient: its gradients go through all blocks, without a tapped one; for estimates of memory.
         card: the method's card, as a file or as data; "" for ``cards/<id>.toml`` beside the method's own file, None for none.
     """
 
@@ -137,6 +154,7 @@ class Method:
     role: ClassVar[Role] = "method"
     protocols: ClassVar[Protocols] = Protocols()
     study: ClassVar[Study] = Study()
+    whole_gradient: ClassVar[bool] = False
     card: ClassVar[str | Path | Mapping[str, Any] | None] = ""
 
     def __init_subclass__(cls) -> None:

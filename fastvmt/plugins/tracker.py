@@ -137,12 +137,42 @@ def get(name: str) -> Tracker:
 _only = cache(_made)  # by the class: a file that was loaded anew has another one
 
 
-def _suite_of(reference: Reference) -> str:
-    """The drawn suite that knows the clip's tracks, or ""."""
+def _suite_of(reference: Reference, what: str = "tracks") -> str:
+    """The drawn suite that knows the clip's tracks, or masks; or ""."""
     kind, _, rest = reference.source.partition(":")
     suite = rest.partition("/")[0]
-    known = kind == "drawn" and suite in registry.suites.names() and hasattr(registry.suites.get(suite), "tracks")
+    known = kind == "drawn" and suite in registry.suites.names() and hasattr(registry.suites.get(suite), what)
     return suite if known else ""
+
+
+def _known(reference: Reference, what: str, *given: Any) -> Any:
+    """
+    Raises:
+        SuiteError: when a drawn suite does not know the clip that bears its name.
+    """
+    suite = _suite_of(reference, what)
+    source = registry.suites.get(suite)
+    with blamed(source, f"Suite '{suite}', in {what}"):
+        known = getattr(source(), what)(reference, *given)
+    if known is None:
+        raise SuiteError(f"{reference.source}: {suite} has no such clip, so its {what} are unknown. Use another --suite.")
+    return known
+
+
+def masks_of(reference: Reference) -> NDArray[np.bool_] | None:
+    """Where a reference's subjects are, (T, H, W) at its size; None where its suite does not know.
+
+    Raises:
+        SuiteError: when a drawn suite does not know the clip that bears its name.
+    """
+    suite = _suite_of(reference, "masks")
+    if not suite:
+        return None
+    found, size = _known(reference, "masks"), reference.shape
+    good = isinstance(found, np.ndarray) and found.dtype == bool and found.shape == size
+    need(registry.suites.get(suite), f"Suite '{suite}': masks", found, good, f"booleans of shape {size}")
+    masks: NDArray[np.bool_] = found
+    return masks
 
 
 def tracks_origin(reference: Reference, tracker: str) -> str:
@@ -162,14 +192,10 @@ def tracks_of(reference: Reference, frames: Frames, tracker: str, points: int) -
         MissingWeights: when the tracker has to be fetched first.
         SuiteError: when a drawn suite does not know the clip that bears its name.
     """
-    suite = _suite_of(reference)
-    if suite:
+    if suite := _suite_of(reference):
+        found: Tracks = _known(reference, "tracks", points)
         source = registry.suites.get(suite)
-        with blamed(source, f"Suite '{suite}', in tracks"):
-            known: Tracks | None = source().tracks(reference, points)
-        if known is None:
-            raise SuiteError(f"{reference.source}: {suite} has no such clip, so its tracks are unknown. Use another --suite.")
-        return known if is_ours(source) else _checked(source, f"Suite '{suite}': tracks", known, len(frames))
+        return found if is_ours(source) else _checked(source, f"Suite '{suite}': tracks", found, len(frames))
     follower = make(tracker)
     if missing := follower.missing():
         raise MissingWeights(missing)

@@ -34,6 +34,7 @@ from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins.blame import defined, in_hook
 from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
+from fastvmt.plugins.tracker import masks_of
 from fastvmt.plugins.workspace import Checkpoint, Spent, Workspace
 from fastvmt.runner.tensor_cache import TensorCache
 from fastvmt.store.artefact_files import file_info
@@ -243,6 +244,7 @@ class Generator:
         ctx = Context(
             backbone=self.backbone, sigmas=setting.sigmas, noise=self._noise(case, job.seed),
             reference=functools.cache(lambda: self._reference(case, stages)), texts=texts, stages=stages,
+            frames=lambda: sealed(self._frames(case)), masks=lambda: masks_of(case.reference),
         )  # fmt: skip
         if prepared is not None:
             self._charge(prepared, ctx)

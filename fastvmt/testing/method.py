@@ -12,7 +12,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest import mock
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,7 +24,7 @@ from fastvmt.model import Reference
 from fastvmt.plugins.method import Context, Method, Shape
 from fastvmt.plugins.workspace import Workspace
 from fastvmt.testing.checked import Checked, all_of, all_spelt, returned
-from fastvmt.testing.wan import SIZE, make_context, random_wan
+from fastvmt.testing.wan import SIZE, make_context, noise_clip, random_wan
 
 GUIDANCE = 3.0
 JOBS = 20
@@ -65,10 +64,9 @@ class Trial:
 
     def train(self, method: Method, ctx: Context) -> None:
         """What its training leaves, on a clip of noise; nothing for a method that trains none."""
-        clip = np.random.default_rng(0).integers(0, 256, (SIZE["frames"], SIZE["height"], SIZE["width"], 3), np.uint8)
         width, height, frames = SIZE["width"], SIZE["height"], SIZE["frames"]
         known = Reference(frames_digest="", source="noise", width=width, height=height, frames=frames)
-        ctx.prepared = method.prepare(ctx, Workspace(known, lambda: clip))
+        ctx.prepared = method.prepare(ctx, Workspace(known, noise_clip))
 
     def fitted(self, ctx: Context, **more: Any) -> Method:
         method = self.method(**more)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
+from fastvmt.media.files import Frames
 from fastvmt.plugins.method import Context
 
 SIZE: dict[str, Any] = {"width": 32, "height": 32, "frames": 17}
@@ -72,4 +74,9 @@ def make_context(backbone: Backbone, steps: int = 4, seed: int = 0) -> Context:
     reference, noise = (torch.randn(backbone.card.latent_shape(**SIZE), generator=generator) for _ in range(2))
     said = {"target": TARGET, "negative": "", "null": "", "caption": CAPTION}
     texts = {name: backbone.encode_text(text) for name, text in said.items()}
-    return Context(backbone, sigma_grid(steps, 3.0), noise, lambda: reference, texts, Stages())
+    return Context(backbone, sigma_grid(steps, 3.0), noise, lambda: reference, texts, Stages(), frames=noise_clip)
+
+
+def noise_clip() -> Frames:
+    """The checks' reference as frames: noise, always the same."""
+    return np.random.default_rng(0).integers(0, 256, (SIZE["frames"], SIZE["height"], SIZE["width"], 3), np.uint8)

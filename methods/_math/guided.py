@@ -5,6 +5,7 @@ A method says what it compares (``wanted``, ``compare``); this file says when an
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -15,6 +16,7 @@ import torch
 from pydantic import Field
 
 from fastvmt.backbones.noise_levels import resolve_steps
+from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import SpecError
 from fastvmt.methods._math.updater import LatentUpdate, StepLog
 from fastvmt.methods.controls import noised_start, start_index
@@ -30,6 +32,7 @@ Block = Annotated[
 Guided = Annotated[str, Field(description="guided steps: steps:0-9, share:0.2 or sigma:1.0-0.9")]
 Inner = Annotated[int, Field(ge=1, le=10_000, description="optimiser steps per guided step")]
 Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, description="learning rate")]
+Step = Annotated[int | float, Field(ge=0, le=10_000, allow_inf_nan=False, description="index of a step, or a share of them")]
 Temperature = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
 Weight = Annotated[float, Field(ge=0, le=1e6, description="of a part of the loss, or a factor of it")]
 Inject = Annotated[bool, Field(description="keys and values of block 0 from the noised reference in guided steps")]
@@ -65,13 +68,14 @@ class AdamParams(GuidedParams):
 
 
 class GuidedMethod(Method):
-    """Base: a tapped block, and the steps in which the latent is guided."""
+    """Base: the steps in which the latent is guided and, where a method taps one, a block."""
 
     Params: ClassVar[type[Params]] = GuidedParams
 
     @classmethod
     def resolve(cls, params: Any, shape: Shape) -> Any:
-        found = params.model_copy(update={"block": shape.block_index(params.block), "guided": shape.steps(params.guided)})
+        tapped = {"block": shape.block_index(params.block)} if hasattr(params, "block") else {}
+        found = params.model_copy(update=tapped | {"guided": shape.steps(params.guided)})
         first, last = resolve_steps(found.guided, shape.sigmas)
         if last < first and not NONE.fullmatch(params.guided):  # its video would be that of no transfer, under another name
             raise SpecError(f"{cls.id}: guided={params.guided} holds none of the run's {len(shape.sigmas) - 1} steps.")
@@ -139,6 +143,12 @@ class GuidedMethod(Method):
     def _noised(self, ctx: Context, level: float) -> Tensor:
         """The reference at a noise level, with the run's own noise."""
         return ctx.backbone.noised(ctx.reference(), level, ctx.noise)
+
+    def fresh_noise(self, ctx: Context, i: int) -> Tensor:
+        """Noise of step ``i`` alone, the same for every job with the run's noise."""
+        drawn = ctx.noise.cpu().contiguous().numpy().tobytes()
+        generator = torch.Generator().manual_seed(noise_seed(i, hashlib.sha256(drawn).hexdigest()))
+        return torch.randn(ctx.noise.shape, generator=generator).to(ctx.noise)
 
     def wanted(self, ctx: Context, i: int) -> Any:
         """What step ``i`` compares the video with."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from fastvmt.media.flow import SHORT_SIDE, dis_flow, enlarged
 from fastvmt.metrics import formulas
 from fastvmt.metrics.text import clip
 from fastvmt.metrics.text.clip_weights import TINY
@@ -21,7 +21,6 @@ from fastvmt.metrics.vbench.files import FPS
 from fastvmt.metrics.vbench.native import moves
 from fastvmt.plugins.metric import Scored, Value
 
-SHORT_SIDE = 256
 WITHOUT = {"aesthetic_quality": "beauty", "imaging_quality": "image quality"}
 CONSISTENCY = ("subject_consistency", "background_consistency")
 
@@ -57,20 +56,3 @@ def score(name: str, scored: Scored, device: str) -> Value:
     if name == "motion_smoothness":
         return Value(formulas.motion_smoothness(frames))
     return Value(formulas.temporal_flickering(frames))
-
-
-def enlarged(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A frame (H, W, 3) with at least ``SHORT_SIDE`` px on its shorter side: DIS matches patches of 8 px on several scales."""
-    factor = SHORT_SIDE / min(frame.shape[:2])
-    if factor <= 1:
-        return frame
-    size = (round(frame.shape[1] * factor), round(frame.shape[0] * factor))
-    return np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_CUBIC), np.uint8)
-
-
-def dis_flow(before: NDArray[np.uint8], after: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """(2, H, W) flow in px by OpenCV's dense inverse search. It sees nothing move inside flat colour."""
-    cv2.setNumThreads(1)  # the same sums on every machine
-    grey = [cv2.cvtColor(f, cv2.COLOR_RGB2GRAY) for f in (before, after)]
-    search: Any = cv2.DISOpticalFlow.create(cv2.DISOpticalFlow_PRESET_MEDIUM)
-    return np.moveaxis(np.asarray(search.calc(grey[0], grey[1], None), np.float32), -1, 0)

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 
 from fastvmt.errors import SpecError
 from fastvmt.reports.tables.papers import published
-from fastvmt.reports.tables.papers.published import Published, PublishedValue
+from fastvmt.reports.tables.papers.published import Published, PublishedSetting, PublishedValue
 from fastvmt.reports.tables.view import Cell, Column, Line, View
 from fastvmt.reports.tables.views import LineRequest, build, view_of
 from fastvmt.reports.tidy import Tidy
 
-PAPER_SIZE = {"width": 832, "height": 480}
-PAPER_STEPS = 50
+BACKBONES = {"wan2.1": "Wan 2.1", "svd": "Stable Video Diffusion or CogVideoX"}
 
 
 @dataclass(frozen=True)
@@ -98,23 +97,25 @@ def _notes(tidy: Tidy, table: Published, found: list[PairedCell]) -> Iterable[st
             others = [m for m, metric in tidy.metrics.items() if metric.id in column.metrics]
             reason = f"this run's {', '.join(others)} sees with other networks" if others else "this run has no such metric"
             yield f"{column.name}: not compared, {reason}."
-    yield from _setting(tidy)
+    yield from _setting(tidy, table.setting)
     for name, (count, tau) in rank_agreement(found).items():
         yield f"{name}: over {count} rows our order and the paper's agree with Kendall's tau {tau:.2f}."
     yield from (f"Caveat: {caveat}" for caveat in table.caveats)
     yield from (f"{c.what} {c.note}" for c in table.conflicts)
 
 
-def _setting(tidy: Tidy) -> Iterable[str]:
+def _setting(tidy: Tidy, paper: PublishedSetting) -> Iterable[str]:
     s = tidy.setting
-    if not s.backbone.startswith("wan2.1"):
-        yield f"The paper's backbone is Wan 2.1; this run's is {s.called}: no value can be expected to agree."
-    differing = [f"{k} {getattr(s, k)} (paper {v})" for k, v in PAPER_SIZE.items() if getattr(s, k) != v]
-    differing += [f"{s.steps} steps (paper {PAPER_STEPS})"] if s.steps != PAPER_STEPS else []
+    if not s.backbone.startswith(paper.backbone):
+        named = BACKBONES.get(paper.backbone, paper.backbone)
+        yield f"The paper's backbone is {named}; this run's is {s.called}: no value can be expected to agree."
+    sizes = {"width": paper.width, "height": paper.height}
+    differing = [f"{k} {getattr(s, k)} (paper {v})" for k, v in sizes.items() if v and getattr(s, k) != v]
+    differing += [f"{s.steps} steps (paper {paper.steps})"] if s.steps != paper.steps else []
     if differing:
         yield f"Other setting than the paper's: {', '.join(differing)}."
-    if tidy.device == "cpu":
-        yield "The paper's seconds are from an NVIDIA A100-80GB; this run's from a CPU: only ratios can be looked at."
+    if tidy.device == "cpu" and paper.gpu:
+        yield f"The paper's seconds are from {paper.gpu}; this run's from a CPU: only ratios can be looked at."
 
 
 def rank_agreement(found: list[PairedCell]) -> dict[str, tuple[int, float]]:

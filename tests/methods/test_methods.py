@@ -29,7 +29,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "sdedit": {},
     "fastvmt": {"guided": "steps:0-1", "window": 3},
     "ditflow": {"guided": "steps:0-1"},
+    "ttm": {"weak": 1, "strong": 2},
 }
+GUIDED = {"guided": "steps:0-1"}
 """Two guided steps, and windows smaller than the 4x4 grid."""
 
 
@@ -50,6 +52,14 @@ RUNS: dict[str, list[dict[str, Any]]] = {
         {"ref_sigma": 0.411}, {"updater": "sgd", "step": 20.0, "repeats": 3}, {"standardise": True}, {"keep": 1.0, "block": 0},
     ],
     "moft:original": [{}],
+    "flowmotion": [
+        {}, {"source": "clean"}, {"across": 1.0}, {"latent_weight": 0.0}, {"difference_weight": 0.0}, {"guided": "share:0"},
+        {"guided": "steps:1-2", "inner": 1},
+    ],
+    "ropecraft": [
+        {}, {"warp": False}, {"phase_weight": 0.0}, {"guided": "share:0"}, {"guided": "steps:1-2", "inner": 1, "blur": 0},
+    ],
+    "ttm": [{}, {"weak": 0}, {"mask": "frame"}, {"weak": 2, "strong": 3}],
     "motionclone": [{}, {"guided": "share:1.0", "diagonal": "mask"}, {"guided": "share:0"}],
     "smm": [
         {}, {"begin": "noise"}, {"ref": "noised"}, {"ref": "clean"}, {"ref": "clean", "begin": "noise", "guided": "steps:1-2"},
@@ -62,7 +72,7 @@ RUNS: dict[str, list[dict[str, Any]]] = {
 @pytest.mark.parametrize(("label", "changes"), [(label, c) for label, all_of in RUNS.items() for c in all_of])
 def test_runs_finite_repeatable_and_costs_what_it_says(label: str, changes: dict[str, Any], context: Context) -> None:
     name = label.split(":")[0]
-    spec = labels.resolve(label, shape_of(context), SMALL | {name: SMALL.get(name, {"guided": "steps:0-1"}) | changes})
+    spec = labels.resolve(label, shape_of(context), SMALL | {name: SMALL.get(name, GUIDED) | changes})
     results = []
     for _ in range(2):
         context.state, context.log = None, {}

@@ -22,6 +22,7 @@ FORMS: dict[str, tuple[dict[str, Any], ...]] = {
     "ditflow": ({}, {k: v for k, v in registry.methods.get("ditflow").variants["fork-motionclone"].items() if k != "begin"}),
     "fastvmt": ({"window": 3},),
     "moft": ({}, {"updater": "sgd", "step": 5.0}),
+    "ttm": ({"weak": 0, "strong": 2}, {"weak": 1, "strong": 1}),
     "smm": ({"begin": "low_frequency"}, {"begin": "noise", "restart": True}),
 }
 """Parameters beside the quick ones: forms with other code behind them."""

@@ -28,7 +28,7 @@ from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.backbones.wan import Backbone
 from fastvmt.core.stages import Stages
 from fastvmt.datasets.drawn.scene import draw
-from fastvmt.datasets.drawn.shapes import CATEGORIES, make_scene, motions_of, stream
+from fastvmt.datasets.drawn.shapes import CATEGORIES, make_scene, motions_of, stream, truth
 from fastvmt.denoise import denoise
 from fastvmt.metrics.looks import judge, named_in
 from fastvmt.metrics.motion.trajectory import parts
@@ -86,7 +86,10 @@ class Pair:
 
     def context(self, backbone: Backbone, sigmas: Sequence[float], seed: int) -> Context:
         noise = torch.randn(self.latent.shape, generator=torch.Generator().manual_seed(seed))
-        return Context(backbone, tuple(sigmas), noise, lambda: self.latent, dict(self.texts), Stages())
+        return Context(
+            backbone, tuple(sigmas), noise, lambda: self.latent, dict(self.texts), Stages(), frames=lambda: self.clip,
+            masks=lambda: np.asarray(truth(self.scene).masks.any(0)),
+        )  # fmt: skip
 
     def workspace(self) -> Workspace:
         width, height = self.scene.width, self.scene.height

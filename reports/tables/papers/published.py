@@ -78,6 +78,22 @@ class Conflict(Frozen):
     note: str
 
 
+class PublishedSetting(Frozen):
+    """How a table's videos were made, for a note where a run's differ; 0 and "" where it is not stated.
+
+    Attributes:
+        backbone: what the name of its backbones begins with.
+        width, height: px.
+        gpu: that the seconds are of.
+    """
+
+    backbone: str = "wan2.1"
+    width: int = 832
+    height: int = 480
+    steps: int = 50
+    gpu: str = "an NVIDIA A100-80GB"
+
+
 class Published(Frozen):
     """One published table. ``unclear`` is what the paper does not say, ``caveats`` what a reader has to know."""
 
@@ -93,6 +109,7 @@ class Published(Frozen):
     conflicts: tuple[Conflict, ...] = Field((), alias="conflict")
     groups: tuple[str, ...] = ()
     protocol: tuple[str, ...] = ()
+    setting: PublishedSetting = PublishedSetting()
 
 
 class PublishedValue(Frozen):

@@ -313,7 +313,7 @@ def test_beside_the_paper(tmp_path: Path) -> None:
     assert view.cell("MOFT", "Time (s)/ours").value is None and view.cell("MOFT", "Time (s)/paper").value == 595.81
     text = " ".join(view.notes)
     assert "comparable in rank only" in text and "3.43" in text and "Wan 2.1" in text and "no control row" in text
-    assert len(against_papers.tables("paper")) == 6
+    assert len(against_papers.tables("paper")) == 9
     with pytest.raises(SpecError, match="No published table"):
         against_papers.tables("fastvmt-table9")
 
