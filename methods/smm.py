@@ -27,7 +27,6 @@ below it little is, so with a large shift it erases most of what the guidance di
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -35,8 +34,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from fastvmt.core.content_address import noise_seed
-from fastvmt.methods._math.guided import AdamMethod, AdamParams, Guided, Inner, Rate
+from fastvmt.methods._math.guided import AdamMethod, AdamParams, Guided, Inner, Rate, other_noise
 from fastvmt.methods._math.inversion import inverted, source_text
 from fastvmt.plugins.method import GRADIENT_COST, Context, Protocols, Shape, Study
 
@@ -146,10 +144,7 @@ class SMM(AdamMethod):
         high, low = ctx.sigmas[i], ctx.sigmas[i + 1]
         kept = (1 - high) / (1 - low)
         ctx.log.setdefault("restart_keeps", {})[str(i)] = round(kept, 4)
-        drawn = ctx.noise.cpu().contiguous().numpy().tobytes()
-        generator = torch.Generator().manual_seed(noise_seed(i, hashlib.sha256(drawn).hexdigest()))
-        noise = torch.randn(x.shape, generator=generator).to(x)
-        again = kept * x_next + (high**2 - (kept * low) ** 2) ** 0.5 * noise
+        again = kept * x_next + (high**2 - (kept * low) ** 2) ** 0.5 * other_noise(ctx, i)
         with ctx.stages("denoise"):
             negative, positive = (ctx.backbone.velocity(again, high, ctx.texts[k]) for k in ("negative", "target"))
         return again + (low - high) * (negative + ctx.guidance * (positive - negative))
