@@ -107,7 +107,7 @@ class MotionClone(GuidedMethod):
         last = min(last, len(shape.sigmas) - 3)  # the last step ends at level 0, where the term vanishes
         if last < first and not NONE.fullmatch(params.guided):
             raise SpecError(
-                f"{cls.id}: guided={params.guided} holds none of the run's steps (the last one, which ends at level 0, is never guided)."
+                f"{cls.id}: guided={params.guided} holds none of the run's steps; the last one is never guided."
             )
         return params.model_copy(update={"block": shape.block_index(params.block), "guided": f"steps:{first}-{last}"})
 

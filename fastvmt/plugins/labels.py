@@ -21,6 +21,14 @@ from fastvmt.plugins import registry
 from fastvmt.plugins.blame import blamed, in_hook, need
 from fastvmt.plugins.method import Method, OwnGrid, Shape
 
+AS_WRITTEN = "as-written"
+"""Behind any method's name: its own defaults, and of the backbone's card the block alone, which only a backbone can number."""
+
+
+def _parts(label: str) -> list[str]:
+    """What stands between colons; a colon before a number belongs to a value: guided=share:0.2."""
+    return re.split(r":(?![0-9.])", label.strip())
+
 
 def parse(label: str) -> tuple[type[Method], dict[str, Any]]:
     """A method and the changes written after its name.
@@ -31,12 +39,14 @@ def parse(label: str) -> tuple[type[Method], dict[str, Any]]:
     Raises:
         SpecError: for an unknown method, variant or parameter, naming the nearest ones.
     """
-    name, *parts = re.split(r":(?![0-9.])", label.strip())  # a colon before a number belongs to a value: guided=share:0.2
+    name, *parts = _parts(label)
     cls: type[Method] = registry.methods.get(name)
     changes: dict[str, Any] = {}
     fields = cls.Params.model_fields
     for part in parts:
         key, equals, value = part.partition("=")
+        if part == AS_WRITTEN:
+            continue
         if not equals:
             if part not in cls.variants:
                 raise SpecError(f"Method '{name}' has no variant '{shown(part)}'. {hint(part, cls.variants)}")
@@ -65,7 +75,8 @@ def resolve(
         SpecError: for anything unknown or a value of the wrong type.
     """
     cls, changes = parse(label)
-    card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1) | dict(starts or {})
+    card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1)
+    card = {k: v for k, v in card.items() if k == "block" or AS_WRITTEN not in _parts(label)} | dict(starts or {})
     if (preset := cls.protocols.preset) and changes.get(preset, usual_preset(cls)) != usual_preset(cls):
         card = {}
     whose = f"Method '{shown(label)}'"
