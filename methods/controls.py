@@ -8,7 +8,7 @@ from pydantic import Field
 
 from fastvmt.errors import SpecError
 from fastvmt.model import REFERENCE
-from fastvmt.plugins.method import Context, Method, Params, Shape
+from fastvmt.plugins.method import Context, Method, OwnGrid, Params, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +23,7 @@ class NoTransfer(Method):
     role = "control"
 
 
-class SDEditParams(Params):
+class SDEditParams(OwnGrid):
     sigma: float = Field(0.95, gt=0, le=1, description="start at the first noise level not above this")
 
 
@@ -67,6 +67,10 @@ class TheReference(Method):
     @classmethod
     def cost(cls, params: Params, shape: Shape) -> float:
         return 0.0
+
+    @classmethod
+    def from_noise(cls, params: Params) -> bool:
+        return False
 
     def fit(self, ctx: Context) -> None:
         raise SpecError("the control 'reference' is stored from the reference's frames; no model makes it")

@@ -32,8 +32,9 @@ FORK: dict[str, Any] = {
     "heads": "mean_qk", "temperature": 1.0, "pairs": "span_and_same", "span": 4, "reference": "soft", "ref_level": "matched",
     "moving_only": False, "tokens_mean": False, "amf_weight": 5.0, "updater": "adamw", "guided": "share:0.2", "inner": 10,
     "lr_first": 0.003, "lr_last": 0.002, "inject": False, "begin": "reference", "begin_sigma": 0.981,
+    "grid": "7:0.88",
 }  # fmt: skip
-"""0.981 is the first level of the fork's grid: strength 0.88 at shift 7."""
+"""0.981 is the first level of the fork's grid."""
 
 
 class DiTFlowParams(AdamParams):

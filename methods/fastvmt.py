@@ -17,6 +17,8 @@ code): ``begin``.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -33,6 +35,7 @@ from fastvmt.methods._math.guided import (
     Temperature,
     Weight,
     needs_latent_frames,
+    other_noise,
 )
 from fastvmt.methods._math.updater import LatentUpdate
 from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Shape, Study
@@ -41,12 +44,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 UNREAD: dict[str, Any] = {
-    "heads": "mean_qk", "centre": "soft", "centre_from": "own", "reference": "matched", "include_same": True, "weights": "b1",
+    "centre": "soft", "centre_from": "own", "reference": "matched", "include_same": True, "weights": "b1",
     "tokens_mean": False, "window_power": "norm",
 }  # fmt: skip
 """What the authors' code does in one way only."""
-RELEASED: dict[str, Any] = {"span": 4, "include_same": True, "tokens_mean": False, "begin": "reference"}
+RELEASED: dict[str, Any] = {
+    "span": 4, "include_same": True, "tokens_mean": False, "begin": "reference", "grid": "7:0.75",
+    "heads": "groups",
+}  # fmt: skip
 """What the authors' code has in place of the paper's values."""
+
+
+TIME = "condition_embedder.timesteps_proj"
+"""Where the transformer is told the noise level, times 1000."""
 
 
 Side = Annotated[int, Field(ge=1, le=10_000)]
@@ -63,7 +73,9 @@ class FastVMTParams(AdamParams):
     window: int = Field(21, ge=0, le=10_000, description="window side l in tokens; 0 means the whole frame")
     tile: tuple[Side, Side] = Field((3, 4), description="rows x columns of a tile, in tokens")
     temperature: Temperature = 1.0
-    heads: Literal["mean_qk", "mean_logits"] = "mean_qk"
+    heads: Literal["mean_qk", "mean_logits", "groups"] = Field(
+        "mean_qk", description="queries and keys averaged over heads, or their logits; groups: the released code's token groups"
+    )
     rope: bool = Field(True, description="queries and keys after rotary embedding, as attention sees them, or before")
     centre: Literal["soft", "argmax"] = "soft"
     centre_from: Literal["own", "reference"] = Field("own", description="whose queries and keys place the windows")
@@ -90,6 +102,10 @@ class FastVMTParams(AdamParams):
         unread = [k for k, v in UNREAD.items() if getattr(self, k) != v] if self.preset == "released" else []
         if unread:  # it would be another key and label for the same video
             raise ValueError(f"the preset released does not read {', '.join(unread)}; leave it out")
+        if self.heads == ("mean_logits" if self.preset == "released" else "groups"):
+            raise ValueError(
+                f"heads={self.heads} is not a form of the preset {self.preset}; use heads=mean_qk, or leave it out"
+            )
         return self
 
     @field_validator("tile", mode="before")
@@ -137,7 +153,7 @@ class FastVMT(AdamMethod):
         longest = max(height, width)
         side = min(params.window or longest, longest)
         if params.preset == "released":
-            released.check_grid(shape, params.tile)
+            released.check_grid(shape, params.tile, params.heads == "groups")
             side = released.roomy_side(side, min(height, width))
         tile = (min(params.tile[0], height), min(params.tile[1], width))
         return super().resolve(params, shape).model_copy(update={"window": side, "tile": tile})
@@ -160,6 +176,18 @@ class FastVMT(AdamMethod):
         """The largest of a guided step: rates fall within each."""
         return params.lr_first
 
+    @classmethod
+    def version_of(cls, params: Mapping[str, Any]) -> int:
+        return 2 if params.get("preset") == "released" else cls.version
+
+    def scope(self, ctx: Context, i: int) -> AbstractContextManager[Any]:
+        """The authors' code rounds the time to bfloat16 before every pass, of sampling too."""
+        if self.params.preset == "paper":
+            return nullcontext()
+        return ctx.backbone.hooked(
+            (TIME, lambda module, inputs: (inputs[0].bfloat16().to(inputs[0]), *inputs[1:])), before=True
+        )
+
     def update(self, n: int, steps: int) -> LatentUpdate:
         p = self.params
         kind = torch.bfloat16 if p.preset == "released" else torch.float32
@@ -181,8 +209,7 @@ class FastVMT(AdamMethod):
         with ctx.stages("reference"), torch.no_grad():
             if self.params.preset == "paper":
                 return self._reference(ctx, ctx.sigmas[i])
-            noise = torch.randn(ctx.noise.shape, generator=torch.Generator().manual_seed(1)).to(ctx.noise)
-            latent = ctx.backbone.noised(ctx.reference(), released.reference_sigma(i, ctx.sigmas), noise)
+            latent = ctx.backbone.noised(ctx.reference(), released.reference_sigma(i, ctx.sigmas), other_noise(ctx, 0))
             return self._released(ctx, latent, ctx.sigmas[i], "null")[1]
 
     def _reference(self, ctx: Context, level: float) -> windowed.Seen:
@@ -219,5 +246,6 @@ class FastVMT(AdamMethod):
         """Keys and descriptors as the authors' code finds them; it tells the model the level rounded to bfloat16."""
         p = self.params
         told = released.bf16_time(level) / 1000
-        q, k = (released.group_tokens(t, t.shape[2]) for t in self._attended(ctx, x, told, text, p.rope, p.exit == "early"))
+        attended = self._attended(ctx, x, told, text, p.rope, p.exit == "early")
+        q, k = (released.group_tokens(t, t.shape[2]) if p.heads == "groups" else t.mean(2) for t in attended)
         return k, released.flow(q, k, self._tiles(ctx), p.window, p.span, self._scale(ctx))

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from pydantic import Field, model_validator
 
-from fastvmt.methods._math.guided import AdamMethod, Guided, Inner, Rate, Weight, needs_latent_frames
+from fastvmt.methods._math.guided import AdamMethod, Guided, Inner, Rate, Weight, needs_latent_frames, other_noise
 from fastvmt.methods._math.updater import StepLog
 from fastvmt.plugins.method import Context, Params, Shape, Study
 
@@ -120,7 +120,7 @@ class FlowMotion(AdamMethod):
         if self.params.source == "clean":
             return ctx.reference(), 0.0, "null"
         level = ctx.sigmas[i]
-        return ctx.backbone.noised(ctx.reference(), level, self.fresh_noise(ctx, i)), level, "null"
+        return ctx.backbone.noised(ctx.reference(), level, other_noise(ctx, i)), level, "null"
 
 
 def difference_loss(seen: Tensor, wanted: Tensor) -> Tensor:

@@ -35,7 +35,8 @@ from pydantic import Field
 
 from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.core.lazy import no_grad
-from fastvmt.methods._math.guided import Guided, GuidedMethod, GuidedParams, needs_latent_frames
+from fastvmt.errors import SpecError
+from fastvmt.methods._math.guided import NONE, Guided, GuidedMethod, GuidedParams, needs_latent_frames
 from fastvmt.methods._math.updater import StepLog
 from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Shape, Study
 
@@ -104,6 +105,8 @@ class MotionClone(GuidedMethod):
         needs_latent_frames(cls.id, shape, 3)
         first, last = resolve_steps(params.guided, shape.sigmas)
         last = min(last, len(shape.sigmas) - 3)  # the last step ends at level 0, where the term vanishes
+        if last < first and not NONE.fullmatch(params.guided):
+            raise SpecError(f"{cls.id}: guided={params.guided} holds none of the run's steps; the last one is never guided.")
         return params.model_copy(update={"block": shape.block_index(params.block), "guided": f"steps:{first}-{last}"})
 
     @classmethod

@@ -34,7 +34,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import torch
 from pydantic import Field
 
-from fastvmt.methods._math.guided import AdamMethod, AdamParams, Guided, Inner, Rate
+from fastvmt.methods._math.guided import AdamMethod, AdamParams, Guided, Inner, Rate, other_noise
 from fastvmt.methods._math.inversion import inverted, source_text
 from fastvmt.plugins.method import GRADIENT_COST, Context, Protocols, Shape, Study
 
@@ -144,7 +144,7 @@ class SMM(AdamMethod):
         high, low = ctx.sigmas[i], ctx.sigmas[i + 1]
         kept = (1 - high) / (1 - low)
         ctx.log.setdefault("restart_keeps", {})[str(i)] = round(kept, 4)
-        again = kept * x_next + (high**2 - (kept * low) ** 2) ** 0.5 * self.fresh_noise(ctx, i)
+        again = kept * x_next + (high**2 - (kept * low) ** 2) ** 0.5 * other_noise(ctx, i)
         with ctx.stages("denoise"):
             negative, positive = (ctx.backbone.velocity(again, high, ctx.texts[k]) for k in ("negative", "target"))
         return again + (low - high) * (negative + ctx.guidance * (positive - negative))

@@ -34,6 +34,20 @@ def sigma_grid(steps: int, shift: float, strength: float = 1.0) -> tuple[float, 
     return (*(min(float(v), 1.0) for v in s), 0.0)  # where the shift is small, float32 rounds above 1
 
 
+def own_grid(text: str) -> tuple[float, float]:
+    """Shift and strength of levels that are written ``7:0.75``, or ``7`` for strength 1.
+
+    Raises:
+        SpecError: for another form, or numbers that ``sigma_grid`` does not take.
+    """
+    try:
+        shift, strength = (float(part) for part in (text if ":" in text else f"{text}:1").split(":"))
+        sigma_grid(1, shift, strength)
+    except (ValueError, SpecError):
+        raise SpecError(f"grid='{shown(text)}' cannot be read: use SHIFT:STRENGTH, as 7:0.75, or run for the run's.") from None
+    return shift, strength
+
+
 def resolve_steps(text: str, sigmas: tuple[float, ...]) -> tuple[int, int]:
     """A named part of the grid as first and last step index, inclusive; (0, -1) when it is empty.
 

@@ -105,7 +105,7 @@ def _scaled(spec: MethodSpec, shape: Shape, budget: float) -> MethodSpec:
         if cost > budget + nearest:
             break
     params = cls.Params.model_validate(spec.params | {work: best})
-    return spec.model_copy(update={"params": params.model_dump(mode="json")})
+    return spec.model_copy(update={"params": labels.as_data(params)})
 
 
 def _said(spec: MethodSpec, cost: float, budget: float) -> str:

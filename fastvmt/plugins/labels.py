@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -17,7 +19,15 @@ from fastvmt.errors import NotComparable, SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.plugins.blame import blamed, in_hook, need
-from fastvmt.plugins.method import Method, Shape
+from fastvmt.plugins.method import Method, OwnGrid, Shape
+
+AS_WRITTEN = "as-written"
+"""Behind any method's name: its own defaults, and of the backbone's card the block alone, which only a backbone can number."""
+
+
+def _parts(label: str) -> list[str]:
+    """What stands between colons; a colon before a number belongs to a value: guided=share:0.2."""
+    return re.split(r":(?![0-9.])", label.strip())
 
 
 def parse(label: str) -> tuple[type[Method], dict[str, Any]]:
@@ -29,12 +39,14 @@ def parse(label: str) -> tuple[type[Method], dict[str, Any]]:
     Raises:
         SpecError: for an unknown method, variant or parameter, naming the nearest ones.
     """
-    name, *parts = re.split(r":(?![0-9.])", label.strip())  # a colon before a number belongs to a value: guided=share:0.2
+    name, *parts = _parts(label)
     cls: type[Method] = registry.methods.get(name)
     changes: dict[str, Any] = {}
     fields = cls.Params.model_fields
     for part in parts:
         key, equals, value = part.partition("=")
+        if part == AS_WRITTEN:
+            continue
         if not equals:
             if part not in cls.variants:
                 raise SpecError(f"Method '{name}' has no variant '{shown(part)}'. {hint(part, cls.variants)}")
@@ -63,19 +75,53 @@ def resolve(
         SpecError: for anything unknown or a value of the wrong type.
     """
     cls, changes = parse(label)
-    card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1) | dict(starts or {})
+    card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1)
+    card = {k: v for k, v in card.items() if k == "block" or AS_WRITTEN not in _parts(label)} | dict(starts or {})
     if (preset := cls.protocols.preset) and changes.get(preset, usual_preset(cls)) != usual_preset(cls):
         card = {}
     whose = f"Method '{shown(label)}'"
     with blamed(cls, f"{whose}, in resolve"), in_words(whose, cls.Params):
-        params = cls.resolve(cls.Params.model_validate(card | changes), shape)
+        params = cls.Params.model_validate(card | changes)
+        own = on_own_levels(cls, params, shape)
+        if own.sigmas == shape.sigmas and isinstance(params, OwnGrid):  # the run's by another name, which is no other video
+            params = params.model_copy(update={"grid": ""})
+        _refuse_noise_below_one(label, cls, params, own)
+        params = cls.resolve(params, own)
         need(cls, f"{whose}: resolve", params, isinstance(params, cls.Params), f"a {cls.Params.__name__}")
-        plain = params.model_dump(mode="json")
+        plain = as_data(params)
         canonical_json(plain)
         return MethodSpec(
-            label=label.strip(), method=cls.id, version=cls.version, params=plain,
+            label=label.strip(), method=cls.id, version=cls.version_of(plain), params=plain,
             preset=str(getattr(params, preset)) if preset else "", control=cls.role == "control",
         )  # fmt: skip
+
+
+def as_data(params: BaseModel) -> dict[str, Any]:
+    """Parameters as a job's key has them."""
+    whole = params.model_dump(mode="json")
+    said = {
+        k: v for k, v in whole.items() if k not in getattr(params, "silent", ()) or v != type(params).model_fields[k].default
+    }
+    return said if type(params).model_validate(said) == params else whole  # a preset may stand for another default
+
+
+def on_own_levels(cls: type[Method], params: Any, shape: Shape) -> Shape:
+    """The shape with the noise levels that a row has."""
+    found = cls.levels(params, shape.sigmas)
+    fit = isinstance(found, tuple) and len(found) == len(shape.sigmas) and all(a > b for a, b in itertools.pairwise(found))
+    need(cls, f"Method '{cls.id}': levels", found, fit, f"{len(shape.sigmas)} falling noise levels")
+    return replace(shape, sigmas=found)
+
+
+def _refuse_noise_below_one(label: str, cls: type[Method], params: Any, shape: Shape) -> None:
+    first = shape.sigmas[0]
+    if first < 1 - 1e-4 and cls.from_noise(params):
+        raise SpecError(
+            f"'{shown(label)}' starts from noise alone, and its noise levels begin at {first:.4f}, where the model would take "
+            "noise for a video: leave --strength (or the label's grid=) out and give the rows that start from the reference "
+            f"their own levels (grid=7:0.75 behind their name), or leave this row out (--no-controls "
+            "for the controls)."
+        )
 
 
 @contextmanager
@@ -145,7 +191,8 @@ def cost(cls: type[Method], params: Any, shape: Shape) -> float:
     """
     whose = f"Method '{cls.id}'"
     with blamed(cls, f"{whose}, in cost"), in_words(whose, cls.Params):
-        found = cls.cost(params if isinstance(params, BaseModel) else cls.Params.model_validate(params), shape)
+        params = params if isinstance(params, BaseModel) else cls.Params.model_validate(params)
+        found = cls.cost(params, on_own_levels(cls, params, shape))
     number = isinstance(found, int | float) and 0 <= found < float("inf")
     need(cls, f"{whose}: cost", found, number, "forward-equivalents from 0")
     return float(found)
@@ -189,7 +236,7 @@ def refuse_other_version(run: str, to_make: Iterable[MethodSpec]) -> None:
         SpecError: for a method of which the run has one version, and this installation another.
     """
     for spec in {m.label: m for m in to_make}.values():
-        here = registry.methods.get(spec.method).version
+        here = registry.methods.get(spec.method).version_of(spec.params)
         if here != spec.version:
             raise SpecError(
                 f"{run}: {spec.label} has version {spec.version} in this run and {here} here, so no video of it can be made. "

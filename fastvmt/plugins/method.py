@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from fastvmt.backbones.noise_levels import own_grid, sigma_grid
 from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, Shape
 from fastvmt.core.limits import MOST_WHOLE, number
 from fastvmt.errors import SpecError
@@ -40,6 +41,8 @@ class Params(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    silent: ClassVar[frozenset[str]] = frozenset()
+    """Fields that a job's key leaves out at their default, so that keys made before a field was there stay valid."""
 
     @field_validator("*")
     @classmethod
@@ -56,6 +59,18 @@ def _no_frames() -> Frames:
         SpecError: always; a context that somebody made by hand holds no frames unless they are given.
     """
     raise SpecError("this context was made without the reference's frames: give it `frames`, a function returning them.")
+
+
+class OwnGrid(Params):
+    """Base of parameters of a method that can have noise levels of its own, as its authors do."""
+
+    grid: str = Field("", description="own noise levels as SHIFT:STRENGTH (7:0.75); the run's without, or with grid=run")
+    silent: ClassVar[frozenset[str]] = frozenset({"grid"})
+
+    @field_validator("grid")
+    @classmethod
+    def _one_spelling(cls, value: str) -> str:
+        return "" if value in ("", "run") else "{:g}:{:g}".format(*own_grid(value))
 
 
 @dataclass
@@ -177,6 +192,31 @@ class Method:
     def cost(cls, params: Any, shape: Shape) -> float:
         """Forward-equivalents of one video with resolved parameters: two passes a step without guidance."""
         return 2.0 * (len(shape.sigmas) - 1)
+
+    @classmethod
+    def version_of(cls, params: Mapping[str, Any]) -> int:
+        """The version of one form of it, where only that form gives another video than before.
+
+        Args:
+            params: resolved, as plain data.
+        """
+        return cls.version
+
+    @classmethod
+    def levels(cls, params: Any, sigmas: tuple[float, ...]) -> tuple[float, ...]:
+        """Noise levels that its videos are sampled on: the run's, or its own (``OwnGrid``) in as many steps."""
+        own = params.grid if isinstance(params, OwnGrid) else ""
+        return sigma_grid(len(sigmas) - 1, *own_grid(own)) if own else sigmas
+
+    @classmethod
+    def from_noise(cls, params: Any) -> bool:
+        """Whether it starts from noise alone, which is a start at noise level 1 and at no lower one."""
+        return cls.start is Method.start
+
+    @classmethod
+    def remarks(cls, params: Any, shape: Shape) -> list[str]:
+        """What a reader of a table has to know of a row with resolved parameters, as ends of sentences after its label."""
+        return []
 
     # --- before the loop, for methods that train ---------------------------------------------------------------------
 

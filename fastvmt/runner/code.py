@@ -186,7 +186,7 @@ def states(config: RunConfig) -> list[str]:
     """For each method of a run the state of its code, "" where no file of the user's takes part in it, or where the file has
     another version than the run's, which makes none of its videos."""
     found = [(m, edited_method(m.method, m.params)) for m in config.methods]
-    return [code if code and registry.methods.get(m.method).version == m.version else "" for m, code in found]
+    return [code if code and registry.methods.get(m.method).version_of(m.params) == m.version else "" for m, code in found]
 
 
 def said_of_stale(there: Scan, keep_old: bool) -> list[str]:

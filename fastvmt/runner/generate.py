@@ -242,7 +242,7 @@ class Generator:
             for name, prompt in (("target", case.prompt), ("negative", negative), ("null", ""), ("caption", case.caption))
         }
         ctx = Context(
-            backbone=self.backbone, sigmas=setting.sigmas, noise=self._noise(case, job.seed),
+            backbone=self.backbone, sigmas=method.levels(method.params, setting.sigmas), noise=self._noise(case, job.seed),
             reference=functools.cache(lambda: self._reference(case, stages)), texts=texts, stages=stages,
             frames=lambda: sealed(self._frames(case)), masks=lambda: masks_of(case.reference),
         )  # fmt: skip

@@ -20,7 +20,7 @@ from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import SpecError
 from fastvmt.methods._math.updater import LatentUpdate, StepLog
 from fastvmt.methods.controls import noised_start, start_index
-from fastvmt.plugins.method import TAP_SHARE, Context, Method, Params, Protocols, Shape
+from fastvmt.plugins.method import TAP_SHARE, Context, Method, OwnGrid, Params, Protocols, Shape
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -50,13 +50,20 @@ def needs_latent_frames(method: str, shape: Shape, least: int = 2) -> None:
         )
 
 
+def other_noise(ctx: Context, n: int) -> Tensor:
+    """The ``n``-th tensor of noise beside the run's own, which follows case and seed as that does."""
+    drawn = hashlib.sha256(ctx.noise.cpu().contiguous().numpy().tobytes()).hexdigest()
+    generator = torch.Generator().manual_seed(noise_seed(n, drawn))
+    return torch.randn(ctx.noise.shape, generator=generator).to(ctx.noise)
+
+
 FROM_NOISE = Protocols({"as-published": {"begin": "noise"}, "matched-start": {"begin": "noise"}}, work="inner")
 """Of methods that can start from the reference (``begin=reference``) and are published with a start from noise."""
 NONE = re.compile(r"share:0(\.0*)?|steps:0--1")
 """No guidance on purpose: to see what a method does without, and as it is written once resolved."""
 
 
-class GuidedParams(Params):
+class GuidedParams(OwnGrid):
     block: Block = 0.5
     guided: Guided = "share:0.2"
 
@@ -76,10 +83,37 @@ class GuidedMethod(Method):
     def resolve(cls, params: Any, shape: Shape) -> Any:
         tapped = {"block": shape.block_index(params.block)} if hasattr(params, "block") else {}
         found = params.model_copy(update=tapped | {"guided": shape.steps(params.guided)})
-        first, last = resolve_steps(found.guided, shape.sigmas)
-        if last < first and not NONE.fullmatch(params.guided):  # its video would be that of no transfer, under another name
-            raise SpecError(f"{cls.id}: guided={params.guided} holds none of the run's {len(shape.sigmas) - 1} steps.")
+        if not cls.guided_steps(found, shape) and not NONE.fullmatch(params.guided):
+            cls._refuse_unguided(params.guided, found, shape)
         return found
+
+    @classmethod
+    def _refuse_unguided(cls, asked: str, found: Any, shape: Shape) -> None:
+        """Its video would be that of no transfer, under another name."""
+        steps, begins = len(shape.sigmas) - 1, cls.begins(found, shape)
+        first, last = resolve_steps(found.guided, shape.sigmas)
+        if last < first:
+            raise SpecError(f"{cls.id}: guided={asked} holds none of the run's {steps} steps.")
+        raise SpecError(
+            f"{cls.id}: no guided step is left: guided={asked} means steps {first} to {last}, and the video starts at step "
+            f"{begins} (level {shape.sigmas[begins]:.4f}). Guide later steps (guided=sigma:0.95-0.9), or start higher "
+            "(begin_sigma)."
+        )
+
+    @classmethod
+    def from_noise(cls, params: Any) -> bool:
+        return getattr(params, "begin", "noise") != "reference"
+
+    @classmethod
+    def remarks(cls, params: Any, shape: Shape) -> list[str]:
+        taken, asked = cls.guided_steps(params, shape), resolve_steps(params.guided, shape.sigmas)
+        if len(taken) == asked[1] + 1 - asked[0]:
+            return []
+        begins = cls.begins(params, shape)
+        return [
+            f"is guided in {len(taken)} of the {asked[1] + 1 - asked[0]} steps that guided= names, because it starts at step "
+            f"{begins} (level {shape.sigmas[begins]:.4f})"
+        ]
 
     @classmethod
     def begins(cls, params: Any, shape: Shape) -> int:
@@ -143,12 +177,6 @@ class GuidedMethod(Method):
     def _noised(self, ctx: Context, level: float) -> Tensor:
         """The reference at a noise level, with the run's own noise."""
         return ctx.backbone.noised(ctx.reference(), level, ctx.noise)
-
-    def fresh_noise(self, ctx: Context, i: int) -> Tensor:
-        """Noise of step ``i`` alone, the same for every job with the run's noise."""
-        drawn = ctx.noise.cpu().contiguous().numpy().tobytes()
-        generator = torch.Generator().manual_seed(noise_seed(i, hashlib.sha256(drawn).hexdigest()))
-        return torch.randn(ctx.noise.shape, generator=generator).to(ctx.noise)
 
     def wanted(self, ctx: Context, i: int) -> Any:
         """What step ``i`` compares the video with."""

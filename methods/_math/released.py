@@ -33,7 +33,7 @@ class Flow:
     slots: list[tuple[Tensor, Tensor]]
 
 
-def check_grid(shape: Shape, tile: tuple[int, int]) -> None:
+def check_grid(shape: Shape, tile: tuple[int, int], groups: bool) -> None:
     """The authors' reshapes need grids they divide.
 
     Raises:
@@ -41,7 +41,7 @@ def check_grid(shape: Shape, tile: tuple[int, int]) -> None:
     """
     frames, height, width = shape.grid
     tokens, (rows, columns) = frames * height * width, tile
-    if tokens % shape.heads or height % rows or width % columns:
+    if (groups and tokens % shape.heads) or height % rows or width % columns:
         raise SpecError(
             f"fastvmt:released needs tokens ({tokens}) divisible by heads ({shape.heads}) and a grid ({height} rows, {width} "
             f"columns) divisible by the tile ({rows}x{columns}, rows x columns). Choose another size, or tile=2x2."

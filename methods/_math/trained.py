@@ -46,6 +46,10 @@ class TrainedMethod(Method):
     Params: ClassVar[type[Params]] = TrainedParams
 
     @classmethod
+    def from_noise(cls, params: Any) -> bool:
+        return True  # alone, or mixed with what the reference becomes at level 1
+
+    @classmethod
     def training(cls, params: Mapping[str, Any], case: Case) -> dict[str, Any]:
         return {k: v for k, v in params.items() if k not in cls.unseen}
 

@@ -129,6 +129,19 @@ def test_presets_ignore_the_cards_tuning() -> None:
     assert labels.resolve("fastvmt:released", shape, tiny).params["lr_first"] == 0.003
 
 
+def test_as_written_is_one_label_away() -> None:
+    """The method's own defaults; of the card the block stays, and the protocol's start does."""
+    tiny = card.load("tiny")
+    shape = tiny.shape(64, 64, 33, sigma_grid(10, 3.0))
+    for name in ("fastvmt", "ditflow", "moft", "smm", "motionclone"):
+        cls = registry.methods.get(name)
+        own = cls.resolve(cls.Params(block=tiny.methods[name]["block"]), shape)
+        assert labels.resolve(f"{name}:as-written", shape, tiny.methods).params == labels.as_data(own)
+        assert labels.resolve(name, shape, tiny.methods).params != labels.as_data(own)
+    found = labels.resolve("smm:as-written:inner=3", shape, tiny.methods, {"begin": "noise"}).params
+    assert (found["begin"], found["inner"], found["lr_first"]) == ("noise", 3, 0.007)
+
+
 def test_a_card_may_change_parameters_from_a_number_of_steps_on() -> None:
     card = {"fastvmt": {"inner": 15, "window": 3, "from_steps": {"100": {"inner": 4}, "30": {"inner": 10, "lr_first": 0.05}}}}
 

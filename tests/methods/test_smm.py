@@ -116,7 +116,7 @@ def test_published_values_on_wan_1b() -> None:
     sigmas = sigma_grid(50, 3.0)
     shape = wan.shape(832, 480, 33, sigmas)
     p = SMM.resolve(SMMParams(), shape)
-    assert p.model_dump() == {
+    assert p.model_dump(exclude={"grid"}) == {
         "block": 14, "guided": "steps:0-19", "inner": 10, "lr_first": 0.007, "lr_last": 0.004, "ref": "inverted",
         "begin": "low_frequency", "low_factor": 4, "restart": False,
     }  # fmt: skip

@@ -122,6 +122,10 @@ class Quick(Light):
 
     id = "quick"
 
+    @classmethod
+    def from_noise(cls, params: Any) -> bool:
+        return False
+
 
 class Trained(Quick):
     """Has a preparation, in which ``do`` happens."""

@@ -136,7 +136,8 @@ def run_trial(
     spec = specs.resolve(
         label, backbone.card.shape(scene.width, scene.height, defaults["frames"], sigmas), backbone.card.methods
     )
-    method, ctx = specs.build(spec), pair.context(backbone, sigmas, number)
+    method = specs.build(spec)
+    ctx = pair.context(backbone, method.levels(method.params, sigmas), number)
     ctx.prepared = method.prepare(ctx, pair.workspace())
     frames = backbone.decode(denoise(method, ctx, defaults["guidance"] if guidance is None else guidance))
     seconds = time.perf_counter() - start

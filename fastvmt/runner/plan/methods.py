@@ -9,6 +9,7 @@ from fastvmt.jobs import protocol
 from fastvmt.model import REFERENCE, MethodSpec
 from fastvmt.plugins import labels as specs
 from fastvmt.plugins import registry
+from fastvmt.plugins.blame import blamed
 from fastvmt.plugins.method import Shape
 from fastvmt.runner.settings import Request
 
@@ -38,11 +39,27 @@ def chosen_methods(request: Request, card: Card, shape: Shape) -> tuple[tuple[Me
         resolved, said = list(scaled), [*said, *takes]
     methods = _different(resolved, request.optional, said)
     said += protocol.departures(methods, request.protocol)
+    said += [sentence for spec in methods for sentence in _remarks(spec, shape)]
     if not request.ablates_presets:
         specs.refuse_mixed_presets(methods)
     if request.dtype == "float16" and not all(m.control for m in methods):
         raise SpecError("--dtype float16: gradients of a latent lie below its smallest numbers. Use bfloat16 or float32.")
     return methods, said, budget
+
+
+def _remarks(spec: MethodSpec, shape: Shape) -> list[str]:
+    """What the reader of a table has to know of a row: noise levels of its own, and what its method says of it."""
+    cls = registry.methods.get(spec.method)
+    params = cls.Params.model_validate(spec.params)
+    own = specs.on_own_levels(cls, params, shape)
+    with blamed(cls, f"Method '{cls.id}', in remarks"):
+        found = [f"{spec.label} {remark}." for remark in cls.remarks(params, own)]
+    if own.sigmas == shape.sigmas:
+        return found
+    (first, last), (run_first, run_last) = ((levels[0], levels[-2]) for levels in (own.sigmas, shape.sigmas))
+    how = f" (grid={spec.params['grid']})" if "grid" in spec.params else ""
+    levels = f"noise levels of its own, {first:.4g} to {last:.4g}{how}; the run's are {run_first:.4g} to {run_last:.4g}"
+    return [f"{spec.label} has {levels}.", *found]
 
 
 def _labels(request: Request) -> list[str]:
