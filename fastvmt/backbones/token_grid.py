@@ -13,6 +13,8 @@ ACTIVATION_FACTOR = 22
 """Saved activations of a block in units of tokens x width x bytes (baselines measured on Wan2.1 are 20 to 22)."""
 TAP_SHARE = 0.2
 """Part of the tapped block that must run before its queries and keys exist, in blocks."""
+VELOCITY = "velocity"
+"""Name of the tap that is the model's output."""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
         "methods.controls": {"none": "NoTransfer", "sdedit": "SDEdit", "reference": "TheReference"},
         "methods.ditflow": {"ditflow": "DiTFlow"},
         "methods.fastvmt": {"fastvmt": "FastVMT"},
+        "methods.flowstep": {"flowstep": "FlowStep"},
         "methods.moft": {"moft": "MOFT"},
         "methods.motionclone": {"motionclone": "MotionClone"},
         "methods.smm": {"smm": "SMM"},

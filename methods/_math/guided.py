@@ -16,6 +16,7 @@ import torch
 from pydantic import Field
 
 from fastvmt.backbones.noise_levels import resolve_steps
+from fastvmt.backbones.token_grid import VELOCITY
 from fastvmt.core.content_address import noise_seed
 from fastvmt.errors import SpecError
 from fastvmt.methods._math.updater import LatentUpdate, StepLog
@@ -140,22 +141,28 @@ class GuidedMethod(Method):
         return 2.0 * (len(shape.sigmas) - 1 - cls.begins(params, shape))
 
     def _attended(
-        self, ctx: Context, x: Tensor, level: float, text: str, rope: bool = True, early: bool = True
-    ) -> tuple[Tensor, Tensor]:
-        """Queries and keys of the tapped block, (F, P, heads, d) each, fp32."""
+        self, ctx: Context, x: Tensor, level: float, text: str, rope: bool = True, early: bool = True,
+        beside: dict[str, Tensor] | None = None,
+    ) -> tuple[Tensor, Tensor]:  # fmt: skip
+        """Queries and keys of the tapped block, (F, P, heads, d) each, fp32; ``beside`` gets the velocity of the same pass."""
         names = (f"q@{self.params.block}", f"k@{self.params.block}")
-        taps = ctx.backbone.taps(x, level, ctx.texts[text], names, rope=rope, early=early)
+        wanted = names if beside is None else (*names, VELOCITY)
+        taps = ctx.backbone.taps(x, level, ctx.texts[text], wanted, rope=rope, early=early)
+        if beside is not None:
+            beside[VELOCITY] = taps[VELOCITY]
         frames = ctx.backbone.tokens(x)[0]
         q, k = (taps[n][0].float().unflatten(0, (frames, -1)) for n in names)
         return q, k
 
-    def _features(self, ctx: Context, x: Tensor, level: float, text: str) -> tuple[Tensor, Tensor]:
+    def _features(
+        self, ctx: Context, x: Tensor, level: float, text: str, beside: dict[str, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The same as (F, P, D): heads averaged, or side by side (their dot product is the sum of the heads' logits).
 
         For methods with the parameters ``heads`` and ``rope``, and ``exit`` where it can be chosen.
         """
         p = self.params
-        q, k = self._attended(ctx, x, level, text, p.rope, getattr(p, "exit", "early") == "early")
+        q, k = self._attended(ctx, x, level, text, p.rope, getattr(p, "exit", "early") == "early", beside)
         return (q.mean(2), k.mean(2)) if p.heads == "mean_qk" else (q.flatten(2), k.flatten(2))
 
     def _scale(self, ctx: Context) -> float:

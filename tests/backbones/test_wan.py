@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 import torch
 
-from fastvmt.backbones import card
+from fastvmt.backbones import card, wan
 from fastvmt.backbones.wan import Backbone, rotate
 from fastvmt.core.caches import torch_home
 from fastvmt.datasets.drawn.probe import correspondence
 from fastvmt.denoise import denoise
 from fastvmt.errors import MissingWeights, UserError
 from fastvmt.methods.controls import NoTransfer
-from fastvmt.plugins.method import Context, Params
+from fastvmt.plugins.method import TAP_SHARE, Context, Params
 
 
 def none(ctx: Context, guidance: float = 3.0) -> torch.Tensor:
@@ -83,6 +83,36 @@ def test_early_exit_runs_no_later_block_and_changes_no_gradient(backbone: Any, c
         q, k = (rotate(kept[n].unflatten(2, (4, -1)), *backbone.transformer.rope(y)) for n in "qk")
         (whole,) = torch.autograd.grad(q.square().sum() + k.sin().sum(), y)
     assert torch.equal(short, whole)
+
+
+@pytest.mark.parametrize("free", [1 << 40, 0], ids=["kept", "computed again"])
+def test_one_pass_gives_taps_with_gradients_and_the_velocity(
+    backbone: Any, context: Context, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    monkeypatch.setattr(wan, "free_bytes", lambda device: free)
+    x, text, before = context.noise, context.texts["target"], backbone.forward_equivalents
+    plain = backbone.velocity(x, 0.7, text)
+    found = []
+    for names in (("q@1", "k@1"), ("q@1", "k@1", "velocity")):
+        at = x.clone().requires_grad_(True)
+        with torch.enable_grad():
+            taps = backbone.taps(at, 0.7, text, names)
+            found.append(torch.autograd.grad((taps["q@1"] * taps["k@1"]).sum(), at)[0])
+        assert torch.is_grad_enabled(), "a pass leaves the mode as it was"
+    assert torch.equal(*found)
+    assert not taps["velocity"].requires_grad
+    torch.testing.assert_close(taps["velocity"], plain)
+    share = (1 + TAP_SHARE) / backbone.card.blocks
+    assert backbone.forward_equivalents - before == pytest.approx(1 + 3 * share + 1 + 2 * share)
+
+    backbone.foretell(x, 0.7, text, taps["velocity"])
+    assert backbone.velocity(x.detach(), 0.7, text) is taps["velocity"], "it was known"
+    assert backbone.velocity(x, 0.7, text) is not taps["velocity"], "once"
+    backbone.foretell(x, 0.7, text, taps["velocity"])
+    assert backbone.velocity(x.clone(), 0.7, text) is not taps["velocity"], "of this very latent alone"
+    changed = x.clone()
+    backbone.foretell(changed, 0.7, text, taps["velocity"])
+    assert backbone.velocity(changed.mul_(2), 0.7, text) is not taps["velocity"], "as it was"
 
 
 def test_missing_weights_say_what_to_fetch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -52,6 +52,10 @@ RUNS: dict[str, list[dict[str, Any]]] = {
         {"ref_sigma": 0.411}, {"updater": "sgd", "step": 20.0, "repeats": 3}, {"standardise": True}, {"keep": 1.0, "block": 0},
     ],
     "moft:original": [{}],
+    "flowstep": [
+        {}, {"shared": False}, {"spread": False}, {"directions": "forward"}, {"moving": 0.0}, {"inner": 2}, {"window": 0},
+        {"guided": "share:1.0"}, {"guided": "share:0"}, {"heads": "mean_qk", "rope": False},
+    ],
     "flowmotion": [
         {}, {"source": "clean"}, {"across": 1.0}, {"latent_weight": 0.0}, {"difference_weight": 0.0}, {"guided": "share:0"},
         {"guided": "steps:1-2", "inner": 1},

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
@@ -30,8 +31,10 @@ from fastvmt.core.stages import Stages
 from fastvmt.datasets.drawn.scene import draw
 from fastvmt.datasets.drawn.shapes import CATEGORIES, make_scene, motions_of, stream, truth
 from fastvmt.denoise import denoise
+from fastvmt.metrics.formulas import text_similarity
 from fastvmt.metrics.looks import judge, named_in
 from fastvmt.metrics.motion.trajectory import parts
+from fastvmt.metrics.text.clip import Model
 from fastvmt.model import Reference
 from fastvmt.plugins import labels as specs
 from fastvmt.plugins.method import Context
@@ -64,14 +67,19 @@ GRID = [
 
 @dataclass(frozen=True)
 class Trial:
-    """One tuning pair under one label: the score against known motion (0 for a lost subject), and the looks."""
+    """One pair under one label: the score against known motion (0 for a lost subject), the looks, and what it took.
+
+    ``text`` is the similarity to the prompt by the embedded CLIP; ``forwards`` counts evaluations of the model.
+    """
 
     score: float
     path: float
     ground: float
     colours: bool
     shape: bool
+    text: float
     seconds: float
+    forwards: float
 
 
 @dataclass(frozen=True)
@@ -96,17 +104,24 @@ class Pair:
         known = Reference(frames_digest="", width=width, height=height, frames=len(self.clip), source="tuning")
         return Workspace(known, lambda: self.clip)
 
-    def judged(self, frames: NDArray[np.uint8], seconds: float = 0.0) -> Trial:
+    def judged(self, frames: NDArray[np.uint8], seconds: float = 0.0, forwards: float = 0.0) -> Trial:
         found, seen, named = parts(frames, self.target, self.scene), judge(frames), named_in(self.target)
         colours = named is None or (seen.colour, seen.ground) == (named.colour, named.ground)  # nobody judges several
         shape = named is None or seen.shape == named.shape
         path, ground = (float(found.get(k, np.nan)) for k in ("path", "ground"))
-        return Trial(found["value"], path, ground, bool(colours), bool(shape), seconds)
+        clip = _clip()
+        text = float(text_similarity(clip.images(frames), clip.text(self.target)[0]))
+        return Trial(found["value"], path, ground, bool(colours), bool(shape), text, seconds, forwards)
 
 
-def tuning_pair(backbone: Backbone, number: int, category: str = "single_object") -> Pair:
-    """Pair ``number`` of the tuning stream; its motions are those that the suites draw for the category and number."""
-    rng = stream("tune", number)
+@cache
+def _clip() -> Model:
+    return Model("tiny-shapes")
+
+
+def tuning_pair(backbone: Backbone, number: int, category: str = "single_object", name: str = "tune") -> Pair:
+    """Pair ``number`` of a stream; its motions are those that the suites draw for the category and number."""
+    rng = stream(name, number)
     motions, camera = motions_of(rng, category, number)
     scene = make_scene(rng, motions, camera, backbone.card.defaults["frames"])
     target = make_scene(rng, motions, "still", 1, avoid=scene.caption()).caption()
@@ -117,31 +132,33 @@ def tuning_pair(backbone: Backbone, number: int, category: str = "single_object"
 
 
 _loaded: dict[str, Backbone] = {}
+SEED_STEP = 100_000
+"""Between the noise seeds of one pair."""
 
 
 def run_trial(
     backbone_name: str, label: str, number: int, steps: int | None = None, guidance: float | None = None,
-    category: str = "single_object",
+    category: str = "single_object", name: str = "tune", seed: int = 0,
 ) -> Trial:  # fmt: skip
-    """Generate and judge tuning pair ``number``; steps and guidance scale are the card's unless given."""
+    """Generate and judge pair ``number`` of a stream; steps and guidance scale are the card's unless given."""
     torch.set_num_threads(1)
     if backbone_name not in _loaded:
         _loaded[backbone_name] = Backbone(cards.load(backbone_name))
     backbone = _loaded[backbone_name]
     defaults = backbone.card.defaults
     sigmas = sigma_grid(steps or defaults["steps"], defaults["shift"])
-    pair = tuning_pair(backbone, number, category)
-    start = time.perf_counter()
+    pair = tuning_pair(backbone, number, category, name)
+    start, before = time.perf_counter(), backbone.forward_equivalents
     scene = pair.scene
     spec = specs.resolve(
         label, backbone.card.shape(scene.width, scene.height, defaults["frames"], sigmas), backbone.card.methods
     )
     method = specs.build(spec)
-    ctx = pair.context(backbone, method.levels(method.params, sigmas), number)
+    ctx = pair.context(backbone, method.levels(method.params, sigmas), number + SEED_STEP * seed)
     ctx.prepared = method.prepare(ctx, pair.workspace())
     frames = backbone.decode(denoise(method, ctx, defaults["guidance"] if guidance is None else guidance))
     seconds = time.perf_counter() - start
-    return pair.judged(frames, seconds)
+    return pair.judged(frames, seconds, backbone.forward_equivalents - before)
 
 
 def line(label: str, trials: Iterable[Trial]) -> str:
