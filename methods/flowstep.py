@@ -1,4 +1,4 @@
-"""FlowStep: attention motion flow where the reference moves, in both time directions, followed by plain steps that share a pass.
+"""FlowStep: attention motion flow where the reference moves, both ways in time, followed by plain steps that share a pass.
 
 The descriptor is FastVMT's windowed flow of a clean reference. What differs, each a parameter:
 
@@ -33,7 +33,6 @@ from pydantic import Field, field_validator
 from fastvmt.backbones.token_grid import VELOCITY
 from fastvmt.methods._math import flow, windowed
 from fastvmt.methods._math.guided import (
-    FROM_NOISE,
     AdamMethod,
     AdamParams,
     Guided,
@@ -54,13 +53,13 @@ Side = Annotated[int, Field(ge=1, le=10_000)]
 class FlowStepParams(AdamParams):
     inner: Inner = 1
     guided: Guided = "share:0.2"
-    lr_first: Rate = 0.02
-    lr_last: Rate = 0.01
+    lr_first: Rate = 0.04
+    lr_last: Rate = 0.02
     shared: bool = Field(True, description="a step's last gradient from the pass that the sampling step needs anyway")
     spread: bool = Field(True, description="keep every channel's standard deviation")
     directions: Literal["both", "forward"] = Field("both", description="pairs of frames forward in time, or both ways")
-    moving: float = Field(0.12, ge=0, le=10_000, description="displacement in tokens beyond which a reference token counts")
-    span: int = Field(9, ge=2, le=10_000, description="temporal span: offsets 1 .. span - 1")
+    moving: float = Field(0.25, ge=0, le=10_000, description="displacement in tokens beyond which a reference token counts")
+    span: int = Field(5, ge=2, le=10_000, description="temporal span: offsets 1 .. span - 1")
     window: int = Field(21, ge=0, le=10_000, description="window side in tokens; 0 means the whole frame")
     tile: tuple[Side, Side] = Field((3, 4), description="rows x columns of a tile, in tokens")
     temperature: Temperature = 1.0
@@ -92,8 +91,8 @@ class FlowStep(AdamMethod):
     summary = "motion flow of moving tokens, both ways in time, by plain steps that share the sampling pass"
     source = "this package; descriptor: FastVMT, arXiv 2602.05551, sections 3.2 and 3.3"
     Params = FlowStepParams
-    protocols = FROM_NOISE
     variants = {
+        "full": {"guided": "share:0.9"},
         "apart": {"shared": False},
         "forward": {"directions": "forward"},
         "all-tokens": {"moving": 0.0},
@@ -101,7 +100,7 @@ class FlowStep(AdamMethod):
         "no-window": {"window": 0},
     }
     study = Study({
-        "shared": ("apart",), "directions": ("forward",), "moving": ("all-tokens", "moving=0.25", "moving=0.5"),
+        "shared": ("apart",), "directions": ("forward",), "moving": ("all-tokens", "moving=0.12", "moving=0.5"),
         "spread": ("any-spread",), "window": ("no-window",), "heads": ("heads=mean_qk",), "inner": ("inner=2",),
         "span": ("span=3", "span=5"),
     })  # fmt: skip
@@ -187,7 +186,7 @@ class FlowStep(AdamMethod):
 
 
 def plain_step(x: Tensor, gradient: Tensor, rate: float, spread: bool) -> Tensor:
-    """What a step adds to a latent (1, C, F, H, W): of root mean square ``rate``, against the gradient; zeros where that is zero.
+    """What a step adds to a latent (1, C, F, H, W): root mean square ``rate``, against the gradient; zeros where that is zero.
 
     Args:
         spread: rescale each channel to the standard deviation that it had.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict
 from multiprocessing import get_context
@@ -86,27 +86,19 @@ def difference(
     return found.value, found.low, found.high, found.n
 
 
+def _mean(values: Collection[float]) -> str:
+    found = list(values)
+    return f"{np.mean(found):.3f} ± {np.std(found, ddof=1) / len(found) ** 0.5:.3f}" if len(found) > 1 else "–"
+
+
 def means(trials: Trials, labels: Sequence[str], steps: int) -> Iterator[str]:
-    yield (
-        "| label | all | "
-        + " | ".join(CATEGORIES)
-        + " | text | shape | forwards | s |\n"
-        + "|---" * (len(CATEGORIES) + 6)
-        + "|"
-    )
+    yield f"| label | all | {' | '.join(CATEGORIES)} | text | shape | forwards | s |\n" + "|---" * (len(CATEGORIES) + 6) + "|"
     for label in labels:
-        scores = [
-            list(by_pair(trials, label, steps, names, "score").values()) for names in (CATEGORIES, *((c,) for c in CATEGORIES))
-        ]
-        rest = [
-            np.mean(list(by_pair(trials, label, steps, CATEGORIES, f).values()))
-            for f in ("text", "shape", "forwards", "seconds")
-        ]
-        cells = [
-            f"{np.mean(each):.3f} ± {np.std(each, ddof=1) / len(each) ** 0.5:.3f}" if len(each) > 1 else "–" for each in scores
-        ]
-        text, shape, forwards, seconds = rest
-        yield f"| {label} | {' | '.join(cells)} | {text:.4f} | {shape:.3f} | {forwards:.1f} | {seconds:.2f} |"
+        kinds = (CATEGORIES, *((name,) for name in CATEGORIES))
+        cells = [_mean(by_pair(trials, label, steps, names, "score").values()) for names in kinds]
+        for field, digits in (("text", 4), ("shape", 3), ("forwards", 1), ("seconds", 2)):
+            cells.append(f"{np.mean(list(by_pair(trials, label, steps, CATEGORIES, field).values())):.{digits}f}")
+        yield f"| {label} | {' | '.join(cells)} |"
 
 
 def claims(trials: Trials, ours: Sequence[str], others: Sequence[str], steps: int) -> Iterator[str]:
@@ -142,9 +134,7 @@ def main() -> None:
     trials, wanted = read(args.trials), keys(args.labels, args.steps, pairs, args.first, args.seeds)
     make(wanted, trials, args.backbone, args.stream, args.trials, args.workers)
     there = {key: trials[key] for key in wanted}
-    print(
-        f"{sum(pairs.values())} pairs of {args.stream}, {args.seeds} seeds, {args.steps} steps, {args.backbone}, one thread a worker\n"
-    )
+    print(f"{sum(pairs.values())} pairs of {args.stream} from {args.first}, {args.seeds} seeds, {args.steps} steps\n")
     print("\n".join(means(there, args.labels, args.steps)))
     print("\n95 % intervals of the paired differences\n")
     print("\n".join(claims(there, args.labels[: args.ours], args.labels[args.ours :], args.steps)))
