@@ -1,7 +1,7 @@
 """The measured parts of FlowStep's report, made anew: ``python -m tools.tiny.studies.flowstep --trials FOLDER``.
 
-Runs what the tables of docs/results/flowstep.md need and is not in FOLDER yet (some hours on two cores; a run cut short goes on),
-and writes them between the page's marks. ``--only wan`` takes the parts that need no video.
+Runs what the tables of docs/results/flowstep.md need and is not in FOLDER yet (some hours on two cores; the same command
+goes on), and writes them between the page's marks. ``--only wan`` takes the parts that need no video.
 """
 
 from __future__ import annotations
