@@ -75,10 +75,10 @@ def written(page: str, name: str, text: str) -> str:
     Raises:
         ValueError: for a page without its marks.
     """
-    pattern = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", re.DOTALL)
+    pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
     if not pattern.search(page):
         raise ValueError(f"the page has no <!-- {name} --> ... <!-- /{name} -->")
-    return pattern.sub(lambda found: f"{found[1]}\n{text}\n{found[2]}", page)
+    return pattern.sub(lambda found: f"{found[1]}\n{text}\n\n{found[2]}", page)
 
 
 def main() -> None:
