@@ -150,7 +150,8 @@ def table(folder: Place) -> Table:
 def report(
     folders: Places, out: Place | None = None, *, against: str = "", tables: tuple[str, ...] = (),
     formats: tuple[str, ...] = ("md", "csv", "tex", "html", "json"), frame: tuple[str, ...] = (), page: bool = True,
-    figures: bool = True, tracks: bool = True, look: Look | None = None, say: Callable[[str], None] = lambda line: None,
+    figures: bool | tuple[str, ...] = True, tracks: bool = True, look: Look | None = None,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:  # fmt: skip
     """Write the report of a run, or of several of one suite and setting, into ``out`` (the first run's ``report/``).
 

@@ -25,8 +25,8 @@ app = typer.Typer(
 )  # fmt: skip
 for command in (
     run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, report.meta,
-    run.ablate, run.paper, gate.check, share.merge, share.import_, share.export, listing.list_, listing.describe, upkeep.status,
-    upkeep.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
+    run.ablate, run.frontier, run.paper, gate.check, share.merge, share.import_, share.export, listing.list_,
+    listing.describe, upkeep.status, upkeep.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(watching(command))
 for name, group in {"suite": suite.app, "study": study.app, "baseline": gate.baseline, "env": fetch.env}.items():

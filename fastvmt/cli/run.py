@@ -1,4 +1,4 @@
-"""``bench run``, ``resume``, ``work``, ``score``, ``ablate`` and ``paper``: make videos and numbers, and print a table."""
+"""``bench run``, ``resume``, ``work``, ``score``, ``ablate``, ``frontier``, ``paper``: make videos, numbers, a table."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,13 @@ Factors = Annotated[str, typer.Option(help="Comma-separated factors; all the met
 Pairs = Annotated[str, typer.Option(help="Pairs of factors, e.g. window+reuse,window+loss.")]
 With = Annotated[str, typer.Option("--with", help="Methods to run beside it, or all.")]
 Ladder = Annotated[bool, typer.Option(help="Also run the forms from which the speed-up is decomposed.")]
+Over = Annotated[
+    list[str],
+    typer.Option(
+        help="Parameters whose values make the grid: names for values around the method's own (inner,interval,guided), or "
+        "inner=2,4,10; may be repeated."
+    ),
+]
 SHOWN = ("comparison", "ablation", "savings")
 """Tables that an ablation prints; the rest is in its report."""
 
@@ -70,9 +77,13 @@ def score(
 
 def finish(
     result: Result, asked: Asked, by: str = "", after: Callable[[Path], None] | None = None,
-    text: Callable[[], str] | None = None,
+    text: Callable[[], str] | None = None, more: dict[str, Any] | None = None,
 ) -> None:  # fmt: skip
-    """Print the table, or ``text``'s, and leave with the run's exit code; ``after`` gets the folder of a run that ended."""
+    """Print the table, or ``text``'s, and leave with the run's exit code.
+
+    Args:
+        after: gets the folder of a run that ended; more: facts beside the table's, as JSON.
+    """
     from fastvmt.runner.command import go_on
 
     outcome = result.outcome
@@ -80,7 +91,7 @@ def finish(
         note(f"Interrupted before the first video; nothing is made yet. Go on with: {go_on(result.folder, asked.options())}")
         raise typer.Exit(130)
     if asked.as_json or text is None:
-        show(result.table, result.sheet, asked, by, {"folder": str(result.folder), "outcome": vars(outcome)})
+        show(result.table, result.sheet, asked, by, {"folder": str(result.folder), "outcome": vars(outcome)} | (more or {}))
     else:
         print(text())
     if outcome.interrupted:
@@ -99,6 +110,32 @@ def ablate(
 ) -> None:  # fmt: skip
     """Run a method, then each of its factors changed alone; write the ablation tables and figures into RUN/report."""
     _ablate(asked, method, split(factors), split(pairs), split(beside), ladder, against)
+
+
+@takes(*OWN)
+def frontier(
+    asked: Asked, method: Annotated[str, typer.Argument(help="Method label, e.g. fastvmt.")], over: Over, beside: With = "all"
+) -> None:
+    """Run a method over a grid of its parameters, draw motion against cost, and say which rows are dominated."""
+    from fastvmt import api
+    from fastvmt.reports.figures.pictures import FRONTIER
+    from fastvmt.reports.frontier.standing import frontier_of
+    from fastvmt.reports.tables.grid import sound
+    from fastvmt.runner.plan.grid import grid
+
+    load_plugins(asked.words["plugins"])
+    wanted = grid(method, over, asked.request())
+    labels = tuple(dict.fromkeys([*split(beside), *wanted.labels]))
+    command = ("frontier", method, *(word for each in over for word in ("--over", each)))
+    found = api.run(asked.request(methods=labels, optional=wanted.optional, command=command), asked.out, asked.options())
+    if not (drawn := frontier_of(found.table.tidy)):
+        say("there is no frontier: fewer than three rows have a score of motion and a cost.")
+        return finish(found, asked)
+    one = ("frontier",)
+    finish(
+        found, asked, after=partial(_report, asked, tables=one, figures=FRONTIER), more={"frontier": sound(drawn.view).data()},
+        text=partial(api.print_tables, [found.folder], one, form=table_form(), look=asked.look),
+    )  # fmt: skip
 
 
 @takes(*OWN)
@@ -130,9 +167,16 @@ def _ablate(
     def after(folder: Path) -> None:
         if api.probe(folder) is None:
             say("the probe of the backbone's blocks is left out: its weights or its device are not on this machine.")
-        for path in api.report([folder], None, against=against, page=False, look=asked.look, say=say):
-            print(path, file=sys.stderr if asked.as_json else sys.stdout)
+        _report(asked, folder, against=against)
 
     found = api.run(request, asked.out, asked.options())
     shown = partial(api.print_tables, [found.folder], SHOWN, form=table_form(), look=asked.look)
     finish(found, asked, after=after, text=shown)
+
+
+def _report(asked: Asked, folder: Path, **contents: Any) -> None:
+    """Write tables and figures into the run's report, and say where."""
+    from fastvmt import api
+
+    for path in api.report([folder], None, page=False, look=asked.look, say=say, **contents):
+        print(path, file=sys.stderr if asked.as_json else sys.stdout)

@@ -29,9 +29,9 @@ class Asked(Frozen):
     strength: Number = 1.0
     some: bool = False
     """The run's cases are not all of the suite."""
-    command: Literal["run", "ablate"] = "run"
+    command: Literal["run", "ablate", "frontier"] = "run"
     words: tuple[Line, ...] = ()
-    """Behind ``ablate``: its method and factors."""
+    """Behind ``ablate`` and ``frontier``: their method, and its factors or grid."""
 
 
 class RunConfig(Frozen):

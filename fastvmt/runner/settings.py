@@ -56,7 +56,7 @@ class Request(_Checked):
         threads: the same for any number of workers, because the order of sums depends on it.
         optional: labels that are left out, and said, where this backbone makes them equal to another one or refuses them.
         ablates_presets: presets of one method are wanted side by side.
-        command: which chooses the methods: ``run``, or ``ablate`` with its method and factors.
+        command: which chooses the methods: ``run``, ``ablate`` with its method and factors, or ``frontier`` with its grid.
 
     Raises:
         SpecError: for a value that cannot be. What depends on suite and backbone is found by ``fastvmt.runner.plan.resolve``.

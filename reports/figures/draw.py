@@ -72,7 +72,7 @@ def quality_time(points: Sequence[Mapping[str, Any]], quality_name: str, directi
         if p.get("floor"):
             axes.axhline(y, color=GREY, linewidth=0.8, linestyle=(0, (4, 3)), zorder=0)
             axes.annotate("no transfer", (1, y), (-2, 2), ("axes fraction", "data"), "offset points", ha="right", color=GREY)
-    best = _frontier(drawable, direction)
+    best = skyline(drawable, direction)
     axes.plot([p["seconds"] for p in best], [p["quality"] for p in best], color=INK, linewidth=0.8, linestyle=":", zorder=1)
     axes.margins(0.18)
     seconds_axis(axes)
@@ -90,11 +90,11 @@ def quality_time(points: Sequence[Mapping[str, Any]], quality_name: str, directi
     return Drawn(figure, f"Scatter plot of {plain(quality_name)} against seconds per video. {said}.", caption)
 
 
-def _frontier(points: Sequence[Mapping[str, Any]], direction: str) -> list[Mapping[str, Any]]:
-    """The points than which none is both faster and better, the fastest first; none where no direction is better."""
+def skyline(points: Sequence[Mapping[str, Any]], direction: str, cost: str = "seconds") -> list[Mapping[str, Any]]:
+    """The points than which none is both cheaper and better, the cheapest first; none where no direction is better."""
     found: list[Mapping[str, Any]] = []
     sign = {"up": 1, "down": -1}.get(direction, 0)
-    for p in sorted(points, key=lambda p: (p["seconds"], -sign * p["quality"])) if sign else ():
+    for p in sorted(points, key=lambda p: (p[cost], -sign * p["quality"])) if sign else ():
         if not found or sign * p["quality"] > sign * found[-1]["quality"]:
             found.append(p)
     return found

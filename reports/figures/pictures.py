@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +10,37 @@ from fastvmt.core.reading import parse_json
 from fastvmt.core.screen.status_line import doing
 from fastvmt.errors import UserError
 from fastvmt.reports.figures import draw, inner_steps
+from fastvmt.reports.figures.frontier import frontier
 from fastvmt.reports.figures.style import Drawn, Picture, colours, save
+from fastvmt.reports.frontier.standing import frontier_of
 from fastvmt.reports.tables import ablation, views
 from fastvmt.reports.tables.headings import heading
 from fastvmt.reports.tables.run_table import first_presets
-from fastvmt.reports.tables.verdict import MOTION
+from fastvmt.reports.tables.verdict import motion_score
 from fastvmt.reports.tables.view import View, id_of
-from fastvmt.reports.tidy import STAGE, Tidy
+from fastvmt.reports.tidy import STAGE, WORK, Tidy
 from fastvmt.store.layout import PROBE
 
 LOGGED_VIDEOS = 64
 """Videos of one method whose logs go into a figure; more would not change it."""
+FRONTIER = ("frontier", "quality-time")
+"""Names of the figures of motion against forward-equivalents and seconds; a run of one or two methods has the second alone."""
 FORMATS = ("png", "svg", "pdf")
 
 
-def draw_all(tidy: Tidy, folder: Path, say: Callable[[str], None] = lambda line: None) -> list[Picture]:
-    """Draw what the run has the numbers for into ``folder``; ``say`` gets a sentence for each figure that it has not."""
+def draw_all(
+    tidy: Tidy, folder: Path, say: Callable[[str], None] = lambda line: None, only: Sequence[str] = ()
+) -> list[Picture]:
+    """Draw what the run has the numbers for into ``folder``; ``say`` gets a sentence for each figure that it has not.
+
+    Args:
+        only: names of figures; all when empty.
+    """
     found = []
     folder.mkdir(parents=True, exist_ok=True)
     for name, make in _wanted(tidy):
+        if only and name not in only:
+            continue
         doing(f"drawing {name}")
         try:
             drawn = make()
@@ -44,7 +56,11 @@ def draw_all(tidy: Tidy, folder: Path, say: Callable[[str], None] = lambda line:
 
 
 def _wanted(tidy: Tidy) -> Iterator[tuple[str, Callable[[], Drawn]]]:
-    yield "quality-time", lambda: quality_time(tidy)
+    if found := frontier_of(tidy):
+        for name, cost in zip(FRONTIER, (WORK, *views.metrics_of(tidy, ("time",))), strict=False):
+            yield name, lambda cost=cost: frontier(found, cost)  # type: ignore[misc]
+    else:
+        yield "quality-time", lambda: quality_time(tidy)
     yield "stages", lambda: stage_bars(tidy)
     yield "correspondence", lambda: correspondence(tidy)
     for base in ablation.bases(tidy) or [label for label, spec in tidy.methods.items() if not spec.control][:1]:
@@ -53,11 +69,6 @@ def _wanted(tidy: Tidy) -> Iterator[tuple[str, Callable[[], Drawn]]]:
         yield f"vbench-{name}", lambda base=base: vbench_bars(tidy, base)  # type: ignore[misc]
         yield f"gradients-{name}", lambda base=base: gradients(tidy, base)  # type: ignore[misc]
         yield f"skip-paths-{name}", lambda base=base: skip_paths(tidy, base)  # type: ignore[misc]
-
-
-def motion_score(tidy: Tidy) -> str:
-    """The metric that stands for following the motion, or ""."""
-    return next(iter(views.metrics_of(tidy, MOTION)), "")
 
 
 def quality_time(tidy: Tidy) -> Drawn:

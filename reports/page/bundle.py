@@ -22,6 +22,7 @@ from fastvmt.core.screen.status_line import doing
 from fastvmt.core.spelling import csv_cell
 from fastvmt.errors import NotComparable, SpecError
 from fastvmt.reports.export.parquet import to_parquet
+from fastvmt.reports.frontier.standing import frontier_of
 from fastvmt.reports.tables import ablation, against_papers, compare, views
 from fastvmt.reports.tables.look import Look
 from fastvmt.reports.tables.run_table import first_presets, first_table
@@ -45,7 +46,7 @@ class ReportContents:
         against: ``paper``, ids of published tables, or "" for none.
         tables: ids or beginnings of ids of views; empty for all.
         formats: of tables; frame: ``csv``, ``parquet`` or none.
-        page, figures: false to leave them out.
+        page, figures: false to leave them out; ``figures`` may name those that are wanted.
         look: of the tables; its names hold for figures and page, too.
     """
 
@@ -54,7 +55,7 @@ class ReportContents:
     formats: tuple[str, ...] = FILES
     frame: tuple[str, ...] = ()
     page: bool = True
-    figures: bool = True
+    figures: bool | tuple[str, ...] = True
     tracks: bool = True
     look: Look = field(default_factory=Look)
 
@@ -74,9 +75,9 @@ def tables_of(tidy: Tidy, wanted: Sequence[str] = (), against: str = "") -> list
         SpecError: when a word fits no view.
     """
     doing("reckoning intervals and tests")
-    labels, main = first_presets(tidy), ablation.compared(tidy)
-    found = [first_table(tidy, main), *ablation.all_of(tidy), *views.by_category(tidy, main),
-             views.stages(tidy, labels), views.cost(tidy, labels)]  # fmt: skip
+    labels, main, frontier = first_presets(tidy), ablation.compared(tidy), frontier_of(tidy)
+    found = [first_table(tidy, main), *([frontier.view] if frontier else []), *ablation.all_of(tidy),
+             *views.by_category(tidy, main), views.stages(tidy, labels), views.cost(tidy, labels)]  # fmt: skip
     with contextlib.suppress(NotComparable):  # a single method: nothing stands against it
         found += [compare.versus(tidy, labels=main), compare.ratios(tidy), compare.ranks(tidy, labels=main)]
     found += [against_papers.against(tidy, table) for table in (against_papers.tables(against) if against else ())]
@@ -105,7 +106,9 @@ def write(tidy: Tidy, out: Path, contents: ReportContents, say: Callable[[str], 
     if contents.figures:
         from fastvmt.reports.figures.pictures import draw_all
 
-        pictures = draw_all(tidy, out / "figures", say)
+        only = contents.figures if isinstance(contents.figures, tuple) else ()
+        pictures = draw_all(tidy, out / "figures", say, only)
+        found += [p.path for p in pictures if p.name in only]
     if contents.page:
         from fastvmt.reports.page.write import write_report
 

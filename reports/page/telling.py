@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastvmt.reports.figures.pictures import motion_score
 from fastvmt.reports.tables import ablation
 from fastvmt.reports.tables.headings import display
+from fastvmt.reports.tables.verdict import motion_score
 from fastvmt.reports.tables.views import build, lines_of
 from fastvmt.reports.tidy import Tidy
 

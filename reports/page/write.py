@@ -26,13 +26,13 @@ from fastvmt.core.screen.status_line import doing
 from fastvmt.core.spelling import public
 from fastvmt.errors import UserError
 from fastvmt.model import Case
-from fastvmt.reports.figures.pictures import motion_score
 from fastvmt.reports.figures.style import Picture, colours
 from fastvmt.reports.page.atlas import as_script, json_text
 from fastvmt.reports.page.facts import command, facts, method_cards
 from fastvmt.reports.page.gallery import CasePage, Gallery, GalleryClip, missing_numbers, page_name
 from fastvmt.reports.page.telling import Telling, telling
 from fastvmt.reports.tables.headings import display, heading
+from fastvmt.reports.tables.verdict import motion_score
 from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy
 

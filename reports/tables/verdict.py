@@ -124,6 +124,11 @@ class Scores:
         return f"; {'about ' if ends[0] <= MOST_CLIPS else ''}{words} could"
 
 
+def motion_score(tidy: Tidy) -> str:
+    """The metric that stands for following the motion, or ""."""
+    return next(iter(metrics_of(tidy, MOTION)), "")
+
+
 def verdict(tidy: Tidy, labels: Sequence[str]) -> tuple[str, ...]:
     """The sentences about these methods of a run: all rows of its table, controls included."""
     methods = [k for k in labels if not tidy.methods[k].control and not tidy.copies(k)]

@@ -68,7 +68,16 @@ def test_it_runs_as_it_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert again(tmp_path / "merged") == words
 
 
-def test_an_ablation_is_planned_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ablate", "fastvmt", "--factors", "window,preset", "--no-ladder"),
+        ("frontier", "fastvmt", "--over", "inner=4", "--over", "block,rope"),
+    ],
+)
+def test_a_command_that_names_its_own_rows_is_planned_as_printed(
+    words: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     asked: list[Any] = []
 
@@ -77,18 +86,17 @@ def test_an_ablation_is_planned_as_printed(tmp_path: Path, monkeypatch: pytest.M
         raise SpecError("planned")
 
     monkeypatch.setattr("fastvmt.api.run", stop)
-    words = ("--factors", "window,preset", "--no-ladder", "--with", "ditflow", "--limit", "1")
-    assert bench("ablate", "fastvmt", *words).code == 2
+    assert bench(*words, "--with", "ditflow", "--limit", "1").code == 2
     config = resolved(asked[0])
     run = make_run(tmp_path / "r", config.suite.cases, config.methods, setting=config.setting, metrics=("time",), videos=False)
     text = json.loads((run / "config.json").read_text()) | {
         "asked": config.asked.model_dump(),
-        "ablates_presets": True,
+        "ablates_presets": config.ablates_presets,
         "device": "cpu",
     }
     (run / "config.json").write_text(json.dumps(text))
     printed = again(run)
-    assert printed[:4] == ["ablate", "fastvmt", "--factors", "window,preset"]
+    assert printed[: len(words)] == list(words)
     bench(*printed)
     assert {m.label for m in resolved(asked[1]).methods} == {m.label for m in config.methods}
 

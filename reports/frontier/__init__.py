@@ -1,0 +1,1 @@
+"""What does following the motion cost: which rows are dominated, which cannot be told from a cheaper one."""
