@@ -106,9 +106,7 @@ class MotionClone(GuidedMethod):
         first, last = resolve_steps(params.guided, shape.sigmas)
         last = min(last, len(shape.sigmas) - 3)  # the last step ends at level 0, where the term vanishes
         if last < first and not NONE.fullmatch(params.guided):
-            raise SpecError(
-                f"{cls.id}: guided={params.guided} holds none of the run's steps; the last one is never guided."
-            )
+            raise SpecError(f"{cls.id}: guided={params.guided} holds none of the run's steps; the last one is never guided.")
         return params.model_copy(update={"block": shape.block_index(params.block), "guided": f"steps:{first}-{last}"})
 
     @classmethod

@@ -113,6 +113,24 @@ def on_own_levels(cls: type[Method], params: Any, shape: Shape) -> Shape:
     return replace(shape, sigmas=found)
 
 
+def guided_window(cls: type[Method], params: Any, shape: Shape) -> dict[str, Any]:
+    """Where a method guides: first and last step, of how many, and their noise levels; nothing where it has no such steps."""
+    with blamed(cls, f"Method '{cls.id}', in guided_steps"):
+        own = on_own_levels(cls, params, shape)
+        if not (steps := cls.guided_steps(params, own)):
+            return {}
+        ends = (steps[0], steps[-1])
+        return {"steps": list(ends), "of": len(own.sigmas) - 1, "levels": [round(own.sigmas[i], 4) for i in ends]}
+
+
+def window_words(window: Mapping[str, Any]) -> str:
+    """``steps 0 to 9 of 50, levels 1 to 0.9318``; "" where nothing is guided."""
+    if not window:
+        return ""
+    (first, last), (high, low) = window["steps"], window["levels"]
+    return f"steps {first} to {last} of {window['of']}, levels {high:.4g} to {low:.4g}"
+
+
 def _refuse_noise_below_one(label: str, cls: type[Method], params: Any, shape: Shape) -> None:
     first = shape.sigmas[0]
     if first < 1 - 1e-4 and cls.from_noise(params):

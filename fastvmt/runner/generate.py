@@ -32,7 +32,7 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins.blame import defined, in_hook
-from fastvmt.plugins.labels import build
+from fastvmt.plugins.labels import build, guided_window
 from fastvmt.plugins.method import Context, Shape
 from fastvmt.plugins.workspace import Checkpoint, Spent, Workspace
 from fastvmt.runner.tensor_cache import TensorCache
@@ -244,6 +244,8 @@ class Generator:
             backbone=self.backbone, sigmas=method.levels(method.params, setting.sigmas), noise=self._noise(case, job.seed),
             reference=functools.cache(lambda: self._reference(case, stages)), texts=texts, stages=stages,
         )  # fmt: skip
+        if window := guided_window(type(method), method.params, self._shape()):
+            ctx.log["guided"] = window
         if prepared is not None:
             self._charge(prepared, ctx)
         latent = denoise(method, ctx, setting.guidance, tick)
