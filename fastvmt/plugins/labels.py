@@ -22,7 +22,7 @@ from fastvmt.plugins.blame import blamed, in_hook, need
 from fastvmt.plugins.method import Method, OwnGrid, Shape
 
 AS_WRITTEN = "as-written"
-"""Behind any method's name: its own defaults, and of the backbone's card the block alone, which only a backbone can number."""
+"""Behind any method's name: its own defaults. Of the backbone's card the block stays, which only a backbone can number."""
 
 
 def _parts(label: str) -> list[str]:
@@ -67,18 +67,20 @@ def resolve(
         label: as the user wrote it.
         shape: the backbone and grid it will run on.
         defaults: the backbone card's parameter tables by method id (see ``tuned``); a preset that the user names switches
-            them off, because a preset says how the authors ran it.
+            all but the block off, because a preset says how the authors ran it.
         starts: changes that a protocol makes (``protocol.starts``); after the card's, before what is typed, and off with
-            the card.
+            such a preset.
 
     Raises:
         SpecError: for anything unknown or a value of the wrong type.
     """
     cls, changes = parse(label)
     card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1)
-    card = {k: v for k, v in card.items() if k == "block" or AS_WRITTEN not in _parts(label)} | dict(starts or {})
-    if (preset := cls.protocols.preset) and changes.get(preset, usual_preset(cls)) != usual_preset(cls):
-        card = {}
+    preset = cls.protocols.preset
+    authors = bool(preset) and changes.get(preset, usual_preset(cls)) != usual_preset(cls)
+    if authors or AS_WRITTEN in _parts(label):
+        card = {k: v for k, v in card.items() if k == "block"}
+    card |= {} if authors else dict(starts or {})
     whose = f"Method '{shown(label)}'"
     with blamed(cls, f"{whose}, in resolve"), in_words(whose, cls.Params):
         params = cls.Params.model_validate(card | changes)
