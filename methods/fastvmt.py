@@ -137,7 +137,7 @@ class FastVMT(AdamMethod):
         "interval": ("interval=2", "interval=4", "interval=5"),
         "inner": ("inner=5",),
         "reference": ("reference=clean", "reference=matched"),
-        "begin": ("begin=reference:begin_sigma=0.9",),
+        "begin": ("begin=reference:begin_sigma=0.95", "begin=reference:begin_sigma=0.9"),
         "preset": ("released",),
     }, ladder=(
         ("none", "no-window:no-step-skip:no-early-exit"),

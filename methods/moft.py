@@ -28,13 +28,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
 import torch
 from pydantic import Field
 
-from fastvmt.methods._math.guided import AdamParams, Inject, InjectingMethod
+from fastvmt.methods._math.guided import AdamParams, Inject, InjectingMethod, Weight
 from fastvmt.methods._math.inversion import inverted
 from fastvmt.methods._math.updater import StepLog
 from fastvmt.plugins.method import GRADIENT_COST, Context, Shape, Study
@@ -63,6 +63,12 @@ class MOFTParams(AdamParams):
     repeats: int = Field(2, ge=1, le=10_000, description="gradients per guided step with updater=sgd")
     step: float = Field(0.5, gt=0, le=1e6, description="what such a gradient is multiplied with")
     inject: Inject = True
+    compare: Literal["places", "region"] = Field(
+        "places",
+        description="cosine place by place; or the original's squared error of the mean over a region, the frame",
+    )
+    region_weight: Weight = Field(7.0, description="factor of the region's squared error; the original has 6 to 8")
+    silent: ClassVar[frozenset[str]] = AdamParams.silent | {"compare", "region_weight"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +89,7 @@ class MOFT(InjectingMethod):
         "no-injection": {"inject": False},
         "original": {
             "channels": "pans", "ref_sigma": 0.411, "ref_path": "inverted", "updater": "sgd", "guided": "sigma:0.912-0.712",
-            "inject": False,
+            "inject": False, "compare": "region",
         },
     }  # fmt: skip
     study = Study({
@@ -139,6 +145,8 @@ class MOFT(InjectingMethod):
         """Mean over frames and places of 1 - cosine; a place without motion in the reference counts 1 and pulls nowhere."""
         hidden = self._hidden(ctx, x, level, ctx.texts["target"])[..., wanted.channels]
         motion = (hidden - hidden.mean(0)) / wanted.spread
+        if self.params.compare == "region":
+            return self.params.region_weight * (motion.mean(1) - wanted.motion.mean(1)).square().mean()
         return (1 - torch.cosine_similarity(motion, wanted.motion, dim=-1)).mean()
 
     def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:

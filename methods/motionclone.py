@@ -28,7 +28,7 @@ is 31 MiB for Wan 1.3B at width 832, height 480 and 81 frames, 105 MiB for 14B.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -36,7 +36,7 @@ from pydantic import Field
 from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.core.lazy import no_grad
 from fastvmt.errors import SpecError
-from fastvmt.methods._math.guided import NONE, Guided, GuidedMethod, GuidedParams, needs_latent_frames
+from fastvmt.methods._math.guided import NONE, Guided, GuidedMethod, GuidedParams, needs_latent_frames, other_noise
 from fastvmt.methods._math.updater import StepLog
 from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Shape, Study
 
@@ -60,6 +60,10 @@ class MotionCloneParams(GuidedParams):
         "auto", description="leave the query's own frame out of the softmax: never, always, or when it wins almost everywhere"
     )
     rope: bool = Field(True, description="queries and keys after rotary embedding, as attention sees them, or before")
+    ref_noise: Literal["run", "own"] = Field(
+        "run", description="noise on the reference: that which the video starts from, or other noise, as the authors draw it"
+    )
+    silent: ClassVar[frozenset[str]] = GuidedParams.silent | {"ref_noise"}
 
 
 @dataclass
@@ -88,11 +92,13 @@ class MotionClone(GuidedMethod):
         "camera": {"guided": "sigma:1.0-0.839"},
         "own-frame": {"diagonal": "keep"},
         "no-own-frame": {"diagonal": "mask"},
+        "own-noise": {"ref_noise": "own"},
     }
     study = Study({
         "diagonal": ("own-frame", "no-own-frame"),
         "block": ("block=0.333", "block=0.5", "block=0.667"),
         "strength": ("strength=0.002", "strength=0.01"), "guided": ("camera",), "rope": ("rope=false",),
+        "noise": ("own-noise",),
     })  # fmt: skip
 
     @classmethod
@@ -161,7 +167,9 @@ class MotionClone(GuidedMethod):
         return (seen.gather(-1, wanted.index[..., None])[..., 0] - wanted.value).square().mean()
 
     def mirror(self, ctx: Context, i: int) -> tuple[Tensor, float, str]:
-        return self._noised(ctx, self.params.ref_sigma), self.params.ref_sigma, "null"
+        p = self.params
+        noise = other_noise(ctx, 0) if p.ref_noise == "own" else ctx.noise
+        return ctx.backbone.noised(ctx.reference(), p.ref_sigma, noise), p.ref_sigma, "null"
 
 
 def temporal_attention(q: Tensor, k: Tensor, masked: bool = False) -> Tensor:

@@ -29,7 +29,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from pydantic import Field
@@ -39,7 +39,7 @@ from fastvmt.methods._math.inversion import inverted, source_text
 from fastvmt.plugins.method import GRADIENT_COST, Context, Protocols, Shape, Study
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from torch import Tensor
 
@@ -93,6 +93,11 @@ class SMM(AdamMethod):
         "block": ("block=0.333", "block=0.5", "block=0.667"),
         "window": ("matched-window",), "inner": ("inner=5",), "restart": ("restart",),
     })  # fmt: skip
+
+    @classmethod
+    def version_of(cls, params: Mapping[str, Any]) -> int:
+        """2 where low frequencies of the inverted noise are in the start: its corners are aligned now."""
+        return 2 if params.get("begin") == "low_frequency" else cls.version
 
     @classmethod
     def cost(cls, params: SMMParams, shape: Shape) -> float:
@@ -167,9 +172,10 @@ def difference_loss(means: Tensor, known: Tensor) -> Tensor:
 
 
 def low_frequencies(x: Tensor, factor: int) -> Tensor:
-    """Frames of a latent (1, C, F, H, W) made smaller by ``factor`` and as large again: bilinear, antialiased."""
+    """Frames of a latent (1, C, F, H, W) made smaller by ``factor`` and as large again, as the authors do: bilinear,
+    antialiased, corners aligned."""
     frames = x[0].transpose(0, 1)
     small = [max(1, side // factor) for side in frames.shape[-2:]]
-    resize = partial(torch.nn.functional.interpolate, mode="bilinear", align_corners=False, antialias=True)
+    resize = partial(torch.nn.functional.interpolate, mode="bilinear", align_corners=True, antialias=True)
     out: Tensor = resize(resize(frames, size=small), size=frames.shape[-2:])
     return out.transpose(0, 1)[None]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastvmt.cli.options import RUN, Asked, number, takes, tell
 from fastvmt.core.spelling import GIB, duration, gib, mib
+from fastvmt.plugins.labels import window_words
 from fastvmt.runner.settings import WHERE
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ def plan(asked: Asked, device_memory: DeviceMemory = 0.0) -> None:
     facts |= {
         "folder": folder,
         "warnings": found.warnings,
+        "guided": found.guided(),
         "methods": [m.model_dump(mode="json") for m in found.config.methods],
     }
     tell(asked.as_json, facts, "\n".join(as_lines(found, cost, folder)))
@@ -46,6 +48,8 @@ def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:
     lines.append(found.config.setting.fairness)
     on_gpu = found.config.device == "cuda" or "A100" in cost.seconds_basis
     lines += _table(cost, "GPU" if on_gpu else "core" if found.config.threads == 1 else "worker")
+    if guided := found.guided():
+        lines.append("guided: " + "; ".join(f"{label} in {window_words(window)}" for label, window in guided.items()))
     lines += [*found.warnings, *found.notes]
     if not found.listed.decoded:
         lines.append("clips were listed, not opened: what is already there is not counted, and the folder's name can change")

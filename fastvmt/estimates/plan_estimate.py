@@ -18,7 +18,7 @@ from fastvmt.estimates.memory import Need, device_bytes, device_count, need, wor
 from fastvmt.estimates.seconds import Outcome, Prediction, Sample, work
 from fastvmt.jobs.protocol import cost_of
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.plugins import labels, registry
+from fastvmt.plugins import labels
 from fastvmt.plugins.method import Shape
 from fastvmt.records.missing import made_by_label
 from fastvmt.store import layout
@@ -191,10 +191,8 @@ def _seconds_a_flop() -> float:
     card = cards.load(facts["backbone"])
     sigmas = sigma_grid(card.defaults["steps"], card.defaults["shift"], 1.0)
     shape = card.shape(facts["width"], facts["height"], facts["frames"], sigmas)
-    cls = registry.methods.get(facts["method"])
-    own = labels.tuned(facts["method"], card.methods.get(facts["method"], {}), card.defaults["steps"])
-    params = cls.resolve(cls.Params.model_validate(own), shape)
-    return float(facts["seconds"] / (labels.cost(cls, params, shape) * work(card, shape)))
+    spec = labels.resolve(f"{facts['method']}:{labels.AS_WRITTEN}", shape, card.methods)
+    return float(facts["seconds"] / (cost_of(spec, shape) * work(card, shape)))
 
 
 def _seconds_left(config: RunConfig, each: Prediction, left: dict[str, int]) -> dict[str, float]:

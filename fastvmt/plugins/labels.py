@@ -22,7 +22,7 @@ from fastvmt.plugins.blame import blamed, in_hook, need
 from fastvmt.plugins.method import Method, OwnGrid, Shape
 
 AS_WRITTEN = "as-written"
-"""Behind any method's name: its own defaults, and of the backbone's card the block alone, which only a backbone can number."""
+"""Behind any method's name: its own defaults. Of the backbone's card the block stays, which only a backbone can number."""
 
 
 def _parts(label: str) -> list[str]:
@@ -67,18 +67,20 @@ def resolve(
         label: as the user wrote it.
         shape: the backbone and grid it will run on.
         defaults: the backbone card's parameter tables by method id (see ``tuned``); a preset that the user names switches
-            them off, because a preset says how the authors ran it.
+            all but the block off, because a preset says how the authors ran it.
         starts: changes that a protocol makes (``protocol.starts``); after the card's, before what is typed, and off with
-            the card.
+            such a preset.
 
     Raises:
         SpecError: for anything unknown or a value of the wrong type.
     """
     cls, changes = parse(label)
     card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1)
-    card = {k: v for k, v in card.items() if k == "block" or AS_WRITTEN not in _parts(label)} | dict(starts or {})
-    if (preset := cls.protocols.preset) and changes.get(preset, usual_preset(cls)) != usual_preset(cls):
-        card = {}
+    preset = cls.protocols.preset
+    authors = bool(preset) and changes.get(preset, usual_preset(cls)) != usual_preset(cls)
+    if authors or AS_WRITTEN in _parts(label):
+        card = {k: v for k, v in card.items() if k == "block"}
+    card |= {} if authors else dict(starts or {})
     whose = f"Method '{shown(label)}'"
     with blamed(cls, f"{whose}, in resolve"), in_words(whose, cls.Params):
         params = cls.Params.model_validate(card | changes)
@@ -111,6 +113,24 @@ def on_own_levels(cls: type[Method], params: Any, shape: Shape) -> Shape:
     fit = isinstance(found, tuple) and len(found) == len(shape.sigmas) and all(a > b for a, b in itertools.pairwise(found))
     need(cls, f"Method '{cls.id}': levels", found, fit, f"{len(shape.sigmas)} falling noise levels")
     return replace(shape, sigmas=found)
+
+
+def guided_window(cls: type[Method], params: Any, shape: Shape) -> dict[str, Any]:
+    """Where a method guides: first and last step, of how many, and their noise levels; nothing where it has no such steps."""
+    with blamed(cls, f"Method '{cls.id}', in guided_steps"):
+        own = on_own_levels(cls, params, shape)
+        if not (steps := cls.guided_steps(params, own)):
+            return {}
+        ends = (steps[0], steps[-1])
+        return {"steps": list(ends), "of": len(own.sigmas) - 1, "levels": [round(own.sigmas[i], 4) for i in ends]}
+
+
+def window_words(window: Mapping[str, Any]) -> str:
+    """``steps 0 to 9 of 50, levels 1 to 0.9318``; "" where nothing is guided."""
+    if not window:
+        return ""
+    (first, last), (high, low) = window["steps"], window["levels"]
+    return f"steps {first} to {last} of {window['of']}, levels {high:.4g} to {low:.4g}"
 
 
 def _refuse_noise_below_one(label: str, cls: type[Method], params: Any, shape: Shape) -> None:

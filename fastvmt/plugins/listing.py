@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from typing import Any
 
 from fastvmt.backbones import card as cards
+from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.choices import hint
 from fastvmt.errors import BenchError, SpecError
-from fastvmt.plugins import registry
+from fastvmt.plugins import labels, registry
 from fastvmt.plugins.blame import blamed
 from fastvmt.plugins.card import NO_CARD, card_of
 from fastvmt.plugins.metric_labels import of_backbone, resolved
@@ -54,6 +56,20 @@ def _on_backbones(metric: str) -> dict[str, str]:
     """What a metric's bare name stands for on the backbones whose card has another form of it."""
     found = {name: resolved(metric, of_backbone(name)) for name in cards.known()}
     return {name: label for name, label in found.items() if label != metric}
+
+
+def _guided(method: str) -> dict[str, str]:
+    """By known backbone, in which steps and noise levels a method guides there with the backbone's defaults."""
+    found = {}
+    for name in cards.known():
+        with suppress(BenchError):
+            card = cards.load(name)
+            d = card.defaults
+            shape = card.shape(d["width"], d["height"], d["frames"], sigma_grid(d["steps"], d["shift"]))
+            cls = registry.methods.get(method)
+            spec = labels.resolve(method, shape, card.methods)
+            found[name] = labels.window_words(labels.guided_window(cls, cls.Params.model_validate(spec.params), shape))
+    return {name: words for name, words in found.items() if words}
 
 
 def _backbone_summary(name: str) -> str:
@@ -107,6 +123,8 @@ def _plugin(kind: str, name: str, value: Any) -> dict[str, Any]:
     if kind == "methods":
         facts["variants"] = {k: dict(v) for k, v in value.variants.items()}
         facts["ablations"] = {k: ", ".join(v) for k, v in value.study.ablations.items()}
+        if guided := _guided(name):
+            facts["guided"] = guided
         facts["card"] = card.facts() if (card := card_of(value)) else NO_CARD
     if kind == "metrics" and (forms := _on_backbones(name)):
         facts["backbones"] = forms

@@ -209,6 +209,11 @@ class Method:
         return sigma_grid(len(sigmas) - 1, *own_grid(own)) if own else sigmas
 
     @classmethod
+    def guided_steps(cls, params: Any, shape: Shape) -> range | None:
+        """The steps in which it guides the video, with resolved parameters; None for a method that has no such steps."""
+        return None
+
+    @classmethod
     def from_noise(cls, params: Any) -> bool:
         """Whether it starts from noise alone, which is a start at noise level 1 and at no lower one."""
         return cls.start is Method.start

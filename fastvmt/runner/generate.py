@@ -32,7 +32,7 @@ from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import Frames, write_lossless, write_viewable
 from fastvmt.model import Artefact, Case, Job
 from fastvmt.plugins.blame import defined, in_hook
-from fastvmt.plugins.labels import build
+from fastvmt.plugins.labels import build, guided_window
 from fastvmt.plugins.method import Context, Shape
 from fastvmt.plugins.tracker import masks_of
 from fastvmt.plugins.workspace import Checkpoint, Spent, Workspace
@@ -246,6 +246,8 @@ class Generator:
             reference=functools.cache(lambda: self._reference(case, stages)), texts=texts, stages=stages,
             frames=lambda: sealed(self._frames(case)), masks=lambda: masks_of(case.reference),
         )  # fmt: skip
+        if window := guided_window(type(method), method.params, self._shape()):
+            ctx.log["guided"] = window
         if prepared is not None:
             self._charge(prepared, ctx)
         latent = denoise(method, ctx, setting.guidance, tick)

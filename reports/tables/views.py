@@ -16,6 +16,7 @@ import numpy as np
 
 from fastvmt.model import CATEGORIES
 from fastvmt.reports.statistics import Interval, fewest_clips, mean_intervals, paired_ratio
+from fastvmt.reports.tables.forms import other_forms
 from fastvmt.reports.tables.headings import changes, display, heading
 from fastvmt.reports.tables.look import SPEED_UP, main_columns
 from fastvmt.reports.tables.shared_cases import apart as apart
@@ -88,7 +89,7 @@ def build(
         silent |= {SPEED_UP} if "time" in silent else set()
     lines = [Line(w.label, w.head, tuple(c[n] for c in cells), w.group, w.note, w.ranked) for n, w in enumerate(wanted)]
     told += [f"Speed-up: over {display(over, tidy)}, by paired seconds."] if over else []
-    notes = (*counted, *told, *_changed(columns), *tidy.notes)
+    notes = (*other_forms(tidy, labels), *counted, *told, *_changed(columns), *tidy.notes)
     return view_of(tidy, id, title, columns, marked(columns, lines, silent), notes)
 
 

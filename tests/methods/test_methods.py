@@ -133,6 +133,14 @@ def test_presets_ignore_the_cards_tuning() -> None:
     assert labels.resolve("fastvmt:released", shape, tiny).params["lr_first"] == 0.003
 
 
+def test_a_preset_and_the_written_form_keep_the_block_that_the_backbone_numbers() -> None:
+    """The authors take the 15th block of both sizes, which a fraction of the depth is in one of them only."""
+    large = card.load("wan2.1-14b")
+    shape = large.shape(832, 480, 33, sigma_grid(50, 3.0))
+    blocks = {k: labels.resolve(f"fastvmt{k}", shape, large.methods).params["block"] for k in ("", ":released", ":as-written")}
+    assert blocks == {"": 14, ":released": 14, ":as-written": 14}
+
+
 def test_as_written_is_one_label_away() -> None:
     """The method's own defaults; of the card the block stays, and the protocol's start does."""
     tiny = card.load("tiny")

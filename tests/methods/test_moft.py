@@ -68,6 +68,18 @@ def test_filter_and_loss_are_what_the_words_say(keep: float, standardise: bool, 
     assert float(found.loss(context, 0, context.noise, level)) == pytest.approx(total / count, abs=1e-4)
 
 
+def test_the_originals_loss_is_a_weighted_squared_error_of_means_over_a_region(context: Context) -> None:
+    found = fitted(context, keep=0.25, block=1, compare="region", region_weight=6.0)
+    level, channels = context.sigmas[1], context.state.channels.tolist()
+    means = []
+    for x, text, at in ((context.reference(), "null", 0.0), (context.noise, "target", level)):
+        seen = features(context, x, at, text, 1)[..., channels]
+        means.append((seen - seen.mean(axis=0, keepdims=True)).mean(axis=1))
+    wanted = 6 * ((means[0] - means[1]) ** 2).mean()
+    assert float(found.loss(context, 0, context.noise, level)) == pytest.approx(wanted, rel=1e-4) and wanted > 0
+    assert MOFT.variants["original"]["compare"] == "region" and 6 <= MOFTParams().region_weight <= 8
+
+
 def test_a_place_without_motion_pulls_nowhere(context: Context) -> None:
     """Its cosine is 0 by definition: the loss stays finite, the gradient is zero and not NaN."""
     found = fitted(context)

@@ -69,6 +69,15 @@ def test_the_loss_is_the_one_in_loops(diagonal: str, context: Context) -> None:
     assert sum(context.log["lag_shares"]) == pytest.approx(1, abs=1e-3) and context.log["diagonal"] == diagonal
 
 
+def test_the_reference_can_have_noise_of_its_own_that_follows_the_run(context: Context) -> None:
+    found = {kind: made(context, ref_noise=kind).mirror(context, 0)[0] for kind in ("run", "own")}
+    torch.testing.assert_close(found["run"], 0.39 * context.reference() + 0.61 * context.noise)
+    own = (found["own"] - 0.39 * context.reference()) / 0.61
+    assert abs(float((own * context.noise).mean())) < 0.1 and float(own.std()) == pytest.approx(1, abs=0.1)
+    context.noise = context.noise.flip(0, 1, 2)
+    assert not torch.equal(made(context, ref_noise="own").mirror(context, 0)[0], found["own"])
+
+
 def _own_share(noised: torch.Tensor, ctx: Context) -> float:
     best = looped(*features(ctx, 1, noised, 0.61, "null"), False).argmax(-1)
     return float((best == torch.arange(5)).float().mean())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,3 +119,15 @@ def test_costs_are_those_of_the_own_levels() -> None:
     shape = wan.shape(832, 480, 81, sigma_grid(50, 3.0))
     cost = {g: protocol.cost_of(labels.resolve(f"sdedit:sigma=0.955:grid={g}", shape, {}), shape) for g in ("run", "7:0.75")}
     assert cost == {"run": 86.0, "7:0.75": 100.0}
+
+
+def test_guided_steps_are_named_by_index_and_level(xs: Path, tmp_path: Path) -> None:
+    words = "steps 0 to 9 of 50, levels 1 to 0.9318"
+    assert f"  wan2.1-14b: {words}" in bench("describe", "ditflow").out
+    assert "guided" not in json.loads(bench("describe", "none", "--json").out)
+    asked = ("--methods", "ditflow:inner=1", "--backbone", xs, "--limit", "1", "--no-controls", "--metrics", "forwards")
+    assert "guided: ditflow:inner=1 in steps 0 to 0 of 3, levels 1 to 1" in bench("plan", *asked, cwd=tmp_path).out
+    said = bench("run", *asked, "--out", tmp_path / "r")
+    assert said.code == 0, said.err
+    made = next((tmp_path / "r" / "artefacts").glob("*/meta.json"))
+    assert json.loads(made.read_text())["log"]["guided"] == {"steps": [0, 0], "of": 3, "levels": [1.0, 1.0]}

@@ -63,20 +63,18 @@ def test_the_gradient_is_finite_and_the_update_lowers_the_loss(context: Context)
 
 
 def pass_matrix(side: int, factor: int) -> np.ndarray:
-    """Triangle filter down to side / factor samples, linear interpolation back up; edges repeated."""
-    small = side // factor
-    down, up = np.zeros((small, side)), np.zeros((side, small))
-    for o in range(small):
-        centre = (o + 0.5) * side / small
-        weight = np.maximum(0, 1 - np.abs(np.arange(side) + 0.5 - centre) / (side / small))
-        down[o] = weight / weight.sum()
-    for o in range(side):
-        place = max(0.0, (o + 0.5) * small / side - 0.5)
-        low = min(int(place), small - 1)
-        high = min(low + 1, small - 1)
-        up[o, low] += 1 - (place - low)
-        up[o, high] += place - low
-    return up @ down
+    """Down to side / factor samples and up again: triangle filters whose step is that of aligned corners, cut at the edges."""
+    passes = []
+    for given, wanted in ((side, side // factor), (side // factor, side)):
+        step = (given - 1) / (wanted - 1) if wanted > 1 else 0.0
+        reach, matrix = max(step, 1.0), np.zeros((wanted, given))
+        for o in range(wanted):
+            centre = (o + 0.5) * step
+            near = np.arange(max(int(centre - reach + 0.5), 0), min(int(centre + reach + 0.5), given))
+            weight = np.maximum(0, 1 - np.abs(near + 0.5 - centre) / reach)
+            matrix[o, near] = weight / weight.sum()
+        passes.append(matrix)
+    return passes[1] @ passes[0]
 
 
 @pytest.mark.parametrize(("height", "width"), [(8, 8), (12, 20)])
@@ -121,5 +119,6 @@ def test_published_values_on_wan_1b() -> None:
         "begin": "low_frequency", "low_factor": 4, "restart": False,
     }  # fmt: skip
     assert SMM.cost(p, shape) == pytest.approx(100 + 50 + 20 * 0.5 * (10 * 3 + 1))
+    assert [SMM.version_of({"begin": begin}) for begin in ("low_frequency", "noise")] == [2, 1]
     matched = SMM.resolve(SMMParams(**SMM.variants["matched-window"]), shape)
     assert matched.guided == "steps:10-28"

@@ -20,7 +20,7 @@ from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.media.files import Fit, Frames, write_lossless
 from fastvmt.model import Setting
 from fastvmt.plugins import metric_labels, registry
-from fastvmt.plugins.labels import in_words
+from fastvmt.plugins.labels import guided_window, in_words
 from fastvmt.runner.code import open_run
 from fastvmt.runner.plan.cases import Listed, cases_of
 from fastvmt.runner.plan.methods import chosen_methods
@@ -49,6 +49,14 @@ class Plan:
     listed: Listed = field(repr=False)
     notes: tuple[str, ...]
     warnings: tuple[str, ...] = ()
+
+    def guided(self) -> dict[str, dict[str, Any]]:
+        """By label, the steps in which a method guides and their noise levels."""
+        s = self.config.setting
+        shape = self.card.shape(s.width, s.height, s.frames, s.sigmas)
+        found = {m.label: (registry.methods.get(m.method), m.params) for m in self.config.methods}
+        windows = {k: guided_window(cls, cls.Params.model_validate(p), shape) for k, (cls, p) in found.items()}
+        return {label: window for label, window in windows.items() if window}
 
     def default_folder(self) -> Path:
         """``runs/<suite>-<backbone>-<digest>``: the same request gives the same folder, which is how it resumes."""

@@ -322,7 +322,7 @@ def test_beside_the_paper(tmp_path: Path) -> None:
 
 
 def test_a_long_label_names_its_tables_and_figures_by_a_digest(tmp_path: Path) -> None:
-    label = "fastvmt:block=2:span=3:inner=5:interval=4:no-window-loss:begin=reference:begin_sigma=0.9"
+    label = "fastvmt:block=2:span=3:inner=5:interval=4:no-window-loss:begin=reference:guided=share:1:begin_sigma=0.9"
     other = label.replace("sigma=0.9", "sigma=0.8")
     root = make_run(tmp_path / "r", 3, (label, other, "ditflow"), logs=lambda *_: {"gradients": {}}, videos=False)
     names = {id_of(label), id_of(other)}
