@@ -122,6 +122,10 @@ class FlowStep(AdamMethod):
         passes = len(guided) * params.inner * GRADIENT_COST - sharing + (1 if guided else 0)
         return cls.sampling_cost(params, shape) + depth * passes
 
+    @classmethod
+    def reach(cls, params: FlowStepParams, shape: Shape) -> float | None:
+        return None  # a step's root mean square is bounded, and no single number of it
+
     @staticmethod
     def shares(params: FlowStepParams, i: int, levels: int) -> bool:
         """Whether step ``i`` shares its pass; behind the run's last step nothing would follow a gradient any more."""
