@@ -27,7 +27,8 @@ from fastvmt.plugins import labels
 
 FULL = "fastvmt"
 NO_EXIT = "fastvmt:no-early-exit"
-LABELS = ("none", FULL, NO_EXIT, "fastvmt:no-step-skip", "fastvmt:no-window", "ditflow", "ditflow:inner=10")
+LABELS = ("none", FULL, NO_EXIT, "fastvmt:no-step-skip", "fastvmt:no-window", "ditflow", "ditflow:inner=10",
+          "flowstep", "flowstep:full")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -85,23 +86,27 @@ def main() -> None:
         for label in LABELS:
             found[label].append(clip_of(backbone, label, pair, number, args.steps))
     stages = ("reference", "guidance", "denoise", "decode")
-    print(f"{args.steps} steps, {len(numbers)} pairs, {args.threads} threads; median seconds by stage; mean trajectory cosine")
-    print(f"| method | {' | '.join(stages)} | clip | cosine | shape |\n|{'---|' * (len(stages) + 4)}")
+    print(f"{args.steps} steps, {len(numbers)} pairs, {args.threads} threads; median seconds by stage; mean trajectory")
+    print(f"| method | {' | '.join(stages)} | clip | trajectory | shape |\n|{'---|' * (len(stages) + 4)}")
     clips, guided = {}, {}
     for label, made in found.items():
         runs = [c.seconds for c in made]
         clips[label] = [sum(r.values()) for r in runs]
         guided[label] = [r.get("guidance", 0.0) for r in runs]
         cells = [f"{statistics.median(r.get(s, 0.0) for r in runs):.2f}" for s in stages]
-        looks = f"{with_error([c.trial.cosine for c in made])} | {statistics.fmean(c.trial.shape for c in made):.2f}"
+        looks = f"{with_error([c.trial.score for c in made])} | {statistics.fmean(c.trial.shape for c in made):.2f}"
         print(f"| {label} | {' | '.join(cells)} | {statistics.median(clips[label]):.2f} | {looks} |")
     print("\nguidance stage, this / fastvmt: geometric mean over pairs [lowest, highest]; and the whole clip")
     for label in LABELS[2:]:
         print(f"  {label:<26} {paired(guided[label], guided[FULL]):<22} {paired(clips[label], clips[FULL])}")
-    print("\ntrajectory cosine, fastvmt minus this: mean over pairs ± standard error")
-    ours = [c.trial.cosine for c in found[FULL]]
+    print("\nseconds over no transfer, this / fastvmt (a pass that a method shares with sampling is in neither stage alone)")
+    over = {label: [a - b for a, b in zip(clips[label], clips["none"], strict=True)] for label in LABELS[1:]}
     for label in LABELS[2:]:
-        print(f"  {label:<26} {with_error([a - c.trial.cosine for a, c in zip(ours, found[label], strict=True)])}")
+        print(f"  {label:<26} {paired(over[label], over[FULL])}")
+    print("\ntrajectory, fastvmt minus this: mean over pairs ± standard error")
+    ours = [c.trial.score for c in found[FULL]]
+    for label in LABELS[2:]:
+        print(f"  {label:<26} {with_error([a - c.trial.score for a, c in zip(ours, found[label], strict=True)])}")
     rest = [c - g for c, g in zip(clips[FULL], guided[FULL], strict=True)]
     passes = 2 * args.steps
     print(

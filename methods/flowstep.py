@@ -158,8 +158,9 @@ class FlowStep(AdamMethod):
         if i not in window:
             return x
         rate, latent = self.rate(self.params, i - window.start, len(window)), x
+        sharing = self.params.inner - 1 if self.shares(self.params, i, len(ctx.sigmas)) else None
         for j in range(self.params.inner):
-            beside = {} if j == self.params.inner - 1 and self.shares(self.params, i, len(ctx.sigmas)) else None
+            beside: dict[str, Tensor] | None = {} if j == sharing else None
             with torch.enable_grad():
                 at = latent.clone().requires_grad_(True)
                 loss = self.compare(ctx, level, wanted, at, beside)
