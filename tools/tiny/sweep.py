@@ -1,7 +1,7 @@
 """Choose method parameters for the embedded backbone, on drawn pairs of the ``tune`` stream and never on a suite.
 
     python -m tools.tiny.sweep --pairs 12 --steps 20 "fastvmt" "fastvmt:block=2" "ditflow:lr_first=0.04"
-    python -m tools.tiny.sweep --grid          # the published grid: as many trials for ditflow as for fastvmt
+    python -m tools.tiny.sweep --grid          # the published grids of all; --grid fastvmt,ditflow for some
 
 Prints, for every label, the mean trajectory score over the pairs with its standard error, the share of pairs above 0.7, the
 mean cosine of the path, the agreement of the ground under a moving camera, how often colours and shape came out as the prompt
@@ -12,6 +12,7 @@ names only what it changes.
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -51,18 +52,34 @@ def _around(method: str, *changes: str) -> list[str]:
     return [method, *(f"{method}:{c}" for c in changes)]
 
 
-GRID = [
-    "none",
-    *_around(
+GRIDS = {
+    "fastvmt": _around(
         "fastvmt", "guided=share:0.3", "lr_first=0.04:lr_last=0.026", "temperature=2", "block=3", "heads=mean_qk",
         "reference=matched", "centre_from=own", "window=3", "window=0", "rope=false",
     ),
-    *_around(
+    "ditflow": _around(
         "ditflow", "guided=share:0.3", "lr_first=0.04:lr_last=0.026", "temperature=2", "block=3", "heads=mean_qk",
         "ref_level=matched", "reference=argmax", "moving_only=false", "inner=10", "rope=false",
     ),
-]  # fmt: skip
-"""One change at a time around the card's values, ten for each method."""
+    "flowmotion": _around(
+        "flowmotion", "across=0.1", "guided=share:0.65:lr_first=0.05:lr_last=0.03", "guided=share:0.5:lr_first=0.05:lr_last=0.03",
+        "guided=share:0.65:lr_first=0.03:lr_last=0.02", "guided=share:0.65:lr_first=0.08:lr_last=0.05",
+        "guided=share:0.65:inner=3:lr_first=0.05:lr_last=0.03", "guided=share:0.65:lr_first=0.05:lr_last=0.03:across=0.1",
+        "guided=share:0.65:lr_first=0.05:lr_last=0.03:difference_weight=0",
+        "guided=share:0.65:lr_first=0.05:lr_last=0.03:source=predicted",
+        "guided=share:0.5:lr_first=0.05:lr_last=0.03:latent_weight=0:across=0.1",
+    ),
+    "ttm": _around(
+        "ttm", "weak=5", "weak=5:strong=7", "weak=4", "weak=4:strong=6", "weak=3:strong=7", "weak=3:strong=5", "weak=2:strong=5",
+        "weak=1:strong=5", "weak=0:strong=7", "weak=0:strong=5:mask=frame",
+    ),
+    "ropecraft": _around(
+        "ropecraft", "guided=share:0.65", "phase_weight=1", "lr=0.06", "inner=10", "warp=true:divisor=2:blur=0:calm=100",
+        "guided=share:0.65:warp=true:divisor=2:blur=0:calm=100", "guided=share:0.65:phase_weight=1:mse_weight=0.1:lr=0.1",
+        "guided=share:0.2:warp=true:phase_weight=1:mse_weight=0.1:lr=0.001",
+    ),
+}  # fmt: skip
+"""One change at a time around the card's values, about ten for each method."""
 
 
 @dataclass(frozen=True)
@@ -180,7 +197,7 @@ def _mean(values: list[float]) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("labels", nargs="*")
-    parser.add_argument("--grid", action="store_true", help="the published grid")
+    parser.add_argument("--grid", nargs="?", const=",".join(GRIDS), default="", help="published grids: of all, or a,b of some")
     parser.add_argument("--backbone", default="tiny")
     parser.add_argument("--pairs", type=int, default=12)
     parser.add_argument("--first", type=int, default=0, help="number of the first tuning pair")
@@ -190,7 +207,10 @@ def main() -> None:
     parser.add_argument("--guidance", type=float, help="classifier-free guidance scale; the card's unless given")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     args = parser.parse_args()
-    labels = [*(GRID if args.grid else ()), *args.labels]
+    if odd := sorted({name for name in args.grid.split(",") if name} - GRIDS.keys()):
+        parser.error(f"--grid: {odd[0]} has no published grid; there are {', '.join(GRIDS)}.")
+    grids = [GRIDS[name] for name in args.grid.split(",") if name]
+    labels = [*(["none"] if grids else ()), *itertools.chain(*grids), *args.labels]
     numbers = list(range(args.first, args.first + args.pairs))
     if args.numbers:
         numbers = [int(n) for n in args.numbers.split(",")]
