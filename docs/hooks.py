@@ -67,8 +67,9 @@ def settings_page() -> str:
     from fastvmt.runner.settings import PANELS, Options, Request, options_of
 
     parts = [
-        "# Settings\n\n`bench run`, `bench plan`, `bench ablate` and `bench frontier` share these settings. In Python they are the "
-        "fields of [`fastvmt.Request` and `fastvmt.Options`](python.md); a run folder keeps the resolved ones in `config.json`.\n"
+        "# Settings\n\n`bench run`, `bench plan`, `bench ablate` and `bench frontier` share these settings. In Python they "
+        "are the fields of [`fastvmt.Request` and `fastvmt.Options`](python.md); a run folder keeps the resolved ones in "
+        "`config.json`.\n"
     ]
     for panel in PANELS:
         parts.append(f"## {panel}\n\n| option | in Python | default | range | what |\n|---|---|---|---|---|")

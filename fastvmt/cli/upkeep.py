@@ -21,12 +21,18 @@ from fastvmt.cli.options import (
     table_form,
     takes,
     tell,
+    typed,
 )  # fmt: skip
 from fastvmt.core.spelling import mib
 from fastvmt.errors import SpecError
+from fastvmt.runner.option import split
 
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would go, and how many bytes.")]
-Clips = Annotated[int | None, number("--clips", "Drawn clips (12; with --tracker 2 of each motion).", 1, 10_000)]
+Clips = Annotated[
+    int | None, number("--clips", "Drawn clips (12; with --tracker 2 of each motion; with --method 4).", 1, 10_000)
+]
+Methods = Annotated[str, typer.Option("--method", help="Ask whether the guidance of these methods sees the reference: labels.")]
+Steps = Annotated[int | None, typed("steps")]
 Folder = Annotated[Path, typer.Argument(help="Run folder, or a folder of run folders.")]
 Backbone = Annotated[str, typer.Option(help="Probe this backbone's blocks: a name, a WanPipeline folder, or a hub id.")]
 Tracker = Annotated[str, typer.Option(help="Judge this tracker on the known tracks of drawn clips.")]
@@ -74,23 +80,29 @@ def gc(folder: Folder, dry_run: DryRun = False, as_json: Json = False) -> None:
 
 def doctor(
     backbone: Backbone = "", frames: FrameCount = None, width: Width = None, height: Height = None, clips: Clips = None,
+    method: Methods = "", steps: Steps = None,
     tracker: Tracker = "", tapvid: TapVid = None, plugin: Plugin = None, runs: Runs = Path("runs"), as_json: Json = False,
 ) -> None:  # fmt: skip
     """Look at this machine: GPU, disk, codecs, versions, weights, environments, hub, runs; exit code 2 for a problem.
 
     With --backbone: per block and noise level, how well queries and keys follow known motion, to choose the guided block.
+    With --method: the gradient of its guidance for the right and for a wrong reference, by step and block.
     With --tracker: how well a tracker follows points whose tracks are known, and what that does to motion fidelity.
     """
     load_plugins(plugin)
     if tapvid and not tracker:
         raise SpecError("--tapvid needs --tracker NAME beside it: it is a tracker that is judged on it.")
-    if not (backbone or tracker):
+    if method and tracker:
+        raise SpecError("--method and --tracker are two questions; ask one at a time.")
+    if steps is not None and not method:
+        raise SpecError("--steps needs --method NAME beside it: it is that method's guided steps that are looked at.")
+    if not (backbone or tracker or method):
         given = [k for k, v in (("clips", clips), ("frames", frames), ("width", width), ("height", height)) if v is not None]
         if given:
             raise SpecError(f"--{given[0]} needs --backbone NAME or --tracker NAME beside it: it is for probing one of them.")
         _machine(runs, as_json)
         return
-    _probe(backbone or "tiny", tracker, (width, height, frames), clips, tapvid, as_json)
+    _probe(backbone or "tiny", tracker, (width, height, frames), clips, tapvid, as_json, method, steps)
 
 
 def _machine(runs: Path, as_json: bool) -> None:
@@ -111,7 +123,7 @@ def _machine(runs: Path, as_json: bool) -> None:
 
 def _probe(
     backbone: str, tracker: str, wanted: tuple[int | None, int | None, int | None], clips: int | None, tapvid: Path | None,
-    as_json: bool,
+    as_json: bool, method: str, steps: int | None,
 ) -> None:  # fmt: skip
     from fastvmt.backbones import card as cards
 
@@ -131,9 +143,18 @@ def _probe(
     from fastvmt.backbones.device import has_cuda
     from fastvmt.backbones.wan import Backbone as Loaded
     from fastvmt.datasets.drawn import probe
+    from fastvmt.upkeep import sees
+
+    if method:
+        sees.refuse_blind(asked := split(method), clips or sees.CLIPS)
 
     device = "cuda" if has_cuda() else "cpu"
     loaded = Loaded(card, device, torch.bfloat16 if device == "cuda" else torch.float32)
+    if method:
+        several = len(asked) > 1
+        looked = [sees.sight(loaded, m, width, height, frames, steps, clips or sees.CLIPS, by_block=not several) for m in asked]
+        tell(as_json, {"methods": [one.data() for one in looked]}, _tables(sees.as_lines(looked)))
+        return
     found = probe.correspondence(loaded, width, height, frames, clips=clips or 12)
     tell(as_json, found.data(), _tables(probe.as_lines(found)))
 

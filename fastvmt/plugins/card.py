@@ -45,6 +45,8 @@ class MethodCard(Frozen):
     """Of the original code."""
     start: str = Field(min_length=1)
     """How it starts, as published and matched."""
+    sees: str = ""
+    """How much of its guidance is about the reference, as ``bench doctor --method`` measured it."""
     doubts: tuple[str, ...] = ()
 
     def facts(self) -> dict[str, Any]:
@@ -53,8 +55,8 @@ class MethodCard(Frozen):
         budget = f"{self.budget.forwards:g} forward-equivalents on Wan2.1 1.3B, 50 steps: {self.budget.says}"
         found: dict[str, Any] = {
             "title": self.title, "paper": paper, "faithful": list(self.faithful), "changed": list(self.changed),
-            "start": self.start, "defaults": self.defaults, "budget": budget, "licence of the original": self.licence,
-            "doubts": list(self.doubts),
+            "start": self.start, "sees the reference": self.sees, "defaults": self.defaults, "budget": budget,
+            "licence of the original": self.licence, "doubts": list(self.doubts),
         }  # fmt: skip
         return {k: v for k, v in found.items() if v}
 

@@ -125,8 +125,9 @@ class Scores:
 
 
 def motion_score(tidy: Tidy) -> str:
-    """The metric that stands for following the motion, or ""."""
-    return next(iter(metrics_of(tidy, MOTION)), "")
+    """The metric that stands for following the motion: the first that some video has a number of, or ""."""
+    found = metrics_of(tidy, MOTION)
+    return next((metric for metric in found if tidy.of(metric)["value"].notna().any()), next(iter(found), ""))
 
 
 def verdict(tidy: Tidy, labels: Sequence[str]) -> tuple[str, ...]:

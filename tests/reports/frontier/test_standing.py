@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from support.cli import Said, bench
 from support.page_runs import Page
-from support.runs import make_run
+from support.runs import make_run, values
 
 from fastvmt.api import Result
 from fastvmt.model import Case
@@ -102,6 +102,19 @@ def test_two_methods_make_no_frontier(tmp_path: Path) -> None:
     assert {p.name for p in (two / "report" / "figures").glob("*.svg")} & {"frontier.svg", "quality-time.svg"} == {
         "quality-time.svg"
     }
+
+
+def test_where_no_motion_is_known_the_next_score_of_motion_counts(tmp_path: Path) -> None:
+    """Real clips: the trajectory is asked for by default, and undefined in all of them."""
+
+    def value(metric: str, case: Case, label: str, seed: int) -> float | None:
+        return None if metric == "trajectory" else values(metric, case, label, seed)
+
+    metrics = ("trajectory", "motion_fidelity", "time")
+    real = make_run(tmp_path / "r", 8, ("none", "fastvmt", "ditflow", "smm"), metrics=metrics, values=value, videos=False)
+    found = frontier_of(gather([real]))
+    assert found.motion == "motion_fidelity" and found.standings["time"]["smm"].state != DOMINATED
+    assert found.standings["time"]["ditflow"] == Standing(LIKE, "fastvmt")
 
 
 def test_the_frontier_is_the_first_figure_of_the_page_and_says_its_numbers(root: Path) -> None:
