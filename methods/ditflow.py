@@ -9,8 +9,8 @@ What had to change for Wan: no text tokens to slice off; the tapped block is a f
 ``fork`` and ``fork-motionclone`` are what a public fork of FastVMT's code runs under the names ``ditflow`` and
 ``motionclone``: heads averaged before the product, offsets 0 to 3 forward, soft displacements of a reference noised to
 the step's level, a sum over tokens, AdamW on a bf16 latent with rates that fall within a guided step, no injection, and the
-noised reference as the start. The second keeps the eight strongest keys only, which makes it a sparse DiTFlow and not
-MotionClone. They show what these choices do to a number; they are no method of their own.
+noised reference as the start, on the fork's own noise levels. The second keeps the eight strongest keys only, which makes it
+a sparse DiTFlow and not MotionClone. They show what these choices do to a number; they are no method of their own.
 """
 
 from __future__ import annotations

@@ -5,7 +5,8 @@ Two presets, never mixed in a table:
 ``paper``     sections 3.2-3.4, B.1 and B.4 as written: heads averaged, absolute displacement, windows whole inside the
               frame, mean over tokens, fp32 latent and moments.
 ``released``  the authors' code with its oddities (``released.py``): token-group means instead of head means, clamped
-              slots, residual displacement, sums over tokens, bf16 latent, start from the noised reference.
+              slots, residual displacement, sums over tokens, bf16 latent, rounded times, start from the noised reference on
+              their own noise levels. ``heads=mean_qk`` takes a true mean over heads in it.
 
 Where the paper disagrees with itself, the default is the first of each pair and the second is a parameter:
 reference noised to the current level (4.1, Algorithm 1) or clean (3.2): ``reference``; plain norm (B.4) or square

@@ -12,10 +12,11 @@ inner steps, rate 2e-3 to 1e-3, first fifth of the steps, keys and values of blo
     ref_sigma=0.411:ref_path=inverted   reference features at its t = 200, by signal-to-noise ratio, on an inverted latent
     updater=sgd                     no optimiser: the latent less 0.5 times the gradient, twice a step
     guided=sigma:0.912-0.712        its steps 3 to 11 of 25, by signal-to-noise ratio
+    compare=region                  squared error of the mean over a region, times 7 (theirs 6 to 8): here the whole frame
 
-What stays out of the original: its mean over a region that the user draws (it was made for regions and points; for a whole
-clip that mean would erase places) and the keys and values it shares with a second, unguided run. A plain gradient step of
-0.5 was chosen for that squared error, weighted 6 to 8; on a cosine over all places it hardly moves a latent.
+What stays out of the original: the region that its user draws (it was made for regions and points; for a whole clip a mean
+erases places) and the keys and values it shares with a second, unguided run. Its plain gradient step of 0.5 belongs to the
+size of its model's features; on a cosine over all places it hardly moves a latent.
 
 What had to change for Wan: the tapped block is a fraction of the depth, and the axis is an eigenvector of the channels'
 covariance (width x width) instead of a singular vector of all tokens. A residual stream can hold a few channels much larger

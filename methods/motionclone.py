@@ -14,6 +14,7 @@ What had to change for Wan, and why it may:
   attends over frames alone. One block at a fraction of the depth stands for the six modules of ``up_blocks.1``.
 * t = 400 and the guided steps become noise levels of equal signal-to-noise ratio: 0.610, and down to 0.773 (t = 600, for
   objects) or 0.839 (t = 700, variant ``camera``). Theirs start at 0.962, the top of their schedule; ours at the top of Wan's.
+* The reference gets the run's own noise; theirs is another draw (``own-noise``).
 * The weight 2000 belongs to another normaliser and softmax. ``strength`` says how far one full-weight update may move the
   latent in the first guided step (RMS over RMS; 0.2 to 1 % is the range to try); the weight that follows is logged and stays
   for the whole video. ``weight`` sets it outright, which freezes it across videos.

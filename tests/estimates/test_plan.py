@@ -92,13 +92,13 @@ def test_what_cannot_fit_is_refused_and_what_is_offered_fits(
 
 
 def test_hours_wall_time_and_workers(tmp_path: Path) -> None:
-    args = ["plan", "--backbone", "wan2.1-1.3b", "--frames", "33", "--methods", "fastvmt", "--no-controls", "--json",
+    args = ["plan", "--backbone", "wan2.1-1.3b", "--frames", "33", "--methods", "fastvmt:as-written", "--no-controls", "--json",
             "--device-memory", "80", "--workers"]  # fmt: skip
     one, eight = (bench(*args, n, cwd=tmp_path).data for n in ("1", "8"))
     assert one["jobs"] == 16 and one["seconds"] == pytest.approx(16 * 184.18, rel=0.001) and "A100-80GB" in one["seconds_basis"]
     assert one["wall_seconds"] == pytest.approx(one["seconds"])
     assert eight["seconds"] == one["seconds"] and eight["wall_seconds"] == pytest.approx(2 * 184.18, rel=0.001)
-    assert one["methods"][0]["label"] == "fastvmt" and one["disk_free"] > 0 < one["disk_bytes"]
+    assert one["methods"][0]["label"] == "fastvmt:as-written" and one["disk_free"] > 0 < one["disk_bytes"]
 
 
 def test_timed_repeats_and_the_discarded_video_are_in_the_hours(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -101,7 +102,7 @@ def test_reuse_runs_four_gradients_of_ten(context: Context) -> None:
 def test_paper_values_on_wan_1b() -> None:
     shape = WAN_1B.shape(832, 480, 81, sigma_grid(50, 3.0))
     assert shape.grid == (21, 30, 52)
-    p = labels.resolve("fastvmt", shape, WAN_1B.methods).params
+    p = labels.resolve("fastvmt:as-written", shape, WAN_1B.methods).params
     wanted = {
         "preset": "paper", "block": 14, "guided": "steps:0-9", "inner": 10, "interval": 3, "lr_first": 0.003, "lr_last": 0.002,
         "span": 5, "window": 21, "tile": [3, 4], "temperature": 1.0, "amf_weight": 5.0, "window_weight": 1.0, "begin": "noise",
@@ -139,6 +140,18 @@ def test_a_preset_and_the_written_form_keep_the_block_that_the_backbone_numbers(
     shape = large.shape(832, 480, 33, sigma_grid(50, 3.0))
     blocks = {k: labels.resolve(f"fastvmt{k}", shape, large.methods).params["block"] for k in ("", ":released", ":as-written")}
     assert blocks == {"": 14, ":released": 14, ":as-written": 14}
+
+
+def test_on_wan_fastvmt_guides_where_its_authors_do() -> None:
+    """Their ten steps lie at 0.9545 to 0.918; with too few steps none does, and the paper's share is left."""
+    for name in ("wan2.1-1.3b", "wan2.1-14b"):
+        wan = card.load(name)
+        shapes = [wan.shape(832, 480, 81, sigma_grid(steps, shift)) for steps, shift in ((50, 3.0), (50, 7.0), (4, 3.0))]
+        default, shifted, few = (labels.resolve("fastvmt", shape, wan.methods).params for shape in shapes)
+        assert (default["guided"], default["inner"], default["block"]) == ("steps:7-10", 25, 14)
+        assert (shifted["guided"], few["guided"], few["inner"]) == ("steps:13-19", "steps:0-0", 10)
+        facts = (Path(card.__file__).parent / f"{name}.toml").read_text()
+        assert "states no\n# shift and no guidance scale" in facts and "--shift 7 --guidance 5.8" in facts
 
 
 def test_as_written_is_one_label_away() -> None:
