@@ -59,7 +59,8 @@ GRIDS = {
         "ref_level=matched", "reference=argmax", "moving_only=false", "inner=10", "rope=false",
     ),
     "flowmotion": _around(
-        "flowmotion", "across=0.1", "guided=share:0.65:lr_first=0.05:lr_last=0.03", "guided=share:0.5:lr_first=0.05:lr_last=0.03",
+        "flowmotion", "across=0.1", "guided=share:0.65:lr_first=0.05:lr_last=0.03",
+        "guided=share:0.5:lr_first=0.05:lr_last=0.03",
         "guided=share:0.65:lr_first=0.03:lr_last=0.02", "guided=share:0.65:lr_first=0.08:lr_last=0.05",
         "guided=share:0.65:inner=3:lr_first=0.05:lr_last=0.03", "guided=share:0.65:lr_first=0.05:lr_last=0.03:across=0.1",
         "guided=share:0.65:lr_first=0.05:lr_last=0.03:difference_weight=0",
@@ -67,8 +68,8 @@ GRIDS = {
         "guided=share:0.5:lr_first=0.05:lr_last=0.03:latent_weight=0:across=0.1",
     ),
     "ttm": _around(
-        "ttm", "weak=5", "weak=5:strong=7", "weak=4", "weak=4:strong=6", "weak=3:strong=7", "weak=3:strong=5", "weak=2:strong=5",
-        "weak=1:strong=5", "weak=0:strong=7", "weak=0:strong=5:mask=frame",
+        "ttm", "weak=5", "weak=5:strong=7", "weak=4", "weak=4:strong=6", "weak=3:strong=7", "weak=3:strong=5",
+        "weak=2:strong=5", "weak=1:strong=5", "weak=0:strong=7", "weak=0:strong=5:mask=frame",
     ),
     "ropecraft": _around(
         "ropecraft", "guided=share:0.65", "phase_weight=1", "lr=0.06", "inner=10", "warp=true:divisor=2:blur=0:calm=100",
