@@ -191,5 +191,5 @@ def test_all_methods_are_planned_on_wan_without_weights(tmp_path: Path) -> None:
     assert {"none", "sdedit", "fastvmt", "ditflow", "moft", "smm", "motionclone"} <= set(labels)
     assert said.data["jobs"] == 2 * len(labels) and said.data["protocol"] == "matched-start"
     costs = said.data["forward_equivalents"]
-    assert costs["none"] == 100 and all(costs[k] > 100 for k in labels if k not in ("none", "sdedit", "reference", "ttm"))
+    assert costs["none"] == 100 and all(costs[k] > 100 for k in labels if k not in ("none", "sdedit", "ttm", "reference"))
     assert said.data["seconds"] > 0 and "hf download" in said.data["fetch"]

@@ -72,8 +72,7 @@ GRIDS = {
     ),
     "ttm": _around(
         "ttm", "weak=5", "weak=5:strong=7", "weak=4", "weak=4:strong=6", "weak=3:strong=7", "weak=3:strong=5",
-        "weak=2:strong=5",
-        "weak=1:strong=5", "weak=0:strong=7", "weak=0:strong=5:mask=frame",
+        "weak=2:strong=5", "weak=1:strong=5", "weak=0:strong=7", "weak=0:strong=5:mask=frame",
     ),
     "ropecraft": _around(
         "ropecraft", "guided=share:0.65", "phase_weight=1", "lr=0.06", "inner=10", "warp=true:divisor=2:blur=0:calm=100",
