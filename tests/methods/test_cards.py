@@ -36,6 +36,8 @@ def test_every_method_has_a_card_whose_budget_is_counted(name: str) -> None:
     assert found.budget.forwards == pytest.approx(cost, abs=0.06)
     if registry.methods.get(name).role != "control":
         assert "licen" in found.licence.lower() or "MIT" in found.licence or "Apache" in found.licence
+    guides = registry.methods.get(name).loss is not Method.loss
+    assert ("of the gradient about the reference" in found.sees) == guides  # as `bench doctor --method` measures it
     shown = api.describe(name)["card"]
     assert shown["title"] == found.title and all(shown.values())
 
