@@ -49,20 +49,26 @@ def _plain_name(name: str) -> str:
 FileName = Annotated[str, AfterValidator(_plain_name)]
 
 
-def _facts(value: Any, finite: bool = True, depth: int = 0) -> Any:
-    """Plain data whose numbers can be computed with."""
-    if type(value) is int:
-        if not -MOST <= value <= 2 * MOST + 1:
-            raise ValueError("a whole number beyond 64 bits")
-    elif type(value) is float:
-        if finite and not math.isfinite(value):
-            raise ValueError(f"{value} is no number")
-    elif isinstance(value, dict | list | tuple):
-        if depth > DEEPEST:
-            raise ValueError(f"nested deeper than {DEEPEST}")
-        for part in value.values() if isinstance(value, dict) else value:
-            _facts(part, finite, depth + 1)
-    return value
+def _facts(value: dict[str, Any], finite: bool = True) -> dict[str, Any]:
+    """Plain data whose numbers can be computed with. Level by level: a large run has 100,000 of these."""
+    level: list[Any] = [value]
+    for _ in range(DEEPEST + 1):
+        inner: list[Any] = []
+        for outer in level:
+            for part in outer.values() if isinstance(outer, dict) else outer:
+                kind = type(part)
+                if kind is float:
+                    if finite and not math.isfinite(part):
+                        raise ValueError(f"{part} is no number")
+                elif kind is int:
+                    if not -MOST <= part <= 2 * MOST + 1:
+                        raise ValueError("a whole number beyond 64 bits")
+                elif isinstance(part, dict | list | tuple):
+                    inner.append(part)
+        if not inner:
+            return value
+        level = inner
+    raise ValueError(f"nested deeper than {DEEPEST}")
 
 
 Facts = Annotated[dict[str, Any], AfterValidator(lambda value: _facts(value))]

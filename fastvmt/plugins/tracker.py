@@ -90,11 +90,16 @@ def _made(name: str, cls: type[Tracker]) -> Tracker:
 
 def _track(track: Callable[..., Any], cls: type[Tracker], doing: str, frames: Frames, queries: F64 | None = None) -> Tracks:
     found = track(sealed(frames.copy()), sealed(copy.copy(queries)))  # torch writes into what is read-only
+    return _checked(cls, doing, found, len(frames), None if queries is None else len(queries))
+
+
+def _checked(cls: type, doing: str, found: Any, frames: int, asked: int | None = None) -> Tracks:
+    """What somebody else's code says are tracks of so many points (None: of its own choice)."""
     need(cls, doing, found, isinstance(found, Tracks), "Tracks")
     points, visible = np.asarray(found.points), np.asarray(found.visible)
-    n = len(points) if queries is None and points.ndim else 0 if queries is None else len(queries)
-    need(cls, f"{doing}: points", points, points.shape == (n, len(frames), 2), f"of shape ({n}, {len(frames)}, 2)")
-    need(cls, f"{doing}: visible", visible, visible.shape == (n, len(frames)), f"of shape ({n}, {len(frames)})")
+    n = len(points) if asked is None and points.ndim else asked or 0
+    need(cls, f"{doing}: points", points, points.shape == (n, frames, 2), f"of shape ({n}, {frames}, 2)")
+    need(cls, f"{doing}: visible", visible, visible.shape == (n, frames), f"of shape ({n}, {frames})")
     need(cls, f"{doing}: points", points, points.dtype.kind in "fiu", "numbers")
     seen: NDArray[np.bool_] = np.asarray(visible == 1)
     need(cls, f"{doing}: visible", visible, bool((seen | (visible == 0)).all()), "booleans")
@@ -187,9 +192,11 @@ def tracks_of(reference: Reference, frames: Frames, tracker: str, points: int) -
         MissingWeights: when the tracker has to be fetched first.
         SuiteError: when a drawn suite does not know the clip that bears its name.
     """
-    if _suite_of(reference):
-        found: Tracks = _known(reference, "tracks", points)
-        return found
+    suite = _suite_of(reference)
+    if suite:
+        source, found = registry.suites.get(suite), _known(reference, "tracks", points)
+        known: Tracks = found if is_ours(source) else _checked(source, f"Suite '{suite}': tracks", found, len(frames))
+        return known
     follower = make(tracker)
     if missing := follower.missing():
         raise MissingWeights(missing)

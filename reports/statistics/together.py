@@ -13,12 +13,13 @@ from functools import lru_cache
 from itertools import combinations
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastvmt.reports.statistics.bounded import LEVEL, Scale, room
 from fastvmt.reports.statistics.paired import BATCH, EXACT_CLUSTERS, RESAMPLES, Floats, coins
 
 ALPHA = 0.05
+KEPT = 80_000_000
 
 
 @dataclass(frozen=True)
@@ -122,22 +123,29 @@ def _largest(differences: Floats, seed: int) -> Floats:
     """The largest studentised difference over all pairs, for every toss of signs (each clip's pairs turn together)."""
     clips, pairs = differences.shape
     square = np.square(differences).mean(0)
+    signs, step = _tosses(clips, seed), max(1, BATCH // pairs)
     found = []
-    for signs in _tosses(clips, seed):
-        step = max(1, BATCH // pairs)
-        for start in range(0, len(signs), step):
-            mean = signs[start : start + step].astype(np.float64) @ differences / clips
-            mean[np.abs(mean) < 1e-15 * np.sqrt(square)] = 0.0
-            found.append(_studentised(mean, _error(mean, square, clips)).max(1))
+    for start in range(0, len(signs), step):
+        mean = signs[start : start + step] @ differences / clips
+        mean[np.abs(mean) < 1e-15 * np.sqrt(square)] = 0.0
+        found.append(_studentised(mean, _error(mean, square, clips)).max(1))
     return np.concatenate(found)
 
 
 @lru_cache(maxsize=2)
-def _tosses(clips: int, seed: int) -> tuple[np.ndarray[tuple[int, int], np.dtype[np.int8]], ...]:
-    """All tosses of few clips (half of them: a toss and its opposite have equal sizes), else a seeded draw and the true one."""
+def _tosses(clips: int, seed: int) -> NDArray[np.float64] | NDArray[np.int8]:
+    """All tosses of few clips (half of them: a toss and its opposite have equal sizes), else a seeded draw and the true one.
+
+    Every column asks for the same ones: up to 80 MB they are kept as the numbers that they are multiplied as.
+    """
+    drawn = _drawn(clips, seed)
+    return drawn if 8 * drawn.size > KEPT else drawn.astype(np.float64)
+
+
+def _drawn(clips: int, seed: int) -> NDArray[np.int8]:
     if clips <= EXACT_CLUSTERS:
         numbers = np.arange(2 ** (clips - 1))
-        return (np.where((numbers[:, None] >> np.arange(clips)) & 1, -1, 1).astype(np.int8),)
+        return np.where((numbers[:, None] >> np.arange(clips)) & 1, -1, 1).astype(np.int8)
     rng = np.random.default_rng([seed, clips, 2])
     drawn = np.where(coins(rng, RESAMPLES - 1, clips), np.int8(1), np.int8(-1))
-    return (np.concatenate([np.ones((1, clips), np.int8), drawn]),)
+    return np.concatenate([np.ones((1, clips), np.int8), drawn])

@@ -25,3 +25,14 @@ def test_any_import_finds_the_real_module(statement: str) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr[-600:]
+
+
+def test_statistics_load_no_torch() -> None:
+    code = (
+        "from fastvmt.core.lazy import load_when_used\nload_when_used('torch')\nimport sys, numpy as np\n"
+        "from fastvmt.reports.statistics import paired_difference\n"
+        "assert paired_difference(np.arange(9.0), np.ones(9)).wilcoxon_p < 0.1\n"
+        "assert 'torch.nn' not in sys.modules, 'scipy asked whether an array is a tensor'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-600:]
