@@ -192,18 +192,10 @@ def tracks_of(reference: Reference, frames: Frames, tracker: str, points: int) -
         MissingWeights: when the tracker has to be fetched first.
         SuiteError: when a drawn suite does not know the clip that bears its name.
     """
-<<<<<<< HEAD
     if suite := _suite_of(reference):
         found: Tracks = _known(reference, "tracks", points)
         source = registry.suites.get(suite)
         return found if is_ours(source) else _checked(source, f"Suite '{suite}': tracks", found, len(frames))
-=======
-    suite = _suite_of(reference)
-    if suite:
-        source, found = registry.suites.get(suite), _known(reference, "tracks", points)
-        known: Tracks = found if is_ours(source) else _checked(source, f"Suite '{suite}': tracks", found, len(frames))
-        return known
->>>>>>> e9850937db5ec6a51561af88cb1cc4d7ffee68d1
     follower = make(tracker)
     if missing := follower.missing():
         raise MissingWeights(missing)

@@ -10,13 +10,14 @@ method has the title of its card; any other is made from its id.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
+from fastvmt.plugins import labels
 from fastvmt.plugins.card import card_of
 from fastvmt.plugins.method import Method
 from fastvmt.plugins.metric_labels import name_of
@@ -25,6 +26,8 @@ from fastvmt.plugins.traits import Traits
 if TYPE_CHECKING:
     from fastvmt.reports.tidy import Tidy
 
+POLICY = frozenset({"guided", "grid", "begin"})
+"""Words that say when and from where, which a protocol decides or the plan says."""
 SHORT = {"fidelity": "fid.", "similarity": "sim.", "temporal": "temp.", "consistency": "cons."}
 """Words as the field's tables shorten them."""
 
@@ -83,3 +86,25 @@ def _of_card(cls: Any) -> str:
         if card := card_of(cls):
             return str(card.title)
     return ""
+
+
+def other_forms(tidy: Tidy, rows: Iterable[str]) -> list[str]:
+    """``FastVMT with heads=mean_logits, by the backbone's card (...)``: one note for all methods of these rows, or none."""
+    found: dict[str, str] = {}
+    for label in rows:
+        spec = tidy.methods[label]
+        if spec.method in found or spec.control or spec.imported or ":" in label:  # what is typed is in the label
+            continue
+        if words := changed_words(tidy.method(label), spec.params):
+            found[spec.method] = f"{display(label, tidy)} with {', '.join(words)}"
+    if not found:
+        return []
+    return [f"{'; '.join(found.values())}, by the backbone's card ({next(iter(found))}:{labels.AS_WRITTEN} is without it)."]
+
+
+def changed_words(cls: type[Method], params: Any) -> list[str]:
+    """Parameters that hold a word or a switch, and another than the method's own default."""
+    fields = cls.Params.model_fields
+    skipped = POLICY | {cls.protocols.preset}
+    other = {k: v for k, v in params.items() if k in fields and k not in skipped and isinstance(fields[k].default, str | bool)}
+    return [f"{k}={str(v).lower() if v in (True, False) else v}" for k, v in other.items() if v != fields[k].default]

@@ -16,8 +16,7 @@ import numpy as np
 
 from fastvmt.model import CATEGORIES
 from fastvmt.reports.statistics import Interval, fewest_clips, mean_intervals, paired_ratio
-from fastvmt.reports.tables.forms import other_forms
-from fastvmt.reports.tables.headings import changes, display, heading
+from fastvmt.reports.tables.headings import changes, display, heading, other_forms
 from fastvmt.reports.tables.look import SPEED_UP, main_columns
 from fastvmt.reports.tables.shared_cases import apart as apart
 from fastvmt.reports.tables.shared_cases import by_clip, clips_of, common, few_clips, is_ceiling, lacking, scale_of, skewed
