@@ -26,7 +26,7 @@ from pydantic import Field
 
 from fastvmt.errors import MissingWeights
 from fastvmt.methods._math.guided import Guided, GuidedMethod, Inner, Rate, Weight
-from fastvmt.plugins.method import GRADIENT_COST, Context, Params, Protocols, Shape, Study
+from fastvmt.plugins.method import GRADIENT_COST, Context, Method, Params, Protocols, Shape, Study
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -118,8 +118,7 @@ class RoPECraft(GuidedMethod):
         ctx.log.setdefault("loss", {})[str(i)] = losses
         return x
 
-    def loss(self, ctx: Context, i: int, x: Tensor, level: float | None = None) -> None:
-        """None: its loss is one of rotary factors, with the latent held."""
+    loss = Method.loss  # none of the latent: its own is of rotary factors, with the latent held
 
 
 def phase_loss(found: Tensor, wanted: Tensor) -> Tensor:
