@@ -142,6 +142,8 @@ def sight(
         return labels.build(labels.resolve(label, shape, card.methods, starts))
 
     clock, method = Stages(), made(label)
+    sigmas = method.levels(method.params, sigmas)
+    shape = card.shape(width, height, frames, sigmas)
     with clock("looking"):
         contexts = [_context(backbone, sigmas, FIRST + n, (width, height, frames)) for n in range(clips)]
         if not (guided := _guided(method, shape)):
@@ -166,8 +168,8 @@ def sight(
 
 def _guided(method: Method, shape: Any) -> list[int]:
     """The guided steps; of a method that does not name them, all."""
-    named = getattr(type(method), "guided_steps", None)
-    return list(named(method.params, shape)) if named else list(range(len(shape.sigmas) - 1))
+    named = method.guided_steps(method.params, shape)
+    return list(range(len(shape.sigmas) - 1) if named is None else named)
 
 
 def _context(backbone: Backbone, sigmas: tuple[float, ...], number: int, size: tuple[int, int, int]) -> Context:

@@ -80,6 +80,12 @@ def test_at_level_1_a_noised_reference_cannot_be_seen_and_a_clean_one_can(xs: Pa
     assert [look["step"] for look in clean["steps"]] == [0, 1] and min(look["share"] for look in clean["steps"]) > 1e-6
 
 
+def test_a_row_with_noise_levels_of_its_own_is_asked_on_them(xs: Path) -> None:
+    said = bench("doctor", "--method", "fastvmt:released:tile=2x2", "--backbone", xs, "--clips", "2", "--json")
+    assert said.code == 0, said.err
+    assert said.data["methods"][0]["steps"][0]["level"] == pytest.approx(0.9545, abs=1e-4)
+
+
 def test_one_method_is_asked_by_block_too(xs: Path) -> None:
     said = bench("doctor", "--method", "ditflow:guided=steps:0-1", "--backbone", xs, "--clips", "2")
     assert said.code == 0, said.err
