@@ -130,6 +130,16 @@ class Card:
         _, _, t, h, w = self.latent_shape(width, height, frames)
         return Shape(self.blocks, self.heads, (t // self.patch[0], h // self.patch[1], w // self.patch[2]), sigmas)
 
+    def lengths(self, frames: int) -> list[int]:
+        """Legal numbers of frames below this one that hold a motion, ascending; the least there is where there is none."""
+        return [*range(1 + self.vae_temporal, frames, self.vae_temporal)] or [1 + self.vae_temporal]
+
+    def sizes(self, width: int, height: int) -> list[tuple[int, int]]:
+        """Legal sizes below this one of about its shape, ascending (px); the least there is where there is none."""
+        step = self.multiple
+        widths = range(step, width, step)
+        return [(w, min(height, max(step, round(height * w / width / step) * step))) for w in widths] or [(step, step)]
+
     def check_size(self, width: int, height: int, frames: int) -> None:
         """Refuse sizes the model cannot make, and those that no memory holds.
 
@@ -151,9 +161,11 @@ class Card:
                     f"{self.patch[1]}). Use --{name} {low} or --{name} {low + self.multiple}."
                 )
         if (size := width * height * frames * 3) > MAX_MEMORY:
+            ways = [f"--frames {n}" for n in self.lengths(frames) if width * height * n * 3 <= MAX_MEMORY][-1:]
+            ways += [f"--width {w} --height {h}" for w, h in self.sizes(width, height) if w * h * frames * 3 <= MAX_MEMORY][-1:]
             raise UserError(
                 f"A video of {frames} frames, width {width}, height {height} px takes {gib(size)} decoded, more than the limit "
-                f"of {gib(MAX_MEMORY)}. Use fewer --frames, or a smaller --width and --height."
+                f"of {gib(MAX_MEMORY)}. Use {', or '.join(ways) or 'fewer frames and a smaller size'}."
             )
 
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fastvmt.backbones.card import Card, require_weights
-from fastvmt.backbones.token_grid import ACTIVATION_FACTOR, GRADIENT_COST, TAP_SHARE
+from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, fits_kept, kept_activations
 
 Hook = Callable[..., Any]
 
@@ -204,8 +204,8 @@ class Backbone:
             return
         f, h, w = self.tokens(x)
         size = torch.empty((), dtype=self.dtype).element_size()
-        wanted = f * h * w * self.card.heads * self.card.head_dim * size * ACTIVATION_FACTOR * blocks
-        if wanted < 0.6 * free_bytes(self.device):
+        wanted = kept_activations(f * h * w, self.card.heads * self.card.head_dim, size, blocks)
+        if fits_kept(wanted, free_bytes(self.device)):
             return
         self.transformer.enable_gradient_checkpointing()
         stack.callback(self.transformer.disable_gradient_checkpointing)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastvmt.estimates.plan_estimate import Estimate
     from fastvmt.runner.plan import Plan
 
+PLENTY = 1 << 60
 DeviceMemory = Annotated[
     float,
     number("--device-memory", "Plan for GPUs of so many GiB, one a worker, not for this machine.", 0, 10**6, float, WHERE),
@@ -60,10 +61,16 @@ def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:
         *lines,
         f"time: {time} ({cost.seconds_basis})",
         f"last time on this device: {_last(cost)}",
-        f"memory: about {gib(cost.memory_bytes)} a job{beside} (estimated, GiB: {cost.memory.words()})",
+        f"memory: about {gib(cost.memory_bytes)} a job{beside}{_kept(cost)} (estimated, GiB; {cost.memory.words(capacity)})",
         f"disk: about {mib(cost.disk_bytes)}{disk} (estimated)",
         f"weights to fetch: {cost.fetch or 'none'}",
     ]
+
+
+def _kept(cost: Estimate) -> str:
+    """What a job takes where nobody knows how much there is, and there is plenty."""
+    most = cost.memory.expected(PLENTY)
+    return f", {gib(most)} where all activations can be kept" if not cost.memory_capacity and most > cost.memory_bytes else ""
 
 
 def _table(cost: Estimate, whose: str) -> list[str]:

@@ -14,6 +14,7 @@ from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.spelling import gib
 from fastvmt.errors import BenchError, UserError
 from fastvmt.estimates import seconds as costmodel
+from fastvmt.estimates.advice import least, offers, smallest
 from fastvmt.estimates.memory import Need, device_bytes, device_count, need, workers_when_unsaid
 from fastvmt.estimates.seconds import Outcome, Prediction, Sample, work
 from fastvmt.jobs.protocol import cost_of
@@ -27,8 +28,6 @@ from fastvmt.store.folder import Store
 PUBLISHED = {"backbone": "wan2.1-1.3b", "method": "fastvmt", "seconds": 184.18, "width": 832, "height": 480, "frames": 33}
 """FastVMT, table 1: one video on an A100-80GB. The paper names neither the size of the model nor the length; its counted work
 fits only 1.3B at 32 or 33 frames."""
-SMALLER = 20
-"""A backbone with less than one part in this many of the parameters is not offered as a smaller one."""
 LOSSLESS = 0.6
 """Bytes of a lossless video over its raw bytes."""
 
@@ -44,7 +43,7 @@ class Estimate:
         seconds_each: of one video by itself, by label; ``seconds_basis`` says what they rest on.
         seconds_left: of all videos to make, by label; what they share is counted once, as in ``seconds``.
         wall_seconds: on ``workers`` workers.
-        memory_bytes: of one job, see ``memory``; ``memory`` holds its parts.
+        memory_bytes: of one job at its peak; ``memory`` holds what it is made of.
         disk_bytes, disk_free: what videos to make and references take, and what is free where the run folder is or will be.
         forward_equivalents: forward passes of one video, counted from the method's parameters.
         last: how far off the last prediction on this class of device was.
@@ -73,6 +72,8 @@ class Estimate:
     def data(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
         found = asdict(self)
+        found["memory_stages"] = self.memory.stages(self.memory_capacity)
+        found["memory_peak"] = self.memory.peak(self.memory_capacity)[0]
         found["last"] = None if self.last is None else asdict(self.last) | {"off": round(self.last.off, 4)}
         return found
 
@@ -126,7 +127,7 @@ def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions
         forward_equivalents=passes, last=costmodel.last_time(place, device, samples),
     )  # fmt: skip
     capacity = _capacity(config, card, where)
-    found = replace(found, memory_bytes=found.memory.expected(capacity or 1 << 60), memory_capacity=capacity)
+    found = replace(found, memory_bytes=found.memory.expected(capacity), memory_capacity=capacity)
     return replace(found, problem=_problem(config, card, found, where))
 
 
@@ -227,11 +228,9 @@ def _at_once(config: RunConfig, where: Conditions) -> int:
 # --- memory and disk -----------------------------------------------------------------------------------------------------
 
 
-def _need(config: RunConfig, card: cards.Card, **changes: Any) -> Need:
+def _need(config: RunConfig, card: cards.Card) -> Need:
     s = config.setting
-    size: dict[str, Any] = {"width": s.width, "height": s.height, "frames": s.frames} | changes
-    offload = size.pop("offload", config.offload)
-    return need(card, **size, dtype=s.dtype, methods=config.methods, offload=offload, device=config.device)
+    return need(card, s.width, s.height, s.frames, s.dtype, config.methods, offload=config.offload, device=config.device)
 
 
 def _capacity(config: RunConfig, card: cards.Card, where: Conditions) -> int:
@@ -293,41 +292,8 @@ def _whose(config: RunConfig, where: Conditions) -> str:
 
 
 def _would_fit(config: RunConfig, card: cards.Card, capacity: int, where: Conditions) -> str:
-    """What would, each with its number: a flag, fewer frames, a smaller backbone."""
-    offers = []
-    here = config.offload or config.device == "cpu"
-    offloaded = _need(config, card, offload=True)
-    if not here and offloaded.least <= capacity:
-        offers.append(f"--offload ({gib(offloaded.least)})")
-    for offload in (config.offload,) if here else (config.offload, True):
-        if frames := _most_frames(config, card, capacity, offload):
-            both = "--offload " if offload and not config.offload else ""
-            size = _need(config, card, frames=frames, offload=offload).least
-            offers.append(f"{both}--frames {frames} ({gib(size)})")
-            break
-    for other in _smaller(card):
-        size = _need(config, other).least
-        if size <= capacity:
-            offers.append(f"--backbone {other.id} ({gib(size)})")
-            break
+    """What would, each with its number, in order of what it costs; fewer workers cost no video anything."""
     alone = device_bytes(config.device) if where.workers > 1 and not where.device_bytes else 0
-    if alone and _need(config, card).least <= alone:
-        offers.append(f"--workers 1 ({gib(alone)} for it alone)")
-    smallest = f"even one frame needs {gib(_need(config, card, frames=1, offload=True).least)}"
-    return f"{', or '.join(offers)} would fit" if offers else f"{smallest}, so a larger device is needed"
-
-
-def _most_frames(config: RunConfig, card: cards.Card, capacity: int, offload: bool) -> int:
-    """The largest legal number of frames under the run's own that fits, or 0."""
-    step = card.vae_temporal
-    for frames in range(config.setting.frames - step, 0, -step):
-        if _need(config, card, frames=frames, offload=offload).least <= capacity:
-            return frames
-    return 0
-
-
-def _smaller(card: cards.Card) -> list[cards.Card]:
-    """Known backbones of the same order of size, the largest first."""
-    others = [cards.load(name) for name in cards.known() if name != card.id]
-    kept = [c for c in others if card.parameters / SMALLER <= c.parameters < card.parameters]
-    return sorted(kept, key=lambda c: -c.parameters)
+    found = [f"--workers 1 ({gib(alone)} for it alone)"] if alone and least(config, card) <= alone else []
+    found += offers(config, card, capacity)
+    return f"{', or '.join(found)} would fit" if found else f"{smallest(config, card)}, so a larger device is needed"
