@@ -42,6 +42,8 @@ class Estimate:
         seconds: of all videos to make, one after another; None where nothing is known.
         seconds_each: of one video by itself, by label; ``seconds_basis`` says what they rest on.
         seconds_left: of all videos to make, by label; what they share is counted once, as in ``seconds``.
+        seconds_interval: of ``seconds``, the least and the most; None where nothing is known.
+        extrapolated: what makes it an extrapolation; "" where past videos are like those to make.
         wall_seconds: on ``workers`` workers.
         memory_bytes: of one job at its peak; ``memory`` holds what it is made of.
         disk_bytes, disk_free: what videos to make and references take, and what is free where the run folder is or will be.
@@ -66,6 +68,8 @@ class Estimate:
     fetch: str
     forward_equivalents: dict[str, float]
     seconds_left: dict[str, float] = field(default_factory=dict)
+    seconds_interval: tuple[float, float] | None = None
+    extrapolated: str = ""
     last: Outcome | None = None
     problem: str = ""
 
@@ -114,12 +118,14 @@ def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions
     each = prediction_of(config, card, samples, bool(where.device_bytes))
     seconds_left = _seconds_left(config, each, left) if each.seconds else {}
     total: float | None = sum(seconds_left.values()) if each.seconds else None
+    ends = [sum(_seconds_left(config, replace(each, seconds=end), left).values()) for end in (each.low, each.high) if end]
     if not any(left.values()):
-        total = 0.0
+        total, ends = 0.0, []
     disk = _disk(config, samples, sum(left.values())) + _references(config, store)
     found = Estimate(
         jobs=per_method * len(config.methods), done=sum(made.values()), left=left, seconds=total, seconds_each=each.seconds,
-        seconds_left=seconds_left,
+        seconds_left=seconds_left, seconds_interval=(ends[0], ends[1]) if ends else None,
+        extrapolated=each.beyond if ends else "",
         seconds_basis=each.basis or "unknown: no videos of this class of device in this folder or beside it yet",
         wall_seconds=None if total is None else _wall(config, each, left, total, where), workers=where.workers,
         memory_bytes=0, memory_capacity=0, memory=_need(config, card), disk_bytes=disk, disk_free=_free(place),
@@ -152,7 +158,9 @@ def workers_of(config: RunConfig, card: cards.Card | None = None) -> int:
         return 1
     with suppress(BenchError):
         here = config.model_copy(update={"device": device})
-        return workers_when_unsaid(device, config.threads, _need(here, card or cards.load(config.setting.backbone)).least)
+        return workers_when_unsaid(
+            device, config.threads, _need(here, card or cards.load(config.setting.backbone, texts=False)).least
+        )
     return 1
 
 
@@ -162,7 +170,7 @@ def note_prediction(store: Store, config: RunConfig) -> None:
     per_method = len(config.suite.cases) * len(config.seeds)
     left = {m.label: per_method - made[m.label] for m in config.methods}
     if any(left.values()):
-        card = cards.load(config.setting.backbone)
+        card = cards.load(config.setting.backbone, texts=False)
         samples = costmodel.past(store.root)
         device = costmodel.likely_class(config, samples)
         costmodel.remember(store, config, prediction_of(config, card, samples), left, device)
@@ -179,15 +187,25 @@ def prediction_of(config: RunConfig, card: cards.Card, samples: list[Sample], el
     """Seconds of one video of each method, from past videos, else from the published figure, else none."""
     shape, passes = passes_of(config, card)
     works = {k: n * work(card, shape) for k, n in passes.items()}
-    found = costmodel.predict(config, works, samples, elsewhere)
-    if found.seconds or card.parameters <= 10**9:
+    found = costmodel.predict(config, works, samples, elsewhere, work(card, shape))
+    here = config.device == "cpu" and card.folder is not None  # a GPU's seconds say nothing of it
+    if found.seconds or here or card.parameters <= 10**9:
         return found
-    seconds = {k: round(n * _seconds_a_flop(), 3) for k, n in works.items()}
-    return Prediction(seconds, "estimated: the paper's 184.18 s a video on an A100-80GB, scaled by counted work")
+    each, one_pass = _published()
+    seconds = {k: round(n * each, 3) for k, n in works.items()}
+    outside = max(work(card, shape) / one_pass, one_pass / work(card, shape))
+    ends = {
+        k: costmodel.widened([s / costmodel.OTHER_DEVICE, s * costmodel.OTHER_DEVICE], 0, outside) for k, s in seconds.items()
+    }
+    return Prediction(
+        seconds, "estimated: the paper's 184.18 s a video on an A100-80GB, scaled by counted work",
+        low={k: e[0] for k, e in ends.items()}, high={k: e[1] for k, e in ends.items()},
+        beyond="a published figure, of another machine and code",
+    )  # fmt: skip
 
 
-def _seconds_a_flop() -> float:
-    """The published seconds over the work that we count for them."""
+def _published() -> tuple[float, float]:
+    """The published seconds over the work that we count for them, and the work of one of its forward passes."""
     facts: dict[str, Any] = PUBLISHED
     card = cards.load(facts["backbone"])
     sigmas = sigma_grid(card.defaults["steps"], card.defaults["shift"], 1.0)
@@ -195,7 +213,7 @@ def _seconds_a_flop() -> float:
     cls = registry.methods.get(facts["method"])
     own = labels.tuned(facts["method"], card.methods.get(facts["method"], {}), card.defaults["steps"])
     params = cls.resolve(cls.Params.model_validate(own), shape)
-    return float(facts["seconds"] / (labels.cost(cls, params, shape) * work(card, shape)))
+    return float(facts["seconds"] / (labels.cost(cls, params, shape) * work(card, shape))), work(card, shape)
 
 
 def _seconds_left(config: RunConfig, each: Prediction, left: dict[str, int]) -> dict[str, float]:
