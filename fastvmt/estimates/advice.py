@@ -27,7 +27,7 @@ WORDS = {
 def least(config: RunConfig, card: cards.Card, changes: Changes | None = None) -> int:
     """Bytes that a job of a run needs, were some of its options others."""
     s = config.setting
-    facts = {"width": s.width, "height": s.height, "frames": s.frames, "dtype": s.dtype, "offload": config.offload}
+    facts: Changes = {"width": s.width, "height": s.height, "frames": s.frames, "dtype": s.dtype, "offload": config.offload}
     facts |= changes or {}
     facts.pop("backbone", None)
     return need(card, **facts, methods=config.methods, device=config.device).least

@@ -13,7 +13,7 @@ The peak is the largest stage. Libraries stand in each. With ``offload`` the VAE
     insides of a block          22 tensors (tokens x width) of the dtype, as ``Backbone`` counts them
     activations, kept           those of every block up to the tapped one, and four fp32 tensors for queries and keys
     activations, recomputed     one tensor a block, the insides of one, and the same four
-    encode, decode              8 fp32 tensors of 96 channels and 4 frames at full size (its widest stage), and the video twice
+    encode, decode              10.5 and 12.5 fp32 tensors of 96 channels and 4 frames at full size, and the video twice
 """
 
 from __future__ import annotations
@@ -35,8 +35,9 @@ from fastvmt.model import MethodSpec
 
 TEXT_ENCODER, VAE = 5_680_000_000, 126_900_000
 """Parameters of Wan 2.1's UMT5-XXL encoder and VAE (counted on their configs), for a backbone whose files are not here."""
-DECODE_BYTES = 8 * 96 * 4 * 4
-"""A pixel of one frame, in the decoder's last stage."""
+ENCODE_BYTES, DECODE_BYTES = 16_100, 19_200
+"""A pixel of one frame, in the VAE's widest stage: 10.5 and 12.5 fp32 tensors of 96 channels and 4 frames. Measured on a
+CPU: resident memory of random weights in Wan 2.1's layout at 160 x 160 px, above that at 64 x 64 px."""
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}
 LONGEST_HEADER = 100_000_000
 """Bytes of a .safetensors file's header, as its own library limits them."""
@@ -59,6 +60,7 @@ class Need:
     forward: int
     guidance: int
     stored: int
+    encode: int
     decode: int
     libraries: int
     offload: bool = False
@@ -83,7 +85,7 @@ class Need:
         coding = beside | {"VAE": self.vae}
         found: Stages = {
             "text": {"text encoder": self.text_encoder, "libraries": self.libraries},
-            "encode": coding | {"encode": self.decode},
+            "encode": coding | {"encode": self.encode},
             "guidance": beside | {"activations": self.stored if kept else self.guidance},
             "denoise": beside | {"activations": self.forward},
             "decode": coding | {"decode": self.decode},
@@ -125,6 +127,7 @@ def need(
         forward=inside,
         guidance=tensor * size * depth + inside + features if depth else 0,
         stored=inside * depth + features,
+        encode=width * height * (ENCODE_BYTES + frames * 3 * 4 * 2),
         decode=width * height * (DECODE_BYTES + frames * 3 * 4 * 2),
         libraries=LIBRARIES[device],
         offload=offload and device != "cpu",

@@ -140,7 +140,7 @@ def test_what_cannot_fit_is_refused_with_what_would(tmp_path: Path) -> None:
     assert said.code == 2 and said.err.startswith("bench: One job needs about 21.7 GiB (estimated: text takes the most: ")
     assert (
         len(said.err.strip().splitlines()) == 1
-        and "16.0 GiB: --dtype bfloat16 (11.2 GiB) would fit" in said.err
+        and "16.0 GiB: --dtype bfloat16 (11.6 GiB) would fit" in said.err
         and "larger device" not in said.err
     )
     assert "GPU-hours" in said.out and "of 16.0 GiB" in said.out  # the plan itself is shown all the same
@@ -162,6 +162,8 @@ def test_hours_wall_time_and_workers(tmp_path: Path) -> None:
     one, eight = (bench(*args, n, cwd=tmp_path).data for n in ("1", "8"))
     assert one["jobs"] == 16 and one["seconds"] == pytest.approx(16 * 184.18, rel=0.001) and "A100-80GB" in one["seconds_basis"]
     assert one["wall_seconds"] == pytest.approx(one["seconds"])
+    low, high = one["seconds_interval"]
+    assert "published figure" in one["extrapolated"] and low < one["seconds"] / 3 and high > one["seconds"] * 3
     assert eight["seconds"] == one["seconds"] and eight["wall_seconds"] == pytest.approx(2 * 184.18, rel=0.001)
     assert one["methods"][0]["label"] == "fastvmt" and one["disk_free"] > 0 < one["disk_bytes"]
 
