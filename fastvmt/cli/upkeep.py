@@ -142,6 +142,7 @@ def _probe(
 
     from fastvmt.backbones.device import has_cuda
     from fastvmt.backbones.wan import Backbone as Loaded
+    from fastvmt.backbones.wan import encoded
     from fastvmt.datasets.drawn import probe
     from fastvmt.upkeep import sees
 
@@ -149,13 +150,14 @@ def _probe(
         sees.refuse_blind(asked := split(method), clips or sees.CLIPS)
 
     device = "cuda" if has_cuda() else "cpu"
-    loaded = Loaded(card, device, torch.bfloat16 if device == "cuda" else torch.float32)
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
     if method:
-        several = len(asked) > 1
+        loaded, several = Loaded(card, device, dtype), len(asked) > 1
         looked = [sees.sight(loaded, m, width, height, frames, steps, clips or sees.CLIPS, by_block=not several) for m in asked]
         tell(as_json, {"methods": [one.data() for one in looked]}, _tables(sees.as_lines(looked)))
         return
-    found = probe.correspondence(loaded, width, height, frames, clips=clips or 12)
+    empty = encoded(card, device, dtype, [""])[""]
+    found = probe.correspondence(Loaded(card, device, dtype), width, height, frames, clips=clips or 12, empty=empty)
     tell(as_json, found.data(), _tables(probe.as_lines(found)))
 
 
