@@ -4,11 +4,11 @@ All are frozen and refuse unknown keys, so that a file of another version is nam
 Sizes are pixels, times are seconds, digests are hex SHA-256.
 """
 
-from fastvmt.model.artefact import COPIES, Artefact, Failure, FileInfo, MetricRecord
+from fastvmt.model.artefact import COPIES, Artefact, Conditions, Failure, FileInfo, MetricRecord
 from fastvmt.model.case import CATEGORIES, IMPORTED, REFERENCE, Case, Frozen, Reference, Suite
 from fastvmt.model.job import Job, MethodSpec, Setting
 
 __all__ = [
-    "CATEGORIES", "COPIES", "IMPORTED", "REFERENCE", "Artefact", "Case", "Failure", "FileInfo", "Frozen", "Job", "MethodSpec",
+    "CATEGORIES", "COPIES", "IMPORTED", "REFERENCE", "Artefact", "Case", "Conditions", "Failure", "FileInfo", "Frozen", "Job", "MethodSpec",
     "MetricRecord", "Reference", "Setting", "Suite",
 ]  # fmt: skip

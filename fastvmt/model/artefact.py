@@ -20,10 +20,39 @@ class FileInfo(Frozen):
     sha256: Hex
 
 
+class Conditions(Frozen):
+    """What decides seconds besides device and software; None where it does not apply or cannot be known.
+
+    A default is what holds for files older than the field. What changes from moment to moment (a clock as it is now, a
+    temperature) is not among them: no two videos would agree.
+    """
+
+    memory_bytes: Count | None = None
+    """Of the GPU."""
+    power_limit: Line | None = None
+    """W."""
+    clock: Line | None = None
+    """The highest that the card allows, MHz."""
+    clock_set: Line | None = None
+    """The one that its user has set, MHz."""
+    driver: Line | None = None
+    cuda: Line | None = None
+    """Version that torch was built for."""
+    attention: Line = "native"
+    """Backend in diffusers' dispatcher."""
+    compiled: bool = False
+    shared: bool = False
+    """Whether other processes were on the GPU."""
+
+    def said(self) -> dict[str, Any]:
+        """What is not as in files older than these fields."""
+        return self.model_dump(exclude_defaults=True)
+
+
 class Artefact(Frozen):
     """A finished video: what it is, and what it cost where it was made.
 
-    ``timing_key`` covers the job, the device class and the software; seconds are only ever reported under it, and an
+    ``timing_key`` covers the job, the device class, the software and the conditions; seconds are only ever reported under it, and an
     artefact taken over from another run (``reused_from``) reports none.
     """
 
@@ -56,6 +85,8 @@ class Artefact(Frozen):
     energy_joules: Number | None = None
     busy: Line = ""
     """What else used the device when the job began; "" when nothing did."""
+    conditions: Conditions = Conditions()
+    """What else its seconds depend on."""
     reused_from: Line | None = None
     log: dict[str, Any] = {}
     """What the method wrote down, in its own words; whoever draws it takes nothing in it for granted."""
@@ -112,7 +143,7 @@ class MetricRecord(Frozen):
     value: Number | None
     details: Details = {}
     device: Line | None = None
-    """Of a timing, the video's; with its ``software`` (digest, 8 characters) the machine. None of other metrics and in records
+    """Of a timing, the video's; with its ``software`` (digest of that and of the conditions, 8 characters) the machine. None of other metrics and in records
     older than this field, whose ``identity`` holds both."""
     software: Line | None = None
     code: Line | None = None

@@ -1,7 +1,7 @@
 """What makes a metric record the same record: one recipe for all who write records and all who read them.
 
 A record's key covers what the metric says of itself (``Metric.identity``), the job, and what was looked at: the video's frames
-and its reference's, or of a timing the device class and software that the video was made with (``Artefact.timing_key``).
+and its reference's, or of a timing the device class, software and conditions that the video was made with (``Artefact.timing_key``).
 
 A record keeps what the metric said untouched, and the machine of a timing in fields of its own. Older records have the machine
 of a timing among what the metric said; ``Identities.own`` takes it out of those, and of those alone.
@@ -20,7 +20,7 @@ from fastvmt.plugins.metric import Metric
 from fastvmt.plugins.traits import Traits
 
 Machine = tuple[str, str]
-"""Device, and the first eight characters of the software's digest."""
+"""Device, and the first eight characters of the digest of the software and of whatever else decides seconds."""
 OF_THE_MACHINE = ("device", "software")
 
 
@@ -37,7 +37,8 @@ class Made(Protocol):
 
 def machine(artefact: Artefact) -> Machine:
     """Where a video was made; seconds of two machines never share a mean."""
-    return artefact.device, digest(artefact.software)[:8]
+    said = artefact.conditions.said()
+    return artefact.device, digest([artefact.software, said] if said else artefact.software)[:8]
 
 
 def record_key(identity: str, timing: bool, video: Made, reference: str) -> bytes:

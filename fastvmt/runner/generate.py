@@ -18,6 +18,7 @@ from torch import Tensor
 from fastvmt.artefacts.code_state import edited_method, method_code
 from fastvmt.artefacts.prepared_weights import Meta, Prepared, Shelf
 from fastvmt.backbones import card as cards
+from fastvmt.backbones.conditions import conditions
 from fastvmt.backbones.device import energy_joules, others
 from fastvmt.backbones.wan import Backbone, TextEncoder, give_back
 from fastvmt.core.content_address import digest, frames_digest, noise_seed
@@ -211,6 +212,7 @@ class Generator:
             "peak_memory_bytes": whole.peak_memory_bytes,
             "peak_reserved_bytes": whole.peak_reserved_bytes,
             "busy": busy,
+            "conditions": conditions(self.config.device, self.backbone.transformer, busy),
             "forward_formula": round(cost_of(job.method, self._shape()), 3),
             "shared_by": self._sharing(job),
         }
@@ -302,6 +304,7 @@ class Generator:
         device = self._device_name()
         versions, repeats = software(), self.config.repeats
         edited = edited_method(job.method.method, job.method.params)  # seconds of another state of the code are no record of it
+        said = cost["conditions"].said()
         artefact = Artefact(
             key=job.key,
             frames_digest=frames_digest(frames),
@@ -316,7 +319,9 @@ class Generator:
             forward_equivalents=round(self.backbone.forward_equivalents, 3),
             device=device,
             software=versions,
-            timing_key=digest([job.key, device, self.config.threads, versions, *(more for more in (repeats, edited) if more)]),
+            timing_key=digest(
+                [job.key, device, self.config.threads, versions, *(more for more in (repeats, edited, said) if more)]
+            ),
             **cost,
             log=_plain(take.ctx.log) | {"code": method_code(job.method.method, job.method.params)},
         )

@@ -9,13 +9,14 @@ Source: FastVMT (arXiv 2602.05551) sections 3.2, 3.3, B.1, B.4; DiTFlow (CVPR 20
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache, lru_cache
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING
 
 import torch
 
 from fastvmt.core.lazy import no_grad
+from fastvmt.methods._math.expectation import parts, soft_expectation, wide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,68 +30,6 @@ def positions(height: int, width: int, device: str = "cpu") -> Tensor:
     """(S, 2) token positions (row, column), fp32."""
     rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
     return torch.stack([rows, columns], -1).reshape(-1, 2).float().to(device)
-
-
-def _wide(x: Tensor) -> torch.dtype:
-    """The tensor's own precision, or float32 where that is less."""
-    return torch.promote_types(x.dtype, torch.float32)
-
-
-@cache
-def _expectation() -> Any:
-    """The autograd function of ``soft_expectation``, made when it is first used: planning needs no torch."""
-
-    class Expectation(torch.autograd.Function):
-        """``soft_expectation`` in one piece: of all that lies between, the backward pass keeps the weights alone."""
-
-        @staticmethod
-        def forward(  # type: ignore[override]
-            ctx: Any, q: Tensor, k: Tensor, values: Tensor, scale: float, bias: Tensor | None, index: Tensor | None
-        ) -> Tensor:
-            logits = torch.bmm(q.flatten(1, 2), k.mT).unflatten(1, q.shape[1:3])
-            if index is not None:
-                logits = logits.gather(3, index[:, :, None].expand(-1, -1, q.shape[2], -1))
-            logits = logits.to(_wide(logits)).mul_(scale)
-            if bias is not None:
-                logits += bias[:, :, None]
-            weights = logits.softmax(-1)
-            out = weights @ values
-            ctx.save_for_backward(q, k, values, weights, out, index)
-            ctx.scale = scale
-            return out
-
-        @staticmethod
-        @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
-        def backward(ctx: Any, g: Tensor) -> tuple[Tensor, Tensor, None, None, None, None]:  # type: ignore[override]
-            q, k, values, weights, out, index = ctx.saved_tensors
-            slope = (g @ values.mT).sub_((g * out).sum(-1, keepdim=True)).mul_(weights).mul_(ctx.scale)
-            if index is not None:
-                whole = slope.new_zeros(*slope.shape[:3], k.shape[1])
-                slope = whole.scatter_(3, index[:, :, None].expand(slope.shape), slope)
-            slope = slope.flatten(1, 2).to(q.dtype)
-            return (slope @ k).view(q.shape), slope.mT @ q.flatten(1, 2), None, None, None, None
-
-    return Expectation
-
-
-def soft_expectation(
-    q: Tensor, k: Tensor, values: Tensor, scale: float, bias: Tensor | None = None, index: Tensor | None = None
-) -> Tensor:
-    """Attention that returns expected values instead of features.
-
-    Args:
-        q: (B, G, n, D) queries in G groups.
-        k: (B, M, D) keys.
-        values: (m, c), or (B, G, m, c) when they differ by group; constants, no gradient reaches them.
-        scale: factor on the logits.
-        bias: (B, G, m) added to the logits of all queries of a group; -inf shuts a key out. A constant too.
-        index: (B, G, m) int64, the keys that a group attends to, each once; all M of them when left out.
-
-    Returns:
-        (B, G, n, c), in float32 or better: weights of half precision would round positions to a token or more.
-    """
-    found: Tensor = _expectation().apply(q, k, values.to(_wide(q)), scale, bias, index)
-    return found
 
 
 def dense_flow(
@@ -119,7 +58,7 @@ def dense_flow(
         # Centred coordinates: smaller sums, less rounding.
         if top:
             logits, index = (scale * queries @ keys.transpose(1, 2)).topk(min(top, keys.shape[1]), -1)
-            return (logits.softmax(-1, dtype=_wide(logits))[..., None] * (place - centre)[index]).sum(-2)
+            return (logits.softmax(-1, dtype=wide(logits))[..., None] * (place - centre)[index]).sum(-2)
         return soft_expectation(queries[:, None], keys, place - centre, scale)[:, 0]
 
     own = torch.arange(len(targets), device=q.device) if first is None else first
@@ -224,8 +163,8 @@ def windows_at(centres: Tensor, grid: tuple[int, int], side: int) -> Windows:
 def windowed_flow(q: Tensor, k: Tensor, windows: Windows, tiles: Tiles, scale: float) -> Tensor:
     """Expected displacement of every token, attending only to its tile's window.
 
-    Every query is scored against all keys by one matrix product; what is gathered, and goes through the softmax, is each
-    window's logits.
+    On large grids tiles are taken in the order of their windows along the side that leaves these more room: neighbours in that
+    order lie in a rectangle little wider than a window, and only its keys are scored.
 
     Args:
         q, k: (B, S, D).
@@ -234,13 +173,25 @@ def windowed_flow(q: Tensor, k: Tensor, windows: Windows, tiles: Tiles, scale: f
         (B, S, 2) absolute displacement (row, column) in tokens.
     """
     height, width = tiles.grid
-    cells = positions(windows.rows, windows.columns, str(q.device))
-    offsets = (cells[:, 0] * width + cells[:, 1]).long()
-    index = (windows.top * width + windows.left)[..., None] + offsets
-    middle = cells.mean(0)  # centred coordinates: smaller sums, less rounding
-    inside = soft_expectation(q[:, tiles.order(q.device)], k, cells - middle, scale, index=index)
-    corner = torch.stack([windows.top, windows.left], -1)[:, :, None]
-    return tiles.to_raster(inside + (corner + middle)) - positions(height, width, str(q.device))
+    place = positions(height, width, str(q.device))
+    middle = place.mean(0)  # centred coordinates: smaller sums, less rounding
+    queries, order = q[:, tiles.order(q.device)], None
+    if parts(queries, height * width) > 1:
+        order = (windows.left if width - windows.columns >= height - windows.rows else windows.top).argsort(1)
+        windows = replace(windows, top=windows.top.gather(1, order), left=windows.left.gather(1, order))
+        pair = torch.arange(len(q), device=q.device)[:, None]
+        queries = queries[pair, order]
+    seen = _span(windows.top, windows.rows, height), _span(windows.left, windows.columns, width)
+    moved = soft_expectation(queries, k, place - middle, scale, seen)
+    if order is not None:
+        moved = moved[pair, order.argsort(1)]
+    return tiles.to_raster(moved) - (place - middle)
+
+
+def _span(first: Tensor, length: int, size: int) -> Tensor:
+    """(..., size): 0 on the ``length`` cells from the ``first`` on, -inf on the others."""
+    off = torch.arange(size, device=first.device) - first[..., None]
+    return torch.zeros(off.shape, device=off.device).masked_fill_((off < 0) | (off >= length), -torch.inf)
 
 
 def window_means(k: Tensor, windows: Windows, grid: tuple[int, int]) -> Tensor:
@@ -253,7 +204,7 @@ def window_means(k: Tensor, windows: Windows, grid: tuple[int, int]) -> Tensor:
         (B, P, D).
     """
     height, width = grid
-    k = k.to(_wide(k))
+    k = k.to(wide(k))
     rows = torch.arange(height, device=k.device)
     columns = torch.arange(width, device=k.device)
     row_in = ((rows >= windows.top[..., None]) & (rows < windows.top[..., None] + windows.rows)).to(k.dtype)

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from fastvmt.errors import SpecError
-from fastvmt.methods._math.flow import Tiles, dense_flow, soft_expectation, window_centres
+from fastvmt.methods._math.expectation import soft_expectation
+from fastvmt.methods._math.flow import Tiles, dense_flow, window_centres
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -108,7 +109,8 @@ def windowed(q: Tensor, k: Tensor, tiles: Tiles, side: int, scale: float) -> tup
     n_rows, n_columns = int(rows.max()) - top + 1, int(columns.max()) - left + 1
     slot = torch.arange(side, device=q.device)
     one = torch.ones(side, device=q.device)
-    count = _counts(rows, one, top, n_rows)[..., :, None] * _counts(columns, one, left, n_columns)[..., None, :]
+    seen = _counts(rows, one, top, n_rows), _counts(columns, one, left, n_columns)
+    count = seen[0][..., :, None] * seen[1][..., None, :]
     sums = []
     for along_rows in (True, False):
         total = torch.zeros_like(count)
@@ -121,9 +123,8 @@ def windowed(q: Tensor, k: Tensor, tiles: Tiles, side: int, scale: float) -> tup
         sums.append(total)
     values = (torch.stack(sums, -1) / count.clamp(min=1)[..., None]).flatten(2, 3)
     region = k.view(k.shape[0], height, width, -1)[:, top : top + n_rows, left : left + n_columns]
-    moved = soft_expectation(
-        q[:, tiles.order(q.device)], region.reshape(k.shape[0], -1, k.shape[2]), values, scale, count.flatten(2).log()
-    )
+    queries, keys = q[:, tiles.order(q.device)], region.reshape(k.shape[0], -1, k.shape[2])
+    moved = soft_expectation(queries, keys, values, scale, (seen[0].log(), seen[1].log()))
     local = torch.stack(torch.meshgrid(torch.arange(tiles.height), torch.arange(tiles.width), indexing="ij"), -1)
     moved = moved - local.reshape(-1, 2).float().to(q.device)
     return tiles.to_raster(moved), (rows, columns)

@@ -26,7 +26,7 @@ LOOKS = ("live", "mask", "mask50")
 
 
 Machine = tuple[str, str, str]
-"""Device, digest of the software, and the device of the training where that was another one."""
+"""Device, digest of software and conditions, and the device of the training where that was another one."""
 
 
 def trained_on(artefact: Artefact) -> str:
@@ -60,7 +60,7 @@ def timed_aside(artefacts: Mapping[str, Artefact]) -> tuple[dict[str, str], list
 def _named(machine: Machine, main: Machine) -> str:
     if machine[2]:
         return f"{machine[0]} and trained on {machine[2]}"
-    return f"{machine[0]} with other software" if machine[0] == main[0] else machine[0]
+    return f"{machine[0]} with other software or conditions" if machine[0] == main[0] else machine[0]
 
 
 def why_untimed(artefact: Artefact | None) -> str:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from support.reference_amf import total_loss
 from torch import Tensor
 
+from fastvmt.methods._math import expectation, released
 from fastvmt.methods._math import flow as amf
-from fastvmt.methods._math import released
 
 
 @pytest.mark.parametrize(
@@ -54,16 +54,21 @@ def brute_windowed(q: Tensor, k: Tensor, windows: amf.Windows, tiles: amf.Tiles,
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.integers(4, 9), st.integers(4, 10), st.integers(1, 4), st.integers(1, 4), st.integers(1, 12), st.integers(0, 10**6))
-def test_windowed_flow_equals_brute_force(height: int, width: int, th: int, tw: int, side: int, seed: int) -> None:
-    """Any grid (also not a multiple of the tile), any window (also larger than the frame)."""
+@given(
+    st.integers(4, 9), st.integers(4, 10), st.integers(1, 4), st.integers(1, 4), st.integers(1, 12), st.integers(0, 10**6),
+    st.sampled_from((100, 600, 1 << 18)),
+)  # fmt: skip
+def test_windowed_flow_equals_brute_force(height: int, width: int, th: int, tw: int, side: int, seed: int, block: int) -> None:
+    """Any grid (also not a multiple of the tile), any window (also larger than the frame), blocks of any size."""
     generator = torch.Generator().manual_seed(seed)
     q, k = (torch.randn(2, height * width, 8, generator=generator) for _ in range(2))
     tiles = amf.Tiles((height, width), th, tw)
     windows = amf.windows_at(amf.window_centres(q, k, tiles, 1.0), (height, width), side)
     assert int(windows.top.min()) >= 0 and int((windows.top + windows.rows).max()) <= height
     assert int(windows.left.min()) >= 0 and int((windows.left + windows.columns).max()) <= width
-    found = amf.windowed_flow(q, k, windows, tiles, 0.7)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(expectation, "BLOCK_ELEMENTS", block)
+        found = amf.windowed_flow(q, k, windows, tiles, 0.7)
     torch.testing.assert_close(found, brute_windowed(q, k, windows, tiles, 0.7), atol=2e-5, rtol=0)
     means = amf.window_means(k, windows, (height, width))
     top, left = int(windows.top[1, 0]), int(windows.left[1, 0])
@@ -71,14 +76,23 @@ def test_windowed_flow_equals_brute_force(height: int, width: int, th: int, tw: 
     torch.testing.assert_close(means[1, 0], box.reshape(-1, 8).mean(0), atol=1e-5, rtol=1e-5)
 
 
-def test_the_gradient_of_expected_values_is_that_of_attention() -> None:
-    """Its backward pass is written by hand: against finite differences, for all keys, for a bias and for windows of keys."""
+@pytest.mark.parametrize("block", [1, 40, 1 << 18])
+def test_the_gradient_of_expected_values_is_that_of_attention(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+    """Its backward pass is written by hand: against finite differences, in blocks of any size, for all keys and for some."""
+    monkeypatch.setattr(expectation, "BLOCK_ELEMENTS", block)
     generator = torch.Generator().manual_seed(0)
-    q, k = torch.randn(2, 3, 2, 4, generator=generator), torch.randn(2, 5, 4, generator=generator)
+    q, k = torch.randn(2, 3, 2, 4, generator=generator), torch.randn(2, 6, 4, generator=generator)
     q, k = (t.double().requires_grad_(True) for t in (q, k))
-    bias = torch.randn(2, 3, 5, generator=generator).double()
-    bias[:, 1, 2] = float("-inf")
-    index = torch.stack([torch.randperm(5, generator=generator)[:3] for _ in range(6)]).view(2, 3, 3)
-    for kept, more in ((5, {}), (5, {"bias": bias}), (3, {"index": index})):
-        values = torch.randn(kept, 2, generator=generator).double()
-        assert torch.autograd.gradcheck(lambda a, b, v=values, g=more: amf.soft_expectation(a, b, v, 0.7, **g), (q, k))
+    rows = torch.tensor([[1, 2], [0, 1], [1, 0]]).expand(2, 3, 2).double()
+    columns = torch.tensor([[[0, 3, 1], [1, 0, 1], [0, 0, 1]], [[1, 1, 0], [0, 0, 2], [2, 1, 1]]]).double()
+    often = (rows[..., :, None] * columns[..., None, :]).flatten(2)
+    for seen, often in ((None, torch.ones_like(often)), ((rows.log(), columns.log()), often)):
+        for shape in ((6, 2), (2, 3, 6, 2)):
+            values = torch.randn(shape, generator=generator).double()
+
+            def found(q: Tensor, k: Tensor, values: Tensor = values, seen: object = seen) -> Tensor:
+                return amf.soft_expectation(q, k, values, 0.7, seen)  # type: ignore[arg-type]
+
+            weights = (0.7 * torch.einsum("bgnd,bmd->bgnm", q, k)).exp() * often[:, :, None]
+            torch.testing.assert_close(found(q, k), (weights / weights.sum(-1, keepdim=True)) @ values)
+            assert torch.autograd.gradcheck(found, (q, k))

@@ -16,7 +16,7 @@ from support.runs import make_run, make_setting, share
 
 from fastvmt.core.content_address import digest
 from fastvmt.errors import NotComparable, SpecError, StoreError
-from fastvmt.model import Case
+from fastvmt.model import Case, Conditions
 from fastvmt.plugins import labels
 from fastvmt.plugins.method import Shape
 from fastvmt.reports.tables import ablation, against_papers, compare, views
@@ -129,13 +129,14 @@ def test_a_video_that_two_runs_lack_is_lacking_once(tmp_path: Path) -> None:
     assert bench("report", a, b, "--print", "md").code == 0
 
 
-def test_a_run_that_went_on_after_an_update_has_the_seconds_of_most_videos(tmp_path: Path) -> None:
+@pytest.mark.parametrize("changed", [{"software": {"torch": "3"}}, {"conditions": Conditions(power_limit="300.00")}])
+def test_a_run_that_went_on_after_an_update_has_the_seconds_of_most_videos(tmp_path: Path, changed: dict[str, Any]) -> None:
     root = run(tmp_path, {"fastvmt": [0.8, 0.9, 0.7], "none": [0.1, 0.2, 0.3]})
     store = Store.open(root)
     job = store.config().jobs()[0]
     artefact = store.artefact(job)
     assert artefact
-    newer = artefact.model_copy(update={"software": {"torch": "3"}})
+    newer = artefact.model_copy(update=changed)
     (store.folder(job) / "meta.json").write_text(newer.model_dump_json())
     found = gather([root])
     assert [n for n in found.notes if "seconds are those of the 5 videos" in n and "with other software" in n]
