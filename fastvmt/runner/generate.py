@@ -38,10 +38,10 @@ from fastvmt.plugins.method import Context, Shape
 from fastvmt.plugins.tracker import masks_of
 from fastvmt.plugins.workspace import Checkpoint, Spent, Workspace
 from fastvmt.runner.tensor_cache import TensorCache
-from fastvmt.runner.texts import encoding, identity, name_of, not_encoded
 from fastvmt.store.artefact_files import file_info
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import CACHE, FRAMES, VIDEO
+from fastvmt.store.texts import encoding, identity, name_of, not_encoded
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 

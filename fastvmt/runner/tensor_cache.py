@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from fastvmt.core.stages import Stages
-from fastvmt.runner.texts import tensor_file
+from fastvmt.store.texts import tensor_file
 
 KEPT = 32
 """Tensors that a worker holds; cases come one after another, so that a few are enough."""

@@ -18,7 +18,7 @@ from fastvmt.backbones.wan import TextEncoder
 from fastvmt.errors import UserError
 from fastvmt.runner import generate
 from fastvmt.runner.executors.local import require_device
-from fastvmt.runner.texts import not_encoded, texts_of
+from fastvmt.store.texts import not_encoded, texts_of
 
 
 @pytest.fixture(autouse=True)

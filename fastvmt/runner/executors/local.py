@@ -22,9 +22,9 @@ from fastvmt.estimates.plan_estimate import workers_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner import code
 from fastvmt.runner.executors import Hand, Inbox
-from fastvmt.runner.texts import not_encoded
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import WORKERS
+from fastvmt.store.texts import not_encoded
 
 NOWHERE = os.path.abspath(os.sep)  # noqa: PTH100
 """Where workers run: no stranger writes to it, as he may to a run folder. Libraries read settings, weights and shared objects
