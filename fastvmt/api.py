@@ -252,12 +252,13 @@ def probe(folder: Path) -> Path | None:
     setting, card = config.setting, cards.load(config.setting.backbone)
     if card.folder is None or (config.device.startswith("cuda") and not has_cuda()):
         return None
-    from fastvmt.backbones.wan import Backbone
+    from fastvmt.backbones.wan import Backbone, encoded
     from fastvmt.datasets.drawn.probe import correspondence
     from fastvmt.runner.generate import DTYPES
 
+    empty = encoded(card, config.device, DTYPES[setting.dtype], [""])[""]
     model = Backbone(card, config.device, DTYPES[setting.dtype], config.offload)
-    found = correspondence(model, setting.width, setting.height, setting.frames, clips=PROBE_CLIPS)
+    found = correspondence(model, setting.width, setting.height, setting.frames, clips=PROBE_CLIPS, empty=empty)
     path.parent.mkdir(exist_ok=True)
     write_atomic(path, json.dumps(found.data() | {"clips": PROBE_CLIPS}))
     return path

@@ -45,9 +45,15 @@ class Correspondence:
 
 
 @torch.no_grad()
-def correspondence(backbone: Backbone, width: int, height: int, frames: int, clips: int = 12) -> Correspondence:
-    """Probe a loaded backbone on drawn clips of straight motion (stream ``tune``), with the empty caption."""
-    blocks, text = backbone.card.blocks, backbone.encode_text("")
+def correspondence(
+    backbone: Backbone, width: int, height: int, frames: int, clips: int = 12, empty: Tensor | None = None
+) -> Correspondence:
+    """Probe a loaded backbone on drawn clips of straight motion (stream ``tune``), with the empty caption.
+
+    Args:
+        empty: its embeddings, where they were made before the backbone was loaded.
+    """
+    blocks, text = backbone.card.blocks, backbone.encode_text("") if empty is None else empty
     hits = np.zeros((len(FORMS), blocks, len(LEVELS)))
     total = stays = 0
     names = [f"{kind}@{b}" for b in range(blocks) for kind in "qk"]

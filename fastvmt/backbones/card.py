@@ -130,6 +130,16 @@ class Card:
         _, _, t, h, w = self.latent_shape(width, height, frames)
         return Shape(self.blocks, self.heads, (t // self.patch[0], h // self.patch[1], w // self.patch[2]), sigmas)
 
+    def lengths(self, frames: int) -> list[int]:
+        """Legal numbers of frames below this one that hold a motion, ascending; the least there is where there is none."""
+        return [*range(1 + self.vae_temporal, frames, self.vae_temporal)] or [1 + self.vae_temporal]
+
+    def sizes(self, width: int, height: int) -> list[tuple[int, int]]:
+        """Legal sizes below this one of about its shape, ascending (px); the least there is where there is none."""
+        step = self.multiple
+        widths = range(step, width, step)
+        return [(w, min(height, max(step, round(height * w / width / step) * step))) for w in widths] or [(step, step)]
+
     def check_size(self, width: int, height: int, frames: int) -> None:
         """Refuse sizes the model cannot make, and those that no memory holds.
 
@@ -151,9 +161,11 @@ class Card:
                     f"{self.patch[1]}). Use --{name} {low} or --{name} {low + self.multiple}."
                 )
         if (size := width * height * frames * 3) > MAX_MEMORY:
+            ways = [f"--frames {n}" for n in self.lengths(frames) if width * height * n * 3 <= MAX_MEMORY][-1:]
+            ways += [f"--width {w} --height {h}" for w, h in self.sizes(width, height) if w * h * frames * 3 <= MAX_MEMORY][-1:]
             raise UserError(
                 f"A video of {frames} frames, width {width}, height {height} px takes {gib(size)} decoded, more than the limit "
-                f"of {gib(MAX_MEMORY)}. Use fewer --frames, or a smaller --width and --height."
+                f"of {gib(MAX_MEMORY)}. Use {', or '.join(ways) or 'fewer frames and a smaller size'}."
             )
 
 
@@ -162,8 +174,11 @@ def known() -> list[str]:
     return ["tiny", *sorted(p.stem for p in CARDS.glob("*.toml"))]
 
 
-def load(name: str) -> Card:
+def load(name: str, texts: bool = True) -> Card:
     """The card of ``tiny``, of a named backbone, of a diffusers folder, or of a hub id that is on this machine.
+
+    Args:
+        texts: texts will be encoded; without, the folder needs neither text encoder nor tokenizer.
 
     Raises:
         SpecError: for a name that is none of these.
@@ -171,12 +186,12 @@ def load(name: str) -> Card:
     """
     card_file = CARDS / f"{name}.toml"
     if name == "tiny":
-        return _from_folder(name, TINY, {})
+        return _from_folder(name, TINY, {}, texts)
     if name in known():  # and no other file that a name could lead to
         facts = tomllib.loads(card_file.read_text("utf-8"))
-        folder = hub_folder(facts["hub"])
+        folder = hub_folder(facts["hub"], texts)
         if folder is not None:
-            return _from_folder(name, folder, facts)
+            return _from_folder(name, folder, facts, texts)
         return Card(
             id=name, folder=None, hub=facts["hub"], download_gb=facts["download_gb"],
             defaults=GENERIC_DEFAULTS | facts["defaults"], methods=facts["methods"],
@@ -184,11 +199,11 @@ def load(name: str) -> Card:
         )  # fmt: skip
     if Path(name).is_dir():
         folder = Path(name).resolve()  # workers start in another folder, where a relative name would be lost
-        return _from_folder(str(folder), folder, {})
+        return _from_folder(str(folder), folder, {}, texts)
     if name.count("/") == 1 and not name.startswith((".", "/")):
-        folder = hub_folder(name)
+        folder = hub_folder(name, texts)
         if folder is not None:
-            return _from_folder(name, folder, {"hub": name})
+            return _from_folder(name, folder, {"hub": name}, texts)
         raise MissingWeights(
             f"The weights of '{name}' are not on this machine and their size is not known here: fetch them with "
             f"`hf download {name}`, or give a folder that holds a WanPipeline."
@@ -213,18 +228,38 @@ def require_weights(card: Card) -> Path:
     return card.folder
 
 
-def hub_folder(repo: str) -> Path | None:
-    """The newest complete local snapshot of a hub repository, or None. No network is used."""
+def require_texts(card: Card) -> Path:
+    """The folder of the weights, with all that encodes texts in it.
+
+    Raises:
+        MissingWeights, UserError: saying what is not there.
+    """
+    folder = require_weights(card)
+    _refuse_torn(folder, True)
+    return folder
+
+
+def hub_folder(repo: str, texts: bool = True) -> Path | None:
+    """The newest complete local snapshot of a hub repository, or None. No network is used.
+
+    Args:
+        texts: as in ``load``.
+    """
     snapshots = hub_snapshots(repo)
     if not snapshots.is_dir():
         return None
-    whole = [p for p in snapshots.iterdir() if (p / "model_index.json").is_file() and not _lacking(p)]
+    whole = [p for p in snapshots.iterdir() if (p / "model_index.json").is_file() and not _lacking(p, texts)]
     return max(whole, key=lambda p: p.stat().st_mtime) if whole else None
 
 
-def _lacking(folder: Path) -> str:
+def _refuse_torn(folder: Path, texts: bool) -> None:
+    if lacks := _lacking(folder, texts):
+        raise UserError(f"{folder}: {lacks}; fetch the folder anew, or bring the file there.")
+
+
+def _lacking(folder: Path, texts: bool) -> str:
     """The first thing that a download which was interrupted has not brought, in a few words; "" when all is there."""
-    for part in ("transformer", "vae", "text_encoder"):
+    for part in ("transformer", "vae", *(["text_encoder"] if texts else [])):
         there = {p.name for p in (folder / part).glob("*.safetensors") if p.is_file()}
         if not there:
             return f"{part}/ holds no .safetensors file"
@@ -239,7 +274,7 @@ def _lacking(folder: Path) -> str:
         if loose := sorted(n for n in there - indexed if re.search(r"-\d+-of-\d+\.safetensors$", n)):
             return f"the index that names {part}/{loose[0]} is missing"
     tokenizer = folder / "tokenizer"
-    return "" if tokenizer.is_dir() and any(tokenizer.iterdir()) else "tokenizer/ is missing or empty"
+    return "" if not texts or (tokenizer.is_dir() and any(tokenizer.iterdir())) else "tokenizer/ is missing or empty"
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -270,7 +305,7 @@ def _own_facts(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: {first_problem(error)}. Correct it, or take it out.") from None
 
 
-def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
+def _from_folder(name: str, folder: Path, facts: dict[str, Any], texts: bool) -> Card:
     index = _read_json(folder / "model_index.json")
     if index.get("_class_name") != "WanPipeline":
         raise UserError(f"{folder}: model_index.json says {index.get('_class_name')}; a WanPipeline is needed.")
@@ -297,8 +332,7 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any]) -> Card:
             f"{folder}: the config.json of its transformer or vae lacks or misstates a size ({type(error).__name__}: {error}). "
             "Fetch the folder anew, or restore the file."
         ) from None
-    if lacks := _lacking(folder):
-        raise UserError(f"{folder}: {lacks}; fetch the folder anew, or bring the file there.")
+    _refuse_torn(folder, texts)
     return Card(
         id=name, folder=folder, hub=facts.get("hub", ""), download_gb=facts.get("download_gb", 0.0), patch=(t, h, w),
         parameters=facts.get("shape", {}).get("parameters", 0), defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),

@@ -11,8 +11,20 @@ GRADIENT_COST = 3.0
 """A forward and backward pass to the latent, in forwards (the backward is counted as two)."""
 ACTIVATION_FACTOR = 22
 """Saved activations of a block in units of tokens x width x bytes (baselines measured on Wan2.1 are 20 to 22)."""
+KEPT_SHARE = 0.6
+"""Of the free memory: what kept activations may take before they are recomputed."""
 TAP_SHARE = 0.2
 """Part of the tapped block that must run before its queries and keys exist, in blocks."""
+
+
+def kept_activations(tokens: int, width: int, size: int, blocks: int) -> int:
+    """Bytes of the activations of so many blocks that a backward pass needs; ``size``: bytes of a number."""
+    return tokens * width * size * ACTIVATION_FACTOR * blocks
+
+
+def fits_kept(activations: int, free: int) -> bool:
+    """Whether they are kept where so many bytes are free; else they are recomputed in the backward pass."""
+    return activations < KEPT_SHARE * free
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ Flow matching: x_s = (1-s) x0 + s eps, velocity v = eps - x0, Euler step x_next 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,8 @@ from diffusers import WanPipeline
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fastvmt.backbones.card import Card, require_weights
-from fastvmt.backbones.token_grid import ACTIVATION_FACTOR, GRADIENT_COST, TAP_SHARE
+from fastvmt.backbones.card import Card, require_texts, require_weights
+from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, fits_kept, kept_activations
 
 Hook = Callable[..., Any]
 
@@ -31,14 +32,45 @@ class Taps(dict[str, Tensor]):
     """What ``Backbone.taps`` returns: tensors by name, e.g. ``q@14``."""
 
 
+class TextEncoder:
+    """Texts to embeddings: that part of a model alone, on one device, before or without the rest.
+
+    Raises:
+        MissingWeights, UserError: when it is not on this machine.
+    """
+
+    def __init__(self, card: Card, device: str | torch.device, dtype: torch.dtype):
+        self.device = torch.device(device)
+        self._pipe = _read_pipeline(require_texts(card), dtype, transformer=None, vae=None)
+        self.module = self._pipe.text_encoder.requires_grad_(False).eval().to(self.device)
+
+    @torch.no_grad()
+    def __call__(self, prompt: str) -> Tensor:
+        """(1, n, d) embeddings, zero behind the text, as ``WanPipeline`` makes them; n is the tokenizer's limit."""
+        limit = min(int(self._pipe.tokenizer.model_max_length), 512)
+        embeds, _ = self._pipe.encode_prompt(
+            prompt, do_classifier_free_guidance=False, max_sequence_length=limit, device=self.device
+        )
+        return embeds.to(self.device)
+
+
+def encoded(card: Card, device: str, dtype: torch.dtype, texts: Iterable[str]) -> dict[str, Tensor]:
+    """Embeddings of these texts, by an encoder that is gone before anything else is loaded."""
+    encoder = TextEncoder(card, device, dtype)
+    found = {text: encoder(text) for text in dict.fromkeys(texts)}
+    del encoder
+    give_back(torch.device(device))
+    return found
+
+
 class Backbone:
-    """A loaded model on one device.
+    """A loaded model on one device, but for its text encoder, which is loaded when it is first asked.
 
     Args:
         card: what to load; see ``fastvmt.backbones.card``.
         device: ``cpu`` or ``cuda``.
         dtype: of the transformer and text encoder; the VAE stays fp32.
-        offload: keep the text encoder and VAE on the CPU between uses.
+        offload: keep the VAE, and a text encoder that was asked, on the CPU between uses.
 
     Raises:
         MissingWeights: when the weights are not on this machine.
@@ -47,30 +79,25 @@ class Backbone:
     def __init__(self, card: Card, device: str = "cpu", dtype: torch.dtype = torch.float32, offload: bool = False):
         folder = require_weights(card)
         self.card, self.device, self.dtype, self.offload = card, torch.device(device), dtype, offload
-        pipe = _read_pipeline(folder, dtype)
+        pipe = _read_pipeline(folder, dtype, vae=_read_vae(folder), text_encoder=None, tokenizer=None)
         self.transformer, self.vae = pipe.transformer, pipe.vae
-        self.text_encoder, self.tokenizer = pipe.text_encoder, pipe.tokenizer
-        self._pipe = pipe
-        for module in (self.transformer, self.vae, self.text_encoder):
+        self._texts: TextEncoder | None = None
+        for module in (self.transformer, self.vae):
             module.requires_grad_(False).eval()
         self.transformer.to(self.device)
         if self.device.type == "cpu":
             _use_direct_convolutions(self.vae)
-        for module in (self.vae, self.text_encoder):
-            module.to("cpu" if offload else self.device)
+        self.vae.to("cpu" if offload else self.device)
         self.forward_equivalents = 0.0
 
     # --- texts and pictures -------------------------------------------------------------------------------------
 
-    @torch.no_grad()
     def encode_text(self, prompt: str) -> Tensor:
-        """(1, n, d) embeddings, zero behind the text, as ``WanPipeline`` makes them; n is the tokenizer's limit."""
-        limit = min(int(self.tokenizer.model_max_length), 512)
-        with self._on_device(self.text_encoder):
-            embeds, _ = self._pipe.encode_prompt(
-                prompt, do_classifier_free_guidance=False, max_sequence_length=limit, device=self.device
-            )
-        return embeds.to(self.device)
+        """As ``TextEncoder`` does, which stays beside the model from then on."""
+        if self._texts is None:
+            self._texts = TextEncoder(self.card, self.device, self.dtype)
+        with self._on_device(self._texts.module):
+            return self._texts(prompt)
 
     @torch.no_grad()
     def encode_video(self, frames: NDArray[np.uint8]) -> Tensor:
@@ -204,8 +231,8 @@ class Backbone:
             return
         f, h, w = self.tokens(x)
         size = torch.empty((), dtype=self.dtype).element_size()
-        wanted = f * h * w * self.card.heads * self.card.head_dim * size * ACTIVATION_FACTOR * blocks
-        if wanted < 0.6 * free_bytes(self.device):
+        wanted = kept_activations(f * h * w, self.card.heads * self.card.head_dim, size, blocks)
+        if fits_kept(wanted, free_bytes(self.device)):
             return
         self.transformer.enable_gradient_checkpointing()
         stack.callback(self.transformer.disable_gradient_checkpointing)
@@ -262,15 +289,28 @@ def _use_direct_convolutions(vae: nn.Module) -> None:
             module._conv_forward = direct(module)  # type: ignore[method-assign, assignment]
 
 
-def _read_pipeline(folder: Path, dtype: torch.dtype) -> WanPipeline:
-    """Parts in ``dtype``, the VAE in fp32 (its decoder loses detail otherwise), safetensors only."""
+def give_back(device: torch.device) -> None:
+    """Memory of what nobody holds any more, to whoever asks next."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
+def _read_vae(folder: Path) -> nn.Module:
+    """In fp32: its decoder loses detail otherwise."""
     from diffusers import AutoencoderKLWan
+
+    found: nn.Module = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, use_safetensors=True)
+    return found
+
+
+def _read_pipeline(folder: Path, dtype: torch.dtype, **parts: nn.Module | None) -> WanPipeline:
+    """Parts in ``dtype`` but for those given, where None leaves one out; safetensors only."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
     diffusers_logging.disable_progress_bar()  # a second of loading needs no bars between the lines of a report
     transformers_logging.disable_progress_bar()
-    vae = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, use_safetensors=True)
-    pipe = WanPipeline.from_pretrained(folder, vae=vae, dtype=dtype, use_safetensors=True, local_files_only=True)
+    pipe = WanPipeline.from_pretrained(folder, **parts, dtype=dtype, use_safetensors=True, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe

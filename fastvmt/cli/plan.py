@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fastvmt.estimates.plan_estimate import Estimate
     from fastvmt.runner.plan import Plan
 
+PLENTY = 1 << 60
 DeviceMemory = Annotated[
     float,
     number("--device-memory", "Plan for GPUs of so many GiB, one a worker, not for this machine.", 0, 10**6, float, WHERE),
@@ -54,16 +55,31 @@ def as_lines(found: Plan, cost: Estimate, folder: Path) -> list[str]:
     time = "unknown"
     if cost.seconds is not None and cost.wall_seconds is not None:
         many = f"{cost.workers} worker{'s' * (cost.workers > 1)}"
-        time = f"{duration(cost.seconds)} in all, {duration(cost.wall_seconds)} on {many}"
+        time = f"{duration(cost.seconds)} in all{_between(cost)}, {duration(cost.wall_seconds)} on {many}"
     disk = f" of {gib(cost.disk_free)} free" if cost.disk_free else ""
     return [
         *lines,
         f"time: {time} ({cost.seconds_basis})",
         f"last time on this device: {_last(cost)}",
-        f"memory: about {gib(cost.memory_bytes)} a job{beside} (estimated, GiB: {cost.memory.words()})",
+        f"memory: about {gib(cost.memory_bytes)} a job{beside}{_kept(cost)} (estimated, GiB; {cost.memory.words(capacity)})",
         f"disk: about {mib(cost.disk_bytes)}{disk} (estimated)",
         f"weights to fetch: {cost.fetch or 'none'}",
     ]
+
+
+def _between(cost: Estimate) -> str:
+    """The interval of all seconds, and whether they are extrapolated."""
+    if cost.seconds_interval is None:
+        return ""
+    low, high = map(duration, cost.seconds_interval)
+    said = f"{low} to {high}"
+    return f" (extrapolated: {said}; {cost.extrapolated})" if cost.extrapolated else f" ({said})"
+
+
+def _kept(cost: Estimate) -> str:
+    """What a job takes where nobody knows how much there is, and there is plenty."""
+    most = cost.memory.expected(PLENTY)
+    return f", {gib(most)} where all activations can be kept" if not cost.memory_capacity and most > cost.memory_bytes else ""
 
 
 def _table(cost: Estimate, whose: str) -> list[str]:
@@ -71,7 +87,11 @@ def _table(cost: Estimate, whose: str) -> list[str]:
     rows = [("method", "to make", "forward passes", "s a video", f"{whose}-hours")]
     for label, passes in cost.forward_equivalents.items():
         each, left = cost.seconds_each.get(label), cost.left[label]
-        time = ("?", "?") if each is None else (f"{each:.1f}", f"{cost.seconds_left[label] / 3600:,.2f}")
+        time = (
+            ("?", "?")
+            if each is None
+            else (f"{'~' if cost.extrapolated else ''}{each:.1f}", f"{cost.seconds_left[label] / 3600:,.2f}")
+        )
         rows.append((label, str(left), f"{passes:g}", *time))
     widths = [max(len(r[k]) for r in rows) for k in range(5)]
     return ["  " + r[0].ljust(widths[0]) + "".join(f"  {r[k]:>{widths[k]}}" for k in range(1, 5)) for r in rows]

@@ -130,11 +130,13 @@ def _probe(
 
     from fastvmt.backbones.device import has_cuda
     from fastvmt.backbones.wan import Backbone as Loaded
+    from fastvmt.backbones.wan import encoded
     from fastvmt.datasets.drawn import probe
 
     device = "cuda" if has_cuda() else "cpu"
-    loaded = Loaded(card, device, torch.bfloat16 if device == "cuda" else torch.float32)
-    found = probe.correspondence(loaded, width, height, frames, clips=clips or 12)
+    dtype = torch.bfloat16 if device == "cuda" else torch.float32
+    empty = encoded(card, device, dtype, [""])[""]
+    found = probe.correspondence(Loaded(card, device, dtype), width, height, frames, clips=clips or 12, empty=empty)
     tell(as_json, found.data(), _tables(probe.as_lines(found)))
 
 

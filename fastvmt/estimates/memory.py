@@ -1,15 +1,19 @@
-"""What one job needs on its device, part by part. An estimate from counted parameters and tensor sizes, measured nowhere yet.
+"""What one job needs on its device, stage by stage and part by part. An estimate from counted parameters and tensor sizes.
 
-    transformer   parameters x bytes of the dtype
-    text encoder  parameters x bytes of the dtype
-    VAE           parameters x 4 (it stays in fp32)
-    forward       22 tensors (tokens x width) of the dtype: one block's insides, as ``Backbone`` counts them
-    guidance      the same for every block up to the tapped one, where that fits; else checkpointed: one tensor a block and
-                  the insides of one. Four fp32 tensors (tokens x width) for queries and keys of video and reference.
-    decode        8 fp32 tensors of 96 channels and 4 frames at full size (the decoder's last stage), and the video twice
-    libraries     torch and what comes with it
+    text      text encoder: texts are encoded before anything else is loaded, and it is let go of
+    encode    transformer, VAE, and what the VAE's encoder holds
+    guidance  transformer, VAE, and activations up to the tapped block: kept, where that fits; else recomputed
+    denoise   transformer, VAE, and the insides of one block
+    decode    transformer, VAE, and what the VAE's decoder holds
 
-With ``offload`` the device holds the transformer and the largest of: text encoder; VAE and decode; guidance.
+The peak is the largest stage. Libraries stand in each. With ``offload`` the VAE is on the device in its own two stages alone.
+
+    transformer, text encoder   parameters x bytes of the dtype
+    VAE                         parameters x 4 (it stays in fp32)
+    insides of a block          22 tensors (tokens x width) of the dtype, as ``Backbone`` counts them
+    activations, kept           those of every block up to the tapped one, and four fp32 tensors for queries and keys
+    activations, recomputed     one tensor a block, the insides of one, and the same four
+    encode, decode              10.5 and 12.5 fp32 tensors of 96 channels and 4 frames at full size, and the video twice
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from pathlib import Path
 
 from fastvmt.backbones.card import Card
 from fastvmt.backbones.device import cores
-from fastvmt.backbones.token_grid import ACTIVATION_FACTOR
+from fastvmt.backbones.token_grid import fits_kept, kept_activations
 from fastvmt.core.reading import parse_json
 from fastvmt.core.spelling import GIB
 from fastvmt.errors import UserError
@@ -31,20 +35,24 @@ from fastvmt.model import MethodSpec
 
 TEXT_ENCODER, VAE = 5_680_000_000, 126_900_000
 """Parameters of Wan 2.1's UMT5-XXL encoder and VAE (counted on their configs), for a backbone whose files are not here."""
-DECODE_BYTES = 8 * 96 * 4 * 4
-"""A pixel of one frame, in the decoder's last stage."""
+ENCODE_BYTES, DECODE_BYTES = 16_100, 19_200
+"""A pixel of one frame, in the VAE's widest stage: 10.5 and 12.5 fp32 tensors of 96 channels and 4 frames. Measured on a
+CPU: resident memory of random weights in Wan 2.1's layout at 160 x 160 px, above that at 64 x 64 px."""
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}
 LONGEST_HEADER = 100_000_000
 """Bytes of a .safetensors file's header, as its own library limits them."""
 ROOM = 0.8
 """Of a machine's memory: what workers that nobody counted may take together."""
-STORED = 0.6
-"""Of the free memory: what ``Backbone`` lets kept activations take before it recomputes them."""
+SHOWN = GIB // 20
+"""Bytes from which a part is worth a word."""
+
+
+Stages = dict[str, dict[str, int]]
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes of one job. ``guidance`` is checkpointed, ``stored`` is what it becomes where activations can be kept."""
+    """Bytes of one job. ``guidance`` is with activations recomputed, ``stored`` is what it becomes where they can be kept."""
 
     transformer: int
     text_encoder: int
@@ -52,6 +60,7 @@ class Need:
     forward: int
     guidance: int
     stored: int
+    encode: int
     decode: int
     libraries: int
     offload: bool = False
@@ -59,26 +68,37 @@ class Need:
     @property
     def least(self) -> int:
         """What must be there, with activations recomputed."""
-        return self._total(max(self.forward, self.guidance))
+        return self.expected(0)
 
     def expected(self, capacity: int) -> int:
-        """What is taken on a device of this size: kept activations where they fit."""
-        room = capacity - self._total(0)
-        return self._total(max(self.forward, self.stored if self.stored < STORED * room else self.guidance))
+        """What is taken at the peak on a device of this size: kept activations where they fit."""
+        return sum(self.peak(capacity)[1].values())
 
-    def _total(self, activations: int) -> int:
-        decoding = self.vae + self.decode
-        if self.offload:
-            return self.transformer + self.libraries + max(self.text_encoder, decoding, activations)
-        return self.transformer + self.libraries + self.text_encoder + self.vae + max(activations, self.decode)
+    def peak(self, capacity: int = 0) -> tuple[str, dict[str, int]]:
+        """The largest stage and its parts."""
+        return max(self.stages(capacity).items(), key=lambda stage: sum(stage[1].values()))
 
-    def words(self) -> str:
-        """The large parts in GiB."""
-        parts = {
-            "transformer": self.transformer, "text encoder": self.text_encoder, "VAE": self.vae,
-            "activations": max(self.forward, self.guidance), "decode": self.decode, "libraries": self.libraries,
-        }  # fmt: skip
-        return ", ".join(f"{name} {size / GIB:.1f}" for name, size in parts.items() if size >= 0.05 * GIB)
+    def stages(self, capacity: int = 0) -> Stages:
+        """Bytes by stage and part on a device of this size; with activations recomputed where it is 0."""
+        beside = {"transformer": self.transformer} | ({} if self.offload else {"VAE": self.vae}) | {"libraries": self.libraries}
+        kept = fits_kept(self.stored, capacity - sum(beside.values()))
+        coding = beside | {"VAE": self.vae}
+        found: Stages = {
+            "text": {"text encoder": self.text_encoder, "libraries": self.libraries},
+            "encode": coding | {"encode": self.encode},
+            "guidance": beside | {"activations": self.stored if kept else self.guidance},
+            "denoise": beside | {"activations": self.forward},
+            "decode": coding | {"decode": self.decode},
+        }
+        return found if self.guidance else {k: v for k, v in found.items() if k != "guidance"}
+
+    def words(self, capacity: int = 0) -> str:
+        """The peak's parts in GiB, which are its sum, and the other stages' sums."""
+        peak, parts = self.peak(capacity)
+        sums = {name: sum(sizes.values()) for name, sizes in self.stages(capacity).items() if name != peak}
+        beside = ", ".join(f"{name} {size / GIB:.1f}" for name, size in sums.items())
+        shown = ", ".join(f"{name} {size / GIB:.1f}" for name, size in parts.items() if size >= SHOWN)
+        return f"{peak} takes the most: {shown}; {beside}"
 
 
 def need(
@@ -99,7 +119,7 @@ def need(
     tensor = tokens * card.heads * card.head_dim
     depth = max((_depth(m, card) for m in methods), default=0)
     features = 4 * tensor * 4 if depth else 0
-    inside = tensor * size * ACTIVATION_FACTOR
+    inside = kept_activations(tokens, card.heads * card.head_dim, size, 1)
     return Need(
         transformer=(card.parameters or _parameters(card, "transformer", 0)) * size,
         text_encoder=_parameters(card, "text_encoder", TEXT_ENCODER) * size,
@@ -107,6 +127,7 @@ def need(
         forward=inside,
         guidance=tensor * size * depth + inside + features if depth else 0,
         stored=inside * depth + features,
+        encode=width * height * (ENCODE_BYTES + frames * 3 * 4 * 2),
         decode=width * height * (DECODE_BYTES + frames * 3 * 4 * 2),
         libraries=LIBRARIES[device],
         offload=offload and device != "cpu",

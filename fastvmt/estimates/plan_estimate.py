@@ -14,6 +14,7 @@ from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.spelling import gib
 from fastvmt.errors import BenchError, UserError
 from fastvmt.estimates import seconds as costmodel
+from fastvmt.estimates.advice import least, offers, smallest
 from fastvmt.estimates.memory import Need, device_bytes, device_count, need, workers_when_unsaid
 from fastvmt.estimates.seconds import Outcome, Prediction, Sample, work
 from fastvmt.jobs.protocol import cost_of
@@ -27,8 +28,6 @@ from fastvmt.store.folder import Store
 PUBLISHED = {"backbone": "wan2.1-1.3b", "method": "fastvmt", "seconds": 184.18, "width": 832, "height": 480, "frames": 33}
 """FastVMT, table 1: one video on an A100-80GB. The paper names neither the size of the model nor the length; its counted work
 fits only 1.3B at 32 or 33 frames."""
-SMALLER = 20
-"""A backbone with less than one part in this many of the parameters is not offered as a smaller one."""
 LOSSLESS = 0.6
 """Bytes of a lossless video over its raw bytes."""
 
@@ -43,8 +42,10 @@ class Estimate:
         seconds: of all videos to make, one after another; None where nothing is known.
         seconds_each: of one video by itself, by label; ``seconds_basis`` says what they rest on.
         seconds_left: of all videos to make, by label; what they share is counted once, as in ``seconds``.
+        seconds_interval: of ``seconds``, the least and the most; None where nothing is known.
+        extrapolated: what makes it an extrapolation; "" where past videos are like those to make.
         wall_seconds: on ``workers`` workers.
-        memory_bytes: of one job, see ``memory``; ``memory`` holds its parts.
+        memory_bytes: of one job at its peak; ``memory`` holds what it is made of.
         disk_bytes, disk_free: what videos to make and references take, and what is free where the run folder is or will be.
         forward_equivalents: forward passes of one video, counted from the method's parameters.
         last: how far off the last prediction on this class of device was.
@@ -67,12 +68,16 @@ class Estimate:
     fetch: str
     forward_equivalents: dict[str, float]
     seconds_left: dict[str, float] = field(default_factory=dict)
+    seconds_interval: tuple[float, float] | None = None
+    extrapolated: str = ""
     last: Outcome | None = None
     problem: str = ""
 
     def data(self) -> dict[str, Any]:
         """Plain data, for ``--json``."""
         found = asdict(self)
+        found["memory_stages"] = self.memory.stages(self.memory_capacity)
+        found["memory_peak"] = self.memory.peak(self.memory_capacity)[0]
         found["last"] = None if self.last is None else asdict(self.last) | {"off": round(self.last.off, 4)}
         return found
 
@@ -113,12 +118,14 @@ def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions
     each = prediction_of(config, card, samples, bool(where.device_bytes))
     seconds_left = _seconds_left(config, each, left) if each.seconds else {}
     total: float | None = sum(seconds_left.values()) if each.seconds else None
+    ends = [sum(_seconds_left(config, replace(each, seconds=end), left).values()) for end in (each.low, each.high) if end]
     if not any(left.values()):
-        total = 0.0
+        total, ends = 0.0, []
     disk = _disk(config, samples, sum(left.values())) + _references(config, store)
     found = Estimate(
         jobs=per_method * len(config.methods), done=sum(made.values()), left=left, seconds=total, seconds_each=each.seconds,
-        seconds_left=seconds_left,
+        seconds_left=seconds_left, seconds_interval=(ends[0], ends[1]) if ends else None,
+        extrapolated=each.beyond if ends else "",
         seconds_basis=each.basis or "unknown: no videos of this class of device in this folder or beside it yet",
         wall_seconds=None if total is None else _wall(config, each, left, total, where), workers=where.workers,
         memory_bytes=0, memory_capacity=0, memory=_need(config, card), disk_bytes=disk, disk_free=_free(place),
@@ -126,7 +133,7 @@ def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions
         forward_equivalents=passes, last=costmodel.last_time(place, device, samples),
     )  # fmt: skip
     capacity = _capacity(config, card, where)
-    found = replace(found, memory_bytes=found.memory.expected(capacity or 1 << 60), memory_capacity=capacity)
+    found = replace(found, memory_bytes=found.memory.expected(capacity), memory_capacity=capacity)
     return replace(found, problem=_problem(config, card, found, where))
 
 
@@ -151,7 +158,9 @@ def workers_of(config: RunConfig, card: cards.Card | None = None) -> int:
         return 1
     with suppress(BenchError):
         here = config.model_copy(update={"device": device})
-        return workers_when_unsaid(device, config.threads, _need(here, card or cards.load(config.setting.backbone)).least)
+        return workers_when_unsaid(
+            device, config.threads, _need(here, card or cards.load(config.setting.backbone, texts=False)).least
+        )
     return 1
 
 
@@ -161,7 +170,7 @@ def note_prediction(store: Store, config: RunConfig) -> None:
     per_method = len(config.suite.cases) * len(config.seeds)
     left = {m.label: per_method - made[m.label] for m in config.methods}
     if any(left.values()):
-        card = cards.load(config.setting.backbone)
+        card = cards.load(config.setting.backbone, texts=False)
         samples = costmodel.past(store.root)
         device = costmodel.likely_class(config, samples)
         costmodel.remember(store, config, prediction_of(config, card, samples), left, device)
@@ -178,15 +187,25 @@ def prediction_of(config: RunConfig, card: cards.Card, samples: list[Sample], el
     """Seconds of one video of each method, from past videos, else from the published figure, else none."""
     shape, passes = passes_of(config, card)
     works = {k: n * work(card, shape) for k, n in passes.items()}
-    found = costmodel.predict(config, works, samples, elsewhere)
-    if found.seconds or card.parameters <= 10**9:
+    found = costmodel.predict(config, works, samples, elsewhere, work(card, shape))
+    here = config.device == "cpu" and card.folder is not None  # a GPU's seconds say nothing of it
+    if found.seconds or here or card.parameters <= 10**9:
         return found
-    seconds = {k: round(n * _seconds_a_flop(), 3) for k, n in works.items()}
-    return Prediction(seconds, "estimated: the paper's 184.18 s a video on an A100-80GB, scaled by counted work")
+    each, one_pass = _published()
+    seconds = {k: round(n * each, 3) for k, n in works.items()}
+    outside = max(work(card, shape) / one_pass, one_pass / work(card, shape))
+    ends = {
+        k: costmodel.widened([s / costmodel.OTHER_DEVICE, s * costmodel.OTHER_DEVICE], 0, outside) for k, s in seconds.items()
+    }
+    return Prediction(
+        seconds, "estimated: the paper's 184.18 s a video on an A100-80GB, scaled by counted work",
+        low={k: e[0] for k, e in ends.items()}, high={k: e[1] for k, e in ends.items()},
+        beyond="a published figure, of another machine and code",
+    )  # fmt: skip
 
 
-def _seconds_a_flop() -> float:
-    """The published seconds over the work that we count for them."""
+def _published() -> tuple[float, float]:
+    """The published seconds over the work that we count for them, and the work of one of its forward passes."""
     facts: dict[str, Any] = PUBLISHED
     card = cards.load(facts["backbone"])
     sigmas = sigma_grid(card.defaults["steps"], card.defaults["shift"], 1.0)
@@ -194,7 +213,7 @@ def _seconds_a_flop() -> float:
     cls = registry.methods.get(facts["method"])
     own = labels.tuned(facts["method"], card.methods.get(facts["method"], {}), card.defaults["steps"])
     params = cls.resolve(cls.Params.model_validate(own), shape)
-    return float(facts["seconds"] / (labels.cost(cls, params, shape) * work(card, shape)))
+    return float(facts["seconds"] / (labels.cost(cls, params, shape) * work(card, shape))), work(card, shape)
 
 
 def _seconds_left(config: RunConfig, each: Prediction, left: dict[str, int]) -> dict[str, float]:
@@ -227,11 +246,9 @@ def _at_once(config: RunConfig, where: Conditions) -> int:
 # --- memory and disk -----------------------------------------------------------------------------------------------------
 
 
-def _need(config: RunConfig, card: cards.Card, **changes: Any) -> Need:
+def _need(config: RunConfig, card: cards.Card) -> Need:
     s = config.setting
-    size: dict[str, Any] = {"width": s.width, "height": s.height, "frames": s.frames} | changes
-    offload = size.pop("offload", config.offload)
-    return need(card, **size, dtype=s.dtype, methods=config.methods, offload=offload, device=config.device)
+    return need(card, s.width, s.height, s.frames, s.dtype, config.methods, offload=config.offload, device=config.device)
 
 
 def _capacity(config: RunConfig, card: cards.Card, where: Conditions) -> int:
@@ -293,41 +310,8 @@ def _whose(config: RunConfig, where: Conditions) -> str:
 
 
 def _would_fit(config: RunConfig, card: cards.Card, capacity: int, where: Conditions) -> str:
-    """What would, each with its number: a flag, fewer frames, a smaller backbone."""
-    offers = []
-    here = config.offload or config.device == "cpu"
-    offloaded = _need(config, card, offload=True)
-    if not here and offloaded.least <= capacity:
-        offers.append(f"--offload ({gib(offloaded.least)})")
-    for offload in (config.offload,) if here else (config.offload, True):
-        if frames := _most_frames(config, card, capacity, offload):
-            both = "--offload " if offload and not config.offload else ""
-            size = _need(config, card, frames=frames, offload=offload).least
-            offers.append(f"{both}--frames {frames} ({gib(size)})")
-            break
-    for other in _smaller(card):
-        size = _need(config, other).least
-        if size <= capacity:
-            offers.append(f"--backbone {other.id} ({gib(size)})")
-            break
+    """What would, each with its number, in order of what it costs; fewer workers cost no video anything."""
     alone = device_bytes(config.device) if where.workers > 1 and not where.device_bytes else 0
-    if alone and _need(config, card).least <= alone:
-        offers.append(f"--workers 1 ({gib(alone)} for it alone)")
-    smallest = f"even one frame needs {gib(_need(config, card, frames=1, offload=True).least)}"
-    return f"{', or '.join(offers)} would fit" if offers else f"{smallest}, so a larger device is needed"
-
-
-def _most_frames(config: RunConfig, card: cards.Card, capacity: int, offload: bool) -> int:
-    """The largest legal number of frames under the run's own that fits, or 0."""
-    step = card.vae_temporal
-    for frames in range(config.setting.frames - step, 0, -step):
-        if _need(config, card, frames=frames, offload=offload).least <= capacity:
-            return frames
-    return 0
-
-
-def _smaller(card: cards.Card) -> list[cards.Card]:
-    """Known backbones of the same order of size, the largest first."""
-    others = [cards.load(name) for name in cards.known() if name != card.id]
-    kept = [c for c in others if card.parameters / SMALLER <= c.parameters < card.parameters]
-    return sorted(kept, key=lambda c: -c.parameters)
+    found = [f"--workers 1 ({gib(alone)} for it alone)"] if alone and least(config, card) <= alone else []
+    found += offers(config, card, capacity)
+    return f"{', or '.join(found)} would fit" if found else f"{smallest(config, card)}, so a larger device is needed"

@@ -6,6 +6,8 @@ on a CPU, the threads; other classes never mix. Nearest evidence first: jobs of 
 weights, then of the class. Residuals are relative and weighed as Huber does, so that one busy hour does not bend the line;
 a and b are not negative. A method with three videos at this very setting is taken at their median instead.
 
+Every prediction has an interval, which extrapolation widens (``_interval``) and is said by its name.
+
 Every run writes what it expects to ``plan.json`` before it begins; the next plan says how far off that was.
 """
 
@@ -47,6 +49,13 @@ SHARED = ("text", "encode", "train")
 ELSEWHERE = "a GPU elsewhere"
 CLOSE = 0.05
 """Relative residual up to which a video counts in full; beyond it, less and less."""
+FAR = 2.0
+"""How many times outside the range of past videos a prediction is called an extrapolation."""
+BEND = 1 / 3
+"""From one size to another seconds grow as a power of work between 1 less and 1 more than this. At a thousand times the work of
+``tiny``'s videos, a fit on them gave 231 s where 1584 s were measured: an exponent off by 0.28."""
+OTHER_DEVICE = 3.0
+"""Times slower or faster that a GPU may be than the one a prediction rests on."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,8 @@ class Sample:
     bytes: int
     made: float
     run: str
+    one_pass: float = 0.0
+    """Floating-point operations of one forward pass, which weights and tokens decide; 0 where unknown."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +97,17 @@ class Prediction:
     Attributes:
         shared: part of the seconds, by label, that happens once for a reference or prompt.
         load: seconds until a worker is ready.
+        low, high: the interval of ``seconds``, by label.
+        beyond: what makes it an extrapolation; "" where past videos are like those to make.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     basis: str = ""
     shared: dict[str, float] = field(default_factory=dict)
     load: float = 0.0
+    low: dict[str, float] = field(default_factory=dict)
+    high: dict[str, float] = field(default_factory=dict)
+    beyond: str = ""
 
 
 @dataclass(frozen=True)
@@ -161,7 +177,7 @@ def _of_run(run: Path) -> Iterator[Sample]:
     try:
         config = Store.open(run).config()
         setting = config.setting
-        card = cards.load(setting.backbone)
+        card = cards.load(setting.backbone, texts=False)
         each = work(card, card.shape(setting.width, setting.height, setting.frames, setting.sigmas))
         identities = {slug(label): identity for label, identity in _identities(config).items()}
         names = _chosen(run / layout.ARTEFACTS)
@@ -181,7 +197,7 @@ def _of_run(run: Path) -> Iterator[Sample]:
             yield Sample(
                 meta.device + where, key, identities[label], each * meta.forward_equivalents, seconds,
                 sum(stages.get(s, 0.0) for s in SHARED), load, sum(f.bytes for f in meta.files.values()),
-                (folder / layout.META).stat().st_mtime, run.name,
+                (folder / layout.META).stat().st_mtime, run.name, each,
             )  # fmt: skip
 
 
@@ -221,11 +237,32 @@ def fit(samples: Sequence[Sample]) -> Line | None:
     return Line(slope, base, float(np.median(np.abs((slope * x + base) / y - 1))), len(y))
 
 
-def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample], elsewhere: bool = False) -> Prediction:
+def _outside(value: float, past: Iterable[float]) -> float:
+    """How many times a value is outside the range of known ones; 1 inside, and where nothing is known."""
+    known = [p for p in past if p > 0]
+    return max(1.0, value / max(known), min(known) / value) if known and value > 0 else 1.0
+
+
+def widened(seconds: Sequence[float], spread: float, outside: float) -> tuple[float, float]:
+    """An interval around what was predicted: four times the spread (5 % at least), and more the further outside."""
+    room = (1 + max(4 * spread, CLOSE)) * outside**BEND
+    return round(min(seconds) / room, 3), round(max(seconds) * room, 3)
+
+
+def _interval(line: Line, chosen: Sequence[Sample], work: float, outside: float) -> tuple[float, float]:
+    """Outside the range nobody knows what part of the past's seconds grows with work: by the line, or all of it."""
+    all_grow = median([s.seconds / s.work for s in chosen if s.work > 0] or [0.0]) * work
+    return widened([line(work), all_grow] if outside > FAR and all_grow else [line(work)], line.spread, outside)
+
+
+def predict(
+    config: RunConfig, works: dict[str, float], samples: Iterable[Sample], elsewhere: bool = False, one_pass: float = 0.0
+) -> Prediction:
     """Seconds of one video of each method.
 
     Args:
         works: floating-point operations of one video by label.
+        one_pass: those of one forward pass; 0 where unknown.
         samples: of any device class; those of this one count.
         elsewhere: see ``likely_class``.
     """
@@ -242,22 +279,32 @@ def predict(config: RunConfig, works: dict[str, float], samples: Iterable[Sample
     if not fitted:
         return Prediction()
     line, chosen, words = fitted[0]
-    seconds, shared, measured = {}, {}, 0
+    seconds, shared, low, high, measured = {}, {}, {}, {}, 0
+    size = _outside(one_pass, [m.one_pass for m in chosen])
+    farthest, strange = size, OTHER_DEVICE if whose else 1.0
     for spec in config.methods:
         if spec.ceiling:  # stored, and made by nobody
-            seconds[spec.label] = shared[spec.label] = 0.0
+            seconds[spec.label] = shared[spec.label] = low[spec.label] = high[spec.label] = 0.0
             continue
         method = _identity(spec.method, spec.version, spec.params)
         own_past = [m for m in same if m.method == method]
         seconds[spec.label] = round(line(works[spec.label]), 3)
+        outside = max(size, _outside(works[spec.label], [m.work for m in chosen]))
+        ends = _interval(line, chosen, works[spec.label], outside)
         shared[spec.label] = float(median([m.shared / m.seconds for m in own_past or chosen]))
         if len(own_past) >= ENOUGH:
             measured += 1
-            seconds[spec.label] = round(float(median([m.seconds for m in own_past])), 3)
-    basis = f"from {line.n} measured videos {words}on {own}{whose}; half of them within {line.spread:.0%} of the fit"
+            middle = seconds[spec.label] = round(float(median([m.seconds for m in own_past])), 3)
+            outside, ends = 1.0, widened([middle], median([abs(m.seconds / middle - 1) for m in own_past]), 1.0)
+        farthest = max(farthest, outside)
+        low[spec.label], high[spec.label] = ends[0] / strange, ends[1] * strange
+    basis = f"from {line.n} measured videos {words}on {own}{whose}"
+    beyond = [f"{farthest:,.0f} times outside the work of those videos"] if farthest > FAR else []
+    beyond += ["another device than the run's, as far as is known"] if whose else []
+    basis += "" if beyond else f"; half of them within {line.spread:.0%} of the fit"
     if measured:
         basis += f"; {measured} of {len(seconds)} methods at their own median"
-    return Prediction(seconds, basis, shared, float(median([m.load for m in chosen])))
+    return Prediction(seconds, basis, shared, float(median([m.load for m in chosen])), low, high, " and ".join(beyond))
 
 
 # --- how wrong it was ----------------------------------------------------------------------------------------------------

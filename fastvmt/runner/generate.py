@@ -19,7 +19,7 @@ from fastvmt.artefacts.code_state import edited_method, method_code
 from fastvmt.artefacts.prepared_weights import Meta, Prepared, Shelf
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.device import energy_joules, others
-from fastvmt.backbones.wan import Backbone
+from fastvmt.backbones.wan import Backbone, TextEncoder, give_back
 from fastvmt.core.content_address import digest, frames_digest, noise_seed
 from fastvmt.core.sealed import sealed
 from fastvmt.core.spelling import value_shown
@@ -36,6 +36,7 @@ from fastvmt.plugins.labels import build
 from fastvmt.plugins.method import Context, Shape
 from fastvmt.plugins.workspace import Checkpoint, Spent, Workspace
 from fastvmt.runner.tensor_cache import TensorCache
+from fastvmt.runner.texts import encoding, identity, name_of, not_encoded
 from fastvmt.store.artefact_files import file_info
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import CACHE, FRAMES, VIDEO
@@ -67,25 +68,43 @@ class Generator:
             torch.use_deterministic_algorithms(True, warn_only=True)
             torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         self.device = torch.device(config.device)
+        self.cache = TensorCache(store.root / CACHE, identity(config), self.device, self._synchronise)
         stages = Stages(synchronise=self._synchronise)
         with stages("load"):
-            self.card = cards.load(config.setting.backbone)
+            self.card = cards.load(config.setting.backbone, texts=False)
+            self._encode_texts(stages)
             self.backbone = Backbone(self.card, config.device, DTYPES[config.setting.dtype], config.offload)
-            self._warm_up()
+            self._warm_up(stages)
         self.load_seconds = stages.seconds["load"]
-        setting = config.setting
-        self.cache = TensorCache(store.root / CACHE, (setting.weights_digest, setting.dtype), self.device, self._synchronise)
         self.warm: set[str] = set()
 
     def _synchronise(self) -> None:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
-    def _warm_up(self) -> None:
+    def _encode_texts(self, stages: Stages) -> None:
+        """Every text of the run that nobody has encoded yet, before the model is loaded: the two are never there together."""
+        if not not_encoded(self.store.root, self.config):
+            return
+        with stages("wait"), encoding(self.store.root), stages("load"):
+            missing = not_encoded(self.store.root, self.config)
+            if not missing:
+                return
+            encoder = self._text_encoder()
+            encoder("")  # so that no text pays for first-use costs
+            for text in missing:
+                self._text(text, stages, encoder)
+            del encoder
+            give_back(self.device)
+
+    def _text_encoder(self) -> TextEncoder:
+        return TextEncoder(self.card, self.config.device, DTYPES[self.config.setting.dtype])
+
+    def _warm_up(self, stages: Stages) -> None:
         """One pass at the run's size, so that no job pays for first-use costs."""
         x = torch.zeros(self._latent_shape(self.config.setting.frames), device=self.device)
         with torch.no_grad():
-            self.backbone.velocity(x, 0.5, self.backbone.encode_text(""))
+            self.backbone.velocity(x, 0.5, self._text("", stages))
 
     def _latent_shape(self, frames: int) -> tuple[int, int, int, int, int]:
         s = self.config.setting
@@ -93,8 +112,9 @@ class Generator:
 
     # --- what is shared between jobs --------------------------------------------------------------------------------
 
-    def _text(self, prompt: str, stages: Stages) -> Tensor:
-        return self.cache.get(f"text:{prompt}", lambda: self.backbone.encode_text(prompt), "text", stages)
+    def _text(self, prompt: str, stages: Stages, encoder: TextEncoder | None = None) -> Tensor:
+        """A text's embeddings; one that was lost from the disk since is encoded again."""
+        return self.cache.get(name_of(prompt), lambda: (encoder or self._text_encoder())(prompt), "text", stages)
 
     def _frames(self, case: Case) -> Frames:
         return self.store.reference(case.reference)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -92,7 +92,7 @@ def generate(prompts: Path, out: Path, wish: Wish, tell: Callable[[str], None] =
     if missing:
         from fastvmt.media.files import write_lossless
 
-        sampler = Sampler(card, facts, wish.device)
+        sampler = Sampler(card, facts, [text for _, text in missing], wish.device)
         for done, (name, text) in enumerate(missing, 1):
             partial = out / f".part-{name}"
             write_lossless(partial, sampler.frames(text), FPS)
@@ -136,18 +136,20 @@ class Sampler:
 
     Args:
         facts: width, height, frames, steps, guidance and seed.
+        texts: prompts that ``frames`` will be asked for.
     """
 
-    def __init__(self, card: cards.Card, facts: dict[str, Any], device: str = "cpu") -> None:
+    def __init__(self, card: cards.Card, facts: dict[str, Any], texts: Iterable[str], device: str = "cpu") -> None:
         import torch
 
         from fastvmt.backbones.noise_levels import sigma_grid
-        from fastvmt.backbones.wan import Backbone
+        from fastvmt.backbones.wan import Backbone, encoded
 
         self.card, self.facts = card, facts
-        self.backbone = Backbone(card, device, torch.float32 if device == "cpu" else torch.bfloat16)
+        dtype = torch.float32 if device == "cpu" else torch.bfloat16
+        self.texts = encoded(card, device, dtype, [card.defaults["negative"], *texts])
+        self.backbone = Backbone(card, device, dtype)
         self.sigmas = sigma_grid(facts["steps"], card.defaults["shift"], 1.0)
-        self.negative = self.backbone.encode_text(card.defaults["negative"])
 
     def frames(self, text: str) -> Frames:
         """uint8 RGB (T, H, W, 3) for a prompt."""
@@ -160,6 +162,6 @@ class Sampler:
         generator = torch.Generator("cpu").manual_seed(noise_seed(self.facts["seed"], text))
         shape = self.card.latent_shape(self.facts["width"], self.facts["height"], self.facts["frames"])
         noise = torch.randn(shape, generator=generator).to(self.backbone.device)
-        texts = {"target": self.backbone.encode_text(text), "negative": self.negative}
+        texts = {"target": self.texts[text], "negative": self.texts[self.card.defaults["negative"]]}
         ctx = Context(self.backbone, self.sigmas, noise, lambda: torch.zeros_like(noise), texts, Stages())
         return self.backbone.decode(denoise(Method(Params()), ctx, self.facts["guidance"]))

@@ -127,7 +127,7 @@ class Request(_Checked):
         between=(0, 1024),
         needs="0 to choose by memory",
     )
-    offload: bool = _setting(False, SPEED, "Keep text encoder and VAE on the CPU between uses.")
+    offload: bool = _setting(False, SPEED, "Keep the VAE on the CPU between uses.")
     protocol: str = _setting(
         "matched-start", WHAT,
         "matched-start (all from the same noise), as-published, or matched-budget; and, by itself or behind a comma, timing: "

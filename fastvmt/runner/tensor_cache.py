@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -12,8 +12,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from fastvmt.core.content_address import digest
 from fastvmt.core.stages import Stages
+from fastvmt.runner.texts import tensor_file
 
 KEPT = 32
 """Tensors that a worker holds; cases come one after another, so that a few are enough."""
@@ -27,7 +27,7 @@ class TensorCache:
     """
 
     def __init__(
-        self, folder: Path, identity: Sequence[str], device: torch.device, synchronise: Callable[[], None] = lambda: None
+        self, folder: Path, identity: tuple[str, ...], device: torch.device, synchronise: Callable[[], None] = lambda: None
     ) -> None:
         self.folder, self.identity, self.device, self.synchronise = folder, identity, device, synchronise
         self._held: dict[str, tuple[Tensor, float]] = {}
@@ -37,8 +37,8 @@ class TensorCache:
 
         The caller's own: what is written into it reaches nobody else.
         """
-        key = digest([*self.identity, name])[:24]
-        path = self.folder / f"{key}.safetensors"
+        path = tensor_file(self.folder, self.identity, name)
+        key = path.stem
         found = self._held.pop(key, None) or _read(path)
         if found is None:
             clock = Stages(synchronise=self.synchronise)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,39 @@ def test_only_the_same_class_of_device_counts(tmp_path: Path, monkeypatch: pytes
     assert predict(config, works, past(store.root)) == Prediction()
 
 
+@pytest.mark.parametrize("times", [1, 4, 100, 1000])
+@pytest.mark.parametrize("law", [
+    lambda w: 3e-13 * w, lambda w: 5.0 + 3e-14 * w, lambda w: 8e-11 * w**0.8, lambda w: 1e-15 * w**1.2,
+], ids=["proportional", "mostly overhead", "sublinear", "superlinear"])  # fmt: skip
+def test_the_interval_of_another_size_holds_and_is_called_an_extrapolation(
+    law: Callable[[float], float], times: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Videos of a small size by a law and 10 % of noise; what a larger size takes by the same law lies inside."""
+    monkeypatch.setattr(costmodel, "_device_name", lambda device: "cpu")
+    config = Store.open(plan_run(tmp_path / "a", {"none": 2.0}).root).config()
+    device, one_pass = costmodel.device_class(config), 1e12
+    works = {"none": 40 * one_pass * times}
+    held = 0
+    for seed in range(20):
+        rng = random.Random(seed)
+        samples = [
+            replace(BASE, device=device, work=n * one_pass, seconds=law(n * one_pass) * rng.uniform(0.9, 1.1), one_pass=one_pass)
+            for n in (8, 8, 20, 30, 40, 84)
+        ]  # fmt: skip
+        found = predict(config, works, samples, one_pass=one_pass * times)
+        assert bool(found.beyond) == (times > 2) == ("half of them" not in found.basis)
+        assert found.low["none"] < found.seconds["none"] < found.high["none"]
+        held += found.low["none"] <= law(works["none"]) <= found.high["none"]
+        assert times > 1 or found.high["none"] / found.low["none"] < 4
+    assert held >= 19
+
+
+def test_seconds_of_a_real_model_predicted_from_tiny_are_inside() -> None:
+    """231 s were predicted from videos of a thousandth of the work, half of them within 4 % of their fit; it took 1584 s."""
+    low, high = costmodel.widened([231.0], 0.04, 1000)
+    assert low < 231 < 1584 < high
+
+
 def test_a_machine_without_a_gpu_learns_from_the_newest_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A login node: its runs are on nodes whose names it sees in their videos alone."""
     monkeypatch.setattr(costmodel, "_device_name", lambda device: "a GPU elsewhere")
@@ -83,9 +117,11 @@ def test_a_machine_without_a_gpu_learns_from_the_newest_one(tmp_path: Path, monk
     ]
     found = predict(config, works, videos)
     assert found.seconds == {"none": 2.0} and f"on New GPU, {dtype} (the GPU of the newest videos)" in found.basis
+    assert "another device" in found.beyond and found.low["none"] < 2.0 / 3 and found.high["none"] > 2.0 * 3
     assert predict(config, works, videos[6:]) == Prediction()
     monkeypatch.setattr(costmodel, "_device_name", lambda device: "Old GPU")
     assert predict(config, works, videos).seconds == {"none": 8.0} and "newest" not in predict(config, works, videos).basis
+    assert not predict(config, works, videos).beyond
     assert predict(config, works, videos, elsewhere=True).seconds == {"none": 2.0}  # --device-memory
     store = Store.open(root)
     costmodel.remember(store, config, found, {"none": 4}, costmodel.likely_class(config, videos, True))

@@ -38,11 +38,11 @@ def loss_curve(out: Path) -> Path:
 def sample_sheet(out: Path, folder: Path | None, count: int = 8) -> Path:
     """``samples.png``: clips for held-out captions without any transfer, a row each."""
     card = cards.load(str(folder) if folder else "tiny")
-    sampler = Sampler(card, card.defaults | {"seed": 0})
+    captions = [random_scene(stream("heldout", 500 + row), 2).caption() for row in range(count)]
+    sampler = Sampler(card, card.defaults | {"seed": 0}, captions)
     sheet = Image.new("RGB", (SHOWN * (SIDE + 4), count * (SIDE + 20)), "white")
     draw = ImageDraw.Draw(sheet)
-    for row in range(count):
-        caption = random_scene(stream("heldout", 500 + row), 2).caption()
+    for row, caption in enumerate(captions):
         frames = sampler.frames(caption)
         draw.text((4, row * (SIDE + 20) + 3), caption, fill="black")
         for column, index in enumerate(np.linspace(0, len(frames) - 1, SHOWN).round().astype(int)):

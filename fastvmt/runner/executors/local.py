@@ -22,6 +22,7 @@ from fastvmt.estimates.plan_estimate import workers_of
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.runner import code
 from fastvmt.runner.executors import Hand, Inbox
+from fastvmt.runner.texts import not_encoded
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import WORKERS
 
@@ -36,7 +37,7 @@ def require_device(config: RunConfig, root: Path, why: str = "") -> None:
     Raises:
         MissingWeights, SpecError: one sentence on what is not here.
     """
-    cards.require_weights(cards.load(config.setting.backbone))
+    cards.require_weights(cards.load(config.setting.backbone, texts=bool(not_encoded(root, config))))
     if config.device.startswith("cuda") and not device.has_cuda():
         raise SpecError(
             f"{root} is a run on CUDA{why}, and torch sees no CUDA device here: use a machine that has one, or "
