@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 PARTS = {
-    "load": 180, "inner": 60, "reuse": 50, "released": 170, "methods": 190, "attention": 60, "compile": 70, "caches": 60,
-    "memory": 40, "agreement": 20,
+    "load": 150, "inner": 60, "reuse": 50, "released": 160, "methods": 160, "attention": 60, "compile": 100, "caches": 60,
+    "memory": 80, "agreement": 20,
 }  # fmt: skip
 """Seconds that each part may take at most; 900 together."""
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.wan import Backbone
 from fastvmt.denoise import denoise
-from fastvmt.estimates.memory import Need, need
+from fastvmt.estimates.memory import need
 from fastvmt.plugins import labels
 from fastvmt.plugins.method import Context, Method
 from fastvmt.testing.wan import SIZE, make_context, random_wan
@@ -30,12 +30,13 @@ def loading(s: Session) -> Named:
     seconds, _ = s.device.seconds(s.write_folder)
     size = sum(p.stat().st_size for p in s.folder.rglob("*") if p.is_file())
     yield "write random weights", {"seconds": [seconds], "bytes": size}
-    s.device.reset_peak()
-    seconds, backbone = s.device.seconds(s.load)
-    yield "load", {"seconds": [seconds], "bytes": size, "peak": s.device.peaks()}
+    s.unload()
     seconds, texts = s.device.seconds(lambda: s.texts)
     sound = all(bool(torch.isfinite(t).all()) for t in texts.values())
-    yield "encode 4 texts", {"seconds": [seconds], "finite": sound}
+    yield "load the text encoder, encode 4 texts", {"seconds": [seconds], "finite": sound}
+    s.device.reset_peak()
+    seconds, backbone = s.device.seconds(lambda: s.backbone)
+    yield "load transformer and VAE", {"seconds": [seconds], "peak": s.device.peaks()}
     passes = {f"one pass, {n} frames": partial(s.velocity, n) for n in (s.scale.short, s.scale.long)}
     yield from s.turns(passes, s.scale.runs)
     clip = np.random.default_rng(0).integers(0, 255, (s.scale.long, s.scale.height, s.scale.width, 3), np.uint8)
@@ -105,33 +106,23 @@ def methods(s: Session) -> Named:
 def memory(s: Session) -> Named:
     """The peak of each stage of a ``fastvmt`` job at the long size, beside what ``bench plan`` predicts for this device."""
     frames, steps, scale = s.scale.long, s.scale.long_steps, s.scale
-    backbone, method = s.backbone, s.method("fastvmt", frames, steps)
+    spec = s.spec("fastvmt", frames, steps)
+    dtype = str(scale.dtype).removeprefix("torch.")
+    predicted = need(s.card, scale.width, scale.height, frames, dtype, (spec,), device=s.device.kind)
+    by_stage = predicted.stages(s.device.facts()["bytes"])
     clip = np.zeros((frames, scale.height, scale.width, 3), np.uint8)
     stages: dict[str, Callable[[], object]] = {
-        "text": lambda: backbone.encode_text("a red circle"),
-        "encode": lambda: backbone.encode_video(clip),
-        "guidance": partial(s.guided_step, method, frames, steps),
+        "text": s.encode_texts,
+        "encode": lambda: s.backbone.encode_video(clip),
+        "guidance": lambda: s.guided_step(s.method("fastvmt", frames, steps), frames, steps),
         "denoise": partial(s.velocity, frames),
-        "decode": lambda: backbone.decode(s.noise(frames)),
+        "decode": lambda: s.backbone.decode(s.noise(frames)),
     }
-    dtype = str(scale.dtype).removeprefix("torch.")
-    spec = s.spec("fastvmt", frames, steps)
-    predicted = need(backbone.card, scale.width, scale.height, frames, dtype, (spec,), device=s.device.kind)
-    by_stage = stage_sums(predicted, s.device.facts()["bytes"])
+    s.unload()
     for name, call in stages.items():
         s.device.reset_peak(give_back=True)
         call()
-        yield name, {"peak": s.device.peaks(), "predicted": by_stage[name]}
-
-
-def stage_sums(parts: Need, capacity: int) -> dict[str, int]:
-    """Predicted bytes by stage of a job that keeps all models on its device."""
-    beside = parts.transformer + parts.text_encoder + parts.vae + parts.libraries
-    kept = parts.expected(capacity) >= beside + parts.stored
-    return {
-        "text": beside, "encode": beside + parts.decode, "guidance": beside + (parts.stored if kept else parts.guidance),
-        "denoise": beside + parts.forward, "decode": beside + parts.decode,
-    }  # fmt: skip
+        yield name, {"peak": s.device.peaks(), "predicted": sum(by_stage[name].values())}
 
 
 def agreement(s: Session) -> Named:

@@ -6,7 +6,7 @@ The transformer, the flow of sampling and the two passes a step are the same as 
 - each block is checkpointed, and its self-attention once more inside: it runs three times in a fresh inner step
 - one pair of frames after the other; keys of a window are gathered for each tile, with a gradient through the centres too
 - three more inner steps of ten compute a gradient, the others that of <latent, gradient> by autograd
-- latent and moments in bfloat16, the optimiser anew in each guided step
+- latent and moments in bfloat16, products of queries and keys in the model's precision, the optimiser anew each guided step
 - twice ``gc.collect`` and ``empty_cache`` twelve times a guided step and twice a video
 
 Numbers are those of ``fastvmt:released``, which the benchmark checks first. What is not written out: their rotary embedding
@@ -97,33 +97,29 @@ class ReleasedLoop(Method):
             q, k = self._features(ctx, reference, i, "null")
         frames, (height, width) = q.shape[0], ctx.backbone.tokens(ctx.noise)[1:]
         pairs = [(a, b) for a in range(frames) for b in range(a, min(frames, a + self.params.span))]
-        with torch.no_grad(), self._autocast(ctx):
+        with torch.no_grad():
             wanted = {(a, b): self._moved(q[a], k[b], a == b, (height, width))[0] for a, b in pairs}
 
         def loss(x: Tensor) -> Tensor:
             q, k = self._features(ctx, x, i, "target")
-            with self._autocast(ctx):
-                return self._loss(q, k, wanted, (height, width))
+            return self._loss(q, k, wanted, (height, width))
 
         return loss
-
-    def _autocast(self, ctx: Context) -> torch.autocast:
-        return torch.autocast(self.device.kind, torch.bfloat16, enabled=ctx.backbone.dtype == torch.bfloat16)
 
     def _features(self, ctx: Context, x: Tensor, i: int, text: str) -> tuple[Tensor, Tensor]:
         backbone, block = ctx.backbone, self.params.block
         names = (f"q@{block}", f"k@{block}", f"hidden@{self.last}")
         taps = backbone.taps(x, released.bf16_time(ctx.sigmas[i]) / 1000, ctx.texts[text], names)
         frames = backbone.tokens(x)[0]
-        q, k = (released.group_tokens(taps[n][0].float().unflatten(0, (frames, -1)), backbone.card.heads) for n in names[:2])
+        q, k = (released.group_tokens(taps[n][0].unflatten(0, (frames, -1)), backbone.card.heads) for n in names[:2])
         return q, k
 
     def _loss(self, q: Tensor, k: Tensor, wanted: dict[tuple[int, int], Tensor], grid: tuple[int, int]) -> Tensor:
-        amf, slots = q.new_zeros(()), {}
+        amf, slots = torch.zeros((), device=q.device), {}
         for (a, b), target in wanted.items():
             moved, slots[a, b] = self._moved(q[a], k[b], a == b, grid)
             amf = amf + (1 - 0.2 * (b - a) / (self.params.span - 1)) * (moved - target).norm() ** 2
-        mean, track = k.mean(-1), []
+        mean, track = k.mean(-1).float(), []
         for a in range(len(q)):
             targets = range(a + 1, min(len(q), a + self.params.span))
             if len(targets) > 1:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.noise_levels import sigma_grid
-from fastvmt.backbones.wan import Backbone
+from fastvmt.backbones.wan import Backbone, encoded
 from fastvmt.core.disk.atomic import publish_folder
 from fastvmt.core.stages import Stages
 from fastvmt.denoise import denoise
@@ -102,28 +102,34 @@ class Session:
             torch.set_default_dtype(before)
         publish_folder(making, self.folder)
 
-    def load(self) -> Backbone:
-        """Read the weights anew, in place of those that are loaded."""
+    def unload(self) -> None:
+        """Let go of the model, so that what comes next is alone on the device."""
         self.__dict__.pop("backbone", None)
-        self.__dict__.pop("texts", None)
         self.device.collect()
-        self.backbone = Backbone(cards.load(str(self.folder)), self.device.kind, self.scale.dtype)
-        return self.backbone
+
+    @cached_property
+    def card(self) -> cards.Card:
+        self.write_folder()
+        return cards.load(str(self.folder))
 
     @cached_property
     def backbone(self) -> Backbone:
-        self.write_folder()
-        return Backbone(cards.load(str(self.folder)), self.device.kind, self.scale.dtype)
+        return Backbone(self.card, self.device.kind, self.scale.dtype)
+
+    def encode_texts(self) -> dict[str, Tensor]:
+        """As a run does: the encoder is loaded, asked, and gone again."""
+        said = {"target": TARGET, "negative": "", "null": "", "caption": CAPTION}
+        found = encoded(self.card, self.device.kind, self.scale.dtype, said.values())
+        return {name: found[text] for name, text in said.items()}
 
     @cached_property
     def texts(self) -> dict[str, Tensor]:
-        said = {"target": TARGET, "negative": "", "null": "", "caption": CAPTION}
-        return {name: self.backbone.encode_text(text) for name, text in said.items()}
+        return self.encode_texts()
 
     def noise(self, frames: int, seed: int = 0) -> Tensor:
         """A latent of noise at this length, the same on every device."""
-        shape = self.backbone.card.latent_shape(self.scale.width, self.scale.height, frames)
-        return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.backbone.device)
+        shape = self.card.latent_shape(self.scale.width, self.scale.height, frames)
+        return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).to(self.device.kind)
 
     def context(self, frames: int, steps: int) -> Context:
         """A job's context whose reference is noise: what it shows changes no time."""
@@ -131,7 +137,7 @@ class Session:
         return Context(self.backbone, sigma_grid(steps, 3.0), self.noise(frames), lambda: reference, self.texts, stages)
 
     def shape(self, frames: int, steps: int) -> Shape:
-        return self.backbone.card.shape(self.scale.width, self.scale.height, frames, sigma_grid(steps, 3.0))
+        return self.card.shape(self.scale.width, self.scale.height, frames, sigma_grid(steps, 3.0))
 
     def spec(self, label: str, frames: int, steps: int) -> MethodSpec:
         return labels.resolve(label, self.shape(frames, steps), {})

@@ -20,10 +20,12 @@ def tables(data: dict[str, Any]) -> str:
     lines = [f"{'Toy size: no number of it says anything. ' if data['toy'] else ''}{data['size']}. {versions}.", ""]
     for name, part in data["parts"].items():
         state = "" if part["state"] == "done" else f" **{part['state']}**: {part['why']}."
-        lines += [f"**{name}.** {part['what']}{state}", ""]
-        first = next((row["seconds"] for row in part["rows"].values() if row.get("seconds")), [])
-        cells = [_cells(what, row, first) | known | {"date": part["date"]} for what, row in part["rows"].items()]
-        lines += [*_table(cells), ""] if cells else []
+        lines += [f"**{name}.** {part['what'].replace('``', '`')}{state}", ""]
+        first = [] if name == "load" else next((r["seconds"] for r in part["rows"].values() if r.get("seconds")), [])
+        why = {what: row.get("failed") or row.get("left out") for what, row in part["rows"].items()}
+        cells = [_cells(what, row, first) for what, row in part["rows"].items() if not why[what]]
+        lines += [*_table([row | known | {"date": part["date"]} for row in cells]), ""] if cells else []
+        lines += [f"- No number of `{what}`: {reason}" for what, reason in why.items() if reason] + [""]
     return "\n".join(lines)
 
 
@@ -53,8 +55,6 @@ def _cells(what: str, row: Row, first: list[float]) -> Row:
             found[f"differs, {key}"] = f"{row[key]:.1e}"
     if backward := row.get("gradient"):
         found["gradient differs"] = backward.get("failed") or f"{backward['norm']:.1e}"
-    if note := row.get("failed") or row.get("left out"):
-        found["why not"] = note
     return found
 
 
