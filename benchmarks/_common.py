@@ -17,15 +17,17 @@ LINKS = 50_000
 """Names of one file: file systems have a limit, ext4 one of 65,000."""
 
 
-def interleaved(calls: dict[str, Callable[[], object]], runs: int) -> dict[str, list[float]]:
+def interleaved(
+    calls: dict[str, Callable[[], object]], runs: int, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
     """Seconds of each call, taken in turns after one warm-up each."""
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for n in range(runs + 1):
         for name, call in calls.items():
-            start = time.perf_counter()
+            start = clock()
             call()
             if n:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return seconds
 
 

@@ -9,6 +9,6 @@ from fastvmt.model.case import CATEGORIES, IMPORTED, REFERENCE, Case, Frozen, Re
 from fastvmt.model.job import Job, MethodSpec, Setting
 
 __all__ = [
-    "CATEGORIES", "COPIES", "IMPORTED", "REFERENCE", "Artefact", "Case", "Conditions", "Failure", "FileInfo", "Frozen", "Job", "MethodSpec",
-    "MetricRecord", "Reference", "Setting", "Suite",
+    "CATEGORIES", "COPIES", "IMPORTED", "REFERENCE", "Artefact", "Case", "Conditions", "Failure", "FileInfo", "Frozen", "Job",
+    "MethodSpec", "MetricRecord", "Reference", "Setting", "Suite",
 ]  # fmt: skip

@@ -52,8 +52,8 @@ class Conditions(Frozen):
 class Artefact(Frozen):
     """A finished video: what it is, and what it cost where it was made.
 
-    ``timing_key`` covers the job, the device class, the software and the conditions; seconds are only ever reported under it, and an
-    artefact taken over from another run (``reused_from``) reports none.
+    ``timing_key`` covers the job, the device class, the software and the conditions; seconds are only ever reported under it,
+    and an artefact taken over from another run (``reused_from``) reports none.
     """
 
     key: Hex
@@ -143,8 +143,8 @@ class MetricRecord(Frozen):
     value: Number | None
     details: Details = {}
     device: Line | None = None
-    """Of a timing, the video's; with its ``software`` (digest of that and of the conditions, 8 characters) the machine. None of other metrics and in records
-    older than this field, whose ``identity`` holds both."""
+    """Of a timing, the video's; with its ``software`` (digest of that and of the conditions, 8 characters) the machine. None of
+    other metrics and in records older than this field, whose ``identity`` holds both."""
     software: Line | None = None
     code: Line | None = None
     """State of the metric's code, where it is a file of the user's."""

@@ -1,7 +1,7 @@
 """What makes a metric record the same record: one recipe for all who write records and all who read them.
 
 A record's key covers what the metric says of itself (``Metric.identity``), the job, and what was looked at: the video's frames
-and its reference's, or of a timing the device class, software and conditions that the video was made with (``Artefact.timing_key``).
+and its reference's, or of a timing the device class, software and conditions under which it was made (``Artefact.timing_key``).
 
 A record keeps what the metric said untouched, and the machine of a timing in fields of its own. Older records have the machine
 of a timing among what the metric said; ``Identities.own`` takes it out of those, and of those alone.

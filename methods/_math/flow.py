@@ -9,7 +9,7 @@ Source: FastVMT (arXiv 2602.05551) sections 3.2, 3.3, B.1, B.4; DiTFlow (CVPR 20
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -113,12 +113,18 @@ class Tiles:
     def number(self) -> int:
         return self.counts[0] * self.counts[1]
 
+    @lru_cache(maxsize=16)  # noqa: B019 - of a frozen value: few there are
     def order(self, device: torch.device) -> Tensor:
         """(P, height*width) raster index of each tile's tokens."""
         th, tw = self.counts
         rows = torch.arange(th * self.height, device=device).clamp(max=self.grid[0] - 1).view(th, 1, self.height, 1)
         columns = torch.arange(tw * self.width, device=device).clamp(max=self.grid[1] - 1).view(1, tw, 1, self.width)
         return (rows * self.grid[1] + columns).reshape(self.number, -1)
+
+    def of_tokens(self, device: torch.device) -> Tensor:
+        """(S,) the tile of each token."""
+        rows, columns = (torch.arange(n, device=device) // m for n, m in zip(self.grid, (self.height, self.width), strict=True))
+        return (rows[:, None] * self.counts[1] + columns).flatten()
 
     def representative(self, device: torch.device) -> Tensor:
         """(P,) raster index of the token at (height//2, width//2) of each tile."""
@@ -175,17 +181,20 @@ def windowed_flow(q: Tensor, k: Tensor, windows: Windows, tiles: Tiles, scale: f
     height, width = tiles.grid
     place = positions(height, width, str(q.device))
     middle = place.mean(0)  # centred coordinates: smaller sums, less rounding
-    queries, order = q[:, tiles.order(q.device)], None
-    if parts(queries, height * width) > 1:
-        order = (windows.left if width - windows.columns >= height - windows.rows else windows.top).argsort(1)
-        windows = replace(windows, top=windows.top.gather(1, order), left=windows.left.gather(1, order))
+
+    def expected(queries: Tensor, order: Tensor) -> Tensor:
+        top, left = windows.top.gather(1, order), windows.left.gather(1, order)
+        seen = _span(top, windows.rows, height), _span(left, windows.columns, width)
+        return soft_expectation(queries, k, place - middle, scale, seen)
+
+    if parts(q.device.type, tiles.number, tiles.height * tiles.width, len(place)) == 1:  # then no token need be padded or moved
+        moved = expected(q[:, :, None], tiles.of_tokens(q.device).expand(len(q), -1))[:, :, 0]
+    else:
+        order = (windows.left if width - windows.columns > height - windows.rows else windows.top).argsort(1)
         pair = torch.arange(len(q), device=q.device)[:, None]
-        queries = queries[pair, order]
-    seen = _span(windows.top, windows.rows, height), _span(windows.left, windows.columns, width)
-    moved = soft_expectation(queries, k, place - middle, scale, seen)
-    if order is not None:
-        moved = moved[pair, order.argsort(1)]
-    return tiles.to_raster(moved) - (place - middle)
+        found = expected(q[pair[..., None], tiles.order(q.device)[order]], order)
+        moved = tiles.to_raster(found[pair, order.argsort(1)])
+    return moved - (place - middle)
 
 
 def _span(first: Tensor, length: int, size: int) -> Tensor:

@@ -85,8 +85,8 @@ def test_the_gradient_of_expected_values_is_that_of_attention(monkeypatch: pytes
     q, k = (t.double().requires_grad_(True) for t in (q, k))
     rows = torch.tensor([[1, 2], [0, 1], [1, 0]]).expand(2, 3, 2).double()
     columns = torch.tensor([[[0, 3, 1], [1, 0, 1], [0, 0, 1]], [[1, 1, 0], [0, 0, 2], [2, 1, 1]]]).double()
-    often = (rows[..., :, None] * columns[..., None, :]).flatten(2)
-    for seen, often in ((None, torch.ones_like(often)), ((rows.log(), columns.log()), often)):
+    counts = (rows[..., :, None] * columns[..., None, :]).flatten(2)
+    for seen, often in ((None, torch.ones_like(counts)), ((rows.log(), columns.log()), counts)):
         for shape in ((6, 2), (2, 3, 6, 2)):
             values = torch.randn(shape, generator=generator).double()
 
