@@ -28,6 +28,7 @@ from torch.utils.checkpoint import checkpoint
 
 from fastvmt.backbones.wan import Backbone
 from fastvmt.methods._math import released
+from fastvmt.methods._math.guided import other_noise
 from fastvmt.methods.fastvmt import FastVMT
 from fastvmt.plugins.method import Context, Method, Shape
 
@@ -92,7 +93,7 @@ class ReleasedLoop(Method):
     def objective(self, ctx: Context, i: int) -> Callable[[Tensor], Tensor]:
         """The loss of a latent at step ``i``; the reference is read here, once a guided step."""
         with torch.no_grad():
-            noise = torch.randn(ctx.noise.shape, generator=torch.Generator().manual_seed(1)).to(ctx.noise)
+            noise = other_noise(ctx, 0)  # which follows the run, as theirs does
             reference = ctx.backbone.noised(ctx.reference(), released.reference_sigma(i, ctx.sigmas), noise)
             q, k = self._features(ctx, reference, i, "null")
         frames, (height, width) = q.shape[0], ctx.backbone.tokens(ctx.noise)[1:]

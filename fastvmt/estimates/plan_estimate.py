@@ -193,7 +193,8 @@ def prediction_of(config: RunConfig, card: cards.Card, samples: list[Sample], el
         return found
     each, one_pass = _published()
     seconds = {k: round(n * each, 3) for k, n in works.items()}
-    outside = max(work(card, shape) / one_pass, one_pass / work(card, shape))
+    here = work(card, shape)  # 0 where the weights are not there to say how large the model is
+    outside = max(here / one_pass, one_pass / here) if here else 1.0
     ends = {
         k: costmodel.widened([s / costmodel.OTHER_DEVICE, s * costmodel.OTHER_DEVICE], 0, outside) for k, s in seconds.items()
     }
