@@ -188,13 +188,13 @@ def prediction_of(config: RunConfig, card: cards.Card, samples: list[Sample], el
     shape, passes = passes_of(config, card)
     works = {k: n * work(card, shape) for k, n in passes.items()}
     found = costmodel.predict(config, works, samples, elsewhere, work(card, shape))
-    here = config.device == "cpu" and card.folder is not None  # a GPU's seconds say nothing of it
-    if found.seconds or here or card.parameters <= 10**9:
+    size = config.device == "cpu" and card.folder is not None  # a GPU's seconds say nothing of it
+    if found.seconds or size or card.parameters <= 10**9:
         return found
     each, one_pass = _published()
     seconds = {k: round(n * each, 3) for k, n in works.items()}
-    here = work(card, shape)  # 0 where the weights are not there to say how large the model is
-    outside = max(here / one_pass, one_pass / here) if here else 1.0
+    size = work(card, shape)  # 0 where the weights are not there to say how large the model is
+    outside = max(size / one_pass, one_pass / size) if size else 1.0
     ends = {
         k: costmodel.widened([s / costmodel.OTHER_DEVICE, s * costmodel.OTHER_DEVICE], 0, outside) for k, s in seconds.items()
     }
