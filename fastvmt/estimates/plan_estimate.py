@@ -188,8 +188,8 @@ def prediction_of(config: RunConfig, card: cards.Card, samples: list[Sample], el
     shape, passes = passes_of(config, card)
     works = {k: n * work(card, shape) for k, n in passes.items()}
     found = costmodel.predict(config, works, samples, elsewhere, work(card, shape))
-    size = config.device == "cpu" and card.folder is not None  # a GPU's seconds say nothing of it
-    if found.seconds or size or card.parameters <= 10**9:
+    here = config.device == "cpu" and card.folder is not None  # a GPU's seconds say nothing of it
+    if found.seconds or here or card.parameters <= 10**9:
         return found
     each, one_pass = _published()
     seconds = {k: round(n * each, 3) for k, n in works.items()}
