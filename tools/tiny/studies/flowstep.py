@@ -26,7 +26,8 @@ ABLATED = (
     LIGHT, "flowstep:apart", "flowstep:any-spread", "flowstep:forward", "flowstep:all-tokens", "flowstep:moving=0.12",
     "flowstep:moving=0.5", "flowstep:no-window", "flowstep:heads=mean_qk", "flowstep:inner=2", "flowstep:span=5",
 )  # fmt: skip
-FEWER = {"single_object": 10, "multiple_objects": 4, "complex": 4, "camera": 4}
+AT_FIFTY = {"single_object": 16, "multiple_objects": 4, "complex": 4, "camera": 4}
+FEWER = {"single_object": 8, "multiple_objects": 3, "complex": 3, "camera": 3}
 
 
 class Parts:
@@ -48,7 +49,7 @@ class Parts:
         return self.compared(ROWS, 2, 10, PAIRS, SEEDS)
 
     def fifty(self) -> str:
-        return self.compared(ROWS[:4], 2, 50, PAIRS, 1)
+        return self.compared(ROWS[:4], 2, 50, AT_FIFTY, 1)
 
     def ablation(self) -> str:
         return self.compared(ABLATED, 1, 10, FEWER, 1)
