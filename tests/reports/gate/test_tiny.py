@@ -162,7 +162,16 @@ def test_slower_guidance_fails_by_its_seconds_and_by_nothing_else(made: Measured
 
 @pytest.mark.slow
 def test_guidance_that_does_nothing_fails_by_fidelity_although_it_is_faster(made: Measured, spoilt: Measured) -> None:
-    assert worse(under_its_name(made, spoilt, BROKEN)) == {("trajectory", "fastvmt"), ("trajectory over none", "fastvmt")}
+    """Where the baseline's machine and packages are not ours, six clips may leave the fall against it unclear: red under
+    ``--strict``, too. The pair within one run is sure everywhere."""
+    outcome = under_its_name(made, spoilt, BROKEN)
+    assert (
+        ("trajectory over none", "fastvmt")
+        in worse(outcome)
+        <= {(m, "fastvmt") for m in ("trajectory", "trajectory over none")}
+    )
+    fall = next(r for r in outcome.rows if (r.metric, r.method) == ("trajectory", "fastvmt"))
+    assert fall.verdict in ("worse", "unclear"), fall
 
 
 def test_the_stored_baseline_and_the_example_are_of_this_run() -> None:
