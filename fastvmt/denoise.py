@@ -11,14 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fastvmt.backbones.acceleration import Sampled
 from fastvmt.core.spelling import value_shown
 from fastvmt.errors import NonFinite, WrongOutput
+from fastvmt.model.profile import Profile
 from fastvmt.plugins.blame import defined, note_hook
 from fastvmt.plugins.method import Context, Method
 
 
 @torch.no_grad()
-def denoise(method: Method, ctx: Context, guidance: float, tick: Callable[[int, int], None] = lambda i, n: None) -> Tensor:
+def denoise(
+    method: Method, ctx: Context, guidance: float, tick: Callable[[int, int], None] = lambda i, n: None,
+    profile: Profile = Profile(), guided: range = range(0),  # noqa: B008 - both are immutable
+) -> Tensor:  # fmt: skip
     """Sample one latent.
 
     Args:
@@ -26,6 +31,8 @@ def denoise(method: Method, ctx: Context, guidance: float, tick: Callable[[int, 
         ctx: noise, reference, texts, grid, clock.
         guidance: classifier-free scale g; v = v_neg + g (v_pos - v_neg), the two passes one after the other.
         tick: called with (step, steps) before each step.
+        profile: says at which noise levels there are two passes; at the others v = v_pos.
+        guided: steps in which the method guides, whose passes no cache serves.
 
     Returns:
         The latent at noise level 0, fp32, same shape as ``ctx.noise``.
@@ -37,14 +44,16 @@ def denoise(method: Method, ctx: Context, guidance: float, tick: Callable[[int, 
     """
     at = _At(method, tuple(ctx.noise.shape))
     try:
-        return _loop(method, ctx, guidance, tick, at)
+        return _loop(method, ctx, guidance, tick, at, profile, guided)
     except BaseException as error:
         if not isinstance(error, NonFinite | WrongOutput):
             note_hook(error, at.hook, at.step)
         raise
 
 
-def _loop(method: Method, ctx: Context, guidance: float, tick: Callable[[int, int], None], at: _At) -> Tensor:
+def _loop(
+    method: Method, ctx: Context, guidance: float, tick: Callable[[int, int], None], at: _At, profile: Profile, guided: range
+) -> Tensor:
     sigmas, backbone, stages = ctx.sigmas, ctx.backbone, ctx.stages
     ctx.guidance = guidance
     steps = len(sigmas) - 1
@@ -64,9 +73,11 @@ def _loop(method: Method, ctx: Context, guidance: float, tick: Callable[[int, in
                 x = at.checked(method.adjust(ctx, i, x))
             with stages("denoise"):
                 at.hook = "the model"
-                positive = backbone.velocity(x, sigmas[i], ctx.texts["target"])
-                negative = backbone.velocity(x, sigmas[i], ctx.texts["negative"])
-                v = negative + guidance * (positive - negative)
+                of = [None if i in guided else Sampled(text, i, steps) for text in ("cond", "uncond")]
+                v = positive = negative = backbone.velocity(x, sigmas[i], ctx.texts["target"], of[0])
+                if profile.guides(sigmas[i]):
+                    negative = backbone.velocity(x, sigmas[i], ctx.texts["negative"], of[1])
+                    v = negative + guidance * (positive - negative)
             with stages("guidance"):
                 at.hook = "steer"
                 term = at.added(method.steer(ctx, i, x))

@@ -18,8 +18,10 @@ from diffusers import WanPipeline
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fastvmt.backbones.acceleration import Sampled, accelerate
 from fastvmt.backbones.card import Card, require_texts, require_weights
 from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, VELOCITY, fits_kept, kept_activations
+from fastvmt.model.profile import Profile
 
 Hook = Callable[..., Any]
 
@@ -71,12 +73,16 @@ class Backbone:
         device: ``cpu`` or ``cuda``.
         dtype: of the transformer and text encoder; the VAE stays fp32.
         offload: keep the VAE, and a text encoder that was asked, on the CPU between uses.
+        profile: how passes through the transformer are sped up.
 
     Raises:
         MissingWeights: when the weights are not on this machine.
     """
 
-    def __init__(self, card: Card, device: str = "cpu", dtype: torch.dtype = torch.float32, offload: bool = False):
+    def __init__(
+        self, card: Card, device: str = "cpu", dtype: torch.dtype = torch.float32, offload: bool = False,
+        profile: Profile = Profile(),  # noqa: B008 - it is immutable
+    ):  # fmt: skip
         folder = require_weights(card)
         self.card, self.device, self.dtype, self.offload = card, torch.device(device), dtype, offload
         pipe = _read_pipeline(folder, dtype, vae=_read_vae(folder), text_encoder=None, tokenizer=None)
@@ -85,6 +91,7 @@ class Backbone:
         for module in (self.transformer, self.vae):
             module.requires_grad_(False).eval()
         self.transformer.to(self.device)
+        self.cache = accelerate(self.transformer, profile)
         if self.device.type == "cpu":
             _use_direct_convolutions(self.vae)
         self.vae.to("cpu" if offload else self.device)
@@ -148,13 +155,18 @@ class Backbone:
         """(1-s) x0 + s eps."""
         return (1 - sigma) * x0 + sigma * eps
 
-    def velocity(self, x: Tensor, sigma: float, text: Tensor) -> Tensor:
-        """Predicted velocity, fp32, same shape as ``x``."""
+    def velocity(self, x: Tensor, sigma: float, text: Tensor, of: Sampled | None = None) -> Tensor:
+        """Predicted velocity, fp32, same shape as ``x``.
+
+        Args:
+            of: which of the loop's passes this is, where the profile's cache may serve it; never while hooks are in the model.
+        """
         known, self._foretold = self._foretold, None
         if known is not None and known[:4] == (x.data_ptr(), x._version, sigma, text.data_ptr()) and known[4].shape == x.shape:
             return known[5]
-        self.forward_equivalents += 1
-        return self._run(x, sigma, text).float()
+        found = self._run(x, sigma, text, of).float()
+        self.forward_equivalents += self.cache.share
+        return found
 
     def foretell(self, x: Tensor, sigma: float, text: Tensor, velocity: Tensor) -> None:
         """Have the next ``velocity`` return what a pass of ``taps`` found, if it is asked of this latent (not of an equal one,
@@ -176,11 +188,12 @@ class Backbone:
             self._checkpoint_if_needed(x, self.card.blocks, stack, True)
             return self._run(x, sigma, text).float()
 
-    def _run(self, x: Tensor, sigma: float, text: Tensor) -> Tensor:
+    def _run(self, x: Tensor, sigma: float, text: Tensor, of: Sampled | None = None) -> Tensor:
         time = (torch.tensor(sigma, dtype=torch.float32) * 1000).to(self.device).expand(x.shape[0])
-        out: Tensor = self.transformer(
-            hidden_states=x.to(self.dtype), timestep=time, encoder_hidden_states=text.to(self.dtype), return_dict=False
-        )[0]
+        with self.cache.on(of, sigma):
+            out: Tensor = self.transformer(
+                hidden_states=x.to(self.dtype), timestep=time, encoder_hidden_states=text.to(self.dtype), return_dict=False
+            )[0]
         return out
 
     def taps(self, x: Tensor, sigma: float, text: Tensor, names: Sequence[str], rope: bool = True, early: bool = True) -> Taps:

@@ -46,7 +46,7 @@ def merge(
 
 WITHOUT = (
     "methods", "controls", "device", "offload", "repeats", "timeout", "fail_fast", "reuse", "keep_old", "solver", "executor",
-    "address", "slurm", "wait", "remake",
+    "address", "slurm", "wait", "remake", "attention", "compile", "cache", "cfg_interval",
 )  # fmt: skip
 """Options of ``bench run`` that an import has no use for."""
 

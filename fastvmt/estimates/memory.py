@@ -117,7 +117,7 @@ def need(
     _, _, f, h, w = card.latent_shape(width, height, frames)
     tokens = f * h * w // math.prod(card.patch)
     tensor = tokens * card.heads * card.head_dim
-    depth = max((_depth(m, card) for m in methods), default=0)
+    depth = max((gradient_depth(m, card) for m in methods), default=0)
     features = 4 * tensor * 4 if depth else 0
     inside = kept_activations(tokens, card.heads * card.head_dim, size, 1)
     return Need(
@@ -134,7 +134,7 @@ def need(
     )
 
 
-def _depth(spec: MethodSpec, card: Card) -> int:
+def gradient_depth(spec: MethodSpec, card: Card) -> int:
     """Blocks that a gradient of this method passes: up to the tapped one, all for one that trains or says so, else none."""
     from fastvmt.plugins import labels, registry
 

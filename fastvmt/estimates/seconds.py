@@ -135,7 +135,12 @@ def work(card: cards.Card, shape: Shape) -> float:
 def device_class(config: RunConfig, name: str | None = None) -> str:
     """What decides a job's seconds beside its work."""
     threads = f", {config.threads} threads" if config.device == "cpu" else ""
-    return f"{name or _device_name(config.device)}, {config.setting.dtype}{threads}"
+    return f"{name or _device_name(config.device)}, {config.setting.dtype}{threads}{_sped_up(config)}"
+
+
+def _sped_up(config: RunConfig) -> str:
+    profile = config.setting.profile
+    return f", {profile}" if profile.identity() else ""
 
 
 def likely_class(config: RunConfig, samples: Sequence[Sample], elsewhere: bool = False) -> str:
@@ -147,7 +152,8 @@ def likely_class(config: RunConfig, samples: Sequence[Sample], elsewhere: bool =
     own = device_class(config, ELSEWHERE if elsewhere and config.device.startswith("cuda") else None)
     if not own.startswith(f"{ELSEWHERE}, "):
         return own
-    gpus = [s for s in samples if s.device.endswith(f", {config.setting.dtype}")]  # a CPU's class ends with its threads
+    end = f", {config.setting.dtype}{_sped_up(config)}"  # a CPU's class ends with its threads, behind the dtype
+    gpus = [s for s in samples if s.device.endswith(end)]
     return max(gpus, key=lambda s: s.made).device if gpus else own
 
 
@@ -184,7 +190,7 @@ def _of_run(run: Path) -> Iterator[Sample]:
     except (OSError, ValueError, KeyError, TypeError, BenchError):
         return
     key = (setting.weights_digest, setting.width, setting.height, setting.frames)
-    where = f", {setting.dtype}" + (f", {config.threads} threads" if config.device == "cpu" else "")
+    where = f", {setting.dtype}" + (f", {config.threads} threads" if config.device == "cpu" else "") + _sped_up(config)
     for label, name in names:
         folder = run / layout.ARTEFACTS / name
         with suppress(OSError, ValueError):

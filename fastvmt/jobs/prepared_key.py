@@ -32,7 +32,7 @@ def prepared_key(job: Job, case: Case, setting: Setting) -> str | None:
         "format": KEY_FORMAT, "method": [job.method.method, job.method.version, needed],
         "reference": case.reference.frames_digest, "caption": case.caption, "weights": setting.weights_digest,
         "dtype": setting.dtype, "size": [setting.width, setting.height, setting.frames],
-    }  # fmt: skip
+    } | setting.profile.of_training()  # fmt: skip
     return digest(facts)[:KEY_LENGTH]
 
 

@@ -10,6 +10,7 @@ from pydantic import Field
 from fastvmt.core.content_address import canonical_json, job_key
 from fastvmt.model.case import IMPORTED, REFERENCE, Case, Frozen
 from fastvmt.model.fields import Amount, Count, Facts, Hex, Label, Line, Number, Seed, Size
+from fastvmt.model.profile import Profile
 
 
 class MethodSpec(Frozen):
@@ -58,11 +59,13 @@ class Setting(Frozen):
     """What methods have in common; see ``fastvmt.jobs.protocol``. Runs older than this field started all from noise."""
     budget: Amount | None = None
     """Forward-equivalents of one video under ``matched-budget``."""
+    profile: Profile = Field(Profile(), exclude_if=lambda profile: not profile.identity())
+    """How passes through the model are sped up."""
 
     def identity(self) -> dict[str, Any]:
         """What goes into every key: all of it, less where a folder lies and what a run of the default protocol need not say."""
-        silent = {"protocol": "matched-start", "budget": None}
-        said = self.model_dump(mode="json")
+        silent = {"protocol": "matched-start", "budget": None, "profile": {}}
+        said = self.model_dump(mode="json") | {"profile": self.profile.identity()}
         if Path(self.backbone).is_absolute():  # its weights are in weights_digest
             said["backbone"] = ""
         return {k: v for k, v in said.items() if k not in silent or v != silent[k]}
@@ -78,8 +81,11 @@ class Setting(Frozen):
 
     @property
     def fairness(self) -> str:
-        """The protocol as tables head it: ``protocol matched-budget (40 forward-equivalents)``."""
-        return f"protocol {self.protocol}" + ("" if self.budget is None else f" ({self.budget:g} forward-equivalents)")
+        """Protocol and profile as tables head it: ``protocol matched-budget (40 forward-equivalents), profile cache=...``."""
+        profile = f", profile {self.profile}" if self.profile.identity() else ""
+        return (
+            f"protocol {self.protocol}" + ("" if self.budget is None else f" ({self.budget:g} forward-equivalents)") + profile
+        )
 
 
 class Job(Frozen):

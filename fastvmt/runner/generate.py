@@ -75,7 +75,9 @@ class Generator:
         with stages("load"):
             self.card = cards.load(config.setting.backbone, texts=False)
             self._encode_texts(stages)
-            self.backbone = Backbone(self.card, config.device, DTYPES[config.setting.dtype], config.offload)
+            self.backbone = Backbone(
+                self.card, config.device, DTYPES[config.setting.dtype], config.offload, config.setting.profile
+            )
             self._warm_up(stages)
         self.load_seconds = stages.seconds["load"]
         self.warm: set[str] = set()
@@ -268,11 +270,16 @@ class Generator:
             reference=functools.cache(lambda: self._reference(case, stages)), texts=texts, stages=stages,
             frames=lambda: sealed(self._frames(case)), masks=lambda: masks_of(case.reference),
         )  # fmt: skip
+        guided = range(0)
         if window := guided_window(type(method), method.params, self._shape()):
             ctx.log["guided"] = window
+            guided = range(window["steps"][0], window["steps"][1] + 1)
         if prepared is not None:
             self._charge(prepared, ctx)
-        latent = denoise(method, ctx, setting.guidance, tick)
+        try:
+            latent = denoise(method, ctx, setting.guidance, tick, setting.profile, guided)
+        finally:
+            self.backbone.cache.forget()
         with stages("decode"):
             frames = self.backbone.decode(latent)
         expected = (case.reference.frames, setting.height, setting.width, 3)

@@ -16,6 +16,7 @@ from fastvmt.core import limits
 from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 from fastvmt.jobs.part import Part
+from fastvmt.model.profile import ATTENTION, COMPILERS, cache_parts, interval_of
 from fastvmt.runner.option import Option, integers, pairs_of, split
 
 COMMON, WHAT, MODEL, WHERE, SPEED, OUTPUT = "Common", "What to run", "Model and size", "Where", "Speed", "Output"
@@ -128,6 +129,20 @@ class Request(_Checked):
         needs="0 to choose by memory",
     )
     offload: bool = _setting(False, SPEED, "Keep the VAE on the CPU between uses.")
+    attention: str | None = _setting(
+        None, SPEED, "Attention backend of diffusers' dispatcher, for every row; native without.", known=tuple(ATTENTION)
+    )
+    compile: str | None = _setting(
+        None, SPEED, "Compile the model's blocks, for every row: inductor; aot_eager and eager for tests.", known=COMPILERS
+    )
+    cache: str | None = _setting(
+        None, SPEED, "Skip parts of sampling passes in steps without guidance by a method, for every row: "
+        "first_block:threshold=0.05, taylorseer:interval=5 or sea:threshold=0.25.", valid=cache_parts,
+    )  # fmt: skip
+    cfg_interval: str | None = _setting(
+        None, SPEED, "Use classifier-free guidance at noise levels from LOW to HIGH alone, for every row, e.g. 0.3:0.95.",
+        valid=interval_of,
+    )  # fmt: skip
     protocol: str = _setting(
         "matched-start", WHAT,
         "matched-start (all from the same noise), as-published, or matched-budget; and, by itself or behind a comma, timing: "

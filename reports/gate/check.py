@@ -73,7 +73,7 @@ def _refusal(run: Measured, base: Measured) -> str:
         )
     now, before = run.setting.identity(), base.setting.identity()  # not where a backbone's folder lies
     if names := [k for k in type(run.setting).model_fields if now.get(k) != before.get(k)]:
-        both = f" ({run.setting.fairness} and {base.setting.fairness})" if "protocol" in names or "budget" in names else ""
+        both = f" ({run.setting.fairness} and {base.setting.fairness})" if {"protocol", "budget", "profile"} & {*names} else ""
         return f"run and baseline differ in {', '.join(names)}{both}"
     return ""
 

@@ -34,7 +34,7 @@ def typed(config: RunConfig, **more: Any) -> list[str]:
         "budget": s.budget, "device": config.device if config.device in ("cpu", "cuda") else None,
         "threads": config.threads, "offload": config.offload, "controls": {*CONTROLS} <= {*labels},
         "plugins": tuple(from_here(p) for p in config.plugins), "methods": tuple(labels),
-    } | more  # fmt: skip
+    } | s.profile.identity() | more  # fmt: skip
     start = ["bench", how.command, *how.words]
     if how.command != "run":  # an ablation names its own; beside them stands whatever else the run has
         beside = values.pop("methods")

@@ -24,6 +24,7 @@ from fastvmt.plugins.labels import guided_window, in_words
 from fastvmt.runner.code import open_run
 from fastvmt.runner.plan.cases import Listed, cases_of
 from fastvmt.runner.plan.methods import chosen_methods
+from fastvmt.runner.plan.profile import profile_of
 from fastvmt.runner.settings import Request
 from fastvmt.store import layout
 from fastvmt.store.folder import Store
@@ -126,13 +127,15 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         )
     warnings = tuple(filter(None, [card.said_of(c.reference.source for c in found.suite.cases)]))
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
+    dtype = ("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype
+    profile = profile_of(request, card, methods, sigmas, dtype, "" if elsewhere else device)
     same = {name: getattr(request, name) for name in ("seeds", "offload", "repeats", "ablates_presets")}
     with in_words("This run"):
         setting = Setting(
             backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
             steps=len(sigmas) - 1, guidance=guidance, sigmas=sigmas,
-            dtype=("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype,
-            negative=card.defaults["negative"], protocol=cast(Any, request.protocol), budget=budget,
+            dtype=dtype,
+            negative=card.defaults["negative"], protocol=cast(Any, request.protocol), budget=budget, profile=profile,
         )  # fmt: skip
         config = RunConfig(
             suite=found.suite, setting=setting, methods=methods, metrics=metrics, device=device, **same,
