@@ -21,9 +21,7 @@ A_PAGE = 100
 def main(file: Path) -> None:
     log = "{GITHUB_SERVER_URL}/{GITHUB_REPOSITORY}/actions/runs/{GITHUB_RUN_ID}".format_map(os.environ)
     # Without a file there was nothing to compare, and what an earlier push has earned must not stand there.
-    body = (
-        file.read_text("utf-8") if file.is_file() else f"{MARKER}\n**Gate: nothing was compared.** See [the log]({log}).\n"
-    )
+    body = file.read_text("utf-8") if file.is_file() else f"{MARKER}\n**Gate: nothing was compared.** See [the log]({log}).\n"
     comments = f"repos/{os.environ['GITHUB_REPOSITORY']}/issues"
     try:
         if (mine := _mine(f"{comments}/{os.environ['NUMBER']}/comments")) is None:
@@ -31,9 +29,7 @@ def main(file: Path) -> None:
         else:
             _ask("PATCH", f"{comments}/comments/{mine}", body)
     except (urllib.error.URLError, TimeoutError) as error:
-        print(
-            f"::warning title=gate::The comment cannot be written ({error}). It needs the permission pull-requests: write."
-        )
+        print(f"::warning title=gate::The comment cannot be written ({error}). It needs the permission pull-requests: write.")
 
 
 def _mine(place: str) -> int | None:
