@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from support.places import ROOT
+
+from fastvmt.cli import new
 
 FOLDERS = ("methods", "metrics", "datasets", "reports")
 PLUGIN = """\
@@ -75,6 +78,22 @@ def test_installing_and_removing_our_wheel_leaves_hugging_face_datasets_whole(wh
     assert {p.relative_to(site): p.read_bytes() for p in site.rglob("*.py")} == before
     subprocess.run(["uv", "pip", "uninstall", "--quiet", "--python", str(python), "fastvmt-bench"], check=True)
     assert {p.relative_to(site): p.read_bytes() for p in site.rglob("*.py")} == before
+
+
+@pytest.mark.slow
+def test_a_new_package_passes_its_own_tests_beside_our_wheel(wheel: Path, tmp_path: Path) -> None:
+    """In an environment of its own, which shares the packages that both need, and nothing of this checkout."""
+    package = new.write("plugin", "my_motion", tmp_path)
+    venv = tmp_path / "venv"
+    subprocess.run(["uv", "venv", "--quiet", "--python", sys.executable, str(venv)], check=True)
+    site = next((venv / "lib").glob("python*")) / "site-packages"
+    (site / "shared.pth").write_text(next(p for p in sys.path if p.endswith("site-packages")))
+    install = ["uv", "pip", "install", "--quiet", "--python", str(venv), "--no-deps", str(wheel), "--editable", str(package)]
+    subprocess.run(install, check=True)
+    env = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    python = str(venv / "bin" / "python")
+    done = subprocess.run([python, "-m", "pytest", "-q"], cwd=package, env=env, capture_output=True, text=True)
+    assert done.returncode == 0 and "2 passed" in done.stdout, done.stdout[-2000:] + done.stderr[-2000:]
 
 
 def test_a_plug_in_is_type_checked_against_the_installed_wheel(wheel: Path, tmp_path: Path) -> None:

@@ -117,11 +117,15 @@ def test_a_new_file_replaces_nothing_and_has_a_usable_name(tmp_path: Path) -> No
     before = file.read_text()
     with pytest.raises(UserError, match="there already"):
         new.write("metric", "mine", tmp_path)
+    assert new.write("plugin", "package", tmp_path / "in") == tmp_path / "in" / "package"
+    with pytest.raises(UserError, match="there already"):
+        new.write("plugin", "package", tmp_path / "in")
     for kind, name, words in (("method", "Mine!", "lower-case"), ("method", "class", "lower-case"), ("method", "torch", "Python module"),
-                              ("suite", "folder", "a suite has that name"), ("table", "mine", "use method, metric, tracker, suite")):  # fmt: skip
+                              ("suite", "folder", "a suite has that name"), ("plugin", "ditflow", "a method has that name"),
+                              ("table", "mine", "use method, metric, tracker, suite, plugin")):  # fmt: skip
         with pytest.raises(SpecError, match=words):
             new.write(kind, name, tmp_path)
-    assert file.read_text() == before and [p.name for p in tmp_path.iterdir()] == ["mine.py"]
+    assert file.read_text() == before and {p.name for p in tmp_path.iterdir()} == {"mine.py", "in"}
 
 
 # --- checks find what is planted --------------------------------------------------------------------------------------

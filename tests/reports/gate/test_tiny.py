@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from support.cli import command
 from support.places import ROOT, SUPPORT
 
@@ -185,7 +186,10 @@ def test_the_stored_baseline_and_the_example_are_of_this_run() -> None:
     ):
         checks = [x for x in text.splitlines() if re.search(r"bench check \S+ --baseline", x) and "--calibrate" not in x]
         assert all("--strict" in x for x in checks), "what we show is what is copied"
-    for example in (ROOT / "docs" / "reference" / "github-actions.yml", ROOT / "Makefile"):
-        lines = example.read_text().replace("\\\n", " ").splitlines()
-        words = dict(pairwise(next(line for line in lines if "bench run" in line).split()))
+    workflow = yaml.safe_load((ROOT / "docs" / "reference" / "github-actions.yml").read_text())
+    (asked,) = [step["with"] for step in workflow["jobs"]["gate"]["steps"] if step["uses"] == "./"]
+    assert (ROOT / asked["baseline"]) == STORED and (ROOT / asked["tolerances"]).is_file()
+    lines = (ROOT / "Makefile").read_text().replace("\\\n", " ").splitlines()
+    for example in (asked["run"], next(line for line in lines if "bench run" in line)):
+        words = dict(pairwise(example.split()))
         assert all(words.get(a) == b for a, b in pairwise(RUN) if a.startswith("--") and not b.startswith("--"))
