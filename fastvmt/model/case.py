@@ -7,6 +7,7 @@ from functools import lru_cache
 from pydantic import BaseModel, ConfigDict, Field
 
 from fastvmt.core.content_address import digest
+from fastvmt.core.spelling import public
 from fastvmt.model.fields import Hex, Line, Size
 
 IMPORTED = "imported"
@@ -40,6 +41,10 @@ class Reference(Frozen):
     def shape(self) -> tuple[int, int, int]:
         """Frames, height, width."""
         return self.frames, self.height, self.width
+
+    def published(self) -> Reference:
+        """The same reference, without the way to its clip on somebody's machine."""
+        return self.model_copy(update={"source": public(self.source), "notes": tuple(map(public, self.notes))})
 
 
 class Case(Frozen):

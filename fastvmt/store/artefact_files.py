@@ -41,11 +41,14 @@ def read_meta(folder: str | Path) -> Artefact:
             raise ValueError(first_problem(error)) from None
 
 
-def artefact_of(folder: Path, job: Job) -> Artefact | None:
+def artefact_of(folder: Path, job: Job, bare: bool = False) -> Artefact | None:
     """The artefact of a job, its files' names and sizes checked, nothing moved; None where there is none.
 
+    Args:
+        bare: also one of which the facts alone are there, as a submission has it of videos that it leaves out.
+
     Raises:
-        ValueError: it is damaged, or names files that are no business of a run folder.
+        ValueError: it is damaged, bare, or names files that are no business of a run folder.
         OSError: a file is not there.
     """
     if not folder.exists():
@@ -53,6 +56,8 @@ def artefact_of(folder: Path, job: Job) -> Artefact | None:
     artefact = read_meta(folder)
     if artefact.key != job.key:
         raise ValueError("another job's key")
+    if bare and not artefact.files:
+        return artefact
     for name, info in artefact.files.items():
         if name == layout.META or Path(name).suffix not in KINDS:
             raise ValueError(f"'{shown(name)}' is no file of a video")

@@ -254,24 +254,25 @@ class Store:
         if again:
             self.mark([job.key], TO_SCORE)
 
-    def artefact(self, job: Job, verify: bool = False) -> Artefact | None:
+    def artefact(self, job: Job, verify: bool = False, bare: bool = False) -> Artefact | None:
         """The finished artefact of a job, or None. One whose files do not match is moved to ``quarantine/``.
 
         Args:
             verify: compare every file's SHA-256, not only its size.
+            bare: also one of which the facts alone are there (``reports.share.submission``).
         """
         folder = self.folder(job)
         if not folder.exists():
             return None
         try:
-            artefact = artefact_of(folder, job)
+            artefact = artefact_of(folder, job, bare=True)
             for name, info in artefact.files.items() if artefact and verify else ():
                 if file_info(folder / name) != info:
                     raise ValueError(f"{name} has another SHA-256 than when it was written")
         except (OSError, ValueError) as error:
             self.quarantine(folder, error)
             return None
-        return artefact
+        return artefact if bare or (artefact and artefact.files) else None
 
     def adopt(
         self, job: Job, folders: Iterable[Path], fits: Callable[[Artefact], bool] = lambda found: True

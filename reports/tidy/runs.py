@@ -70,7 +70,8 @@ def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Ti
     traits = reduce(Traits.over, [store.traits() for store, _ in opened])
     rows = Rows(known=Identities(traits), protocol=first.setting.protocol)
     jobs = [config.jobs() for _, config in opened]
-    held = [{j.key: a for j in own if (a := store.artefact(j))} for (store, _), own in zip(opened, jobs, strict=True)]
+    pairs = zip(opened, jobs, strict=True)
+    held = [{j.key: a for j in own if (a := store.artefact(j, bare=True))} for (store, _), own in pairs]
     for (store, config), own, artefacts in zip(opened, jobs, held, strict=True):
         elsewhere = {key for other in held if other is not artefacts for key in other} - artefacts.keys()
         doing(f"reading the numbers of {store.root.name}")

@@ -46,7 +46,7 @@ def videos_of(tidy: Tidy) -> list[Video]:
         for job in config.jobs():
             before = found.get(job.key)
             if before is None or before.artefact is None:
-                artefact = store.artefact(job)
+                artefact = store.artefact(job, bare=True)
                 failure = None if artefact else failures.get(job.key)
                 if before is None or artefact:
                     found[job.key] = Video(job, cases[job.case_id], store, artefact, failure)

@@ -12,7 +12,7 @@ from fastvmt.core.spelling import public, shown
 from fastvmt.errors import NotComparable
 from fastvmt.jobs.growth import case_difference, method_differences
 from fastvmt.jobs.run_config import Asked, RunConfig
-from fastvmt.model import Case, MethodSpec, Reference, Setting, Suite
+from fastvmt.model import Case, MethodSpec, Setting, Suite
 from fastvmt.plugins.labels import refuse_mixed_presets
 from fastvmt.records.same_setting import refuse_other_setting
 from fastvmt.store.foreign_run import OWN_NOTE, Source
@@ -97,12 +97,7 @@ def _cases(sources: Sequence[Source]) -> tuple[Case, ...]:
     for case in (c for s in sources for c in s.config.suite.cases):
         kept[case.id] = min(case, kept.get(case.id, case), key=_text)
     order = in_order([[c.id for c in s.config.suite.cases] for s in sources], str)
-    return tuple(kept[i].model_copy(update={"reference": _published(kept[i].reference)}) for i in order)
-
-
-def _published(reference: Reference) -> Reference:
-    """Without the way to the clip on somebody's machine."""
-    return reference.model_copy(update={"source": public(reference.source), "notes": tuple(map(public, reference.notes))})
+    return tuple(kept[i].model_copy(update={"reference": kept[i].reference.published()}) for i in order)
 
 
 def _setting(setting: Setting) -> Setting:

@@ -20,13 +20,27 @@ def typed(config: RunConfig, **more: Any) -> list[str]:
     Args:
         more: fields of ``Request`` that are others than the configuration's.
     """
+    how, values = config.asked or Asked(suite=config.suite.name), request_words(config, **more)
+    start = ["bench", how.command, *how.words]
+    if how.command != "run":  # an ablation names its own; beside them stands whatever else the run has
+        beside = values.pop("methods")
+        start += ["--with", ",".join(label for label in beside if label not in how.words or ":" not in label)]
+    return [shlex.join(start), *words_of(Request, values)]
+
+
+def request_words(config: RunConfig, **more: Any) -> dict[str, Any]:
+    """The fields of ``Request`` that ask for a run again, as they are typed.
+
+    Args:
+        more: those that are others than the configuration's.
+    """
     s, how = config.setting, config.asked or Asked(suite=config.suite.name)
     asked = how.model_dump(exclude_defaults=True, exclude={"some", "command", "words"})
     for name in {"suite", "root", "prompts"} & asked.keys():
         asked[name] = from_here(asked[name])
     asked |= {"cases": tuple(c.id for c in config.suite.cases)} if how.some else {}
     labels, own = [m.label for m in config.methods if not m.imported], of_backbone(s.backbone)
-    values = asked | {
+    return asked | {
         "backbone": from_here(s.backbone), "seeds": config.seeds,
         "metrics": tuple(in_full(label, own) for label in config.metrics),
         "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps, "guidance": s.guidance, "dtype": s.dtype,
@@ -35,11 +49,6 @@ def typed(config: RunConfig, **more: Any) -> list[str]:
         "threads": config.threads, "offload": config.offload, "controls": {*CONTROLS} <= {*labels},
         "plugins": tuple(from_here(p) for p in config.plugins), "methods": tuple(labels),
     } | more  # fmt: skip
-    start = ["bench", how.command, *how.words]
-    if how.command != "run":  # an ablation names its own; beside them stands whatever else the run has
-        beside = values.pop("methods")
-        start += ["--with", ",".join(label for label in beside if label not in how.words or ":" not in label)]
-    return [shlex.join(start), *words_of(Request, values)]
 
 
 def for_one_job(config: RunConfig, folder: Path, case: str, method: str, seed: int) -> str:
