@@ -15,16 +15,15 @@ from typing import TYPE_CHECKING
 
 from fastvmt.core.content_address import digest
 from fastvmt.core.spelling import shown
-from fastvmt.model import MethodSpec
 from fastvmt.plugins.traits import Traits
 from fastvmt.reports.frontier.standing import Frontier, frontier_of
-from fastvmt.reports.leaderboard.submissions import Submission
+from fastvmt.reports.leaderboard.submissions import Entry
 from fastvmt.reports.tables.compare import ranks
 from fastvmt.reports.tables.headings import display
 from fastvmt.reports.tables.look import main_columns
 from fastvmt.reports.tables.run_table import first_presets
 from fastvmt.reports.tables.verdict import MOTION, verdict
-from fastvmt.reports.tables.view import Cell, Column, Line, View
+from fastvmt.reports.tables.view import Cell, Column, View
 from fastvmt.reports.tables.views import CONTROLS, LineRequest, build, metrics_of
 from fastvmt.reports.tidy import TEXTS, WORK, Tidy
 
@@ -36,22 +35,6 @@ ELSEWHERE = "elsewhere"
 """Status of a number that does not count here; tables print a dash."""
 LATER = "a later submission of the method stands for it"
 OTHER_PRESET = "another preset of its method stands here, and two presets share no table"
-
-
-@dataclass(frozen=True, eq=False)
-class Entry:
-    """A submission that may stand on a board, with its frame."""
-
-    submission: Submission
-    tidy: Tidy
-
-    @property
-    def label(self) -> str:
-        return self.submission.label
-
-    @property
-    def spec(self) -> MethodSpec:
-        return self.tidy.methods[self.label]
 
 
 @dataclass(frozen=True)
@@ -79,8 +62,8 @@ class Board:
         """The setting in a line."""
         s, seeds = self.tidy.setting, len(self.tidy.seeds)
         return (
-            f"{s.fairness}, {len(self.tidy.cases)} cases, {seeds} seed{'s' if seeds > 1 else ''}, width {s.width}, height {s.height}, "
-            f"{s.frames} frames, {s.steps} steps, guidance {s.guidance:g}, {s.dtype}"
+            f"{s.fairness}, {len(self.tidy.cases)} cases, {seeds} seed{'s' if seeds > 1 else ''}, width {s.width}, "
+            f"height {s.height}, {s.frames} frames, {s.steps} steps, guidance {s.guidance:g}, {s.dtype}"
         )
 
     @cached_property
@@ -109,8 +92,8 @@ class Board:
         return replace(view, columns=(column, *view.columns), lines=lines, notes=notes, verdict=said, main=main)
 
     @property
-    def _host(self) -> Submission:
-        return min((e.submission for e in self.ranked.values()), key=lambda s: s.order)
+    def _host(self) -> Entry:
+        return min(self.ranked.values(), key=lambda e: e.order)
 
     @cached_property
     def frontier(self) -> Frontier:
@@ -134,19 +117,18 @@ def kind_of(tidy: Tidy, label: str) -> str:
     return "trains on the clip" if tidy.method(label).trains() else "training-free"
 
 
-def boards_of(submissions: Iterable[Submission]) -> tuple[list[Board], list[tuple[Entry, str]]]:
+def boards_of(entries: Iterable[Entry]) -> tuple[list[Board], list[tuple[Entry, str]]]:
     """Every board of these submissions, that with most methods first; and each submission that is ranked on none, with why.
 
     Args:
-        submissions: the earliest first.
+        entries: the earliest first.
     """
     groups: dict[str, list[Entry]] = {}
-    for s in submissions:
-        if s.tidy is not None:
-            groups.setdefault(key_of(s.tidy), []).append(Entry(s, s.tidy))
+    for entry in entries:
+        groups.setdefault(key_of(entry.tidy), []).append(entry)
     found, unranked = [], []
-    for key, entries in groups.items():
-        board, others = _board(key, entries)
+    for key, group in groups.items():
+        board, others = _board(key, group)
         found += [board] if board else []
         unranked += others
     return sorted(found, key=lambda b: (-len(b.ranked), b.title, b.key)), unranked
@@ -162,7 +144,7 @@ def _board(key: str, entries: list[Entry]) -> tuple[Board | None, list[tuple[Ent
     while True:  # who goes may have been the one whose numbers the others were held against
         metric, whole = _ranking(chosen)
         unranked += [(e, _gap(e, metric, chosen)) for e in chosen if e not in whole]
-        latest = sorted({e.label: e for e in whole}.values(), key=lambda e: e.submission.order)
+        latest = sorted({e.label: e for e in whole}.values(), key=lambda e: e.order)
         kept = _first_presets(latest)
         unranked += [(e, LATER if e not in latest else OTHER_PRESET) for e in whole if e not in kept]
         if len(kept) == len(chosen):

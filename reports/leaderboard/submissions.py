@@ -1,52 +1,46 @@
-"""A folder of submissions, read one by one: each is a frame with one method's row and its controls, or the sentence why it is not.
+"""A folder of submissions: each is a frame with one method's row and its controls, or the sentence why it is not shown.
 
-    DIR/NAME/submission.json    who, what, when
-    DIR/NAME/recipe.toml        how the row is made again
-    DIR/NAME/run/               a run folder
+Their format is ``share.submission``'s: DIR/NAME has submission.json, recipe.toml and run/.
 
 All of it is somebody else's: it is data, and a submission that cannot be used costs the others nothing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from fastvmt.core.reading import parse_json
 from fastvmt.core.screen.status_line import doing
 from fastvmt.core.spelling import public, shown
 from fastvmt.errors import BenchError, SpecError, UserError
+from fastvmt.model import MethodSpec
+from fastvmt.reports import share
 from fastvmt.reports.tidy import Tidy, gather
 
-LARGEST = 4 << 20
-"""Bytes of a submission's JSON or recipe."""
+LARGEST = 1 << 20
+"""Bytes of a recipe that a page shows."""
+NEVER = datetime.min.replace(tzinfo=UTC)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False, kw_only=True)
 class Submission:
-    """One submission.
+    """What every one has.
 
     Attributes:
         folder: its name in the folder of submissions.
         label: of its method; "" where it does not say.
-        created: when it was made, in UTC; the beginning of time where it does not say.
-        recipe: the text that makes the row again, or "".
-        tidy: its run; None where it is not shown, and ``why`` says why.
+        created: in UTC; the beginning of time where it does not say.
     """
 
     folder: str
     label: str = ""
-    created: datetime = datetime.min.replace(tzinfo=UTC)
-    recipe: str = ""
-    tidy: Tidy | None = None
-    why: str = ""
+    created: datetime = NEVER
 
     @property
     def date(self) -> str:
         """``2026-11-29``, or ""."""
-        return self.created.date().isoformat() if self.created.year > 1 else ""
+        return self.created.date().isoformat() if self.created > NEVER else ""
 
     @property
     def order(self) -> tuple[datetime, str]:
@@ -54,7 +48,29 @@ class Submission:
         return self.created, self.folder
 
 
-def read_all(folder: Path, besides: Path) -> list[Submission]:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Refused(Submission):
+    """One that is shown with the sentence why, in place of its numbers."""
+
+    why: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Entry(Submission):
+    """One that may stand on a board: its run, and the text that makes the row again."""
+
+    recipe: str
+    tidy: Tidy
+
+    @property
+    def spec(self) -> MethodSpec:
+        return self.tidy.methods[self.label]
+
+    def refused(self, why: str) -> Refused:
+        return Refused(folder=self.folder, label=self.label, created=self.created, why=why)
+
+
+def read_all(folder: Path, besides: Path) -> list[Entry | Refused]:
     """Every submission of a folder, the earliest first: each of its folders is one, but for hidden ones.
 
     Args:
@@ -75,36 +91,25 @@ def read_all(folder: Path, besides: Path) -> list[Submission]:
     return sorted(made, key=lambda s: s.order)
 
 
-def read(folder: Path) -> Submission:
+def read(folder: Path) -> Entry | Refused:
     """One submission; nothing that is wrong with it is raised."""
-    found = Submission(folder.name)
+    found = Submission(folder=folder.name)
     try:
-        facts = _facts(folder)
-        label = str(facts.get("name", ""))
-        found = Submission(folder.name, label, _time(facts.get("created")))
-        recipe = _text(folder / "recipe.toml").decode("utf-8", "replace")
-        tidy = gather([folder / "run"])
-        if why := _unfit(tidy, label):
+        said = share.read(folder)
+        found = replace(found, label=said.name, created=_time(said.created))
+        recipe = _recipe(folder / share.RECIPE)
+        tidy = gather([folder / share.RUN])
+        if why := _unfit(tidy, said.name):
             raise SpecError(why)
-    except BenchError as error:
-        return Submission(found.folder, found.label, found.created, why=_said(error, folder))
-    return Submission(folder.name, label, found.created, recipe, tidy)
+    except (BenchError, OSError) as error:
+        return Refused(**vars(found), why=_said(error, folder))
+    return Entry(**vars(found), recipe=recipe, tidy=tidy)
 
 
-def _facts(folder: Path) -> dict[str, Any]:
-    try:
-        facts = parse_json(_text(folder / "submission.json"))
-    except ValueError as error:
-        raise SpecError(f"submission.json is not valid JSON ({error})") from None
-    if not isinstance(facts, dict) or facts.get("format") != 1 or not isinstance(facts.get("name"), str):
-        raise SpecError("submission.json is not one of a submission: it has no format 1 and name")
-    return facts
-
-
-def _text(path: Path) -> bytes:
+def _recipe(path: Path) -> str:
     """
     Raises:
-        SpecError: where there is no such file, or one too large to be it.
+        SpecError: where there is none, or a file too large to be it.
     """
     if path.is_symlink() or not path.is_file():
         raise SpecError(f"it has no {path.name}")
@@ -112,10 +117,10 @@ def _text(path: Path) -> bytes:
         raw = file.read(LARGEST + 1)
     if len(raw) > LARGEST:
         raise SpecError(f"its {path.name} has more than {LARGEST:,} bytes")
-    return raw
+    return raw.decode("utf-8", "replace")
 
 
-def _time(value: Any) -> datetime:
+def _time(value: str) -> datetime:
     """
     Raises:
         SpecError: for what is no date, or one to come: it would stand for the latest for ever.
@@ -123,7 +128,7 @@ def _time(value: Any) -> datetime:
     try:
         found = datetime.fromisoformat(value)
         found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
-    except (TypeError, ValueError, OverflowError):
+    except (ValueError, OverflowError):
         raise SpecError(f"created: {shown(value)} is no date") from None
     if found > datetime.now(UTC):
         raise SpecError(f"created: {shown(value)} is still to come")
@@ -141,7 +146,7 @@ def _unfit(tidy: Tidy, label: str) -> str:
     return "" if tidy.counts[label].made else "it has no video"
 
 
-def _said(error: BenchError, folder: Path) -> str:
+def _said(error: Exception, folder: Path) -> str:
     """The sentence, without where the folder lies on this machine."""
     text = public(str(error).replace(f"{folder}/", "").replace(str(folder), folder.name)).strip().rstrip(".")
     return f"{text[:1].upper()}{text[1:]}."

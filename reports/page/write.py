@@ -113,10 +113,10 @@ def strip_of(shown: Sequence[GalleryClip], chosen: Telling, prefix: str) -> list
     return [replace(by[at], key=prefix + by[at].key) for at in wanted if at in by]
 
 
-def clips_of(told: Mapping[str, tuple[CasePage, Sequence[GalleryClip]]]) -> dict[str, Any]:
-    """What the first page's script needs: one clock moves the clips of all cases."""
+def clips_of(told: Mapping[str, tuple[CasePage, Sequence[GalleryClip]]], clips: str = "clips/") -> dict[str, Any]:
+    """What the script of a page with several cases needs: one clock moves the clips of all. ``clips``: their folder's address."""
     fps = [fps_of(page.case) for page, _ in told.values()]
-    return {"clips": [clip.data("clips/") for _, strip in told.values() for clip in strip], "fps": fps[0] if fps else 1}
+    return {"clips": [clip.data(clips) for _, strip in told.values() for clip in strip], "fps": fps[0] if fps else 1}
 
 
 def fps_of(case: Case) -> float:
