@@ -1,4 +1,4 @@
-"""``bench table``, ``report``, ``leaderboard``, ``compare`` and ``meta``: from records to tables, figures and pages."""
+"""``bench table``, ``report``, ``compare`` and ``meta``: from records to tables, figures and pages."""
 
 from __future__ import annotations
 
@@ -83,16 +83,6 @@ def report(
 
 def say(line: str) -> None:
     note(f"note: {line}")
-
-
-def leaderboard(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of submissions, one folder each (`bench submit`).")],
-    out: Annotated[Path, place("The site's folder.")],
-) -> None:
-    """Make a leaderboard of many submissions: a static site that opens from disk and can be published as it is."""
-    from fastvmt.reports.leaderboard.site import write_site
-
-    print(write_site(folder, out))
 
 
 @takes("as_json", *LOOK)

@@ -15,13 +15,14 @@ A recipe is data: reading one runs nothing, and a plug-in is loaded only where t
 
 from __future__ import annotations
 
-import shlex
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import Field, ValidationError
 
+from fastvmt.backbones import card as cards
 from fastvmt.core.choices import one_of
 from fastvmt.core.reading import parse_toml
 from fastvmt.core.spelling import public, shown
@@ -30,6 +31,7 @@ from fastvmt.errors import SpecError
 from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.model import Frozen, MethodSpec, Setting
 from fastvmt.model.fields import Count, Facts, Hex, Label, Line
+from fastvmt.plugins import registry
 from fastvmt.plugins.metric_labels import name_of
 from fastvmt.plugins.registry import BUILTIN
 from fastvmt.reports.share.claims import Claim, artefacts_of, claims_of, machine_of, versions_of
@@ -39,10 +41,11 @@ from fastvmt.runner.plan.command import request_words
 from fastvmt.runner.settings import Request, options_of, words_of
 
 FORMAT = 1
+_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 LARGEST = 16 << 20
 """Bytes of a recipe: a suite of 100,000 cases has as many lines."""
-NOT_OURS = ("plugins", "root", "prompts", "controls")
-"""Fields of ``Request`` that a recipe has no say in: files of whoever reads it, and the other rows."""
+NOT_OURS = ("plugins", "root", "prompts", "controls", "metrics")
+"""Fields of ``Request`` that a recipe has no say in: files of whoever reads it, the other rows, and what its cells say."""
 
 
 class SuiteFacts(Frozen):
@@ -87,17 +90,23 @@ class Recipe(Frozen):
         return toml(plain(self.model_dump(mode="json")))
 
     def asked(self, **more: Any) -> Request:
-        """The request that makes the row again.
+        """The request that makes the row again; nothing that it names is a path, unless the user gives one.
 
         Args:
             more: what the user says himself: plug-ins, and where his copies of suite and weights lie.
 
         Raises:
-            SpecError: for a field that a recipe may not have, or a value that cannot be.
+            SpecError: for a field that a recipe may not have, a value that cannot be, or a suite or backbone that the user
+                has to give.
         """
         known = [o.name for o in options_of(Request) if o.name not in NOT_OURS]
         for name in self.request:
             one_of("[request]", name, known)
+        for name, here in (("suite", registry.suites.names()), ("backbone", cards.known())):
+            word = str(self.request.get(name, ""))
+            if name not in more and word not in here and (name == "suite" or not _HUB.fullmatch(word)):
+                said = f"The recipe's {name} '{shown(word)}' is none that this installation knows: "
+                raise SpecError(f"{said}add --{name} with your copy of it, whose digest will be compared.")
         return Request(**self.request | {"controls": False} | more)
 
 
@@ -122,7 +131,7 @@ def of(tidy: Tidy, row: str) -> Recipe:
         for label in cells
     }  # fmt: skip
     found = Recipe(
-        row=row, command=shlex.join(["bench", "run"]) + " " + " ".join(words_of(Request, words)) if words else "",
+        row=row, command=" ".join(["bench run", *words_of(Request, words)]) if words else "",
         note=_note(config, spec), request=_request(config, words), method=spec, setting=tidy.setting.published(),
         suite=SuiteFacts(
             name=tidy.suite.name, digest=tidy.suite.digest(), cases={c.id: c.digest() for c in tidy.suite.cases}

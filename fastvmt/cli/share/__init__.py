@@ -1,0 +1,1 @@
+"""How do results reach others and come from them: runs merged, imported and exported; recipes and submissions."""
