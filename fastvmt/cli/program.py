@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from fastvmt.cli import fetch, gate, listing, new, plan, report, run, study, suite, upkeep, why
-from fastvmt.cli.share import recipes, runs, submissions
+from fastvmt.cli.share import leaderboard, recipes, runs, submissions
 from fastvmt.core.lazy import load_when_used
 from fastvmt.core.screen import status_line
 from fastvmt.core.screen.streams import steady
@@ -27,7 +27,7 @@ app = typer.Typer(
 for command in (
     run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, report.meta,
     run.ablate, run.frontier, run.paper, gate.check, runs.merge, runs.import_, runs.export, recipes.recipe,
-    recipes.reproduce, submissions.submit, listing.list_,
+    recipes.reproduce, submissions.submit, leaderboard.leaderboard, listing.list_,
     listing.describe, upkeep.status, upkeep.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,
 ):  # fmt: skip
     app.command(command.__name__.rstrip("_"))(watching(command))

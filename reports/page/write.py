@@ -8,43 +8,33 @@
     failures.html ...     what is missing, and why
     clips/, assets/, data/, pictures/
 
-Prompts, ids, labels, notes and logs come from anywhere: templates escape everything, no page has a script, style or handler
-of its own, and a content policy lets nothing in but this folder's files. Names of files are made here, never taken over.
+How text from anywhere stays text is ``writer``'s.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from hashlib import sha256
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.screen.status_line import doing
-from fastvmt.core.spelling import public
-from fastvmt.errors import UserError
 from fastvmt.model import Case
 from fastvmt.reports.figures.style import Picture, colours
 from fastvmt.reports.page.atlas import as_script, json_text
 from fastvmt.reports.page.facts import command, facts, method_cards
 from fastvmt.reports.page.gallery import CasePage, Gallery, GalleryClip, missing_numbers, page_name
 from fastvmt.reports.page.telling import Telling, telling
+from fastvmt.reports.page.writer import TEMPLATES, PageWriter
 from fastvmt.reports.tables.headings import display, heading
 from fastvmt.reports.tables.verdict import motion_score
 from fastvmt.reports.tables.view import View
 from fastvmt.reports.tidy import Tidy
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-TEMPLATES = Path(__file__).parent / "files"
 ASSETS = ("report.css", "theme.js", "report.js", "cases.js", "gallery.js")
 MARK = "fastvmt-bench report"
-"""In every page: only a folder whose index has it is written over."""
-OWN_PAGES = re.compile(r"^(cases(-\d+)?|failures(-\d+)?|[a-z0-9-]{1,40}-[0-9a-f]{10})\.html$")
-PICTURE_KINDS = (".svg", ".png", ".webp", ".jpg", ".jpeg")
+OWN_PAGES = re.compile(r"^(cases(-\d+)?|failures(-\d+)?|(cases/)?[a-z0-9-]{1,40}-[0-9a-f]{10})\.html$")
 
 
 def write_report(
@@ -62,16 +52,14 @@ def write_report(
     Raises:
         UserError: when ``out`` holds something else.
     """
-    _refuse_other(out)
-    writer = _Writer(out)
+    writer = PageWriter(out, MARK, OWN_PAGES)
     for name in ("cases", "clips", "assets", "data", "pictures"):
         (out / name).mkdir(parents=True, exist_ok=True)
-    for name in ASSETS:
-        writer.put(f"assets/{name}", (TEMPLATES / name).read_bytes())
+    writer.assets(TEMPLATES, ASSETS)
     gallery = Gallery(tidy, out / "clips", tracks)
     failed = sum(sum(count.failed.values()) for count in tidy.counts.values())
     writer.common = {
-        "mark": MARK, "tidy": tidy, "colours": colours(tidy.methods), "failures_number": failed,
+        "tidy": tidy, "colours": colours(tidy.methods), "failures_number": failed,
         "called": {k: display(k, tidy) for k in tidy.methods}, "heads": {k: heading(k, tidy) for k in tidy.metrics},
     }  # fmt: skip
     chosen = {t.case: t for t in telling(tidy)}
@@ -80,23 +68,15 @@ def write_report(
     first = next((view.of(view.main) if view.brief else view for view in views), None)
     writer.page(
         "index.html", "index.jinja", up="", facts=facts(tidy), cards=method_cards(tidy), command=command(tidy),
-        first=first, rest=views[first in views[:1] :], shown=[_copy(writer, p) for p in pictures],
-        score=motion_score(tidy), told=[(t, *told[case]) for case, t in chosen.items()], data=_clips_of(told),
+        first=first, rest=views[first in views[:1] :], shown=[writer.picture(p) for p in pictures],
+        score=motion_score(tidy), told=[(t, *told[case]) for case, t in chosen.items()], data=clips_of(told),
     )  # fmt: skip
     writer.remove_old()
     return out / "index.html"
 
 
-def _refuse_other(out: Path) -> None:
-    index = out / "index.html"
-    if out.exists() and not out.is_dir():
-        raise UserError(f"{out} is a file; a report is a folder. Give another folder.")
-    if index.exists() and MARK not in index.read_text(errors="replace")[:2000]:
-        raise UserError(f"{index} is not a page of a report and would be written over. Give another folder.")
-
-
 def _write_cases(
-    writer: _Writer, gallery: Gallery, per_page: int, chosen: Mapping[str, Telling]
+    writer: PageWriter, gallery: Gallery, per_page: int, chosen: Mapping[str, Telling]
 ) -> dict[str, tuple[CasePage, list[GalleryClip]]]:
     """A page for each case, then the list of all in pages, and the same list as data for the search.
 
@@ -110,13 +90,13 @@ def _write_cases(
     for n, case in enumerate(cases):
         doing("making the page", n, len(cases))
         page = gallery.page(case)
-        data = {"clips": [s.data("../clips/") for s in page.shown], "fps": _fps(case)}
+        data = {"clips": [s.data("../clips/") for s in page.shown], "fps": fps_of(case)}
         writer.page(
             f"cases/{page.page}", "case.jinja", up="../", page=page, data=data, number=n + 1, cases=len(cases),
             before=addresses[n], after=addresses[n + 2], list_page=_names("cases", len(cases), per_page)[n // per_page],
         )  # fmt: skip
         if t := chosen.get(case.id):
-            told[case.id] = page, _of_telling(page.shown, t, f"case-{n}-")
+            told[case.id] = page, strip_of(page.shown, t, f"case-{n}-")
         page.shown.clear()  # a thousand cases' charts would fill the memory
         listed.append(page)
     categories = {k: sum(p.case.category == k for p in listed) for k in dict.fromkeys(p.case.category for p in listed)}
@@ -126,20 +106,20 @@ def _write_cases(
     return told
 
 
-def _of_telling(shown: Sequence[GalleryClip], chosen: Telling, prefix: str) -> list[GalleryClip]:
+def strip_of(shown: Sequence[GalleryClip], chosen: Telling, prefix: str) -> list[GalleryClip]:
     """Reference and methods of a case that the report opens with, under names that are unique on its first page."""
     by = {(clip.role == "reference", clip.label): clip for clip in shown if clip.seed in (None, chosen.seed)}
     wanted = [(True, "reference"), *((False, label) for label in chosen.labels)]
     return [replace(by[at], key=prefix + by[at].key) for at in wanted if at in by]
 
 
-def _clips_of(told: Mapping[str, tuple[CasePage, Sequence[GalleryClip]]]) -> dict[str, Any]:
-    """What the first page's script needs: one clock moves the clips of all cases."""
-    fps = [_fps(page.case) for page, _ in told.values()]
-    return {"clips": [clip.data("clips/") for _, strip in told.values() for clip in strip], "fps": fps[0] if fps else 1}
+def clips_of(told: Mapping[str, tuple[CasePage, Sequence[GalleryClip]]], clips: str = "clips/") -> dict[str, Any]:
+    """What the script of a page with several cases needs: one clock moves the clips of all. ``clips``: their folder's address."""
+    fps = [fps_of(page.case) for page, _ in told.values()]
+    return {"clips": [clip.data(clips) for _, strip in told.values() for clip in strip], "fps": fps[0] if fps else 1}
 
 
-def _fps(case: Case) -> float:
+def fps_of(case: Case) -> float:
     return case.reference.fps_num / max(1, case.reference.fps_den)
 
 
@@ -147,81 +127,10 @@ def _names(stem: str, total: int, per_page: int) -> tuple[str, ...]:
     return tuple(f"{stem}-{n + 1}.html" if n else f"{stem}.html" for n in range(max(1, -(-total // per_page))))
 
 
-def _write_list(writer: _Writer, stem: str, items: Sequence[Any], per_page: int, **words: Any) -> None:
+def _write_list(writer: PageWriter, stem: str, items: Sequence[Any], per_page: int, **words: Any) -> None:
     """A long list in pages of its own, by the template of its name."""
     names = _names(stem, len(items), per_page)
     for n, name in enumerate(names):
         shown = items[n * per_page : (n + 1) * per_page]
         part = {"number": n, "names": names, "shown": shown, "total": len(items), "first": n * per_page + 1}
         writer.page(name, f"{stem}.jinja", up="", part=part, **words)
-
-
-def _copy(writer: _Writer, picture: Picture) -> dict[str, str]:
-    """Copy a picture under a name made from what is in it."""
-    kind = picture.path.suffix.lower()
-    if kind not in PICTURE_KINDS:
-        raise UserError(f"{picture.path}: a report shows {', '.join(PICTURE_KINDS)} pictures, not '{kind}'.")
-    raw = picture.path.read_bytes()
-    name = f"pictures/{sha256(raw).hexdigest()[:16]}{kind}"
-    writer.put(name, raw)
-    return {"name": picture.name, "file": name, "alt": picture.alt, "caption": picture.caption}
-
-
-CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
-
-
-def printable(value: Any) -> Any:
-    """Text without what no page can hold (control characters, halves of pairs); anything else as it is."""
-    from markupsafe import Markup
-
-    return CONTROL.sub("\ufffd", value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
-def breakable(text: str) -> Any:
-    """A long name with places where a line may break."""
-    from markupsafe import Markup, escape
-
-    safe = str(escape(printable(text)))
-    return Markup(re.sub(r"([_:/@])(?=[^;\s])", r"\1<wbr>", safe))  # noqa: S704 - escaped above
-
-
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    made = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
-        finalize=printable,
-    )  # fmt: skip
-    made.filters["breakable"] = breakable
-    made.filters["public"] = public
-    made.filters["json_block"] = lambda value: Markup(json_text(value))  # noqa: S704 - holds no markup
-    made.filters["words"] = lambda text: str(text).replace("_", " ")
-    return made
-
-
-@dataclass
-class _Writer:
-    """Writes pages, leaves alone what is there already, and knows what it wrote."""
-
-    out: Path
-    common: dict[str, Any] = field(default_factory=dict)
-    written: set[Path] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self.templates = _environment()
-
-    def page(self, name: str, template: str, **words: Any) -> None:
-        self.put(name, self.templates.get_template(template).render(**self.common, **words))
-
-    def put(self, name: str, data: str | bytes) -> None:
-        path, raw = self.out / name, data.encode() if isinstance(data, str) else data
-        self.written.add(path)
-        if not path.is_file() or path.stat().st_size != len(raw) or path.read_bytes() != raw:
-            write_atomic(path, raw)
-
-    def remove_old(self) -> None:
-        """Remove pages of cases and lists that an earlier report of this folder had and this one has not."""
-        for path in [*self.out.glob("*.html"), *(self.out / "cases").glob("*.html")]:
-            if path not in self.written and OWN_PAGES.match(path.name) and MARK in path.read_text(errors="replace")[:2000]:
-                path.unlink()

@@ -15,10 +15,10 @@ from support.hostile import CODE, payloads
 from support.page_runs import hostile_run, pages, some_view
 
 from fastvmt.reports.figures.style import Picture
-from fastvmt.reports.page import write as page
 from fastvmt.reports.page.atlas import json_text
 from fastvmt.reports.page.gallery import page_name
-from fastvmt.reports.page.write import breakable, write_report
+from fastvmt.reports.page.write import write_report
+from fastvmt.reports.page.writer import breakable, printable
 from fastvmt.reports.tidy import gather
 
 
@@ -45,7 +45,7 @@ def test_two_hundred_payloads_are_text_and_nothing_else(hostile: Path) -> None:
     index = found["index.html"]
     squeezed = re.sub(r"\s+", " ", index.text)
     for text in payloads():
-        seen = re.sub(r"\s+", " ", page.printable(text)).strip()
+        seen = re.sub(r"\s+", " ", printable(text)).strip()
         assert seen in squeezed, text[:80]
     names = {p.name for p in hostile.rglob("*")}
     assert all(re.fullmatch(r"[A-Za-z0-9._-]{1,80}", n) for n in names)
@@ -71,7 +71,7 @@ def test_text_survives_as_text(text: str) -> None:
     parts.handle_data = seen.append  # type: ignore[method-assign]
     parts.feed(f"<p>{breakable(text)}</p>")
     parts.close()
-    assert "".join(seen) == page.printable(text)
+    assert "".join(seen) == printable(text)
 
 
 @given(st.text(max_size=60), st.text(max_size=60))

@@ -1,0 +1,20 @@
+"""``bench leaderboard``: many submissions as a site."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fastvmt.cli.options import place
+
+
+def leaderboard(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of submissions, one folder each (`bench submit`).")],
+    out: Annotated[Path, place("The site's folder.")],
+) -> None:
+    """Make a leaderboard of many submissions: a static site that opens from disk and can be published as it is."""
+    from fastvmt.reports.leaderboard.site import write_site
+
+    print(write_site(folder, out))

@@ -1,0 +1,152 @@
+"""A folder of submissions: each is a frame with one method's row and its controls, or the sentence why it is not shown.
+
+Their format is ``share.submission``'s: DIR/NAME has submission.json, recipe.toml and run/.
+
+All of it is somebody else's: it is data, and a submission that cannot be used costs the others nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from fastvmt.core.screen.status_line import doing
+from fastvmt.core.spelling import public, shown
+from fastvmt.errors import BenchError, SpecError, UserError
+from fastvmt.model import MethodSpec
+from fastvmt.reports import share
+from fastvmt.reports.tidy import Tidy, gather
+
+LARGEST = 1 << 20
+"""Bytes of a recipe that a page shows."""
+NEVER = datetime.min.replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Submission:
+    """What every one has.
+
+    Attributes:
+        folder: its name in the folder of submissions.
+        label: of its method; "" where it does not say.
+        created: in UTC; the beginning of time where it does not say.
+    """
+
+    folder: str
+    label: str = ""
+    created: datetime = NEVER
+
+    @property
+    def date(self) -> str:
+        """``2026-11-29``, or ""."""
+        return self.created.date().isoformat() if self.created > NEVER else ""
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        """Earlier ones first."""
+        return self.created, self.folder
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Refused(Submission):
+    """One that is shown with the sentence why, in place of its numbers."""
+
+    why: str
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Entry(Submission):
+    """One that may stand on a board: its run, and the text that makes the row again."""
+
+    recipe: str
+    tidy: Tidy
+
+    @property
+    def spec(self) -> MethodSpec:
+        return self.tidy.methods[self.label]
+
+    def refused(self, why: str) -> Refused:
+        return Refused(folder=self.folder, label=self.label, created=self.created, why=why)
+
+
+def read_all(folder: Path, besides: Path) -> list[Entry | Refused]:
+    """Every submission of a folder, the earliest first: each of its folders is one, but for hidden ones.
+
+    Args:
+        besides: a folder that is none, wherever it lies.
+
+    Raises:
+        UserError: when there is none.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder. Give the folder that holds the submissions, one folder each.")
+    found = sorted(p for p in folder.iterdir() if p.is_dir() and p.name[0] != "." and p.resolve() != besides.resolve())
+    if not found:
+        raise UserError(f"{folder} holds no submissions. `bench submit RUN --method X --out {folder}/NAME` makes one.")
+    made = []
+    for n, path in enumerate(found):
+        doing("reading submissions", n, len(found))
+        made.append(read(path))
+    return sorted(made, key=lambda s: s.order)
+
+
+def read(folder: Path) -> Entry | Refused:
+    """One submission; nothing that is wrong with it is raised."""
+    found = Submission(folder=folder.name)
+    try:
+        said = share.read(folder)
+        found = replace(found, label=said.name, created=_time(said.created))
+        recipe = _recipe(folder / share.RECIPE)
+        tidy = gather([folder / share.RUN])
+        if why := _unfit(tidy, said.name):
+            raise SpecError(why)
+    except (BenchError, OSError) as error:
+        return Refused(**vars(found), why=_said(error, folder))
+    return Entry(**vars(found), recipe=recipe, tidy=tidy)
+
+
+def _recipe(path: Path) -> str:
+    """
+    Raises:
+        SpecError: where there is none, or a file too large to be it.
+    """
+    if path.is_symlink() or not path.is_file():
+        raise SpecError(f"it has no {path.name}")
+    with open(path, "rb") as file:
+        raw = file.read(LARGEST + 1)
+    if len(raw) > LARGEST:
+        raise SpecError(f"its {path.name} has more than {LARGEST:,} bytes")
+    return raw.decode("utf-8", "replace")
+
+
+def _time(value: str) -> datetime:
+    """
+    Raises:
+        SpecError: for what is no date, or one to come: it would stand for the latest for ever.
+    """
+    try:
+        found = datetime.fromisoformat(value)
+        found = (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise SpecError(f"created: {shown(value)} is no date") from None
+    if found > datetime.now(UTC):
+        raise SpecError(f"created: {shown(value)} is still to come")
+    return found
+
+
+def _unfit(tidy: Tidy, label: str) -> str:
+    """Why a row can stand on no board, or ""."""
+    if label not in tidy.methods:
+        return f"its run has no method {shown(label)}"
+    if tidy.methods[label].control:
+        return f"{shown(label)} is a control, and controls are not ranked"
+    if tidy.copies(label):
+        return "its videos are (nearly) the reference itself: a copy gets its motion for free"
+    return "" if tidy.counts[label].made else "it has no video"
+
+
+def _said(error: Exception, folder: Path) -> str:
+    """The sentence, without where the folder lies on this machine."""
+    text = public(str(error).replace(f"{folder}/", "").replace(str(folder), folder.name)).strip().rstrip(".")
+    return f"{text[:1].upper()}{text[1:]}."
