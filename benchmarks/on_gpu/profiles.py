@@ -1,35 +1,35 @@
-"""The parts that measure what could speed sampling up: attention backends, compiled blocks, caches. Each is undone."""
+"""The parts that measure what a run's profile can name: attention backends, compiled blocks, caches. Each is undone."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
 
 import torch
 from on_gpu.parts import gradient
 from on_gpu.session import Named, Row, Session, as_row, difference
 from torch import Tensor
 
+from fastvmt.backbones.acceleration import accelerate, set_attention
+from fastvmt.denoise import denoise
+from fastvmt.methods.controls import NoTransfer
+from fastvmt.model import Profile
+from fastvmt.model.profile import ATTENTION, CACHES, NATIVE, in_full
+from fastvmt.plugins.method import Params
+
 NOT_TRIED = {
-    "hub": "it is downloaded on first use",
-    "varlen": "it is for clips of several lengths in one batch",
-    "npu": "it is another maker's", "xla": "it is another maker's", "aiter": "it is another maker's",
-    "math": "it holds every score: 48 GB at the long size",
+    "_native_math": "it holds every score: 48 GB at the long size",
     "flex": "without a compiler it holds every score",
-}  # fmt: skip
+}
 
 
 def attention(s: Session) -> Named:
-    """Every backend of diffusers' dispatcher: one sampling pass, how far from torch's choice, and whether it has a gradient."""
-    from diffusers.models.attention_dispatch import AttentionBackendName
-
+    """Every backend that a profile takes: one sampling pass, how far from torch's choice, and whether it has a gradient."""
     usual, usual_gradient = s.velocity(s.scale.long), _step(s)()
-    names = sorted(AttentionBackendName, key=lambda backend: backend.value != "native")  # the one that others are held against
-    for name in (backend.value for backend in names):
+    for name in ATTENTION:  # the first is the one that others are held against
         row: Row = {}
-        if why := next((why for part, why in NOT_TRIED.items() if part in name), ""):
+        if why := NOT_TRIED.get(name):
             row["left out"] = why
         else:
             with as_row(row), _backend(s, name):
@@ -52,10 +52,10 @@ def _step(s: Session) -> Callable[[], Tensor]:
 @contextmanager
 def _backend(s: Session, name: str) -> Iterator[None]:
     try:
-        s.backbone.transformer.set_attention_backend(name)
+        set_attention(s.backbone.transformer, name)
         yield
     finally:
-        s.backbone.transformer.set_attention_backend("native")
+        set_attention(s.backbone.transformer, NATIVE)
 
 
 def compiled(s: Session) -> Named:
@@ -78,11 +78,9 @@ def compiled(s: Session) -> Named:
 
 @contextmanager
 def _compiled_blocks(s: Session) -> Iterator[None]:
-    """Hooks are part of what compiled code depends on: torch leaves them out unless told, and a tap then sees nothing."""
     try:
-        with torch._dynamo.config.patch(skip_nnmodule_hook_guards=False):
-            s.backbone.transformer.compile_repeated_blocks(backend=s.scale.compiler)
-            yield
+        accelerate(s.backbone.transformer, Profile(compile=s.scale.compiler))
+        yield
     finally:
         for block in s.backbone.transformer.blocks:
             block._compiled_call_impl = None
@@ -90,73 +88,36 @@ def _compiled_blocks(s: Session) -> Iterator[None]:
 
 
 def caches(s: Session) -> Named:
-    """``none`` with each of diffusers' caches that needs no calibration, inside ``cache_context``: never in a guided pass.
+    """``none`` with each cache of a profile.
 
     Weights are random: the machinery's time is a fact, but how often a cache is hit depends on the model and is stated beside.
     """
-    from diffusers import FirstBlockCacheConfig, PyramidAttentionBroadcastConfig, TaylorSeerCacheConfig
-
-    level = [1.0]
-    kinds: dict[str, Any] = {
-        "none": None,
-        "first_block, threshold 0.1": FirstBlockCacheConfig(threshold=0.1),
-        "taylorseer, interval 5, order 1": TaylorSeerCacheConfig(
-            cache_interval=5, max_order=1, disable_cache_before_step=1, cache_identifiers=[r"blocks\.\d+\.attn\d"]
-        ),  # its own list of names fits nothing of Wan, and then it does nothing and says nothing
-        "pyramid, every second": PyramidAttentionBroadcastConfig(
-            spatial_attention_block_skip_range=2, current_timestep_callback=lambda: level[0] * 1000
-        ),
-    }
+    kinds = {"none": Profile()} | {name: Profile(cache=name) for name in (*map(in_full, CACHES), "first_block:threshold=0.1")}
     plain, wanted = s.velocity(s.scale.short), None
-    for name, config in kinds.items():
+    for name, profile in kinds.items():
         row: Row = {"seconds": []}
-        with as_row(row), _cache(s, config):
-            with _counted(s) as count:
-                seconds, found = s.device.seconds(partial(_sampled, s, level))
+        with as_row(row), _cache(s, profile):
+            before = s.backbone.forward_equivalents
+            seconds, found = s.device.seconds(partial(_sampled, s, profile))
             row["seconds"].append(seconds)
-            row["blocks run"] = count[0] / (2 * s.scale.short_steps * s.backbone.card.blocks)
+            row["blocks run"] = (s.backbone.forward_equivalents - before) / (2 * s.scale.short_steps)
             wanted = found if wanted is None else wanted
             row |= difference(found, wanted)
         row["left behind"] = float((s.velocity(s.scale.short) - plain).abs().max())
         yield name, row
-    yield "magcache", {"left out": "its ratios have to be measured on the model's own weights"}
 
 
-def _sampled(s: Session, level: list[float]) -> Tensor:
-    """The latent of a video without transfer, each of a step's two passes in a context of its own."""
-    ctx, transformer = s.context(s.scale.short, s.scale.short_steps), s.backbone.transformer
-    x = ctx.noise
-    with torch.no_grad():
-        for now, then in zip(ctx.sigmas, ctx.sigmas[1:], strict=False):
-            level[0] = now
-            with transformer.cache_context("cond"):
-                positive = s.backbone.velocity(x, now, ctx.texts["target"])
-            with transformer.cache_context("uncond"):
-                negative = s.backbone.velocity(x, now, ctx.texts["negative"])
-            x = x + (then - now) * (negative + 5.0 * (positive - negative))
-    return x
+def _sampled(s: Session, profile: Profile) -> Tensor:
+    """The latent of a video without transfer."""
+    return denoise(NoTransfer(Params()), s.context(s.scale.short, s.scale.short_steps), 5.0, profile=profile)
 
 
 @contextmanager
-def _cache(s: Session, config: Any) -> Iterator[None]:
-    transformer = s.backbone.transformer
-    if config is not None:
-        transformer.enable_cache(config)
+def _cache(s: Session, profile: Profile) -> Iterator[None]:
+    usual = s.backbone.cache
+    s.backbone.cache = accelerate(s.backbone.transformer, profile)
     try:
         yield
     finally:
-        if transformer.is_cache_enabled:
-            transformer.disable_cache()
-
-
-@contextmanager
-def _counted(s: Session) -> Iterator[list[int]]:
-    """How often a block's attention is computed: caches replace the call of a block or of its attention, not what is inside."""
-    count = [0]
-
-    def hook(*_: object) -> None:
-        count[0] += 1
-
-    names = [(f"blocks.{n}.attn1.to_q", hook) for n in range(s.backbone.card.blocks)]
-    with s.backbone.hooked(*names):
-        yield count
+        s.backbone.cache.forget()
+        s.backbone.cache = usual

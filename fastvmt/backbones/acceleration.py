@@ -139,5 +139,5 @@ def refuse_attention(name: str, head_dim: int, dtype: torch.dtype, device: str) 
         kind = str(dtype).removeprefix("torch.")
         why = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise SpecError(
-            f"--attention {name} does not work here on {device} in {kind}: {why}. Give another one, or leave it out for {NATIVE}."
+            f"--attention {name} does not work here on {device} in {kind}: {why}. Give another one, or leave it out ({NATIVE})."
         ) from None

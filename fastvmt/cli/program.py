@@ -25,7 +25,7 @@ app = typer.Typer(
     name="bench", no_args_is_help=True, pretty_exceptions_enable=False,
 )  # fmt: skip
 for command in (
-    run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, report.meta,
+    run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, report.drift, report.meta,
     run.ablate, run.frontier, run.paper, gate.check, runs.merge, runs.import_, runs.export, recipes.recipe,
     recipes.reproduce, submissions.submit, leaderboard.leaderboard, listing.list_,
     listing.describe, upkeep.status, upkeep.verify, why.why, upkeep.gc, upkeep.doctor, fetch.fetch, new.new,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fastvmt.cli.options import LOOK, Asked, By, Run, load_plugins, note, number, place, table_form, takes, tell
+from fastvmt.cli.options import LOOK, Asked, By, Json, Run, load_plugins, note, number, place, table_form, takes, tell
 from fastvmt.core.choices import one_of
 from fastvmt.errors import SpecError
 from fastvmt.runner.option import split
@@ -95,6 +95,19 @@ def compare(
 
     found = api.compare(runs, base, split(metrics), look=asked.look)
     tell(asked.as_json, found.data(), found)
+
+
+def drift(
+    one: Annotated[Path, typer.Argument(help="Run folder.")],
+    two: Annotated[Path, typer.Argument(help="Run folder of the same cases and seeds with another profile.")],
+    metrics: Annotated[str, typer.Option(help="Comma-separated labels; all when empty.")] = "",
+    as_json: Json = False,
+) -> None:
+    """What a profile (--attention, --compile, --cache, --cfg-interval) changes: pixels, seconds, and every metric, paired."""
+    from fastvmt.reports.drift import drift as found_in
+
+    found = found_in(one, two, split(metrics))
+    tell(as_json, found.data(), found.text(table_form()))
 
 
 @takes("plugins", "as_json", *LOOK)

@@ -64,7 +64,7 @@ class Setting(Frozen):
 
     def identity(self) -> dict[str, Any]:
         """What goes into every key: all of it, less where a folder lies and what a run of the default protocol need not say."""
-        silent = {"protocol": "matched-start", "budget": None, "profile": {}}
+        silent: dict[str, Any] = {"protocol": "matched-start", "budget": None, "profile": {}}
         said = self.model_dump(mode="json") | {"profile": self.profile.identity()}
         if Path(self.backbone).is_absolute():  # its weights are in weights_digest
             said["backbone"] = ""
@@ -82,10 +82,9 @@ class Setting(Frozen):
     @property
     def fairness(self) -> str:
         """Protocol and profile as tables head it: ``protocol matched-budget (40 forward-equivalents), profile cache=...``."""
+        budget = "" if self.budget is None else f" ({self.budget:g} forward-equivalents)"
         profile = f", profile {self.profile}" if self.profile.identity() else ""
-        return (
-            f"protocol {self.protocol}" + ("" if self.budget is None else f" ({self.budget:g} forward-equivalents)") + profile
-        )
+        return f"protocol {self.protocol}{budget}{profile}"
 
 
 class Job(Frozen):

@@ -1,4 +1,4 @@
-"""Profile: how passes through the model are sped up, the same for every row. It may change the sample, so it is in every key."""
+"""Profile: how passes through the model are sped up, the same for every row. It may change the sample: it is in every key."""
 
 from __future__ import annotations
 

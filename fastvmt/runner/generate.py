@@ -75,9 +75,8 @@ class Generator:
         with stages("load"):
             self.card = cards.load(config.setting.backbone, texts=False)
             self._encode_texts(stages)
-            self.backbone = Backbone(
-                self.card, config.device, DTYPES[config.setting.dtype], config.offload, config.setting.profile
-            )
+            setting = config.setting
+            self.backbone = Backbone(self.card, config.device, DTYPES[setting.dtype], config.offload, setting.profile)
             self._warm_up(stages)
         self.load_seconds = stages.seconds["load"]
         self.warm: set[str] = set()

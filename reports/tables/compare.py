@@ -61,9 +61,9 @@ def versus(tidy: Tidy, base: str = "", metrics: Sequence[str] = (), labels: Sequ
     base = base_of(tidy, base)
     chosen = [k for k in labels or first_presets(tidy, base) if not is_ceiling(tidy, k)]
     lines: list[Line] = []
-    names = _chosen(tidy, metrics)
+    names = chosen_metrics(tidy, metrics)
     for label in names:
-        lines += _metric_lines(tidy, base, label, chosen)
+        lines += metric_lines(tidy, base, label, chosen)
     columns = [column_of(tidy, label) for label in names]
     gaps_in_cases = lacking(tidy, chosen, columns)
     if not any(line.cells[0].n for line in lines):
@@ -80,7 +80,7 @@ def _left_out(tidy: Tidy, chosen: Sequence[str]) -> list[str]:
     return [f"left out: {', '.join(gone)}; presets of one method are not compared, --base names another one."] if gone else []
 
 
-def _chosen(tidy: Tidy, metrics: Sequence[str]) -> list[str]:
+def chosen_metrics(tidy: Tidy, metrics: Sequence[str]) -> list[str]:
     named = [resolved(name, tidy.metrics) for name in metrics]
     for name in named:
         if name not in tidy.metrics:
@@ -88,7 +88,7 @@ def _chosen(tidy: Tidy, metrics: Sequence[str]) -> list[str]:
     return named or [k for k, m in tidy.metrics.items() if m.direction != "none"]
 
 
-def _metric_lines(tidy: Tidy, base: str, label: str, chosen: Sequence[str]) -> list[Line]:
+def metric_lines(tidy: Tidy, base: str, label: str, chosen: Sequence[str]) -> list[Line]:
     metric = tidy.metrics[label]
     head = label + {"up": " ↑", "down": " ↓"}.get(metric.direction, "")
     gaps, cases = apart(tidy, label, chosen), common(tidy, label, chosen)
@@ -135,7 +135,7 @@ def ranks(tidy: Tidy, metrics: Sequence[str] = (), labels: Sequence[str] = ()) -
     columns, cells, notes = [], [], []
     rows = list(labels or first_presets(tidy))
     methods = [k for k in rows if not tidy.methods[k].control and not tidy.copies(k)]
-    for label in _chosen(tidy, metrics):
+    for label in chosen_metrics(tidy, metrics):
         better: Better = "down" if tidy.metrics[label].direction == "down" else "up"
         clips = by_clip(common(tidy, label, rows))
         there = [k for k in methods if k in clips]
