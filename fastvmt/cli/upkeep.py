@@ -56,20 +56,21 @@ def verify(
     asked: Asked, folder: Annotated[Path, typer.Argument(help="Run folder, or the folder of a submission.")],
     row: Annotated[str, typer.Option(help="Only the videos of this row of the table, e.g. fastvmt.")] = "",
     scores: Annotated[bool, typer.Option("--scores", help="Compute every score again, too.")] = False,
-    sample: Annotated[int | None, number("--sample", "Videos of a submission whose scores are computed again (8).", 0, 10**9)] = None,
-    seed: Annotated[int | None, number("--seed", "Which they are; by default others each time, and said.", 0, 2**32 - 1)] = None,
+    sample: Annotated[int | None, number("--sample", "Videos of a submission that are scored again (8).", 0, 10**9)] = None,
+    seed: Annotated[int | None, number("--seed", "Which they are; others each time without.", 0, 2**32 - 1)] = None,
     suite: Annotated[str, typer.Option(help="Your copy of a submission's suite, where it is not registered.")] = "",
     backbone: Annotated[str, typer.Option(help="Your folder of a submission's backbone, where it has no name.")] = "",
 ) -> None:  # fmt: skip
     """Look at a run's files and frames again, and with --scores at all numbers; exit code 3 when one differs.
 
     Of a submission: digests of all files, suite, backbone, controls, every case, claims, recipe, and scores from a sample of
-    its videos. Exit code 0: it holds; 1: something does not; 4: it holds, and not all could be checked here. Nothing of it is run.
+    its videos. Exit code 0: it holds; 1: something does not; 4: it holds, and not all could be checked. Nothing of it is run.
     """
-    from fastvmt.reports.share import SUBMISSION
+    from fastvmt.reports.share import RUN, SUBMISSION
+    from fastvmt.store.layout import is_run
 
     own = {"suite": suite, "backbone": backbone, "root": asked.words["root"], "prompts": asked.words["prompts"]}
-    if (folder / SUBMISSION).exists():
+    if (folder / SUBMISSION).exists() or is_run(folder / RUN):
         how = {"sample": None} if scores else {} if sample is None else {"sample": sample}
         _verify_submission(asked, folder, seed, row=row, own={k: v for k, v in own.items() if v}, **how)
         return

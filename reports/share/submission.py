@@ -21,7 +21,7 @@ from pydantic import Field, ValidationError
 
 from fastvmt.core.choices import one_of
 from fastvmt.core.content_address import digest
-from fastvmt.core.disk.atomic import bring_file, write_atomic
+from fastvmt.core.disk.atomic import bring_file, plain_file, write_atomic
 from fastvmt.core.disk.held_folder import new_folder
 from fastvmt.core.reading import parse_json
 from fastvmt.core.spelling import public, shown
@@ -77,7 +77,7 @@ def read(folder: Path) -> Submission:
     """
     path = folder / SUBMISSION
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=plain_file) as file:
             raw = file.read(LARGEST + 1)
     except OSError as error:
         why = (error.strerror or "unknown reason").lower()

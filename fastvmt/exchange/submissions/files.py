@@ -32,9 +32,6 @@ def strange_files(folder: Path) -> Iterator[str]:
             yield f"{_said(name)} is neither a file nor a folder."
         elif about.st_size > limit:
             yield f"{_said(name)} has {mib(about.st_size)}, more than any submission's ({mib(limit)})."
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir() and not path.is_symlink() and not any(path.iterdir()):
-            yield f"{_said(path.relative_to(folder).as_posix())} is an empty folder, which no submission has."
 
 
 def wrong_files(folder: Path, submission: Submission) -> Iterator[str]:

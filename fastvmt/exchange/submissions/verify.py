@@ -12,12 +12,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from fastvmt.core.screen.status_line import doing
 from fastvmt.core.spelling import shown
 from fastvmt.errors import BenchError, SpecError, UserError
 from fastvmt.exchange.submissions import files, rows
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.model import Job
+from fastvmt.media.files import fit_frames, read_clip, read_lossless
+from fastvmt.metrics.copies import COPY, repeated
+from fastvmt.model import Artefact, Case, Job, Reference, Suite
 from fastvmt.plugins import registry
 from fastvmt.plugins.metric_labels import build
 from fastvmt.records.identity import Identities
@@ -30,10 +34,13 @@ from fastvmt.reports.share.toml import plain
 from fastvmt.reports.tidy import gather
 from fastvmt.runner.plan import resolve
 from fastvmt.runner.plan.methods import CONTROLS
+from fastvmt.store import layout
 from fastvmt.store.folder import Store
 from fastvmt.store.foreign_run import MOST_JOBS
 from fastvmt.upkeep.verify import labels_by_job, references_hold, score_again, video_fault
 
+STILL = 16.0
+"""Levels by which a re-encoded video that does not move may differ from itself, on average."""
 SAMPLE = 8
 """Videos whose scores are computed again, where nothing else is said."""
 WHOSE = "the submission"
@@ -161,20 +168,23 @@ def _known(recipe: recipes.Recipe, config: RunConfig, own: Mapping[str, Any], fo
         here = here.model_copy(update={
             "setting": here.setting.model_copy(update={"weights_digest": recipe.setting.weights_digest})
         })  # fmt: skip
+    if here.caveat != config.caveat and here.setting.weights_digest != "unfetched":
+        found.faults.append(f"its caveat is not the backbone's: '{shown(here.caveat, 200)}' has to be said of every number.")
     for spec in (m for m in config.methods if m.label in labels):
         one = recipe.model_copy(update={"row": spec.label, "method": spec})
         found.faults += [said for said in forbidding(one, here, WHOSE) if said not in found.faults]
 
 
 def _score(store: Store, config: RunConfig, videos: rows.Videos, found: Checked, sample: int | None, row: str) -> None:
-    """Scores of a random sample of the videos that are there, computed again."""
+    """Scores of a random sample of the videos that are there, computed again; and that what people see is what was scored."""
     whole = [job for job, artefact in videos.values() if artefact.files and (not row or job.method.label == row)]
     whole.sort(key=lambda job: job.key)
     chosen = whole if sample is None else random.Random(found.seed).sample(whole, min(sample, len(whole)))
-    chosen = [job for job in chosen if not _damaged(store, config, job, found)]
+    clips = _sound_references(store, config, found) if chosen else set()
+    sound = [job for job in chosen if _is_sound(store, config.suite, job, videos[job.key][1], clips, found)]
     can: dict[str, bool] = {}
     scored = labels_by_job(store.records().values())
-    for label in dict.fromkeys(label for job in chosen for label in scored.get(job.key, ())):
+    for label in dict.fromkeys(label for job in sound for label in scored.get(job.key, ())):
         try:
             why = build(label).missing()
         except SpecError as error:
@@ -182,22 +192,58 @@ def _score(store: Store, config: RunConfig, videos: rows.Videos, found: Checked,
         can[label] = not why
         if why:
             found.notes.append(f"{shown(label, 80)} is not computed again: {why}")
-    doing(f"computing the scores of {len(chosen)} videos again")
-    wanted = [(job, [label for label in scored.get(job.key, ()) if can[label]]) for job in chosen]
+    doing(f"computing the scores of {len(sound)} videos again")
+    wanted = [(job, [label for label in scored.get(job.key, ()) if can[label]]) for job in sound]
     score_again(store, config, wanted, found.scored, lambda label: 10.0 ** -build(label).decimals)
     found.faults += found.scored.faults
 
 
-def _damaged(store: Store, config: RunConfig, job: Job, found: Checked) -> bool:
+def _sound_references(store: Store, config: RunConfig, found: Checked) -> set[str]:
+    """Digests of the reference clips that are there and are what the suite says."""
+    known = {store.reference_path(c.reference.frames_digest).name: c.reference for c in config.suite.cases}
+    sound = set()
+    for path in sorted((store.root / layout.REFERENCES).glob("*")):
+        clip, looked = known.get(path.name), Verified()
+        if clip is None:
+            found.faults.append(f"reference {shown(path.name)}: it is of no case.")
+        elif references_hold(store, Suite(name="", cases=_with(config.suite, clip)), looked):
+            sound.add(clip.frames_digest)
+        found.faults += looked.faults
+        found.scored.references += looked.references
+        found.scored.references_as_stored += looked.references_as_stored
+    return sound
+
+
+def _with(suite: Suite, clip: Reference) -> tuple[Case, ...]:
+    return tuple(c for c in suite.cases if c.reference.frames_digest == clip.frames_digest)[:1]
+
+
+def _is_sound(store: Store, suite: Suite, job: Job, artefact: Artefact, clips: set[str], found: Checked) -> bool:
     found.scored.videos += 1
-    if fault := video_fault(store, job):
+    if fault := video_fault(store, job) or _other_viewable(store.folder(job), artefact):
         found.faults.append(f"{job.name}: {fault}.")
-        return True
+        return False
     found.scored.videos_as_stored += 1
-    case = next(c for c in config.suite.cases if c.id == job.case_id)
-    other = config.suite.other_reference(case)
-    needed = {case.reference.frames_digest, *([other.frames_digest] if other else [])}
-    looked = Verified()
-    sound = references_hold(store, config.suite, looked, needed)
-    found.faults += [said for said in looked.faults if said not in found.faults]
-    return not sound
+    case = next(c for c in suite.cases if c.id == job.case_id)
+    other = suite.other_reference(case)
+    if {case.reference.frames_digest, *([other.frames_digest] if other else [])} <= clips:
+        return True
+    found.faults.append(f"{job.name}: a reference clip that its scores need is not there, or not what the suite says.")
+    return False
+
+
+def _other_viewable(folder: Path, artefact: Artefact) -> str:
+    """Why the video that people see is not the one that was scored, or ""."""
+    if layout.VIDEO not in artefact.files:
+        return ""
+    scored = read_lossless(folder / layout.FRAMES, artefact.shape)
+    try:
+        seen = read_clip(folder / layout.VIDEO, layout.VIDEO).frames
+    except UserError as error:
+        return f"{layout.VIDEO} cannot be decoded ({shown(str(error).splitlines()[0], 120)})"
+    if len(seen) == len(scored):
+        small = fit_frames(seen, artefact.width, artefact.height, "stretch")
+        share = repeated(small, scored)
+        if share > COPY if share is not None else np.abs(small.astype(int) - scored).mean() < STILL:
+            return ""
+    return f"{layout.VIDEO}, which people see, shows something else than {layout.FRAMES}, which was scored"
