@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -51,19 +51,50 @@ def status(folder: Run, as_json: Json = False) -> None:
     tell(as_json, vars(found), standing.as_lines(found))
 
 
-@takes("plugins", "as_json")
+@takes("plugins", "root", "prompts", "as_json")
 def verify(
-    asked: Asked, folder: Run,
+    asked: Asked, folder: Annotated[Path, typer.Argument(help="Run folder, or the folder of a submission.")],
     row: Annotated[str, typer.Option(help="Only the videos of this row of the table, e.g. fastvmt.")] = "",
     scores: Annotated[bool, typer.Option("--scores", help="Compute every score again, too.")] = False,
+    sample: Annotated[int | None, number("--sample", "Videos of a submission that are scored again (8).", 0, 10**9)] = None,
+    seed: Annotated[int | None, number("--seed", "Which they are; others each time without.", 0, 2**32 - 1)] = None,
+    suite: Annotated[str, typer.Option(help="Your copy of a submission's suite, where it is not registered.")] = "",
+    backbone: Annotated[str, typer.Option(help="Your folder of a submission's backbone, where it has no name.")] = "",
 ) -> None:  # fmt: skip
-    """Compute the digests of all files and frames again, and with --scores all numbers; exit code 3 when one differs."""
+    """Look at a run's files and frames again, and with --scores at all numbers; exit code 3 when one differs.
+
+    Of a submission: digests of all files, suite, backbone, controls, every case, claims, recipe, and scores from a sample of
+    its videos. Exit code 0: it holds; 1: something does not; 4: it holds, and not all could be checked. Nothing of it is run.
+    """
+    from fastvmt.reports.share import RUN, SUBMISSION
+    from fastvmt.store.layout import is_run
+
+    own = {"suite": suite, "backbone": backbone, "root": asked.words["root"], "prompts": asked.words["prompts"]}
+    if (folder / SUBMISSION).exists() or is_run(folder / RUN):
+        how = {"sample": None} if scores else {} if sample is None else {"sample": sample}
+        _verify_submission(asked, folder, seed, row=row, own={k: v for k, v in own.items() if v}, **how)
+        return
+    given = [f"--{k}" for k, v in (own | {"sample": sample, "seed": seed}).items() if v not in (None, "")]
+    if given:
+        raise SpecError(f"{given[0]} is for a submission, and {folder} has no {SUBMISSION}. Leave it out.")
     from fastvmt.upkeep.verify import verify as look
 
     found = look(folder, row, scores, note, asked.plugins)
     tell(asked.as_json, {"folder": folder} | found.data(), "\n".join([f"{folder}: {found.words()}", *found.faults]))
     if found.faults:
         raise typer.Exit(3)
+
+
+def _verify_submission(asked: Asked, folder: Path, seed: int | None, **how: Any) -> None:
+    import secrets
+
+    from fastvmt.exchange.submissions.verify import verify as look
+
+    load_plugins(asked.plugins)
+    found = look(folder, seed=secrets.randbelow(10**6) if seed is None else seed, **how)
+    tell(asked.as_json, {"folder": folder} | found.data(), "\n".join(found.lines()))
+    if found.exit_code:
+        raise typer.Exit(found.exit_code)
 
 
 def gc(folder: Folder, dry_run: DryRun = False, as_json: Json = False) -> None:

@@ -30,16 +30,17 @@ class Verified:
     largest: float = 0.0
     faults: list[str] = field(default_factory=list)
 
-    def compare(self, before: MetricRecord | None, now: MetricRecord, name: str = "") -> None:
+    def compare(self, before: MetricRecord | None, now: MetricRecord, name: str = "", room: float = 0.0) -> None:
         """Count a score that was computed again.
 
         Args:
             name: of the video, for the sentence on a difference.
+            room: by which two numbers may differ and count as equal: the last bits of a sum are another machine's.
         """
         self.scores += 1
         if before is None:
             self.new += 1
-        elif (before.status, before.value) == (now.status, now.value):
+        elif before.status == now.status and abs((before.value or 0.0) - (now.value or 0.0)) <= room:
             self.equal += 1
         else:
             if before.value is not None and now.value is not None:

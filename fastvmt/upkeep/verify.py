@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from fastvmt.core.choices import one_of
@@ -16,13 +16,13 @@ from fastvmt.core.content_address import frames_digest
 from fastvmt.errors import DamagedFile, JobError
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.media.files import read_lossless
-from fastvmt.model import Job, MetricRecord
+from fastvmt.model import Job, MetricRecord, Suite
 from fastvmt.records.verified import Verified
 from fastvmt.runner.code import open_run
 from fastvmt.runner.executors.local import worker_environment
 from fastvmt.runner.scoring.score import score_job
 from fastvmt.store import layout
-from fastvmt.store.artefact_files import artefact_of, file_info
+from fastvmt.store.artefact_files import artefact_of, file_info, read_meta
 from fastvmt.store.folder import Store
 
 
@@ -46,29 +46,37 @@ def verify(
     config = store.config()
     if row:
         one_of("--row", row, (m.label for m in config.methods))
-    found, whole = Verified(), []
-    sound = _references(store, config, found)
+    found, whole, bare = Verified(), list[Job](), 0
+    sound = references_hold(store, config.suite, found)
     for job in (j for j in config.grid() if not row or j.method.label == row):
         if not store.folder(job).exists():
             continue
+        if is_bare(store, job):
+            bare += 1
+            continue
         found.videos += 1
-        if fault := _fault(store, job):
+        if fault := video_fault(store, job):
             found.faults.append(f"{job.name}: {fault}.")
         else:
             found.videos_as_stored += 1
             whole.append(job)
     if scores and sound:
-        _score(store, whole, found, plugins)
+        scored = labels_by_job(store.records().values())
+        wanted = dict.fromkeys(name for job in whole for name in scored.get(job.key, ()))
+        _, config = open_run(store.root, plugins, tuple(wanted), generate=False)
+        score_again(store, config, [(job, scored.get(job.key, [])) for job in whole], found)
     elif scores:
         say("scores are not recomputed, because a reference is not as it was stored")
+    if bare:
+        say(f"{bare} videos are not in this folder, only what is known of them")
     for warning in store.warnings:
         say(warning)
     return found
 
 
-def _references(store: Store, config: RunConfig, found: Verified) -> bool:
+def references_hold(store: Store, suite: Suite, found: Verified) -> bool:
     """Whether all references are as they were stored."""
-    for digest, known in {c.reference.frames_digest: c.reference for c in config.suite.cases}.items():
+    for digest, known in {c.reference.frames_digest: c.reference for c in suite.cases}.items():
         path = store.reference_path(digest)
         try:
             same = frames_digest(read_lossless(path, known.shape)) == digest
@@ -82,7 +90,14 @@ def _references(store: Store, config: RunConfig, found: Verified) -> bool:
     return found.references == found.references_as_stored
 
 
-def _fault(store: Store, job: Job) -> str:
+def is_bare(store: Store, job: Job) -> bool:
+    """Whether a submission has left the video out, and says what is known of it."""
+    with contextlib.suppress(OSError, ValueError):  # whatever is wrong with it is found where the video is looked at
+        return not read_meta(store.folder(job)).files
+    return False
+
+
+def video_fault(store: Store, job: Job) -> str:
     """Why a video is not as it was stored, or ""."""
     folder = store.folder(job)
     try:
@@ -104,23 +119,34 @@ def _why(error: Exception) -> str:
     return str(error).splitlines()[0].rstrip(".")
 
 
-def _score(store: Store, jobs: list[Job], found: Verified, plugins: Sequence[str]) -> None:
-    before: dict[str, MetricRecord] = store.records()
-    scored: dict[str, list[str]] = {}
-    for record in before.values():
-        names = scored.setdefault(record.job_key, [])
-        names += [record.metric] if record.metric not in names else []
-    wanted = dict.fromkeys(name for job in jobs for name in scored.get(job.key, ()))
-    _, config = open_run(store.root, plugins, tuple(wanted), generate=False)
-    for job in jobs:
+def labels_by_job(records: Iterable[MetricRecord]) -> dict[str, list[str]]:
+    """Labels of what was scored, each once, by the key of the job."""
+    scored: dict[str, dict[str, None]] = {}
+    for record in records:
+        scored.setdefault(record.job_key, {})[record.metric] = None
+    return {key: list(labels) for key, labels in scored.items()}
+
+
+def score_again(
+    store: Store, config: RunConfig, wanted: Iterable[tuple[Job, Sequence[str]]], found: Verified,
+    room: Callable[[str], float] = lambda label: 0.0,
+) -> None:  # fmt: skip
+    """Compute scores anew and compare them with the records, which stay as they are.
+
+    Args:
+        wanted: jobs whose video is sound, each with labels.
+        room: by how much a metric's numbers may differ; see ``Verified.compare``.
+    """
+    before = store.records()
+    for job, labels in wanted:
         try:
             with _as_a_worker(config):
-                records = list(score_job(store, config, job, scored.get(job.key, [])))
+                records = list(score_job(store, config, job, list(labels)))
         except JobError as error:
             found.faults.append(f"{job.name}: {_why(error)}.")
             continue
         for record in records:
-            found.compare(before.get(record.key), record, job.name)
+            found.compare(before.get(record.key), record, job.name, room(record.metric))
 
 
 @contextlib.contextmanager

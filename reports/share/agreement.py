@@ -19,7 +19,7 @@ from fastvmt.model import MethodSpec, Suite
 from fastvmt.plugins.metric_labels import build
 from fastvmt.records.identity import differing
 from fastvmt.reports.share.claims import Claim, artefacts_of, machine_of, row_of, versions_of
-from fastvmt.reports.share.recipe import MetricFacts, Recipe
+from fastvmt.reports.share.recipe import MetricFacts, Recipe, SuiteFacts
 from fastvmt.reports.share.toml import plain
 from fastvmt.reports.tidy import Tidy
 
@@ -103,44 +103,48 @@ def scorable(recipe: Recipe) -> tuple[list[str], dict[str, str]]:
     return found, lacking
 
 
-def forbidding(recipe: Recipe, config: RunConfig) -> list[str]:
+def forbidding(recipe: Recipe, config: RunConfig, whose: str = "the recipe") -> list[str]:
     """Sentences on what makes the numbers of a run here those of something else than the recipe's: suite, backbone, setting,
     method. None where they may be compared.
 
     Args:
-        config: as the recipe's request is resolved on this machine.
+        config: as the recipe's request is resolved on this machine; a method that is not here is not looked at.
+        whose: how the sentences call the recipe's side.
     """
-    found = [*suite_differences(recipe.suite.name, recipe.suite.cases, config.suite)]
+    found = list(_suites(recipe.suite, config.suite, whose))
     theirs, ours = recipe.setting, config.setting
     if theirs.weights_digest != ours.weights_digest:
         found.append(
-            f"backbone '{shown(theirs.called)}': its weights have the digest {theirs.weights_digest[:12]} in the recipe and "
+            f"backbone '{shown(theirs.called)}': its weights have the digest {theirs.weights_digest[:12]} in {whose} and "
             f"{ours.weights_digest[:12]} here."
         )
     same = theirs.model_copy(update={"weights_digest": ours.weights_digest, "backbone": ours.backbone})
-    found += [f"setting: {said} (the recipe's first)." for said in setting_differences(same, ours)]
-    spec = next((m for m in config.methods if m.label == recipe.row), None)
-    if spec is None:
-        return [*found, f"'{shown(recipe.row)}' is no row of the recipe's own request."]
-    found += [f"method '{shown(recipe.row)}': {said} (the recipe's first)." for said in _methods(recipe.method, spec)]
+    found += [f"setting: {said} ({whose}'s first)." for said in setting_differences(same, ours)]
+    for spec in (m for m in config.methods if m.label == recipe.row):
+        found += [f"method '{shown(recipe.row)}': {said} ({whose}'s first)." for said in _methods(recipe.method, spec)]
     return found
 
 
 def _methods(theirs: MethodSpec, ours: MethodSpec) -> Iterator[str]:
     sides = [m.model_copy(update={"params": plain(m.params)}) for m in (theirs, ours)]
     yield from method_differences(sides[0], sides[1])
+    for name in ("preset", "control"):
+        if (one := getattr(theirs, name)) != (two := getattr(ours, name)):
+            yield f"{name} {shown(one)} and {shown(two)}"
 
 
-def suite_differences(name: str, cases: Mapping[str, str], suite: Suite) -> Iterator[str]:
-    """How a list of cases, id to digest, differs from a suite on this machine."""
-    ours = {c.id: c.digest() for c in suite.cases}
-    whose = f"suite '{shown(name)}'"
+def _suites(theirs: SuiteFacts, suite: Suite, whose: str) -> Iterator[str]:
+    ours, cases = {c.id: c.digest() for c in suite.cases}, theirs.cases
+    name = f"suite '{shown(theirs.name)}'"
     if lacking := [c for c in ours if c not in cases]:
-        yield f"{whose}: {len(lacking)} of its {len(ours)} cases are not in the recipe ({_named(lacking)})."
+        yield f"{name}: {len(lacking)} of its {len(ours)} cases are not in {whose} ({_named(lacking)})."
     if strange := [c for c in cases if c not in ours]:
-        yield f"{whose}: {len(strange)} cases of the recipe are not in it here ({_named(strange)})."
+        yield f"{name}: {len(strange)} cases of {whose} are not in it here ({_named(strange)})."
     if other := [c for c, what in cases.items() if c in ours and ours[c] != what]:
-        yield f"{whose}: {len(other)} cases have other frames or texts here than in the recipe ({_named(other)})."
+        yield f"{name}: {len(other)} cases have other frames or texts here than in {whose} ({_named(other)})."
+    same = Suite(name=theirs.name, cases=suite.cases)  # a copy may have another name
+    if not (lacking or strange or other) and list(cases) == list(ours) and theirs.digest != same.digest():
+        yield f"{name}: its cases have other categories here than in {whose}."
 
 
 def _named(names: list[str]) -> str:

@@ -38,6 +38,7 @@ from fastvmt.reports.share.claims import Claim, artefacts_of, claims_of, machine
 from fastvmt.reports.share.toml import plain, toml
 from fastvmt.reports.tidy import Tidy
 from fastvmt.runner.plan.command import request_words
+from fastvmt.runner.plan.methods import CONTROLS
 from fastvmt.runner.settings import Request, options_of, words_of
 
 FORMAT = 1
@@ -122,7 +123,7 @@ def of(tidy: Tidy, row: str) -> Recipe:
     one_of("--row", row, tidy.methods)
     config = tidy.stores[0].config()
     spec, made, cells = tidy.methods[row], artefacts_of(tidy, row), claims_of(tidy, row)
-    words = {} if spec.imported else _words(config, row, tuple(cells))
+    words = _words(config, CONTROLS[0] if spec.imported else row, tuple(cells))
     metrics = {
         label: MetricFacts(
             identity=tidy.own_identities.get(label) or tidy.metrics[label].identity(), unit=tidy.metrics[label].unit,
@@ -131,7 +132,7 @@ def of(tidy: Tidy, row: str) -> Recipe:
         for label in cells
     }  # fmt: skip
     found = Recipe(
-        row=row, command=" ".join(["bench run", *words_of(Request, words)]) if words else "",
+        row=row, command=" ".join(["bench run", *words_of(Request, words)]) if not spec.imported else "",
         note=_note(config, spec), request=_request(config, words), method=spec, setting=tidy.setting.published(),
         suite=SuiteFacts(
             name=tidy.suite.name, digest=tidy.suite.digest(), cases={c.id: c.digest() for c in tidy.suite.cases}
@@ -152,8 +153,6 @@ def _words(config: RunConfig, row: str, metrics: tuple[str, ...]) -> dict[str, A
 
 def _request(config: RunConfig, words: Mapping[str, Any]) -> dict[str, Any]:
     """The same as fields of ``Request``, without those that are as they are by default."""
-    if not words:
-        return {}
     values = {**words, "protocol": config.setting.protocol, "repeats": config.repeats}
     kept = {o.name: values[o.name] for o in options_of(Request) if o.name in values and o.name not in NOT_OURS}
     default = {o.name: o.default for o in options_of(Request)}

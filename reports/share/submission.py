@@ -19,8 +19,9 @@ from typing import Literal
 
 from pydantic import Field, ValidationError
 
+from fastvmt.core.choices import one_of
 from fastvmt.core.content_address import digest
-from fastvmt.core.disk.atomic import bring_file, write_atomic
+from fastvmt.core.disk.atomic import bring_file, plain_file, write_atomic
 from fastvmt.core.disk.held_folder import new_folder
 from fastvmt.core.reading import parse_json
 from fastvmt.core.spelling import public, shown
@@ -76,7 +77,7 @@ def read(folder: Path) -> Submission:
     """
     path = folder / SUBMISSION
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=plain_file) as file:
             raw = file.read(LARGEST + 1)
     except OSError as error:
         why = (error.strerror or "unknown reason").lower()
@@ -113,7 +114,10 @@ def write(run: Path, row: str, out: Path, sample: Literal["all"] | int = ALL) ->
     out.parent.mkdir(parents=True, exist_ok=True)
     with new_folder(out.parent, out.name) as made:
         _write_run(tidy, row, made / RUN, sample)
-        found = describe(made, row, datetime.now(UTC).date().isoformat(), sample)
+        own = gather([made / RUN])
+        write_atomic(made / RECIPE, recipes.of(own, row).text())
+        found = claimed(own, row, datetime.now(UTC).date().isoformat(), sample)
+        found = found.model_copy(update={"files": {name: sha256_of(made / name) for name in files_in(made)}})
         write_atomic(made / SUBMISSION, json.dumps(found.model_dump(mode="json"), indent=1, ensure_ascii=False) + "\n")
         if out.exists():
             out.rmdir()
@@ -121,14 +125,12 @@ def write(run: Path, row: str, out: Path, sample: Literal["all"] | int = ALL) ->
     return found
 
 
-def describe(folder: Path, row: str, created: str, sample: Literal["all"] | int) -> Submission:
-    """What the run in a submission's folder gives: its recipe is written, and what ``submission.json`` is to say returned."""
-    tidy = gather([folder / RUN])
-    write_atomic(folder / RECIPE, recipes.of(tidy, row).text())
+def claimed(tidy: Tidy, row: str, created: str, sample: Literal["all"] | int) -> Submission:
+    """What ``submission.json`` is to say of the run in its folder, but for the files."""
     made = artefacts_of(tidy, row)
     return Submission(
         name=row, method=tidy.methods[row].method, created=created, versions=versions_of(made), machine=machine_of(made),
-        claims=claims_of(tidy, row), sample=sample, files={name: sha256_of(folder / name) for name in files_in(folder)},
+        claims=claims_of(tidy, row), sample=sample, files={},
     )  # fmt: skip
 
 
@@ -160,7 +162,7 @@ def sampled(jobs: Sequence[Job], frames: dict[str, str], sample: Literal["all"] 
 
 
 def _refuse_unfit(tidy: Tidy, run: Path, row: str) -> None:
-    recipes.one_of("--method", row, tidy.methods)
+    one_of("--method", row, tidy.methods)
     config, spec = tidy.stores[0].config(), tidy.methods[row]
     if spec.control:
         raise SpecError(f"--method {row} is a control, which goes with every submission. Name the method it is held against.")
