@@ -34,6 +34,7 @@ PLACE = "place"
 ELSEWHERE = "elsewhere"
 """Status of a number that does not count here; tables print a dash."""
 LATER = "a later submission of the method stands for it"
+ALL_SAME = "rows are ranked by one score that has a number for every video"
 OTHER_PRESET = "another preset of its method stands here, and two presets share no table"
 
 
@@ -143,7 +144,7 @@ def _board(key: str, entries: list[Entry]) -> tuple[Board | None, list[tuple[Ent
     chosen, unranked = entries, []
     while True:  # who goes may have been the one whose numbers the others were held against
         metric, whole = _ranking(chosen)
-        unranked += [(e, _gap(e, metric, chosen)) for e in chosen if e not in whole]
+        unranked += [(e, f"{_gap(e, metric, chosen)}, and {ALL_SAME}") for e in chosen if e not in whole]
         latest = sorted({e.label: e for e in whole}.values(), key=lambda e: e.order)
         kept = _first_presets(latest)
         unranked += [(e, LATER if e not in latest else OTHER_PRESET) for e in whole if e not in kept]
@@ -176,7 +177,7 @@ def _gap(entry: Entry, metric: str, among: Sequence[Entry]) -> str:
     wanted, own = _wanted(same, metric), entry.tidy.wide(metric)
     there = own[entry.label].dropna().index if entry.label in own else own.index[:0]
     missing = len(wanted.difference(there))
-    return f"{missing} of its {len(wanted)} videos have no {metric}, and only whole rows are ranked" if missing else ""
+    return f"{missing} of its {len(wanted)} videos have no {metric}" if missing else ""
 
 
 def _standing(entries: Sequence[Entry], metric: str) -> tuple[dict[str, object], list[Entry]]:
@@ -200,7 +201,8 @@ def _united(entries: Sequence[Entry]) -> Tidy:
     import pandas as pd
 
     host = entries[0].tidy
-    controls = {k: spec for k, spec in host.methods.items() if spec.control}
+    ours = {e.label for e in entries}
+    controls = {k: spec for k, spec in host.methods.items() if spec.control and k not in ours}
     metrics = {m: known for e in entries for m, known in e.tidy.metrics.items()}
     parts, silent = [], {}
     for n, e in enumerate(entries):

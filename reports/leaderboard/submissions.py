@@ -7,6 +7,7 @@ All of it is somebody else's: it is data, and a submission that cannot be used c
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,8 +16,10 @@ from fastvmt.core.screen.status_line import doing
 from fastvmt.core.spelling import public, shown
 from fastvmt.errors import BenchError, SpecError, UserError
 from fastvmt.model import MethodSpec
+from fastvmt.plugins.registry import BUILTIN
 from fastvmt.reports import share
 from fastvmt.reports.tidy import Tidy, gather
+from fastvmt.runner.plan.methods import CONTROLS
 
 LARGEST = 1 << 20
 """Bytes of a recipe that a page shows."""
@@ -139,8 +142,11 @@ def _unfit(tidy: Tidy, label: str) -> str:
     """Why a row can stand on no board, or ""."""
     if label not in tidy.methods:
         return f"its run has no method {shown(label)}"
-    if tidy.methods[label].control:
+    spec, id = tidy.methods[label], re.split("[:@]", label)[0]
+    if spec.control or id in CONTROLS:
         return f"{shown(label)} is a control, and controls are not ranked"
+    if id != spec.method and (id in BUILTIN["methods"] or spec.imported):
+        return f"it calls itself {shown(label)}, and its method is {shown(spec.method)}"
     if tidy.copies(label):
         return "its videos are (nearly) the reference itself: a copy gets its motion for free"
     return "" if tidy.counts[label].made else "it has no video"

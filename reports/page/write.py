@@ -114,7 +114,7 @@ def strip_of(shown: Sequence[GalleryClip], chosen: Telling, prefix: str) -> list
 
 
 def clips_of(told: Mapping[str, tuple[CasePage, Sequence[GalleryClip]]], clips: str = "clips/") -> dict[str, Any]:
-    """What the script of a page with several cases needs: one clock moves the clips of all. ``clips``: their folder's address."""
+    """What a page's script needs: one clock moves the clips of all cases. ``clips``: the address of their folder."""
     fps = [fps_of(page.case) for page, _ in told.values()]
     return {"clips": [clip.data(clips) for _, strip in told.values() for clip in strip], "fps": fps[0] if fps else 1}
 
