@@ -39,13 +39,13 @@ class Cache:
 
     def __init__(self, transformer: Any, cache: str) -> None:
         self._transformer, self._cache, self.share = transformer, cache, 1.0
-        self._last = -1
+        self._last, self._hooks = -1, _hooks(transformer)
 
     @contextmanager
     def on(self, of: Sampled | None, level: float) -> Iterator[None]:
-        """One pass: through the cache where it is one of ``Sampled`` and nobody has hooks in the model, else without it."""
+        """One pass: through the cache where it is one of ``Sampled`` and nobody has put hooks into the model, else without it."""
         self.share = 1.0
-        if of is None or not self._cache or any(m._forward_hooks or m._forward_pre_hooks for m in self._transformer.modules()):
+        if of is None or not self._cache or _hooks(self._transformer) > self._hooks:
             self.forget()
             yield
             return
@@ -79,6 +79,11 @@ class Cache:
             handle.remove()
         first = 1 / len(blocks) if self._cache.startswith("first_block") else 0.0
         self.share = 1.0 if ran[0] else first
+
+
+def _hooks(transformer: Any) -> int:
+    """Those that stay are the device's, as blocks that come in turn have; a method puts in more."""
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in transformer.modules())
 
 
 def _config(cache: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 from fastvmt.backbones.acceleration import Sampled, accelerate
 from fastvmt.backbones.card import Card, require_texts, require_weights
+from fastvmt.backbones.frame_by_frame import take_frames_one_by_one
+from fastvmt.backbones.offload import placed
 from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, VELOCITY, fits_kept, kept_activations
 from fastvmt.model.profile import Profile
 
@@ -41,24 +43,28 @@ class TextEncoder:
         MissingWeights, UserError: when it is not on this machine.
     """
 
-    def __init__(self, card: Card, device: str | torch.device, dtype: torch.dtype):
+    def __init__(self, card: Card, device: str | torch.device, dtype: torch.dtype, offload: str = "text"):
         self.device = torch.device(device)
         self._pipe = _read_pipeline(require_texts(card), dtype, transformer=None, vae=None)
-        self.module = self._pipe.text_encoder.requires_grad_(False).eval().to(self.device)
+        self.module = self._pipe.text_encoder.requires_grad_(False).eval()
+        self._blocks = placed(self.module, "encoder.block", self.device, offload == "block")
 
     @torch.no_grad()
     def __call__(self, prompt: str) -> Tensor:
         """(1, n, d) embeddings, zero behind the text, as ``WanPipeline`` makes them; n is the tokenizer's limit."""
         limit = min(int(self._pipe.tokenizer.model_max_length), 512)
-        embeds, _ = self._pipe.encode_prompt(
-            prompt, do_classifier_free_guidance=False, max_sequence_length=limit, device=self.device
-        )
+        with self._blocks or nullcontext():
+            embeds, _ = self._pipe.encode_prompt(
+                prompt, do_classifier_free_guidance=False, max_sequence_length=limit, device=self.device
+            )
         return embeds.to(self.device)
 
 
-def encoded(card: Card, device: str, dtype: torch.dtype, texts: Iterable[str]) -> dict[str, Tensor]:
+def encoded(
+    card: Card, device: str, dtype: torch.dtype, texts: Iterable[str], offload: str = "text"
+) -> dict[str, Tensor]:  # fmt: skip
     """Embeddings of these texts, by an encoder that is gone before anything else is loaded."""
-    encoder = TextEncoder(card, device, dtype)
+    encoder = TextEncoder(card, device, dtype, offload)
     found = {text: encoder(text) for text in dict.fromkeys(texts)}
     del encoder
     give_back(torch.device(device))
@@ -72,7 +78,8 @@ class Backbone:
         card: what to load; see ``fastvmt.backbones.card``.
         device: ``cpu`` or ``cuda``.
         dtype: of the transformer and text encoder; the VAE stays fp32.
-        offload: keep the VAE, and a text encoder that was asked, on the CPU between uses.
+        offload: ``vae`` keeps the VAE, and a text encoder that was asked, on the CPU between uses; ``block`` the blocks of the
+            transformer too, each until its turn comes (gradients are the same to the bit).
         profile: how passes through the transformer are sped up.
 
     Raises:
@@ -80,7 +87,7 @@ class Backbone:
     """
 
     def __init__(
-        self, card: Card, device: str = "cpu", dtype: torch.dtype = torch.float32, offload: bool = False,
+        self, card: Card, device: str = "cpu", dtype: torch.dtype = torch.float32, offload: str = "text",
         profile: Profile = Profile(),  # noqa: B008 - it is immutable
     ):  # fmt: skip
         folder = require_weights(card)
@@ -90,11 +97,13 @@ class Backbone:
         self._texts: TextEncoder | None = None
         for module in (self.transformer, self.vae):
             module.requires_grad_(False).eval()
-        self.transformer.to(self.device)
+        self._blocks = placed(self.transformer, "blocks", self.device, offload == "block")
+        if self._blocks:
+            self.transformer.enable_gradient_checkpointing()
         self.cache = accelerate(self.transformer, profile)
         if self.device.type == "cpu":
             _use_direct_convolutions(self.vae)
-        self.vae.to("cpu" if offload else self.device)
+        self.vae.to("cpu" if self._moves else self.device)
         self.forward_equivalents = 0.0
         self._foretold: tuple[int, int, float, int, Tensor, Tensor] | None = None
 
@@ -103,7 +112,7 @@ class Backbone:
     def encode_text(self, prompt: str) -> Tensor:
         """As ``TextEncoder`` does, which stays beside the model from then on."""
         if self._texts is None:
-            self._texts = TextEncoder(self.card, self.device, self.dtype)
+            self._texts = TextEncoder(self.card, self.device, self.dtype, self.offload)
         with self._on_device(self._texts.module):
             return self._texts(prompt)
 
@@ -133,11 +142,17 @@ class Backbone:
         )
         return mean, std
 
+    @property
+    def _moves(self) -> bool:
+        return self.offload in ("vae", "block")
+
     @contextmanager
     def _on_device(self, module: nn.Module) -> Iterator[None]:
-        if not self.offload:
+        if not self._moves:
             yield
             return
+        if self._blocks:
+            self._blocks.release()  # a backward pass leaves its last ones
         module.to(self.device)
         try:
             yield
@@ -190,7 +205,7 @@ class Backbone:
 
     def _run(self, x: Tensor, sigma: float, text: Tensor, of: Sampled | None = None) -> Tensor:
         time = (torch.tensor(sigma, dtype=torch.float32) * 1000).to(self.device).expand(x.shape[0])
-        with self.cache.on(of, sigma):
+        with self._blocks or nullcontext(), self.cache.on(of, sigma):
             out: Tensor = self.transformer(
                 hidden_states=x.to(self.dtype), timestep=time, encoder_hidden_states=text.to(self.dtype), return_dict=False
             )[0]
@@ -281,8 +296,8 @@ class Backbone:
 
     def _checkpoint_if_needed(self, x: Tensor, blocks: int, stack: ExitStack, trains: bool = False) -> None:
         """Recompute activations in the backward pass only when keeping them would not fit."""
-        if not ((x.requires_grad or trains) and torch.is_grad_enabled()):
-            return
+        if self._blocks or not ((x.requires_grad or trains) and torch.is_grad_enabled()):
+            return  # blocks that come in turn are checkpointed always
         f, h, w = self.tokens(x)
         size = torch.empty((), dtype=self.dtype).element_size()
         wanted = kept_activations(f * h * w, self.card.heads * self.card.head_dim, size, blocks)
@@ -367,6 +382,7 @@ def _read_vae(folder: Path) -> nn.Module:
     from diffusers import AutoencoderKLWan
 
     found: nn.Module = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, use_safetensors=True)
+    take_frames_one_by_one(found)
     return found
 
 
