@@ -32,7 +32,7 @@ def plan(asked: Asked, device_memory: DeviceMemory = 0.0) -> None:
     where = Conditions(options.workers, int(device_memory * GIB), elsewhere=options.executor != "local", remake=options.remake)
     found, cost = api.plan(asked.request(), asked.out, where)
     folder = asked.out or found.default_folder()
-    facts = cost.data() | {"protocol": found.config.setting.protocol, "budget": found.config.setting.budget}
+    facts = cost.data() | {"protocol": found.config.setting.terms, "budget": found.config.setting.budget}
     facts |= {
         "folder": folder,
         "warnings": found.warnings,

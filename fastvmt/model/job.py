@@ -83,8 +83,16 @@ class Setting(Frozen):
     def fairness(self) -> str:
         """Protocol and profile as tables head it: ``protocol matched-budget (40 forward-equivalents), profile cache=...``."""
         budget = "" if self.budget is None else f" ({self.budget:g} forward-equivalents)"
-        profile = f", profile {self.profile}" if self.profile.identity() else ""
-        return f"protocol {self.protocol}{budget}{profile}"
+        return f"protocol {self.protocol}{budget}{self._with_profile}"
+
+    @property
+    def terms(self) -> str:
+        """What every number is under, as its rows say it: the protocol, and the profile where there is one."""
+        return f"{self.protocol}{self._with_profile}"
+
+    @property
+    def _with_profile(self) -> str:
+        return f", profile {self.profile}" if self.profile.identity() else ""
 
 
 class Job(Frozen):

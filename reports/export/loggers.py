@@ -47,7 +47,7 @@ class Entry:
 def entries(tidy: Tidy) -> list[Entry]:
     """The comparison's lines; a cell without a value has no number."""
     view = comparison(tidy, first_presets(tidy))
-    setting = tidy.setting.model_dump() | {"backbone": tidy.setting.called}
+    setting = tidy.setting.model_dump() | {"backbone": tidy.setting.called, "protocol": tidy.setting.terms}
     common: dict[str, Any] = {
         "suite": tidy.suite.name, "cases": len(tidy.cases), "seeds": len(tidy.seeds), "device": tidy.device,
         "table_digest": tidy.digest, "suite_digest": tidy.suite_digest,

@@ -127,7 +127,7 @@ def as_data(table: Table) -> dict[str, Any]:
             "speed_up": vars(speed_up) if speed_up and speed_up.value is not None else None,
         })  # fmt: skip
     return {
-        "verdict": list(view.verdict), "title": tidy.title, "protocol": tidy.setting.protocol,
+        "verdict": list(view.verdict), "title": tidy.title, "protocol": tidy.setting.terms,
         "budget": tidy.setting.budget,
         "rows": rows, "identities": tidy.identities, "notes": [*view.notes, *table.notes],
         "videos": str(_videos(table)), "suite_digest": tidy.suite_digest, "digest": tidy.digest,

@@ -111,7 +111,7 @@ def view_of(
     lines = [replace(line, head=display(line.key, tidy)) if line.head == line.key in tidy.methods else line for line in lines]
     return View(
         id, title, tidy.title, tuple(columns), tuple(lines), tuple(notes), tidy.digest, tidy.suite_digest, legend,
-        tidy.setting.protocol,
+        tidy.setting.terms,
     )  # fmt: skip
 
 

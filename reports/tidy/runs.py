@@ -68,7 +68,7 @@ def _gathered(opened: Sequence[tuple[Store, RunConfig]], first: RunConfig) -> Ti
     import pandas as pd
 
     traits = reduce(Traits.over, [store.traits() for store, _ in opened])
-    rows = Rows(known=Identities(traits), protocol=first.setting.protocol)
+    rows = Rows(known=Identities(traits), protocol=first.setting.terms)
     jobs = [config.jobs() for _, config in opened]
     pairs = zip(opened, jobs, strict=True)
     held = [{j.key: a for j in own if (a := store.artefact(j, bare=True))} for (store, _), own in pairs]

@@ -144,7 +144,9 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
             notes=(*warnings, *((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
         )  # fmt: skip
     cautions = [metric_labels.build(label).caution(found.suite.cases) for label in metrics]
-    said = (*warnings, *filter(None, cautions))
+    sped_up = "forward passes and seconds of a plan are those without the profile's cache and cfg-interval."
+    fewer = bool(profile.cache or profile.cfg_interval)
+    said = (*warnings, *filter(None, cautions), *([sped_up] if fewer else ()))
     return Plan(_with_threads(config, card, request.threads), card, found, (*found.notes, *dropped), said)
 
 

@@ -45,6 +45,10 @@ def plain(tmp_path: Path) -> Path:
     return sped_up(tmp_path / "plain", Profile())
 
 
+def csv_of(run: Path) -> str:
+    return bench("report", run, "--print", "csv").out
+
+
 def cells(view: dict[str, Any], line: str) -> dict[str, Any]:
     return next(row["cells"] for row in view["lines"] if row["key"] == line)
 
@@ -73,6 +77,8 @@ def test_a_table_of_both_is_refused_and_the_profile_heads_its_own(plain: Path, t
         gather([plain, fast])
     assert "profile cache=first_block:threshold=0.05" in gather([fast]).title and "profile" not in gather([plain]).title
     assert bench("compare", plain, fast).code == 4
+    said = "matched-start, profile cache=first_block:threshold=0.05"
+    assert set(gather([fast]).frame["protocol"]) == {said} and f",{said!r}".replace("'", '"') in csv_of(fast)
 
 
 @pytest.mark.parametrize(("other", "words"), [
