@@ -16,7 +16,7 @@ from fastvmt.reports.leaderboard.submissions import Entry, read_all
 
 def boards(folder: Path) -> tuple[list[Board], dict[str, str]]:
     """The boards of a folder, and why the others are not ranked, by their folders."""
-    found, unranked = boards_of([s for s in read_all(folder, folder / "site") if isinstance(s, Entry)])
+    found, unranked = boards_of([s for s in read_all(folder, folder / "site", lambda submission: []) if isinstance(s, Entry)])
     return found, {e.folder: why for e, why in unranked}
 
 
