@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from fastvmt.core.screen.status_line import doing
 from fastvmt.reports.figures.frontier import frontier
 from fastvmt.reports.figures.style import Picture, save
-from fastvmt.reports.leaderboard.boards import LATER, Board, boards_of
+from fastvmt.reports.leaderboard.boards import LATER, Board, boards_of, kind_of
 from fastvmt.reports.leaderboard.method_page import write_method
 from fastvmt.reports.leaderboard.submissions import Check, Entry, Refused, Submission, read_all
 from fastvmt.reports.page.gallery import page_name
@@ -66,7 +66,7 @@ def _write(
     (writer.out / "clips").mkdir(exist_ok=True)
     labels = dict.fromkeys(e.label for e in entries)
     names = {e.label: page_name(e.label) for e in entries}
-    kinds = {e.label: "trains" if e.tidy.method(e.label).trains() else "free" for e in entries}
+    kinds = {e.label: kind_of(e.tidy, e.label) for e in entries}
     heads = {m: heading(m, b.tidy) for b in boards for m in b.tidy.metrics}
     called = {k: display(k, e.tidy) for e in entries for k in e.tidy.methods}
     writer.common = {

@@ -20,6 +20,7 @@ from fastvmt.reports import share
 from fastvmt.reports.share import recipe as recipes
 from fastvmt.reports.tidy import Tidy, gather
 
+ROUNDING = 1e-6
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -108,10 +109,24 @@ def read(folder: Path, check: Check) -> Entry | Refused:
         tidy = gather([folder / share.RUN])
         if tidy.copies(said.name):
             raise SpecError("its videos are (nearly) the reference itself: a copy gets its motion for free")
+        _refuse_impossible(tidy)
         recipe = recipes.read(folder / share.RECIPE).text()
     except (BenchError, OSError) as error:
         return Refused(**vars(found), why=_said(error, folder))
     return Entry(**vars(found), recipe=recipe, tidy=tidy)
+
+
+def _refuse_impossible(tidy: Tidy) -> None:
+    """
+    Raises:
+        SpecError: for a number that its metric cannot give, whatever the video.
+    """
+    for label, metric in tidy.metrics.items():
+        low, high = metric.range
+        values = tidy.of(label)["value"]
+        wrong = values[(values < low - ROUNDING) | (values > high + ROUNDING)]
+        if len(wrong):
+            raise SpecError(f"{shown(label, 80)}: {wrong.iloc[0]:g} is no such number; it lies between {low:g} and {high:g}")
 
 
 def _time(value: str) -> datetime:

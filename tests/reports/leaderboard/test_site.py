@@ -120,6 +120,7 @@ def test_what_cannot_be_shown_is_listed_with_its_sentence(tmp_path: Path) -> Non
     shutil.rmtree(broken("run") / "run")
     (broken("link") / "run" / "records.jsonl").unlink()
     (tmp_path / "link" / "run" / "records.jsonl").symlink_to("/etc/passwd")
+    make_submission(tmp_path / "beyond", **small, values=lambda metric, case, label, seed: 1.5)
     make_submission(tmp_path / "alone", **small | {"methods": ("fastvmt",)})
     spec = make_spec("fastvmt", make_setting()).model_copy(update={"method": "mine"})
     make_submission(tmp_path / "named", **small | {"methods": ("none", spec)})
@@ -139,6 +140,7 @@ def test_what_cannot_be_shown_is_listed_with_its_sentence(tmp_path: Path) -> Non
         "recipe": "1 files that submission.json names are not there ('recipe.toml')",
         "run": "are not there",
         "link": "'run/records.jsonl' is a link",
+        "beyond": "Motion_fidelity: 1.5 is no such number; it lies between -1 and 1.",
         "alone": "The control 'none' (no transfer) is missing",
         "named": "is another method under a name of its own",
     }  # fmt: skip
