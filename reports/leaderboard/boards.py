@@ -115,6 +115,9 @@ class Board:
 
 
 def kind_of(tidy: Tidy, label: str) -> str:
+    """What a filter asks of a row."""
+    if tidy.methods[label].imported:
+        return "made elsewhere"
     return "trains on the clip" if tidy.method(label).trains() else "training-free"
 
 

@@ -62,9 +62,9 @@ def write_method(writer: PageWriter, page: str, own: Sequence[Submission], board
     label = entries[0].label
     standings = [_standing(writer, b, label) for b in boards if label in b.ranked]
     first = standings[0].board.ranked[label] if standings else entries[-1]
-    told = _samples(writer, first)
+    told, held = _samples(writer, first)
     writer.page(
-        page, "method.jinja", up="../", label=label, kind=kind_of(first.tidy, label), standings=standings, told=told,
+        page, "method.jinja", up="../", label=label, kind=kind_of(first.tidy, label), standings=standings, told=told, held=held,
         data=clips_of({t.case: (case, strip) for t, case, strip in told}, "../clips/"), score=motion_score(first.tidy),
         recipe=visible(first.recipe), card=next(c for c in method_cards(first.tidy) if c["label"] == label),
         history=_history(own, [s.board for s in standings], label),
@@ -104,19 +104,19 @@ def _score(entry: Entry) -> str:
     return f"{claim.text(entry.tidy.metrics[metric].decimals)} ({heading(metric, entry.tidy)})" if claim else "–"
 
 
-def _samples(writer: PageWriter, entry: Entry) -> list[tuple[Telling, CasePage, list[GalleryClip]]]:
-    """The best, a typical and the worst of the videos that the submission holds."""
-    tidy = _with_videos(entry)
+def _samples(writer: PageWriter, entry: Entry) -> tuple[list[tuple[Telling, CasePage, list[GalleryClip]]], int]:
+    """The best, a typical and the worst of the videos that the submission holds, and how many it holds."""
+    tidy, held = _with_videos(entry)
     gallery, found = Gallery(entry.tidy, writer.out / "clips", tracks=True), []
     for n, chosen in enumerate(telling(tidy) if tidy.cases else ()):
         page = gallery.page(entry.tidy.cases[chosen.case])
         strip = [c for c in strip_of(page.shown, chosen, f"case-{n}-") if c.state == "ok" or c.label == entry.label]
         found.append((chosen, page, strip))
-    return found
+    return found, held
 
 
-def _with_videos(entry: Entry) -> Tidy:
-    """The row and its controls over the videos that are there, with their references."""
+def _with_videos(entry: Entry) -> tuple[Tidy, int]:
+    """The row and its controls over the videos of the row that are there with their references, and how many these are."""
     tidy, (store,) = entry.tidy, entry.tidy.stores
     clips = {k for k, c in tidy.cases.items() if store.reference_path(c.reference.frames_digest).is_file()}
     jobs = [j for j in store.config().jobs() if j.method.label == entry.label and j.case_id in clips]
@@ -124,4 +124,5 @@ def _with_videos(entry: Entry) -> Tidy:
     methods = {k: spec for k, spec in tidy.methods.items() if k == entry.label or spec.control}
     pairs = np.array([at in there for at in zip(tidy.frame["case"].astype(str), tidy.frame["seed"], strict=True)], bool)
     cases = {k: c for k, c in tidy.cases.items() if k in {case for case, _ in there}}
-    return replace(tidy, frame=tidy.frame[pairs & tidy.frame["label"].isin(list(methods))], methods=methods, cases=cases)
+    seen = replace(tidy, frame=tidy.frame[pairs & tidy.frame["label"].isin(list(methods))], methods=methods, cases=cases)
+    return seen, len(there)

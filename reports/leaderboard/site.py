@@ -1,6 +1,6 @@
 """A site of static pages from a folder of submissions, which opens from disk and asks no other address for anything.
 
-    write_site(Path("submissions"), Path("site"))    # -> site/index.html
+    write_site(Path("submissions"), Path("site"), check)    # -> site/index.html
 
     index.html           every board: verdict, table, frontier; filters; how to add a method; what is not ranked, and why
     methods/NAME.html    a method: its places, samples in step with the reference, recipe, card, history
@@ -21,9 +21,9 @@ from tempfile import TemporaryDirectory
 from fastvmt.core.screen.status_line import doing
 from fastvmt.reports.figures.frontier import frontier
 from fastvmt.reports.figures.style import Picture, save
-from fastvmt.reports.leaderboard.boards import LATER, Board, boards_of
+from fastvmt.reports.leaderboard.boards import LATER, Board, boards_of, kind_of
 from fastvmt.reports.leaderboard.method_page import write_method
-from fastvmt.reports.leaderboard.submissions import Entry, Refused, Submission, read_all
+from fastvmt.reports.leaderboard.submissions import Check, Entry, Refused, Submission, read_all
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.writer import TEMPLATES, PageWriter
 from fastvmt.reports.tables.headings import display, heading
@@ -36,18 +36,19 @@ MARK = "fastvmt-bench leaderboard"
 PAGES = re.compile(r"^(methods|suites)/[a-z0-9-]{1,40}-[0-9a-f]{10}\.html$")
 
 
-def write_site(folder: Path, out: Path) -> Path:
+def write_site(folder: Path, out: Path, check: Check) -> Path:
     """Write the site and return its ``index.html``; equal submissions make equal pages.
 
     Args:
         folder: of submissions, each a folder.
         out: where the site goes; it may lie in ``folder``.
+        check: says what of a submission does not hold; one that fails is listed with the sentence.
 
     Raises:
         UserError: when ``folder`` has no submission, or ``out`` holds something else.
     """
     writer = PageWriter(out, MARK, PAGES, (FILES,))
-    found = read_all(folder, besides=out)
+    found = read_all(folder, out, check)
     entries = [s for s in found if isinstance(s, Entry)]
     boards, unranked = boards_of(entries)
     refused = [s for s in found if isinstance(s, Refused)]
@@ -65,7 +66,7 @@ def _write(
     (writer.out / "clips").mkdir(exist_ok=True)
     labels = dict.fromkeys(e.label for e in entries)
     names = {e.label: page_name(e.label) for e in entries}
-    kinds = {e.label: "trains" if e.tidy.method(e.label).trains() else "free" for e in entries}
+    kinds = {e.label: kind_of(e.tidy, e.label) for e in entries}
     heads = {m: heading(m, b.tidy) for b in boards for m in b.tidy.metrics}
     called = {k: display(k, e.tidy) for e in entries for k in e.tidy.methods}
     writer.common = {
@@ -124,6 +125,6 @@ def _five_lines(boards: Sequence[Board]) -> list[str]:
         "bench new method mine          # writes mine.py, which runs as it is: put your method in",
         run,
         "bench submit runs/mine --method mine --out submissions/mine",
-        "bench verify submissions/mine  # what is checked before a row is ranked",
+        "bench verify submissions/mine --plugin mine.py  # what is checked before a row is ranked",
         'git add submissions/mine && git commit -m "Add mine" && gh pr create --fill',
     ]

@@ -7,7 +7,7 @@ All of it is somebody else's: it is data, and a submission that cannot be used c
 
 from __future__ import annotations
 
-import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,13 +16,11 @@ from fastvmt.core.screen.status_line import doing
 from fastvmt.core.spelling import public, shown
 from fastvmt.errors import BenchError, SpecError, UserError
 from fastvmt.model import MethodSpec
-from fastvmt.plugins.registry import BUILTIN
 from fastvmt.reports import share
+from fastvmt.reports.share import recipe as recipes
 from fastvmt.reports.tidy import Tidy, gather
-from fastvmt.runner.plan.methods import CONTROLS
 
-LARGEST = 1 << 20
-"""Bytes of a recipe that a page shows."""
+ROUNDING = 1e-6
 NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -73,11 +71,16 @@ class Entry(Submission):
         return Refused(folder=self.folder, label=self.label, created=self.created, why=why)
 
 
-def read_all(folder: Path, besides: Path) -> list[Entry | Refused]:
+Check = Callable[[Path], Sequence[str]]
+"""Of a submission's folder: a sentence for everything that does not hold, as ``bench verify`` says it."""
+
+
+def read_all(folder: Path, besides: Path, check: Check) -> list[Entry | Refused]:
     """Every submission of a folder, the earliest first: each of its folders is one, but for hidden ones.
 
     Args:
         besides: a folder that is none, wherever it lies.
+        check: what none may fail.
 
     Raises:
         UserError: when there is none.
@@ -90,37 +93,40 @@ def read_all(folder: Path, besides: Path) -> list[Entry | Refused]:
     made = []
     for n, path in enumerate(found):
         doing("reading submissions", n, len(found))
-        made.append(read(path))
+        made.append(read(path, check))
     return sorted(made, key=lambda s: s.order)
 
 
-def read(folder: Path) -> Entry | Refused:
+def read(folder: Path, check: Check) -> Entry | Refused:
     """One submission; nothing that is wrong with it is raised."""
     found = Submission(folder=folder.name)
     try:
         said = share.read(folder)
         found = replace(found, label=said.name, created=_time(said.created))
-        recipe = _recipe(folder / share.RECIPE)
+        if faults := check(folder):
+            more = f" And {len(faults) - 1} more; `bench verify` says all." if len(faults) > 1 else ""
+            raise SpecError(f"{faults[0]}{more}")
         tidy = gather([folder / share.RUN])
-        if why := _unfit(tidy, said.name):
-            raise SpecError(why)
+        if tidy.copies(said.name):
+            raise SpecError("its videos are (nearly) the reference itself: a copy gets its motion for free")
+        _refuse_impossible(tidy)
+        recipe = recipes.read(folder / share.RECIPE).text()
     except (BenchError, OSError) as error:
         return Refused(**vars(found), why=_said(error, folder))
     return Entry(**vars(found), recipe=recipe, tidy=tidy)
 
 
-def _recipe(path: Path) -> str:
+def _refuse_impossible(tidy: Tidy) -> None:
     """
     Raises:
-        SpecError: where there is none, or a file too large to be it.
+        SpecError: for a number that its metric cannot give, whatever the video.
     """
-    if path.is_symlink() or not path.is_file():
-        raise SpecError(f"it has no {path.name}")
-    with open(path, "rb") as file:
-        raw = file.read(LARGEST + 1)
-    if len(raw) > LARGEST:
-        raise SpecError(f"its {path.name} has more than {LARGEST:,} bytes")
-    return raw.decode("utf-8", "replace")
+    for label, metric in tidy.metrics.items():
+        low, high = metric.range
+        values = tidy.of(label)["value"]
+        wrong = values[(values < low - ROUNDING) | (values > high + ROUNDING)]
+        if len(wrong):
+            raise SpecError(f"{shown(label, 80)}: {wrong.iloc[0]:g} is no such number; it lies between {low:g} and {high:g}")
 
 
 def _time(value: str) -> datetime:
@@ -136,20 +142,6 @@ def _time(value: str) -> datetime:
     if found > datetime.now(UTC):
         raise SpecError(f"created: {shown(value)} is still to come")
     return found
-
-
-def _unfit(tidy: Tidy, label: str) -> str:
-    """Why a row can stand on no board, or ""."""
-    if label not in tidy.methods:
-        return f"its run has no method {shown(label)}"
-    spec, id = tidy.methods[label], re.split("[:@]", label)[0]
-    if spec.control or id in CONTROLS:
-        return f"{shown(label)} is a control, and controls are not ranked"
-    if id != spec.method and (id in BUILTIN["methods"] or spec.imported):
-        return f"it calls itself {shown(label)}, and its method is {shown(spec.method)}"
-    if tidy.copies(label):
-        return "its videos are (nearly) the reference itself: a copy gets its motion for free"
-    return "" if tidy.counts[label].made else "it has no video"
 
 
 def _said(error: Exception, folder: Path) -> str:

@@ -14,7 +14,11 @@ def leaderboard(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of submissions, one folder each (`bench submit`).")],
     out: Annotated[Path, place("The site's folder.")],
 ) -> None:
-    """Make a leaderboard of many submissions: a static site that opens from disk and can be published as it is."""
+    """Make a leaderboard of many submissions: a static site that opens from disk and can be published as it is.
+
+    A submission that `bench verify` finds a fault with is listed with the sentence; no score is computed again here.
+    """
+    from fastvmt.exchange.submissions.verify import verify
     from fastvmt.reports.leaderboard.site import write_site
 
-    print(write_site(folder, out))
+    print(write_site(folder, out, lambda submission: verify(submission, sample=0).faults))

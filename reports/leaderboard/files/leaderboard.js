@@ -15,7 +15,7 @@
       for (const board of boards) {
         let left = 0;
         for (const row of board.querySelectorAll("tr[data-kind]")) {
-          row.hidden = free && row.dataset.kind !== "free";
+          row.hidden = free && row.dataset.kind !== "training-free";
           left += !row.hidden;
         }
         board.hidden = !left || asked.some((one) => one.type !== "checkbox" && one.value && board.dataset[one.dataset.filter] !== one.value);

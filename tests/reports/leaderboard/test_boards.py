@@ -11,12 +11,13 @@ from support.submissions import make_submission
 
 from fastvmt.plugins import registry
 from fastvmt.reports.leaderboard.boards import LATER, Board, boards_of
+from fastvmt.reports.leaderboard.site import write_site
 from fastvmt.reports.leaderboard.submissions import Entry, read_all
 
 
 def boards(folder: Path) -> tuple[list[Board], dict[str, str]]:
     """The boards of a folder, and why the others are not ranked, by their folders."""
-    found, unranked = boards_of([s for s in read_all(folder, folder / "site") if isinstance(s, Entry)])
+    found, unranked = boards_of([s for s in read_all(folder, folder / "site", lambda submission: []) if isinstance(s, Entry)])
     return found, {e.folder: why for e, why in unranked}
 
 
@@ -78,6 +79,15 @@ def test_a_partial_or_foreign_column_is_emptied_and_costs_the_others_nothing(tmp
     view = board.view
     assert view.cell("ditflow", "peak_memory").n == 8 and view.cell("fastvmt", "peak_memory").value is None
     assert any(note.startswith("FastVMT: 7 of its 8 videos have no peak_memory") for note in view.notes)
+
+
+def test_numbers_as_large_as_they_may_be_end_nothing(tmp_path: Path) -> None:
+    huge = but_for("moft", time=lambda case: 1e100, peak_memory=lambda case: 1e-100)
+    for label in ("fastvmt", "ditflow", "moft"):
+        make_submission(tmp_path / label, label, values=huge)
+    write_site(tmp_path, tmp_path / "site", lambda submission: [])
+    (board,), why = boards(tmp_path)
+    assert [*board.places] == ["fastvmt", "ditflow", "moft"] and not why and board.frontier
 
 
 def test_scores_computed_in_another_way_are_not_ranked_with_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

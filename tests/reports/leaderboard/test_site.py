@@ -35,12 +35,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_site(folder, tmp_path_factory.mktemp("made") / "site").parent
+    return write_site(folder, tmp_path_factory.mktemp("made") / "site", sound).parent
 
 
 def method_page(site: Path, name: str) -> Page:
     (path,) = site.glob(f"methods/{name}-??????????.html")
     return Page(path)
+
+
+def sound(submission: Path) -> list[str]:
+    """No fault found: what is then shown must hold all the same."""
+    return []
 
 
 def squeezed(text: str) -> str:
@@ -84,13 +89,13 @@ def test_a_badge_says_place_and_score(site: Path) -> None:
 def test_the_same_submissions_make_the_same_bytes_and_what_is_gone_goes(folder: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(folder, tmp_path / "all")
     out = folder / "site"  # inside, and no submission
-    write_site(folder, out)
+    write_site(folder, out, sound)
     before = {p: p.read_bytes() for p in out.rglob("*.*")}
-    write_site(folder, out)
+    write_site(folder, out, sound)
     assert {p: p.read_bytes() for p in out.rglob("*.*")} == before
     (out / "methods" / "mine.html").write_text("a reader's own file")
     shutil.rmtree(folder / "moft")
-    write_site(folder, out)
+    write_site(folder, out, sound)
     gone = {p.name for p in before} - {p.name for p in out.rglob("*.*")}
     assert [name[:5] for name in gone if name.endswith(".html")] == ["moft-"] and (out / "methods" / "mine.html").exists()
 
@@ -106,31 +111,41 @@ def test_what_cannot_be_shown_is_listed_with_its_sentence(tmp_path: Path) -> Non
     (broken("text") / "submission.json").write_text("{")
     (broken("nan") / "submission.json").write_text('{"format": 1, "claims": {"time": NaN}}')
     broken("huge", claims={"time": {"mean": 1e300, "low": 0, "high": 1, "n": 1}})
-    broken("up", name="../../etc/passwd")
+    broken("forged", claims={"motion_fidelity": {"mean": 0.99, "low": 0.98, "high": 1, "n": 2}})
+    broken("up", files={"../../etc/passwd": "0" * 64})
+    broken("name", name="../../etc/passwd")
     broken("future", created="9999-01-01")
-    broken("control", name="none")
+    broken("control", name="none", method="none")
     (broken("recipe") / "recipe.toml").unlink()
     shutil.rmtree(broken("run") / "run")
     (broken("link") / "run" / "records.jsonl").unlink()
     (tmp_path / "link" / "run" / "records.jsonl").symlink_to("/etc/passwd")
+    make_submission(tmp_path / "beyond", **small, values=lambda metric, case, label, seed: 1.5)
+    make_submission(tmp_path / "alone", **small | {"methods": ("fastvmt",)})
     spec = make_spec("fastvmt", make_setting()).model_copy(update={"method": "mine"})
     make_submission(tmp_path / "named", **small | {"methods": ("none", spec)})
-    page = Page(write_site(tmp_path, tmp_path / "site"))
+    said = bench("leaderboard", tmp_path, "--out", tmp_path / "site")
+    assert said.code == 0
+    page = Page(Path(said.out.strip()))
     text, expected = squeezed(page.text.partition("Not ranked, and why")[2]), {
         "nothing": "Submission.json: it cannot be read",
         "text": "Submission.json: not valid JSON",
-        "nan": "Submission.json: not valid JSON",
+        "nan": "claims.time",
         "huge": "too large a number",
-        "up": "Its run has no method ../../etc/passwd.",
+        "forged": "Motion_fidelity: claimed is 0.990",
+        "up": "names '../../etc/passwd', which leads out of the folder.",
+        "name": "'../../etc/passwd' is the submission's name, and its run has no row of that name.",
         "future": "Created: 9999-01-01 is still to come.",
-        "control": "None is a control, and controls are not ranked.",
-        "recipe": "recipe.toml",
-        "run": "Run is not a run folder",
-        "link": "'records.jsonl' is a symbolic link",
-        "named": "It calls itself fastvmt, and its method is mine.",
+        "control": "'none' is a control",
+        "recipe": "1 files that submission.json names are not there ('recipe.toml')",
+        "run": "are not there",
+        "link": "'run/records.jsonl' is a link",
+        "beyond": "Motion_fidelity: 1.5 is no such number; it lies between -1 and 1.",
+        "alone": "The control 'none' (no transfer) is missing",
+        "named": "is another method under a name of its own",
     }  # fmt: skip
     for name, sentence in expected.items():
-        assert sentence in text, (name, sentence, text)
+        assert sentence in text, (name, sentence, text.split("."))
     assert f"Not ranked {len(expected)}" in squeezed(page.text) and str(tmp_path) not in page.text
     assert not page.wrong
 
@@ -155,7 +170,7 @@ def test_two_hundred_payloads_stay_text(tmp_path: Path) -> None:
         )  # fmt: skip
         if n == 3:
             (place / "submission.json").write_text(json.dumps({"format": 1, "name": LINES[7], "created": LINES[8]}))
-    site = write_site(tmp_path, tmp_path / "site").parent
+    site = write_site(tmp_path, tmp_path / "site", sound).parent
     for name, page in pages(site).items():
         assert not page.wrong, (name, page.wrong[:3])
     (suite,) = site.glob("suites/*.html")
