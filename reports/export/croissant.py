@@ -16,6 +16,7 @@ from fastvmt.core.disk.atomic import bring_file, write_atomic
 from fastvmt.core.disk.file_digests import sha256_of
 from fastvmt.core.reading import parse_json
 from fastvmt.reports.export.push import address
+from fastvmt.reports.tables.grid import clean
 from fastvmt.suites import tools
 from fastvmt.suites.cases import Problems, inside
 from fastvmt.suites.format import ClipRow, read_header, read_tables, tables_digest
@@ -58,9 +59,9 @@ def write(suite: Path, out: Path, repo: str = "") -> list[Path]:
         bring_file(inside(file.parent, name), out / name, copy=True)
     digest = tables_digest(clips, prompts)
     facts = {
-        "@context": CONTEXT, "@type": "sc:Dataset", "conformsTo": f"{CROISSANT}1.1", "name": header.title or header.id,
+        "@context": CONTEXT, "@type": "sc:Dataset", "conformsTo": f"{CROISSANT}1.1", "name": clean(header.title) or header.id,
         "description": f"{len(clips)} clips and {len(prompts)} prompts for video motion transfer, a suite of fastvmt-bench. "
-                       f"Digest of both tables: {digest}." + (f" Source: {header.source}." if header.source else ""),
+                       f"Digest of both tables: {digest}." + (f" Source: {clean(header.source)}." if header.source else ""),
         "version": f"1.0.0+{digest[:12]}",
         **({"license": header.licence} if header.licence else {}),
         **({"url": address(repo)} if repo else {}),

@@ -19,7 +19,7 @@ from fastvmt.core.content_address import digest
 from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.spelling import public
 from fastvmt.core.version import __version__
-from fastvmt.reports.export.rows import Row, rows_of
+from fastvmt.reports.export.rows import Row, judged_rows
 from fastvmt.reports.statistics import LEVEL
 from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.view import Cell, Column, id_of
@@ -30,9 +30,13 @@ LIBRARY = "fastvmt-bench"
 
 
 def write(tidy: Tidy, out: Path) -> list[Path]:
-    """Write the records of all methods that have a number."""
+    """Write the records of all methods that have a number.
+
+    Raises:
+        SpecError: when none has.
+    """
     found = []
-    for row in (r for r in rows_of(tidy) if any(r.judged())):
+    for row in judged_rows(tidy, controls=True):
         record = record_of(tidy, row)
         name = UUID(bytes=bytes.fromhex(digest([row.label, row.facts(tidy), record["evaluation_results"]])[:32]), version=4)
         path = out / "data" / id_of(tidy.suite.name) / record["model_info"]["id"] / f"{name}.json"

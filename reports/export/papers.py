@@ -13,7 +13,7 @@ from fastvmt.core.disk.atomic import write_atomic
 from fastvmt.core.spelling import csv_cell
 from fastvmt.core.version import __version__
 from fastvmt.plugins.card import card_of
-from fastvmt.reports.export.rows import rows_of
+from fastvmt.reports.export.rows import judged_rows
 from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tidy import Tidy
 
@@ -25,11 +25,15 @@ TASK = "Video motion transfer"
 
 
 def write(tidy: Tidy, out: Path) -> list[Path]:
-    """``papers.csv``."""
+    """``papers.csv``.
+
+    Raises:
+        SpecError: when no method has a number.
+    """
     file = io.StringIO()
     lines = csv.writer(file)
     lines.writerow(HEADS)
-    for row in (r for r in rows_of(tidy) if not r.spec.control):
+    for row in judged_rows(tidy, controls=False):
         card = card_of(tidy.method(row.label))
         paper, arxiv = (card.paper, card.arxiv) if card else ("", "")
         for column, cell in row.judged():

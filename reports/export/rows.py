@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastvmt.core.spelling import public
+from fastvmt.errors import SpecError
 from fastvmt.model import MethodSpec
 from fastvmt.reports.tables.grid import clean, sound
 from fastvmt.reports.tables.run_table import first_presets
@@ -41,6 +42,21 @@ class Row:
             **{f"params/{k}": v if isinstance(v, Fact) else str(v) for k, v in self.spec.params.items()},
         }  # fmt: skip
         return {clean(k): clean(public(v))[:500] if isinstance(v, str) else v for k, v in found.items()}
+
+
+def judged_rows(tidy: Tidy, controls: bool) -> list[Row]:
+    """The lines that have a number of which one way is better.
+
+    Raises:
+        SpecError: when there is none: an export of nothing would look like one of a run.
+    """
+    found = [row for row in rows_of(tidy) if any(row.judged()) and (controls or not row.spec.control)]
+    if not found:
+        who = "no method" if controls else "no method that is not a control"
+        raise SpecError(
+            f"There is nothing to export: {who} has a number yet. Finish the run with `bench resume`, or `bench score` it."
+        )
+    return found
 
 
 def rows_of(tidy: Tidy) -> list[Row]:

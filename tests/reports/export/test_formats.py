@@ -92,13 +92,25 @@ def test_community_results_are_read_by_the_hubs_own_library(tmp_path: Path, run:
     assert "3 videos, 95 % interval" in str(found.notes) and fastvmt.table(run).digest in str(found.notes)
 
 
-def test_paper_rows_name_paper_metric_and_direction(tmp_path: Path, run: Path) -> None:
+def test_paper_rows_name_paper_metric_and_direction(tmp_path: Path) -> None:
+    run = make_run(tmp_path / "run", 3, ("none", "fastvmt", "ditflow"), suite="=SUM(A1)")
     (path,) = fastvmt.export(run, "papers", tmp_path / "out")
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert {r["label"] for r in rows} == {"fastvmt", "ditflow"} and {r["arxiv"] for r in rows} == {"2602.05551", "2412.07776"}
     (seconds,) = [r for r in rows if r["label"] == "ditflow" and r["metric"] == "Time"]
     assert float(seconds["value"]) == cell(run, "ditflow", "time").value
     assert (seconds["higher_is_better"], seconds["unit"], seconds["videos"]) == ("false", "s", "3")
+    assert {r["dataset"] for r in rows} == {"'=SUM(A1)"}  # a word for spreadsheets, too
+
+
+@pytest.mark.parametrize("form", ["every-eval-ever", "hub-evals", "papers"])
+def test_an_export_of_nothing_is_none(tmp_path: Path, form: str) -> None:
+    jobs = [(f"case-000{n}", label, 0) for n in range(2) for label in ("none", "fastvmt")]
+    made = {"none"} if form != "every-eval-ever" else set()  # a control alone is nobody's result
+    run = make_run(tmp_path / "run", 2, ("none", "fastvmt"), missing=[job for job in jobs if job[1] not in made])
+    more = ("--repo", "me/bench") if form == "hub-evals" else ()
+    said = bench("export", run, "--to", form, *more, "--out", tmp_path / "out")
+    assert said.code == 2 and "nothing to export" in said.err and not (tmp_path / "out").exists()
 
 
 # --- a suite ----------------------------------------------------------------------------------------------------------
