@@ -1,1 +1,1 @@
-"""How do other tools take a run: Parquet, a hub dataset's layout, experiment loggers. Nothing is uploaded."""
+"""How do other tools take a run or a suite: Parquet, the hub's formats, Croissant, records, loggers. Only a push uploads."""

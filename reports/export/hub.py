@@ -1,4 +1,4 @@
-"""The layout of a Hugging Face dataset: a card with YAML header, Parquet files, videos with metadata. Nothing is uploaded.
+"""The layout of a Hugging Face dataset: a card with YAML header, Parquet files, videos with metadata.
 
     README.md              card: configs, features, the table; the licence is for the user to state
     data/numbers.parquet   a row for every number (config ``numbers``, the default)

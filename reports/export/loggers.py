@@ -16,13 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fastvmt.core.spelling import public
 from fastvmt.errors import SpecError
 from fastvmt.jobs.numbering import slug
+from fastvmt.reports.export.rows import Fact, rows_of
 from fastvmt.reports.tables.grid import clean
 from fastvmt.reports.tables.render import markdown
-from fastvmt.reports.tables.run_table import first_presets, first_table
-from fastvmt.reports.tables.views import comparison
+from fastvmt.reports.tables.run_table import first_table
 from fastvmt.reports.tidy import Tidy
 
 PACKAGES = {"wandb": "wandb", "mlflow": "mlflow-skinny", "trackio": "trackio"}
@@ -40,32 +39,20 @@ class Entry:
     """One method as these tools see it."""
 
     label: str
-    config: dict[str, str | int | float | bool]
+    config: dict[str, Fact]
     numbers: dict[str, float]
 
 
 def entries(tidy: Tidy) -> list[Entry]:
     """The comparison's lines; a cell without a value has no number."""
-    view = comparison(tidy, first_presets(tidy))
-    setting = tidy.setting.model_dump() | {"backbone": tidy.setting.called, "protocol": tidy.setting.terms}
-    common: dict[str, Any] = {
-        "suite": tidy.suite.name, "cases": len(tidy.cases), "seeds": len(tidy.seeds), "device": tidy.device,
-        "table_digest": tidy.digest, "suite_digest": tidy.suite_digest,
-        **{f"setting/{k}": v for k, v in setting.items() if isinstance(v, str | int | float)},
-    }  # fmt: skip
     found = []
-    for line in view.lines:
-        spec = tidy.methods[line.key]
-        own: dict[str, Any] = {"method": spec.method, "imported": spec.imported, "control": spec.control}
-        params = {f"params/{k}": v if isinstance(v, str | int | float) else str(v) for k, v in spec.params.items()}
+    for row in rows_of(tidy):
         numbers: dict[str, float] = {}
-        for column, cell in zip(view.columns, line.cells, strict=True):
-            if cell.value is not None:
-                facts = {"mean": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
-                name = clean(column.key).replace("/", "_")  # the kind first: 'time' alone is a reserved word in trackio
-                numbers |= {f"{k}/{name}": float(v) for k, v in facts.items() if v is not None}
-        config = {k: clean(public(v))[:500] if isinstance(v, str) else v for k, v in (common | own | params).items()}
-        found.append(Entry(clean(line.key), config, numbers))
+        for column, cell in row.cells:
+            facts = {"mean": cell.value, "low": cell.low, "high": cell.high, "n": cell.n}
+            name = clean(column.key).replace("/", "_")  # the kind first: 'time' alone is a reserved word in trackio
+            numbers |= {f"{k}/{name}": float(v) for k, v in facts.items() if v is not None}
+        found.append(Entry(clean(row.label), row.facts(tidy), numbers))
     return found
 
 

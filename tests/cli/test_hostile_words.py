@@ -132,7 +132,9 @@ def test_no_cell_of_any_csv_file_is_a_formula(tmp_path: Path) -> None:
 def test_what_is_published_shows_no_path_of_a_machine(run: Path, tmp_path: Path) -> None:
     assert bench("report", run, "--out", tmp_path / "report", "--no-figures", "--no-tracks", "--frame", "csv").code == 0
     assert bench("merge", run, "--out", tmp_path / "m").code == 0
-    assert bench("export", run, "--to", "hub", "--out", tmp_path / "hub").code == 0
+    for form in ("hub", "hub-evals", "every-eval-ever", "papers"):
+        repo = ("--repo", "me/bench") if form == "hub-evals" else ()
+        assert bench("export", run, "--to", form, *repo, "--out", tmp_path / form).code == 0
     files = [p for p in tmp_path.rglob("*") if p.is_file() and p.suffix not in (".webp", ".mkv", ".mp4")]
     assert len(files) > 10
     shown = {p.name for p in files if "somebody" in p.read_text(errors="replace")}

@@ -83,14 +83,34 @@ def import_(
     finish(found, asked)
 
 
+Exported = Annotated[
+    list[Path],
+    typer.Argument(metavar="RUN...", help="Run folders of one suite and setting; with croissant one suite's folder."),
+]
+Form = Annotated[
+    str, typer.Option(help="parquet, hub (a Hugging Face data set's layout), hub-evals (its community evals), croissant (a "
+                           "suite), every-eval-ever, papers (CSV), wandb, mlflow or trackio.")
+]  # fmt: skip
+
+
 def export(
-    runs: Runs,
-    to: Annotated[str, typer.Option(help="parquet, hub (a Hugging Face dataset's layout), wandb, mlflow or trackio.")],
+    runs: Exported,
+    to: Form,
     out: Annotated[Path, place("New folder for it.")],
     videos: Annotated[bool, typer.Option(help="With hub: the videos too.")] = True,
+    repo: Annotated[
+        str, typer.Option(help="OWNER/NAME: the data set on the hub that it is, or whose leaderboard it goes to.")
+    ] = "",
+    push: Annotated[bool, typer.Option("--push", help="Upload it to --repo; made, and private, where there is none.")] = False,
 ) -> None:
-    """Write runs into the files of other tools. Nothing is uploaded."""
+    """Write runs, or a suite, into the files of other tools. Nothing is uploaded without --push."""
+    from fastvmt.reports.export.push import address
     from fastvmt.reports.export.write import export as write
 
-    for path in write(runs, to, out, videos=videos):
+    for path in write(runs, to, out, videos=videos, repo=repo, push=push):
         print(path)
+    if push:
+        note(f"pushed to {address(repo)}")
+    if to == "hub-evals":
+        results = out / ".eval_results"
+        note(f"{results} belongs to the model's repository: hf upload MODEL {results} .eval_results --create-pr")
