@@ -30,13 +30,14 @@ settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What tests trust is not what the developer trusts."""
-    place = tempfile.TemporaryDirectory(prefix="fastvmt-tests-config-")
-    before = os.environ.get("XDG_CONFIG_HOME")
-    os.environ["XDG_CONFIG_HOME"] = place.name
+    """What tests trust is not what the developer trusts, nor what was timed on his machine."""
+    place, own = tempfile.TemporaryDirectory(prefix="fastvmt-tests-config-"), ("XDG_CONFIG_HOME", "FASTVMT_CALIBRATIONS")
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(dict.fromkeys(own, place.name))
 
     def restore() -> None:
-        os.environ.pop("XDG_CONFIG_HOME") if before is None else os.environ.update(XDG_CONFIG_HOME=before)
+        for name, value in before.items():
+            os.environ.pop(name) if value is None else os.environ.update({name: value})
         place.cleanup()
 
     config.add_cleanup(restore)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
+import typer
+
 from fastvmt.cli.options import RUN, Asked, number, takes, tell
 from fastvmt.core.spelling import GIB, duration, gib, mib
 from fastvmt.plugins.labels import window_words
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from fastvmt.runner.plan import Plan
 
 PLENTY = 1 << 60
+CALIBRATE = "Time one block of the backbone on this machine for a few seconds, and predict from it; kept for later plans."
+Calibrate = Annotated[bool, typer.Option("--calibrate", help=CALIBRATE, rich_help_panel=WHERE)]
 DeviceMemory = Annotated[
     float,
     number("--device-memory", "Plan for GPUs of so many GiB, one a worker, not for this machine.", 0, 10**6, float, WHERE),
@@ -23,13 +27,14 @@ DeviceMemory = Annotated[
 
 
 @takes(*RUN)
-def plan(asked: Asked, device_memory: DeviceMemory = 0.0) -> None:
+def plan(asked: Asked, device_memory: DeviceMemory = 0.0, calibrate: Calibrate = False) -> None:
     """Say what the same ``run`` would do and take, and do nothing; exit code 2 when it cannot fit."""
     from fastvmt import api
     from fastvmt.estimates.plan_estimate import Conditions, refuse_what_cannot_fit
 
     options = asked.options()
-    where = Conditions(options.workers, int(device_memory * GIB), elsewhere=options.executor != "local", remake=options.remake)
+    elsewhere = options.executor != "local"
+    where = Conditions(options.workers, int(device_memory * GIB), elsewhere, options.remake, calibrate)
     found, cost = api.plan(asked.request(), asked.out, where)
     folder = asked.out or found.default_folder()
     facts = cost.data() | {"protocol": found.config.setting.terms, "budget": found.config.setting.budget}

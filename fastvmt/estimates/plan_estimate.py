@@ -1,4 +1,5 @@
-"""What a run would take: jobs, seconds, memory, disk and weights, from past videos of this class of device, else estimated."""
+"""What a run would take: jobs, seconds, memory, disk and weights; seconds from past videos of this class of device, from a
+calibration of it, or else estimated."""
 
 from __future__ import annotations
 
@@ -13,6 +14,7 @@ from fastvmt.backbones.device import cores
 from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.spelling import gib
 from fastvmt.errors import BenchError, UserError
+from fastvmt.estimates import calibration, from_one_block
 from fastvmt.estimates import seconds as costmodel
 from fastvmt.estimates.advice import least, offers, smallest
 from fastvmt.estimates.memory import Need, device_bytes, device_count, need, workers_when_unsaid
@@ -91,12 +93,14 @@ class Conditions:
         device_bytes: plan for devices of so many bytes, one a worker, instead of this machine's; 0 for this machine's.
         elsewhere: the workers are not on this machine, so that its memory says nothing.
         remake: labels whose videos are made again where they are there.
+        calibrate: time one block of the backbone here first; see ``calibration``.
     """
 
     workers: int = 0
     device_bytes: int = 0
     elsewhere: bool = False
     remake: tuple[str, ...] = ()
+    calibrate: bool = False
 
 
 def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions | None = None) -> Estimate:
@@ -104,8 +108,13 @@ def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions
 
     Args:
         place: where the run folder is or will be.
+
+    Raises:
+        UserError: where a calibration is asked for and cannot be made here.
     """
     where = where or Conditions()
+    if where.calibrate:
+        _calibrate(config, card, where)
     store = Store.open(place) if layout.is_run(place) else None
     where = where if where.workers else replace(where, workers=1 if where.device_bytes else workers_of(config, card))
     per_method = len(config.suite.cases) * len(config.seeds)
@@ -126,7 +135,9 @@ def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions
         jobs=per_method * len(config.methods), done=sum(made.values()), left=left, seconds=total, seconds_each=each.seconds,
         seconds_left=seconds_left, seconds_interval=(ends[0], ends[1]) if ends else None,
         extrapolated=each.beyond if ends else "",
-        seconds_basis=each.basis or "unknown: no videos of this class of device in this folder or beside it yet",
+        seconds_basis=each.basis or (
+            "unknown: no videos of this class of device in this folder or beside it yet; --calibrate times one block on it"
+        ),
         wall_seconds=None if total is None else _wall(config, each, left, total, where), workers=where.workers,
         memory_bytes=0, memory_capacity=0, memory=_need(config, card), disk_bytes=disk, disk_free=_free(place),
         fetch=f"{card.download_gb:.1f} GB: hf download {card.hub}" if card.folder is None else "",
@@ -135,6 +146,16 @@ def estimate(config: RunConfig, card: cards.Card, place: Path, where: Conditions
     capacity = _capacity(config, card, where)
     found = replace(found, memory_bytes=found.memory.expected(capacity), memory_capacity=capacity)
     return replace(found, problem=_problem(config, card, found, where))
+
+
+def _calibrate(config: RunConfig, card: cards.Card, where: Conditions) -> None:
+    if where.device_bytes or where.elsewhere:
+        flag = "--device-memory" if where.device_bytes else "--executor"
+        raise UserError(
+            f"--calibrate times this machine, and with {flag} the run is on another: leave one of them out. A calibration that "
+            "is made there is used by every plan there."
+        )
+    calibration.calibrate(config, card)
 
 
 def refuse_what_cannot_fit(found: Estimate, force: bool) -> None:
@@ -184,10 +205,13 @@ def passes_of(config: RunConfig, card: cards.Card) -> tuple[Shape, dict[str, flo
 
 
 def prediction_of(config: RunConfig, card: cards.Card, samples: list[Sample], elsewhere: bool = False) -> Prediction:
-    """Seconds of one video of each method, from past videos, else from the published figure, else none."""
+    """Seconds of one video of each method, from past videos or a calibration, whichever is nearer, else from the published
+    figure, else none."""
     shape, passes = passes_of(config, card)
     works = {k: n * work(card, shape) for k, n in passes.items()}
     found = costmodel.predict(config, works, samples, elsewhere, work(card, shape))
+    if not elsewhere:
+        found = min(from_one_block.predict(config, card, passes), found, key=lambda known: known.outside)
     here = config.device == "cpu" and card.folder is not None  # a GPU's seconds say nothing of it
     if found.seconds or here or card.parameters <= 10**9:
         return found

@@ -99,6 +99,7 @@ class Prediction:
         load: seconds until a worker is ready.
         low, high: the interval of ``seconds``, by label.
         beyond: what makes it an extrapolation; "" where past videos are like those to make.
+        outside: how many times the work of a video lies outside what was measured; 0 for videos of this very setting.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -108,6 +109,7 @@ class Prediction:
     low: dict[str, float] = field(default_factory=dict)
     high: dict[str, float] = field(default_factory=dict)
     beyond: str = ""
+    outside: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -310,7 +312,8 @@ def predict(
     basis += "" if beyond else f"; half of them within {line.spread:.0%} of the fit"
     if measured:
         basis += f"; {measured} of {len(seconds)} methods at their own median"
-    return Prediction(seconds, basis, shared, float(median([m.load for m in chosen])), low, high, " and ".join(beyond))
+    load, away = float(median([m.load for m in chosen])), 0.0 if chosen is same and not beyond else farthest * strange
+    return Prediction(seconds, basis, shared, load, low, high, " and ".join(beyond), away)
 
 
 # --- how wrong it was ----------------------------------------------------------------------------------------------------

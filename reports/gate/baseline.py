@@ -15,7 +15,7 @@ import json
 import math
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, Literal, cast, get_args
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 from pydantic import Field, ValidationError
 
@@ -24,7 +24,7 @@ from fastvmt.core.reading import parse_json
 from fastvmt.core.spelling import shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import NotComparable, StoreError
-from fastvmt.model import Artefact, Frozen, Setting
+from fastvmt.model import Artefact, Conditions, Frozen, Setting
 from fastvmt.model.fields import Amount, Count, Facts, Hex, Label, Line, Number, Seed
 from fastvmt.reports.tidy import Tidy, videos_of
 from fastvmt.reports.tidy.gaps import trained_on
@@ -37,6 +37,7 @@ Direction = Literal["up", "down", "none", "unknown"]
 UNKNOWN = "which way is better is not known here; `bench score RUN --plugin FILE` writes it into the run"
 Key = tuple[str, int]
 """Case and seed."""
+T = TypeVar("T")
 
 
 class MetricFacts(Frozen):
@@ -71,6 +72,8 @@ class Video(Frozen):
     device: Line = ""
     software: Annotated[int, Field(ge=-1)] = -1
     """Index into ``Measured.software``."""
+    conditions: Annotated[int, Field(ge=-1)] = -1
+    """Index into ``Measured.conditions``; -1 in baselines older than this field."""
     busy: bool = False
     """Other programs used the device meanwhile."""
     unsteady: bool = False
@@ -119,6 +122,8 @@ class Measured(Frozen):
     metrics: dict[Label, MetricFacts]
     methods: dict[Label, MethodFacts]
     software: tuple[dict[Line, Line], ...] = ()
+    conditions: tuple[Conditions, ...] = ()
+    """What else seconds depend on."""
     videos: tuple[Video, ...]
 
     def of_method(self, label: str) -> dict[Key, Video]:
@@ -146,10 +151,16 @@ def of(tidy: Tidy) -> Measured:
     """What the gathered runs measured."""
     values, gaps = _numbers(tidy)
     software: list[dict[str, str]] = []
+    conditions: list[Conditions] = []
     videos = []
     for video in videos_of(tidy):
         job, numbers = video.job, values.get(video.job.key, {})
-        facts = _facts(video.artefact, software) if video.artefact else {"failed": video.failure.kind if video.failure else ""}
+        facts = {"failed": video.failure.kind if video.failure else ""}
+        if video.artefact:
+            facts = _facts(video.artefact) | {
+                "software": _place(video.artefact.software, software),
+                "conditions": _place(video.artefact.conditions, conditions),
+            }
         reasons = {k: w for k, w in gaps.get(job.key, {}).items() if k not in numbers}
         videos.append(Video(method=job.method.label, case=job.case_id, seed=job.seed, values=numbers, gaps=reasons, **facts))
     return Measured(
@@ -166,7 +177,7 @@ def of(tidy: Tidy) -> Measured:
             for k, m in tidy.metrics.items()
         },
         methods={k: MethodFacts(identity=s.identity(), preset=s.preset, control=s.control) for k, s in tidy.methods.items()},
-        software=tuple(software), videos=tuple(videos),
+        software=tuple(software), conditions=tuple(conditions), videos=tuple(videos),
     )  # fmt: skip
 
 
@@ -197,12 +208,17 @@ def _numbers(tidy: Tidy) -> tuple[dict[str, dict[str, float]], dict[str, dict[st
     return values, gaps
 
 
-def _facts(artefact: Artefact, software: list[dict[str, str]]) -> dict[str, Any]:
-    if artefact.software not in software:
-        software.append(artefact.software)
+def _place(value: T, seen: list[T]) -> int:
+    """Where a value stands among those seen; put there where it is new."""
+    if value not in seen:
+        seen.append(value)
+    return seen.index(value)
+
+
+def _facts(artefact: Artefact) -> dict[str, Any]:
     elsewhere = artefact.reused_from or trained_on(artefact)
     return {
-        "frames_digest": artefact.frames_digest, "device": artefact.device, "software": software.index(artefact.software),
+        "frames_digest": artefact.frames_digest, "device": artefact.device,
         "stages": {} if elsewhere else artefact.stages, "processor": {} if elsewhere else artefact.processor,
         "busy": bool(artefact.busy and not artefact.reused_from), "unsteady": bool(artefact.log.get("repeats_differ")),
     }  # fmt: skip

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from functools import cached_property, partial
 
 from fastvmt.errors import SpecError
-from fastvmt.records.identity import OF_THE_MACHINE
+from fastvmt.records.identity import OF_THE_MACHINE, differing
 from fastvmt.reports.gate import within_run
 from fastvmt.reports.gate.baseline import UNKNOWN, Key, Measured, MetricFacts, Timed, Video, named
 from fastvmt.reports.gate.tolerances import Tolerance, Tolerances
@@ -29,7 +29,7 @@ MISSING = {NOT_IN_RUN, NOT_MADE, NOT_SCORED}
 PACKAGE = "fastvmt-bench"
 GONE = {NOT_SCORED, "failed", "undefined"}
 """Gaps of a video that was made, where the baseline has a number."""
-OTHER_DEVICE, TAKEN_OVER = "another device", "taken over from another run"
+OTHER_DEVICE, OTHER_CONDITIONS, TAKEN_OVER = "another device", "other conditions", "taken over from another run"
 
 
 def check(run: Measured, base: Measured | None, tolerances: Tolerances) -> GateResult:
@@ -221,6 +221,17 @@ class _Sides:
     def had(self) -> list[Key]:
         return [k for k, v in self.before.items() if self.metric in v.values]
 
+    def otherwise(self, key: Key) -> str:
+        """What but device and software keeps the seconds of a video apart on the two sides, or ""."""
+        pairs = [(self.base, self.before.get(key)), (self.run, self.now.get(key))]
+        said = [s.conditions[v.conditions].said() for s, v in pairs if v and 0 <= v.conditions < len(s.conditions)]
+        if len(said) < 2:
+            return ""
+        return ", ".join(
+            f"{k}: {said[0].get(k, 'not said')} in the baseline, {said[1].get(k, 'not said')} in the run"
+            for k in differing(*said)
+        )
+
     def exact(self, keys: Sequence[Key]) -> bool:
         """Whether these numbers can differ by nothing but the change that is judged: scores of videos made on one machine, with
         one software but for ours, and never seen to differ by themselves."""
@@ -245,10 +256,10 @@ def _compared(row: partial[Judgement], two: _Sides, allowed: Tolerance) -> Judge
     if facts.timing:
         if why := _timed_differently(two.run, two.base):
             return row("not compared", why)
-        shared = [k for k in shared if now[k].device == before[k].device]
+        shared = [k for k in shared if now[k].device == before[k].device and not two.otherwise(k)]
         if had and not shared:
-            why = _no_seconds(now, before, had, metric)
-            return row("not compared", why, unmet=not why.startswith(OTHER_DEVICE))
+            why = _no_seconds(two)
+            return row("not compared", why, unmet=not why.startswith((OTHER_DEVICE, OTHER_CONDITIONS)))
     lost = [k for k in had if k not in shared]
     missing = f"; without {len(lost)} of {len(had)}: {_named(now, lost, metric)}" if lost else ""
     gaps = [now[k].gaps.get(metric) for k in lost if k in now and now[k].frames_digest]
@@ -294,15 +305,18 @@ def _timed_differently(run: Measured, base: Measured) -> str:
     if run.timed is None or base.timed is None:
         return ""
     pairs = [(k, getattr(base.timed, k), getattr(run.timed, k)) for k in Timed.model_fields]
-    differing = [f"{k} {before} → {now}" for k, before, now in pairs if before != now]
-    return f"timed differently: {', '.join(differing)}" if differing else ""
+    found = [f"{k} {before} → {now}" for k, before, now in pairs if before != now]
+    return f"timed differently: {', '.join(found)}" if found else ""
 
 
-def _no_seconds(now: dict[Key, Video], before: dict[Key, Video], had: Sequence[Key], metric: str) -> str:
+def _no_seconds(two: _Sides) -> str:
+    now, before, had = two.now, two.before, two.had
     devices = [sorted({side[k].device for k in had if k in side and side[k].device}) for side in (before, now)]
     if devices[0] != devices[1] and devices[1]:
         return f"another device (baseline: {', '.join(devices[0])}; run: {', '.join(devices[1])})"
-    reasons = sorted({_gap(now.get(k), metric) for k in had})
+    if otherwise := next(filter(None, (two.otherwise(k) for k in had)), ""):
+        return f"{OTHER_CONDITIONS} ({otherwise})"
+    reasons = sorted({_gap(now.get(k), two.metric) for k in had})
     return f"no video has a number on both sides ({', '.join(reasons)})"
 
 
@@ -314,7 +328,7 @@ def _gap(video: Video | None, metric: str) -> str:
         return video.failed or NOT_MADE
     words = {"elsewhere": TAKEN_OVER, "missing": NOT_SCORED}
     gap = video.gaps.get(metric, "missing")
-    return OTHER_DEVICE if metric in video.values else words.get(gap, gap)
+    return f"{OTHER_DEVICE} or {OTHER_CONDITIONS}" if metric in video.values else words.get(gap, gap)
 
 
 def _gains(a: list[float], b: list[float], clips: list[str], facts: MetricFacts, allowed: Tolerance) -> Gains:
