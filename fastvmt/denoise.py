@@ -18,13 +18,17 @@ from fastvmt.plugins.method import Context, Method
 
 
 @torch.no_grad()
-def denoise(method: Method, ctx: Context, guidance: float, tick: Callable[[int, int], None] = lambda i, n: None) -> Tensor:
+def denoise(
+    method: Method, ctx: Context, guidance: float | Callable[[float], float],
+    tick: Callable[[int, int], None] = lambda i, n: None,
+) -> Tensor:  # fmt: skip
     """Sample one latent.
 
     Args:
         method: whose hooks run.
         ctx: noise, reference, texts, grid, clock.
-        guidance: classifier-free scale g; v = v_neg + g (v_pos - v_neg), the two passes one after the other.
+        guidance: classifier-free scale g, or a function of the noise level that says it; v = v_neg + g (v_pos - v_neg), the two
+            passes one after the other.
         tick: called with (step, steps) before each step.
 
     Returns:
@@ -44,9 +48,12 @@ def denoise(method: Method, ctx: Context, guidance: float, tick: Callable[[int, 
         raise
 
 
-def _loop(method: Method, ctx: Context, guidance: float, tick: Callable[[int, int], None], at: _At) -> Tensor:
+def _loop(
+    method: Method, ctx: Context, guidance: float | Callable[[float], float], tick: Callable[[int, int], None], at: _At
+) -> Tensor:
     sigmas, backbone, stages = ctx.sigmas, ctx.backbone, ctx.stages
-    ctx.guidance = guidance
+    scale = guidance if callable(guidance) else lambda level: guidance
+    ctx.guidance = scale(sigmas[0])
     steps = len(sigmas) - 1
     with stages("reference"):
         at.hook = "fit"
@@ -56,6 +63,7 @@ def _loop(method: Method, ctx: Context, guidance: float, tick: Callable[[int, in
     for i in range(first, steps):
         at.step = i
         tick(i, steps)
+        ctx.guidance = scale(sigmas[i])
         with ExitStack() as scope:
             with stages("guidance"):
                 at.hook = "scope"
@@ -66,7 +74,7 @@ def _loop(method: Method, ctx: Context, guidance: float, tick: Callable[[int, in
                 at.hook = "the model"
                 positive = backbone.velocity(x, sigmas[i], ctx.texts["target"])
                 negative = backbone.velocity(x, sigmas[i], ctx.texts["negative"])
-                v = negative + guidance * (positive - negative)
+                v = negative + ctx.guidance * (positive - negative)
             with stages("guidance"):
                 at.hook = "steer"
                 term = at.added(method.steer(ctx, i, x))

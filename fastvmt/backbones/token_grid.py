@@ -29,6 +29,11 @@ def fits_kept(activations: int, free: int) -> bool:
     return activations < KEPT_SHARE * free
 
 
+def share_of(depth: float, blocks: int, control: int) -> float:
+    """Part of a pass that so many blocks are, where those of a control branch run before them."""
+    return (control + depth) / (control + blocks)
+
+
 @dataclass(frozen=True)
 class Shape:
     """What a method may know before anything is loaded.
@@ -38,12 +43,18 @@ class Shape:
         heads: attention heads.
         grid: tokens (F, h, w).
         sigmas: the run's noise levels, steps + 1 of them.
+        control: blocks of a control branch, which run before the first block; 0 for a model that takes no control video.
     """
 
     blocks: int
     heads: int
     grid: tuple[int, int, int]
     sigmas: tuple[float, ...]
+    control: int = 0
+
+    def share(self, depth: float) -> float:
+        """Part of a pass that so many blocks are; ``block + TAP_SHARE`` up to a block's queries and keys."""
+        return share_of(depth, self.blocks, self.control)
 
     def block_index(self, block: float) -> int:
         """An index as it is, or a fraction of the depth: 0.5 of 30 blocks is the 15th, index 14.

@@ -272,7 +272,7 @@ class Generator:
             ctx.log["guided"] = window
         if prepared is not None:
             self._charge(prepared, ctx)
-        latent = denoise(method, ctx, setting.guidance, tick)
+        latent = denoise(method, ctx, self.card.scale(setting.guidance, setting.guidance_2), tick)
         with stages("decode"):
             frames = self.backbone.decode(latent)
         expected = (case.reference.frames, setting.height, setting.width, 3)
