@@ -11,6 +11,9 @@ GRADIENT_COST = 3.0
 """A forward and backward pass to the latent, in forwards (the backward is counted as two)."""
 ACTIVATION_FACTOR = 22
 """Saved activations of a block in units of tokens x width x bytes (baselines measured on Wan2.1 are 20 to 22)."""
+MODULATION = 32
+"""Bytes a token and channel that a block keeps beside those where each token has a noise level of its own: eight fp32 tensors,
+shift, scale and gate of both parts and two sums (counted from what autograd keeps; the same for every dtype)."""
 KEPT_SHARE = 0.6
 """Of the free memory: what kept activations may take before they are recomputed."""
 TAP_SHARE = 0.2
@@ -19,9 +22,9 @@ VELOCITY = "velocity"
 """Name of the tap that is the model's output."""
 
 
-def kept_activations(tokens: int, width: int, size: int, blocks: int) -> int:
+def kept_activations(tokens: int, width: int, size: int, blocks: int, per_token: bool = False) -> int:
     """Bytes of the activations of so many blocks that a backward pass needs; ``size``: bytes of a number."""
-    return tokens * width * size * ACTIVATION_FACTOR * blocks
+    return tokens * width * (size * ACTIVATION_FACTOR + MODULATION * per_token) * blocks
 
 
 def fits_kept(activations: int, free: int) -> bool:

@@ -284,7 +284,7 @@ class Backbone:
         f, h, w = self.tokens(x)
         size = torch.empty((), dtype=self.dtype).element_size()
         deep = blocks + self.card.control_blocks
-        wanted = kept_activations(f * h * w, self.card.heads * self.card.head_dim, size, deep)
+        wanted = kept_activations(f * h * w, self.card.heads * self.card.head_dim, size, deep, self.card.per_token)
         if fits_kept(wanted, free_bytes(self.device)):
             return
         for expert in self.experts:
