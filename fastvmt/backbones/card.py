@@ -52,7 +52,8 @@ class Card:
         boundary: part of the noise levels below which a second transformer takes over; None for a model with one.
         per_token: each token is told the noise level by itself.
         vae_parameters: of the VAE; 0 for Wan2.1's.
-        vae_channels: a pixel's channels in the widest stage of the VAE's encoder and decoder.
+        vae_channels: a pixel's channels in the widest stage of the VAE's encoder and decoder; half as many again where residual
+            blocks carry what they enlarge (measured on Wan2.2's).
         defaults: width, height, frames, steps, guidance, guidance_2 (below the boundary), shift, negative, metrics.
         methods: parameter defaults by method id.
         note: what must stand under every table made with it.
@@ -273,7 +274,7 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any], texts: bool) ->
             "vae_spatial": int(vae.get("scale_factor_spatial", 8)), "vae_temporal": int(vae.get("scale_factor_temporal", 4)),
         }  # fmt: skip
         base, pixels = int(vae.get("base_dim", 96)), int(vae.get("patch_size") or 1) ** 2
-        widths = (base / pixels, int(vae.get("decoder_base_dim") or base) / pixels)
+        decoder = int(vae.get("decoder_base_dim") or base) * (1.5 if vae.get("is_residual") else 1.0)
         if wrong := [f"{n}" for n in (t, h, w, base, pixels, *sizes.values()) if not 1 <= n <= LARGEST_SIZE]:
             raise ValueError(f"{wrong[0]} cannot be one")
         control = len(transformer.get("vace_layers", ()))
@@ -288,7 +289,7 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any], texts: bool) ->
         parameters=facts.get("shape", {}).get("parameters", 0), defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
         methods=facts.get("methods", {}), note=facts.get("note", ""), domain=facts.get("domain", ""),
         outside=facts.get("outside", ""), caveat=facts.get("caveat", ""), control_blocks=control, boundary=takes_over,
-        per_token=bool(index.get("expand_timesteps")), vae_channels=widths, **sizes,
+        per_token=bool(index.get("expand_timesteps")), vae_channels=(base / pixels, decoder / pixels), **sizes,
     )  # fmt: skip
 
 

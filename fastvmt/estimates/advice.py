@@ -106,7 +106,7 @@ def _words(changes: Changes) -> str:
 
 
 def _smaller(config: RunConfig, card: cards.Card) -> list[cards.Card]:
-    """Known backbones of the same order of size that make such videos by the same methods, the largest first."""
+    """Known backbones of the same order of size that make such videos by the same methods: of such latents first."""
     s = config.setting
     others = [cards.load(name) for name in cards.known() if name != card.id]
     kept = [
@@ -114,4 +114,4 @@ def _smaller(config: RunConfig, card: cards.Card) -> list[cards.Card]:
         if card.parameters / SMALLER <= c.parameters < card.parameters and bool(c.control_blocks) is bool(card.control_blocks)
         and not (s.width % c.multiple or s.height % c.multiple or (s.frames - 1) % c.vae_temporal)
     ]  # fmt: skip
-    return sorted(kept, key=lambda c: -c.parameters)
+    return sorted(kept, key=lambda c: (c.latent_channels != card.latent_channels, -c.parameters))

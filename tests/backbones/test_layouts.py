@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,13 @@ import torch
 from support.cli import bench
 
 from fastvmt.backbones import card as cards
+from fastvmt.backbones.token_grid import MODULATION
 from fastvmt.backbones.wan import Backbone
 from fastvmt.denoise import denoise
 from fastvmt.errors import UserError
+from fastvmt.estimates.memory import Need, need
 from fastvmt.methods.controls import NoTransfer
+from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.plugins.method import Params
 from fastvmt.testing import Trial, make_context, random_wan, small
@@ -148,6 +153,44 @@ def test_of_two_transformers_the_idle_one_is_off_the_device(folder: Any, monkeyp
     moved.clear()
     experts.Experts(one, two, torch.device("cuda"), swap=False)
     assert moved == [(0, "cuda"), (1, "cuda")]
+
+
+def test_what_time_steps_of_their_own_make_a_gradient_keep(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what autograd saves: to the byte what is added to the estimate."""
+    backbone = loaded("wan2.2-ti2v-5b")
+    ctx, kept = make_context(backbone), []
+    for per_token in (False, True):
+        monkeypatch.setattr(backbone, "card", replace(backbone.card, per_token=per_token))
+        for name in ("hidden@0", "hidden@1"):
+            sizes: dict[int, int] = {}
+
+            def keep(t: torch.Tensor, sizes: dict[int, int] = sizes) -> torch.Tensor:
+                sizes[t.untyped_storage().data_ptr()] = t.untyped_storage().nbytes()
+                return t
+
+            with torch.enable_grad(), torch.autograd.graph.saved_tensors_hooks(keep, lambda t: t):
+                held = backbone.taps(ctx.noise.clone().requires_grad_(True), 0.5, ctx.texts["target"], (name,))
+            kept.append(sum(sizes.values()))
+            del held
+    plain, own = kept[1] - kept[0], kept[3] - kept[2]
+    more = math.prod(backbone.tokens(ctx.noise)) - 1  # where all share a time step, it is kept as of one token
+    assert own - plain == more * backbone.card.heads * backbone.card.head_dim * MODULATION
+
+
+def test_the_plan_counts_what_a_model_has_more() -> None:
+    guided = MethodSpec(label="ditflow", method="ditflow", version=1, params={"block": 14})
+
+    def needed(name: str, offload: bool = False, **facts: Any) -> Need:
+        card = replace(cards.load(name), **facts)
+        return need(card, 832, 480, 81, "bfloat16", (guided,), offload=offload, device="cuda")
+
+    two, one = needed("wan2.2-t2v-a14b"), needed("wan2.2-t2v-a14b", offload=True)
+    assert two.transformer == 2 * one.transformer and one.transformer == needed("wan2.1-14b").transformer
+    plain, own = (needed("wan2.2-ti2v-5b", per_token=p) for p in (False, True))
+    assert own.forward > plain.forward and own.stored > 1.5 * plain.stored and own.transformer == plain.transformer
+    assert own.vae == 4 * 704_688_668 and own.encode < needed("wan2.1-1.3b").encode
+    control, none = (needed("wan2.1-vace-1.3b", control_blocks=n) for n in (15, 0))
+    assert control.forward > none.forward and control.stored > 1.9 * none.stored
 
 
 @pytest.mark.parametrize("change", ["no second", "another shape", "no ratio", "text"])
