@@ -21,7 +21,8 @@ from fastvmt.plugins.method import Context, Method
 
 @torch.no_grad()
 def denoise(
-    method: Method, ctx: Context, guidance: float, tick: Callable[[int, int], None] = lambda i, n: None,
+    method: Method, ctx: Context, guidance: float | Callable[[float], float],
+    tick: Callable[[int, int], None] = lambda i, n: None,
     profile: Profile = Profile(), guided: range = range(0),  # noqa: B008 - both are immutable
 ) -> Tensor:  # fmt: skip
     """Sample one latent.
@@ -29,7 +30,8 @@ def denoise(
     Args:
         method: whose hooks run.
         ctx: noise, reference, texts, grid, clock.
-        guidance: classifier-free scale g; v = v_neg + g (v_pos - v_neg), the two passes one after the other.
+        guidance: classifier-free scale g, or a function of the noise level that says it; v = v_neg + g (v_pos - v_neg), the two
+            passes one after the other.
         tick: called with (step, steps) before each step.
         profile: says at which noise levels there are two passes; at the others v = v_pos.
         guided: steps in which the method guides, whose passes no cache serves.
@@ -52,10 +54,17 @@ def denoise(
 
 
 def _loop(
-    method: Method, ctx: Context, guidance: float, tick: Callable[[int, int], None], at: _At, profile: Profile, guided: range
+    method: Method,
+    ctx: Context,
+    guidance: float | Callable[[float], float],
+    tick: Callable[[int, int], None],
+    at: _At,
+    profile: Profile,
+    guided: range,
 ) -> Tensor:
     sigmas, backbone, stages = ctx.sigmas, ctx.backbone, ctx.stages
-    ctx.guidance = guidance
+    scale = guidance if callable(guidance) else lambda level: guidance
+    ctx.guidance = scale(sigmas[0])
     steps = len(sigmas) - 1
     with stages("reference"):
         at.hook = "fit"
@@ -65,6 +74,7 @@ def _loop(
     for i in range(first, steps):
         at.step = i
         tick(i, steps)
+        ctx.guidance = scale(sigmas[i])
         with ExitStack() as scope:
             with stages("guidance"):
                 at.hook = "scope"
@@ -77,7 +87,7 @@ def _loop(
                 v = positive = negative = backbone.velocity(x, sigmas[i], ctx.texts["target"], of[0])
                 if profile.guides(sigmas[i]):
                     negative = backbone.velocity(x, sigmas[i], ctx.texts["negative"], of[1])
-                    v = negative + guidance * (positive - negative)
+                    v = negative + ctx.guidance * (positive - negative)
             with stages("guidance"):
                 at.hook = "steer"
                 term = at.added(method.steer(ctx, i, x))

@@ -81,7 +81,7 @@ class DiTFlow(InjectingMethod):
 
     @classmethod
     def cost(cls, params: DiTFlowParams, shape: Shape) -> float:
-        steps, share = len(cls.guided_steps(params, shape)), (params.block + TAP_SHARE) / shape.blocks
+        steps, share = len(cls.guided_steps(params, shape)), shape.share(params.block + TAP_SHARE)
         looks = 1 if params.ref_level == "clean" else steps
         guiding = share * (steps * params.inner * GRADIENT_COST + looks)
         return cls.sampling_cost(params, shape) + guiding + cls.injection_cost(params, shape)

@@ -162,7 +162,7 @@ class FastVMT(AdamMethod):
     @classmethod
     def cost(cls, params: FastVMTParams, shape: Shape) -> float:
         fresh = -(-params.inner // params.interval)
-        steps, share = len(cls.guided_steps(params, shape)), (params.block + TAP_SHARE) / shape.blocks
+        steps, share = len(cls.guided_steps(params, shape)), shape.share(params.block + TAP_SHARE)
         references = 1 if params.reference == "clean" else steps
         forward = 1.0 if params.exit == "whole" else share
         gradient = forward + share * (GRADIENT_COST - 1)  # the backward pass starts at the tapped block either way

@@ -117,7 +117,7 @@ class FlowStep(AdamMethod):
 
     @classmethod
     def cost(cls, params: FlowStepParams, shape: Shape) -> float:
-        guided, depth = cls.guided_steps(params, shape), (params.block + TAP_SHARE) / shape.blocks
+        guided, depth = cls.guided_steps(params, shape), shape.share(params.block + TAP_SHARE)
         sharing = sum(cls.shares(params, i, len(shape.sigmas)) for i in guided)
         passes = len(guided) * params.inner * GRADIENT_COST - sharing + (1 if guided else 0)
         return cls.sampling_cost(params, shape) + depth * passes

@@ -106,7 +106,7 @@ class MOFT(InjectingMethod):
     @classmethod
     def cost(cls, params: MOFTParams, shape: Shape) -> float:
         """The pans are clips like any other: drawn once, but looked at for every video."""
-        share = (params.block + 1) / shape.blocks
+        share = shape.share(params.block + 1)
         gradients = params.inner if params.updater == "adam" else params.repeats
         guiding = share * len(cls.guided_steps(params, shape)) * gradients * GRADIENT_COST
         clips = 1 + (2 * SCENES if params.channels == "pans" else 0)

@@ -118,7 +118,7 @@ class MotionClone(GuidedMethod):
 
     @classmethod
     def cost(cls, params: MotionCloneParams, shape: Shape) -> float:
-        share = (params.block + TAP_SHARE) / shape.blocks
+        share = shape.share(params.block + TAP_SHARE)
         return cls.sampling_cost(params, shape) + share * (1 + GRADIENT_COST * len(cls.guided_steps(params, shape)))
 
     @no_grad

@@ -101,7 +101,7 @@ class SMM(AdamMethod):
 
     @classmethod
     def cost(cls, params: SMMParams, shape: Shape) -> float:
-        steps, share = len(cls.guided_steps(params, shape)), (params.block + 1) / shape.blocks
+        steps, share = len(cls.guided_steps(params, shape)), shape.share(params.block + 1)
         looks = min(steps, 1) if params.ref == "clean" else steps
         inversion = len(shape.sigmas) - 1 if _inverts(params) else 0
         again = 2 * len(_restarted(shape.sigmas)) if params.restart else 0

@@ -114,10 +114,10 @@ def _sampled(s: Session, profile: Profile) -> Tensor:
 
 @contextmanager
 def _cache(s: Session, profile: Profile) -> Iterator[None]:
-    usual = s.backbone.cache
-    s.backbone.cache = accelerate(s.backbone.transformer, profile)
+    experts, usual = s.backbone.experts, s.backbone.experts.caches
+    experts.caches = [accelerate(one, profile) for one in experts]
     try:
         yield
     finally:
-        s.backbone.cache.forget()
-        s.backbone.cache = usual
+        experts.forget()
+        experts.caches = usual

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
+from fastvmt.backbones.pipeline_folder import boundary, lacking, own_facts, read_json, refuse_code
 from fastvmt.backbones.token_grid import Shape
 from fastvmt.core.caches import hub_snapshots
 from fastvmt.core.choices import hint
 from fastvmt.core.content_address import digest
 from fastvmt.core.disk.file_digests import sha256_of
 from fastvmt.core.limits import MAX_MEMORY
-from fastvmt.core.reading import parse_json, parse_toml
 from fastvmt.core.spelling import gib, shown
-from fastvmt.core.validation import first_problem
 from fastvmt.errors import MissingWeights, SpecError, UserError
-from fastvmt.model.fields import Line
 
 CARDS = Path(__file__).parent
 TINY = Path(__file__).parent / "tiny" / "weights"
@@ -37,41 +32,9 @@ GENERIC_DEFAULTS: dict[str, Any] = {
 }  # fmt: skip
 
 
+PIPELINES = ("WanPipeline", "WanVACEPipeline")
 LARGEST_SIZE = 1 << 20
 """Of blocks, heads, channels and strides: a slip of the pen, or not meant to be run."""
-
-
-class _Own(BaseModel):
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-
-class OwnDefaults(_Own):
-    width: int = Field(default=0, ge=1)
-    height: int = Field(default=0, ge=1)
-    frames: int = Field(default=0, ge=1)
-    steps: int = Field(default=0, ge=1)
-    guidance: float = 0.0
-    shift: float = Field(default=0.0, gt=0)
-    negative: str = ""
-    metrics: list[str] = []
-
-
-class OwnShape(_Own):
-    parameters: int = Field(default=0, ge=0)
-
-
-class OwnFacts(_Own):
-    """What a folder's ``bench.toml`` may say; see ``Card``. What is not there is not taken from here."""
-
-    note: str = ""
-    domain: str = ""
-    outside: str = ""
-    caveat: Line = ""
-    hub: str = ""
-    download_gb: float = Field(0.0, ge=0)
-    shape: OwnShape = OwnShape()
-    defaults: OwnDefaults = OwnDefaults()
-    methods: dict[str, dict[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -84,7 +47,14 @@ class Card:
         hub: hub id, or "".
         download_gb: what fetching it takes, 0 when unknown.
         blocks, heads, head_dim, patch, latent_channels, vae_spatial, vae_temporal: from the configs.
-        defaults: width, height, frames, steps, guidance, shift, negative, metrics.
+        parameters: of one transformer.
+        control_blocks: of the branch that takes a control video; 0 for a model that takes none.
+        boundary: part of the noise levels below which a second transformer takes over; None for a model with one.
+        per_token: each token is told the noise level by itself.
+        vae_parameters: of the VAE; 0 for Wan2.1's.
+        vae_channels: a pixel's channels in the widest stage of the VAE's encoder and decoder; half as many again where residual
+            blocks carry what they enlarge (measured on Wan2.2's).
+        defaults: width, height, frames, steps, guidance, guidance_2 (below the boundary), shift, negative, metrics.
         methods: parameter defaults by method id.
         note: what must stand under every table made with it.
         domain: what the ``source`` of references begins with that it was trained on, ``drawn`` say; "" for any clip.
@@ -110,6 +80,11 @@ class Card:
     domain: str = ""
     outside: str = ""
     caveat: str = ""
+    control_blocks: int = 0
+    boundary: float | None = None
+    per_token: bool = False
+    vae_parameters: int = 0
+    vae_channels: tuple[float, float] = (96.0, 96.0)
 
     @property
     def multiple(self) -> int:
@@ -128,7 +103,33 @@ class Card:
 
     def shape(self, width: int, height: int, frames: int, sigmas: tuple[float, ...]) -> Shape:
         _, _, t, h, w = self.latent_shape(width, height, frames)
-        return Shape(self.blocks, self.heads, (t // self.patch[0], h // self.patch[1], w // self.patch[2]), sigmas)
+        grid = (t // self.patch[0], h // self.patch[1], w // self.patch[2])
+        return Shape(self.blocks, self.heads, grid, sigmas, self.control_blocks)
+
+    def low(self, sigma: float) -> bool:
+        """Whether a noise level is the second transformer's; in float32, as ``WanPipeline`` compares them."""
+        if self.boundary is None:
+            return False
+        import numpy as np  # as in noise_levels
+
+        return bool(np.float32(sigma) * np.float32(1000) < np.float32(self.boundary * 1000))
+
+    def scales(self, guidance: float | None = None, second: float | None = None) -> tuple[float, float | None]:
+        """Classifier-free scales above and below the boundary, as asked, else the card's; the second is None where it is the
+        first one too, as where the first alone is asked for.
+
+        Raises:
+            SpecError: for a second one of a model with one transformer.
+        """
+        if second is not None and self.boundary is None:
+            raise SpecError(f"--guidance-2 is for a backbone with two transformers; '{self.id}' has one. Leave it out.")
+        if guidance is None:
+            guidance, second = self.defaults["guidance"], self.defaults.get("guidance_2") if second is None else second
+        return guidance, second if self.boundary is not None and second != guidance else None
+
+    def scale(self, guidance: float, second: float | None) -> Callable[[float], float]:
+        """The classifier-free scale by noise level."""
+        return lambda sigma: second if second is not None and self.low(sigma) else guidance
 
     def lengths(self, frames: int) -> list[int]:
         """Legal numbers of frames below this one that hold a motion, ascending; the least there is where there is none."""
@@ -195,7 +196,7 @@ def load(name: str, texts: bool = True) -> Card:
         return Card(
             id=name, folder=None, hub=facts["hub"], download_gb=facts["download_gb"],
             defaults=GENERIC_DEFAULTS | facts["defaults"], methods=facts["methods"],
-            **{**facts["shape"], "patch": tuple(facts["shape"]["patch"])},
+            **{k: tuple(v) if isinstance(v, list) else v for k, v in facts["shape"].items()},
         )  # fmt: skip
     if Path(name).is_dir():
         folder = Path(name).resolve()  # workers start in another folder, where a relative name would be lost
@@ -248,76 +249,23 @@ def hub_folder(repo: str, texts: bool = True) -> Path | None:
     snapshots = hub_snapshots(repo)
     if not snapshots.is_dir():
         return None
-    whole = [p for p in snapshots.iterdir() if (p / "model_index.json").is_file() and not _lacking(p, texts)]
+    whole = [p for p in snapshots.iterdir() if (p / "model_index.json").is_file() and not lacking(p, texts)]
     return max(whole, key=lambda p: p.stat().st_mtime) if whole else None
 
 
 def _refuse_torn(folder: Path, texts: bool) -> None:
-    if lacks := _lacking(folder, texts):
+    if lacks := lacking(folder, texts):
         raise UserError(f"{folder}: {lacks}; fetch the folder anew, or bring the file there.")
 
 
-def _lacking(folder: Path, texts: bool) -> str:
-    """The first thing that a download which was interrupted has not brought, in a few words; "" when all is there."""
-    for part in ("transformer", "vae", *(["text_encoder"] if texts else [])):
-        there = {p.name for p in (folder / part).glob("*.safetensors") if p.is_file()}
-        if not there:
-            return f"{part}/ holds no .safetensors file"
-        indexed: set[str] = set()
-        for index in sorted((folder / part).glob("*.safetensors.index.json")):
-            try:
-                indexed |= set(parse_json(index.read_bytes())["weight_map"].values())
-            except (OSError, ValueError, KeyError, TypeError, AttributeError):
-                return f"{part}/{index.name} cannot be read"
-        if absent := sorted(indexed - there):
-            return f"{part}/{absent[0]} is missing"
-        if loose := sorted(n for n in there - indexed if re.search(r"-\d+-of-\d+\.safetensors$", n)):
-            return f"the index that names {part}/{loose[0]} is missing"
-    tokenizer = folder / "tokenizer"
-    return "" if not texts or (tokenizer.is_dir() and any(tokenizer.iterdir())) else "tokenizer/ is missing or empty"
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        value: Any = parse_json(path.read_bytes())
-    except FileNotFoundError:
-        raise UserError(f"{path.parent} is not a WanPipeline folder: {path.name} is missing.") from None
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}).") from None
-    if not isinstance(value, dict):
-        raise UserError(f"{path}: a JSON object is needed. Fetch the folder anew, or restore the file.")
-    return value
-
-
-def _own_facts(path: Path) -> dict[str, Any]:
-    """``bench.toml`` of a folder, where there is one.
-
-    Raises:
-        UserError: naming the key that holds something else than it has to.
-    """
-    try:
-        facts = parse_toml(path.read_bytes()) if path.is_file() else {}
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path}: not valid TOML ({error}).") from None
-    try:
-        return OwnFacts.model_validate(facts).model_dump(exclude_unset=True)
-    except ValidationError as error:
-        raise UserError(f"{path}: {first_problem(error)}. Correct it, or take it out.") from None
-
-
 def _from_folder(name: str, folder: Path, facts: dict[str, Any], texts: bool) -> Card:
-    index = _read_json(folder / "model_index.json")
-    if index.get("_class_name") != "WanPipeline":
-        raise UserError(f"{folder}: model_index.json says {index.get('_class_name')}; a WanPipeline is needed.")
-    _refuse_code(folder, index)
-    second = index.get("transformer_2")
-    if index.get("boundary_ratio") is not None or (isinstance(second, list) and second and second[0] is not None):
-        raise UserError(
-            f"{folder}: model_index.json names two experts (transformer_2, boundary_ratio), of which only one would be run; "
-            "use a WanPipeline with a single transformer, such as Wan2.1."
-        )
-    transformer, vae = (_read_json(folder / part / "config.json") for part in ("transformer", "vae"))
-    facts = facts | _own_facts(folder / "bench.toml")
+    index = read_json(folder / "model_index.json")
+    if index.get("_class_name") not in PIPELINES:
+        raise UserError(f"{folder}: model_index.json says {index.get('_class_name')}; a {' or a '.join(PIPELINES)} is needed.")
+    refuse_code(folder, index)
+    takes_over = boundary(folder, index)
+    transformer, vae = (read_json(folder / part / "config.json") for part in ("transformer", "vae"))
+    facts = facts | own_facts(folder / "bench.toml")
     try:
         t, h, w = (int(n) for n in transformer["patch_size"])
         sizes = {
@@ -325,8 +273,11 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any], texts: bool) ->
             "head_dim": int(transformer["attention_head_dim"]), "latent_channels": int(vae["z_dim"]),
             "vae_spatial": int(vae.get("scale_factor_spatial", 8)), "vae_temporal": int(vae.get("scale_factor_temporal", 4)),
         }  # fmt: skip
-        if wrong := [f"{n}" for n in (t, h, w, *sizes.values()) if not 1 <= n <= LARGEST_SIZE]:
+        base, pixels = int(vae.get("base_dim", 96)), int(vae.get("patch_size") or 1) ** 2
+        decoder = int(vae.get("decoder_base_dim") or base) * (1.5 if vae.get("is_residual") else 1.0)
+        if wrong := [f"{n}" for n in (t, h, w, base, pixels, *sizes.values()) if not 1 <= n <= LARGEST_SIZE]:
             raise ValueError(f"{wrong[0]} cannot be one")
+        control = len(transformer.get("vace_layers", ()))
     except (KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{folder}: the config.json of its transformer or vae lacks or misstates a size ({type(error).__name__}: {error}). "
@@ -337,25 +288,9 @@ def _from_folder(name: str, folder: Path, facts: dict[str, Any], texts: bool) ->
         id=name, folder=folder, hub=facts.get("hub", ""), download_gb=facts.get("download_gb", 0.0), patch=(t, h, w),
         parameters=facts.get("shape", {}).get("parameters", 0), defaults=GENERIC_DEFAULTS | facts.get("defaults", {}),
         methods=facts.get("methods", {}), note=facts.get("note", ""), domain=facts.get("domain", ""),
-        outside=facts.get("outside", ""), caveat=facts.get("caveat", ""), **sizes,
+        outside=facts.get("outside", ""), caveat=facts.get("caveat", ""), control_blocks=control, boundary=takes_over,
+        per_token=bool(index.get("expand_timesteps")), vae_channels=(base / pixels, decoder / pixels), **sizes,
     )  # fmt: skip
-
-
-def _refuse_code(folder: Path, index: dict[str, Any]) -> None:
-    """diffusers looks for a part's class in a Python file beside its weights, and in whatever module its index names; a run
-    folder may name a stranger's weights.
-
-    Raises:
-        UserError: naming the file, or the part and its module.
-    """
-    if script := next(iter(sorted([*folder.glob("*.py"), *folder.glob("*/*.py")])), None):
-        raise UserError(f"{folder}: {script.relative_to(folder)} is code; a folder of weights holds none. Take it out.")
-    for part, value in index.items():
-        if isinstance(value, list) and value and value[0] not in (None, "diffusers", "transformers"):
-            raise UserError(
-                f"{folder}: model_index.json takes its {shown(part)} from '{shown(value[0])}'; only parts of diffusers and "
-                "transformers are loaded. Use a plain WanPipeline folder."
-            )
 
 
 def weights_digest(card: Card) -> str:

@@ -26,7 +26,7 @@ class _FrameByFrame(nn.Module):
         for frame in x.split(1, 2):
             feat_idx[0] = first
             for layer in self.layers:
-                frame = layer(frame, feat_cache=feat_cache, feat_idx=feat_idx, **more)  # noqa: PLW2901
+                frame = layer(frame, feat_cache=feat_cache, feat_idx=feat_idx, **more)
             found.append(frame)
         return torch.cat(found, 2)
 

@@ -1,4 +1,4 @@
-"""The only code that knows Wan: any diffusers ``WanPipeline`` folder behind a small face.
+"""The only code that knows Wan: any diffusers ``WanPipeline`` or ``WanVACEPipeline`` folder behind a small face.
 
 Shapes: B = 1; C latent channels; (F, H, W) latent frames, rows, columns; (F, h, w) tokens, P = h*w a frame.
 Flow matching: x_s = (1-s) x0 + s eps, velocity v = eps - x0, Euler step x_next = x + (s_next - s) v.
@@ -7,6 +7,7 @@ Flow matching: x_s = (1-s) x0 + s eps, velocity v = eps - x0, Euler step x_next 
 from __future__ import annotations
 
 import gc
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -14,15 +15,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from diffusers import WanPipeline
+from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fastvmt.backbones.acceleration import Sampled, accelerate
+from fastvmt.backbones.acceleration import Sampled
 from fastvmt.backbones.card import Card, require_texts, require_weights
+from fastvmt.backbones.control import Control
+from fastvmt.backbones.experts import Experts
 from fastvmt.backbones.frame_by_frame import take_frames_one_by_one
 from fastvmt.backbones.offload import placed
-from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, VELOCITY, fits_kept, kept_activations
+from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, VELOCITY, fits_kept, kept_activations, share_of
 from fastvmt.model.profile import Profile
 
 Hook = Callable[..., Any]
@@ -45,7 +48,7 @@ class TextEncoder:
 
     def __init__(self, card: Card, device: str | torch.device, dtype: torch.dtype, offload: str = "text"):
         self.device = torch.device(device)
-        self._pipe = _read_pipeline(require_texts(card), dtype, transformer=None, vae=None)
+        self._pipe = _read_pipeline(require_texts(card), dtype, transformer=None, transformer_2=None, vae=None)
         self.module = self._pipe.text_encoder.requires_grad_(False).eval()
         self._blocks = placed(self.module, "encoder.block", self.device, offload == "block")
 
@@ -78,8 +81,8 @@ class Backbone:
         card: what to load; see ``fastvmt.backbones.card``.
         device: ``cpu`` or ``cuda``.
         dtype: of the transformer and text encoder; the VAE stays fp32.
-        offload: ``vae`` keeps the VAE, and a text encoder that was asked, on the CPU between uses; ``block`` the blocks of the
-            transformer too, each until its turn comes (gradients are the same to the bit).
+        offload: ``vae`` keeps the VAE, a text encoder that was asked, and of two transformers the idle one on the CPU between
+            uses; ``block`` the transformers' blocks too, each until its turn comes (gradients are the same to the bit).
         profile: how passes through the transformer are sped up.
 
     Raises:
@@ -92,20 +95,17 @@ class Backbone:
     ):  # fmt: skip
         folder = require_weights(card)
         self.card, self.device, self.dtype, self.offload = card, torch.device(device), dtype, offload
-        pipe = _read_pipeline(folder, dtype, vae=_read_vae(folder), text_encoder=None, tokenizer=None)
-        self.transformer, self.vae = pipe.transformer, pipe.vae
+        single: dict[str, None] = {} if card.boundary is not None else {"transformer_2": None}
+        pipe = _read_pipeline(folder, dtype, vae=_read_vae(folder), text_encoder=None, tokenizer=None, **single)
+        self.experts = Experts(pipe.transformer, pipe.transformer_2, self.device, offload, profile)
+        self.transformer, self.vae = self.experts.module, pipe.vae.requires_grad_(False).eval()
         self._texts: TextEncoder | None = None
-        for module in (self.transformer, self.vae):
-            module.requires_grad_(False).eval()
-        self._blocks = placed(self.transformer, "blocks", self.device, offload == "block")
-        if self._blocks:
-            self.transformer.enable_gradient_checkpointing()
-        self.cache = accelerate(self.transformer, profile)
         if self.device.type == "cpu":
             _use_direct_convolutions(self.vae)
         self.vae.to("cpu" if self._moves else self.device)
         self.forward_equivalents = 0.0
         self._foretold: tuple[int, int, float, int, Tensor, Tensor] | None = None
+        self.control = Control(self)
 
     # --- texts and pictures -------------------------------------------------------------------------------------
 
@@ -120,22 +120,27 @@ class Backbone:
     def encode_video(self, frames: NDArray[np.uint8]) -> Tensor:
         """(T, H, W, 3) uint8 RGB to the normalised latent (1, C, F, H/stride, W/stride), fp32: the posterior's mode."""
         video = torch.tensor(np.ascontiguousarray(frames)).to(self.device).permute(3, 0, 1, 2)[None]
+        mean, std = self.latent_scale()
+        return ((self.encode_raw(video.float() / 127.5 - 1) - mean) / std).float()
+
+    def encode_raw(self, video: Tensor) -> Tensor:
+        """(1, 3, T, H, W) from -1 to 1 to the posterior's mode, not normalised."""
         with self._on_device(self.vae):
-            raw = self.vae.encode(video.float() / 127.5 - 1).latent_dist.mode()
-        mean, std = self._latent_scale()
-        return ((raw - mean) / std).float()
+            found: Tensor = self.vae.encode(video).latent_dist.mode()
+        return found
 
     @torch.no_grad()
     def decode(self, latent: Tensor) -> NDArray[np.uint8]:
         """Normalised latent to (T, H, W, 3) uint8 RGB, T = 4F-3."""
-        mean, std = self._latent_scale()
+        mean, std = self.latent_scale()
         with self._on_device(self.vae):
             video = self.vae.decode((latent.float() * std + mean).to(self.vae.dtype), return_dict=False)[0]
         video = (video.float() / 2 + 0.5).clamp(0, 1)
         out: NDArray[np.uint8] = (video[0].permute(1, 2, 3, 0) * 255).round().to(torch.uint8).cpu().numpy()
         return out
 
-    def _latent_scale(self) -> tuple[Tensor, Tensor]:
+    def latent_scale(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of the VAE's channels, (1, C, 1, 1, 1)."""
         config = self.vae.config
         mean, std = (
             torch.tensor(v, device=self.device).view(1, -1, 1, 1, 1) for v in (config.latents_mean, config.latents_std)
@@ -151,8 +156,7 @@ class Backbone:
         if not self._moves:
             yield
             return
-        if self._blocks:
-            self._blocks.release()  # a backward pass leaves its last ones
+        self.experts.release()  # a backward pass leaves its last blocks
         module.to(self.device)
         try:
             yield
@@ -180,7 +184,7 @@ class Backbone:
         if known is not None and known[:4] == (x.data_ptr(), x._version, sigma, text.data_ptr()) and known[4].shape == x.shape:
             return known[5]
         found = self._run(x, sigma, text, of).float()
-        self.forward_equivalents += self.cache.share
+        self.forward_equivalents += self.experts.share
         return found
 
     def foretell(self, x: Tensor, sigma: float, text: Tensor, velocity: Tensor) -> None:
@@ -205,10 +209,13 @@ class Backbone:
 
     def _run(self, x: Tensor, sigma: float, text: Tensor, of: Sampled | None = None) -> Tensor:
         time = (torch.tensor(sigma, dtype=torch.float32) * 1000).to(self.device).expand(x.shape[0])
-        with self._blocks or nullcontext(), self.cache.on(of, sigma):
-            out: Tensor = self.transformer(
-                hidden_states=x.to(self.dtype), timestep=time, encoder_hidden_states=text.to(self.dtype), return_dict=False
-            )[0]
+        if self.card.per_token:
+            time = time[:, None].expand(-1, math.prod(self.tokens(x)))
+        with self.experts.running(self.card.low(sigma), sigma, of) as transformer:
+            out: Tensor = transformer(
+                hidden_states=x.to(self.dtype), timestep=time, encoder_hidden_states=text.to(self.dtype), return_dict=False,
+                **self.control.inputs(x),
+            )[0]  # fmt: skip
         return out
 
     def taps(self, x: Tensor, sigma: float, text: Tensor, names: Sequence[str], rope: bool = True, early: bool = True) -> Taps:
@@ -241,10 +248,10 @@ class Backbone:
             velocity = self._run(x, sigma, text)
             if VELOCITY in names:
                 taps[VELOCITY] = velocity.float()
-        share = self._depth(last) / self.card.blocks
+        share = share_of(self._depth(last), self.card.blocks, self.card.control_blocks)
         backward = share * (GRADIENT_COST - 1) if x.requires_grad else 0.0  # it starts at the last tap either way
         self.forward_equivalents += (share if then is _stop else 1.0) + backward
-        rotary = self.transformer.rope(x) if rope else None
+        rotary = self.experts.rope(x) if rope else None
         for name in inner:
             if name[0] in "qk" and name[1] == "@":
                 heads = taps[name].unflatten(2, (self.card.heads, -1))
@@ -257,7 +264,7 @@ class Backbone:
         Args:
             rows, columns: shifts (F, h, w) in tokens, fractions too; zeros give the model's own factors.
         """
-        rope = self.transformer.rope
+        rope = self.experts.rope
         cos, sin = (part[0, :, 0].float() for part in rope(x))
         angle = torch.atan2(rope.freqs_sin[1, 1::2], rope.freqs_cos[1, 0::2]).float()  # of one token further
         down, right = angle[rope.t_dim // 2 :].split([rope.h_dim // 2, rope.w_dim // 2])
@@ -296,24 +303,26 @@ class Backbone:
 
     def _checkpoint_if_needed(self, x: Tensor, blocks: int, stack: ExitStack, trains: bool = False) -> None:
         """Recompute activations in the backward pass only when keeping them would not fit."""
-        if self._blocks or not ((x.requires_grad or trains) and torch.is_grad_enabled()):
+        if self.offload == "block" or not ((x.requires_grad or trains) and torch.is_grad_enabled()):
             return  # blocks that come in turn are checkpointed always
         f, h, w = self.tokens(x)
         size = torch.empty((), dtype=self.dtype).element_size()
-        wanted = kept_activations(f * h * w, self.card.heads * self.card.head_dim, size, blocks)
+        deep = blocks + self.card.control_blocks
+        wanted = kept_activations(f * h * w, self.card.heads * self.card.head_dim, size, deep, self.card.per_token)
         if fits_kept(wanted, free_bytes(self.device)):
             return
-        self.transformer.enable_gradient_checkpointing()
-        stack.callback(self.transformer.disable_gradient_checkpointing)
+        for expert in self.experts:
+            expert.enable_gradient_checkpointing()
+            stack.callback(expert.disable_gradient_checkpointing)
 
     @contextmanager
     def hooked(self, *hooks: tuple[str, Hook], before: bool = False) -> Iterator[None]:
-        """Forward hooks on named transformer modules while the context holds; a hook may return a replacement.
+        """Forward hooks on named transformer modules, of two transformers in both; a hook may return a replacement.
 
         Args:
             before: hooks get (module, inputs) and may replace the inputs, instead of (module, inputs, output).
         """
-        modules = [(self.transformer.get_submodule(name), hook) for name, hook in hooks]
+        modules = [(expert.get_submodule(name), hook) for expert in self.experts for name, hook in hooks]
         handles = [m.register_forward_pre_hook(h) if before else m.register_forward_hook(h) for m, h in modules]
         try:
             yield
@@ -386,13 +395,13 @@ def _read_vae(folder: Path) -> nn.Module:
     return found
 
 
-def _read_pipeline(folder: Path, dtype: torch.dtype, **parts: nn.Module | None) -> WanPipeline:
+def _read_pipeline(folder: Path, dtype: torch.dtype, **parts: nn.Module | None) -> Any:
     """Parts in ``dtype`` but for those given, where None leaves one out; safetensors only."""
     from diffusers.utils import logging as diffusers_logging
     from transformers.utils import logging as transformers_logging
 
     diffusers_logging.disable_progress_bar()  # a second of loading needs no bars between the lines of a report
     transformers_logging.disable_progress_bar()
-    pipe = WanPipeline.from_pretrained(folder, **parts, dtype=dtype, use_safetensors=True, local_files_only=True)
+    pipe: Any = DiffusionPipeline.from_pretrained(folder, **parts, dtype=dtype, use_safetensors=True, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe

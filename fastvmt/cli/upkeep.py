@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -27,6 +28,9 @@ from fastvmt.core.spelling import mib
 from fastvmt.errors import SpecError
 from fastvmt.runner.option import split
 
+if TYPE_CHECKING:
+    from fastvmt.upkeep.doctor import Finding
+
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only show what would go, and how many bytes.")]
 Clips = Annotated[
     int | None, number("--clips", "Drawn clips (12; with --tracker 2 of each motion; with --method 4).", 1, 10_000)
@@ -39,6 +43,13 @@ Tracker = Annotated[str, typer.Option(help="Judge this tracker on the known trac
 TapVid = Annotated[
     Path | None,
     typer.Option(help="With --tracker: judge on this TAP-Vid pickle. Only arrays are taken from it; nothing in it is run."),
+]
+Parity = Annotated[
+    bool, typer.Option("--parity", help="With --backbone: compare it with diffusers' pipeline and with stored vectors instead.")
+]
+Vectors = Annotated[
+    Path | None,
+    typer.Option(help="With --parity: vectors of the original implementation; parity.npz beside the weights without."),
 ]
 Runs = Annotated[Path, typer.Option(help="Where run folders lie (without --backbone and --tracker).")]
 
@@ -111,12 +122,13 @@ def gc(folder: Folder, dry_run: DryRun = False, as_json: Json = False) -> None:
 
 def doctor(
     backbone: Backbone = "", frames: FrameCount = None, width: Width = None, height: Height = None, clips: Clips = None,
-    method: Methods = "", steps: Steps = None,
+    method: Methods = "", steps: Steps = None, parity: Parity = False, vectors: Vectors = None,
     tracker: Tracker = "", tapvid: TapVid = None, plugin: Plugin = None, runs: Runs = Path("runs"), as_json: Json = False,
 ) -> None:  # fmt: skip
     """Look at this machine: GPU, disk, codecs, versions, weights, environments, hub, runs; exit code 2 for a problem.
 
     With --backbone: per block and noise level, how well queries and keys follow known motion, to choose the guided block.
+    With --backbone and --parity: is it the model that others run; exit code 2 where it is not.
     With --method: the gradient of its guidance for the right and for a wrong reference, by step and block.
     With --tracker: how well a tracker follows points whose tracks are known, and what that does to motion fidelity.
     """
@@ -127,6 +139,11 @@ def doctor(
         raise SpecError("--method and --tracker are two questions; ask one at a time.")
     if steps is not None and not method:
         raise SpecError("--steps needs --method NAME beside it: it is that method's guided steps that are looked at.")
+    if parity or vectors:
+        if method or tracker or any(v is not None for v in (clips, steps, width, height, frames)):
+            raise SpecError("--parity has its own inputs: leave --method, --tracker, --clips, --steps and sizes out.")
+        _parity(backbone if parity else "", vectors, as_json)
+        return
     if not (backbone or tracker or method):
         given = [k for k, v in (("clips", clips), ("frames", frames), ("width", width), ("height", height)) if v is not None]
         if given:
@@ -139,15 +156,45 @@ def doctor(
 def _machine(runs: Path, as_json: bool) -> None:
     from fastvmt.upkeep.doctor import look
 
+    _findings(look(runs), "the default run can{} start", as_json)
+
+
+def _parity(backbone: str, vectors: Path | None, as_json: bool) -> None:
+    if not backbone:
+        raise SpecError(
+            "--parity needs --backbone NAME beside it, and --vectors needs --parity: it is a backbone that is compared."
+        )
+    import torch
+
+    from fastvmt.backbones import card as cards
+    from fastvmt.backbones.device import has_cuda
+    from fastvmt.upkeep.parity import look
+
+    device, dtype = ("cuda", torch.bfloat16) if has_cuda() else ("cpu", torch.float32)
+    card = cards.load(backbone, texts=False)
+    _findings(
+        look(card, device, dtype, vectors), f"{backbone} is{{}} the model that others run, as far as was compared", as_json
+    )
+
+
+def _findings(lines: Iterable[Finding], said: str, as_json: bool) -> None:
+    """Each as it comes, then whether there is a problem.
+
+    Args:
+        said: the last sentence, with a place for "not".
+    """
     found = []
-    for finding in look(runs):
+    for finding in lines:
         found.append(finding)
         if not as_json:
             print(finding.line(), flush=True)
     problems = sum(f.state == "problem" for f in found)
     warnings = sum(f.state == "warn" for f in found)
-    said = f"the default run can{'not' * bool(problems)} start ({problems} problems, {warnings} warnings)"
-    tell(as_json, {"ok": not problems, "findings": [f.data() for f in found]}, said)
+    word = "not" if "can{}" in said else " not"
+    tell(
+        as_json, {"ok": not problems, "findings": [f.data() for f in found]},
+        f"{said.format(word * bool(problems))} ({problems} problems, {warnings} warnings)",
+    )  # fmt: skip
     if problems:
         raise typer.Exit(2)
 

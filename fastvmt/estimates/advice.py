@@ -36,7 +36,7 @@ def least(config: RunConfig, card: cards.Card, changes: Changes | None = None) -
 def offers(config: RunConfig, card: cards.Card, capacity: int) -> list[str]:
     """Options that fit so many bytes, each with what it would take; none where nothing does."""
     found = [*_of_card(config, card, capacity, {})]
-    for other in _smaller(card):
+    for other in _smaller(config, card):
         if more := [*_of_card(config, other, capacity, {"backbone": other.id})]:
             found.append(more[0])
             break
@@ -105,8 +105,13 @@ def _words(changes: Changes) -> str:
     return " ".join(words.format(changes[k]) for k, words in WORDS.items() if k in changes)
 
 
-def _smaller(card: cards.Card) -> list[cards.Card]:
-    """Known backbones of the same order of size, the largest first."""
+def _smaller(config: RunConfig, card: cards.Card) -> list[cards.Card]:
+    """Known backbones of the same order of size that make such videos by the same methods: of such latents first."""
+    s = config.setting
     others = [cards.load(name) for name in cards.known() if name != card.id]
-    kept = [c for c in others if card.parameters / SMALLER <= c.parameters < card.parameters]
-    return sorted(kept, key=lambda c: -c.parameters)
+    kept = [
+        c for c in others
+        if card.parameters / SMALLER <= c.parameters < card.parameters and bool(c.control_blocks) is bool(card.control_blocks)
+        and not (s.width % c.multiple or s.height % c.multiple or (s.frames - 1) % c.vae_temporal)
+    ]  # fmt: skip
+    return sorted(kept, key=lambda c: (c.latent_channels != card.latent_channels, -c.parameters))

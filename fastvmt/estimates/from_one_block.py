@@ -20,7 +20,7 @@ from fastvmt.backbones.one_block import TEXT_TOKENS
 from fastvmt.backbones.token_grid import GRADIENT_COST, fits_kept, kept_activations
 from fastvmt.core.spelling import duration
 from fastvmt.estimates.calibration import Calibration, known, tokens_of
-from fastvmt.estimates.memory import TEXT_ENCODER, _depth, _parameters, device_bytes
+from fastvmt.estimates.memory import TEXT_ENCODER, _parameters, device_bytes, gradient_depth
 from fastvmt.estimates.seconds import BEND, FAR, OTHER_DEVICE, Prediction, widened
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import MethodSpec
@@ -106,7 +106,7 @@ class _Costs:
         size = 4 if s.dtype == "float32" else 2
         tokens = tokens_of(self.card, s.width, s.height, s.frames)
         free = device_bytes(self.config.device) - self.card.blocks * self.found.parameters * size
-        return fits_kept(kept_activations(tokens, width, size, _depth(spec, self.card)), free)
+        return fits_kept(kept_activations(tokens, width, size, gradient_depth(spec, self.card)), free)
 
 
 def _basis(found: Calibration, config: RunConfig, card: Card) -> str:

@@ -9,11 +9,14 @@
 The peak is the largest stage. Libraries stand in each. With ``offload`` the VAE is on the device in its own two stages alone.
 
     transformer, text encoder   parameters x bytes of the dtype
+                                (of two transformers both, and with ``offload`` the one that runs)
     VAE                         parameters x 4 (it stays in fp32)
     insides of a block          22 tensors (tokens x width) of the dtype, as ``Backbone`` counts them
     activations, kept           those of every block up to the tapped one, and four fp32 tensors for queries and keys
     activations, recomputed     one tensor a block, the insides of one, and the same four
-    encode, decode              10.5 and 12.5 fp32 tensors of 96 channels and 4 frames at full size, and the video twice
+    control blocks              as other blocks for a gradient; else one tensor each
+    encode, decode              10.5 and 12.5 fp32 tensors of 96 channels and 4 frames at full size, and the video twice; of a
+                                VAE with other widths in proportion
 """
 
 from __future__ import annotations
@@ -119,18 +122,22 @@ def need(
     tensor = tokens * card.heads * card.head_dim
     depth = max((gradient_depth(m, card) for m in methods), default=0)
     features = 4 * tensor * 4 if depth else 0
-    inside = kept_activations(tokens, card.heads * card.head_dim, size, 1)
+    inside = kept_activations(tokens, card.heads * card.head_dim, size, 1, card.per_token)
+    beside = tensor * size * (card.control_blocks + 6 * card.per_token)  # what the control branch hands over; six of time steps
+    depth += card.control_blocks if depth else 0
+    offload = offload and device != "cpu"
+    transformers = 1 if card.boundary is None or offload else 2
     return Need(
-        transformer=(card.parameters or _parameters(card, "transformer", 0)) * size,
+        transformer=(card.parameters or _parameters(card, "transformer", 0)) * size * transformers,
         text_encoder=_parameters(card, "text_encoder", TEXT_ENCODER) * size,
-        vae=_parameters(card, "vae", VAE) * 4,
-        forward=inside,
-        guidance=tensor * size * depth + inside + features if depth else 0,
-        stored=inside * depth + features,
-        encode=width * height * (ENCODE_BYTES + frames * 3 * 4 * 2),
-        decode=width * height * (DECODE_BYTES + frames * 3 * 4 * 2),
+        vae=_parameters(card, "vae", card.vae_parameters or VAE) * 4,
+        forward=inside + beside,
+        guidance=tensor * size * depth + inside + beside + features if depth else 0,
+        stored=inside * depth + beside + features,
+        encode=round(width * height * (ENCODE_BYTES * card.vae_channels[0] / 96 + frames * 3 * 4 * 2)),
+        decode=round(width * height * (DECODE_BYTES * card.vae_channels[1] / 96 + frames * 3 * 4 * 2)),
         libraries=LIBRARIES[device],
-        offload=offload and device != "cpu",
+        offload=offload,
     )
 
 

@@ -131,7 +131,7 @@ def work(card: cards.Card, shape: Shape) -> float:
     """Floating-point operations of one forward pass: two a weight and token, and self-attention's products."""
     f, h, w = shape.grid
     tokens = f * h * w
-    return 2.0 * card.parameters * tokens + 4.0 * tokens**2 * card.heads * card.head_dim * card.blocks
+    return 2.0 * card.parameters * tokens + 4.0 * tokens**2 * card.heads * card.head_dim * (card.blocks + card.control_blocks)
 
 
 def device_class(config: RunConfig, name: str | None = None) -> str:

@@ -50,6 +50,8 @@ class Setting(Frozen):
     frames: Size
     steps: Size
     guidance: Number
+    guidance_2: Number | None = None
+    """The scale below a backbone's boundary, where a second transformer takes over; None where it is ``guidance`` too."""
     solver: Literal["euler"] = "euler"
     sigmas: tuple[Number, ...]
     """steps + 1 noise levels, falling, the last one 0."""
@@ -64,7 +66,7 @@ class Setting(Frozen):
 
     def identity(self) -> dict[str, Any]:
         """What goes into every key: all of it, less where a folder lies and what a run of the default protocol need not say."""
-        silent: dict[str, Any] = {"protocol": "matched-start", "budget": None, "profile": {}}
+        silent: dict[str, Any] = {"protocol": "matched-start", "budget": None, "guidance_2": None, "profile": {}}
         said = self.model_dump(mode="json") | {"profile": self.profile.identity()}
         if Path(self.backbone).is_absolute():  # its weights are in weights_digest
             said["backbone"] = ""
@@ -78,6 +80,11 @@ class Setting(Frozen):
     def published(self) -> Setting:
         """The same setting, without the way to a folder on somebody's machine."""
         return self.model_copy(update={"backbone": f"/{self.called}"}) if Path(self.backbone).is_absolute() else self
+
+    @property
+    def scales(self) -> str:
+        """Classifier-free guidance as tables head it: ``guidance 5``, ``guidance 4, then 3``."""
+        return f"guidance {self.guidance:g}" + ("" if self.guidance_2 is None else f", then {self.guidance_2:g}")
 
     @property
     def fairness(self) -> str:

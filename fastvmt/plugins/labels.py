@@ -75,6 +75,7 @@ def resolve(
         SpecError: for anything unknown or a value of the wrong type.
     """
     cls, changes = parse(label)
+    _refuse_control(cls, shape)
     card = tuned(cls.id, defaults.get(cls.id, {}), len(shape.sigmas) - 1)
     preset = cls.protocols.preset
     authors = bool(preset) and changes.get(preset, usual_preset(cls)) != usual_preset(cls)
@@ -96,6 +97,18 @@ def resolve(
             label=label.strip(), method=cls.id, version=cls.version_of(plain), params=plain,
             preset=str(getattr(params, preset)) if preset else "", control=cls.role == "control",
         )  # fmt: skip
+
+
+def _refuse_control(cls: type[Method], shape: Shape) -> None:
+    if cls.needs_control and not shape.control:
+        raise SpecError(
+            f"'{cls.id}' needs a backbone that takes a control video, as wan2.1-vace-1.3b does; this one takes none."
+        )
+    if shape.control and trains(cls):
+        raise SpecError(
+            f"'{cls.id}' trains weights in the blocks of a plain model; this backbone has control blocks beside them. Use "
+            "wan2.1-1.3b."
+        )
 
 
 def as_data(params: BaseModel) -> dict[str, Any]:

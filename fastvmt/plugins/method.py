@@ -84,7 +84,7 @@ class Context:
         reference: function returning the clean reference latent, same shape, normalised; encoded on first use.
         texts: embeddings under ``target``, ``negative``, ``null`` and ``caption``, each (1, n, d).
         stages: the job's clock.
-        guidance: the run's classifier-free scale; the loop sets it before the first hook.
+        guidance: classifier-free scale at the present noise level; the loop sets it before the first hook and each step.
         prepared: weights by name that ``prepare`` left for this reference, on the model's device.
         state: what ``fit`` returned.
         log: plain data for the artefact (loss curves, centre spread ...).
@@ -157,6 +157,7 @@ class Method:
             over, ``toy`` for one whose result is known beforehand; ``--methods all`` takes methods and baselines.
         protocols, study: see there.
         whole_gradient: its gradients go through all blocks, without a tapped one; for estimates of memory.
+        needs_control: it gives passes a control video, and is refused on a backbone that takes none.
         card: the method's card, as a file or as data; "" for ``cards/<id>.toml`` beside the method's own file, None for none.
     """
 
@@ -170,6 +171,7 @@ class Method:
     protocols: ClassVar[Protocols] = Protocols()
     study: ClassVar[Study] = Study()
     whole_gradient: ClassVar[bool] = False
+    needs_control: ClassVar[bool] = False
     card: ClassVar[str | Path | Mapping[str, Any] | None] = ""
 
     def __init_subclass__(cls) -> None:

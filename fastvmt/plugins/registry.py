@@ -43,6 +43,7 @@ _PLACES: dict[str, dict[str, dict[str, str]]] = {
         "methods.flowmotion": {"flowmotion": "FlowMotion"},
         "methods.ropecraft": {"ropecraft": "RoPECraft"},
         "methods.ttm": {"ttm": "TTM"},
+        "methods.vace": {"vace": "VACE"},
         "methods.motion_inversion": {"motion_inversion": "MotionInversion"},
         "methods.motion_director": {"motion_director": "MotionDirector"},
         "methods.det": {"det": "DeT"},

@@ -275,10 +275,11 @@ class Generator:
             guided = range(window["steps"][0], window["steps"][1] + 1)
         if prepared is not None:
             self._charge(prepared, ctx)
+        guidance = self.card.scale(setting.guidance, setting.guidance_2)
         try:
-            latent = denoise(method, ctx, setting.guidance, tick, setting.profile, guided)
+            latent = denoise(method, ctx, guidance, tick, setting.profile, guided)
         finally:
-            self.backbone.cache.forget()
+            self.backbone.experts.forget()
         with stages("decode"):
             frames = self.backbone.decode(latent)
         expected = (case.reference.frames, setting.height, setting.width, 3)

@@ -81,8 +81,10 @@ def generate(prompts: Path, out: Path, wish: Wish, tell: Callable[[str], None] =
     card = cards.load(wish.backbone)
     cards.require_weights(card)
     facts: dict[str, Any] = {k: card.defaults[k] if (v := getattr(wish, k)) is None else v for k in (
-        "width", "height", "frames", "steps", "guidance",
+        "width", "height", "frames", "steps",
     )}  # fmt: skip
+    facts["guidance"], second = card.scales(wish.guidance)
+    facts |= {} if second is None else {"guidance_2": second}
     card.check_size(facts["width"], facts["height"], facts["frames"])
     facts |= {"backbone": wish.backbone, "weights": cards.weights_digest(card), "seed": wish.seed, "prompts": texts}
     _claim(out, facts)
@@ -135,7 +137,7 @@ class Sampler:
     """A loaded backbone that makes clips by the one denoise loop, with the method that transfers nothing.
 
     Args:
-        facts: width, height, frames, steps, guidance and seed.
+        facts: width, height, frames, steps, guidance (guidance_2 too, of two transformers) and seed.
         texts: prompts that ``frames`` will be asked for.
     """
 
@@ -146,6 +148,7 @@ class Sampler:
         from fastvmt.backbones.wan import Backbone, encoded
 
         self.card, self.facts = card, facts
+        self.scale = card.scale(facts["guidance"], facts.get("guidance_2"))
         dtype = torch.float32 if device == "cpu" else torch.bfloat16
         self.texts = encoded(card, device, dtype, [card.defaults["negative"], *texts])
         self.backbone = Backbone(card, device, dtype)
@@ -164,4 +167,4 @@ class Sampler:
         noise = torch.randn(shape, generator=generator).to(self.backbone.device)
         texts = {"target": self.texts[text], "negative": self.texts[self.card.defaults["negative"]]}
         ctx = Context(self.backbone, self.sigmas, noise, lambda: torch.zeros_like(noise), texts, Stages())
-        return self.backbone.decode(denoise(Method(Params()), ctx, self.facts["guidance"]))
+        return self.backbone.decode(denoise(Method(Params()), ctx, self.scale))

@@ -108,6 +108,10 @@ class Request(_Checked):
     guidance: float | None = _setting(
         None, MODEL, "Classifier-free guidance scale.", between=(-1000, 1000), needs="1 is no guidance"
     )
+    guidance_2: float | None = _setting(
+        None, MODEL, "Guidance scale of the second of two transformers; by default the backbone's, or --guidance if given.",
+        between=(-1000, 1000), needs="1 is no guidance", flags=("--guidance-2",),
+    )  # fmt: skip
     shift: float | None = _setting(None, MODEL, "Shift of the noise grid.", between=(0.01, 100))
     strength: float = _setting(
         1.0, MODEL, "Start the grid lower, keeping all steps (released FastVMT code).", between=(0.01, 1)

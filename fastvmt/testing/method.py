@@ -24,7 +24,7 @@ from fastvmt.model import Reference
 from fastvmt.plugins.method import Context, Method, Shape
 from fastvmt.plugins.workspace import Workspace
 from fastvmt.testing.checked import Checked, all_of, all_spelt, returned
-from fastvmt.testing.wan import SIZE, make_context, noise_clip, random_wan
+from fastvmt.testing.wan import make_context, random_wan, size_of
 
 GUIDANCE = 3.0
 JOBS = 20
@@ -54,7 +54,7 @@ class Trial:
 
     @property
     def shape(self) -> Shape:
-        return self.backbone.card.shape(**SIZE, sigmas=sigma_grid(self.steps, 3.0))
+        return self.backbone.card.shape(**size_of(self.backbone.card), sigmas=sigma_grid(self.steps, 3.0))
 
     def params(self, **more: Any) -> Any:
         return self.cls.resolve(self.cls.Params.model_validate({**self.changes, **more}), self.shape)
@@ -64,9 +64,8 @@ class Trial:
 
     def train(self, method: Method, ctx: Context) -> None:
         """What its training leaves, on a clip of noise; nothing for a method that trains none."""
-        width, height, frames = SIZE["width"], SIZE["height"], SIZE["frames"]
-        known = Reference(frames_digest="", source="noise", width=width, height=height, frames=frames)
-        ctx.prepared = method.prepare(ctx, Workspace(known, noise_clip))
+        known = Reference(frames_digest="", source="noise", **size_of(self.backbone.card))
+        ctx.prepared = method.prepare(ctx, Workspace(known, ctx.frames))
 
     def fitted(self, ctx: Context, **more: Any) -> Method:
         method = self.method(**more)
@@ -277,7 +276,8 @@ def check_method(cls: type[Method], folder: Path | None = None, **changes: Any) 
         AssertionError: naming what does not hold.
     """
     with TemporaryDirectory() as place:
-        backbone = Backbone(cards.load(str(folder or random_wan(Path(place) / "wan"))))
+        control = (0, 2) if cls.needs_control else ()
+        backbone = Backbone(cards.load(str(folder or random_wan(Path(place) / "wan", control=control))))
         return all_of(cls.id, CHECKS.values(), Trial(cls, backbone, small(cls, changes)))
 
 

@@ -203,8 +203,9 @@ def _latents(method: Method, ctx: Context, guided: Sequence[int]) -> dict[int, T
             raise _Enough
 
     setattr(method, "adjust", seen)  # noqa: B010 - this object alone
+    card = ctx.backbone.card
     try:
-        denoise(method, ctx, ctx.backbone.card.defaults["guidance"], tick)
+        denoise(method, ctx, card.scale(*card.scales()), tick)
     except _Enough:
         pass
     finally:

@@ -176,7 +176,7 @@ class LoRA:
         endings = "|".join(t.replace(".", r"\.") for t in LORA_TARGETS)
         config = LoraConfig(
             r=self.rank, lora_alpha=self.rank, lora_dropout=self.dropout, init_lora_weights="gaussian",
-            target_modules=rf"blocks\.\d+\.({endings})",
+            target_modules=rf"(\d+\.)?blocks\.\d+\.({endings})",
         )  # fmt: skip
         self._forget()  # or PEFT warns of the second adapter, which is wanted
         inject_adapter_in_model(config, self.transformer, name, low_cpu_mem_usage=empty)

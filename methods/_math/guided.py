@@ -241,7 +241,7 @@ class InjectingMethod(AdamMethod):
     @classmethod
     def injection_cost(cls, params: Any, shape: Shape) -> float:
         """Of a step: the part of block 0 that runs before its keys exist."""
-        return len(cls.guided_steps(params, shape)) * (TAP_SHARE / shape.blocks) if params.inject else 0.0
+        return len(cls.guided_steps(params, shape)) * shape.share(TAP_SHARE) if params.inject else 0.0
 
     def scope(self, ctx: Context, i: int) -> AbstractContextManager[Any]:
         """Keys are taken before rotary embedding, which depends on the position alone and is applied to them afterwards."""

@@ -31,7 +31,7 @@ def facts(tidy: Tidy) -> list[tuple[str, str]]:
         ("backbone", s.called),
         ("size", f"width {s.width}, height {s.height}, {s.frames} frames"),
         ("protocol", s.fairness.removeprefix("protocol ")),
-        ("sampling", f"{s.steps} steps ({s.solver}), guidance {s.guidance:g}, {s.dtype}"),
+        ("sampling", f"{s.steps} steps ({s.solver}), {s.scales}, {s.dtype}"),
         ("device", ", ".join(devices) or tidy.device),
         ("run folders", ", ".join(store.root.resolve().name for store in tidy.stores)),
         ("table digest", tidy.digest),

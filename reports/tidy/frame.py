@@ -97,7 +97,7 @@ class Tidy:
         return (
             f"{s.fairness}: {self.suite.name} ({len(self.cases)} cases, {n} seed{'s' if n > 1 else ''}) on {s.called}, "
             f"width {s.width}, height {s.height}, {s.frames} frames, {s.steps} steps, "
-            f"guidance {s.guidance:g}, {s.dtype} on {self.device}"
+            f"{s.scales}, {s.dtype} on {self.device}"
         )
 
     def of(self, metric: str) -> pd.DataFrame:

@@ -76,7 +76,7 @@ def test_passes_of_guided_steps_and_taps_are_those_of_the_plain_model(xs: Path, 
     assert torch.equal(sampled(backbone, profile, guided=range(STEPS))[0], plain)
     context = make_context(backbone, steps=STEPS)
     denoise(Tapping(Params()), context, 3.0, lambda i, n: None, profile)
-    backbone.cache.forget()
+    backbone.experts.forget()
     plainly = make_context(backbone, steps=STEPS)
     denoise(Tapping(Params()), plainly, 3.0)
     pairs = list(zip(context.log["taps"], plainly.log["taps"], strict=True))

@@ -158,15 +158,6 @@ def test_keys_do_not_depend_on_where_a_folder_lies() -> None:
     assert keys == ["", "", "tiny", "owner/name"]
 
 
-@pytest.mark.parametrize("second", [{"boundary_ratio": 0.875}, {"transformer_2": ["diffusers", "WanTransformer3DModel"]}])
-def test_a_folder_of_two_experts_is_refused(xs: Path, tmp_path: Path, second: dict[str, Any]) -> None:
-    folder = shutil.copytree(xs, tmp_path / "two")
-    index = json.loads((folder / "model_index.json").read_text())
-    (folder / "model_index.json").write_text(json.dumps(index | second))
-    with pytest.raises(UserError, match="two experts"):
-        card.load(str(folder))
-
-
 @pytest.mark.parametrize(
     ("file", "parts"),
     [("None.py", {}), ("transformer/diffusers.py", {}), ("transformer/evil.py", {"transformer": ["evil", "WanTransformer3DModel"]}),

@@ -29,7 +29,7 @@ OWN: dict[str, Any] = {
 def test_every_method_has_a_card_whose_budget_is_counted(name: str) -> None:
     found = card_of(registry.methods.get(name))
     assert found is not None and found.faithful
-    wan = card.load("wan2.1-1.3b")
+    wan = card.load("wan2.1-vace-1.3b" if registry.methods.get(name).needs_control else "wan2.1-1.3b")
     shape = wan.shape(832, 480, 81, sigma_grid(50, 3.0))
     starts = protocol.starts(registry.methods.get(name), "as-published")
     cost = protocol.cost_of(labels.resolve(name, shape, wan.methods, starts), shape)

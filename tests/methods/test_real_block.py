@@ -18,6 +18,7 @@ from fastvmt.testing import Trial, random_wan, small
 METHODS = [
     name for name in registry.BUILTIN["methods"]
     if name != REFERENCE and registry.methods.get(name).role not in ("toy", "imported")  # made by a model
+    and not registry.methods.get(name).needs_control
 ]  # fmt: skip
 
 

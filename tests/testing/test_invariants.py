@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 import torch
 
+from fastvmt.backbones import card as cards
+from fastvmt.backbones.wan import Backbone
 from fastvmt.methods.controls import NoTransfer, SDEdit
 from fastvmt.model import REFERENCE
 from fastvmt.plugins import registry
 from fastvmt.plugins.method import Context, Method, Params
-from fastvmt.testing import CHECKS, Trial, check_method, small
+from fastvmt.testing import CHECKS, Trial, check_method, random_wan, small
 
 METHODS = [
     name for name in registry.BUILTIN["methods"]
@@ -32,9 +34,16 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory: pytest.TempPathFactory) -> Backbone:
+    """The random Wan with a control branch."""
+    return Backbone(cards.load(str(random_wan(tmp_path_factory.mktemp("vace"), control=(0, 2)))))
+
+
 @pytest.mark.parametrize(("check", "name", "form"), CASES)
-def test_every_method(check: str, name: str, form: dict[str, Any], backbone: Any) -> None:
+def test_every_method(check: str, name: str, form: dict[str, Any], request: pytest.FixtureRequest) -> None:
     cls = registry.methods.get(name)
+    backbone = request.getfixturevalue("controlled" if cls.needs_control else "backbone")
     CHECKS[check](Trial(cls, backbone, small(cls, form)))
 
 

@@ -43,7 +43,8 @@ def request_words(config: RunConfig, **more: Any) -> dict[str, Any]:
     return asked | {
         "backbone": from_here(s.backbone), "seeds": config.seeds,
         "metrics": tuple(in_full(label, own) for label in config.metrics),
-        "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps, "guidance": s.guidance, "dtype": s.dtype,
+        "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps, "guidance": s.guidance,
+        "guidance_2": s.guidance_2, "dtype": s.dtype,
         "protocol": f"{s.protocol},timing" if config.repeats else s.protocol, "repeats": config.repeats or None,
         "budget": s.budget, "device": config.device if config.device in ("cpu", "cuda") else None,
         "threads": config.threads, "offload": config.offload, "controls": {*CONTROLS} <= {*labels},

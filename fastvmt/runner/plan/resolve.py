@@ -109,7 +109,8 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
         registry.load_plugin(plugin)
     card = cards.load(request.backbone)
     habit = habits(request.suite, _path(request.root))
-    width, height, frames, steps, guidance, shift = _size_and_grid(request, card, habit.frames)
+    width, height, frames, steps, shift = _size_and_grid(request, card, habit.frames)
+    guidance, second = card.scales(request.guidance, request.guidance_2)
     card.check_size(width, height, frames)
     sigmas = sigma_grid(steps, shift, request.strength)
     methods, dropped, budget = chosen_methods(request, card, card.shape(width, height, frames, sigmas))
@@ -133,8 +134,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     with in_words("This run"):
         setting = Setting(
             backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
-            steps=len(sigmas) - 1, guidance=guidance, sigmas=sigmas,
-            dtype=dtype,
+            steps=len(sigmas) - 1, guidance=guidance, guidance_2=second, sigmas=sigmas, dtype=dtype,
             negative=card.defaults["negative"], protocol=cast(Any, request.protocol), budget=budget, profile=profile,
         )  # fmt: skip
         config = RunConfig(
@@ -176,18 +176,18 @@ def _asked(request: Request) -> Asked:
 
 
 def _size_and_grid(request: Request, card: cards.Card, habitual: int | None) -> tuple[Any, ...]:
-    """Width, height, frames, steps, guidance and shift: as asked, else the suite's, else the backbone's.
+    """Width, height, frames, steps and shift: as asked, else the suite's, else the backbone's.
 
     Raises:
         SpecError: where those of a backbone's folder cannot be.
     """
-    names = ("width", "height", "frames", "steps", "guidance", "shift")
+    names = ("width", "height", "frames", "steps", "shift", "guidance")
     found = [_or(getattr(request, k), _or(habitual if k == "frames" else None, card.defaults[k])) for k in names]
     try:
         replace(request, **dict(zip(names, found, strict=True)))  # its values are checked as if they had been typed
     except SpecError as error:
         raise SpecError(f"The defaults of backbone '{card.id}' or suite '{request.suite}': {error}") from None
-    return tuple(found)
+    return tuple(found[:-1])
 
 
 def _or(value: Any, default: Any) -> Any:
