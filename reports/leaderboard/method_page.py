@@ -91,7 +91,7 @@ def _history(own: Sequence[Submission], boards: Sequence[Board], label: str) -> 
         said = ranked.get(s.folder) or whys.get(s.folder, later)
         if isinstance(s, Entry):
             board = f"{s.tidy.suite.name} on {s.tidy.setting.called}"
-            found.append(Past(s.date, s.folder, said, board, _score(s), public(s.tidy.device)))
+            found.append(Past(s.date, s.folder, said, board, _score(s), _devices(s)))
         else:
             found.append(Past(s.date, s.folder, said))
     return found
@@ -102,6 +102,11 @@ def _score(entry: Entry) -> str:
     metric = motion_score(entry.tidy)
     claim = claims_of(entry.tidy, entry.label).get(metric)
     return f"{claim.text(entry.tidy.metrics[metric].decimals)} ({heading(metric, entry.tidy)})" if claim else "–"
+
+
+def _devices(entry: Entry) -> str:
+    rows = entry.tidy.frame[entry.tidy.frame["label"] == entry.label]
+    return public(", ".join(d for d in dict.fromkeys(rows["device"].astype(str)) if d))
 
 
 def _samples(writer: PageWriter, entry: Entry) -> tuple[list[tuple[Telling, CasePage, list[GalleryClip]]], int]:
