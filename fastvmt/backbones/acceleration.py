@@ -43,7 +43,7 @@ class Cache:
 
     @contextmanager
     def on(self, of: Sampled | None, level: float) -> Iterator[None]:
-        """One pass: through the cache where it is one of ``Sampled`` and nobody has put hooks into the model, else without it."""
+        """One pass: through the cache where it is one of ``Sampled`` and no method has hooks in the model, else without it."""
         self.share = 1.0
         if of is None or not self._cache or _hooks(self._transformer) > self._hooks:
             self.forget()

@@ -30,7 +30,7 @@ class Experts:
     """
 
     def __init__(self, high: nn.Module, low: nn.Module | None, device: torch.device, offload: str, profile: Profile) -> None:
-        self._all: tuple[Any, ...] = (high,) if low is None else (high, low)
+        self._all: list[Any] = [high, low] if low is not None else [high]
         self._device, self._swap, self.share = device, offload == "vae" and low is not None, 1.0
         for one in self._all:
             one.requires_grad_(False).eval()
