@@ -23,7 +23,7 @@ from fastvmt.denoise import denoise
 from fastvmt.errors import UserError
 from fastvmt.estimates.memory import Need, need
 from fastvmt.methods.controls import NoTransfer
-from fastvmt.model import MethodSpec
+from fastvmt.model import MethodSpec, Profile
 from fastvmt.plugins import registry
 from fastvmt.plugins.method import Params
 from fastvmt.testing import Trial, make_context, random_wan, small
@@ -143,16 +143,15 @@ def test_of_two_transformers_the_idle_one_is_off_the_device(folder: Any, monkeyp
     names = {id(p): n for n, m in enumerate((one, two)) for p in m.parameters()}
 
     def move(tensors: Any, device: torch.device) -> None:
-        moved.extend((names[id(t)], device.type) for t in list(tensors)[:1] if not t.requires_grad)
+        moved.extend((names[id(t)], device.type) for t in tuple(tensors)[:1] if not t.requires_grad)
 
     monkeypatch.setattr(experts, "_move", move)
-    pair = experts.Experts(one, two, torch.device("cuda"), swap=True)
+    one.is_cache_enabled = two.is_cache_enabled = False  # as of a transformer of diffusers
+    pair = experts.Experts(one, two, torch.device("cuda"), "vae", Profile())
     assert moved == [(0, "cuda")], "the second one waits"
     moved.clear()
-    assert pair.of(True) is two and moved == [(0, "cpu"), (1, "cuda")]
-    moved.clear()
-    experts.Experts(one, two, torch.device("cuda"), swap=False)
-    assert moved == [(0, "cuda"), (1, "cuda")]
+    with pair.running(True, 0.1, None) as running:
+        assert running is two and moved == [(0, "cpu"), (1, "cuda")]
 
 
 def test_what_time_steps_of_their_own_make_a_gradient_keep(loaded: Loaded, monkeypatch: pytest.MonkeyPatch) -> None:
