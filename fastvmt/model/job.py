@@ -50,7 +50,7 @@ class Setting(Frozen):
     frames: Size
     steps: Size
     guidance: Number
-    guidance_2: Number | None = None
+    guidance_2: Number | None = Field(None, exclude_if=lambda scale: scale is None)
     """The scale below a backbone's boundary, where a second transformer takes over; None where it is ``guidance`` too."""
     solver: Literal["euler"] = "euler"
     sigmas: tuple[Number, ...]

@@ -1,0 +1,1 @@
+"""What does a checkout need beside the package: training the embedded backbone, vectors of the original Wan to compare with."""
