@@ -72,7 +72,7 @@ class Video(Frozen):
     device: Line = ""
     software: Annotated[int, Field(ge=-1)] = -1
     """Index into ``Measured.software``."""
-    conditions: Annotated[int, Field(ge=-1)] = -1
+    conditions: Annotated[int, Field(ge=-1, exclude_if=lambda index: index < 0)] = -1
     """Index into ``Measured.conditions``; -1 in baselines older than this field."""
     busy: bool = False
     """Other programs used the device meanwhile."""
@@ -122,7 +122,7 @@ class Measured(Frozen):
     metrics: dict[Label, MetricFacts]
     methods: dict[Label, MethodFacts]
     software: tuple[dict[Line, Line], ...] = ()
-    conditions: tuple[Conditions, ...] = ()
+    conditions: tuple[Conditions, ...] = Field((), exclude_if=lambda known: not known)
     """What else seconds depend on."""
     videos: tuple[Video, ...]
 
@@ -155,12 +155,11 @@ def of(tidy: Tidy) -> Measured:
     videos = []
     for video in videos_of(tidy):
         job, numbers = video.job, values.get(video.job.key, {})
-        facts = {"failed": video.failure.kind if video.failure else ""}
+        facts: dict[str, Any] = {"failed": video.failure.kind if video.failure else ""}
         if video.artefact:
-            facts = _facts(video.artefact) | {
-                "software": _place(video.artefact.software, software),
-                "conditions": _place(video.artefact.conditions, conditions),
-            }
+            facts = _facts(video.artefact) | {"software": _place(video.artefact.software, software)}
+            if video.artefact.conditions != Conditions():  # videos older than that field say none
+                facts["conditions"] = _place(video.artefact.conditions, conditions)
         reasons = {k: w for k, w in gaps.get(job.key, {}).items() if k not in numbers}
         videos.append(Video(method=job.method.label, case=job.case_id, seed=job.seed, values=numbers, gaps=reasons, **facts))
     return Measured(

@@ -76,22 +76,20 @@ def test_a_slower_method_fails_by_its_speed_up_even_on_another_machine(tmp_path:
 def test_seconds_under_other_conditions_are_no_loss_and_those_of_a_baseline_that_says_none_are_compared(
     tmp_path: Path, stored: Path
 ) -> None:
-    def slower(name: str) -> Path:
-        """Three seconds longer, by a card with half the power."""
-        root = run_folder(tmp_path / name, only(3.0, SECONDS))
+    def limited(name: str, watts: int, slower: float) -> Path:
+        """All seconds longer by so many, on a card of this power."""
+        root = run_folder(tmp_path / name, only(slower, SECONDS))
         for path in root.glob("artefacts/*/meta.json"):
-            path.write_text(json.dumps(json.loads(path.read_text()) | {"conditions": {"power_limit": "300.00"}}))
+            path.write_text(json.dumps(json.loads(path.read_text()) | {"conditions": {"power_limit": f"{watts}.00"}}))
         return root
 
-    code, said = bench("check", slower("a"), "--baseline", stored)
-    assert code == 0 and "time, fastvmt: other conditions (power_limit: not said in the baseline, 300.00 in the run)" in said
-    assert bench("check", run_folder(tmp_path / "b", only(3.0, SECONDS)), "--baseline", stored)[0] == 1
-    older = json.loads(stored.read_text())
-    del older["conditions"]
-    for video in older["videos"]:
-        del video["conditions"]
-    stored.write_text(json.dumps(older))
-    assert bench("check", slower("c"), "--baseline", stored)[0] == 1
+    half = limited("half", 300, 3.0)
+    assert bench("check", half, "--baseline", stored)[0] == 1, "the baseline says none"
+    full = tmp_path / "full.json"
+    assert bench("baseline", "write", limited("full", 600, 0.0), "--out", full)[0] == 0
+    code, said = bench("check", half, "--baseline", full)
+    assert code == 0 and "time, fastvmt: other conditions (power_limit: 600.00 in the baseline, 300.00 in the run)" in said
+    assert bench("check", limited("slow", 600, 3.0), "--baseline", full)[0] == 1
 
 
 def test_a_floor_inside_the_interval_is_unclear(tmp_path: Path) -> None:
