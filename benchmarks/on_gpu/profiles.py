@@ -79,7 +79,7 @@ def compiled(s: Session) -> Named:
 @contextmanager
 def _compiled_blocks(s: Session) -> Iterator[None]:
     try:
-        accelerate(s.backbone.transformer, Profile(compile=s.scale.compiler))
+        accelerate([s.backbone.transformer], Profile(compile=s.scale.compiler))
         yield
     finally:
         for block in s.backbone.transformer.blocks:
@@ -115,7 +115,7 @@ def _sampled(s: Session, profile: Profile) -> Tensor:
 @contextmanager
 def _cache(s: Session, profile: Profile) -> Iterator[None]:
     usual = s.backbone.cache
-    s.backbone.cache = accelerate(s.backbone.transformer, profile)
+    s.backbone.cache = accelerate([s.backbone.transformer], profile)
     try:
         yield
     finally:

@@ -91,7 +91,7 @@ class Backbone:
         for module in (self.transformer, self.vae):
             module.requires_grad_(False).eval()
         self.transformer.to(self.device)
-        self.cache = accelerate(self.transformer, profile)
+        self.cache = accelerate([self.transformer], profile)
         if self.device.type == "cpu":
             _use_direct_convolutions(self.vae)
         self.vae.to("cpu" if offload else self.device)
@@ -190,7 +190,7 @@ class Backbone:
 
     def _run(self, x: Tensor, sigma: float, text: Tensor, of: Sampled | None = None) -> Tensor:
         time = (torch.tensor(sigma, dtype=torch.float32) * 1000).to(self.device).expand(x.shape[0])
-        with self.cache.on(of, sigma):
+        with self.cache.on(of, sigma, self.transformer):
             out: Tensor = self.transformer(
                 hidden_states=x.to(self.dtype), timestep=time, encoder_hidden_states=text.to(self.dtype), return_dict=False
             )[0]
