@@ -79,7 +79,7 @@ def compiled(s: Session) -> Named:
 @contextmanager
 def _compiled_blocks(s: Session) -> Iterator[None]:
     try:
-        accelerate(s.backbone.transformer, Profile(compile=s.scale.compiler))
+        accelerate([s.backbone.transformer], Profile(compile=s.scale.compiler))
         yield
     finally:
         for block in s.backbone.transformer.blocks:
@@ -114,10 +114,10 @@ def _sampled(s: Session, profile: Profile) -> Tensor:
 
 @contextmanager
 def _cache(s: Session, profile: Profile) -> Iterator[None]:
-    experts, usual = s.backbone.experts, s.backbone.experts.caches
-    experts.caches = [accelerate(one, profile) for one in experts]
+    usual = s.backbone.cache
+    s.backbone.cache = accelerate([*s.backbone.experts], profile)
     try:
         yield
     finally:
-        experts.forget()
-        experts.caches = usual
+        s.backbone.cache.forget()
+        s.backbone.cache = usual

@@ -7,7 +7,7 @@ unguided steps and out of it, with its hooks, in every other pass. What it remem
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -31,32 +31,34 @@ class Sampled:
 
 
 class Cache:
-    """A cache of diffusers on a transformer.
+    """A cache of diffusers on the transformers of a model.
 
     Attributes:
         share: of the blocks, those that ran in the last pass.
     """
 
-    def __init__(self, transformer: Any, cache: str) -> None:
-        self._transformer, self._cache, self.share = transformer, cache, 1.0
-        self._last, self._hooks = -1, _hooks(transformer)
+    def __init__(self, transformers: Sequence[Any], cache: str) -> None:
+        self._cache, self.share = cache, 1.0
+        self._own = {hook for transformer in transformers for hook in _hooks(transformer)}
+        self._in: Any = None
+        self._last = -1
 
     @contextmanager
-    def on(self, of: Sampled | None, level: float) -> Iterator[None]:
+    def on(self, of: Sampled | None, level: float, transformer: Any) -> Iterator[None]:
         """One pass: through the cache where it is one of ``Sampled`` and no method has hooks in the model, else without it."""
         self.share = 1.0
-        if of is None or not self._cache or _hooks(self._transformer) > self._hooks:
+        if of is None or not self._cache or _hooks(transformer) - self._own:
             self.forget()
             yield
             return
-        if of.step not in (self._last, self._last + 1):
+        if of.step not in (self._last, self._last + 1) or transformer is not self._in:
             self.forget()
-        if not self._transformer.is_cache_enabled:
-            self._transformer.enable_cache(_config(self._cache))
-        self._last = of.step
+        if self._in is None:
+            transformer.enable_cache(_config(self._cache))
+        self._in, self._last = transformer, of.step
         facts = {"step_index": of.step, "num_inference_steps": of.steps, "sigma": level}
         try:
-            with self._transformer.cache_context(of.text, **facts), self._counted():
+            with transformer.cache_context(of.text, **facts), self._counted():
                 yield
         except BaseException:
             self.forget()  # what an unfinished pass left is no state to go on from
@@ -64,14 +66,14 @@ class Cache:
 
     def forget(self) -> None:
         """Take the cache and all that it holds out of the model."""
-        self._last = -1
-        if self._transformer.is_cache_enabled:
-            self._transformer.disable_cache()
+        if self._in is not None:
+            self._in.disable_cache()
+        self._in, self._last = None, -1
 
     @contextmanager
     def _counted(self) -> Iterator[None]:
         """Caches replace the call of a block, not of what is inside: whether the last one's projection ran, all of them did."""
-        ran, blocks = [False], self._transformer.blocks
+        ran, blocks = [False], self._in.blocks
         handle = blocks[-1].attn1.to_q.register_forward_hook(lambda *_: ran.__setitem__(0, True))
         try:
             yield
@@ -79,11 +81,6 @@ class Cache:
             handle.remove()
         first = 1 / len(blocks) if self._cache.startswith("first_block") else 0.0
         self.share = 1.0 if ran[0] else first
-
-
-def _hooks(transformer: Any) -> int:
-    """Those that stay are the device's, as blocks that come in turn have; a method puts in more."""
-    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in transformer.modules())
 
 
 def _config(cache: str) -> Any:
@@ -101,15 +98,21 @@ def _config(cache: str) -> Any:
     )
 
 
-def accelerate(transformer: Any, profile: Profile) -> Cache:
-    """Set backend and compiler of a transformer that is on its device; the cache comes and goes with each pass."""
-    if profile.attention:
-        set_attention(transformer, profile.attention)
-    if profile.compile:
-        # Hooks are part of what compiled code depends on; unless told so torch leaves them out, and a tap sees nothing.
-        torch._dynamo.config.skip_nnmodule_hook_guards = False
-        transformer.compile_repeated_blocks(backend=profile.compile)
-    return Cache(transformer, profile.cache)
+def _hooks(transformer: Any) -> set[int]:
+    """Numbers of the hooks that its modules call, which torch gives out once each."""
+    return {n for module in transformer.modules() for n in (*module._forward_hooks, *module._forward_pre_hooks)}
+
+
+def accelerate(transformers: Sequence[Any], profile: Profile) -> Cache:
+    """Set backend and compiler of transformers that are on their device; the cache comes and goes with each pass."""
+    for transformer in transformers:
+        if profile.attention:
+            set_attention(transformer, profile.attention)
+        if profile.compile:
+            # Hooks are part of what compiled code depends on; unless told so torch leaves them out, and a tap sees nothing.
+            torch._dynamo.config.skip_nnmodule_hook_guards = False
+            transformer.compile_repeated_blocks(backend=profile.compile)
+    return Cache(transformers, profile.cache)
 
 
 def set_attention(transformer: Any, name: str) -> None:

@@ -9,9 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from fastvmt.backbones.acceleration import Sampled, accelerate
 from fastvmt.backbones.offload import placed
-from fastvmt.model.profile import Profile
 
 
 class Experts:
@@ -22,16 +20,11 @@ class Experts:
         low: for those below.
         device: where a pass runs.
         offload: ``vae``: of two, only the one that runs is on the device; ``block``: of each, only the blocks whose turn it is.
-        profile: how passes are sped up.
-
-    Attributes:
-        share: of the blocks, those that ran in the last pass.
-        caches: of the transformers, in turn.
     """
 
-    def __init__(self, high: nn.Module, low: nn.Module | None, device: torch.device, offload: str, profile: Profile) -> None:
+    def __init__(self, high: nn.Module, low: nn.Module | None, device: torch.device, offload: str) -> None:
         self._all: list[Any] = [high, low] if low is not None else [high]
-        self._device, self._swap, self.share = device, offload == "vae" and low is not None, 1.0
+        self._device, self._swap = device, offload == "vae" and low is not None
         for one in self._all:
             one.requires_grad_(False).eval()
             if self._swap:
@@ -40,7 +33,6 @@ class Experts:
         for one, blocks in zip(self._all, self._blocks, strict=True):
             if blocks:
                 one.enable_gradient_checkpointing()
-        self.caches = [accelerate(one, profile) for one in self._all]
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._all)
@@ -56,30 +48,20 @@ class Experts:
         return self._all[0] if len(self._all) == 1 else nn.ModuleList(self._all)
 
     @contextmanager
-    def running(self, low: bool, level: float, of: Sampled | None) -> Iterator[Any]:
-        """The one for such a level, on the device for one pass; of two the other leaves it, but for what is being trained.
-
-        Args:
-            of: which of the loop's passes this is, where the profile's cache may serve it.
-        """
-        chosen, cache = self._all[low], self.caches[low]
+    def running(self, low: bool) -> Iterator[Any]:
+        """The one for such a level, on the device for one pass; of two the other leaves it, but for what is being trained."""
+        chosen = self._all[low]
         if self._swap:
             _move(self._all[not low].parameters(), torch.device("cpu"))
             _move(chosen.parameters(), self._device)
-        with self._blocks[low] or nullcontext(), cache.on(of, level):
+        with self._blocks[low] or nullcontext():
             yield chosen
-        self.share = cache.share
 
     def release(self) -> None:
         """Put away the blocks that come in turn."""
         for blocks in self._blocks:
             if blocks:
                 blocks.release()
-
-    def forget(self) -> None:
-        """Take caches, and all that they hold, out of the model."""
-        for cache in self.caches:
-            cache.forget()
 
 
 def _move(tensors: Iterable[torch.Tensor], device: torch.device) -> None:

@@ -19,7 +19,7 @@ from diffusers import DiffusionPipeline
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from fastvmt.backbones.acceleration import Sampled
+from fastvmt.backbones.acceleration import Sampled, accelerate
 from fastvmt.backbones.card import Card, require_texts, require_weights
 from fastvmt.backbones.control import Control
 from fastvmt.backbones.experts import Experts
@@ -97,9 +97,10 @@ class Backbone:
         self.card, self.device, self.dtype, self.offload = card, torch.device(device), dtype, offload
         single: dict[str, None] = {} if card.boundary is not None else {"transformer_2": None}
         pipe = _read_pipeline(folder, dtype, vae=_read_vae(folder), text_encoder=None, tokenizer=None, **single)
-        self.experts = Experts(pipe.transformer, pipe.transformer_2, self.device, offload, profile)
+        self.experts = Experts(pipe.transformer, pipe.transformer_2, self.device, offload)
         self.transformer, self.vae = self.experts.module, pipe.vae.requires_grad_(False).eval()
         self._texts: TextEncoder | None = None
+        self.cache = accelerate([*self.experts], profile)
         if self.device.type == "cpu":
             _use_direct_convolutions(self.vae)
         self.vae.to("cpu" if self._moves else self.device)
@@ -184,7 +185,7 @@ class Backbone:
         if known is not None and known[:4] == (x.data_ptr(), x._version, sigma, text.data_ptr()) and known[4].shape == x.shape:
             return known[5]
         found = self._run(x, sigma, text, of).float()
-        self.forward_equivalents += self.experts.share
+        self.forward_equivalents += self.cache.share
         return found
 
     def foretell(self, x: Tensor, sigma: float, text: Tensor, velocity: Tensor) -> None:
@@ -211,7 +212,7 @@ class Backbone:
         time = (torch.tensor(sigma, dtype=torch.float32) * 1000).to(self.device).expand(x.shape[0])
         if self.card.per_token:
             time = time[:, None].expand(-1, math.prod(self.tokens(x)))
-        with self.experts.running(self.card.low(sigma), sigma, of) as transformer:
+        with self.experts.running(self.card.low(sigma)) as transformer, self.cache.on(of, sigma, transformer):
             out: Tensor = transformer(
                 hidden_states=x.to(self.dtype), timestep=time, encoder_hidden_states=text.to(self.dtype), return_dict=False,
                 **self.control.inputs(x),

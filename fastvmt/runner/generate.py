@@ -279,7 +279,7 @@ class Generator:
         try:
             latent = denoise(method, ctx, guidance, tick, setting.profile, guided)
         finally:
-            self.backbone.experts.forget()
+            self.backbone.cache.forget()
         with stages("decode"):
             frames = self.backbone.decode(latent)
         expected = (case.reference.frames, setting.height, setting.width, 3)

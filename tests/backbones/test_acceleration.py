@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from fastvmt.backbones import card
+from fastvmt.backbones.acceleration import accelerate
 from fastvmt.backbones.wan import Backbone
 from fastvmt.denoise import denoise
 from fastvmt.methods.controls import NoTransfer
@@ -76,7 +77,7 @@ def test_passes_of_guided_steps_and_taps_are_those_of_the_plain_model(xs: Path, 
     assert torch.equal(sampled(backbone, profile, guided=range(STEPS))[0], plain)
     context = make_context(backbone, steps=STEPS)
     denoise(Tapping(Params()), context, 3.0, lambda i, n: None, profile)
-    backbone.experts.forget()
+    backbone.cache.forget()
     plainly = make_context(backbone, steps=STEPS)
     denoise(Tapping(Params()), plainly, 3.0)
     pairs = list(zip(context.log["taps"], plainly.log["taps"], strict=True))
@@ -89,6 +90,13 @@ def test_hooks_of_a_method_are_never_skipped(xs: Path, plain: torch.Tensor) -> N
     with backbone.hooked(("blocks.2", lambda *_: calls.append(1))):
         found, _ = sampled(backbone, profile)
     assert torch.equal(found, plain) and len(calls) == 2 * STEPS
+
+
+def test_hooks_that_the_model_came_with_keep_no_cache_out(xs: Path) -> None:
+    backbone, profile = sped_up(xs, cache="taylorseer:interval=2")
+    backbone.transformer.blocks[0].register_forward_pre_hook(lambda *_: None)
+    backbone.cache = accelerate([backbone.transformer], profile)
+    assert sampled(backbone, profile)[1] < 2 * STEPS
 
 
 @pytest.mark.parametrize("cache", CACHES)

@@ -23,7 +23,7 @@ from fastvmt.denoise import denoise
 from fastvmt.errors import UserError
 from fastvmt.estimates.memory import Need, need
 from fastvmt.methods.controls import NoTransfer
-from fastvmt.model import MethodSpec, Profile
+from fastvmt.model import MethodSpec
 from fastvmt.plugins import registry
 from fastvmt.plugins.method import Params
 from fastvmt.testing import Trial, make_context, random_wan, small
@@ -146,11 +146,10 @@ def test_of_two_transformers_the_idle_one_is_off_the_device(folder: Any, monkeyp
         moved.extend((names[id(t)], device.type) for t in tuple(tensors)[:1] if not t.requires_grad)
 
     monkeypatch.setattr(experts, "_move", move)
-    one.is_cache_enabled = two.is_cache_enabled = False  # as of a transformer of diffusers
-    pair = experts.Experts(one, two, torch.device("cuda"), "vae", Profile())
+    pair = experts.Experts(one, two, torch.device("cuda"), "vae")
     assert moved == [(0, "cuda")], "the second one waits"
     moved.clear()
-    with pair.running(True, 0.1, None) as running:
+    with pair.running(True) as running:
         assert running is two and moved == [(0, "cpu"), (1, "cuda")]
 
 
