@@ -181,6 +181,7 @@ class Store:
             logs = (path for name in (layout.EVENTS, layout.RECORDS, layout.FAILURES) for path in self.logs(name))
             refuse_shared([self.root / layout.LOCK, self.root / INDEX, *logs])
             self._lock = hold(self.root)
+            layout.make_folders(self.root)  # what passes a run on may leave out those that are empty, as git does
 
     def unlock(self) -> None:
         """Let go of the folder; the end of the process does the same."""

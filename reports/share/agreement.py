@@ -70,8 +70,7 @@ class Agreement:
     def headline(self) -> str:
         judged = len(self.cells) - self.count("cost")
         found = f"{shown(self.row, 120)}: {self.count('agrees')} of {judged} numbers agree with the recipe"
-        parts = [f"{n} {words}" for state, words in _REST if (n := self.count(state))]
-        return ", ".join([found, *parts])
+        return "; ".join([found, *(f"{words}: {n}" for state, words in _REST if (n := self.count(state)))])
 
     def lines(self) -> list[str]:
         """The headline, a line for each cell, and what else differs."""
@@ -84,7 +83,7 @@ class Agreement:
 
 
 _REST: tuple[tuple[State, str], ...] = (
-    ("disagrees", "do not"), ("apart", "could not be compared"), ("cost", "are costs and not judged"),
+    ("disagrees", "disagree"), ("apart", "not compared"), ("cost", "costs, not judged"),
 )  # fmt: skip
 
 

@@ -107,7 +107,8 @@ class Recipe(Frozen):
             word = str(self.request.get(name, ""))
             if name not in more and word not in here and (name == "suite" or not _HUB.fullmatch(word)):
                 said = f"The recipe's {name} '{shown(word)}' is none that this installation knows: "
-                raise SpecError(f"{said}add --{name} with your copy of it, whose digest will be compared.")
+                more_said = ", or the file that registers it with --plugin" if self.plugins else ""
+                raise SpecError(f"{said}add --{name} with your copy of it, whose digest will be compared{more_said}.")
         return Request(**self.request | {"controls": False} | more)
 
 
@@ -145,7 +146,7 @@ def of(tidy: Tidy, row: str) -> Recipe:
 
 def _words(config: RunConfig, row: str, metrics: tuple[str, ...]) -> dict[str, Any]:
     """What is typed for the row alone; of paths on this machine their last part."""
-    how = config.asked or Asked(suite=config.suite.name)
+    how = config.asked or Asked(suite=config.suite.name, some=True)  # of before, which does not say whether all are in it
     how = how.model_copy(update={"suite": Path(how.suite).name, "root": None, "prompts": None, "command": "run", "words": ()})
     known = config.model_copy(update={"asked": how, "plugins": (), "metrics": metrics})
     return request_words(known, methods=(row,), controls=False, backbone=config.setting.called)
@@ -175,7 +176,9 @@ def _note(config: RunConfig, spec: MethodSpec) -> str:
 
 def _plugins(tidy: Tidy, spec: MethodSpec, metrics: tuple[str, ...]) -> dict[str, str]:
     """Files that register the method or a metric of the row; what is built in needs none."""
+    suite = tidy.stores[0].config().asked or Asked(suite=tidy.suite.name)
     needed = {spec.method} - BUILTIN["methods"].keys() | {name_of(m) for m in metrics} - BUILTIN["metrics"].keys()
+    needed |= {suite.suite} - BUILTIN["suites"].keys()
     return {Path(place).name: file.sha256 for place, file in tidy.traits.plugins.items() if needed & {*file.names}}
 
 

@@ -79,6 +79,10 @@ def test_a_sample_follows_from_the_frames_and_holds(place: Path, tmp_path: Path)
     assert said.code == 0 and "8 videos, 8 as stored" in said.out, said.out
     said = bench("verify", tmp_path / "s" / "run")
     assert said.code == 0 and "8 videos are not in this folder" in said.err
+    assert (
+        bench("table", tmp_path / "s" / "run", "--json").data["digest"]
+        == bench("table", place / "made" / "run", "--json").data["digest"]
+    )
     there = next(j for j in jobs_of(tmp_path / "s") if (Store(tmp_path / "s" / RUN).folder(j) / "frames.mkv").exists())
     path = Store(tmp_path / "s" / RUN).folder(there)
     (path / "frames.mkv").unlink()
@@ -398,6 +402,12 @@ def test_what_is_no_submission_is_one_sentence(folder: Path, text: str, words: s
         (folder / "submission.json").write_text(text)
     said = bench("verify", folder)
     assert said.code == 2 and words in said.err and said.err.count("\n") == 1, said.err
+
+
+def test_the_run_of_a_submission_is_gone_on_with_and_says_which_videos_it_lacks(place: Path, tmp_path: Path) -> None:
+    assert bench("submit", place / "run", "--method", "fastvmt", "--out", tmp_path / "s", "--videos", 3).code == 0
+    said = bench("score", tmp_path / "s" / "run", "--metrics", "motion_fidelity")
+    assert said.code == 3 and said.err.count("this folder is of a submission that leaves it out") == 4, said.err
 
 
 def test_options_of_submissions_are_refused_with_a_run(place: Path) -> None:

@@ -95,7 +95,7 @@ def _request(wanted: Recipe, own: dict[str, Any]) -> tuple[Request, dict[str, st
         raise NotComparable(f"No number of the recipe can be made here: {'; '.join(lacking.values()) or 'it has none'}")
     request = wanted.asked(**own)
     names = of_backbone(request.backbone)
-    request = replace(request, metrics=tuple(in_full(label, names) for label in labels))
+    request = replace(request, methods=(wanted.row,), metrics=tuple(in_full(label, names) for label in labels))
     doing("reading the recipe's clips")
     if problems := forbidding(wanted, resolve(request).config):
         raise NotComparable("\n".join(["What would be made here is not what the recipe describes.", *problems]))

@@ -42,7 +42,7 @@ def wrong_files(folder: Path, submission: Submission) -> Iterator[str]:
     lost = [name for name in submission.files if name not in there and name not in outside]
     if lost:
         yield f"{len(lost)} files that {SUBMISSION} names are not there ({named([*map(_said, lost)])})."
-    if extra := [name for name in there if name not in submission.files]:
+    if extra := [name for name in there if name not in submission.files and _KNOWN.fullmatch(name)]:
         yield f"{len(extra)} files are not named in {SUBMISSION} ({named([*map(_said, extra)])})."
     if foreign := [name for name in there if not _KNOWN.fullmatch(name)]:
         yield f"{len(foreign)} files are none that a submission holds ({named([*map(_said, foreign)])})."

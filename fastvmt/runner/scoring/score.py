@@ -52,7 +52,9 @@ def score_job(
     Raises:
         JobError: when the artefact is missing or its frames are not those it was published with.
     """
-    artefact = store.artefact(job, verify=True)
+    artefact = store.artefact(job, verify=True, bare=True)
+    if artefact and not artefact.files:
+        raise JobError("there is no video to score: this folder is of a submission that leaves it out.")
     if artefact is None:
         why = store.warnings[-1] if store.warnings else "there is none"
         raise JobError(f"there is no video to score: {why} Give the same command again.")

@@ -58,7 +58,7 @@ def test_the_row_comes_out_again_and_no_video_is_taken_over(written: Path, tmp_p
     assert said.code == 0, said.out + said.err
     states = {cell["metric"]: (cell["state"], cell["theirs"]["mean"] == cell["ours"]["mean"]) for cell in said.data["cells"]}
     assert states["difference"] == states["forwards"] == ("agrees", True) and states["time"] == ("cost", True)
-    assert said.data["headline"] == "light: 2 of 2 numbers agree with the recipe, 1 are costs and not judged"
+    assert said.data["headline"] == "light: 2 of 2 numbers agree with the recipe; costs, not judged: 1"
     assert not said.data["differing"]
 
 
