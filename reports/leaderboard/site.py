@@ -78,10 +78,10 @@ def _write(
         own: list[Submission] = [s for s in (*entries, *refused) if s.label == label]
         write_method(writer, f"methods/{names[label]}", own, boards)
     for name in dict.fromkeys(suites.values()):
-        own = [b for b in boards if suites[b.key] == name]
+        its = [b for b in boards if suites[b.key] == name]
         writer.page(
-            f"suites/{name}", "suite.jinja", up="../", boards=own, suite=own[0].tidy.suite, digest=own[0].tidy.suite_digest,
-            links={k: f"../methods/{v}" for k, v in names.items()}, commands={b.key: _command(b) for b in own},
+            f"suites/{name}", "suite.jinja", up="../", boards=its, suite=its[0].tidy.suite, digest=its[0].tidy.suite_digest,
+            links={k: f"../methods/{v}" for k, v in names.items()}, commands={b.key: _command(b) for b in its},
         )  # fmt: skip
     writer.page(
         "index.html", "boards.jinja", up="", boards=boards, plots=_plots(writer, boards), filters=_filters(boards),

@@ -47,12 +47,23 @@ def test_the_first_screen_answers(watched: Watched, site: Path) -> None:
     """Filters, verdict, table and plot of the first board, none of which has to be scrolled to."""
     page = watched.go(site / "index.html")
     first = page.locator(".board").first
-    places = [page.locator("#filter").bounding_box(), *(first.locator(at).bounding_box() for at in (".verdict", "table"))]
+    places = [
+        page.locator("#filter").bounding_box(),
+        *(first.locator(at).bounding_box() for at in (".verdict:not(.more)", "table")),
+    ]
     assert [box["y"] for box in places] == sorted(box["y"] for box in places)
     assert places[2]["y"] + places[2]["height"] <= 800 and first.locator(".picture img").bounding_box()["y"] < 300
     assert page.locator("#said").inner_text() == "5 rows on 2 boards"
     cell = first.locator("tbody tr[data-kind]").first.locator("td").first
     assert cell.inner_text().split() == ["1", "[1,", "2]"]
+
+
+def test_a_phone_s_first_screen_has_verdict_and_table(browser: Any, site: Path) -> None:
+    watched = Watched(browser, viewport={"width": 390, "height": 844})
+    page = watched.go(site / "index.html")
+    box = page.locator(".board").first.locator("tr[data-kind]").last.bounding_box()
+    assert box["y"] + box["height"] <= 844 and page.locator(".verdict").first.bounding_box()["y"] < box["y"]
+    watched.context.close()
 
 
 def test_filters_are_kept_in_the_address(watched: Watched, site: Path) -> None:
