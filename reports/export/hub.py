@@ -91,8 +91,8 @@ def card(tidy: Tidy, frames: dict[str, pd.DataFrame], videos: int, repo: str = "
         "`license: unknown` stands in the header until you state one; the reference clips are not part of this folder.", "",
         "```python", "from datasets import load_dataset", "",
         f'load_dataset("{repo or "FOLDER"}", "numbers")  # a row for every number, with the reason where there is none',
-        f'load_dataset("{repo or "FOLDER"}", "videos")   # a row for every video: prompt, method, parameters, digest, device', "```",
-        *several, "", "## Table", "", markdown(first_table(tidy)),
+        f'load_dataset("{repo or "FOLDER"}", "videos")   # a row for every video: prompt, method, parameters, digest, device',
+        "```", *several, "", "## Table", "", markdown(first_table(tidy)),
     ]  # fmt: skip
     return "\n".join(parts)
 
