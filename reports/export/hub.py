@@ -32,15 +32,15 @@ DTYPES = {"b": "bool", "i": "int64", "f": "float64"}
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def write(tidy: Tidy, out: Path, with_videos: bool = True) -> list[Path]:
-    """Write the layout into an empty folder; the card comes first in what is returned."""
+def write(tidy: Tidy, out: Path, with_videos: bool = True, repo: str = "") -> list[Path]:
+    """Write the layout into an empty folder; the card comes first in what is returned. ``repo``: where it is to be found."""
     (out / "data").mkdir()
     videos = videos_of(tidy)
     frames = {"numbers": plain_numbers(tidy), "videos": video_frame(videos)}
     for name, frame in frames.items():
         to_parquet(frame, out / "data" / f"{name}.parquet", "--to hub")
     shown = _bring_videos(videos, out / "videos") if with_videos else 0
-    write_atomic(out / "README.md", card(tidy, frames, shown))
+    write_atomic(out / "README.md", card(tidy, frames, shown, repo))
     return [out / "README.md", *(out / "data" / f"{name}.parquet" for name in frames), *([out / "videos"] if shown else [])]
 
 
@@ -80,7 +80,7 @@ def _features(frame: pd.DataFrame) -> list[dict[str, str]]:
     return [{"name": str(column), "dtype": DTYPES.get(kind.kind, "string")} for column, kind in frame.dtypes.items()]
 
 
-def card(tidy: Tidy, frames: dict[str, pd.DataFrame], videos: int) -> str:
+def card(tidy: Tidy, frames: dict[str, pd.DataFrame], videos: int, repo: str = "") -> str:
     """README.md: YAML header, what it is, how it is loaded, the table with its notes."""
     setting = clean(tidy.title)
     several = ["", "Videos, with what is known about each:", "", "```python",
@@ -90,9 +90,9 @@ def card(tidy: Tidy, frames: dict[str, pd.DataFrame], videos: int) -> str:
         f"Results of fastvmt-bench: {_plain(setting)}.", "",
         "`license: unknown` stands in the header until you state one; the reference clips are not part of this folder.", "",
         "```python", "from datasets import load_dataset", "",
-        'load_dataset("FOLDER", "numbers")  # a row for every number, with the reason where there is none',
-        'load_dataset("FOLDER", "videos")   # a row for every video: prompt, method, parameters, digest, device', "```",
-        *several, "", "## Table", "", markdown(first_table(tidy)),
+        f'load_dataset("{repo or "FOLDER"}", "numbers")  # a row for every number, with the reason where there is none',
+        f'load_dataset("{repo or "FOLDER"}", "videos")   # a row for every video: prompt, method, parameters, digest, device',
+        "```", *several, "", "## Table", "", markdown(first_table(tidy)),
     ]  # fmt: skip
     return "\n".join(parts)
 

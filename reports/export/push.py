@@ -50,7 +50,7 @@ def address(repo: str) -> str:
 
 
 def push(folder: Path, repo: str, secret: str, only: str | None = None) -> None:
-    """Upload a folder's files in one commit, into a data set that is made where there is none.
+    """Upload a folder's files into a data set that is made where there is none.
 
     Args:
         only: a pattern of the files that go there; all without it.
@@ -59,8 +59,10 @@ def push(folder: Path, repo: str, secret: str, only: str | None = None) -> None:
         SpecError: when the hub refuses or cannot be reached, with what it said.
     """
     from huggingface_hub import HfApi
+    from huggingface_hub.utils import logging
 
-    api = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=secret)
+    api, loud = HfApi(endpoint=os.environ.get("HF_ENDPOINT") or None, token=secret), logging.get_verbosity()
+    logging.set_verbosity_error()  # each of its tries has a line of its own
     try:
         api.create_repo(repo, repo_type="dataset", private=True, exist_ok=True)
         api.upload_folder(
@@ -72,3 +74,5 @@ def push(folder: Path, repo: str, secret: str, only: str | None = None) -> None:
             f"--push: {repo} was not written ({said[0][:200]}). What was exported is in {folder}; once that is mended, "
             f"`hf upload {repo} {folder} --repo-type dataset` sends it."
         ) from error
+    finally:
+        logging.set_verbosity(loud)

@@ -79,7 +79,7 @@ def _secret(to: str, repo: str, push: bool) -> str:
 
 def _write(tidy: Tidy, to: str, out: Path, videos: bool, repo: str) -> list[Path]:
     if to == "hub":
-        return hub.write(tidy, out, videos)
+        return hub.write(tidy, out, videos, repo)
     if to == "hub-evals":
         return community_evals.write(tidy, out, repo)
     plain = {"parquet": parquet.write, "every-eval-ever": every_eval_ever.write, "papers": papers.write}

@@ -17,13 +17,13 @@ class Hub(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     private: dict[str, bool]
     files: dict[str, bytes]
-    refuses: int
+    refuses: str
     url: str
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers.get("Authorization") != "Bearer hf_right" or self.refuses:
-            self.answer({"error": "You may not write here."}, self.refuses or 401)
+        if self.headers.get("Authorization") != "Bearer hf_right" or (self.refuses and self.path.endswith(self.refuses)):
+            self.answer({"error": "You may not write here."}, 403)
         elif self.path == "/api/repos/create":
             asked = json.loads(raw)
             name = f"{asked['organization']}/{asked['name']}" if asked.get("organization") else f"me/{asked['name']}"
@@ -45,7 +45,9 @@ class Hub(BaseHTTPRequestHandler):
             self.answer({"error": f"no {self.path}"}, 404)
 
     def do_GET(self) -> None:
-        self.answer({"id": "me/there", "sha": "0" * 40, "siblings": [], "private": True, "tags": []})
+        name = "/".join(self.path.split("/")[3:5])
+        facts = {"id": name, "sha": "0" * 40, "siblings": [], "private": True, "tags": []}
+        self.answer(*((facts, 200) if name in self.private else ({"error": "not found"}, 404)))
 
     def answer(self, data: Any, code: int = 200) -> None:
         body = json.dumps(data).encode()
@@ -59,8 +61,8 @@ class Hub(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def local_hub(refuses: int = 0) -> Iterator[type[Hub]]:
-    """The hub, at its ``url``. ``refuses``: the status with which it answers whatever is asked."""
+def local_hub(refuses: str = "") -> Iterator[type[Hub]]:
+    """The hub, at its ``url``. ``refuses``: how an address ends at which it says that one may not."""
     kind = type("OneHub", (Hub,), {"private": {}, "files": {}, "refuses": refuses})
     with ThreadingHTTPServer(("127.0.0.1", 0), kind) as server:
         kind.url = f"http://127.0.0.1:{server.server_port}"

@@ -26,7 +26,11 @@ from fastvmt.reports.tables.view import Cell
 @pytest.fixture
 def run(tmp_path: Path) -> Path:
     return make_run(
-        tmp_path / "run", 4, methods=("none", "fastvmt", "ditflow"), failed={("case-0001", "ditflow", 0): "it broke"}
+        tmp_path / "run",
+        4,
+        methods=("none", "fastvmt", "ditflow"),
+        failed={("case-0001", "ditflow", 0): "it broke"},
+        videos=False,
     )
 
 
@@ -93,7 +97,7 @@ def test_community_results_are_read_by_the_hubs_own_library(tmp_path: Path, run:
 
 
 def test_paper_rows_name_paper_metric_and_direction(tmp_path: Path) -> None:
-    run = make_run(tmp_path / "run", 3, ("none", "fastvmt", "ditflow"), suite="=SUM(A1)")
+    run = make_run(tmp_path / "run", 3, ("none", "fastvmt", "ditflow"), suite="=SUM(A1)", videos=False)
     (path,) = fastvmt.export(run, "papers", tmp_path / "out")
     rows = list(csv.DictReader(path.read_text().splitlines()))
     assert {r["label"] for r in rows} == {"fastvmt", "ditflow"} and {r["arxiv"] for r in rows} == {"2602.05551", "2412.07776"}
@@ -181,6 +185,7 @@ def test_a_push_makes_a_private_data_set_with_all_that_was_exported(
         there = {
             p.relative_to(tmp_path / "out").as_posix(): p.read_bytes() for p in (tmp_path / "out").rglob("*") if p.is_file()
         }
+        assert b'load_dataset("me/bench", "numbers")' in there["README.md"]
         assert hub.private == {"me/bench": True} and hub.files == there and "data/numbers.parquet" in there
         # The same repository again, as a benchmark: results belong to a model's page and stay here.
         hub.files.clear()
@@ -188,17 +193,20 @@ def test_a_push_makes_a_private_data_set_with_all_that_was_exported(
         assert list(hub.files) == ["eval.yaml"]
 
 
-@pytest.mark.parametrize("refuses", [403, 0])
+@pytest.mark.parametrize("refuses", ["/create", "/commit/main", ""])
 def test_a_hub_that_refuses_or_is_not_there_leaves_the_export_and_says_how_to_go_on(
-    tmp_path: Path, run: Path, refuses: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, refuses: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    run = make_run(
+        tmp_path / "run", 4, ("none", "fastvmt", "ditflow"), seeds=(0, 1)
+    )  # so many files that the hub's library splits
     monkeypatch.setenv("HF_TOKEN", "hf_right")
     with local_hub(refuses) as hub:
         monkeypatch.setenv("HF_ENDPOINT", hub.url if refuses else "http://127.0.0.1:9")
-        said = bench("export", run, "--to", "hub-evals", "--repo", "me/bench", "--push", "--out", tmp_path / "out")
+        said = bench("export", run, "--to", "hub", "--repo", "me/bench", "--push", "--out", tmp_path / "out")
     assert said.code == 2 and said.err.startswith("bench: --push: me/bench was not written (") and said.err.count("\n") == 1
     assert (
-        f"hf upload me/bench {tmp_path / 'out'} --repo-type dataset" in said.err and (tmp_path / "out" / "eval.yaml").is_file()
+        f"hf upload me/bench {tmp_path / 'out'} --repo-type dataset" in said.err and (tmp_path / "out" / "README.md").is_file()
     )
     assert "hf_right" not in said.err
 
