@@ -155,7 +155,7 @@ def of(tidy: Tidy) -> Measured:
     videos = []
     for video in videos_of(tidy):
         job, numbers = video.job, values.get(video.job.key, {})
-        facts = {"failed": video.failure.kind if video.failure else ""}
+        facts: dict[str, Any] = {"failed": video.failure.kind if video.failure else ""}
         if video.artefact:
             facts = _facts(video.artefact) | {
                 "software": _place(video.artefact.software, software),

@@ -137,8 +137,8 @@ def _strengths(methods: Sequence[str], wins: Numbers, drawn: Numbers) -> Strengt
     table = wins.sum(0).reshape(k, k)
     low, high = np.quantile(drawn, [0.025, 0.975], axis=0)
     counts = (table + table.T).sum(1)
-    value, *ends = (dict(zip(methods, map(float, row), strict=True)) for row in (bradley_terry(table), low, high))
-    return Strengths(value, *ends, {m: round(n) for m, n in zip(methods, counts, strict=True)})
+    value, least, most = (dict(zip(methods, map(float, row), strict=True)) for row in (bradley_terry(table), low, high))
+    return Strengths(value, least, most, {m: round(n) for m, n in zip(methods, counts, strict=True)})
 
 
 # --- metrics beside people -------------------------------------------------------------------------------------------------
@@ -176,7 +176,8 @@ def _agreements(
             some = kendall_tau(means, drawn[name])
             some = some[np.isfinite(some)]
             if math.isfinite(value) and some.size:
-                taus[name] = (value, *(float(end) for end in np.quantile(some, [0.025, 0.975])))
+                low, high = np.quantile(some, [0.025, 0.975])
+                taus[name] = (value, float(low), float(high))
         if taus:
             found.append(Agreement(label, taus))
     return found
