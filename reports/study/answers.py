@@ -6,6 +6,7 @@ should be looked at is a named warning; ``--strict`` leaves those raters out:
     incomplete     some questions lack a ranking; the complete ones are used
     same-rater     two files of one rater that differ; the first by name is used
     fast           most questions took less than one play of the clip and a second for each ranking
+    checks         more than a quarter of the pairs with a known answer are wrong; left out always
     constant       every ranking has the same order on the screen, e.g. always 1 to k from left to right
     unknown-rater  a code that was not handed out (only where codes were)
 
@@ -33,6 +34,8 @@ from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, Key
 
 MOST_BYTES = 8 * 2**20
 SECONDS_A_RANKING = 1.0
+CHECKS, CHECKS_MISSED = "checks", 0.25
+"""Name of the warning, and the part of the pairs with a known answer that a rater may miss."""
 BY_CHANCE = 20
 """A rater is constant only where that many different orders were possible."""
 
@@ -111,7 +114,7 @@ def collect(paths: list[Path], key: Key, key_file: Path, strict: bool = False) -
     if absent:
         found.warnings.append(Warned("missing-rater", "", f"no answers of {len(absent)} codes: {' '.join(absent[:20])}"))
     for warned in found.warnings:
-        if warned.rater and (strict or not found.raters[warned.rater]):
+        if warned.rater and (strict or warned.name == CHECKS or not found.raters[warned.rater]):
             found.left_out.setdefault(warned.rater, []).append(warned.name)
     for rater in found.left_out:
         del found.raters[rater]
@@ -182,7 +185,7 @@ def _check(file: AnswerFile, key: Key) -> None:
                 raise UserError(f"{where}, {name}: {shown(strange[0])!r} is no clip of it.")
             k = len(question.clips)
             for rank, times in Counter(ranks.values()).items():
-                if not 1 <= rank <= k or times > 1:
+                if not 1 <= rank <= k or (times > 1 and not key.pairs):
                     what = "is given twice" if times > 1 else "cannot be"
                     raise UserError(f"{where}, {name}: rank {shown(rank, 12)} {what}; the ranks are 1 to {k}, each once.")
 
@@ -214,9 +217,14 @@ def _warnings(name: str, file: AnswerFile, key: Key) -> Iterator[Warned]:
         least = f"one play and {SECONDS_A_RANKING * len(CRITERIA):g} s"
         text = f"{who} took less than {least} for {len(fast)} of {len(complete)} questions."
         yield Warned("fast", file.rater, text)
+    checks = [a for a in complete if key.questions[a.question].check]
+    wrong = [a for a in checks if a.ranks["motion"][key.questions[a.question].check or ""] >= max(a.ranks["motion"].values())]
+    if len(wrong) > CHECKS_MISSED * len(checks):
+        text = f"{who} chose wrongly in {len(wrong)} of {len(checks)} pairs with a known answer; left out."
+        yield Warned(CHECKS, file.rater, text)
     shapes = {tuple(a.ranks[c][t] for t in a.order) for a in complete for c in CRITERIA}
     # By three criteria that agree, a rater has one choice a question.
-    possible = math.factorial(min(len(key.methods), 10)) ** min(len(complete) - 1, 9) if complete else 1
+    possible = math.factorial(2 if key.pairs else min(len(key.methods), 10)) ** min(len(complete) - 1, 9) if complete else 1
     if len(shapes) == 1 and possible >= BY_CHANCE:
         text = f"{who} gave the ranks {' '.join(map(str, shapes.pop()))} from left to right in every ranking."
         yield Warned("constant", file.rater, text)

@@ -40,6 +40,8 @@ class Question(Frozen):
     """Length of the reference clip."""
     reference: Hex
     clips: dict[Hex, Candidate]
+    check: Hex | None = None
+    """The clip that moves as the reference does, of a pair with a known answer."""
 
 
 class Key(Frozen):
@@ -57,11 +59,18 @@ class Key(Frozen):
     raters: tuple[Line, ...] = ()
     """Codes handed out with --raters; empty when raters choose their own."""
     left_out: dict[Line, Line] = {}
+    pairs: bool = False
+    """Two candidates a question, which may tie."""
     digest: Hex = ""
     """Over all of the above."""
 
     def own_digest(self) -> str:
-        return digest(self.model_dump(mode="json", exclude={"digest"}))
+        facts = self.model_dump(mode="json", exclude={"digest"})
+        if not self.pairs:  # keys older than pairs have neither
+            del facts["pairs"]
+            for question in facts["questions"].values():
+                del question["check"]
+        return digest(facts)
 
 
 def read_key(path: Path) -> Key:

@@ -14,10 +14,12 @@ import hashlib
 import math
 import random
 import secrets
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from fastvmt.core.content_address import digest
 from fastvmt.core.disk.atomic import publish_folder, write_atomic
@@ -28,6 +30,7 @@ from fastvmt.media.files import read_lossless
 from fastvmt.model import CATEGORIES, Case, Job
 from fastvmt.reports.page.atlas import LARGEST_SIDE, Layout, json_text, pictures, reduced, webp
 from fastvmt.reports.study.key import ANSWERS_FORMAT, CRITERIA, KEY_NAME, PAGE_FORMAT, Candidate, Key, Question
+from fastvmt.reports.study.pairs import MOVING, STILL, checks_of, pairs_of
 from fastvmt.store.folder import Store
 from fastvmt.store.layout import FRAMES, REFERENCES
 
@@ -44,12 +47,14 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class StudyDesign:
-    """What to ask. Without ``methods`` all of the run that are no controls; ``raters``: how many codes to hand out."""
+    """What to ask. Without ``methods`` all of the run that are no controls; ``raters``: how many codes to hand out; ``pairs``:
+    so many questions of two videos each, and checks among them, instead of one of all videos for each of ``cases``."""
 
     methods: tuple[str, ...] = ()
     cases: int = 8
     seed: int = 0
     raters: int = 0
+    pairs: int = 0
 
 
 @dataclass
@@ -92,16 +97,23 @@ def make(run: Path, out: Path, design: StudyDesign, say: Say = lambda _: None) -
     methods = _methods(config, design)
     key_file = _free_place(out)
     found, left_out = complete_cases(store, config, methods)
-    picked = pick(found, design)
-    left_out |= {case.id: "not picked" for case in found if case not in picked}
+    picked = pick(found, replace(design, cases=len(found)) if design.pairs else design)
     order = secrets.SystemRandom()
-    asked = {secrets.token_hex(8): _question(case, found[case], order) for case in picked}
+    if design.pairs:
+        two = pairs_of(found, picked, methods, design.pairs, design.seed)
+        asked = {secrets.token_hex(8): _question(case, dict(jobs), order) for case, jobs in two}
+        checks = checks_of(store, picked, len(two))
+        asked |= {secrets.token_hex(8): _question(case, {MOVING: None, STILL: None}, order) for case in checks}
+        picked = [case for case, _ in two]
+    else:
+        asked = {secrets.token_hex(8): _question(case, dict(found[case]), order) for case in picked}
+    left_out |= {case.id: "not picked" for case in found if case not in picked}
     with new_folder(out.parent, "study") as making:
-        public = _write_clips(making, store, asked, say)
+        public = _write_clips(making, store, asked, bool(design.pairs), say)
         key = Key(
             study=public["study"], run=run.resolve().name, suite=config.suite.name, suite_digest=config.suite.digest(),
             backbone=config.setting.backbone, methods=methods, questions={t: q for t, (_, q) in asked.items()},
-            raters=rater_codes(design.raters), left_out=left_out,
+            raters=rater_codes(design.raters), left_out=left_out, pairs=bool(design.pairs),
         )  # fmt: skip
         key = key.model_copy(update={"digest": key.own_digest()})
         _write_page(making, public)
@@ -129,6 +141,8 @@ def _methods(config: RunConfig, design: StudyDesign) -> tuple[str, ...]:
         raise SpecError(f"A study ranks 2 to 26 methods, not {which}; name them with --methods, of {', '.join(labels)}.")
     if not 1 <= design.cases <= 10_000:
         raise SpecError(f"--cases {design.cases}: 1 to 10000 questions can be asked.")
+    if not 0 <= design.pairs <= 10_000:
+        raise SpecError(f"--pairs {design.pairs}: 0 to 10000 pairs can be asked.")
     if not 0 <= design.raters <= 10_000:
         raise SpecError(f"--raters {design.raters}: 0 to 10000 codes can be handed out.")
     return tuple(chosen)
@@ -192,27 +206,31 @@ def pick(found: dict[Case, dict[str, Job]], design: StudyDesign) -> list[Case]:
     return picked
 
 
-def _question(case: Case, jobs: dict[str, Job], order: random.Random) -> tuple[tuple[Case, dict[str, Job]], Question]:
-    """A question with fresh tokens, and the job behind each of them."""
+def _question(case: Case, jobs: Mapping[str, Job | None], order: random.Random) -> tuple[tuple[Case, Jobs], Question]:
+    """A question with fresh tokens, and the job behind each of them; none behind those of a check."""
     tokens = sorted(secrets.token_hex(8) for _ in jobs)
     labels = order.sample(list(jobs), len(jobs))
     reference = case.reference
     question = Question(
         case=case.id, category=case.category, prompt=case.prompt,
         seconds=reference.frames * reference.fps_den / reference.fps_num, reference=secrets.token_hex(8),
-        clips={t: Candidate(method=label, seed=jobs[label].seed) for t, label in zip(tokens, labels, strict=True)},
+        clips={t: Candidate(method=label, seed=job.seed if (job := jobs[label]) else 0)
+               for t, label in zip(tokens, labels, strict=True)},
+        check=next((t for t, label in zip(tokens, labels, strict=True) if label == MOVING), None),
     )  # fmt: skip
     return (case, {t: jobs[label] for t, label in zip(tokens, labels, strict=True)}), question
 
 
-Asked = dict[str, tuple[tuple[Case, dict[str, Job]], Question]]
+Jobs = dict[str, Job | None]
+Asked = dict[str, tuple[tuple[Case, Jobs], Question]]
 
 
-def _write_clips(folder: Path, store: Store, asked: Asked, say: Say) -> dict[str, Any]:
+def _write_clips(folder: Path, store: Store, asked: Asked, ties: bool, say: Say) -> dict[str, Any]:
     """All atlases, in the order of their names: times of writing then tell nothing. Returns what the page shows."""
     facts: dict[str, dict[str, Any]] = {}
     sums: dict[str, str] = {}
     sources = sorted(_sources(store, asked))
+    still = {t for _, question in asked.values() for t, c in question.clips.items() if c.method == STILL}
     for number, (token, path, shape) in enumerate(sources):
         if number and number % SAY_EVERY == 0:
             say(f"{number} of {len(sources)} clips")
@@ -221,6 +239,8 @@ def _write_clips(folder: Path, store: Store, asked: Asked, say: Say) -> dict[str
         except OSError:
             hint = "`bench resume` makes what is missing" if path.parent != store.root / REFERENCES else "run the suite anew"
             raise StoreError(f"{path}: cannot be read as a video; {hint}.") from None
+        if token in still:
+            frames = np.repeat(frames[:1], len(frames), 0)
         layout = layout_of(len(frames), frames.shape[2], frames.shape[1])
         image = webp(pictures(reduced(frames, layout), layout)[0], layout.width)
         write_atomic(folder / f"{token}.webp", image)
@@ -229,6 +249,7 @@ def _write_clips(folder: Path, store: Store, asked: Asked, say: Say) -> dict[str
     page: dict[str, Any] = {
         "format": PAGE_FORMAT,
         "answers": ANSWERS_FORMAT,
+        "ties": ties,
         "criteria": [{"id": name, "title": title, "asks": asks} for name, (title, asks) in CRITERIA.items()],
         "questions": [
             {
@@ -248,8 +269,9 @@ def _sources(store: Store, asked: Asked) -> Iterator[tuple[str, Path, tuple[int,
     for (case, jobs), question in asked.values():
         yield question.reference, store.reference_path(case.reference.frames_digest), case.reference.shape
         for token, job in jobs.items():
-            made = store.artefact(job)
-            yield token, store.folder(job) / FRAMES, made.shape if made else case.reference.shape
+            made = store.artefact(job) if job else None
+            place = store.folder(job) / FRAMES if job else store.reference_path(case.reference.frames_digest)
+            yield token, place, made.shape if made else case.reference.shape
 
 
 def _write_page(folder: Path, public: dict[str, Any]) -> None:

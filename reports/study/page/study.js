@@ -105,7 +105,7 @@
       const given = new Set();
       for (const clip of question.clips) {
         const rank = (kept.ranks[c.id] || {})[clip.id];
-        if (Number.isInteger(rank) && rank >= 1 && rank <= most && !given.has(rank)) {
+        if (Number.isInteger(rank) && rank >= 1 && rank <= most && (study.ties || !given.has(rank))) {
           given.add(rank);
           answer.ranks[c.id][clip.id] = rank;
         }
@@ -227,9 +227,12 @@
     group.dataset.criterion = criterion.id;
     group.dataset.clip = clip.id;
     const buttons = make("div", { class: "buttons" });
-    for (let rank = 1; rank <= shown.length; rank += 1) {
-      const button = make("button", { type: "button", "aria-pressed": "false", "aria-label": `rank ${rank}` }, String(rank));
-      button.dataset.rank = String(rank);
+    const choices = study.ties ? [["1", "better"], ["0", "equal"]] : shown.map((_, i) => [String(i + 1), String(i + 1)]);
+    for (const [value, text] of choices) {
+      const rank = Number(value);
+      const name = study.ties ? text : `rank ${text}`;
+      const button = make("button", { type: "button", "aria-pressed": "false", "aria-label": name }, text);
+      button.dataset.rank = value;
       button.addEventListener("click", () => choose(criterion, clip.id, rank, shown));
       buttons.append(button);
     }
@@ -246,15 +249,16 @@
     if (step !== undefined) {
       event.preventDefault();
       buttons[(at + step + buttons.length) % buttons.length].focus();
-    } else if (/^[1-9]$/.test(event.key) && Number(event.key) <= shown.length) {
+    } else if (/^[0-9]$/.test(event.key) && buttons.some((b) => b.dataset.rank === event.key)) {
       event.preventDefault();
       choose(criterion, clip.id, Number(event.key), shown);
-      buttons[Number(event.key) - 1].focus();
+      buttons.find((b) => b.dataset.rank === event.key).focus();
     }
   }
 
   // A rank is given once: who held it takes the rank this clip had, or none. The same rank again takes it back.
   function choose(criterion, clip, rank, shown) {
+    if (study.ties) return prefer(criterion, clip, rank === 1, shown);
     const ranks = state.answers[question().id].ranks[criterion.id];
     const before = ranks[clip];
     const holder = Object.keys(ranks).find((id) => ranks[id] === rank && id !== clip);
@@ -270,6 +274,17 @@
     $("said").textContent = said;
     $("missing").textContent = holder ? said : "";
     save();
+    return paint();
+  }
+
+  // Of two videos one is better, or they are equal.
+  function prefer(criterion, clip, better, shown) {
+    const ranks = state.answers[question().id].ranks[criterion.id];
+    for (const other of shown) ranks[other.id] = better && other.id !== clip ? 2 : 1;
+    const name = letter(shown.findIndex((c) => c.id === clip));
+    $("said").textContent = `${criterion.title}: ${better ? `video ${name} is better` : "both are equal"}.`;
+    $("missing").textContent = "";
+    save();
     paint();
   }
 
@@ -278,13 +293,15 @@
     const lacking = missing(question());
     for (const group of document.querySelectorAll(".ranks")) {
       const own = ranks[group.dataset.criterion];
-      const chosen = own[group.dataset.clip];
       const taken = new Set(Object.values(own));
+      const given = own[group.dataset.clip];
+      const equal = study.ties && given !== undefined && taken.size === 1;
+      const chosen = equal ? 0 : given;
       for (const button of group.querySelectorAll("button")) {
         const rank = Number(button.dataset.rank);
         button.setAttribute("aria-pressed", String(rank === chosen));
-        button.classList.toggle("taken", rank !== chosen && taken.has(rank));
-        button.tabIndex = rank === (chosen || 1) ? 0 : -1;
+        button.classList.toggle("taken", rank !== chosen && !study.ties && taken.has(rank));
+        button.tabIndex = rank === (equal ? 0 : study.ties ? 1 : chosen || 1) ? 0 : -1;
       }
       group.classList.toggle("given", chosen !== undefined);
       if (chosen !== undefined) group.classList.remove("wanted");
@@ -400,6 +417,7 @@
     }
     const k = study.questions.map((q) => q.clips.length);
     $("intro-size").textContent = `${counted(study.questions.length, "question")}, ${Math.max(...k)} candidates each`;
+    document.body.classList.toggle("pairs", Boolean(study.ties));
     criteriaInto($("intro-criteria"));
     criteriaInto($("criteria"));
     $("start").addEventListener("submit", start);

@@ -120,6 +120,31 @@ def test_a_question_must_be_complete_and_ranks_are_given_once(browser: Any, stud
     rater.context.close()
 
 
+def test_of_two_videos_one_is_better_or_they_are_equal(browser: Any, study_run: Store, tmp_path: Path) -> None:
+    made = study.make(study_run.root, tmp_path / "q", study.StudyDesign(pairs=1, methods=("fastvmt", "ditflow")))
+    rater = Rater(browser, made.folder, reduced_motion="reduce")
+    rater.start("bob")
+    page, (a, b) = rater.page, rater.shown()
+    seen = page.inner_text("main:not([hidden])").lower()
+    assert "which is better, in each row?" in seen and "rank each row" not in seen
+    rater.ready(0)
+    rater.rank("motion", b, 1)
+    rater.rank("quality", a, 1)
+    rater.rank("quality", b, 0)  # equal after all
+    page.click("#next")
+    assert page.inner_text("#missing") == "Still to rank: Text alignment (2 videos)."
+    page.keyboard.press("1")  # in the row that has the focus
+    assert [rater.pressed(c) for c in study_key.CRITERIA] == [{b: 1}, {a: 0, b: 0}, {a: 1}]
+    page.reload()
+    rater.start("bob")
+    assert [rater.pressed(c) for c in study_key.CRITERIA] == [{b: 1}, {a: 0, b: 0}, {a: 1}]
+    kept = json.loads(page.evaluate("Object.values(localStorage)[0]"))["answers"]
+    given = next(k["ranks"] for k in kept.values() if k["ranks"]["text"])
+    assert given == {"motion": {a: 2, b: 1}, "quality": {a: 1, b: 1}, "text": {a: 1, b: 2}}
+    assert rater.said == []
+    rater.context.close()
+
+
 def test_clips_play_in_step(browser: Any, tmp_path: Path) -> None:
     run = run_folder(tmp_path / "r", prompts=("p",), frames=(9, 24, 32))
     made = study.make(run.root, tmp_path / "q", study.StudyDesign())
