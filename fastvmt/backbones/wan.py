@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from fastvmt.backbones.card import Card, require_texts, require_weights
 from fastvmt.backbones.control import Control
 from fastvmt.backbones.experts import Experts
+from fastvmt.backbones.pipeline_folder import loading
 from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, VELOCITY, fits_kept, kept_activations, share_of
 
 Hook = Callable[..., Any]
@@ -366,7 +367,8 @@ def _read_vae(folder: Path) -> nn.Module:
     """In fp32: its decoder loses detail otherwise."""
     from diffusers import AutoencoderKLWan
 
-    found: nn.Module = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, use_safetensors=True)
+    with loading(folder / "vae"):
+        found: nn.Module = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, use_safetensors=True)
     return found
 
 
@@ -377,6 +379,7 @@ def _read_pipeline(folder: Path, dtype: torch.dtype, **parts: nn.Module | None) 
 
     diffusers_logging.disable_progress_bar()  # a second of loading needs no bars between the lines of a report
     transformers_logging.disable_progress_bar()
-    pipe: Any = DiffusionPipeline.from_pretrained(folder, **parts, dtype=dtype, use_safetensors=True, local_files_only=True)
+    with loading(folder):
+        pipe: Any = DiffusionPipeline.from_pretrained(folder, **parts, dtype=dtype, use_safetensors=True, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe
