@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,19 @@ def boundary(folder: Path, index: dict[str, Any]) -> float | None:
     if other := [k for k in SAME if one.get(k) != two.get(k)]:
         raise UserError(f"{folder}: {other[0]} differs between transformer and transformer_2; only two of one shape are run.")
     return float(found)
+
+
+@contextmanager
+def loading(folder: Path) -> Iterator[None]:
+    """
+    Raises:
+        UserError: for weights that diffusers cannot put into the model that their config describes.
+    """
+    try:
+        yield
+    except (ValueError, KeyError, OSError) as error:
+        said = shown(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__, 160)
+        raise UserError(f"{folder}: its weights are not those of its configs: {said} Fetch the folder anew.") from error
 
 
 def refuse_code(folder: Path, index: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from fastvmt.backbones.control import Control
 from fastvmt.backbones.experts import Experts
 from fastvmt.backbones.frame_by_frame import take_frames_one_by_one
 from fastvmt.backbones.offload import placed
+from fastvmt.backbones.pipeline_folder import loading
 from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, VELOCITY, fits_kept, kept_activations, share_of
 from fastvmt.model.profile import Profile
 
@@ -391,7 +392,8 @@ def _read_vae(folder: Path) -> nn.Module:
     """In fp32: its decoder loses detail otherwise."""
     from diffusers import AutoencoderKLWan
 
-    found: nn.Module = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, use_safetensors=True)
+    with loading(folder / "vae"):
+        found: nn.Module = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, use_safetensors=True)
     take_frames_one_by_one(found)
     return found
 
@@ -403,6 +405,7 @@ def _read_pipeline(folder: Path, dtype: torch.dtype, **parts: nn.Module | None) 
 
     diffusers_logging.disable_progress_bar()  # a second of loading needs no bars between the lines of a report
     transformers_logging.disable_progress_bar()
-    pipe: Any = DiffusionPipeline.from_pretrained(folder, **parts, dtype=dtype, use_safetensors=True, local_files_only=True)
+    with loading(folder):
+        pipe: Any = DiffusionPipeline.from_pretrained(folder, **parts, dtype=dtype, use_safetensors=True, local_files_only=True)
     pipe.set_progress_bar_config(disable=True)
     return pipe

@@ -70,7 +70,7 @@ class Request(_Checked):
         "shapes", COMMON, "Registered suite, folder of clips and prompts, suite.toml, or one clip.", names="suites"
     )
     backbone: str = _setting(
-        "tiny", COMMON, "tiny, wan2.1-1.3b, wan2.1-14b, a WanPipeline folder, or a hub id.", names="backbones"
+        "tiny", COMMON, "tiny, a name (bench list backbones), a WanPipeline folder, or a hub id.", names="backbones"
     )
     seeds: tuple[int, ...] = _setting(
         (0,), COMMON, "Comma-separated integers.", valid=lambda seeds: 0 < len(seeds) == len(set(seeds)),

@@ -36,7 +36,7 @@ def layout(name: str, blocks: int = 3, wide: bool = False) -> dict[str, Any]:
     if card.vae_spatial == 16:
         vae |= {"is_residual": True, "in_channels": 12, "out_channels": 12, "patch_size": 2, "scale_factor_spatial": 16}
         vae |= {"base_dim": 160, "decoder_base_dim": 256}
-    wider = {"heads": card.heads, "head_dim": card.head_dim, "ffn": _FFN[name], "freq_dim": 256}
+    wider = {"heads": card.heads, "head_dim": card.head_dim, "ffn": _FFN[name], "freq_dim": 256, "text_dim": 4096}
     narrow = {"decoder_base_dim": 8} if card.vae_spatial == 16 else {}
     return {
         "blocks": blocks, "vae": vae if wide else vae | _VAE | narrow, "pipeline": _PIPELINE.get(name, {}),

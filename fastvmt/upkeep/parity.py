@@ -1,8 +1,9 @@
 """``bench doctor --backbone X --parity``: is this the model that others run?
 
-``none`` against diffusers' own pipeline, bit for bit, on random texts: needs the weights alone. One forward pass, one encoding
-and one decoding against what the original implementation made of the same inputs: needs a file of them, which
-``tools/parity_vectors.py`` makes where that implementation is.
+``none`` against diffusers' own pipeline, bit for bit, on random texts: needs the weights alone. (In half precision that sums
+guidance in it, and the denoise loop in float32; here both do the latter.) One forward pass, one encoding and one decoding
+against what the original implementation made of the same inputs: needs a file of them, which ``tools/parity_vectors.py`` makes
+where that implementation is.
 
 A file of vectors is an .npz of plain arrays; T, H, W frames, rows, columns of a video, F, h, w of its latent:
 
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -85,12 +87,17 @@ def _none(backbone: Backbone) -> Finding:
     ctx = Context(backbone, sigmas, noise, lambda: noise, texts, Stages())
     second = SCALES[1] if backbone.card.boundary is not None else None
     found = denoise(Method(Params()), ctx, backbone.card.scale(SCALES[0], second))
-    wanted = pipeline_of(backbone, sigmas)(
-        prompt_embeds=texts["target"], negative_prompt_embeds=texts["negative"], height=side, width=side, num_frames=FRAMES,
-        num_inference_steps=STEPS, guidance_scale=SCALES[0], latents=noise.clone(), output_type="latent",
-        **({} if second is None else {"guidance_scale_2": second}),
-    ).frames  # fmt: skip
-    what, size = "none", f"{FRAMES} frames of {side} x {side} px, {STEPS} steps, {backbone.dtype}".replace("torch.", "")
+    with ExitStack() as stack:
+        for expert in backbone.experts:  # the pipeline sums guidance in the model's dtype, the denoise loop in float32
+            stack.callback(expert.register_forward_hook(lambda module, args, out: (out[0].float(),)).remove)
+        wanted = pipeline_of(backbone, sigmas)(
+            prompt_embeds=texts["target"], negative_prompt_embeds=texts["negative"], height=side, width=side, num_frames=FRAMES,
+            num_inference_steps=STEPS, guidance_scale=SCALES[0], latents=noise.clone(), output_type="latent",
+            **({} if second is None else {"guidance_scale_2": second}),
+        ).frames  # fmt: skip
+    own = str(backbone.dtype).removeprefix("torch.")
+    what, size = "none", f"{FRAMES} frames of {side} x {side} px, {STEPS} steps, {own}"
+    size += "" if own == "float32" else ", its guidance summed in float32"
     if torch.equal(found, wanted):
         return Finding(what, "ok", f"diffusers' pipeline bit for bit ({size})")
     return Finding(what, "problem", f"differs from diffusers' pipeline by {_apart(found, wanted):.2g} of it ({size})",

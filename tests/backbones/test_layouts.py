@@ -225,3 +225,15 @@ def test_a_published_layout_is_what_its_card_says(folder: Any) -> None:
         for fact in ("patch", "latent_channels", "vae_spatial", "vae_temporal", "per_token", "boundary", "multiple"):
             assert getattr(here, fact) == getattr(published, fact), (name, fact)
         assert bool(here.control_blocks) == bool(published.control_blocks)
+
+
+def test_the_script_writes_such_a_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import random_backbone
+
+    monkeypatch.setattr("sys.argv", ["random_backbone", "wan2.2-ti2v-5b", str(tmp_path / "new"), "--blocks", "1"])
+    random_backbone.main()
+    assert cards.load(str(tmp_path / "new")).per_token and "1 blocks" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        random_backbone.main()

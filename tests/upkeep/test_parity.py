@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -104,6 +106,20 @@ def test_what_is_no_file_of_vectors_is_refused(tmp_path: Path) -> None:
     for name, words in (("torn", "no .npz"), ("absent", "no such file")):
         with pytest.raises(UserError, match=words):
             parity.read(tmp_path / name)
+
+
+def test_in_half_precision_no_transfer_is_the_same_to_the_bit_too(xs: Path) -> None:
+    none, _ = parity.look(cards.load(str(xs)), "cpu", torch.bfloat16)
+    assert none.state == "ok" and "bfloat16, its guidance summed in float32" in none.words
+
+
+@pytest.mark.parametrize("part", ["vae", "transformer"])
+def test_weights_of_another_model_than_the_config_says_are_one_sentence(xs: Path, tmp_path: Path, part: str) -> None:
+    folder = shutil.copytree(xs, tmp_path / "wan")
+    config = folder / part / "config.json"
+    config.write_text(re.sub(r'"(base_dim|ffn_dim)": \d+', r'"\1": 12', config.read_text()))
+    said = bench("doctor", "--backbone", folder, "--parity", cwd=tmp_path)
+    assert said.code == 2 and "not those of its configs" in said.err and len(said.err.strip().splitlines()) == 1
 
 
 @pytest.mark.parametrize(
