@@ -44,7 +44,10 @@ def test_the_notebook_is_kept_without_what_it_printed() -> None:
 def test_the_notebook_runs_as_it_is_read(tmp_path: Path) -> None:
     shutil.copy(NOTEBOOK, tmp_path)
     bin = Path(sys.executable).parent
-    env = os.environ | {"PATH": f"{bin}{os.pathsep}{os.environ['PATH']}", "IPYTHONDIR": str(tmp_path / "ipython")}
+    env = os.environ | {
+        "PATH": f"{bin}{os.pathsep}{os.environ['PATH']}",
+        **{name: str(tmp_path / name) for name in ("IPYTHONDIR", "JUPYTER_RUNTIME_DIR", "JUPYTER_CONFIG_DIR")},
+    }
     done = subprocess.run(
         [bin / "jupyter-execute", "--inplace", NOTEBOOK.name], cwd=tmp_path, env=env, capture_output=True, text=True
     )
