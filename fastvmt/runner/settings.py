@@ -16,6 +16,7 @@ from fastvmt.core import limits
 from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 from fastvmt.jobs.part import Part
+from fastvmt.model.fields import OFFLOADS, placing
 from fastvmt.runner.option import Option, integers, pairs_of, split
 
 COMMON, WHAT, MODEL, WHERE, SPEED, OUTPUT = "Common", "What to run", "Model and size", "Where", "Speed", "Output"
@@ -127,7 +128,10 @@ class Request(_Checked):
         between=(0, 1024),
         needs="0 to choose by memory",
     )
-    offload: bool = _setting(False, SPEED, "Keep the VAE on the CPU between uses.")
+    offload: str = _setting(
+        "auto", SPEED, "What is on a GPU only while it is used: none, text (encoder), vae (too), block (transformer's blocks too); "
+        "auto: as little as fits.", known=("auto", *OFFLOADS),
+    )  # fmt: skip
     protocol: str = _setting(
         "matched-start", WHAT,
         "matched-start (all from the same noise), as-published, or matched-budget; and, by itself or behind a comma, timing: "
@@ -148,6 +152,7 @@ class Request(_Checked):
     command: tuple[str, ...] = ("run",)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "offload", placing(self.offload))
         super().__post_init__()
         if self.budget is not None and self.protocol != _BUDGET:
             raise SpecError(f"--budget {self.budget:g} belongs to --protocol {_BUDGET}; add that, or leave the budget out.")

@@ -22,6 +22,7 @@ from fastvmt.estimates.memory import GIB, need
 from fastvmt.estimates.plan_estimate import _seconds_left
 from fastvmt.estimates.seconds import Prediction
 from fastvmt.model import MethodSpec
+from fastvmt.model.fields import OFFLOADS
 from fastvmt.store.folder import Store
 
 GUIDED = MethodSpec(label="g", method="ditflow", version=1, params={"block": 14})
@@ -57,8 +58,8 @@ def test_what_needs_less_is_said_to_need_less() -> None:
     )
     large = wan(frames=81, backbone="wan2.1-14b")
     assert (
-        wan(frames=81, backbone="wan2.1-14b", offload=True).least < large.least
-        and wan(offload=True, device="cpu").least == wan(device="cpu").least
+        wan(frames=81, backbone="wan2.1-14b", offload="vae").least < large.least
+        and wan(offload="vae", device="cpu").least == wan(device="cpu").least
     )
     assert base.least <= base.expected(24 * GIB) <= base.expected(1 << 60)
     assert base.expected(1 << 60) - base.expected(24 * GIB) > 6 * GIB  # kept where there is room, recomputed where not
@@ -75,7 +76,7 @@ def test_parameters_are_counted_from_the_files(xs: Path) -> None:
 @pytest.mark.parametrize("backbone", ["wan2.1-1.3b", "wan2.1-14b"])
 @pytest.mark.parametrize("method", [GUIDED, NONE, TRAINED], ids=lambda m: m.method)
 def test_the_total_is_the_sum_of_the_parts_that_are_said(method: MethodSpec, backbone: str) -> None:
-    for capacity, offload, frames in itertools.product((0, 24 * GIB, 80 * GIB, 1 << 60), (False, True), (5, 81)):
+    for capacity, offload, frames in itertools.product((0, 24 * GIB, 80 * GIB, 1 << 60), OFFLOADS, (5, 81)):
         found = wan(method, backbone=backbone, offload=offload, frames=frames)
         peak, parts = found.peak(capacity)
         sums = {name: sum(sizes.values()) for name, sizes in found.stages(capacity).items()}
@@ -113,7 +114,7 @@ def test_what_is_offered_fits_in_order_of_what_it_costs_and_nothing_is_offered_o
     gib: float, backbone: str, changes: dict[str, Any], wanted: list[str]
 ) -> None:
     setting = {"width": 832, "height": 480, "frames": 81, "dtype": "bfloat16"} | changes
-    config: Any = SimpleNamespace(setting=SimpleNamespace(**setting), methods=(GUIDED,), device="cuda", offload=False)
+    config: Any = SimpleNamespace(setting=SimpleNamespace(**setting), methods=(GUIDED,), device="cuda", offload="text")
     card, capacity = cards.load(backbone), int(gib * GIB)
     assert least(config, card) > capacity
     found = offers(config, card, capacity)
@@ -130,7 +131,7 @@ def test_what_is_offered_fits_in_order_of_what_it_costs_and_nothing_is_offered_o
         other.check_size(*(new.get(k, setting[k]) for k in ("width", "height", "frames")))
         assert took <= capacity and f"({took / GIB:.1f} GiB)" in shown
     if not wanted:
-        tiniest = {"dtype": "bfloat16", "offload": True, "frames": 5, "width": 16, "height": 16}
+        tiniest = {"dtype": "bfloat16", "offload": "block", "frames": 5, "width": 16, "height": 16}
         assert not found and least(config, card, tiniest) > capacity
 
 
