@@ -174,7 +174,9 @@ class FastVMT(AdamMethod):
 
     @classmethod
     def held(cls, params: FastVMTParams, shape: Shape, width: int) -> int:
-        return windowed.held(shape, params.window, params.span - 1, width if params.heads == "mean_logits" else width // shape.heads)
+        return windowed.held(
+            shape, params.window, params.span - 1, width if params.heads == "mean_logits" else width // shape.heads
+        )
 
     @classmethod
     def rate(cls, params: FastVMTParams, n: int, steps: int) -> float:

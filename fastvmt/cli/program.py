@@ -28,7 +28,9 @@ class Program(TyperGroup):
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         found: list[str] = []
         for word, then in zip(args, [*args[1:], "-"], strict=True):
-            found += {"--no-offload": ["--offload", "text"], "--offload": [word, "vae"] if then[:1] == "-" else [word]}.get(word, [word])
+            found += {"--no-offload": ["--offload", "text"], "--offload": [word, "vae"] if then[:1] == "-" else [word]}.get(
+                word, [word]
+            )
         return super().parse_args(ctx, found)
 
 

@@ -62,9 +62,9 @@ def dense_flow(
         return soft_expectation(queries[:, None], keys, place - centre, scale)[:, 0]
 
     own = torch.arange(len(targets), device=q.device) if first is None else first
-    if len(targets) * q.shape[1] ** 2 <= KEEP_ELEMENTS:
+    size = _together(len(targets), *q.shape[1:])
+    if size == len(targets):
         return chunk(q, k, own, targets) - (place - centre)
-    size = max(1, KEEP_ELEMENTS // (4 * q.shape[1] ** 2))
     parts = [
         torch.utils.checkpoint.checkpoint(chunk, q, k, a, b, use_reentrant=False)
         for a, b in zip(own.split(size), targets.split(size), strict=True)
@@ -72,10 +72,16 @@ def dense_flow(
     return torch.cat(parts) - (place - centre)
 
 
+def _together(pairs: int, tokens: int, features: int) -> int:
+    """Pairs whose weights, queries and keys may be there at the same time: all of them, or a few."""
+    each = tokens * max(tokens, features)
+    return pairs if pairs * each <= KEEP_ELEMENTS else max(1, KEEP_ELEMENTS // (4 * each))
+
+
 def dense_bytes(pairs: int, tokens: int, features: int) -> int:
     """What ``dense_flow`` holds with a gradient at its peak: weights, logits and their slope, and queries and keys of the pairs
     that are taken together, with their gradients."""
-    together = pairs if pairs * tokens**2 <= KEEP_ELEMENTS else max(1, KEEP_ELEMENTS // (4 * tokens**2))
+    together = _together(pairs, tokens, features)
     return 4 * together * tokens * (3 * tokens + 4 * features)
 
 
