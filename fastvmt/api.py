@@ -257,7 +257,7 @@ def probe(folder: Path) -> Path | None:
     from fastvmt.datasets.drawn.probe import correspondence
     from fastvmt.runner.generate import DTYPES
 
-    empty = encoded(card, config.device, DTYPES[setting.dtype], [""])[""]
+    empty = encoded(card, config.device, DTYPES[setting.dtype], [""], config.offload)[""]
     model = Backbone(card, config.device, DTYPES[setting.dtype], config.offload)
     found = correspondence(model, setting.width, setting.height, setting.frames, clips=PROBE_CLIPS, empty=empty)
     path.parent.mkdir(exist_ok=True)
@@ -275,7 +275,8 @@ def plan(request: Request, out: Place | None = None, where: Conditions | None = 
         UserError: as ``run`` does, for anything wrong with the request or that the folder's run forbids.
     """
     doing("reading the request and its clips")
-    plan = resolve(request, decode=False, elsewhere=bool(where and where.device_bytes))
+    memory = where.device_bytes if where else 0
+    plan = resolve(request, decode=False, elsewhere=bool(memory), memory=memory)
     folder = path_or_none(out) or plan.default_folder()
     if layout.is_run(folder) and plan.listed.decoded:
         Store(folder).grown(plan.config)

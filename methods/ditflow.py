@@ -90,6 +90,12 @@ class DiTFlow(InjectingMethod):
     def reach(cls, params: DiTFlowParams, shape: Shape) -> float | None:
         return None if params.updater == "adamw" else super().reach(params, shape)  # bf16 rounds by more than a rate
 
+    @classmethod
+    def held(cls, params: DiTFlowParams, shape: Shape, width: int) -> int:
+        (frames, *grid), p = shape.grid, params
+        pairs = frames**2 if p.pairs == "all" else frames * min(p.span, frames)
+        return flow.dense_bytes(pairs, grid[0] * grid[1], width if p.heads == "mean_logits" else width // shape.heads)
+
     def fit(self, ctx: Context) -> Tensor | None:
         """The reference's displacements, (pairs, S, 2); None when every step has its own."""
         return self._displacements(ctx, 0.0) if self.params.ref_level == "clean" else None

@@ -173,6 +173,12 @@ class FastVMT(AdamMethod):
         return None if params.preset == "released" else super().reach(params, shape)  # bf16 rounds by more than a rate
 
     @classmethod
+    def held(cls, params: FastVMTParams, shape: Shape, width: int) -> int:
+        return windowed.held(
+            shape, params.window, params.span - 1, width if params.heads == "mean_logits" else width // shape.heads
+        )
+
+    @classmethod
     def rate(cls, params: FastVMTParams, n: int, steps: int) -> float:
         """The largest of a guided step: rates fall within each."""
         return params.lr_first

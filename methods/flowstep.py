@@ -179,6 +179,11 @@ class FlowStep(AdamMethod):
         due, ctx.state.due = ctx.state.due, None
         return x_next if due is None else x_next + due
 
+    @classmethod
+    def held(cls, params: Any, shape: Shape, width: int) -> int:
+        features = width if params.heads == "mean_logits" else width // shape.heads
+        return (1 + (params.directions == "both")) * windowed.held(shape, params.window, params.span - 1, features)
+
     def _ways(self, q: Tensor, k: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         yield q, k
         if self.params.directions == "both":

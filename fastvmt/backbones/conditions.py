@@ -7,20 +7,22 @@ from typing import Any
 
 from fastvmt.backbones.device import number, nvidia_smi
 from fastvmt.model import Conditions
+from fastvmt.model.fields import Placing
 
 FIELDS = ("driver_version", "power.limit", "clocks.max.sm", "clocks.applications.graphics")
 
 
-def conditions(device: str, model: Any, busy: str) -> Conditions:
+def conditions(device: str, model: Any, busy: str, offload: Placing = "text") -> Conditions:
     """The conditions under which a video is made now.
 
     Args:
         device: ``cpu``, ``cuda`` or ``cuda:1``.
         model: the transformer, a ``torch.nn.Module``.
         busy: what ``device.others`` said.
+        offload: of the run.
     """
     gpu = {**_gpu(number(device)), "shared": bool(busy)} if device.startswith("cuda") else {}
-    return Conditions(attention=_attention(model), compiled=_compiled(model), **gpu)
+    return Conditions(attention=_attention(model), compiled=_compiled(model), offload=offload, **gpu)
 
 
 @lru_cache

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from fastvmt.cli import fetch, gate, listing, new, plan, report, run, study, suite, upkeep, why
 from fastvmt.cli.share import leaderboard, recipes, runs, submissions
@@ -21,8 +22,21 @@ INTERRUPTED = 130
 DEFECT = 70
 """Exit code of an error that nobody foresaw, as sysexits.h has it."""
 
+
+class Program(TyperGroup):
+    """All commands; also as they were typed before an option took a value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        found: list[str] = []
+        for word, then in zip(args, [*args[1:], "-"], strict=True):
+            found += {"--no-offload": ["--offload", "text"], "--offload": [word, "vae"] if then[:1] == "-" else [word]}.get(
+                word, [word]
+            )
+        return super().parse_args(ctx, found)
+
+
 app = typer.Typer(
-    name="bench", no_args_is_help=True, pretty_exceptions_enable=False,
+    name="bench", cls=Program, no_args_is_help=True, pretty_exceptions_enable=False,
 )  # fmt: skip
 for command in (
     run.run, plan.plan, run.resume, run.work, run.score, report.table, report.report, report.compare, report.drift, report.meta,

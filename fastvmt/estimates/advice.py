@@ -1,6 +1,6 @@
 """What would fit where a job does not: options of ``bench run``, each computed, in order of what they cost.
 
-``--dtype`` costs digits, ``--offload`` seconds, ``--frames`` length, a smaller size detail, ``--backbone`` the model.
+``--dtype`` costs digits, ``--offload`` seconds (the further, the more), ``--frames`` length, a smaller size detail, ``--backbone`` the model.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from fastvmt.backbones import card as cards
 from fastvmt.core.spelling import gib
 from fastvmt.estimates.memory import need
 from fastvmt.jobs.run_config import RunConfig
+from fastvmt.model.fields import OFFLOADS, Placing
 
 Changes = dict[str, Any]
 T = TypeVar("T")
 SMALLER = 20
 """A backbone with less than one part in this many of the parameters is not offered as a smaller one."""
 WORDS = {
-    "backbone": "--backbone {}", "dtype": "--dtype {}", "offload": "--offload", "frames": "--frames {}", "width": "--width {}",
+    "backbone": "--backbone {}", "dtype": "--dtype {}", "offload": "--offload {}", "frames": "--frames {}", "width": "--width {}",
     "height": "--height {}",
 }  # fmt: skip
 
@@ -31,6 +32,18 @@ def least(config: RunConfig, card: cards.Card, changes: Changes | None = None) -
     facts |= changes or {}
     facts.pop("backbone", None)
     return need(card, **facts, methods=config.methods, device=config.device).least
+
+
+def chosen_offload(config: RunConfig, card: cards.Card, capacity: int) -> tuple[Placing, str]:
+    """What must leave a GPU of so many bytes for a run to fit, and a sentence about it; the last resort where nothing does."""
+    needs: dict[Placing, int] = {name: least(config, card, {"offload": name}) for name in OFFLOADS[1:]}
+    if not capacity or needs["text"] <= capacity:
+        return "text", ""
+    offload = next((name for name, size in needs.items() if size <= capacity), OFFLOADS[-1])
+    return offload, (
+        f"offload: {offload}, chosen for {gib(capacity)}: a job needs {gib(needs[offload])} with it, "
+        f"{gib(needs['text'])} with text; its seconds are compared with those of the same offload alone"
+    )
 
 
 def offers(config: RunConfig, card: cards.Card, capacity: int) -> list[str]:
@@ -77,10 +90,9 @@ def _of_card(config: RunConfig, card: cards.Card, capacity: int, other: Changes)
 def _switches(config: RunConfig) -> list[Changes]:
     """Sets of options that cost neither frames nor pixels, the cheapest first, none before all."""
     dtype: Changes = {"dtype": "bfloat16"} if config.setting.dtype == "float32" else {}
-    offload: Changes = {"offload": True} if not config.offload and config.device != "cpu" else {}
-    found: list[Changes] = [{}]
-    found += [c for c in (dtype, offload, dtype | offload) if c and c not in found]
-    return found
+    more = OFFLOADS[max(1, OFFLOADS.index(config.offload) + 1) :] if config.device != "cpu" else ()
+    offloads: list[Changes] = [{"offload": name} for name in more]
+    return [{}, *([dtype] if dtype else []), *offloads, *(dtype | o for o in offloads if dtype)]
 
 
 def _sizes(config: RunConfig, card: cards.Card) -> list[Changes]:

@@ -19,8 +19,9 @@ from fastvmt.backbones.card import Card
 from fastvmt.backbones.one_block import TEXT_TOKENS
 from fastvmt.backbones.token_grid import GRADIENT_COST, fits_kept, kept_activations
 from fastvmt.core.spelling import duration
+from fastvmt.estimates import parts
 from fastvmt.estimates.calibration import Calibration, known, tokens_of
-from fastvmt.estimates.memory import TEXT_ENCODER, _parameters, device_bytes, gradient_depth
+from fastvmt.estimates.memory import device_bytes, gradient_depth
 from fastvmt.estimates.seconds import BEND, FAR, OTHER_DEVICE, Prediction, widened
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import MethodSpec
@@ -98,7 +99,7 @@ class _Costs:
     def _text(self) -> float:
         """Of one text: its encoder's operations as fast as the block's."""
         each = self.found.block / self.found.operations(self.found.tokens, self.card)
-        return 2.0 * _parameters(self.card, "text_encoder", TEXT_ENCODER) * TEXT_TOKENS * each
+        return 2.0 * parts.text_encoder(self.card).whole * TEXT_TOKENS * each
 
     def _keeps(self, spec: MethodSpec) -> bool:
         """Whether activations fit; see ``Backbone``."""
@@ -106,7 +107,8 @@ class _Costs:
         size = 4 if s.dtype == "float32" else 2
         tokens = tokens_of(self.card, s.width, s.height, s.frames)
         free = device_bytes(self.config.device) - self.card.blocks * self.found.parameters * size
-        return fits_kept(kept_activations(tokens, width, size, gradient_depth(spec, self.card)), free)
+        wanted = kept_activations(tokens, width, size, gradient_depth(spec, self.card), self.card.per_token)
+        return self.config.offload != "block" and fits_kept(wanted, free)
 
 
 def _basis(found: Calibration, config: RunConfig, card: Card) -> str:

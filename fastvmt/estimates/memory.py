@@ -6,17 +6,20 @@
     denoise   transformer, VAE, and the insides of one block
     decode    transformer, VAE, and what the VAE's decoder holds
 
-The peak is the largest stage. Libraries stand in each. With ``offload`` the VAE is on the device in its own two stages alone.
+The peak is the largest stage. Libraries stand in each. ``--offload none`` keeps the text encoder in every stage; with ``vae``
+the VAE is on the device in its own two stages alone; with ``block`` so are all but three blocks of transformer and encoder, and
+activations are always recomputed.
 
     transformer, text encoder   parameters x bytes of the dtype
-                                (of two transformers both, and with ``offload`` the one that runs)
+                                (of two transformers both, with ``--offload vae`` the one that runs)
     VAE                         parameters x 4 (it stays in fp32)
-    insides of a block          22 tensors (tokens x width) of the dtype, as ``Backbone`` counts them
-    activations, kept           those of every block up to the tapped one, and four fp32 tensors for queries and keys
-    activations, recomputed     one tensor a block, the insides of one, and the same four
+    insides of a block          8 + 1.5 r tensors (tokens x width) of the dtype, r: the feed-forward's width over the model's
+    activations, kept           22 tensors for every block up to the tapped one, four fp32 tensors for queries and keys, and what
+                                the method holds (dense flow: its matrices)
+    activations, recomputed     one tensor a block, 23 + 2.3 r (fp32: 15 + 2.3 r) inside of one, and the same beside them
     control blocks              as other blocks for a gradient; else one tensor each
-    encode, decode              10.5 and 12.5 fp32 tensors of 96 channels and 4 frames at full size, and the video twice; of a
-                                VAE with other widths in proportion
+    encode, decode              8 and 9.8 fp32 tensors of 96 channels and 4 frames at full size, and the video twice; of a VAE
+                                with other widths in proportion
 """
 
 from __future__ import annotations
@@ -25,25 +28,20 @@ import math
 import os
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 
 from fastvmt.backbones.card import Card
 from fastvmt.backbones.device import cores
-from fastvmt.backbones.token_grid import fits_kept, kept_activations
-from fastvmt.core.reading import parse_json
+from fastvmt.backbones.token_grid import MODULATION, fits_kept, kept_activations
 from fastvmt.core.spelling import GIB
-from fastvmt.errors import UserError
+from fastvmt.estimates import parts
 from fastvmt.model import MethodSpec
+from fastvmt.plugins.method import Shape
 
-TEXT_ENCODER, VAE = 5_680_000_000, 126_900_000
-"""Parameters of Wan 2.1's UMT5-XXL encoder and VAE (counted on their configs), for a backbone whose files are not here."""
-ENCODE_BYTES, DECODE_BYTES = 16_100, 19_200
-"""A pixel of one frame, in the VAE's widest stage: 10.5 and 12.5 fp32 tensors of 96 channels and 4 frames. Measured on a
-CPU: resident memory of random weights in Wan 2.1's layout at 160 x 160 px, above that at 64 x 64 px."""
+ENCODE_BYTES, DECODE_BYTES = 12_300, 15_100
+"""A pixel of one frame, in the VAE's widest stage, where frames are taken one by one. Allocations of random weights in Wan 2.1's
+layout on a CPU: ``python benchmarks/memory.py --vae``."""
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}
-LONGEST_HEADER = 100_000_000
-"""Bytes of a .safetensors file's header, as its own library limits them."""
 ROOM = 0.8
 """Of a machine's memory: what workers that nobody counted may take together."""
 SHOWN = GIB // 20
@@ -55,7 +53,10 @@ Stages = dict[str, dict[str, int]]
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes of one job. ``guidance`` is with activations recomputed, ``stored`` is what it becomes where they can be kept."""
+    """Bytes of one job. ``guidance`` is with activations recomputed, ``stored`` is what it becomes where they can be kept.
+
+    Of transformer and text encoder it is what ``offload`` has on the device.
+    """
 
     transformer: int
     text_encoder: int
@@ -66,7 +67,7 @@ class Need:
     encode: int
     decode: int
     libraries: int
-    offload: bool = False
+    offload: str = "text"
 
     @property
     def least(self) -> int:
@@ -83,8 +84,10 @@ class Need:
 
     def stages(self, capacity: int = 0) -> Stages:
         """Bytes by stage and part on a device of this size; with activations recomputed where it is 0."""
-        beside = {"transformer": self.transformer} | ({} if self.offload else {"VAE": self.vae}) | {"libraries": self.libraries}
-        kept = fits_kept(self.stored, capacity - sum(beside.values()))
+        stay = {"text encoder": self.text_encoder} if self.offload == "none" else {}
+        stay |= {"VAE": self.vae} if self.offload in ("none", "text") else {}
+        beside = {"transformer": self.transformer} | stay | {"libraries": self.libraries}
+        kept = self.offload != "block" and fits_kept(self.stored, capacity - sum(beside.values()))
         coding = beside | {"VAE": self.vae}
         found: Stages = {
             "text": {"text encoder": self.text_encoder, "libraries": self.libraries},
@@ -105,7 +108,7 @@ class Need:
 
 
 def need(
-    card: Card, width: int, height: int, frames: int, dtype: str, methods: tuple[MethodSpec, ...], *, offload: bool = False,
+    card: Card, width: int, height: int, frames: int, dtype: str, methods: tuple[MethodSpec, ...], *, offload: str = "text",
     device: str = "cpu",
 ) -> Need:  # fmt: skip
     """Bytes of the most demanding job of these methods.
@@ -114,26 +117,32 @@ def need(
         width, height: px.
         frames: 4k+1.
         dtype: of transformer and text encoder.
-        offload: without effect on a CPU, where both places are one.
+        offload: ``none``, ``text``, ``vae`` or ``block``; from ``text`` on without effect on a CPU, where both places are one.
     """
     size = 4 if dtype == "float32" else 2
     _, _, f, h, w = card.latent_shape(width, height, frames)
-    tokens = f * h * w // math.prod(card.patch)
-    tensor = tokens * card.heads * card.head_dim
+    grid = (f // card.patch[0], h // card.patch[1], w // card.patch[2])
+    hidden = card.heads * card.head_dim
+    tensor = math.prod(grid) * hidden
     depth = max((gradient_depth(m, card) for m in methods), default=0)
-    features = 4 * tensor * 4 if depth else 0
-    inside = kept_activations(tokens, card.heads * card.head_dim, size, 1, card.per_token)
+    shape = Shape(card.blocks, card.heads, grid, (), card.control_blocks)
+    held = 4 * tensor * 4 + max((_held(m, shape, hidden) for m in methods), default=0) if depth else 0
     beside = tensor * size * (card.control_blocks + 6 * card.per_token)  # what the control branch hands over; six of time steps
     depth += card.control_blocks if depth else 0
-    offload = offload and device != "cpu"
-    transformers = 1 if card.boundary is None or offload else 2
+    if device == "cpu" and offload != "none":
+        offload = "text"
+    weights, texts = parts.transformer(card), parts.text_encoder(card)
+    of_own = tensor * MODULATION * card.per_token
+    inside = {grad: int(tensor * size * parts.inside(weights, hidden, size, grad)) + of_own for grad in (False, True)}
+    in_turn = offload == "block"
+    there = 1 if card.boundary is None or offload == "vae" else 2  # of two transformers with blocks in turn, one runs
     return Need(
-        transformer=(card.parameters or _parameters(card, "transformer", 0)) * size * transformers,
-        text_encoder=_parameters(card, "text_encoder", TEXT_ENCODER) * size,
-        vae=_parameters(card, "vae", card.vae_parameters or VAE) * 4,
-        forward=inside + beside,
-        guidance=tensor * size * depth + inside + beside + features if depth else 0,
-        stored=inside * depth + beside + features,
+        transformer=(weights.in_turn + (there - 1) * weights.beside if in_turn else weights.whole * there) * size,
+        text_encoder=(texts.in_turn if in_turn else texts.whole) * size,
+        vae=parts.vae(card) * 4,
+        forward=inside[False] + beside,
+        guidance=tensor * size * depth + inside[True] + beside + held if depth else 0,
+        stored=kept_activations(math.prod(grid), hidden, size, depth, card.per_token) + beside + held,
         encode=round(width * height * (ENCODE_BYTES * card.vae_channels[0] / 96 + frames * 3 * 4 * 2)),
         decode=round(width * height * (DECODE_BYTES * card.vae_channels[1] / 96 + frames * 3 * 4 * 2)),
         libraries=LIBRARIES[device],
@@ -152,27 +161,12 @@ def gradient_depth(spec: MethodSpec, card: Card) -> int:
     return 0 if block is None else int(block) + 1
 
 
-def _parameters(card: Card, part: str, published: int) -> int:
-    return _counted(card.folder / part) if card.folder else published
+def _held(spec: MethodSpec, shape: Shape, width: int) -> int:
+    """Bytes that a method's loss holds beside the model."""
+    from fastvmt.plugins import registry
 
-
-@lru_cache(maxsize=64)
-def _counted(folder: Path) -> int:
-    """Parameters in a folder's safetensors files, from their headers alone.
-
-    Raises:
-        UserError: for a file that is none.
-    """
-    total = 0
-    for path in sorted(folder.glob("*.safetensors")):
-        try:
-            with open(path, "rb") as file:
-                size = int.from_bytes(file.read(8), "little")
-                header = parse_json(file.read(min(size, LONGEST_HEADER)))
-            total += sum(math.prod(map(int, t["shape"])) for name, t in header.items() if name != "__metadata__")
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise UserError(f"{path}: it does not begin as a .safetensors file does. Fetch the folder anew.") from None
-    return total
+    cls = registry.methods.get(spec.method)
+    return int(cls.held(cls.Params.model_validate(spec.params), shape, width))
 
 
 # --- what there is -------------------------------------------------------------------------------------------------------

@@ -34,6 +34,8 @@ def grown(before: RunConfig, new: RunConfig, made: bool) -> tuple[RunConfig, lis
         NotComparable: when presets of one method would share a table.
     """
     new = recognised(before, new)
+    if new.asked and new.asked.offload == "auto":  # whatever was chosen for its videos: seconds of two must not share a mean
+        new = new.model_copy(update={"offload": before.offload})
     problems = [*_differing(before, new), *(_differing_means(before, new) if made else ())]
     methods = _united(before.methods, new.methods)
     if not (ablates := before.ablates_presets or new.ablates_presets) and not problems:

@@ -8,7 +8,7 @@ from pydantic import model_validator
 
 from fastvmt.jobs.numbering import JobGrid
 from fastvmt.model import Frozen, Job, MethodSpec, Setting, Suite
-from fastvmt.model.fields import Count, Label, Line, Number, Seed, Size
+from fastvmt.model.fields import Count, Label, Line, Number, Offload, Seed, Size
 
 RUN_FORMAT = 1
 
@@ -27,6 +27,7 @@ class Asked(Frozen):
     allow_upscale: bool = False
     shift: Number | None = None
     strength: Number = 1.0
+    offload: Line = "auto"
     some: bool = False
     """The run's cases are not all of the suite."""
     command: Literal["run", "ablate", "frontier"] = "run"
@@ -46,7 +47,7 @@ class RunConfig(Frozen):
     plugins: tuple[Label, ...] = ()
     device: Line = "cpu"
     threads: Size = 1
-    offload: bool = False
+    offload: Offload = "text"
     repeats: Count = 0
     """Timed repeats of every job (protocol timing); 0 for one video and no warm-up."""
     ablates_presets: bool = False

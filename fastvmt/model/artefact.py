@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import model_validator
 
 from fastvmt.model.case import IMPORTED, REFERENCE, Frozen
-from fastvmt.model.fields import Amount, Count, Details, Facts, FileName, Hex, Label, Line, Number, Size
+from fastvmt.model.fields import Amount, Count, Details, Facts, FileName, Hex, Label, Line, Number, Offload, Size
 
 COPIES = "copies_reference"
 """In the details of every number of a video that is (nearly) its reference."""
@@ -41,6 +41,7 @@ class Conditions(Frozen):
     attention: Line = "native"
     """Backend in diffusers' dispatcher."""
     compiled: bool = False
+    offload: Offload = "text"
     shared: bool = False
     """Whether other processes were on the GPU."""
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import math
 from pathlib import PurePath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from fastvmt.core.reading import LARGEST
 
@@ -29,6 +29,20 @@ Count = Annotated[int, Field(ge=0, le=MOST)]
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
 """Of something that is there: pixels, frames, steps, the parts of a fraction."""
 Seed = Annotated[int, Field(ge=-(2**63), le=2**64 - 1)]
+
+
+Placing = Literal["none", "text", "vae", "block"]
+OFFLOADS: tuple[Placing, ...] = get_args(Placing)
+"""What leaves the device while it is not used, the least first: nothing; the text encoder, once texts are encoded; the VAE too;
+and the transformer's blocks, each until its turn comes."""
+
+
+def placing(value: Any) -> Any:
+    """As it is named now: it was yes or no, for ``vae`` and ``text``."""
+    return ("vae" if value else "text") if isinstance(value, bool) else value
+
+
+Offload = Annotated[Placing, BeforeValidator(placing)]
 
 
 def is_plain_name(name: str) -> bool:

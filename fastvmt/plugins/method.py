@@ -196,6 +196,15 @@ class Method:
         return 2.0 * (len(shape.sigmas) - 1)
 
     @classmethod
+    def held(cls, params: Any, shape: Shape, width: int) -> int:
+        """Bytes that a guided step holds beside the model's own activations, for ``bench plan``: an estimate.
+
+        Args:
+            width: of a token's hidden state.
+        """
+        return 0
+
+    @classmethod
     def version_of(cls, params: Mapping[str, Any]) -> int:
         """The version of one form of it, where only that form gives another video than before.
 

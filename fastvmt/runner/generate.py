@@ -72,6 +72,7 @@ class Generator:
         self.device = torch.device(config.device)
         self.cache = TensorCache(store.root / CACHE, identity(config), self.device, self._synchronise)
         stages = Stages(synchronise=self._synchronise)
+        self._encoder: TextEncoder | None = None
         with stages("load"):
             self.card = cards.load(config.setting.backbone, texts=False)
             self._encode_texts(stages)
@@ -97,11 +98,13 @@ class Generator:
             encoder("")  # so that no text pays for first-use costs
             for text in missing:
                 self._text(text, stages, encoder)
+            self._encoder = encoder if self.config.offload == "none" else None
             del encoder
             give_back(self.device)
 
     def _text_encoder(self) -> TextEncoder:
-        return TextEncoder(self.card, self.config.device, DTYPES[self.config.setting.dtype])
+        config = self.config
+        return self._encoder or TextEncoder(self.card, config.device, DTYPES[config.setting.dtype], config.offload)
 
     def _warm_up(self, stages: Stages) -> None:
         """One pass at the run's size, so that no job pays for first-use costs."""
@@ -213,7 +216,7 @@ class Generator:
             "peak_memory_bytes": whole.peak_memory_bytes,
             "peak_reserved_bytes": whole.peak_reserved_bytes,
             "busy": busy,
-            "conditions": conditions(self.config.device, self.backbone.transformer, busy),
+            "conditions": conditions(self.config.device, self.backbone.transformer, busy, self.config.offload),
             "forward_formula": round(cost_of(job.method, self._shape()), 3),
             "shared_by": self._sharing(job),
         }

@@ -16,6 +16,7 @@ from fastvmt.core import limits
 from fastvmt.core.spelling import shown
 from fastvmt.errors import SpecError
 from fastvmt.jobs.part import Part
+from fastvmt.model.fields import OFFLOADS, placing
 from fastvmt.model.profile import ATTENTION, COMPILERS, cache_parts, interval_of
 from fastvmt.runner.option import Option, integers, pairs_of, split
 
@@ -132,7 +133,6 @@ class Request(_Checked):
         between=(0, 1024),
         needs="0 to choose by memory",
     )
-    offload: bool = _setting(False, SPEED, "Keep the VAE on the CPU between uses.")
     attention: str | None = _setting(
         None, SPEED, "Attention backend of diffusers' dispatcher, for every row; native without.", known=tuple(ATTENTION)
     )
@@ -146,6 +146,10 @@ class Request(_Checked):
     cfg_interval: str | None = _setting(
         None, SPEED, "Use classifier-free guidance at noise levels from LOW to HIGH alone, for every row, e.g. 0.3:0.95.",
         valid=interval_of,
+    )  # fmt: skip
+    offload: str = _setting(
+        "auto", SPEED, "What is on a GPU only while it is used: none, text (encoder), vae (too), block (transformer's blocks too); "
+        "auto: as little as fits.", known=("auto", *OFFLOADS),
     )  # fmt: skip
     protocol: str = _setting(
         "matched-start", WHAT,
@@ -167,6 +171,7 @@ class Request(_Checked):
     command: tuple[str, ...] = ("run",)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "offload", placing(self.offload))
         super().__post_init__()
         if self.budget is not None and self.protocol != _BUDGET:
             raise SpecError(f"--budget {self.budget:g} belongs to --protocol {_BUDGET}; add that, or leave the budget out.")

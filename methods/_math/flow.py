@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from fastvmt.core.lazy import no_grad
-from fastvmt.methods._math.expectation import parts, soft_expectation, wide
+from fastvmt.methods._math.expectation import GPU_PARTS, parts, soft_expectation, wide
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,14 +62,35 @@ def dense_flow(
         return soft_expectation(queries[:, None], keys, place - centre, scale)[:, 0]
 
     own = torch.arange(len(targets), device=q.device) if first is None else first
-    if len(targets) * q.shape[1] ** 2 <= KEEP_ELEMENTS:
+    size = _together(len(targets), *q.shape[1:])
+    if size == len(targets):
         return chunk(q, k, own, targets) - (place - centre)
-    size = max(1, KEEP_ELEMENTS // (4 * q.shape[1] ** 2))
     parts = [
         torch.utils.checkpoint.checkpoint(chunk, q, k, a, b, use_reentrant=False)
         for a, b in zip(own.split(size), targets.split(size), strict=True)
     ]
     return torch.cat(parts) - (place - centre)
+
+
+def _together(pairs: int, tokens: int, features: int) -> int:
+    """Pairs whose weights, queries and keys may be there at the same time: all of them, or a few."""
+    each = tokens * max(tokens, features)
+    return pairs if pairs * each <= KEEP_ELEMENTS else max(1, KEEP_ELEMENTS // (4 * each))
+
+
+def dense_bytes(pairs: int, tokens: int, features: int) -> int:
+    """What ``dense_flow`` holds with a gradient at its peak: weights, logits and their slope, and queries and keys of the pairs
+    that are taken together, with their gradients."""
+    together = _together(pairs, tokens, features)
+    return 4 * together * tokens * (3 * tokens + 4 * features)
+
+
+def windowed_bytes(pairs: int, grid: tuple[int, int], side: int) -> int:
+    """What ``windowed_flow`` keeps of so many pairs for the backward pass on a GPU: each token's weights over a quarter of the
+    grid and a window, half as much again at work."""
+    height, width = grid
+    seen = min(min(height, height // GPU_PARTS + side) * width, height * min(width, width // GPU_PARTS + side))
+    return 6 * pairs * height * width * seen
 
 
 @no_grad

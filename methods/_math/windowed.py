@@ -11,10 +11,32 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from fastvmt.methods._math.flow import Tiles, Windows, dense_flow, window_centres, window_means, windowed_flow, windows_at
+from fastvmt.methods._math.flow import (
+    Tiles,
+    Windows,
+    dense_bytes,
+    dense_flow,
+    window_centres,
+    window_means,
+    windowed_bytes,
+    windowed_flow,
+    windows_at,
+)  # fmt: skip
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+    from fastvmt.plugins.method import Shape
+
+
+def held(shape: Shape, side: int, offsets: int, features: int) -> int:
+    """Bytes of ``describe`` with a gradient; whole frames are taken offset by offset, the parts of each again for the backward
+    pass where they are large."""
+    frames, *grid = shape.grid
+    pairs = [max(0, frames - d) for d in range(1, offsets + 1)]
+    if not side or side >= max(grid):
+        return sum(dense_bytes(n, grid[0] * grid[1], features) for n in pairs)
+    return windowed_bytes(sum(pairs), (grid[0], grid[1]), side)
 
 
 @dataclass(frozen=True)

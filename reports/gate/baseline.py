@@ -25,7 +25,7 @@ from fastvmt.core.spelling import shown
 from fastvmt.core.validation import first_problem
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.model import Artefact, Conditions, Frozen, Setting
-from fastvmt.model.fields import Amount, Count, Facts, Hex, Label, Line, Number, Seed
+from fastvmt.model.fields import Amount, Count, Facts, Hex, Label, Line, Number, Offload, Seed
 from fastvmt.reports.tidy import Tidy, videos_of
 from fastvmt.reports.tidy.gaps import trained_on
 
@@ -101,7 +101,7 @@ class Timed(Frozen):
 
     threads: Count
     """0 on a GPU, where they do not matter."""
-    offload: bool
+    offload: Offload
     repeats: Count
 
 

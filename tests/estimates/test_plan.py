@@ -21,7 +21,11 @@ from fastvmt.estimates.advice import least, offers
 from fastvmt.estimates.memory import GIB, need
 from fastvmt.estimates.plan_estimate import _seconds_left
 from fastvmt.estimates.seconds import Prediction
+from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import MethodSpec
+from fastvmt.model.fields import OFFLOADS
+from fastvmt.runner.plan import resolve
+from fastvmt.runner.settings import Request
 from fastvmt.store.folder import Store
 
 GUIDED = MethodSpec(label="g", method="ditflow", version=1, params={"block": 14})
@@ -40,10 +44,21 @@ def test_the_parts_are_those_that_can_be_counted() -> None:
     assert found.transformer / GIB == pytest.approx(2.64, abs=0.01) and found.text_encoder / GIB == pytest.approx(
         10.6, abs=0.05
     )
-    inside = found.forward
-    assert (found.guidance - inside - 4 * 4 * 14040 * 1536) / GIB == pytest.approx(0.60, abs=0.01)
+    deeper = wan(GUIDED.model_copy(update={"params": {"block": 29}}))
+    assert (deeper.guidance - found.guidance) / GIB == pytest.approx(0.60, abs=0.01)
     assert found.stored / GIB == pytest.approx(14, abs=1)
     assert wan(NONE).guidance == 0 < found.guidance and wan(NONE).expected(1 << 60) < found.expected(1 << 60)
+    in_turn = wan(offload="block")
+    assert in_turn.transformer / GIB == pytest.approx(0.31, abs=0.01), "three of thirty blocks, and what is outside of them"
+    assert in_turn.text_encoder / GIB == pytest.approx(3.0, abs=0.1) and in_turn.expected(1 << 60) == in_turn.least
+
+
+def test_what_a_method_holds_beside_the_model_is_counted() -> None:
+    """DiTFlow's matrices of all pairs of frames, and more of them where tokens are more; nothing for one without pairs."""
+    one_by_one = MethodSpec(label="m", method="moft", version=1, params={"block": 14})
+    dense, none = wan(frames=81).guidance, wan(one_by_one, frames=81).guidance
+    assert 0.5 < (dense - none) / GIB < 1
+    assert wan(frames=81).stored - wan(one_by_one, frames=81).stored == dense - none
 
 
 def test_what_needs_less_is_said_to_need_less() -> None:
@@ -57,8 +72,8 @@ def test_what_needs_less_is_said_to_need_less() -> None:
     )
     large = wan(frames=81, backbone="wan2.1-14b")
     assert (
-        wan(frames=81, backbone="wan2.1-14b", offload=True).least < large.least
-        and wan(offload=True, device="cpu").least == wan(device="cpu").least
+        wan(frames=81, backbone="wan2.1-14b", offload="vae").least < large.least
+        and wan(offload="vae", device="cpu").least == wan(device="cpu").least
     )
     assert base.least <= base.expected(24 * GIB) <= base.expected(1 << 60)
     assert base.expected(1 << 60) - base.expected(24 * GIB) > 6 * GIB  # kept where there is room, recomputed where not
@@ -75,7 +90,7 @@ def test_parameters_are_counted_from_the_files(xs: Path) -> None:
 @pytest.mark.parametrize("backbone", ["wan2.1-1.3b", "wan2.1-14b"])
 @pytest.mark.parametrize("method", [GUIDED, NONE, TRAINED], ids=lambda m: m.method)
 def test_the_total_is_the_sum_of_the_parts_that_are_said(method: MethodSpec, backbone: str) -> None:
-    for capacity, offload, frames in itertools.product((0, 24 * GIB, 80 * GIB, 1 << 60), (False, True), (5, 81)):
+    for capacity, offload, frames in itertools.product((0, 24 * GIB, 80 * GIB, 1 << 60), OFFLOADS, (5, 81)):
         found = wan(method, backbone=backbone, offload=offload, frames=frames)
         peak, parts = found.peak(capacity)
         sums = {name: sum(sizes.values()) for name, sizes in found.stages(capacity).items()}
@@ -84,7 +99,8 @@ def test_the_total_is_the_sum_of_the_parts_that_are_said(method: MethodSpec, bac
         said = [float(n) for n in re.findall(r" ([\d.]+)(?:,|$)", first.split(": ")[1])]
         assert first.startswith(peak) and sum(said) == pytest.approx(sums[peak] / GIB, abs=0.06 * len(parts))
         assert {name for name, _ in re.findall(r"(\w+) ([\d.]+)", others)} == set(sums) - {peak}
-        assert ("guidance" in sums) is (method is not NONE) and "text encoder" not in found.stages(capacity)["denoise"]
+        assert ("guidance" in sums) is (method is not NONE)
+        assert ("text encoder" in found.stages(capacity)["denoise"]) is (offload == "none")
 
 
 def test_a_plan_prints_what_its_parts_sum_to(tmp_path: Path) -> None:
@@ -100,12 +116,13 @@ def test_a_plan_prints_what_its_parts_sum_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("gib", "backbone", "changes", "wanted"),
     [
-        (21, "wan2.1-1.3b", {"dtype": "float32"}, ["--dtype bfloat16"]),
-        (11.5, "wan2.1-1.3b", {"width": 1280, "height": 720}, ["--width"]),
-        (40, "wan2.1-14b", {}, ["--frames", "--width", "--backbone wan2.1-1.3b"]),
-        (41.5, "wan2.1-14b", {}, ["--offload", "--frames", "--width", "--backbone wan2.1-1.3b"]),
-        (30, "wan2.1-14b", {"dtype": "float32"}, ["--dtype bfloat16 --offload --width", "--backbone wan2.1-1.3b"]),
-        (36, "wan2.1-14b", {"frames": 3001}, ["--frames", "--width"]),
+        (21, "wan2.1-1.3b", {"dtype": "float32"}, ["--dtype bfloat16", "--offload block"]),
+        (11.1, "wan2.1-1.3b", {"width": 1280, "height": 720}, ["--offload block --width"]),
+        (40, "wan2.1-14b", {}, ["--offload block", "--backbone wan2.1-1.3b"]),
+        (44, "wan2.1-14b", {}, ["--offload vae", "--offload block", "--frames", "--width", "--backbone wan2.1-1.3b"]),
+        (30, "wan2.1-14b", {"dtype": "float32"}, ["--dtype bfloat16 --offload block", "--backbone wan2.1-1.3b"]),
+        (18, "wan2.1-14b", {}, ["--offload block --frames", "--offload block --width", "--backbone wan2.1-1.3b"]),
+        (36, "wan2.1-14b", {"frames": 3001}, ["--offload block --frames", "--offload block --width"]),
         (3, "wan2.1-1.3b", {}, []),
     ],
 )
@@ -113,7 +130,7 @@ def test_what_is_offered_fits_in_order_of_what_it_costs_and_nothing_is_offered_o
     gib: float, backbone: str, changes: dict[str, Any], wanted: list[str]
 ) -> None:
     setting = {"width": 832, "height": 480, "frames": 81, "dtype": "bfloat16"} | changes
-    config: Any = SimpleNamespace(setting=SimpleNamespace(**setting), methods=(GUIDED,), device="cuda", offload=False)
+    config: Any = SimpleNamespace(setting=SimpleNamespace(**setting), methods=(GUIDED,), device="cuda", offload="text")
     card, capacity = cards.load(backbone), int(gib * GIB)
     assert least(config, card) > capacity
     found = offers(config, card, capacity)
@@ -130,21 +147,73 @@ def test_what_is_offered_fits_in_order_of_what_it_costs_and_nothing_is_offered_o
         other.check_size(*(new.get(k, setting[k]) for k in ("width", "height", "frames")))
         assert took <= capacity and f"({took / GIB:.1f} GiB)" in shown
     if not wanted:
-        tiniest = {"dtype": "bfloat16", "offload": True, "frames": 5, "width": 16, "height": 16}
+        tiniest = {"dtype": "bfloat16", "offload": "block", "frames": 5, "width": 16, "height": 16}
         assert not found and least(config, card, tiniest) > capacity
 
 
 def test_what_cannot_fit_is_refused_with_what_would(tmp_path: Path) -> None:
-    base = ["plan", "--backbone", "wan2.1-1.3b", "--dtype", "float32", "--limit", "1", "--device-memory", "16"]
+    base = [
+        "plan",
+        "--backbone",
+        "wan2.1-1.3b",
+        "--dtype",
+        "float32",
+        "--limit",
+        "1",
+        "--device-memory",
+        "16",
+        "--offload",
+        "text",
+    ]
     said = bench(*base, cwd=tmp_path)
     assert said.code == 2 and said.err.startswith("bench: One job needs about 21.7 GiB (estimated: text takes the most: ")
     assert (
         len(said.err.strip().splitlines()) == 1
-        and "16.0 GiB: --dtype bfloat16 (11.6 GiB) would fit" in said.err
+        and "16.0 GiB: --dtype bfloat16 (11.2 GiB), or --offload block (10.9 GiB) would fit" in said.err
         and "larger device" not in said.err
     )
     assert "GPU-hours" in said.out and "of 16.0 GiB" in said.out  # the plan itself is shown all the same
     assert bench(*base, "--dtype", "bfloat16", cwd=tmp_path).code == bench(*base, "--force", cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize(
+    ("backbone", "gib", "chosen"),
+    [("wan2.1-1.3b", 16, ""), ("wan2.1-14b", 24, "block"), ("wan2.1-14b", 80, ""), ("tiny", 80, "")],
+)
+def test_as_little_leaves_the_device_as_must_and_that_is_said(tmp_path: Path, backbone: str, gib: float, chosen: str) -> None:
+    """81 frames at width 832, height 480, guided: the smaller model in 16 GiB, the larger one in 24."""
+    size = ("--width", "832", "--height", "480", "--frames", "81", "--dtype", "bfloat16")
+    said = bench("plan", "--backbone", backbone, "--limit", "1", "--device-memory", str(gib), *size, cwd=tmp_path)
+    lines = [line for line in said.out.splitlines() if line.startswith("offload: ")]
+    assert said.code == 0, said.err
+    assert [line.partition(",")[0] for line in lines] == ([f"offload: {chosen}"] if chosen else [])
+
+
+@pytest.mark.parametrize(("words", "means"), [
+    ((), "text"), (("--offload",), "vae"), (("--no-offload",), "text"), (("--offload", "--limit", "1"), "vae"),
+    (("--offload", "block"), "block"), (("--offload=none",), "none"),
+])  # fmt: skip
+def test_what_leaves_the_device_is_one_option_and_its_older_words_hold(
+    words: tuple[str, ...], means: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[str] = []
+
+    def note(request: Request, *_: Any) -> Any:
+        found.append(resolve(request, decode=False).config.offload)
+        raise UserError("seen")
+
+    monkeypatch.setattr("fastvmt.api.plan", note)
+    assert bench("plan", *words).code == 2
+    assert found == [means]
+
+
+def test_yes_and_no_of_older_calls_and_folders_are_read() -> None:
+    config = resolve(Request(suite="shapes", limit=1, offload=True), decode=False).config  # type: ignore[arg-type]
+    assert config.offload == "vae"
+    older = config.model_dump(mode="json") | {"offload": False}
+    assert RunConfig.model_validate(older).offload == "text"
+    with pytest.raises(UserError, match=r"--offload.*block"):
+        Request(offload="blocks")
 
 
 def test_a_video_that_no_memory_holds_is_refused_with_one_that_it_does() -> None:

@@ -70,7 +70,7 @@ def test_another_meaning_is_refused_with_field_and_both_values(
 
 
 @pytest.mark.parametrize(("changes", "words"), [
-    ({"device": "cuda"}, "device: cpu and cuda"), ({"threads": 5}, "threads: 1 and 5"), ({"offload": True}, "offload: False and True"),
+    ({"device": "cuda"}, "device: cpu and cuda"), ({"threads": 5}, "threads: 1 and 5"), ({"offload": "block"}, "offload: text and block"),
 ])  # fmt: skip
 def test_what_seconds_depend_on_stays_once_a_video_is_there(tmp_path: Path, changes: dict[str, Any], words: str) -> None:
     full = make_run(tmp_path / "full", 1, ("none",), device="cpu", videos=False)

@@ -14,7 +14,8 @@ from fastvmt.backbones.noise_levels import sigma_grid
 from fastvmt.core.choices import one_of
 from fastvmt.core.content_address import digest
 from fastvmt.errors import SpecError
-from fastvmt.estimates.memory import need, threads_when_unsaid
+from fastvmt.estimates.advice import chosen_offload
+from fastvmt.estimates.memory import device_bytes, need, threads_when_unsaid
 from fastvmt.jobs.numbering import slug
 from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.media.files import Fit, Frames, write_lossless
@@ -95,12 +96,13 @@ class Plan:
         return store
 
 
-def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> Plan:
+def resolve(request: Request, decode: bool = True, elsewhere: bool = False, memory: int = 0) -> Plan:
     """Everything that can be wrong with a request is found here, before anything is loaded or written.
 
     Args:
         decode: false to list a large suite's clips instead of opening them.
         elsewhere: for a GPU that is not in this machine, unless the request names the CPU.
+        memory: bytes of that GPU; 0 where nobody knows them.
 
     Raises:
         UserError: with one clear sentence (several lines when a suite has several problems).
@@ -130,7 +132,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
     device = "cuda" if elsewhere and request.device in ("auto", "cuda") else device_named(request.device)
     dtype = ("float32" if device == "cpu" else "bfloat16") if request.dtype == "auto" else request.dtype
     profile = profile_of(request, card, methods, sigmas, dtype, "" if elsewhere else device)
-    same = {name: getattr(request, name) for name in ("seeds", "offload", "repeats", "ablates_presets")}
+    same = {name: getattr(request, name) for name in ("seeds", "repeats", "ablates_presets")}
     with in_words("This run"):
         setting = Setting(
             backbone=card.id, weights_digest=cards.weights_digest(card), width=width, height=height, frames=frames,
@@ -143,11 +145,27 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False) -> P
             asked=_asked(request), caveat=warnings[0] if warnings else card.caveat,
             notes=(*warnings, *((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
         )  # fmt: skip
+    config, chosen = _placed(config, card, request.offload, memory if elsewhere else None)
     cautions = [metric_labels.build(label).caution(found.suite.cases) for label in metrics]
     sped_up = "forward passes and seconds of a plan are those without the profile's cache and cfg-interval."
-    fewer = bool(profile.cache or profile.cfg_interval)
-    said = (*warnings, *filter(None, cautions), *([sped_up] if fewer else ()))
+    fewer = sped_up if profile.cache or profile.cfg_interval else ""
+    said = (*warnings, *filter(None, (*cautions, chosen, fewer)))
     return Plan(_with_threads(config, card, request.threads), card, found, (*found.notes, *dropped), said)
+
+
+def _placed(config: RunConfig, card: cards.Card, wanted: str, memory: int | None) -> tuple[RunConfig, str]:
+    """The run with what leaves the device between uses, and the sentence about that where it was chosen here.
+
+    Args:
+        memory: bytes of another machine's GPU, 0 where nobody knows them; None for this machine's.
+    """
+    if wanted != "auto":
+        return config.model_copy(update={"offload": wanted}), ""
+    if config.device == "cpu" or (memory is None and card.folder is None):
+        return config, ""
+    capacity = device_bytes("cuda") if memory is None else memory
+    offload, why = chosen_offload(config, card, capacity)
+    return config.model_copy(update={"offload": offload}), why
 
 
 def _with_threads(config: RunConfig, card: cards.Card, wanted: int) -> RunConfig:
