@@ -119,12 +119,12 @@ class OneBlock:
         import torch
         from diffusers import AutoencoderKLWan
 
-        from fastvmt.backbones.wan import _use_direct_convolutions
+        from fastvmt.backbones.vae import use_direct_convolutions
 
         with torch.device(self.device):
             vae = AutoencoderKLWan.from_config(self.layout.vae).requires_grad_(False).eval()
         if self.device.type == "cpu":
-            _use_direct_convolutions(vae)
+            use_direct_convolutions(vae)
         return vae
 
     @property

@@ -23,10 +23,10 @@ from fastvmt.backbones.acceleration import Sampled, accelerate
 from fastvmt.backbones.card import Card, require_texts, require_weights
 from fastvmt.backbones.control import Control
 from fastvmt.backbones.experts import Experts
-from fastvmt.backbones.frame_by_frame import take_frames_one_by_one
 from fastvmt.backbones.offload import placed
 from fastvmt.backbones.pipeline_folder import loading
 from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, VELOCITY, fits_kept, kept_activations, share_of
+from fastvmt.backbones.vae import read_vae, use_direct_convolutions
 from fastvmt.model.profile import Profile
 
 Hook = Callable[..., Any]
@@ -97,13 +97,13 @@ class Backbone:
         folder = require_weights(card)
         self.card, self.device, self.dtype, self.offload = card, torch.device(device), dtype, offload
         single: dict[str, None] = {} if card.boundary is not None else {"transformer_2": None}
-        pipe = _read_pipeline(folder, dtype, vae=_read_vae(folder), text_encoder=None, tokenizer=None, **single)
+        pipe = _read_pipeline(folder, dtype, vae=read_vae(folder), text_encoder=None, tokenizer=None, **single)
         self.experts = Experts(pipe.transformer, pipe.transformer_2, self.device, offload)
         self.transformer, self.vae = self.experts.module, pipe.vae.requires_grad_(False).eval()
         self._texts: TextEncoder | None = None
         self.cache = accelerate([*self.experts], profile)
         if self.device.type == "cpu":
-            _use_direct_convolutions(self.vae)
+            use_direct_convolutions(self.vae)
         self.vae.to("cpu" if self._moves else self.device)
         self.forward_equivalents = 0.0
         self._foretold: tuple[int, int, float, int, Tensor, Tensor] | None = None
@@ -367,35 +367,11 @@ def free_bytes(device: torch.device) -> int:
         return 8 << 30
 
 
-def _use_direct_convolutions(vae: nn.Module) -> None:
-    """Send 3D convolutions to oneDNN, which torch's own choice avoids for one small clip: a decode is three times faster."""
-    if not torch.backends.mkldnn.is_available():
-        return
-
-    def direct(module: nn.Conv3d) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        settings = (module.padding, module.stride, module.dilation, module.groups)
-        return lambda x, weight, bias: torch.ops.aten.mkldnn_convolution(x, weight, bias, *settings)
-
-    for module in vae.modules():
-        if isinstance(module, nn.Conv3d):
-            module._conv_forward = direct(module)  # type: ignore[method-assign, assignment]
-
-
 def give_back(device: torch.device) -> None:
     """Memory of what nobody holds any more, to whoever asks next."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
-
-
-def _read_vae(folder: Path) -> nn.Module:
-    """In fp32: its decoder loses detail otherwise."""
-    from diffusers import AutoencoderKLWan
-
-    with loading(folder / "vae"):
-        found: nn.Module = AutoencoderKLWan.from_pretrained(folder, subfolder="vae", dtype=torch.float32, use_safetensors=True)
-    take_frames_one_by_one(found)
-    return found
 
 
 def _read_pipeline(folder: Path, dtype: torch.dtype, **parts: nn.Module | None) -> Any:

@@ -178,11 +178,11 @@ def test_what_time_steps_of_their_own_make_a_gradient_keep(loaded: Loaded, monke
 def test_the_plan_counts_what_a_model_has_more() -> None:
     guided = MethodSpec(label="ditflow", method="ditflow", version=1, params={"block": 14})
 
-    def needed(name: str, offload: bool = False, **facts: Any) -> Need:
+    def needed(name: str, offload: str = "text", **facts: Any) -> Need:
         card = replace(cards.load(name), **facts)
         return need(card, 832, 480, 81, "bfloat16", (guided,), offload=offload, device="cuda")
 
-    two, one = needed("wan2.2-t2v-a14b"), needed("wan2.2-t2v-a14b", offload=True)
+    two, one = needed("wan2.2-t2v-a14b"), needed("wan2.2-t2v-a14b", offload="vae")
     assert two.transformer == 2 * one.transformer and one.transformer == needed("wan2.1-14b").transformer
     plain, own = (needed("wan2.2-ti2v-5b", per_token=p) for p in (False, True))
     assert own.forward > plain.forward and own.stored > 1.5 * plain.stored and own.transformer == plain.transformer
