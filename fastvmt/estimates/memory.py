@@ -3,7 +3,7 @@
     text      text encoder: texts are encoded before anything else is loaded, and it is let go of
     encode    transformer, VAE, and what the VAE's encoder holds
     guidance  transformer, VAE, and activations up to the tapped block: kept, where that fits; else recomputed
-    denoise   transformer, VAE, and the insides of one block
+    denoise   transformer, VAE, the insides of one block, and what a profile's cache keeps
     decode    transformer, VAE, and what the VAE's decoder holds
 
 The peak is the largest stage. Libraries stand in each. With ``offload`` the VAE is on the device in its own two stages alone.
@@ -38,6 +38,8 @@ TEXT_ENCODER, VAE = 5_680_000_000, 126_900_000
 ENCODE_BYTES, DECODE_BYTES = 16_100, 19_200
 """A pixel of one frame, in the VAE's widest stage: 10.5 and 12.5 fp32 tensors of 96 channels and 4 frames. Measured on a
 CPU: resident memory of random weights in Wan 2.1's layout at 160 x 160 px, above that at 64 x 64 px."""
+HELD = {"first_block": 6, "sea": 6}
+"""Tensors (tokens x width) that a cache keeps from one step to the next at the most, counted on small models: three of each text."""
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}
 LONGEST_HEADER = 100_000_000
 """Bytes of a .safetensors file's header, as its own library limits them."""
@@ -103,7 +105,7 @@ class Need:
 
 def need(
     card: Card, width: int, height: int, frames: int, dtype: str, methods: tuple[MethodSpec, ...], *, offload: bool = False,
-    device: str = "cpu",
+    device: str = "cpu", cache: str = "",
 ) -> Need:  # fmt: skip
     """Bytes of the most demanding job of these methods.
 
@@ -112,6 +114,7 @@ def need(
         frames: 4k+1.
         dtype: of transformer and text encoder.
         offload: without effect on a CPU, where both places are one.
+        cache: of the run's profile.
     """
     size = 4 if dtype == "float32" else 2
     _, _, f, h, w = card.latent_shape(width, height, frames)
@@ -124,7 +127,7 @@ def need(
         transformer=(card.parameters or _parameters(card, "transformer", 0)) * size,
         text_encoder=_parameters(card, "text_encoder", TEXT_ENCODER) * size,
         vae=_parameters(card, "vae", VAE) * 4,
-        forward=inside,
+        forward=inside + HELD.get(cache.partition(":")[0], 0) * tensor * size,
         guidance=tensor * size * depth + inside + features if depth else 0,
         stored=inside * depth + features,
         encode=width * height * (ENCODE_BYTES + frames * 3 * 4 * 2),
