@@ -39,7 +39,7 @@ ENCODE_BYTES, DECODE_BYTES = 16_100, 19_200
 """A pixel of one frame, in the VAE's widest stage: 10.5 and 12.5 fp32 tensors of 96 channels and 4 frames. Measured on a
 CPU: resident memory of random weights in Wan 2.1's layout at 160 x 160 px, above that at 64 x 64 px."""
 HELD = {"first_block": 6, "sea": 6}
-"""Tensors (tokens x width) that a cache keeps from one step to the next at the most, counted on small models: three of each text."""
+"""Tensors (tokens x width) that a cache keeps at the most from one step to the next, counted on small models: three a text."""
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}
 LONGEST_HEADER = 100_000_000
 """Bytes of a .safetensors file's header, as its own library limits them."""
