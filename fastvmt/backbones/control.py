@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,13 +17,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from fastvmt.backbones.wan import Backbone
-
 
 class Control:
-    """The control of a backbone's passes: of no video but within ``given``; nothing for a model without a branch."""
+    """The control of the passes of a ``Backbone``: of no video but within ``given``; nothing for a model without a branch."""
 
-    def __init__(self, backbone: Backbone) -> None:
+    def __init__(self, backbone: Any) -> None:
         self._backbone = backbone
         self._given: Tensor | None = None
         self._empty: Tensor | None = None

@@ -31,7 +31,7 @@ def least(config: RunConfig, card: cards.Card, changes: Changes | None = None) -
     facts: Changes = {"width": s.width, "height": s.height, "frames": s.frames, "dtype": s.dtype, "offload": config.offload}
     facts |= changes or {}
     facts.pop("backbone", None)
-    return need(card, **facts, methods=config.methods, device=config.device).least
+    return need(card, **facts, methods=config.methods, device=config.device, cache=s.profile.cache).least
 
 
 def chosen_offload(config: RunConfig, card: cards.Card, capacity: int) -> tuple[Placing, str]:

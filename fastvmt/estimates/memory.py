@@ -3,7 +3,7 @@
     text      text encoder: texts are encoded before anything else is loaded, and it is let go of
     encode    transformer, VAE, and what the VAE's encoder holds
     guidance  transformer, VAE, and activations up to the tapped block: kept, where that fits; else recomputed
-    denoise   transformer, VAE, and the insides of one block
+    denoise   transformer, VAE, the insides of one block, and what a profile's cache keeps
     decode    transformer, VAE, and what the VAE's decoder holds
 
 The peak is the largest stage. Libraries stand in each. ``--offload none`` keeps the text encoder in every stage; with ``vae``
@@ -39,8 +39,10 @@ from fastvmt.model import MethodSpec
 from fastvmt.plugins.method import Shape
 
 ENCODE_BYTES, DECODE_BYTES = 12_300, 15_100
-"""A pixel of one frame, in the VAE's widest stage, where frames are taken one by one. Allocations of random weights in Wan 2.1's
-layout on a CPU: ``python benchmarks/memory.py --vae``."""
+"""A pixel of one frame, in the VAE's widest stage, where frames are taken one by one. Allocations of random weights in the
+layout of Wan 2.1 on a CPU: ``python benchmarks/memory.py --vae``."""
+HELD = {"first_block": 6, "sea": 6}
+"""Tensors (tokens x width) that a cache keeps at the most from one step to the next, counted on small models: three a text."""
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}
 ROOM = 0.8
 """Of a machine's memory: what workers that nobody counted may take together."""
@@ -109,7 +111,7 @@ class Need:
 
 def need(
     card: Card, width: int, height: int, frames: int, dtype: str, methods: tuple[MethodSpec, ...], *, offload: str = "text",
-    device: str = "cpu",
+    device: str = "cpu", cache: str = "",
 ) -> Need:  # fmt: skip
     """Bytes of the most demanding job of these methods.
 
@@ -118,6 +120,7 @@ def need(
         frames: 4k+1.
         dtype: of transformer and text encoder.
         offload: ``none``, ``text``, ``vae`` or ``block``; from ``text`` on without effect on a CPU, where both places are one.
+        cache: of the run's profile.
     """
     size = 4 if dtype == "float32" else 2
     _, _, f, h, w = card.latent_shape(width, height, frames)
@@ -140,7 +143,7 @@ def need(
         transformer=(weights.in_turn + (there - 1) * weights.beside if in_turn else weights.whole * there) * size,
         text_encoder=(texts.in_turn if in_turn else texts.whole) * size,
         vae=parts.vae(card) * 4,
-        forward=inside[False] + beside,
+        forward=inside[False] + beside + HELD.get(cache.partition(":")[0], 0) * tensor * size,
         guidance=tensor * size * depth + inside[True] + beside + held if depth else 0,
         stored=kept_activations(math.prod(grid), hidden, size, depth, card.per_token) + beside + held,
         encode=round(width * height * (ENCODE_BYTES * card.vae_channels[0] / 96 + frames * 3 * 4 * 2)),

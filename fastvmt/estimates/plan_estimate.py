@@ -271,7 +271,8 @@ def _at_once(config: RunConfig, where: Conditions) -> int:
 
 def _need(config: RunConfig, card: cards.Card) -> Need:
     s = config.setting
-    return need(card, s.width, s.height, s.frames, s.dtype, config.methods, offload=config.offload, device=config.device)
+    how: dict[str, Any] = {"offload": config.offload, "device": config.device, "cache": s.profile.cache}
+    return need(card, s.width, s.height, s.frames, s.dtype, config.methods, **how)
 
 
 def _capacity(config: RunConfig, card: cards.Card, where: Conditions) -> int:

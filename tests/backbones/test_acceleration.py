@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from fastvmt.backbones import card
 from fastvmt.backbones.acceleration import accelerate
 from fastvmt.backbones.wan import Backbone
 from fastvmt.denoise import denoise
+from fastvmt.estimates.memory import need
 from fastvmt.methods.controls import NoTransfer
 from fastvmt.model import Profile
 from fastvmt.model.profile import ATTENTION, CACHES
@@ -57,6 +59,27 @@ def test_a_second_video_is_that_of_a_fresh_model(xs: Path, cache: str) -> None:
     first = sampled(backbone, profile)
     again = sampled(backbone, profile)
     assert torch.equal(first[0], again[0]) and first[1] == again[1]
+
+
+@pytest.mark.parametrize("cache", ["first_block", "sea"])
+def test_what_it_keeps_is_what_a_plan_counts(xs: Path, cache: str) -> None:
+    backbone, profile = sped_up(xs, cache=cache)
+    sampled(backbone, profile)
+    before = _alive()
+    backbone.cache.forget()
+    after = _alive()
+    kept = sum(size for place, size in before.items() if place not in after)
+    context = make_context(backbone)
+    wanted, plainly = (need(backbone.card, 32, 32, 17, "float32", (), cache=name).forward for name in (profile.cache, ""))
+    assert tuple(context.noise.shape) == backbone.card.latent_shape(32, 32, 17)
+    assert 0.8 * (wanted - plainly) <= kept <= wanted - plainly
+
+
+def _alive() -> dict[int, int]:
+    """Bytes of every tensor's storage, by its place."""
+    gc.collect()
+    found = [thing.untyped_storage() for thing in gc.get_objects() if type(thing) is torch.Tensor]
+    return {storage.data_ptr(): storage.nbytes() for storage in found}
 
 
 class Tapping(Method):

@@ -171,7 +171,8 @@ def _placed(config: RunConfig, card: cards.Card, wanted: str, memory: int | None
 def _with_threads(config: RunConfig, card: cards.Card, wanted: int) -> RunConfig:
     """All cores for timed repeats, which are one after another."""
     s = config.setting
-    size = need(card, s.width, s.height, s.frames, s.dtype, config.methods, offload=config.offload, device=config.device)
+    how: dict[str, Any] = {"offload": config.offload, "device": config.device, "cache": s.profile.cache}
+    size = need(card, s.width, s.height, s.frames, s.dtype, config.methods, **how)
     unsaid = cores() if config.repeats else threads_when_unsaid(config.device, size.least)
     return config.model_copy(update={"threads": wanted or unsaid})
 
