@@ -29,7 +29,7 @@ from fastvmt.core.validation import first_problem
 from fastvmt.errors import SpecError, StoreError
 from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.model import Artefact, Frozen, Job, Suite
-from fastvmt.model.fields import Count, Facts, Hex, Label, Line
+from fastvmt.model.fields import Facts, Hex, Label, Line, Size
 from fastvmt.plugins.traits import Traits
 from fastvmt.records.identity import Identities
 from fastvmt.reports.gate.baseline import named
@@ -65,7 +65,7 @@ class Submission(Frozen):
     versions: dict[Line, Line]
     machine: Facts
     claims: dict[Label, Claim]
-    sample: Literal["all"] | Count
+    sample: Literal["all"] | Size
     files: dict[Label, Hex]
 
 

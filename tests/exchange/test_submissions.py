@@ -404,6 +404,12 @@ def test_what_is_no_submission_is_one_sentence(folder: Path, text: str, words: s
     assert said.code == 2 and words in said.err and said.err.count("\n") == 1, said.err
 
 
+def test_a_submission_without_a_video_is_none(folder: Path) -> None:
+    edit_json(folder / "submission.json", lambda s: s.update(sample=0))
+    said = bench("verify", folder)
+    assert said.code == 2 and "submission.json: sample" in said.err
+
+
 def test_the_run_of_a_submission_is_gone_on_with_and_says_which_videos_it_lacks(place: Path, tmp_path: Path) -> None:
     assert bench("submit", place / "run", "--method", "fastvmt", "--out", tmp_path / "s", "--videos", 3).code == 0
     said = bench("score", tmp_path / "s" / "run", "--metrics", "motion_fidelity")

@@ -71,8 +71,8 @@ class Checked:
     def lines(self) -> list[str]:
         """What was found, a line each."""
         name, n = shown(self.submission.name, 120), len(self.faults)
-        head = f"{n} thing{'s' * (n > 1)} of it do{'es' * (n == 1)} not hold" if n else "it holds"
-        head += f", as far as it could be checked ({len(self.unchecked)} things could not)" if self.unchecked and not n else ""
+        holds = "it holds, as far as it could be checked" if self.unchecked else "it holds"
+        head = f"{n} thing{'s' * (n > 1)} of it do{'es' * (n == 1)} not hold" if n else holds
         counts = f"{len(self.submission.files)} files, {len(self.submission.claims)} claims"
         looked = f"{counts}; sample {self.seed}: {self.scored.words()}"
         return [
@@ -192,6 +192,8 @@ def _score(store: Store, config: RunConfig, videos: rows.Videos, found: Checked,
         can[label] = not why
         if why:
             found.notes.append(f"{shown(label, 80)} is not computed again: {why}")
+    if sound and not any(can[label] and not build(label).timing for label in can):
+        found.unchecked.append("scores: no metric of it can be computed again here.")
     doing(f"computing the scores of {len(sound)} videos again")
     wanted = [(job, [label for label in scored.get(job.key, ()) if can[label]]) for job in sound]
     score_again(store, config, wanted, found.scored, lambda label: 10.0 ** -build(label).decimals)
