@@ -66,7 +66,7 @@ def write_method(writer: PageWriter, page: str, own: Sequence[Submission], board
     writer.page(
         page, "method.jinja", up="../", label=label, kind=kind_of(first.tidy, label), standings=standings, told=told, held=held,
         data=clips_of({t.case: (case, strip) for t, case, strip in told}, "../clips/"), score=motion_score(first.tidy),
-        recipe=visible(first.recipe), card=next(c for c in method_cards(first.tidy) if c["label"] == label),
+        recipe=visible(first.recipe.text()), card=next(c for c in method_cards(first.tidy) if c["label"] == label),
         history=_history(own, [s.board for s in standings], label),
     )  # fmt: skip
 

@@ -27,13 +27,15 @@ from fastvmt.reports.leaderboard.submissions import Check, Entry, Refused, Submi
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.writer import TEMPLATES, PageWriter
 from fastvmt.reports.tables.headings import display, heading
-from fastvmt.runner.plan.command import typed
+from fastvmt.runner.settings import Request, words_of
 
 FILES = Path(__file__).parent / "files"
 SHARED = ("report.css", "theme.js", "report.js", "gallery.js")
 OWN = ("leaderboard.css", "leaderboard.js")
 MARK = "fastvmt-bench leaderboard"
-PAGES = re.compile(r"^(methods|suites)/[a-z0-9-]{1,40}-[0-9a-f]{10}\.html$")
+PAGES = re.compile(
+    r"^((methods|suites)/[a-z0-9-]{1,40}-[0-9a-f]{10}\.html|badges/[a-z0-9-]{1,40}-[0-9a-f]{10}-[0-9a-f]{12}\.svg)$"
+)
 
 
 def write_site(folder: Path, out: Path, check: Check) -> Path:
@@ -114,9 +116,8 @@ def _plots(writer: PageWriter, boards: Iterable[Board]) -> dict[str, dict[str, s
 
 def _command(board: Board) -> str:
     """What makes the videos of a new method for a board."""
-    config = next(iter(board.ranked.values())).tidy.stores[0].config()
-    parts = typed(config, methods=("mine",), plugins=("mine.py",), controls=True, metrics=tuple(config.metrics))
-    return " ".join([*parts, "--out runs/mine"])
+    request = next(iter(board.ranked.values())).recipe.request | {"methods": ("mine",), "plugins": ("mine.py",)}
+    return " ".join(["bench run", *words_of(Request, request), "--out runs/mine"])
 
 
 def _five_lines(boards: Sequence[Board]) -> list[str]:

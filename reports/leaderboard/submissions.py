@@ -58,9 +58,9 @@ class Refused(Submission):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Entry(Submission):
-    """One that may stand on a board: its run, and the text that makes the row again."""
+    """One that may stand on a board: its run, and the recipe of its row."""
 
-    recipe: str
+    recipe: share.Recipe
     tidy: Tidy
 
     @property
@@ -110,7 +110,7 @@ def read(folder: Path, check: Check) -> Entry | Refused:
         if tidy.copies(said.name):
             raise SpecError("its videos are (nearly) the reference itself: a copy gets its motion for free")
         _refuse_impossible(tidy)
-        recipe = recipes.read(folder / share.RECIPE).text()
+        recipe = recipes.read(folder / share.RECIPE)
     except (BenchError, OSError) as error:
         return Refused(**vars(found), why=_said(error, folder))
     return Entry(**vars(found), recipe=recipe, tidy=tidy)

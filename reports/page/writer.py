@@ -64,7 +64,7 @@ class PageWriter:
 
     Attributes:
         out: the folder; mark: in every page, so that only a folder whose index has it is written over.
-        own: paths of pages, as seen from ``out``, that an earlier call may have written.
+        own: paths of pages and what else has the mark in it, as seen from ``out``, that an earlier call may have written.
         templates: folders of templates, looked into before the report's own.
         common: words that every page gets.
 
@@ -116,7 +116,7 @@ class PageWriter:
         return {"name": picture.name, "file": name, "alt": picture.alt, "caption": picture.caption}
 
     def remove_old(self) -> None:
-        """Remove pages that an earlier call wrote into this folder and this one did not."""
-        for path in self.out.rglob("*.html"):
+        """Remove what an earlier call wrote into this folder and this one did not."""
+        for path in self.out.rglob("*.*"):
             if path not in self.written and self.own.match(path.relative_to(self.out).as_posix()) and self._ours(path):
                 path.unlink()
