@@ -80,7 +80,7 @@ def test_without_vectors_no_transfer_is_still_compared(xs: Path, tmp_path: Path,
     assert said.code == 0 and "ok      none: diffusers' pipeline bit for bit" in said.out
     assert "warn    vectors: none" in said.out and "parity_vectors.py" in said.out
     run = wan.Backbone._run
-    monkeypatch.setattr(wan.Backbone, "_run", lambda self, x, sigma, text: run(self, x, sigma, text) * (1 + 1e-6))
+    monkeypatch.setattr(wan.Backbone, "_run", lambda self, x, sigma, text, *more: run(self, x, sigma, text) * (1 + 1e-6))
     said = bench("doctor", "--backbone", xs, "--parity", cwd=tmp_path)
     assert said.code == 2 and "problem none: differs" in said.out and "is not the model" in said.out
 
