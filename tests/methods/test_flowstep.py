@@ -42,7 +42,8 @@ def displacements(context: Context, x: Tensor, level: float, text: str) -> dict[
 def test_the_loss_is_the_distance_of_moving_tokens_over_all_pairs(directions: str, context: Context) -> None:
     x, level = context.noise * 0.9, context.sigmas[1]
     there, here = displacements(context, context.reference(), 0.0, "null"), displacements(context, x, level, "target")
-    limit = float(torch.cat([*there.values()]).norm(dim=1).median())
+    lengths = torch.cat([*there.values()]).norm(dim=1).sort().values
+    limit = float(lengths[len(lengths) // 2 :][:2].mean())  # between two of them: no rounding decides which tokens move
     method = made(context, directions=directions, moving=limit)
     wanted, total, count = method.fit(context), 0.0, 0
     for (i, j), reference in there.items():

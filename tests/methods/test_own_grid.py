@@ -56,7 +56,7 @@ def test_the_loop_samples_on_them(context: Context) -> None:
     )
     seen: list[float] = []
     velocity = context.backbone.velocity
-    context.backbone.velocity = lambda x, sigma, text: (seen.append(sigma), velocity(x, sigma, text))[1]
+    context.backbone.velocity = lambda x, sigma, text, *of: (seen.append(sigma), velocity(x, sigma, text, *of))[1]
     try:
         context.sigmas = own.levels(own.params, context.sigmas)
         one = denoise(own, context, 1.0)
