@@ -25,7 +25,7 @@ from fastvmt.core.disk.atomic import plain_file, write_atomic
 from fastvmt.core.screen.status_line import doing
 from fastvmt.core.spelling import shown
 from fastvmt.errors import UserError
-from fastvmt.estimates.memory import DECODE_BYTES, device_bytes
+from fastvmt.estimates.memory import device_bytes, need
 from fastvmt.estimates.seconds import device_class
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model.fields import Amount, Line, Size
@@ -106,7 +106,8 @@ def calibrate(config: RunConfig, card: Card) -> Calibration:
             one = OneBlock(card, config.device, s.dtype, config.threads)
             size, tries, before = _timed(one, config)
             doing("timing a slice of the VAE")
-            most = int(FREE * device_bytes(config.device) / DECODE_BYTES)
+            each = need(card, s.width, s.height, s.frames, s.dtype, (), device=config.device).decode / (s.width * s.height)
+            most = int(FREE * device_bytes(config.device) / each)
             coding = one.coding(s.width, s.height, SECONDS / 2, most) if one.layout.vae else Coding()
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # torch's own lack of memory is one
         raise UserError(

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from fastvmt.backbones.card import Card
 from fastvmt.backbones.one_block import TEXT_TOKENS
-from fastvmt.backbones.token_grid import GRADIENT_COST, fits_kept, kept_activations
+from fastvmt.backbones.token_grid import GRADIENT_COST
 from fastvmt.core.spelling import duration
 from fastvmt.estimates.calibration import Calibration, known, tokens_of
-from fastvmt.estimates.memory import TEXT_ENCODER, _depth, _parameters, device_bytes
+from fastvmt.estimates.memory import Need, device_bytes, need
 from fastvmt.estimates.seconds import BEND, FAR, OTHER_DEVICE, Prediction, widened
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import MethodSpec
@@ -73,8 +73,10 @@ class _Costs:
         plain = min(passes, 2.0 * self.config.setting.steps)
         beyond, (one, fast) = passes - plain, self.one_pass()
         kept, again = self.found.gradient / GRADIENT_COST, (self.found.gradient + 1) / GRADIENT_COST
-        guided = beyond * one * (kept if self._keeps(spec) else again)
-        once, decode = self._coding(self.found.encode) + TEXTS * self._text(), self._coding(self.found.decode)
+        wanted = self._need(spec)
+        at_peak = wanted.stages(device_bytes(self.config.device)).get("guidance", {})
+        guided = beyond * one * (kept if at_peak.get("activations") == wanted.stored else again)
+        once, decode = self._coding(self.found.encode) + TEXTS * self._text(wanted), self._coding(self.found.decode)
         seconds = plain * one + guided + once + decode
         trained = guided if labels.trains(registry.methods.get(spec.method)) else 0.0
         slices = max(1.0, self.config.setting.width * self.config.setting.height / self.found.pixels) ** BEND
@@ -95,18 +97,15 @@ class _Costs:
         s = self.config.setting
         return s.width * s.height * (pixel[0] + pixel[1] * ((s.frames - 1) // self.card.vae_temporal))
 
-    def _text(self) -> float:
-        """Of one text: its encoder's operations as fast as the block's."""
-        each = self.found.block / self.found.operations(self.found.tokens, self.card)
-        return 2.0 * _parameters(self.card, "text_encoder", TEXT_ENCODER) * TEXT_TOKENS * each
+    def _need(self, spec: MethodSpec) -> Need:
+        s = self.config.setting
+        return need(self.card, s.width, s.height, s.frames, s.dtype, (spec,), device=self.config.device)
 
-    def _keeps(self, spec: MethodSpec) -> bool:
-        """Whether activations fit; see ``Backbone``."""
-        s, width = self.config.setting, self.card.heads * self.card.head_dim
-        size = 4 if s.dtype == "float32" else 2
-        tokens = tokens_of(self.card, s.width, s.height, s.frames)
-        free = device_bytes(self.config.device) - self.card.blocks * self.found.parameters * size
-        return fits_kept(kept_activations(tokens, width, size, _depth(spec, self.card)), free)
+    def _text(self, wanted: Need) -> float:
+        """Of one text: its encoder's operations as fast as the block's."""
+        parameters = wanted.text_encoder / (4 if self.config.setting.dtype == "float32" else 2)
+        each = self.found.block / self.found.operations(self.found.tokens, self.card)
+        return 2.0 * parameters * TEXT_TOKENS * each
 
 
 def _basis(found: Calibration, config: RunConfig, card: Card) -> str:
