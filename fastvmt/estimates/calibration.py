@@ -32,6 +32,8 @@ from fastvmt.model.fields import Amount, Line, Size
 
 SECONDS = 6.0
 """About what timing the block may take, and half of it the VAE; building them is apart."""
+LONGEST = 1e6
+"""s, of one pass through a block."""
 SHARES = (1 / 64, 1 / 16, 1 / 4, 1.0)
 """Parts of the picture that are tried, one after another, before the whole."""
 REPEATS = 5
@@ -57,13 +59,13 @@ class Calibration(BaseModel):
     parameters: Size
     """Of one block."""
     text_tokens: Size
-    block: float = Field(gt=0, allow_inf_nan=False)
+    block: float = Field(gt=0, le=LONGEST)
     """Seconds of one forward pass through it."""
     slope: Amount
     """Seconds an operation between this size and the next smaller one, which has no part in what every pass takes."""
     rest: Amount
     """Seconds of a pass outside all blocks."""
-    gradient: float = Field(gt=0, allow_inf_nan=False)
+    gradient: float = Field(gt=0, le=LONGEST)
     """A pass and its way back, in passes."""
     spread: Amount
     """Median relative residual of the forward passes."""
@@ -97,7 +99,8 @@ def calibrate(config: RunConfig, card: Card) -> Calibration:
     """Measure on this machine, and keep it.
 
     Raises:
-        UserError: where not even a small video of one block fits the device, or its configs say nothing that can be built.
+        UserError: where not even a small video of one block fits the device, its configs say nothing that can be built, or the
+            cache cannot be written.
     """
     s, began, busy = config.setting, time.perf_counter(), others(config.device, config.threads)
     try:
@@ -125,9 +128,14 @@ def calibrate(config: RunConfig, card: Card) -> Calibration:
         spread=median(abs(block / middle - 1) for (block, _), _ in tries), pixels=coding.pixels, encode=coding.encode,
         decode=coding.decode, busy=busy, made=time.time(), took=round(time.perf_counter() - began, 1),
     )  # fmt: skip
-    home().mkdir(parents=True, exist_ok=True)
     name = digest([found.device, found.layout, found.software, found.width, found.height, found.frames])[:16]
-    write_atomic(home() / f"{name}.json", found.model_dump_json(indent=1) + "\n")
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+        write_atomic(home() / f"{name}.json", found.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"--calibrate: {home()} cannot be written ({error.strerror}); set FASTVMT_CALIBRATIONS to a folder that can."
+        ) from None
     return found
 
 
