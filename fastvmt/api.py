@@ -266,10 +266,10 @@ def probe(folder: Path) -> Path | None:
 
 
 def plan(request: Request, out: Place | None = None, where: Conditions | None = None) -> tuple[Plan, Estimate]:
-    """What a run would do and take; writes nothing.
+    """What a run would do and take; writes nothing but a calibration that is asked for, into the user's cache.
 
     Args:
-        where: workers, and a device other than this machine's.
+        where: workers, a device other than this machine's, whether to time one block first.
 
     Raises:
         UserError: as ``run`` does, for anything wrong with the request or that the folder's run forbids.

@@ -18,8 +18,15 @@ from fastvmt.core.reading import parse_json
 TEXT_TOKENS, TEXT_DIM = 512, 4096
 """Of Wan's texts, for a backbone whose files are not here."""
 TRANSFORMER = ("num_attention_heads", "attention_head_dim", "num_layers", "ffn_dim", "text_dim", "in_channels", "patch_size")
-VAE = {"base_dim": 96, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2}
+VAE: dict[str, Any] = {"base_dim": 96, "z_dim": 16, "dim_mult": [1, 2, 4, 4], "num_res_blocks": 2, "is_residual": False}
 """What decides the VAE's seconds, as Wan2.1 has it."""
+NEWER: dict[str, Any] = VAE | {
+    "base_dim": 160, "decoder_base_dim": 256, "z_dim": 48, "is_residual": True, "in_channels": 12, "out_channels": 12,
+    "patch_size": 2, "scale_factor_spatial": 16, "latents_mean": [0.0] * 48, "latents_std": [1.0] * 48,
+}  # fmt: skip
+"""Of Wan2.2's small model."""
+KNOWN = {(16, 8): VAE, (48, 16): NEWER}
+"""By latent channels and stride."""
 PIXELS = 1 << 10
 """Of the first slice that the VAE is tried on."""
 
@@ -51,7 +58,7 @@ def layout_of(card: Card) -> Layout:
             "ffn_dim": _feed_forward(card), "text_dim": TEXT_DIM, "in_channels": card.latent_channels,
             "out_channels": card.latent_channels, "patch_size": card.patch,
         }  # fmt: skip
-        return Layout(transformer, dict(VAE) if (card.latent_channels, card.vae_spatial) == (16, 8) else None)
+        return Layout(transformer, KNOWN.get((card.latent_channels, card.vae_spatial)))
     transformer, vae = (dict(parse_json((card.folder / part / "config.json").read_bytes())) for part in ("transformer", "vae"))
     tokens = card.folder / "tokenizer" / "tokenizer_config.json"
     limit = parse_json(tokens.read_bytes()).get("model_max_length", TEXT_TOKENS) if tokens.is_file() else TEXT_TOKENS

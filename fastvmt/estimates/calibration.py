@@ -25,13 +25,15 @@ from fastvmt.core.disk.atomic import plain_file, write_atomic
 from fastvmt.core.screen.status_line import doing
 from fastvmt.core.spelling import shown
 from fastvmt.errors import UserError
-from fastvmt.estimates.memory import DECODE_BYTES, device_bytes
+from fastvmt.estimates.memory import device_bytes, need
 from fastvmt.estimates.seconds import device_class
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model.fields import Amount, Line, Size
 
 SECONDS = 6.0
 """About what timing the block may take, and half of it the VAE; building them is apart."""
+LONGEST = 1e6
+"""s, of one pass through a block."""
 SHARES = (1 / 64, 1 / 16, 1 / 4, 1.0)
 """Parts of the picture that are tried, one after another, before the whole."""
 REPEATS = 5
@@ -57,13 +59,13 @@ class Calibration(BaseModel):
     parameters: Size
     """Of one block."""
     text_tokens: Size
-    block: float = Field(gt=0, allow_inf_nan=False)
+    block: float = Field(gt=0, le=LONGEST)
     """Seconds of one forward pass through it."""
     slope: Amount
     """Seconds an operation between this size and the next smaller one, which has no part in what every pass takes."""
     rest: Amount
     """Seconds of a pass outside all blocks."""
-    gradient: float = Field(gt=0, allow_inf_nan=False)
+    gradient: float = Field(gt=0, le=LONGEST)
     """A pass and its way back, in passes."""
     spread: Amount
     """Median relative residual of the forward passes."""
@@ -97,7 +99,8 @@ def calibrate(config: RunConfig, card: Card) -> Calibration:
     """Measure on this machine, and keep it.
 
     Raises:
-        UserError: where not even a small video of one block fits the device, or its configs say nothing that can be built.
+        UserError: where not even a small video of one block fits the device, its configs say nothing that can be built, or the
+            cache cannot be written.
     """
     s, began, busy = config.setting, time.perf_counter(), others(config.device, config.threads)
     try:
@@ -106,7 +109,8 @@ def calibrate(config: RunConfig, card: Card) -> Calibration:
             one = OneBlock(card, config.device, s.dtype, config.threads)
             size, tries, before = _timed(one, config)
             doing("timing a slice of the VAE")
-            most = int(FREE * device_bytes(config.device) / DECODE_BYTES)
+            each = need(card, s.width, s.height, s.frames, s.dtype, (), device=config.device).decode / (s.width * s.height)
+            most = int(FREE * device_bytes(config.device) / each)
             coding = one.coding(s.width, s.height, SECONDS / 2, most) if one.layout.vae else Coding()
     except (OSError, KeyError, TypeError, ValueError, RuntimeError) as error:  # torch's own lack of memory is one
         raise UserError(
@@ -124,9 +128,14 @@ def calibrate(config: RunConfig, card: Card) -> Calibration:
         spread=median(abs(block / middle - 1) for (block, _), _ in tries), pixels=coding.pixels, encode=coding.encode,
         decode=coding.decode, busy=busy, made=time.time(), took=round(time.perf_counter() - began, 1),
     )  # fmt: skip
-    home().mkdir(parents=True, exist_ok=True)
     name = digest([found.device, found.layout, found.software, found.width, found.height, found.frames])[:16]
-    write_atomic(home() / f"{name}.json", found.model_dump_json(indent=1) + "\n")
+    try:
+        home().mkdir(parents=True, exist_ok=True)
+        write_atomic(home() / f"{name}.json", found.model_dump_json(indent=1) + "\n")
+    except OSError as error:
+        raise UserError(
+            f"--calibrate: {home()} cannot be written ({error.strerror}); set FASTVMT_CALIBRATIONS to a folder that can."
+        ) from None
     return found
 
 

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from fastvmt.backbones.card import Card
 from fastvmt.backbones.one_block import TEXT_TOKENS
-from fastvmt.backbones.token_grid import GRADIENT_COST, fits_kept, kept_activations
+from fastvmt.backbones.token_grid import GRADIENT_COST
 from fastvmt.core.spelling import duration
 from fastvmt.estimates import parts
 from fastvmt.estimates.calibration import Calibration, known, tokens_of
-from fastvmt.estimates.memory import device_bytes, gradient_depth
+from fastvmt.estimates.memory import Need, device_bytes, need
 from fastvmt.estimates.seconds import BEND, FAR, OTHER_DEVICE, Prediction, widened
 from fastvmt.jobs.run_config import RunConfig
 from fastvmt.model import MethodSpec
@@ -74,7 +74,9 @@ class _Costs:
         plain = min(passes, 2.0 * self.config.setting.steps)
         beyond, (one, fast) = passes - plain, self.one_pass()
         kept, again = self.found.gradient / GRADIENT_COST, (self.found.gradient + 1) / GRADIENT_COST
-        guided = beyond * one * (kept if self._keeps(spec) else again)
+        wanted = self._need(spec)
+        at_peak = wanted.stages(device_bytes(self.config.device)).get("guidance", {})
+        guided = beyond * one * (kept if at_peak.get("activations") == wanted.stored else again)
         once, decode = self._coding(self.found.encode) + TEXTS * self._text(), self._coding(self.found.decode)
         seconds = plain * one + guided + once + decode
         trained = guided if labels.trains(registry.methods.get(spec.method)) else 0.0
@@ -96,19 +98,14 @@ class _Costs:
         s = self.config.setting
         return s.width * s.height * (pixel[0] + pixel[1] * ((s.frames - 1) // self.card.vae_temporal))
 
+    def _need(self, spec: MethodSpec) -> Need:
+        s, where = self.config.setting, {"offload": self.config.offload, "device": self.config.device}
+        return need(self.card, s.width, s.height, s.frames, s.dtype, (spec,), **where)
+
     def _text(self) -> float:
         """Of one text: its encoder's operations as fast as the block's."""
         each = self.found.block / self.found.operations(self.found.tokens, self.card)
         return 2.0 * parts.text_encoder(self.card).whole * TEXT_TOKENS * each
-
-    def _keeps(self, spec: MethodSpec) -> bool:
-        """Whether activations fit; see ``Backbone``."""
-        s, width = self.config.setting, self.card.heads * self.card.head_dim
-        size = 4 if s.dtype == "float32" else 2
-        tokens = tokens_of(self.card, s.width, s.height, s.frames)
-        free = device_bytes(self.config.device) - self.card.blocks * self.found.parameters * size
-        wanted = kept_activations(tokens, width, size, gradient_depth(spec, self.card), self.card.per_token)
-        return self.config.offload != "block" and fits_kept(wanted, free)
 
 
 def _basis(found: Calibration, config: RunConfig, card: Card) -> str:

@@ -83,6 +83,14 @@ def test_what_no_block_can_be_built_of_is_refused_in_a_sentence(
 
 PARAMETERS = 46_440_704
 
+
+def test_a_cache_that_cannot_be_written_is_a_sentence(xs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("FASTVMT_CALIBRATIONS", str(tmp_path / "file" / "kept"))
+    said = bench("plan", "--backbone", xs, "--limit", "1", "--calibrate", cwd=tmp_path)
+    assert said.code == 2 and "set FASTVMT_CALIBRATIONS to a folder that can" in said.err
+
+
 # --- by formula ------------------------------------------------------------------------------------------------------------
 
 
