@@ -111,7 +111,7 @@ def read(folder: Path, check: Check) -> Entry | Refused:
             raise SpecError("its videos are (nearly) the reference itself: a copy gets its motion for free")
         _refuse_impossible(tidy)
         recipe = recipes.read(folder / share.RECIPE)
-    except (BenchError, OSError) as error:
+    except (BenchError, OSError, RecursionError) as error:
         return Refused(**vars(found), why=_said(error, folder))
     return Entry(**vars(found), recipe=recipe, tidy=tidy)
 

@@ -106,4 +106,4 @@ def test_a_board_is_ranked_by_a_score_that_its_rows_have(tmp_path: Path) -> None
     make_submission(tmp_path / "c", "moft", cases=2, metrics=("time",))
     (board,), why = boards(tmp_path)
     assert board.metric == "motion_fidelity" and [*board.ranked] == ["ditflow", "fastvmt"]
-    assert "motion_fidelity_moving" not in board.tidy.metrics and why == {"c": "it has no motion_fidelity"}
+    assert "motion_fidelity_moving" not in board.tidy.metrics and why["c"].startswith("it has no motion_fidelity,")
