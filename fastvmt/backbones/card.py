@@ -193,10 +193,11 @@ def load(name: str, texts: bool = True) -> Card:
         folder = hub_folder(facts["hub"], texts)
         if folder is not None:
             return _from_folder(name, folder, facts, texts)
+        shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in facts["shape"].items()}
         return Card(
             id=name, folder=None, hub=facts["hub"], download_gb=facts["download_gb"],
             defaults=GENERIC_DEFAULTS | facts["defaults"], methods=facts["methods"],
-            **{k: tuple(v) if isinstance(v, list) else v for k, v in facts["shape"].items()},
+            **shape,
         )  # fmt: skip
     if Path(name).is_dir():
         folder = Path(name).resolve()  # workers start in another folder, where a relative name would be lost
