@@ -107,7 +107,7 @@ class Backbone:
         self.vae.to("cpu" if self._moves else self.device)
         self.forward_equivalents = 0.0
         self._foretold: tuple[int, int, float, int, Tensor, Tensor] | None = None
-        self.control = Control(self)
+        self.control = Control(card, dtype, self.encode_raw, self.latent_scale)
 
     # --- texts and pictures -------------------------------------------------------------------------------------
 

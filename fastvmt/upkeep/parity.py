@@ -2,8 +2,8 @@
 
 ``none`` against diffusers' own pipeline, bit for bit, on random texts: needs the weights alone. (In half precision that sums
 guidance in it, and the denoise loop in float32; here both do the latter.) One forward pass, one encoding and one decoding
-against what the original implementation made of the same inputs: needs a file of them, which ``tools/parity_vectors.py`` makes
-where that implementation is.
+against what the original implementation made of the same inputs: needs a file of them, which
+``tools/backbones/parity_vectors.py`` makes where that implementation is.
 
 A file of vectors is an .npz of plain arrays; T, H, W frames, rows, columns of a video, F, h, w of its latent:
 
@@ -66,7 +66,7 @@ def look(card: Card, device: str, dtype: torch.dtype, vectors: Path | None = Non
     yield _none(backbone)
     if stored is None:
         yield Finding("vectors", "warn", f"none of the original implementation in {place}",
-                      "make them where it is installed: python tools/parity_vectors.py --help")  # fmt: skip
+                      "make them where it is installed: python tools/backbones/parity_vectors.py --help")  # fmt: skip
         return
     yield from _against(backbone, stored, place)
 
@@ -132,10 +132,10 @@ def read(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file. tools/parity_vectors.py makes one.") from None
+        raise UserError(f"{path}: there is no such file. tools/backbones/parity_vectors.py makes one.") from None
     except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise UserError(
-            f"{path}: no .npz of plain arrays ({type(error).__name__}). tools/parity_vectors.py makes one."
+            f"{path}: no .npz of plain arrays ({type(error).__name__}). tools/backbones/parity_vectors.py makes one."
         ) from None
 
 

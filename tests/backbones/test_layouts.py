@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import runpy
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -230,10 +231,9 @@ def test_a_published_layout_is_what_its_card_says(folder: Any) -> None:
 def test_the_script_writes_such_a_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    import random_backbone
-
     monkeypatch.setattr("sys.argv", ["random_backbone", "wan2.2-ti2v-5b", str(tmp_path / "new"), "--blocks", "1"])
-    random_backbone.main()
+    script = str(Path(__file__).parents[2] / "tools" / "backbones" / "random_backbone.py")
+    runpy.run_path(script, run_name="__main__")
     assert cards.load(str(tmp_path / "new")).per_token and "1 blocks" in capsys.readouterr().out
     with pytest.raises(SystemExit):
-        random_backbone.main()
+        runpy.run_path(script, run_name="__main__")

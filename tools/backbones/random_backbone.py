@@ -1,7 +1,7 @@
 """A folder of random weights in the layout of a backbone that has a card, with few blocks, to try everything but quality on.
 
-    python tools/random_backbone.py wan2.2-t2v-a14b /tmp/a14b --blocks 2            # a megabyte
-    python tools/random_backbone.py wan2.2-ti2v-5b /tmp/ti2v --blocks 2 --wide      # the model's own widths: 5 GB
+    python tools/backbones/random_backbone.py wan2.2-t2v-a14b /tmp/a14b --blocks 2            # a megabyte
+    python tools/backbones/random_backbone.py wan2.2-ti2v-5b /tmp/ti2v --blocks 2 --wide      # the model's own widths: 5 GB
     bench run --backbone /tmp/a14b --methods fastvmt --suite shapes --limit 1
 
 Parts, configs and file names are those of the published diffusers folder. Texts are those of the checks' small tokenizer.

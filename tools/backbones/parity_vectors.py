@@ -1,6 +1,6 @@
 """Vectors of the original Wan implementation, for ``bench doctor --backbone X --parity``.
 
-    python tools/parity_vectors.py --source ~/Wan2.2 --weights ~/Wan2.2-TI2V-5B --out parity.npz
+    python tools/backbones/parity_vectors.py --source ~/Wan2.2 --weights ~/Wan2.2-TI2V-5B --out parity.npz
     bench doctor --backbone wan2.2-ti2v-5b --parity --vectors parity.npz
 
 Where the authors' repository (Wan2.1 or Wan2.2) and their own checkpoint are; only ``wan/modules`` of it is imported. What kind
