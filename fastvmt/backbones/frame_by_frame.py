@@ -1,7 +1,7 @@
 """Wan's VAE with the memory of one frame at full size, where diffusers' takes four at once: the same numbers.
 
 Its convolutions are causal and keep the last two frames of their input, so that a chunk may have any length. Only the layers
-that join or split frames need a whole chunk (four frames of video, one of the latent); those beside them take one frame at a time.
+that join or split frames need a whole chunk (four frames of video, one of the latent); the others take one frame.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class _FrameByFrame(nn.Module):
         for frame in x.split(1, 2):
             feat_idx[0] = first
             for layer in self.layers:
-                frame = layer(frame, feat_cache=feat_cache, feat_idx=feat_idx, **more)  # noqa: PLW2901
+                frame = layer(frame, feat_cache=feat_cache, feat_idx=feat_idx, **more)
             found.append(frame)
         return torch.cat(found, 2)
 

@@ -13,8 +13,8 @@ activations are always recomputed.
     transformer, text encoder   parameters x bytes of the dtype
     VAE                         parameters x 4 (it stays in fp32)
     insides of a block          8 + 1.5 r tensors (tokens x width) of the dtype, r: the feed-forward's width over the model's
-    activations, kept           22 tensors for every block up to the tapped one, four fp32 tensors for queries and keys, and what
-                                the method holds (dense flow: its matrices)
+    activations, kept           22 tensors for every block up to the tapped one, four fp32 tensors of queries and keys, and
+                                what the method holds (dense flow: its matrices)
     activations, recomputed     one tensor a block, 23 + 2.3 r (fp32: 15 + 2.3 r) inside of one, and the same beside them
     encode, decode              8 and 9.8 fp32 tensors of 96 channels and 4 frames at full size, and the video twice
 """
@@ -36,8 +36,8 @@ from fastvmt.model import MethodSpec
 from fastvmt.plugins.method import Shape
 
 ENCODE_BYTES, DECODE_BYTES = 12_300, 15_100
-"""A pixel of one frame, in the VAE's widest stage, where frames are taken one by one. Allocations of random weights in Wan 2.1's
-layout on a CPU: ``python benchmarks/memory.py --vae``."""
+"""A pixel of one frame, in the VAE's widest stage, where frames are taken one by one: allocations of random weights in
+Wan 2.1's layout on a CPU, by ``python benchmarks/memory.py vae``."""
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}
 ROOM = 0.8
 """Of a machine's memory: what workers that nobody counted may take together."""

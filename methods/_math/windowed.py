@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 import torch
 
 from fastvmt.methods._math.flow import (
-    Tiles, Windows, dense_bytes, dense_flow, window_centres, window_means, windowed_bytes, windowed_flow, windows_at,
+    Tiles,
+    Windows,
+    dense_bytes,
+    dense_flow,
+    window_centres,
+    window_means,
+    windowed_bytes,
+    windowed_flow,
+    windows_at,
 )  # fmt: skip
 
 if TYPE_CHECKING:

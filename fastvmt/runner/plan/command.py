@@ -32,7 +32,8 @@ def typed(config: RunConfig, **more: Any) -> list[str]:
         "width": s.width, "height": s.height, "frames": s.frames, "steps": s.steps, "guidance": s.guidance, "dtype": s.dtype,
         "protocol": f"{s.protocol},timing" if config.repeats else s.protocol, "repeats": config.repeats or None,
         "budget": s.budget, "device": config.device if config.device in ("cpu", "cuda") else None,
-        "threads": config.threads, "offload": config.offload if config.offload != "text" or config.device != "cpu" else None, "controls": {*CONTROLS} <= {*labels},
+        "threads": config.threads, "controls": {*CONTROLS} <= {*labels},
+        "offload": config.offload if config.offload != "text" or config.device != "cpu" else None,
         "plugins": tuple(from_here(p) for p in config.plugins), "methods": tuple(labels),
     } | more  # fmt: skip
     start = ["bench", how.command, *how.words]
