@@ -5,8 +5,8 @@
     python benchmarks/memory.py vae                    # bytes a pixel of the VAE's two ways, beside diffusers' own
     python benchmarks/memory.py run FOLDER             # one guided video on a WanPipeline folder, stage by stage
 
-``run`` makes a video of ``fastvmt`` as ``bench run`` does, of a drawn clip, with as few steps and gradients as there can be: what
-a stage holds does not depend on their number. Resident memory is read at every stage's end; each stage's peak begins anew.
+``run`` makes a video of ``fastvmt`` as ``bench run`` does, of a drawn clip, with as few steps and gradients as there can be:
+what a stage holds does not depend on their number. Resident memory is read at every stage's end; each stage's peak begins anew.
 """
 
 from __future__ import annotations

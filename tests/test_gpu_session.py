@@ -120,6 +120,7 @@ def test_a_session_that_was_killed_goes_on_with_what_is_missing(gpu: Any, tmp_pa
     assert all(row["left behind"] == 0 for row in rows["caches"].values() if "left behind" in row)
     assert all(row.get("norm", 0) < 1e-5 for row in rows["compile"].values()) and "failed" not in str(rows["compile"])
     assert all(row["peak"]["taken"] > 0 and row["predicted"] > 0 for row in rows["memory"].values())
+    assert all(row["largest"] == 0 for name, row in rows["memory"].items() if name.endswith("in turn"))
     text = tables(data)
     lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith("| what")]
     assert len(lines) + text.count("\n- No number of ") == sum(map(len, rows.values()))

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -104,14 +105,20 @@ def methods(s: Session) -> Named:
 
 
 def memory(s: Session) -> Named:
-    """The peak of each stage of a ``fastvmt`` job at the long size, beside what ``bench plan`` predicts for this device."""
+    """The peak of each stage of a ``fastvmt`` job at the long size, beside what ``bench plan`` predicts for this device.
+
+    Then guidance and sampling again with blocks in turn, and how far their latents are from those of the whole model: 0 is due.
+    """
     frames, steps, scale = s.scale.long, s.scale.long_steps, s.scale
     spec = s.spec("fastvmt", frames, steps)
     dtype = str(scale.dtype).removeprefix("torch.")
-    predicted = need(s.card, scale.width, scale.height, frames, dtype, (spec,), device=s.device.kind)
-    by_stage = predicted.stages(s.device.facts()["bytes"])
+
+    def predicted(offload: str) -> dict[str, dict[str, int]]:
+        size = scale.width, scale.height, frames, dtype
+        return need(s.card, *size, (spec,), offload=offload, device=s.device.kind).stages(s.device.facts()["bytes"])
+
     clip = np.zeros((frames, scale.height, scale.width, 3), np.uint8)
-    stages: dict[str, Callable[[], object]] = {
+    stages: dict[str, Callable[[], Any]] = {
         "text": s.encode_texts,
         "encode": lambda: s.backbone.encode_video(clip),
         "guidance": lambda: s.guided_step(s.method("fastvmt", frames, steps), frames, steps),
@@ -119,10 +126,18 @@ def memory(s: Session) -> Named:
         "decode": lambda: s.backbone.decode(s.noise(frames)),
     }
     s.unload()
+    whole: dict[str, Any] = {}
     for name, call in stages.items():
         s.device.reset_peak(give_back=True)
-        call()
-        yield name, {"peak": s.device.peaks(), "predicted": sum(by_stage[name].values())}
+        whole[name] = call()
+        yield name, {"peak": s.device.peaks(), "predicted": sum(predicted("text")[name].values())}
+    s.unload()
+    s.__dict__["backbone"] = Backbone(s.card, s.device.kind, scale.dtype, "block")
+    for name in ("guidance", "denoise"):
+        s.device.reset_peak(give_back=True)
+        row = difference(stages[name](), whole[name])
+        yield f"{name}, blocks in turn", row | {"peak": s.device.peaks(), "predicted": sum(predicted("block")[name].values())}
+    s.unload()
 
 
 def agreement(s: Session) -> Named:

@@ -1,8 +1,7 @@
 """Wan's VAE with the memory of one frame at full size, where diffusers' takes four at once: the same numbers.
 
 Its convolutions are causal and keep the last two frames of their input, so that a chunk may have any length. Only the layers
-that join or split frames need a whole chunk (four frames of video, one of the latent); those beside them take one frame at a
-time.
+that join or split frames need a whole chunk (four frames of video, one of the latent); the others take one frame.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """What would fit where a job does not: options of ``bench run``, each computed, in order of what they cost.
 
-``--dtype`` costs digits, ``--offload`` seconds (the further, the more), ``--frames`` length, a smaller size detail, ``--backbone`` the model.
+``--dtype`` costs digits, ``--offload`` seconds (the further, the more), ``--frames`` length, a smaller size detail,
+``--backbone`` the model.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ T = TypeVar("T")
 SMALLER = 20
 """A backbone with less than one part in this many of the parameters is not offered as a smaller one."""
 WORDS = {
-    "backbone": "--backbone {}", "dtype": "--dtype {}", "offload": "--offload {}", "frames": "--frames {}", "width": "--width {}",
-    "height": "--height {}",
+    "backbone": "--backbone {}", "dtype": "--dtype {}", "offload": "--offload {}", "frames": "--frames {}",
+    "width": "--width {}", "height": "--height {}",
 }  # fmt: skip
 
 

@@ -14,8 +14,8 @@ activations are always recomputed.
                                 (of two transformers both, with ``--offload vae`` the one that runs)
     VAE                         parameters x 4 (it stays in fp32)
     insides of a block          8 + 1.5 r tensors (tokens x width) of the dtype, r: the feed-forward's width over the model's
-    activations, kept           22 tensors for every block up to the tapped one, four fp32 tensors for queries and keys, and what
-                                the method holds (dense flow: its matrices)
+    activations, kept           22 tensors for every block up to the tapped one, four fp32 tensors of queries and keys, and
+                                what the method holds (dense flow: its matrices)
     activations, recomputed     one tensor a block, 23 + 2.3 r (fp32: 15 + 2.3 r) inside of one, and the same beside them
     control blocks              as other blocks for a gradient; else one tensor each
     encode, decode              8 and 9.8 fp32 tensors of 96 channels and 4 frames at full size, and the video twice; of a VAE
@@ -39,8 +39,8 @@ from fastvmt.model import MethodSpec
 from fastvmt.plugins.method import Shape
 
 ENCODE_BYTES, DECODE_BYTES = 12_300, 15_100
-"""A pixel of one frame, in the VAE's widest stage, where frames are taken one by one. Allocations of random weights in the
-layout of Wan 2.1 on a CPU: ``python benchmarks/memory.py --vae``."""
+"""A pixel of one frame, in the VAE's widest stage, where frames are taken one by one: allocations of random weights in
+Wan 2.1's layout on a CPU, by ``python benchmarks/memory.py vae``."""
 HELD = {"first_block": 6, "sea": 6}
 """Tensors (tokens x width) that a cache keeps at the most from one step to the next, counted on small models: three a text."""
 LIBRARIES = {"cpu": 900 << 20, "cuda": 600 << 20}

@@ -1,7 +1,7 @@
 """What parts of a model hold: weights by block, and the tensors that are alive inside a block, with and without a gradient.
 
 The coefficients are measured: allocations on a CPU of blocks of Wan 2.1's real widths (1.3B and 14B), by
-``python benchmarks/memory.py --blocks``; ``tests/estimates/test_memory.py`` measures them again at a smaller width.
+``python benchmarks/memory.py blocks``; ``tests/estimates/test_memory.py`` measures them again at a smaller width.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import math
 from pathlib import PurePath
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, StringConstraints
 
 from fastvmt.core.reading import LARGEST
 
@@ -38,11 +38,15 @@ and the transformer's blocks, each until its turn comes."""
 
 
 def placing(value: Any) -> Any:
-    """As it is named now: it was yes or no, for ``vae`` and ``text``."""
+    """As it is named now: it was yes or no, for ``vae`` and ``text``, and in files these two still are."""
     return ("vae" if value else "text") if isinstance(value, bool) else value
 
 
-Offload = Annotated[Placing, BeforeValidator(placing)]
+def _in_files(name: Placing) -> bool | Placing:
+    return name == "vae" if name in ("vae", "text") else name
+
+
+Offload = Annotated[Placing, BeforeValidator(placing), PlainSerializer(_in_files, return_type=bool | Placing)]
 
 
 def is_plain_name(name: str) -> bool:

@@ -148,8 +148,8 @@ class Request(_Checked):
         valid=interval_of,
     )  # fmt: skip
     offload: str = _setting(
-        "auto", SPEED, "What is on a GPU only while it is used: none, text (encoder), vae (too), block (transformer's blocks too); "
-        "auto: as little as fits.", known=("auto", *OFFLOADS),
+        "auto", SPEED, "What is on a GPU only while it is used: none; text: its encoder; vae: that too; block: also the "
+        "transformer's blocks. auto: as little as must.", known=("auto", *OFFLOADS),
     )  # fmt: skip
     protocol: str = _setting(
         "matched-start", WHAT,

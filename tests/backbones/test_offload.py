@@ -10,7 +10,10 @@ import torch
 
 from fastvmt.backbones import card
 from fastvmt.backbones.wan import Backbone, TextEncoder
+from fastvmt.denoise import denoise
+from fastvmt.plugins import labels
 from fastvmt.plugins.method import Context
+from fastvmt.testing.wan import SIZE, make_context
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +94,18 @@ def test_the_vae_has_the_device_without_blocks(in_turn: Backbone, context: Conte
     monkeypatch.setattr(in_turn.vae, "decode", lambda *a, **k: seen.append(there(in_turn)) or decode(*a, **k))
     in_turn.decode(context.noise)
     assert seen == [set()]
+
+
+@pytest.mark.parametrize("label", ["fastvmt:inner=2", "ditflow:inner=2"])
+def test_a_guided_video_is_the_same_to_the_bit(label: str) -> None:
+    """On the trained backbone: injected keys, reused gradients, and sampling between guided steps."""
+    latents = []
+    for offload in ("text", "block"):
+        model = Backbone(card.load("tiny"), offload=offload)
+        ctx = make_context(model)
+        spec = labels.resolve(label, model.card.shape(**SIZE, sigmas=ctx.sigmas), model.card.methods)
+        latents.append(denoise(labels.build(spec), ctx, 3.0))
+    assert torch.equal(*latents)
 
 
 def test_texts_are_the_same_with_an_encoder_in_turn(xs: Path) -> None:

@@ -12,10 +12,12 @@ from support.runs import make_cases, make_run, make_setting
 
 from fastvmt.errors import NotComparable, StoreError
 from fastvmt.jobs.growth import part_of
-from fastvmt.jobs.run_config import RunConfig
+from fastvmt.jobs.run_config import Asked, RunConfig
 from fastvmt.model import Suite
 from fastvmt.records.missing import scan
 from fastvmt.store.folder import TO_SCORE, Store
+
+ASKED = Asked(suite="quick")
 
 
 @pytest.fixture
@@ -38,6 +40,13 @@ def test_everything_that_is_added_comes_behind_what_is_there(run: tuple[Path, Ru
     assert Store.create(folder, before).config() == config, "a smaller command takes nothing away"
     part = part_of(config, before)
     assert [j.key for j in config.jobs() if part.holds(j.method.label, j.case_id, j.seed)] == [j.key for j in before.jobs()]
+
+
+def test_what_was_chosen_for_the_first_videos_holds_for_those_that_are_added(run: tuple[Path, RunConfig]) -> None:
+    """``auto`` may choose otherwise for another method; named, it is refused (below)."""
+    folder, before = run
+    chosen = before.model_copy(update={"offload": "block", "asked": ASKED})
+    assert Store.create(folder, chosen).config().offload == "text"
 
 
 def case_with(**changes: Any) -> Suite:

@@ -55,7 +55,8 @@ def unite(sources: Sequence[Source], plugins: tuple[str, ...] = ()) -> RunConfig
     return RunConfig(
         suite=Suite(name=configs[0].suite.name, cases=_cases(sources)), setting=_setting(configs[0].setting), methods=methods,
         seeds=tuple(in_order([c.seeds for c in configs], int)), metrics=tuple(metrics), plugins=plugins, device=devices[0],
-        threads=min(c.threads for c in configs), offload=max((c.offload for c in configs), key=OFFLOADS.index), repeats=configs[0].repeats,
+        threads=min(c.threads for c in configs), offload=max((c.offload for c in configs), key=OFFLOADS.index),
+        repeats=configs[0].repeats,
         ablates_presets=ablates, merged=tuple(s.name for s in sources), asked=_asked(configs),
         caveat=public(next((c.caveat for c in configs if c.caveat), "")),
         notes=tuple(dict.fromkeys([*(public(n) for c in configs for n in c.notes if not n.startswith(OWN_NOTE)), *notes])),

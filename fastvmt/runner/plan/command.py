@@ -47,7 +47,8 @@ def request_words(config: RunConfig, **more: Any) -> dict[str, Any]:
         "guidance_2": s.guidance_2, "dtype": s.dtype,
         "protocol": f"{s.protocol},timing" if config.repeats else s.protocol, "repeats": config.repeats or None,
         "budget": s.budget, "device": config.device if config.device in ("cpu", "cuda") else None,
-        "threads": config.threads, "offload": config.offload if config.offload != "text" or config.device != "cpu" else None, "controls": {*CONTROLS} <= {*labels},
+        "threads": config.threads, "controls": {*CONTROLS} <= {*labels},
+        "offload": config.offload if config.offload != "text" or config.device != "cpu" else None,
         "plugins": tuple(from_here(p) for p in config.plugins), "methods": tuple(labels),
     } | s.profile.identity() | more  # fmt: skip
 

@@ -185,7 +185,7 @@ def config_of(run: Path, **changes: object) -> Path:
     return run
 
 
-@pytest.mark.parametrize("change", [{"threads": 2}, {"offload": True}, {"repeats": 3}])
+@pytest.mark.parametrize("change", [{"threads": 2}, {"offload": "block"}, {"repeats": 3}])
 def test_seconds_under_other_threads_offloading_or_repeats_are_not_compared(
     tmp_path: Path, stored: Path, change: dict[str, object]
 ) -> None:

@@ -75,7 +75,7 @@ def test_runs_are_gathered_only_where_they_may_share_a_table(tmp_path: Path) -> 
         gather([tmp_path])
 
 
-@pytest.mark.parametrize(("key", "value"), [("threads", 2), ("offload", True), ("repeats", 3)])
+@pytest.mark.parametrize(("key", "value"), [("threads", 2), ("offload", "block"), ("repeats", 3)])
 def test_runs_timed_differently_share_no_table(tmp_path: Path, key: str, value: int) -> None:
     a, b = run(tmp_path, {"fastvmt": [0.8, 0.9]}, "a"), run(tmp_path, {"ditflow": [0.7, 0.6]}, "b")
     for root, changes in ((a, {}), (b, {key: value})):
