@@ -49,7 +49,7 @@ class Setting(Frozen):
     frames: Size
     steps: Size
     guidance: Number
-    guidance_2: Number | None = None
+    guidance_2: Number | None = Field(None, exclude_if=lambda scale: scale is None)
     """The scale below a backbone's boundary, where a second transformer takes over; None where it is ``guidance`` too."""
     solver: Literal["euler"] = "euler"
     sigmas: tuple[Number, ...]
@@ -63,7 +63,7 @@ class Setting(Frozen):
 
     def identity(self) -> dict[str, Any]:
         """What goes into every key: all of it, less where a folder lies and what a run of the default protocol need not say."""
-        silent = {"protocol": "matched-start", "budget": None, "guidance_2": None}
+        silent = {"protocol": "matched-start", "budget": None}
         said = self.model_dump(mode="json")
         if Path(self.backbone).is_absolute():  # its weights are in weights_digest
             said["backbone"] = ""
