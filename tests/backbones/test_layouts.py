@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 from support.cli import bench
+from support.runs import make_setting
 
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.token_grid import MODULATION
@@ -216,6 +217,9 @@ def test_the_second_scale_of_guidance(tmp_path: Path) -> None:
     assert wan.scales() == (4.0, 3.0) and wan.scales(5.0) == (5.0, None) and wan.scales(5.0, 2.0) == (5.0, 2.0)
     assert [wan.scale(*wan.scales())(level) for level in (1.0, 0.875, 0.874)] == [4.0, 4.0, 3.0]
     assert cards.load("wan2.1-1.3b").scales() == (5.0, None)
+    assert "guidance_2" not in make_setting().identity(), "keys of other runs are what they were"
+    assert make_setting(guidance_2=2.0).identity()["guidance_2"] == 2.0
+    assert make_setting(guidance_2=2.0).scales == "guidance 3, then 2"
     said = bench("plan", "--backbone", "wan2.1-1.3b", "--guidance-2", "3", "--limit", "1", cwd=tmp_path)
     assert said.code == 2 and "two transformers" in said.err
 

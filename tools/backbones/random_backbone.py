@@ -27,7 +27,7 @@ def main() -> None:
     if asked.folder.exists():
         parser.error(f"{asked.folder} is there already")
     random_wan(asked.folder, **layout(asked.name, asked.blocks, asked.wide))
-    card = cards.load(str(asked.folder))
+    card = cards.load(str(asked.folder.resolve()))
     print(f"{asked.folder}: {card.blocks} blocks, {card.heads} heads, sizes in multiples of {card.multiple} px")
 
 

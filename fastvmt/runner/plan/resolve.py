@@ -111,8 +111,7 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False, memo
         registry.load_plugin(plugin)
     card = cards.load(request.backbone)
     habit = habits(request.suite, _path(request.root))
-    width, height, frames, steps, shift = _size_and_grid(request, card, habit.frames)
-    guidance, second = card.scales(request.guidance, request.guidance_2)
+    width, height, frames, steps, shift, guidance, second = _size_and_grid(request, card, habit.frames)
     card.check_size(width, height, frames)
     sigmas = sigma_grid(steps, shift, request.strength)
     methods, dropped, budget = chosen_methods(request, card, card.shape(width, height, frames, sigmas))
@@ -195,18 +194,19 @@ def _asked(request: Request) -> Asked:
 
 
 def _size_and_grid(request: Request, card: cards.Card, habitual: int | None) -> tuple[Any, ...]:
-    """Width, height, frames, steps and shift: as asked, else the suite's, else the backbone's.
+    """Width, height, frames, steps, shift and both scales of guidance: as asked, else the suite's, else the backbone's.
 
     Raises:
         SpecError: where those of a backbone's folder cannot be.
     """
-    names = ("width", "height", "frames", "steps", "shift", "guidance")
-    found = [_or(getattr(request, k), _or(habitual if k == "frames" else None, card.defaults[k])) for k in names]
+    names = ("width", "height", "frames", "steps", "shift")
+    found = {k: _or(getattr(request, k), _or(habitual if k == "frames" else None, card.defaults[k])) for k in names}
+    found |= zip(("guidance", "guidance_2"), card.scales(request.guidance, request.guidance_2), strict=True)
     try:
-        replace(request, **dict(zip(names, found, strict=True)))  # its values are checked as if they had been typed
+        replace(request, **found)  # its values are checked as if they had been typed
     except SpecError as error:
         raise SpecError(f"The defaults of backbone '{card.id}' or suite '{request.suite}': {error}") from None
-    return tuple(found[:-1])
+    return tuple(found.values())
 
 
 def _or(value: Any, default: Any) -> Any:
