@@ -23,6 +23,7 @@ from fastvmt.reports.figures.frontier import frontier
 from fastvmt.reports.figures.style import Picture, save
 from fastvmt.reports.leaderboard.boards import LATER, Board, boards_of, kind_of
 from fastvmt.reports.leaderboard.method_page import write_method
+from fastvmt.reports.leaderboard.people import People, read_people
 from fastvmt.reports.leaderboard.submissions import Check, Entry, Refused, Submission, read_all
 from fastvmt.reports.page.gallery import page_name
 from fastvmt.reports.page.writer import TEMPLATES, PageWriter
@@ -38,30 +39,37 @@ PAGES = re.compile(
 )
 
 
-def write_site(folder: Path, out: Path, check: Check) -> Path:
+def write_site(folder: Path, out: Path, check: Check, study: Path | None = None) -> Path:
     """Write the site and return its ``index.html``; equal submissions make equal pages.
 
     Args:
         folder: of submissions, each a folder.
         out: where the site goes; it may lie in ``folder``.
         check: says what of a submission does not hold; one that fails is listed with the sentence.
+        study: what people said in pairs, as ``bench study import --json`` prints it.
 
     Raises:
-        UserError: when ``folder`` has no submission, or ``out`` holds something else.
+        UserError: when ``folder`` has no submission, ``out`` holds something else, or ``study`` is none.
     """
+    people = read_people(study) if study else None
     writer = PageWriter(out, MARK, PAGES, (FILES,))
     found = read_all(folder, out, check)
     entries = [s for s in found if isinstance(s, Entry)]
     boards, unranked = boards_of(entries)
     refused = [s for s in found if isinstance(s, Refused)]
     refused += [e.refused(f"{why[:1].upper()}{why[1:]}.") for e, why in unranked if why != LATER]
-    _write(writer, entries, boards, sorted(refused, key=lambda s: s.order), len(found))
+    _write(writer, entries, boards, sorted(refused, key=lambda s: s.order), len(found), people)
     writer.remove_old()
     return out / "index.html"
 
 
 def _write(
-    writer: PageWriter, entries: Sequence[Entry], boards: Sequence[Board], refused: list[Refused], submissions: int
+    writer: PageWriter,
+    entries: Sequence[Entry],
+    boards: Sequence[Board],
+    refused: list[Refused],
+    submissions: int,
+    people: People | None,
 ) -> None:
     writer.assets(TEMPLATES, SHARED)
     writer.assets(FILES, OWN)
@@ -88,7 +96,7 @@ def _write(
     writer.page(
         "index.html", "boards.jinja", up="", boards=boards, plots=_plots(writer, boards), filters=_filters(boards),
         links={k: f"methods/{v}" for k, v in names.items()}, suites={k: f"suites/{v}" for k, v in suites.items()},
-        add="\n".join(_five_lines(boards)),
+        add="\n".join(_five_lines(boards)), people={b.key: people.said(b.tidy) if people else () for b in boards},
     )  # fmt: skip
 
 

@@ -233,7 +233,8 @@ def as_data(arena: Arena, found: Collected, key: Key) -> dict[str, Any]:
         a.metric: {c: dict(zip(("tau", "low", "high"), t, strict=True)) for c, t in a.tau.items()} for a in arena.agreements
     }
     return {
-        "study": key.study, "methods": list(key.methods), "raters": sorted(found.raters), "questions": len(key.questions),
+        "study": key.study, "suite_digest": key.suite_digest, "methods": list(key.methods), "raters": sorted(found.raters),
+        "questions": len(key.questions),
         "answers": found.answers(), "files": found.files, "strengths": criteria, "kendall": taus,
         "disagree": [sentence(a) for a in arena.agreements if a.disagrees], "warnings": [vars(w) for w in found.warnings],
         "left_out": found.left_out,

@@ -37,6 +37,10 @@ def profile_of(
         )
     if profile.cache and card.blocks < 2:
         raise SpecError(f"--cache {profile.cache}: {card.id} has one block, so there is none to skip. Leave it out.")
+    if profile.cache and card.control_blocks:
+        raise SpecError(
+            f"--cache {profile.cache}: {card.id} adds its control branch between the blocks that a cache skips. Leave it out."
+        )
     if profile.attention:
         _refuse_attention(profile.attention, card, methods, dtype, device)
     return profile

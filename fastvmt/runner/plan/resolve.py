@@ -145,6 +145,8 @@ def resolve(request: Request, decode: bool = True, elsewhere: bool = False, memo
             notes=(*warnings, *((card.note,) if card.note else ()), *missing, *found.notes, *dropped),
         )  # fmt: skip
     config, chosen = _placed(config, card, request.offload, memory if elsewhere else None)
+    if profile.compile and config.offload == "block":
+        raise SpecError("--compile does not go with --offload block: blocks that come in turn are not compiled. Leave one out.")
     cautions = [metric_labels.build(label).caution(found.suite.cases) for label in metrics]
     sped_up = "forward passes and seconds of a plan are those without the profile's cache and cfg-interval."
     fewer = sped_up if profile.cache or profile.cfg_interval else ""

@@ -17,6 +17,7 @@ from support.submissions import make_submission
 
 from fastvmt.reports.leaderboard.site import write_site
 from fastvmt.reports.page.writer import printable
+from fastvmt.reports.tidy import gather
 
 LINES = [CONTROL.sub(" ", text) for text in payloads()]
 
@@ -199,6 +200,29 @@ def test_a_folder_without_submissions_is_refused(tmp_path: Path, make: object, s
     make(tmp_path / "s")  # type: ignore[operator]
     said = bench("leaderboard", tmp_path / "s", "--out", tmp_path / "site")
     assert said.code == 2 and sentence in said.err and said.err.count("\n") == 1 and not (tmp_path / "site").exists()
+
+
+def test_a_score_that_people_disagree_with_says_so_on_the_boards_of_the_suite_that_they_saw(
+    folder: Path, tmp_path: Path
+) -> None:
+    seen = gather([folder / "fastvmt" / "run"]).suite.digest()
+    said = {
+        "raters": ["a", "b", "c"], "strengths": {},
+        "kendall": {
+            "motion_fidelity": {"overall": {"tau": -0.8, "low": -1.0, "high": -0.2}},
+            "trajectory": {"overall": {"tau": 0.8, "low": 0.2, "high": 1.0}},
+        },
+    }  # fmt: skip
+    study = tmp_path / "people.json"
+    texts = []
+    for digest in (seen, "0" * len(seen)):
+        study.write_text(json.dumps(said | {"suite_digest": digest}))
+        texts.append(squeezed(Page(write_site(folder, tmp_path / digest, sound, study)).text))
+    sentence = "People (3 raters, in pairs) disagree with motion_fidelity: Kendall's tau -0.80 [-1.00, -0.20]."
+    assert texts[0].count(sentence) == 1 and "People (" not in texts[1]
+    study.write_text(json.dumps(said))
+    said_no = bench("leaderboard", folder, "--out", tmp_path / "none", "--study", study)
+    assert said_no.code == 2 and "suite_digest" in said_no.err and not (tmp_path / "none").exists()
 
 
 def test_a_folder_of_something_else_is_not_written_over(folder: Path, tmp_path: Path) -> None:
