@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -209,3 +211,21 @@ def test_the_probe_takes_any_size_a_model_takes(backbone: Backbone) -> None:
     """Drawn clips are square and of 64 px; a model's tokens need not divide them, nor its frames be square."""
     found = correspondence(backbone, 80, 48, 9, clips=2)
     assert found.tokens > 0 and found.share.shape == (4, 3, 6) and 0 <= found.share.min() <= found.share.max() <= 1
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the C library of Linux is asked")
+def test_what_guidance_let_go_of_is_no_memory_of_a_decode() -> None:
+    """In a process of its own: the C library keeps what lies between pieces that stay."""
+    code = """
+import torch
+from fastvmt.backbones.wan import trim
+from fastvmt.core.stages import peak_process_bytes, reset_peak
+held = [torch.ones(25_000) for _ in range(4000)]
+kept = held[::10]
+del held
+reset_peak(); before = peak_process_bytes()
+trim(torch.device("cpu"))
+reset_peak(); print(before - peak_process_bytes())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 250 << 20, "of 343 MiB that were freed"
