@@ -14,6 +14,7 @@ from typing import Any
 
 from fastvmt.backbones.card import Card
 from fastvmt.core.reading import parse_json
+from fastvmt.model.profile import Profile
 
 TEXT_TOKENS, TEXT_DIM = 512, 4096
 """Of Wan's texts, for a backbone whose files are not here."""
@@ -98,19 +99,22 @@ class OneBlock:
         device: ``cpu`` or ``cuda``.
         dtype: torch's name of the transformer's.
         threads: of the CPU.
+        profile: of the run; its attention backend and compiler are used here, too.
     """
 
-    def __init__(self, card: Card, device: str, dtype: str, threads: int) -> None:
+    def __init__(self, card: Card, device: str, dtype: str, threads: int, profile: Profile) -> None:
         import torch
 
         self.card, self.layout, self.device = card, layout_of(card), torch.device(device)
-        self.dtype, self.threads = getattr(torch, dtype), threads
+        self.dtype, self.threads, self.profile = getattr(torch, dtype), threads, profile
 
     @cached_property
     def transformer(self) -> Any:
         """Parts that diffusers keeps in fp32 are in fp32."""
         import torch
         from diffusers import WanTransformer3DModel
+
+        from fastvmt.backbones.acceleration import accelerate
 
         config = {k: v for k, v in self.layout.transformer.items() if not k.startswith("_")}
         with torch.device(self.device):
@@ -119,6 +123,7 @@ class OneBlock:
         for name, tensor in model.named_parameters():
             if not kept & set(name.split(".")):
                 tensor.data = tensor.data.to(self.dtype)
+        accelerate([model], self.profile)
         return model
 
     @cached_property
@@ -126,12 +131,14 @@ class OneBlock:
         import torch
         from diffusers import AutoencoderKLWan
 
+        from fastvmt.backbones.frame_by_frame import take_frames_one_by_one
         from fastvmt.backbones.vae import use_direct_convolutions
 
         with torch.device(self.device):
             vae = AutoencoderKLWan.from_config(self.layout.vae).requires_grad_(False).eval()
         if self.device.type == "cpu":
             use_direct_convolutions(vae)
+        take_frames_one_by_one(vae)
         return vae
 
     @property

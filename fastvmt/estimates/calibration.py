@@ -106,7 +106,7 @@ def calibrate(config: RunConfig, card: Card) -> Calibration:
     try:
         with _alone(config.threads):
             doing("timing one block")
-            one = OneBlock(card, config.device, s.dtype, config.threads)
+            one = OneBlock(card, config.device, s.dtype, config.threads, s.profile)
             size, tries, before = _timed(one, config)
             doing("timing a slice of the VAE")
             each = need(card, s.width, s.height, s.frames, s.dtype, (), device=config.device).decode / (s.width * s.height)

@@ -92,7 +92,8 @@ class _Costs:
         wanted = found.operations(tokens_of(card, s.width, s.height, s.frames), card)
         more = wanted - found.operations(found.tokens, card)
         partly = min(whole, found.block + found.slope * more) if more > 0 and found.slope else whole
-        return card.blocks * whole + found.rest, card.blocks * partly + found.rest
+        blocks = card.blocks + card.control_blocks
+        return blocks * whole + found.rest, blocks * partly + found.rest
 
     def _coding(self, pixel: tuple[float, float]) -> float:
         s = self.config.setting
