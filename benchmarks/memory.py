@@ -139,8 +139,7 @@ def vae() -> Iterator[str]:
     import torch
     from diffusers import AutoencoderKLWan
 
-    from fastvmt.backbones.frame_by_frame import take_frames_one_by_one
-    from fastvmt.backbones.wan import _use_direct_convolutions
+    from fastvmt.backbones.frame_by_frame import take_frames_one_by_one, use_direct_convolutions
 
     torch.set_grad_enabled(False)
     width, height, frames = 96, 64, 9
@@ -151,7 +150,7 @@ def vae() -> Iterator[str]:
         model = AutoencoderKLWan().eval()
         if name == "one frame":
             take_frames_one_by_one(model)
-        _use_direct_convolutions(model)
+        use_direct_convolutions(model)
         sizes = [allocated(lambda m=model: m.encode(x)), allocated(lambda m=model: m.decode(z)) - 2 * x.nbytes]
         yield f"| {name} | {' | '.join(f'{size / width / height:,.0f}' for size in sizes)} |"
 

@@ -6,6 +6,7 @@ Flow matching: x_s = (1-s) x0 + s eps, velocity v = eps - x0, Euler step x_next 
 
 from __future__ import annotations
 
+import ctypes
 import gc
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
@@ -19,11 +20,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from fastvmt.backbones.card import Card, require_texts, require_weights
-from fastvmt.backbones.frame_by_frame import take_frames_one_by_one
+from fastvmt.backbones.frame_by_frame import take_frames_one_by_one, use_direct_convolutions
 from fastvmt.backbones.offload import placed
 from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, VELOCITY, fits_kept, kept_activations
 
 Hook = Callable[..., Any]
+LARGE = 1 << 11
+"""Places of a latent from which a decode takes a gigabyte or so."""
 
 
 class _Reached(Exception):
@@ -95,7 +98,7 @@ class Backbone:
         if self._blocks:
             self.transformer.enable_gradient_checkpointing()
         if self.device.type == "cpu":
-            _use_direct_convolutions(self.vae)
+            use_direct_convolutions(self.vae)
         self.vae.to("cpu" if self._moves else self.device)
         self.forward_equivalents = 0.0
         self._foretold: tuple[int, int, float, int, Tensor, Tensor] | None = None
@@ -122,6 +125,8 @@ class Backbone:
     def decode(self, latent: Tensor) -> NDArray[np.uint8]:
         """Normalised latent to (T, H, W, 3) uint8 RGB, T = 4F-3."""
         mean, std = self._latent_scale()
+        if self.device.type == "cpu" and latent[0, 0].numel() > LARGE:
+            _trim()
         with self._on_device(self.vae):
             video = self.vae.decode((latent.float() * std + mean).to(self.vae.dtype), return_dict=False)[0]
         video = (video.float() / 2 + 0.5).clamp(0, 1)
@@ -344,25 +349,19 @@ def free_bytes(device: torch.device) -> int:
         return 8 << 30
 
 
-def _use_direct_convolutions(vae: nn.Module) -> None:
-    """Send 3D convolutions to oneDNN, which torch's own choice avoids for one small clip: a decode is three times faster."""
-    if not torch.backends.mkldnn.is_available():
-        return
-
-    def direct(module: nn.Conv3d) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
-        settings = (module.padding, module.stride, module.dilation, module.groups)
-        return lambda x, weight, bias: torch.ops.aten.mkldnn_convolution(x, weight, bias, *settings)
-
-    for module in vae.modules():
-        if isinstance(module, nn.Conv3d):
-            module._conv_forward = direct(module)  # type: ignore[method-assign, assignment]
-
-
 def give_back(device: torch.device) -> None:
     """Memory of what nobody holds any more, to whoever asks next."""
     gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
+    else:
+        _trim()
+
+
+def _trim() -> None:
+    """What a CPU's C library keeps of freed tensors, gigabytes after a guided step, to the system (glibc has a call for it)."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _read_vae(folder: Path) -> nn.Module:
