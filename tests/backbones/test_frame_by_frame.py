@@ -11,7 +11,7 @@ from diffusers import AutoencoderKLWan
 from support.places import ROOT
 
 from fastvmt.backbones.frame_by_frame import take_frames_one_by_one
-from fastvmt.backbones.wan import _use_direct_convolutions
+from fastvmt.backbones.vae import use_direct_convolutions
 from fastvmt.testing.wan import SMALL_VAE
 
 
@@ -22,7 +22,7 @@ def both(direct: bool, **config: Any) -> tuple[Any, Any]:
     changed = copy.deepcopy(own)
     take_frames_one_by_one(changed)
     for vae in (own, changed) if direct else ():
-        _use_direct_convolutions(vae)
+        use_direct_convolutions(vae)
     return own, changed
 
 
