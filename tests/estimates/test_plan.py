@@ -22,7 +22,7 @@ from fastvmt.estimates.memory import GIB, need
 from fastvmt.estimates.plan_estimate import _seconds_left
 from fastvmt.estimates.seconds import Prediction
 from fastvmt.jobs.run_config import RunConfig
-from fastvmt.model import MethodSpec
+from fastvmt.model import MethodSpec, Profile
 from fastvmt.model.fields import OFFLOADS
 from fastvmt.runner.plan import resolve
 from fastvmt.runner.settings import Request
@@ -130,7 +130,7 @@ def test_what_is_offered_fits_in_order_of_what_it_costs_and_nothing_is_offered_o
     gib: float, backbone: str, changes: dict[str, Any], wanted: list[str]
 ) -> None:
     setting = {"width": 832, "height": 480, "frames": 81, "dtype": "bfloat16"} | changes
-    config: Any = SimpleNamespace(setting=SimpleNamespace(**setting), methods=(GUIDED,), device="cuda", offload="text")
+    config: Any = SimpleNamespace(setting=SimpleNamespace(**setting, profile=Profile()), methods=(GUIDED,), device="cuda", offload="text")
     card, capacity = cards.load(backbone), int(gib * GIB)
     assert least(config, card) > capacity
     found = offers(config, card, capacity)

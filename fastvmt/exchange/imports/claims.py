@@ -14,7 +14,7 @@ from fastvmt.model import Setting
 
 LARGEST = 64 << 10
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_.-]{0,63}")
-COMPARED = ("backbone", "width", "height", "frames", "steps", "guidance", "solver", "dtype")
+COMPARED = ("backbone", "width", "height", "frames", "steps", "guidance", "guidance_2", "solver", "dtype")
 """Claims that mean the same as a field of our setting, so that a difference can be said."""
 
 
