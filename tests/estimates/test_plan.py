@@ -130,7 +130,9 @@ def test_what_is_offered_fits_in_order_of_what_it_costs_and_nothing_is_offered_o
     gib: float, backbone: str, changes: dict[str, Any], wanted: list[str]
 ) -> None:
     setting = {"width": 832, "height": 480, "frames": 81, "dtype": "bfloat16"} | changes
-    config: Any = SimpleNamespace(setting=SimpleNamespace(**setting, profile=Profile()), methods=(GUIDED,), device="cuda", offload="text")
+    config: Any = SimpleNamespace(
+        setting=SimpleNamespace(**setting, profile=Profile()), methods=(GUIDED,), device="cuda", offload="text"
+    )
     card, capacity = cards.load(backbone), int(gib * GIB)
     assert least(config, card) > capacity
     found = offers(config, card, capacity)
