@@ -154,7 +154,7 @@ class Runner:
         python.write_text(f'#!/bin/sh\n[ "$2" = pip ] && exit 0\nexec "{sys.executable}" "$@"\n')
         for program in (bench, uv, python):
             program.chmod(0o755)
-        self.env = os.environ | {
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("UV_")} | {  # whoever runs us may set uv's
             "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}", "RUNNER_TEMP": str(folder), "GITHUB_ACTIONS": "true",
             "GITHUB_ACTION_PATH": str(ROOT), "GITHUB_API_URL": api, "GITHUB_REPOSITORY": "us/ours", "GITHUB_RUN_ID": "7",
             "GITHUB_SERVER_URL": "https://example.org", "GITHUB_STEP_SUMMARY": str(folder / "summary"),
