@@ -6,10 +6,7 @@ Flow matching: x_s = (1-s) x0 + s eps, velocity v = eps - x0, Euler step x_next 
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from pathlib import Path
@@ -25,6 +22,7 @@ from fastvmt.backbones.acceleration import Sampled, accelerate
 from fastvmt.backbones.card import Card, require_texts, require_weights
 from fastvmt.backbones.control import Control
 from fastvmt.backbones.experts import Experts
+from fastvmt.backbones.memory import free_bytes, give_back, let_go_of_large_blocks, trim
 from fastvmt.backbones.offload import placed
 from fastvmt.backbones.pipeline_folder import loading
 from fastvmt.backbones.token_grid import GRADIENT_COST, TAP_SHARE, VELOCITY, fits_kept, kept_activations, share_of
@@ -106,6 +104,7 @@ class Backbone:
         self.cache = accelerate([*self.experts], profile)
         if self.device.type == "cpu":
             use_direct_convolutions(self.vae)
+            let_go_of_large_blocks()
         self.vae.to("cpu" if self._moves else self.device)
         self.forward_equivalents = 0.0
         self._foretold: tuple[int, int, float, int, Tensor, Tensor] | None = None
@@ -357,34 +356,6 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     out[..., 0::2] = even * c - odd * s
     out[..., 1::2] = even * s + odd * c
     return out.type_as(x)
-
-
-def free_bytes(device: torch.device) -> int:
-    """Memory still free on the device."""
-    if device.type == "cuda":  # blocks that torch keeps for its next tensor are free as well, whatever ran before
-        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return int(torch.cuda.mem_get_info(device)[0] + kept)
-    try:
-        text = Path("/proc/meminfo").read_text()
-        return int(text.split("MemAvailable:")[1].split()[0]) * 1024
-    except (OSError, IndexError):
-        return 8 << 30
-
-
-def give_back(device: torch.device) -> None:
-    """Memory of what nobody holds any more, to whoever asks next."""
-    gc.collect()
-    trim(device)
-
-
-def trim(device: torch.device) -> None:
-    """What torch, or on Linux the C library, keeps of freed memory. Pieces of guidance lie between what stays: in 30 blocks of
-    Wan's width 4 GiB of them, which a decode would come on top of."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
-    elif sys.platform == "linux":
-        with suppress(OSError, AttributeError):  # another C library has no such call
-            ctypes.CDLL(None).malloc_trim(0)
 
 
 def _read_pipeline(folder: Path, dtype: torch.dtype, **parts: nn.Module | None) -> Any:

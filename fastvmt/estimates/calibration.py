@@ -160,7 +160,7 @@ Try = tuple[tuple[float, float], float]
 def _timed(one: OneBlock, config: RunConfig) -> tuple[tuple[int, int], list[Try], tuple[float, float]]:
     """The largest size (px) that fits the time and the memory, what was timed there, and a block's operations and seconds at
     the size before."""
-    from fastvmt.backbones.wan import free_bytes
+    from fastvmt.backbones.memory import free_bytes
 
     s, card, width = config.setting, one.card, one.card.heads * one.card.head_dim
     one.operations(1)  # builds the block, before the clock runs

@@ -20,7 +20,8 @@ from fastvmt.artefacts.prepared_weights import Meta, Prepared, Shelf
 from fastvmt.backbones import card as cards
 from fastvmt.backbones.conditions import conditions
 from fastvmt.backbones.device import energy_joules, others
-from fastvmt.backbones.wan import Backbone, TextEncoder, give_back
+from fastvmt.backbones.memory import give_back
+from fastvmt.backbones.wan import Backbone, TextEncoder
 from fastvmt.core.content_address import digest, frames_digest, noise_seed
 from fastvmt.core.sealed import sealed
 from fastvmt.core.spelling import value_shown
