@@ -21,10 +21,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from fastvmt.methods._math import flow, released, windowed
 from fastvmt.methods._math.guided import (
@@ -34,6 +34,7 @@ from fastvmt.methods._math.guided import (
     Inner,
     Rate,
     Temperature,
+    Tile,
     Weight,
     needs_latent_frames,
     other_noise,
@@ -60,9 +61,6 @@ TIME = "condition_embedder.timesteps_proj"
 """Where the transformer is told the noise level, times 1000."""
 
 
-Side = Annotated[int, Field(ge=1, le=10_000)]
-
-
 class FastVMTParams(AdamParams):
     preset: Literal["paper", "released"] = Field("paper", description="never mixed in a table")
     inner: Inner = 10
@@ -72,7 +70,7 @@ class FastVMTParams(AdamParams):
     weight_decay: float = Field(0.01, ge=0, le=1000)
     span: int = Field(5, ge=2, le=10_000, description="temporal span s_f: offsets 1 .. s_f - 1")
     window: int = Field(21, ge=0, le=10_000, description="window side l in tokens; 0 means the whole frame")
-    tile: tuple[Side, Side] = Field((3, 4), description="rows x columns of a tile, in tokens")
+    tile: Tile = Field((3, 4), description="rows x columns of a tile, in tokens")
     temperature: Temperature = 1.0
     heads: Literal["mean_qk", "mean_logits", "groups"] = Field(
         "mean_qk", description="queries and keys averaged over heads, or their logits; groups: the released code's token groups"
@@ -108,11 +106,6 @@ class FastVMTParams(AdamParams):
                 f"heads={self.heads} is not a form of the preset {self.preset}; use heads=mean_qk, or leave it out"
             )
         return self
-
-    @field_validator("tile", mode="before")
-    @classmethod
-    def _tile(cls, value: Any) -> Any:
-        return [int(v) for v in value.split("x")] if isinstance(value, str) else value
 
 
 class FastVMT(AdamMethod):

@@ -25,10 +25,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from fastvmt.backbones.token_grid import VELOCITY
 from fastvmt.methods._math import flow, windowed
@@ -39,6 +39,7 @@ from fastvmt.methods._math.guided import (
     Inner,
     Rate,
     Temperature,
+    Tile,
     needs_latent_frames,
 )
 from fastvmt.methods._math.updater import StepLog
@@ -46,8 +47,6 @@ from fastvmt.plugins.method import GRADIENT_COST, TAP_SHARE, Context, Shape, Stu
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-Side = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class FlowStepParams(AdamParams):
@@ -61,15 +60,10 @@ class FlowStepParams(AdamParams):
     moving: float = Field(0.25, ge=0, le=10_000, description="displacement in tokens beyond which a reference token counts")
     span: int = Field(5, ge=2, le=10_000, description="temporal span: offsets 1 .. span - 1")
     window: int = Field(21, ge=0, le=10_000, description="window side in tokens; 0 means the whole frame")
-    tile: tuple[Side, Side] = Field((3, 4), description="rows x columns of a tile, in tokens")
+    tile: Tile = Field((3, 4), description="rows x columns of a tile, in tokens")
     temperature: Temperature = 1.0
     heads: Literal["mean_logits", "mean_qk"] = "mean_logits"
     rope: bool = Field(True, description="queries and keys after rotary embedding, as attention sees them, or before")
-
-    @field_validator("tile", mode="before")
-    @classmethod
-    def _tile(cls, value: Any) -> Any:
-        return [int(v) for v in value.split("x")] if isinstance(value, str) else value
 
 
 @dataclass

@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from fastvmt.backbones.noise_levels import resolve_steps
 from fastvmt.backbones.token_grid import VELOCITY
@@ -35,6 +35,11 @@ Inner = Annotated[int, Field(ge=1, le=10_000, description="optimiser steps per g
 Rate = Annotated[float, Field(gt=0, le=1000, allow_inf_nan=False, description="learning rate")]
 Step = Annotated[int | float, Field(ge=0, le=10_000, allow_inf_nan=False, description="index of a step, or a share of them")]
 Temperature = Annotated[float, Field(ge=1e-6, le=1e6, allow_inf_nan=False)]
+Tile = Annotated[
+    tuple[Annotated[int, Field(ge=1, le=10_000)], Annotated[int, Field(ge=1, le=10_000)]],
+    BeforeValidator(lambda value: [int(v) for v in value.split("x")] if isinstance(value, str) else value),
+]
+"""Rows and columns of tokens; typed as ``3x4``."""
 Weight = Annotated[float, Field(ge=0, le=1e6, description="of a part of the loss, or a factor of it")]
 Inject = Annotated[bool, Field(description="keys and values of block 0 from the noised reference in guided steps")]
 
